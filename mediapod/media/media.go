@@ -1,0 +1,94 @@
+// Package media is the vocabulary between rooms and the media engine: the interfaces, options and errors by which a room
+// publishes and subscribes. It is the single authority on that contract; package room uses it, package peer implements
+// it, and neither imports the other.
+package media
+
+import (
+	"context"
+	"errors"
+)
+
+// Engine makes the media side of a room: it terminates the peer connections of publishers and subscribers and forwards
+// packets between them. It is all that a room knows of WebRTC. Implementations are safe for concurrent use.
+type Engine interface {
+	// NewPublication prepares a stream that nobody sends yet. It never blocks and starts nothing that Close does not end.
+	// Subscriptions may be made before the publisher's first offer was answered (a room that was moved to this
+	// pod must do so).
+	NewPublication(options PublicationOptions) Publication
+
+	// Subscribe makes a peer connection that receives the publication and returns the SDP offer for it, with all
+	// of the server's ICE candidates inside. The offer has one m-line for each kind that the publication was announced with.
+	// It fails with ErrPublicationClosed when the publication has ended.
+	Subscribe(ctx context.Context, publication Publication, options SubscriptionOptions) (Subscription, string, error)
+}
+
+// Publication is one published stream: what a publisher's peer connection delivers, whoever receives it.
+// Its methods are safe for concurrent use.
+type Publication interface {
+	// Answer answers an SDP offer of the publisher, with all of the server's ICE candidates inside. The first call
+	// starts the stream; each later one replaces the publisher's peer connection and splices what the new one
+	// delivers into the existing subscriptions (openvidu-rpc 2.18). An error leaves the publication as it was
+	// before: ErrSDP or ErrForcedCodec when the offer is to blame.
+	Answer(ctx context.Context, offer string) (string, error)
+
+	// AddICECandidate adds a candidate of the publisher; "" is the end of candidates. Candidates that come before
+	// the first offer are kept (at most 64). A malformed one is ErrCandidate.
+	AddICECandidate(candidate ICECandidate) error
+
+	// Close ends the stream and all subscriptions to it. It is idempotent and returns when nothing of it runs any more.
+	Close() error
+}
+
+// Subscription is one receiver of one publication. Its methods are safe for concurrent use.
+type Subscription interface {
+	// Answer takes the subscriber's SDP answer to the offer of Subscribe; media starts with it. ErrSDP when the
+	// answer is malformed, ErrCodecRejected when the subscriber can't decode what the publisher sends.
+	Answer(ctx context.Context, answer string) error
+
+	// AddICECandidate adds a candidate of the subscriber, as in Publication.
+	AddICECandidate(candidate ICECandidate) error
+
+	// Close ends the subscription. It is idempotent and returns when nothing of it runs any more.
+	Close() error
+}
+
+// ICECandidate is a trickled candidate as browsers send it (RFC 8840). Candidate is at most 1024 bytes.
+type ICECandidate struct {
+	Candidate     string
+	SDPMid        string
+	SDPMLineIndex uint16
+}
+
+// PublicationOptions says what a stream was announced with, and its limits.
+type PublicationOptions struct {
+	// StreamID names the stream in logs.
+	StreamID string
+	// HasAudio and HasVideo are the kinds that subscribers are offered.
+	HasAudio, HasVideo bool
+	// Loopback sends the publisher its own media back on the same peer connection (openvidu-rpc 4.5).
+	Loopback bool
+	// ForcedVideoCodec is "VP8", "VP9" or "H264", or "" when the publisher is free to choose.
+	ForcedVideoCodec string
+	// MaxVideoKbps bounds what the publisher is asked to send; 0 is no limit.
+	MaxVideoKbps int
+}
+
+// SubscriptionOptions are the limits of one receiver.
+type SubscriptionOptions struct {
+	// MaxVideoKbps bounds what the subscriber is sent; 0 is no limit.
+	MaxVideoKbps int
+}
+
+// What an Engine refuses. They are wrapped with the details that a client may be told.
+var (
+	// ErrSDP marks a session description that can't be parsed or used.
+	ErrSDP = errors.New("invalid SDP")
+	// ErrCandidate marks a malformed ICE candidate.
+	ErrCandidate = errors.New("invalid ICE candidate")
+	// ErrForcedCodec marks an offer without the codec that the session forces.
+	ErrForcedCodec = errors.New("forced codec not offered")
+	// ErrCodecRejected marks a subscriber that can't decode the publisher's codec.
+	ErrCodecRejected = errors.New("codec rejected by the subscriber")
+	// ErrPublicationClosed marks a publication that has ended.
+	ErrPublicationClosed = errors.New("publication closed")
+)
