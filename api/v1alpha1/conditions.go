@@ -1,0 +1,66 @@
+package v1alpha1
+
+// Condition types of Sessions and Connections. All three are always present, Unknown while undecided.
+const (
+	// ConditionAccepted says whether the spec is valid and admitted.
+	ConditionAccepted = "Accepted"
+	// ConditionProgrammed says whether the media pod has applied this generation.
+	ConditionProgrammed = "Programmed"
+	// ConditionReady says whether a client can use the object now. For a Session and a Connection it is Accepted and
+	// Programmed; for a Connection also that its token is not spent, or its user is in the room.
+	// For a MediaPool: that its minimum of pods can host rooms.
+	ConditionReady = "Ready"
+)
+
+// Reasons of Accepted.
+const (
+	// ReasonAccepted: the spec is valid and admitted.
+	ReasonAccepted = "Accepted"
+	// ReasonSessionIDInUse: an older Session of the namespace has this sessionID.
+	ReasonSessionIDInUse = "SessionIDInUse"
+	// ReasonPoolNotFound: the named pool does not exist, or none is named and there is no default pool.
+	ReasonPoolNotFound = "PoolNotFound"
+	// ReasonNoCapacity: the pool is full and may not grow, or is growing. The object waits.
+	ReasonNoCapacity = "NoCapacity"
+	// ReasonSessionNotFound: the Session of a Connection does not exist.
+	ReasonSessionNotFound = "SessionNotFound"
+	// ReasonSessionNotAccepted: the Session of a Connection is not accepted.
+	ReasonSessionNotAccepted = "SessionNotAccepted"
+	// ReasonSessionFull: the Session's maxConnections is reached. The Connection waits.
+	ReasonSessionFull = "SessionFull"
+	// ReasonUnsupported: the spec is valid but asks for something that is not available yet.
+	ReasonUnsupported = "Unsupported"
+	// ReasonDeleting: the object, or the Session that it belongs to, is being deleted.
+	ReasonDeleting = "Deleting"
+	// ReasonTokenSecretInUse: the Secret that a Connection's tokenSecretName names exists and belongs to something
+	// else.
+	ReasonTokenSecretInUse = "TokenSecretInUse"
+)
+
+// Reasons of Programmed.
+const (
+	// ReasonProgrammed: the media pod has applied this generation.
+	ReasonProgrammed = "Programmed"
+	// ReasonWaitingForPod: no media pod has been chosen, or it is starting.
+	ReasonWaitingForPod = "WaitingForPod"
+	// ReasonWaitingForAck: the media pod has not confirmed this generation yet.
+	ReasonWaitingForAck = "WaitingForAck"
+	// ReasonPodUnreachable: the control stream to the media pod is down.
+	ReasonPodUnreachable = "PodUnreachable"
+	// ReasonNotAccepted: nothing is programmed for an object that is not accepted.
+	ReasonNotAccepted = "NotAccepted"
+)
+
+// Reasons of Ready.
+const (
+	// ReasonReady: a client can use the object now.
+	ReasonReady = "Ready"
+	// ReasonActive: the user of a Connection is in the room.
+	ReasonActive = "Active"
+	// ReasonDisconnected: the user of a Connection has left; its token is spent.
+	ReasonDisconnected = "Disconnected"
+	// ReasonPodsNotReady: fewer pods of a MediaPool than its minimum can host rooms.
+	ReasonPodsNotReady = "PodsNotReady"
+	// ReasonPending: nothing has been decided yet.
+	ReasonPending = "Pending"
+)

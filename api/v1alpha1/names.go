@@ -1,0 +1,28 @@
+package v1alpha1
+
+// Labels, annotations and finalizers of the group.
+const (
+	// DefaultPoolAnnotation, with the value "true" on a MediaPool, marks the pool of Sessions that name none.
+	// When several pools carry it, the oldest one counts.
+	DefaultPoolAnnotation = "mediarooms.dev/is-default-pool"
+	// PoolLabel on a media pod names its MediaPool.
+	PoolLabel = "mediarooms.dev/pool"
+	// ComponentLabel names the part that a pod belongs to: "manager", "gateway" or "mediapod".
+	ComponentLabel = "app.kubernetes.io/component"
+	// ComponentMediaPod is the value of ComponentLabel on media pods.
+	ComponentMediaPod = "mediapod"
+	// SessionFinalizer keeps a Session until its room is closed.
+	SessionFinalizer = "mediarooms.dev/close-room"
+	// ConnectionFinalizer keeps a Connection until its user is out and its token is worthless.
+	ConnectionFinalizer = "mediarooms.dev/evict-user"
+	// MediaPoolFinalizer keeps a MediaPool until its media pods are gone.
+	MediaPoolFinalizer = "mediarooms.dev/remove-pods"
+)
+
+// Field paths of selectable fields and of the indexes that controllers and gateways keep.
+const (
+	// SessionNameField is the path of Connection.spec.sessionName.
+	SessionNameField = "spec.sessionName"
+	// PodNameField is the path of Session.status.podName.
+	PodNameField = "status.podName"
+)

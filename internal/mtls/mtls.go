@@ -1,0 +1,162 @@
+// Package mtls is the authority on how the parts of Mediarooms trust each other: TLS 1.3, certificates on both sides
+// from one CA that the operator makes and renews, and a fixed DNS name per part, which is all that counts of a certificate's subject.
+//
+// Certificates are read from a directory, a mounted Secret, and read again when the files have changed, so that a renewal needs no restart.
+package mtls
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+// DNS names of the parts, as they stand in their certificates.
+const (
+	Manager  = "manager.mediarooms.internal"
+	Gateway  = "gateway.mediarooms.internal"
+	MediaPod = "mediapod.mediarooms.internal"
+)
+
+// Names of the files in a directory, and of the keys in a Secret.
+const (
+	CAFile          = "ca.crt"
+	CertificateFile = "tls.crt"
+	PrivateKeyFile  = "tls.key"
+)
+
+// ErrPeer marks a peer whose certificate is valid but belongs to a part that has no business here.
+var ErrPeer = errors.New("peer not allowed")
+
+// Server returns the TLS configuration of a server that lets in only the named parts. It fails when the directory can't be used now.
+func Server(directory string, allowed ...string) (*tls.Config, error) {
+	identity := &identity{directory: directory}
+	if _, _, err := identity.load(); err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			certificate, roots, err := identity.load()
+			if err != nil {
+				return nil, err
+			}
+			return &tls.Config{
+				MinVersion:       tls.VersionTLS13,
+				NextProtos:       []string{"h2", "http/1.1"},
+				Certificates:     []tls.Certificate{*certificate},
+				ClientAuth:       tls.RequireAndVerifyClientCert,
+				ClientCAs:        roots,
+				VerifyConnection: requireName(allowed),
+			}, nil
+		},
+	}, nil
+}
+
+// Client returns the TLS configuration of a client that talks only to the named part, whatever address it has. It
+// fails when the directory can't be used now.
+func Client(directory, server string) (*tls.Config, error) {
+	identity := &identity{directory: directory}
+	if _, _, err := identity.load(); err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		ServerName: server,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			certificate, _, err := identity.load()
+			return certificate, err
+		},
+		// The roots may have changed since this configuration was made, so the chain is verified below.
+		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection does it, against the current roots.
+		VerifyConnection: func(state tls.ConnectionState) error {
+			_, roots, err := identity.load()
+			if err != nil {
+				return err
+			}
+			return verify(state, roots, server)
+		},
+	}, nil
+}
+
+func verify(state tls.ConnectionState, roots *x509.CertPool, name string) error {
+	intermediates := x509.NewCertPool()
+	for _, certificate := range state.PeerCertificates[1:] {
+		intermediates.AddCert(certificate)
+	}
+	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
+		DNSName:       name,
+		Roots:         roots,
+		Intermediates: intermediates,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+	if err != nil {
+		return fmt.Errorf("verifying the certificate of %s: %w", name, err)
+	}
+	return nil
+}
+
+func requireName(allowed []string) func(tls.ConnectionState) error {
+	return func(state tls.ConnectionState) error {
+		for _, name := range state.PeerCertificates[0].DNSNames {
+			if slices.Contains(allowed, name) {
+				return nil
+			}
+		}
+		return fmt.Errorf("checking the names %q: %w", state.PeerCertificates[0].DNSNames, ErrPeer)
+	}
+}
+
+// identity is a directory with a certificate, its key and the roots. Safe for concurrent use.
+type identity struct {
+	directory string
+
+	mu          sync.Mutex // guards what follows
+	modified    time.Time
+	certificate *tls.Certificate
+	roots       *x509.CertPool
+}
+
+// load returns what the directory holds. While it can't be read, what was read last still holds.
+func (i *identity) load() (*tls.Certificate, *x509.CertPool, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+
+	info, err := os.Stat(filepath.Join(i.directory, CertificateFile))
+	if err == nil && i.certificate != nil && info.ModTime().Equal(i.modified) {
+		return i.certificate, i.roots, nil
+	}
+	if err == nil {
+		var certificate tls.Certificate
+		var roots *x509.CertPool
+		if certificate, roots, err = read(i.directory); err == nil {
+			i.certificate, i.roots, i.modified = &certificate, roots, info.ModTime()
+			return i.certificate, i.roots, nil
+		}
+	}
+	if i.certificate != nil {
+		return i.certificate, i.roots, nil
+	}
+	return nil, nil, fmt.Errorf("reading the certificate directory %s: %w", i.directory, err)
+}
+
+func read(directory string) (tls.Certificate, *x509.CertPool, error) {
+	certificate, err := tls.LoadX509KeyPair(filepath.Join(directory, CertificateFile), filepath.Join(directory, PrivateKeyFile))
+	if err != nil {
+		return tls.Certificate{}, nil, err
+	}
+	bundle, err := os.ReadFile(filepath.Join(directory, CAFile))
+	if err != nil {
+		return tls.Certificate{}, nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(bundle) {
+		return tls.Certificate{}, nil, fmt.Errorf("parsing %s: no certificate in it", CAFile)
+	}
+	return certificate, roots, nil
+}
