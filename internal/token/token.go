@@ -1,5 +1,5 @@
 // Package token is the authority on the identifiers and secrets of a Connection: how they are derived, so that no
-// store is needed, and how the token URL that a client gets is written and read.
+// store is needed, and how the routing key and the token URL that a client gets are written and read.
 //
 // Everything is derived from the UID of the Connection object. What must be secret is an HMAC-SHA-256 with a
 // signing key that lives in a Secret of the operator.
@@ -94,4 +94,13 @@ func encode(digest []byte, n int) string {
 		alphabet = alnum
 	}
 	return string(out)
+}
+
+// SessionKey returns the routing key of a Session: what clients put into sessionId= of the WebSocket's URL. It is unique over the cluster:
+// the session id itself for the default tenant, NAMESPACE.SESSIONID for the others (a session id has no dot).
+func SessionKey(namespace, sessionID, defaultNamespace string) string {
+	if namespace == defaultNamespace {
+		return sessionID
+	}
+	return namespace + "." + sessionID
 }
