@@ -1,0 +1,36 @@
+package keyframe
+
+import "time"
+
+// Requests merges the keyframe requests of all receivers of a layer: at most one goes upstream per interval. Its zero
+// value is ready. Times are arguments. It is not safe for concurrent use.
+type Requests struct {
+	sentAt  time.Time
+	pending bool
+}
+
+// Interval is the least time between two requests upstream. A keyframe costs all receivers several times a usual
+// frame; half a second is what a new receiver waits at worst.
+const Interval = 500 * time.Millisecond
+
+// Request asks for a keyframe. It returns true when the request is to be sent now; else a keyframe that is
+// on its way answers it, or Due does.
+func (r *Requests) Request(now time.Time) bool {
+	r.pending = true
+	return r.Due(now)
+}
+
+// Due reports whether a request is to be sent now, and counts it as sent. A request stays pending until a keyframe
+// comes, and is therefore repeated every Interval.
+func (r *Requests) Due(now time.Time) bool {
+	if !r.pending || !r.sentAt.IsZero() && now.Sub(r.sentAt) < Interval {
+		return false
+	}
+	r.sentAt = now
+	return true
+}
+
+// Arrived notes that a keyframe has started: whoever asked before has got it.
+func (r *Requests) Arrived() {
+	r.pending = false
+}
