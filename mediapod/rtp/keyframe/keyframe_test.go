@@ -86,3 +86,15 @@ func TestRequestsAreMerged(t *testing.T) {
 		t.Error("a request within the interval is lost")
 	}
 }
+
+func TestAnExpectedKeyframeIsAskedForOnlyWhenItIsLate(t *testing.T) {
+	epoch := time.Unix(1_000_000, 0)
+	var r Requests
+	r.Expect(epoch)
+	if r.Due(epoch.Add(Interval - 1)) {
+		t.Error("asked too soon")
+	}
+	if !r.Due(epoch.Add(Interval)) {
+		t.Error("not asked")
+	}
+}

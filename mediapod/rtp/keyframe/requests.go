@@ -20,6 +20,13 @@ func (r *Requests) Request(now time.Time) bool {
 	return r.Due(now)
 }
 
+// Expect notes that a keyframe should come by itself, as from an encoder that has just started: it is asked for only when it
+// is not there after Interval.
+func (r *Requests) Expect(now time.Time) {
+	r.pending = true
+	r.sentAt = now
+}
+
 // Due reports whether a request is to be sent now, and counts it as sent. A request stays pending until a keyframe
 // comes, and is therefore repeated every Interval.
 func (r *Requests) Due(now time.Time) bool {

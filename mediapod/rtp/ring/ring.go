@@ -67,8 +67,8 @@ func (r *Ring) forget(newest, successor uint16) {
 	}
 }
 
-// Get copies the payload of the packet with the given number into buffer, which it grows when it is too small, and
-// returns the packet with that copy. It returns false when the packet is not there.
+// Get appends the payload of the packet with the given number to buffer and returns the packet with the result as its
+// payload. It returns false when the packet is not there.
 func (r *Ring) Get(sequence uint16, buffer []byte) (Packet, bool) {
 	if !r.started || seqnum.Newer(sequence, r.newest) {
 		return Packet{}, false
@@ -78,6 +78,6 @@ func (r *Ring) Get(sequence uint16, buffer []byte) (Packet, bool) {
 		return Packet{}, false
 	}
 	p := s.packet
-	p.Payload = append(buffer[:0], s.packet.Payload...)
+	p.Payload = append(buffer, s.packet.Payload...)
 	return p, true
 }

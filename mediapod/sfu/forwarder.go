@@ -1,0 +1,242 @@
+package sfu
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+
+	"mediarooms.dev/mediarooms/mediapod/rtp/rewrite"
+)
+
+// Limits on what a subscriber can have sent again, so that a broken or hostile one can't multiply the traffic.
+const (
+	resendMemory   = 256                    // packets, a power of two
+	resendInterval = 20 * time.Millisecond  // least time between two copies of a packet
+	resendWindow   = 100 * time.Millisecond // in which at most resendBurst packets are sent again
+	resendBurst    = 128
+)
+
+// ForwarderConfig describes an outgoing RTP stream.
+type ForwarderConfig struct {
+	SSRC uint32
+	// RTXSSRC is the SSRC for retransmissions (RFC 4588), 0 when the subscriber can't do RTX: then packets are sent
+	// again as they were.
+	RTXSSRC uint32
+	// Codecs are what the subscriber can decode, by name. Nothing is forwarded while the publisher sends another one.
+	Codecs map[string]PayloadTypes
+	// ClockRate is in Hz.
+	ClockRate uint32
+	// MaxKbps is the most that the subscriber should be sent, 0 for no limit.
+	MaxKbps int
+	Writer  PacketWriter
+}
+
+// PayloadTypes are the numbers that a subscriber gave to a codec.
+type PayloadTypes struct {
+	Media uint8
+	// RTX is used when ForwarderConfig.RTXSSRC is not 0.
+	RTX uint8
+}
+
+// Forwarder is one outgoing RTP stream to one subscriber. It forwards one layer of its track; when it is aimed at another
+// one it goes on with the old one until it can start on the new one, with continuous sequence numbers and timestamps.
+type Forwarder struct {
+	track  *Track
+	config ForwarderConfig
+
+	mu          sync.Mutex // guards the fields below; never held across a write
+	rewriter    *rewrite.Rewriter[*Layer]
+	target      *Layer // what to change over to, or the source; nil while nobody publishes
+	payload     PayloadTypes
+	packets     uint32
+	octets      uint32
+	rtxSequence uint16
+	resent      []resend // made at the first loss, resendMemory long
+	windowStart time.Time
+	windowCount int
+}
+
+type resend struct {
+	at       time.Time
+	sequence uint16
+}
+
+func newForwarder(t *Track, config ForwarderConfig) *Forwarder {
+	return &Forwarder{
+		track:       t,
+		config:      config,
+		rewriter:    rewrite.New[*Layer](config.ClockRate, uint16(rand.Uint32()), rand.Uint32()),
+		rtxSequence: uint16(rand.Uint32()),
+	}
+}
+
+// aim sets the layer to change over to.
+func (f *Forwarder) aim(layer *Layer) {
+	f.mu.Lock()
+	f.target = layer
+	f.mu.Unlock()
+}
+
+type outcome int
+
+const (
+	skipped outcome = iota
+	forwarded
+	writeFailed
+)
+
+// forward sends a packet on when it belongs to the layer that the forwarder forwards, or starts with it.
+func (f *Forwarder) forward(p *packet) outcome {
+	if !f.rewrite(p) {
+		return skipped
+	}
+	if _, err := f.config.Writer.WriteRTP(&p.out, p.Payload); err != nil {
+		return writeFailed
+	}
+	return forwarded
+}
+
+// rewrite fills the packet's outgoing header.
+func (f *Forwarder) rewrite(p *packet) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if source, ok := f.rewriter.Source(); !ok || source != p.layer {
+		if p.layer != f.target || !p.keyframe {
+			return false
+		}
+		payload, ok := f.config.Codecs[p.layer.config.Codec.Name]
+		if !ok {
+			return false
+		}
+		f.payload = payload
+		f.rewriter.Splice(p.layer, p.SequenceNumber, p.Timestamp, p.at)
+	}
+	sequence, timestamp, ok := f.rewriter.Map(p.layer, p.SequenceNumber, p.Timestamp, p.at)
+	if !ok {
+		return false
+	}
+	f.packets++
+	f.octets += uint32(len(p.Payload))
+	p.out = rtp.Header{
+		Version:        2,
+		Marker:         p.Marker,
+		PayloadType:    f.payload.Media,
+		SequenceNumber: sequence,
+		Timestamp:      timestamp,
+		SSRC:           f.config.SSRC,
+	}
+	return true
+}
+
+// copyOfPacket is a packet on its way to being sent again.
+type copyOfPacket struct {
+	header rtp.Header
+	buffer []byte
+}
+
+var copies = sync.Pool{New: func() any { return &copyOfPacket{buffer: make([]byte, 0, 1500)} }}
+
+// resend sends an outgoing packet again when it is still there and was not sent again just now.
+func (f *Forwarder) resend(sequence uint16, now time.Time) bool {
+	c := copies.Get().(*copyOfPacket)
+	defer copies.Put(c)
+	layer, in, ok := f.prepareResend(c, sequence, now)
+	if !ok {
+		return false
+	}
+	rtx := f.config.RTXSSRC != 0
+	c.buffer = c.buffer[:0]
+	if rtx { // the original sequence number, RFC 4588, section 4
+		c.buffer = append(c.buffer, byte(sequence>>8), byte(sequence))
+	}
+	original, ok := layer.cached(in, c.buffer)
+	if !ok {
+		return false
+	}
+	c.buffer = original.Payload
+	c.header.Marker = original.Marker
+	c.header.Timestamp += original.Timestamp
+	if rtx {
+		f.mu.Lock()
+		c.header.SequenceNumber = f.rtxSequence
+		f.rtxSequence++
+		f.mu.Unlock()
+	}
+	_, err := f.config.Writer.WriteRTP(&c.header, c.buffer)
+	return err == nil
+}
+
+// prepareResend applies the limits, finds where the packet came from, and starts its header: the timestamp is still what
+// is to be added to the original one.
+func (f *Forwarder) prepareResend(c *copyOfPacket, sequence uint16, now time.Time) (*Layer, uint16, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	layer, in, timestampDelta, ok := f.rewriter.Origin(sequence)
+	if !ok {
+		return nil, 0, false
+	}
+	if f.resent == nil {
+		f.resent = make([]resend, resendMemory)
+	}
+	last := &f.resent[sequence%resendMemory]
+	if last.sequence == sequence && !last.at.IsZero() && now.Sub(last.at) < resendInterval {
+		return nil, 0, false
+	}
+	if now.Sub(f.windowStart) >= resendWindow {
+		f.windowStart, f.windowCount = now, 0
+	}
+	if f.windowCount >= resendBurst {
+		return nil, 0, false
+	}
+	f.windowCount++
+	*last = resend{at: now, sequence: sequence}
+	c.header = rtp.Header{
+		Version:        2,
+		PayloadType:    f.payload.Media,
+		SequenceNumber: sequence,
+		Timestamp:      timestampDelta,
+		SSRC:           f.config.SSRC,
+	}
+	if f.config.RTXSSRC != 0 {
+		c.header.PayloadType, c.header.SSRC = f.payload.RTX, f.config.RTXSSRC
+	}
+	return layer, in, true
+}
+
+// requestKeyframe asks for a keyframe of what the forwarder forwards or waits for.
+func (f *Forwarder) requestKeyframe(now time.Time) {
+	f.mu.Lock()
+	target := f.target
+	f.mu.Unlock()
+	if target != nil {
+		target.RequestKeyframe(now)
+	}
+}
+
+// senderReport returns nil while there is nothing to report: before the first packet, and before the publisher's own
+// first report, which alone relates its streams to each other.
+func (f *Forwarder) senderReport(now time.Time) *rtcp.SenderReport {
+	f.mu.Lock()
+	source, ok := f.rewriter.Source()
+	packets, octets := f.packets, f.octets
+	f.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	ntp, timestamp, ok := source.clockAt(now)
+	if !ok {
+		return nil
+	}
+	f.mu.Lock()
+	timestamp, ok = f.rewriter.Timestamp(source, timestamp)
+	f.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	return &rtcp.SenderReport{
+		SSRC: f.config.SSRC, NTPTime: ntp, RTPTime: timestamp, PacketCount: packets, OctetCount: octets,
+	}
+}

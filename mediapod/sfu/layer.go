@@ -1,0 +1,224 @@
+package sfu
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+
+	"mediarooms.dev/mediarooms/mediapod/rtp/keyframe"
+	"mediarooms.dev/mediarooms/mediapod/rtp/nack"
+	"mediarooms.dev/mediarooms/mediapod/rtp/report"
+	"mediarooms.dev/mediarooms/mediapod/rtp/ring"
+)
+
+// How many packets a layer keeps: for video some seconds at usual bitrates; audio is not sent again, and its ring only
+// tells duplicates.
+const (
+	videoRing = 512
+	audioRing = 64
+)
+
+// LayerConfig describes an incoming RTP stream.
+type LayerConfig struct {
+	SSRC        uint32
+	PayloadType uint8
+	Codec       Codec
+	// Feedback takes the RTCP for the stream's sender.
+	Feedback ControlWriter
+}
+
+// Layer is one incoming RTP stream of a track. Its methods are safe for concurrent use.
+type Layer struct {
+	track    *Track
+	config   LayerConfig
+	keyframe keyframe.Detector // nil when a receiver can start anywhere
+
+	mu       sync.Mutex // guards the fields below
+	ring     *ring.Ring
+	missing  nack.Tracker
+	requests keyframe.Requests
+	receiver *report.Receiver
+	clock    report.Clock
+
+	due     []uint16 // owned by tick
+	limited bool     // owned by report: the sender was told a bitrate limit
+}
+
+func newLayer(t *Track, config LayerConfig, now time.Time) *Layer {
+	l := &Layer{
+		track:    t,
+		config:   config,
+		keyframe: keyframe.For(config.Codec.Name),
+		receiver: report.NewReceiver(config.Codec.ClockRate),
+	}
+	if t.kind == Video {
+		l.ring = ring.New(videoRing)
+		l.requests.Expect(now)
+	} else {
+		l.ring = ring.New(audioRing)
+	}
+	return l
+}
+
+// packet is a packet on its way through the forwarders, with room for the header of each of its copies.
+type packet struct {
+	rtp.Packet
+	layer    *Layer
+	at       time.Time
+	keyframe bool // a receiver can start here
+	out      rtp.Header
+}
+
+func (p *packet) release() {
+	p.layer, p.Payload = nil, nil
+	packets.Put(p)
+}
+
+var packets = sync.Pool{New: func() any { return new(packet) }}
+
+// Write takes an RTP packet of the layer that arrived at the given time, and forwards it when it is new. It does not keep raw.
+// A malformed packet is an error and changes nothing.
+func (l *Layer) Write(raw []byte, at time.Time) error {
+	p := packets.Get().(*packet)
+	defer p.release()
+	if err := p.Unmarshal(raw); err != nil {
+		return fmt.Errorf("reading RTP packet: %w", err)
+	}
+	if p.PayloadType != l.config.PayloadType {
+		return nil // not negotiated
+	}
+	p.layer, p.at = l, at
+	p.keyframe = l.keyframe == nil || l.keyframe(p.Payload)
+	isNew, ask := l.note(p)
+	if !isNew {
+		return nil
+	}
+	if ask {
+		l.sendKeyframeRequest()
+	}
+	var sent, failed uint64
+	for _, f := range l.track.forwarders.load() {
+		switch f.forward(p) {
+		case forwarded:
+			sent++
+		case writeFailed:
+			failed++
+		}
+	}
+	counters := l.track.publisher.counters
+	counters.ReceivedPackets.Add(1)
+	if sent > 0 {
+		counters.ForwardedPackets.Add(sent)
+		counters.ForwardedBytes.Add(sent * uint64(len(p.Payload)))
+	}
+	if failed > 0 {
+		counters.WriteErrors.Add(failed)
+	}
+	return nil
+}
+
+// note enters a packet in the layer's books. It tells whether the packet is new, and whether to ask for a keyframe.
+func (l *Layer) note(p *packet) (isNew, ask bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ring.Put(ring.Packet{
+		Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Marker: p.Marker, Payload: p.Payload,
+	}) {
+		return false, false
+	}
+	l.receiver.Received(p.SequenceNumber, p.Timestamp, p.at)
+	if l.track.kind != Video {
+		return true, false
+	}
+	if p.keyframe {
+		l.requests.Arrived()
+	}
+	if !l.missing.Received(p.SequenceNumber, p.at) {
+		ask = l.requests.Request(p.at)
+	}
+	return true, ask
+}
+
+// SenderReport takes a sender report of the layer's sender.
+func (l *Layer) SenderReport(sr *rtcp.SenderReport, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.receiver.SenderReport(sr.NTPTime, at)
+	l.clock.SenderReport(sr.NTPTime, sr.RTPTime, at)
+}
+
+// RequestKeyframe asks the sender for a keyframe, unless it was asked less than keyframe.Interval ago: then the request is
+// answered by the keyframe that is on its way, or else repeated when the interval is over.
+func (l *Layer) RequestKeyframe(now time.Time) {
+	if l.keyframe == nil {
+		return
+	}
+	l.track.publisher.counters.KeyframesWanted.Add(1)
+	l.mu.Lock()
+	ask := l.requests.Request(now)
+	l.mu.Unlock()
+	if ask {
+		l.sendKeyframeRequest()
+	}
+}
+
+func (l *Layer) sendKeyframeRequest() {
+	l.track.publisher.counters.KeyframeRequests.Add(1)
+	l.send(&rtcp.PictureLossIndication{SenderSSRC: l.track.publisher.ssrc, MediaSSRC: l.config.SSRC})
+}
+
+// send ignores errors: what it sends is repeated, or moot when the connection has ended.
+func (l *Layer) send(packets ...rtcp.Packet) {
+	_ = l.config.Feedback.WriteRTCP(packets)
+}
+
+func (l *Layer) tick(now time.Time) {
+	l.mu.Lock()
+	l.due = l.missing.Due(now, l.due[:0])
+	ask := l.requests.Due(now)
+	l.mu.Unlock()
+	if ask {
+		l.sendKeyframeRequest()
+	}
+	if len(l.due) > 0 {
+		l.track.publisher.counters.NACKsSent.Add(uint64(len(l.due)))
+		l.send(&rtcp.TransportLayerNack{
+			SenderSSRC: l.track.publisher.ssrc,
+			MediaSSRC:  l.config.SSRC,
+			Nacks:      rtcp.NackPairsFromSequenceNumbers(l.due),
+		})
+	}
+}
+
+// report sends a receiver report and, when there is or was one, the bitrate limit; 0 is none.
+func (l *Layer) report(now time.Time, limitKbps int) {
+	l.mu.Lock()
+	reception, ok := l.receiver.Report(l.config.SSRC, now)
+	l.mu.Unlock()
+	if !ok {
+		return
+	}
+	ssrc := l.track.publisher.ssrc
+	packets := []rtcp.Packet{&rtcp.ReceiverReport{SSRC: ssrc, Reports: []rtcp.ReceptionReport{reception}}}
+	if limitKbps > 0 || l.limited {
+		l.limited = true
+		packets = append(packets, bitrateLimit(ssrc, l.config.SSRC, limitKbps))
+	}
+	l.send(packets...)
+}
+
+// cached appends the payload of a packet to buffer; see ring.Ring.Get.
+func (l *Layer) cached(sequence uint16, buffer []byte) (ring.Packet, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ring.Get(sequence, buffer)
+}
+
+func (l *Layer) clockAt(now time.Time) (ntp uint64, timestamp uint32, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.clock.At(now, l.config.Codec.ClockRate)
+}

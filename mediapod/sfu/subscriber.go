@@ -1,0 +1,139 @@
+package sfu
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+// Subscriber is one receiver of a publisher. Its methods are safe for concurrent use.
+type Subscriber struct {
+	publisher *Publisher
+	control   ControlWriter
+
+	mu         sync.Mutex // guards the fields below
+	forwarders [kinds]*Forwarder
+	reported   [kinds]bool // a first sender report was sent
+	closed     bool
+}
+
+// Forward starts to forward the track of a kind. It must be called only when packets can reach the subscriber: a
+// keyframe is asked for now.
+func (s *Subscriber) Forward(kind Kind, config ForwarderConfig, now time.Time) error {
+	track := s.publisher.Track(kind)
+	f := newForwarder(track, config)
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	if s.forwarders[kind] != nil {
+		s.mu.Unlock()
+		return fmt.Errorf("forwarding kind %d twice to one subscriber", kind)
+	}
+	s.forwarders[kind] = f
+	s.mu.Unlock()
+	if err := track.add(f, now); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed { // meanwhile, without seeing the forwarder in the track
+		track.remove(f)
+		return ErrClosed
+	}
+	return nil
+}
+
+// HandleRTCP takes RTCP packets that the subscriber sent. What is not about one of its streams is ignored.
+func (s *Subscriber) HandleRTCP(packets []rtcp.Packet, now time.Time) {
+	for _, packet := range packets {
+		switch packet := packet.(type) {
+		case *rtcp.TransportLayerNack:
+			if f := s.forwarder(packet.MediaSSRC); f != nil {
+				s.resend(f, packet.Nacks, now)
+			}
+		case *rtcp.PictureLossIndication:
+			if f := s.forwarder(packet.MediaSSRC); f != nil {
+				f.requestKeyframe(now)
+			}
+		case *rtcp.FullIntraRequest:
+			for _, entry := range packet.FIR {
+				if f := s.forwarder(entry.SSRC); f != nil {
+					f.requestKeyframe(now)
+					break // one request is as good as many
+				}
+			}
+		}
+	}
+}
+
+func (s *Subscriber) resend(f *Forwarder, pairs []rtcp.NackPair, now time.Time) {
+	counters := s.publisher.counters
+	for i := range pairs {
+		pairs[i].Range(func(sequence uint16) bool {
+			counters.NACKsReceived.Add(1)
+			if f.resend(sequence, now) {
+				counters.Retransmitted.Add(1)
+			}
+			return true
+		})
+	}
+}
+
+func (s *Subscriber) forwarder(ssrc uint32) *Forwarder {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.forwarders {
+		if f != nil && f.config.SSRC == ssrc {
+			return f
+		}
+	}
+	return nil
+}
+
+// tick sends sender reports: of all streams when they are due, else of those that have never been reported on, so
+// that a receiver can bring audio and video together soon.
+func (s *Subscriber) tick(now time.Time, due bool) {
+	s.mu.Lock()
+	forwarders, reported := s.forwarders, s.reported
+	s.mu.Unlock()
+	var reports []rtcp.Packet
+	for kind, f := range forwarders {
+		if f == nil || reported[kind] && !due {
+			continue
+		}
+		if sr := f.senderReport(now); sr != nil {
+			reports = append(reports, sr)
+			reported[kind] = true
+		}
+	}
+	if len(reports) == 0 {
+		return
+	}
+	s.mu.Lock()
+	s.reported = reported
+	s.mu.Unlock()
+	_ = s.control.WriteRTCP(reports) // repeated anyway
+}
+
+// Close ends the subscription: nothing is forwarded from now on. It is idempotent.
+func (s *Subscriber) Close() {
+	s.mu.Lock()
+	closed := s.closed
+	s.closed = true
+	forwarders := s.forwarders
+	s.mu.Unlock()
+	if closed {
+		return
+	}
+	for kind, f := range forwarders {
+		if f != nil {
+			s.publisher.Track(Kind(kind)).remove(f)
+		}
+	}
+	s.publisher.remove(s)
+}
