@@ -1,0 +1,213 @@
+// Package browser is the authority on how tests drive real browsers: it starts Chromium with fake devices, opens pages,
+// keeps what they write to their console, and makes sure that every process that it started ends.
+package browser
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// callTimeout bounds one call into a page. It is longer than the client's own request timeout of 10 s, so that
+// a test sees the client's error and not ours.
+const callTimeout = 30 * time.Second
+
+// consoleLines is how many lines of a page's console are kept.
+const consoleLines = 400
+
+// Executable is the browser that tests use: $CHROMIUM, or the first of Debian's names that is installed. The error
+// says what to install.
+func Executable() (string, error) {
+	if path := os.Getenv("CHROMIUM"); path != "" {
+		return path, nil
+	}
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("looking for a browser: none found; install one (apt-get install chromium) or set CHROMIUM")
+}
+
+// Browser is one Chromium process with a profile of its own. Its pages may be used concurrently.
+type Browser struct {
+	ctx    context.Context
+	cancel func()
+}
+
+// Start starts a browser with fake camera and microphone. It ends with Close, or with this process.
+func Start() (*Browser, error) {
+	executable, err := Executable()
+	if err != nil {
+		return nil, err
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(executable),
+		chromedp.Flag("headless", "new"),
+		chromedp.Flag("disable-gpu", true),
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("use-fake-device-for-media-stream", true),
+		chromedp.Flag("use-fake-ui-for-media-stream", true),
+		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
+		chromedp.Flag("mute-audio", true),
+	)
+	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, stopBrowser := chromedp.NewContext(allocator)
+	b := &Browser{ctx: ctx, cancel: func() { stopBrowser(); stopAllocator() }}
+	if err := chromedp.Do(ctx); err != nil {
+		b.Close()
+		return nil, fmt.Errorf("starting %s: %w", executable, err)
+	}
+	return b, nil
+}
+
+// Close ends the browser's processes and removes its profile. It returns when that is done.
+func (b *Browser) Close() {
+	b.cancel()
+}
+
+// Page is one tab with cookies and storage of its own. Calls are made one after another; it is safe for concurrent
+// use.
+type Page struct {
+	// Name is what the test log calls it.
+	Name string
+
+	ctx context.Context
+
+	running sync.Mutex // held during a call: the actions of a chromedp context must not overlap
+
+	mu      sync.Mutex // guards console
+	console []string
+}
+
+// Viewport is the size of a page in CSS pixels.
+type Viewport struct {
+	Width, Height int64
+	// Phone emulates a touch screen and a high pixel density.
+	Phone bool
+}
+
+// Open opens a page at a URL. It is closed at the end of the test; when the test fails, its console is written
+// to the test log. A zero viewport leaves the browser's own.
+func (b *Browser) Open(t testing.TB, name, url string, viewport Viewport) *Page {
+	t.Helper()
+	page := &Page{Name: name}
+	var closePage context.CancelFunc
+	page.ctx, closePage = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("console of %s:\n%s", name, page.Console())
+		}
+		closePage()
+	})
+	// The first Do binds the tab to its context, so that one has no deadline.
+	if err := chromedp.Do(page.ctx); err != nil {
+		t.Fatalf("opening a tab for %s: %v", name, err)
+	}
+	messages := chromedp.Console(page.ctx)
+	go func() {
+		for message, err := range messages {
+			if err != nil {
+				return
+			}
+			page.keep(string(message.Type) + ": " + message.Text)
+		}
+	}()
+	actions := []chromedp.Action[chromedp.Void]{}
+	if viewport.Width > 0 {
+		var options []chromedp.EmulateViewportOption
+		if viewport.Phone {
+			options = append(options, chromedp.EmulateMobile, chromedp.EmulateTouch, chromedp.EmulateScale(2))
+		}
+		actions = append(actions, chromedp.EmulateViewport(viewport.Width, viewport.Height, options...))
+	}
+	actions = append(actions, chromedp.Navigate(url))
+	if err := page.do(actions...); err != nil {
+		t.Fatalf("opening %s for %s: %v", redact(url), name, err)
+	}
+	return page
+}
+
+// redact cuts the query off a URL: it may hold a token.
+func redact(url string) string {
+	before, _, _ := strings.Cut(url, "?")
+	return before
+}
+
+func (p *Page) do(actions ...chromedp.Action[chromedp.Void]) error {
+	p.running.Lock()
+	defer p.running.Unlock()
+	ctx, cancel := context.WithTimeout(p.ctx, callTimeout)
+	defer cancel()
+	return chromedp.Do(ctx, actions...)
+}
+
+func (p *Page) keep(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.console = append(p.console, time.Now().Format("15:04:05.000 ")+line)
+	if len(p.console) > consoleLines {
+		p.console = p.console[len(p.console)-consoleLines:]
+	}
+}
+
+// Console is what the page wrote to its console, the last lines of it.
+func (p *Page) Console() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.console, "\n")
+}
+
+// Evaluate runs a JavaScript expression, waits for its promise if it is one, and decodes what it gives into result
+// unless that is nil.
+func (p *Page) Evaluate(expression string, result any) error {
+	p.running.Lock()
+	defer p.running.Unlock()
+	ctx, cancel := context.WithTimeout(p.ctx, callTimeout)
+	defer cancel()
+	raw, err := chromedp.Run(ctx, chromedp.Evaluate[[]byte](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		return fmt.Errorf("evaluating %.60q in %s: %w", expression, p.Name, err)
+	}
+	if result == nil {
+		return nil
+	}
+	if err := json.Unmarshal(raw, result); err != nil {
+		return fmt.Errorf("decoding what %.60q gave in %s: %w", expression, p.Name, err)
+	}
+	return nil
+}
+
+// Screenshot writes what the page shows to a PNG file, and makes its folder when it is missing.
+func (p *Page) Screenshot(path string) error {
+	p.running.Lock()
+	defer p.running.Unlock()
+	ctx, cancel := context.WithTimeout(p.ctx, callTimeout)
+	defer cancel()
+	picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		return fmt.Errorf("taking a picture of %s: %w", p.Name, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, picture, 0o644)
+}
+
+// Click clicks on the first element that a CSS selector finds, once it is visible.
+func (p *Page) Click(selector string) error {
+	if err := p.do(chromedp.Click(chromedp.CSS(selector))); err != nil {
+		return fmt.Errorf("clicking %s in %s: %w", selector, p.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package browser
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// Site serves the page of folder page/ with the unmodified openvidu-browser on http://localhost:PORT: browsers give camera and
+// microphone only to a secure context, which localhost is.
+type Site struct {
+	// URL of the page.
+	URL string
+
+	server *http.Server
+}
+
+// Serve installs the page's npm packages when they are missing or older than the lockfile, and serves the page on a
+// free port. It ends with Close.
+func Serve(ctx context.Context) (*Site, error) {
+	_, source, _, ok := runtime.Caller(0)
+	if !ok {
+		return nil, errors.New("finding the page's folder: the source file is unknown")
+	}
+	folder := filepath.Join(filepath.Dir(source), "page")
+	if err := install(ctx, folder); err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", file(folder, "index.html"))
+	mux.Handle("GET /page.js", file(folder, "page.js"))
+	mux.Handle("GET /openvidu-browser.js",
+		file(folder, "node_modules/openvidu-browser/static/js/openvidu-browser-2.32.2.min.js"))
+	listener, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		return nil, fmt.Errorf("serving the page: %w", err)
+	}
+	site := &Site{
+		URL:    fmt.Sprintf("http://localhost:%d/", listener.Addr().(*net.TCPAddr).Port),
+		server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second},
+	}
+	go func() { _ = site.server.Serve(listener) }() // it returns when Close is called
+	return site, nil
+}
+
+// Close stops serving.
+func (s *Site) Close() error {
+	return s.server.Close()
+}
+
+func file(folder, name string) http.Handler {
+	path := filepath.Join(folder, filepath.FromSlash(name))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, path) })
+}
+
+// install runs npm ci unless what it would install is there.
+func install(ctx context.Context, folder string) error {
+	lock, err := os.Stat(filepath.Join(folder, "package-lock.json"))
+	if err != nil {
+		return fmt.Errorf("looking for the page's lockfile: %w", err)
+	}
+	installed, err := os.Stat(filepath.Join(folder, "node_modules", ".package-lock.json"))
+	if err == nil && !installed.ModTime().Before(lock.ModTime()) {
+		return nil
+	}
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		return fmt.Errorf("looking for npm: %w; install Node.js 20 or newer", err)
+	}
+	command := exec.CommandContext(ctx, npm, "ci", "--no-audit", "--no-fund")
+	command.Dir = folder
+	var output bytes.Buffer
+	command.Stdout, command.Stderr = &output, &output
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("installing the page's npm packages: %w\n%s", err, output.Bytes())
+	}
+	return nil
+}
