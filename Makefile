@@ -1,3 +1,88 @@
+# The commands of this project. Each is a line or two: the work is done by the
+# programs in hack/.
+
+# IMAGE is the name of the image that holds all three programs.
+IMAGE ?= mediarooms.dev/mediarooms:dev
+export IMAGE
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## Try it
+
+.PHONY: run
+run: ## Start a local cluster (or use KUBECONFIG) with the operator and a demo room; print its URLs.
+	hack/run
+
+.PHONY: down
+down: ## Stop the local cluster and remove everything that it made.
+	hack/down
+
+## Test it
+
+.PHONY: test
+test: ## Run every test there is: generated files, lint, unit, end-to-end with a browser.
+	hack/test all
+
+.PHONY: test-unit
+test-unit: ## Run the unit tests only, with a real API server where they need one.
+	hack/test unit
+
+.PHONY: test-e2e
+test-e2e: ## Run the end-to-end tests only, on a cluster of their own.
+	hack/test e2e
+
+.PHONY: bench
+bench: ## Print figures: cost per packet and subscriber, time to a token.
+	hack/bench
+
+.PHONY: lint
+lint: ## Check style and dependency directions (go vet, golangci-lint).
+	hack/linter
+
+.PHONY: verify
+verify: ## Check that generated files are up to date.
+	hack/generate --check
+
+## Build it
+
+.PHONY: build
+build: ## Build the three programs into bin/, static.
+	hack/build
+
 .PHONY: generate
-generate: ## Generate deep copies, CRDs, the operator's roles and the control protocol's code.
+generate: ## Generate deep copies, CRDs, the operator's role and the control protocol's code.
 	hack/generate
+
+.PHONY: fmt
+fmt: ## Format the Go code.
+	go fmt ./...
+
+.PHONY: vet
+vet: ## Run go vet.
+	go vet ./...
+
+.PHONY: image
+image: build ## Build the image IMAGE from bin/, with buildah or docker.
+	hack/image $(IMAGE)
+
+## Install it (into the cluster of KUBECONFIG, else the local one)
+
+.PHONY: install
+install: ## Install the custom resource definitions.
+	hack/deploy install
+
+.PHONY: uninstall
+uninstall: ## Remove the custom resource definitions, and with them all rooms.
+	hack/deploy uninstall
+
+.PHONY: deploy
+deploy: ## Install everything: definitions, operator, gateway, with the image IMAGE.
+	hack/deploy deploy
+
+.PHONY: undeploy
+undeploy: ## Remove everything that deploy installed.
+	hack/deploy undeploy

@@ -87,6 +87,8 @@ func controllerManager(i instance.Instance) []string {
 		"--service-account-private-key-file="+i.Path("pki", "service-accounts.key"),
 		"--use-service-account-credentials",
 		"--cluster-cidr="+i.Range().String(),
+		// Its built-in place would be made on the machine.
+		"--flex-volume-plugin-dir="+i.Path("volume-plugins"),
 	)
 }
 

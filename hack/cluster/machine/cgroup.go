@@ -29,7 +29,7 @@ func hierarchies() (roots []string, unified bool, err error) {
 	for _, entry := range entries {
 		root := filepath.Join(cgroupMount, entry.Name())
 		// Names such as "cpu" may be links to "cpu,cpuacct".
-		if entry.Type()&fs.ModeSymlink != 0 || entry.Name() == "unified" {
+		if entry.Type()&fs.ModeSymlink != 0 {
 			continue
 		}
 		if _, err := os.Stat(filepath.Join(root, "cgroup.procs")); err == nil {

@@ -33,9 +33,10 @@ var settings = map[string]int{
 	"fs/inotify/max_user_instances": 8192,
 }
 
-// mountPoints are folders that a node mounts its own data on, inside its mount
-// namespace, because some program has the path built in.
-var mountPoints = []string{"/var/lib/kubelet", "/var/lib/cni"}
+// folders are made on the machine. A node mounts its own data on the first two,
+// inside its mount namespace, because some program has the path built in;
+// ip-netns(8) mounts on the last one, and leaves that behind.
+var folders = []string{"/var/lib/kubelet", "/var/lib/cni", "/run/netns"}
 
 // record is what must be undone.
 type record struct {
@@ -84,9 +85,9 @@ func Prepare(i instance.Instance) error {
 			return err
 		}
 	}
-	for _, folder := range mountPoints {
+	for _, folder := range folders {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
-			return fmt.Errorf("creating a mount point: %w", err)
+			return fmt.Errorf("creating a folder: %w", err)
 		}
 	}
 	return nil
@@ -101,7 +102,7 @@ func writeRecord() error {
 		}
 		r.Settings[name] = strings.TrimSpace(string(value))
 	}
-	for _, folder := range mountPoints {
+	for _, folder := range folders {
 		if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
 			r.Folders = append(r.Folders, folder)
 		}
@@ -177,10 +178,31 @@ func undo() error {
 		}
 	}
 	for _, folder := range r.Folders {
-		// Remove takes empty folders only: what somebody else put there stays.
-		if err := os.Remove(folder); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
-			return fmt.Errorf("removing a mount point: %w", err)
+		if err := removeEmpty(folder); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// removeEmpty removes a folder and what is mounted on it, unless somebody else
+// has put something there.
+func removeEmpty(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) || len(entries) > 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking into %s: %w", folder, err)
+	}
+	for err == nil {
+		err = syscall.Unmount(folder, syscall.MNT_DETACH)
+	}
+	if !errors.Is(err, syscall.EINVAL) { // EINVAL: not mounted
+		return fmt.Errorf("unmounting %s: %w", folder, err)
+	}
+	if err := os.Remove(folder); err != nil {
+		return fmt.Errorf("removing a folder: %w", err)
 	}
 	return nil
 }

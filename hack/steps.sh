@@ -1,0 +1,38 @@
+# What the scripts of this folder share: how they tell a person how far they
+# are. To be sourced.
+
+# step says what comes next.
+step() {
+  printf '\n==> [%d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"
+}
+
+# die ends the script with a message.
+die() {
+  printf '\nerror: %s\n' "$*" >&2
+  exit 1
+}
+
+# quietly LABEL COMMAND... runs a command whose output nobody needs unless it
+# fails, and says every ten seconds that it still runs.
+quietly() {
+  local label=$1 log status=0 start=$SECONDS next=10 pid
+  shift
+  log=$(mktemp)
+  "$@" >"$log" 2>&1 &
+  pid=$!
+  while kill -0 "$pid" 2>/dev/null; do
+    if ((SECONDS - start >= next)); then
+      echo "    $label: $((SECONDS - start)) s, $(wc -l <"$log") lines of output"
+      next=$((next + 10))
+    fi
+    sleep 0.2
+  done
+  wait "$pid" || status=$?
+  if ((status)); then
+    cat "$log" >&2
+    rm -f "$log"
+    die "$label did not work (exit code $status)"
+  fi
+  rm -f "$log"
+  echo "    $label: done in $((SECONDS - start)) s"
+}
