@@ -20,14 +20,21 @@ type ConnectionState string
 
 // Values of the enums of Connection.
 const (
+	// ConnectionTypeWebRTC is a browser or another WebRTC client.
 	ConnectionTypeWebRTC ConnectionType = "WebRTC"
-	ConnectionTypeIPCam  ConnectionType = "IPCam"
+	// ConnectionTypeIPCam is an IP camera.
+	ConnectionTypeIPCam ConnectionType = "IPCam"
 
+	// RoleSubscriber receives streams.
 	RoleSubscriber Role = "Subscriber"
-	RolePublisher  Role = "Publisher"
-	RoleModerator  Role = "Moderator"
+	// RolePublisher also sends streams.
+	RolePublisher Role = "Publisher"
+	// RoleModerator also evicts users and ends the streams of others.
+	RoleModerator Role = "Moderator"
 
-	WhenDisconnectedKeep   WhenDisconnected = "Keep"
+	// WhenDisconnectedKeep keeps the Connection, as a record of the visit.
+	WhenDisconnectedKeep WhenDisconnected = "Keep"
+	// WhenDisconnectedDelete deletes the Connection.
 	WhenDisconnectedDelete WhenDisconnected = "Delete"
 
 	// ConnectionStatePending: the token was not used yet.
@@ -39,58 +46,63 @@ const (
 )
 
 // ConnectionSpec is one participant's admission to a room.
-// +kubebuilder:validation:XValidation:rule="self.sessionName == oldSelf.sessionName",message="`sessionName` may not be changed"
-// +kubebuilder:validation:XValidation:rule="self.type == oldSelf.type",message="`type` may not be changed"
-// +kubebuilder:validation:XValidation:rule="has(self.data) == has(oldSelf.data) && (!has(self.data) || self.data == oldSelf.data)",message="`data` may not be changed, set or unset after creation"
-// +kubebuilder:validation:XValidation:rule="has(self.ipCam) == (self.type == 'IPCam')",message="`ipCam` must be set when `type` is IPCam, and only then"
+// +kubebuilder:validation:XValidation:rule="self.sessionName == oldSelf.sessionName",fieldPath=".sessionName",message="`sessionName` may not be changed after creation"
+// +kubebuilder:validation:XValidation:rule="self.type == oldSelf.type",fieldPath=".type",message="`type` may not be changed after creation"
+// +kubebuilder:validation:XValidation:rule="has(self.data) == has(oldSelf.data) && (!has(self.data) || self.data == oldSelf.data)",fieldPath=".data",message="`data` may not be changed, set or unset after creation"
+// +kubebuilder:validation:XValidation:rule="self.type != 'IPCam' || has(self.ipCam)",fieldPath=".ipCam",message="`ipCam` must be set when `type` is IPCam"
+// +kubebuilder:validation:XValidation:rule="self.type == 'IPCam' || !has(self.ipCam)",fieldPath=".ipCam",message="`ipCam` may be set only when `type` is IPCam"
 type ConnectionSpec struct {
-	// sessionName is the name of the Session object, in the same namespace. It may not be changed.
+	// sessionName is the name of the Session object, in the same namespace. It may not be changed. While there is no such
+	// Session the Connection is not accepted (reason SessionNotFound).
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="`sessionName` must be the name of a Session object: lower-case letters, digits and `-`"
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="`sessionName` must be the name of a Session object: lower-case letters, digits and `-`, with a letter or digit at both ends"
 	// +required
 	SessionName string `json:"sessionName"`
 
-	// type is WebRTC or IPCam. It may not be changed.
+	// type is WebRTC (a browser or another WebRTC client) or IPCam (a camera, see ipCam). It may not be changed.
 	// +kubebuilder:default=WebRTC
 	// +optional
 	Type ConnectionType `json:"type,omitempty"`
 
-	// role is what the participant may do: Subscriber, Publisher or Moderator.
+	// role is what the participant may do: Subscriber (receive), Publisher (also send) or Moderator (also evict users and
+	// end the streams of others). A change is told to a client that is in the room.
 	// +kubebuilder:default=Publisher
 	// +optional
 	Role Role `json:"role,omitempty"`
 
-	// data is sent to every participant as this one's server data. It may not be changed.
+	// data is the server data that every participant of the room gets with this one, such as a JSON text with the user's
+	// name; up to 10,000 characters. It may not be changed.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=10000
 	// +optional
 	Data string `json:"data,omitempty"`
 
-	// record says whether this participant's streams are recorded.
+	// record says whether this participant's streams are part of individual recordings.
 	// +kubebuilder:default=true
 	// +optional
 	Record *bool `json:"record,omitempty"`
 
-	// customIceServers are given to this client instead of the pool's.
+	// customIceServers are the STUN and TURN servers for this client, instead of those of the pool.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=atomic
 	// +optional
 	CustomIceServers []IceServer `json:"customIceServers,omitempty"`
 
-	// kurentoOptions bound this participant's bandwidth.
+	// kurentoOptions bound this participant's video bandwidth.
 	// +optional
 	KurentoOptions *KurentoOptions `json:"kurentoOptions,omitempty"`
 
-	// ipCam is the camera, for type IPCam.
+	// ipCam is the camera. It must be set when type is IPCam, and only then.
 	// +optional
 	IPCam *IPCam `json:"ipCam,omitempty"`
 
-	// tokenSecretName names a Secret, made and owned by this Connection, that takes the token (key `token`) instead
-	// of the status.
+	// tokenSecretName is the name of a Secret, made and owned by this Connection, that takes the token (key `token`) instead of
+	// status.token: for teams whose viewers may read Connections but must not join. A Secret that exists already
+	// and belongs to something else is left alone (reason TokenSecretInUse).
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="`tokenSecretName` must be the name of a Secret: lower-case letters, digits, `-` and `.`"
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="`tokenSecretName` must be the name of a Secret: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends"
 	// +optional
 	TokenSecretName string `json:"tokenSecretName,omitempty"`
 
@@ -100,63 +112,68 @@ type ConnectionSpec struct {
 	// +optional
 	TokenRotation int32 `json:"tokenRotation,omitempty"`
 
-	// whenDisconnected says what happens when the user has left: Keep the Connection, or Delete it.
+	// whenDisconnected says what happens when the user has left: Keep the Connection as a record of the visit, or Delete it,
+	// as OpenVidu does.
 	// +kubebuilder:default=Keep
 	// +optional
 	WhenDisconnected WhenDisconnected `json:"whenDisconnected,omitempty"`
 }
 
 // IceServer is one STUN or TURN server as a client gets it.
-// +kubebuilder:validation:XValidation:rule="!self.url.startsWith('stun') || (!has(self.username) && !has(self.credential) && !has(self.staticAuthSecret))",message="`username`, `credential` and `staticAuthSecret` may not be set for a stun `url`"
-// +kubebuilder:validation:XValidation:rule="!self.url.startsWith('turn') || (has(self.staticAuthSecret) ? (!has(self.username) && !has(self.credential)) : (has(self.username) && has(self.credential)))",message="a turn `url` must have `username` and `credential`, or `staticAuthSecret` alone"
+// +kubebuilder:validation:XValidation:rule="!self.url.startsWith('stun') || !(has(self.username) || has(self.credential) || has(self.staticAuthSecret))",message="`username`, `credential` and `staticAuthSecret` may not be set for a stun: or stuns: `url`"
+// +kubebuilder:validation:XValidation:rule="!self.url.startsWith('turn') || has(self.staticAuthSecret) || (has(self.username) && has(self.credential))",message="`username` and `credential`, or `staticAuthSecret`, must be set for a turn: or turns: `url`"
+// +kubebuilder:validation:XValidation:rule="!has(self.staticAuthSecret) || !(has(self.username) || has(self.credential))",message="`username` and `credential` may not be set together with `staticAuthSecret`"
 type IceServer struct {
-	// url is stun:, stuns:, turn: or turns: with a host and an optional port; turn and turns may end in ?transport=udp or
-	// ?transport=tcp.
+	// url is stun:HOST, stuns:HOST, turn:HOST or turns:HOST, with an optional :PORT; turn and turns may end in
+	// ?transport=udp or ?transport=tcp. An IPv6 address is written in brackets.
 	// +kubebuilder:validation:MinLength=6
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(stuns?:[^?]+|turns?:[^?]+([?]transport=(udp|tcp))?)$')",message="`url` must start with stun:, stuns:, turn: or turns:, and only turn and turns may have ?transport=udp or ?transport=tcp"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]+:([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?([?].*)?$')",message="`url` must have a host name, an IPv4 address or a bracketed IPv6 address, and a port, if any, from 1 to 65535"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(stun|stuns|turn|turns):')",message="`url` must start with stun:, stuns:, turn: or turns:"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('?') || self.matches('^turns?:[^?]+[?]transport=(udp|tcp)$')",message="`url` may end only in ?transport=udp or ?transport=tcp, and only for turn: and turns:"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^:]*:([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?([?].*)?$')",message="`url` must have a host name, an IPv4 address or an IPv6 address in brackets, and its port, if any, must be from 1 to 65535"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+:[0-9.]+([:?]|$)') || isIP(self.split(':')[1].split('?')[0])",message="`url` must have a valid IPv4 address"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+:[[][^]]*[]]') || isIP(self.substring(self.indexOf('[') + 1, self.indexOf(']')))",message="`url` must have a valid IPv6 address between the brackets"
 	// +required
 	URL string `json:"url"`
-	// username of a TURN server.
+	// username at a TURN server, together with credential.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +optional
 	Username string `json:"username,omitempty"`
-	// credential of a TURN server.
+	// credential at a TURN server, together with username.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +optional
 	Credential string `json:"credential,omitempty"`
-	// staticAuthSecret is the shared secret of a TURN server (TURN REST scheme); clients get credentials derived from it that
-	// hold for a day, never the secret.
+	// staticAuthSecret is the shared secret of a TURN server (its REST scheme), instead of username and credential. Clients get
+	// credentials derived from it that hold for a day, never the secret. Who may read this object can read it.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +optional
 	StaticAuthSecret string `json:"staticAuthSecret,omitempty"`
 }
 
-// KurentoOptions bound a participant's video bandwidth, in kilobits per second; 0 is no limit.
-// The name is OpenVidu's; no Kurento takes part.
-// +kubebuilder:validation:XValidation:rule="!has(self.videoMaxRecvBandwidth) || !has(self.videoMinRecvBandwidth) || self.videoMaxRecvBandwidth == 0 || self.videoMinRecvBandwidth <= self.videoMaxRecvBandwidth",message="`videoMinRecvBandwidth` may not be greater than `videoMaxRecvBandwidth`"
-// +kubebuilder:validation:XValidation:rule="!has(self.videoMaxSendBandwidth) || !has(self.videoMinSendBandwidth) || self.videoMaxSendBandwidth == 0 || self.videoMinSendBandwidth <= self.videoMaxSendBandwidth",message="`videoMinSendBandwidth` may not be greater than `videoMaxSendBandwidth`"
+// KurentoOptions bound a participant's video bandwidth, in kilobits per second per stream, as seen from the participant.
+// 0 is no limit. The names are OpenVidu's; no Kurento takes part.
+// +kubebuilder:validation:XValidation:rule="self.?videoMaxRecvBandwidth.orValue(0) == 0 || self.?videoMinRecvBandwidth.orValue(0) <= self.videoMaxRecvBandwidth",fieldPath=".videoMinRecvBandwidth",message="`videoMinRecvBandwidth` may not be greater than `videoMaxRecvBandwidth`"
+// +kubebuilder:validation:XValidation:rule="self.?videoMaxSendBandwidth.orValue(0) == 0 || self.?videoMinSendBandwidth.orValue(0) <= self.videoMaxSendBandwidth",fieldPath=".videoMinSendBandwidth",message="`videoMinSendBandwidth` may not be greater than `videoMaxSendBandwidth`"
 type KurentoOptions struct {
-	// videoMaxRecvBandwidth bounds what the media pod receives from this participant, in kbps.
+	// videoMaxRecvBandwidth bounds what this participant receives per stream, in kbps.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	VideoMaxRecvBandwidth *int32 `json:"videoMaxRecvBandwidth,omitempty"`
-	// videoMinRecvBandwidth, in kbps.
+	// videoMinRecvBandwidth is stored for compatibility, in kbps: the media pod never sends more than there is.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	VideoMinRecvBandwidth *int32 `json:"videoMinRecvBandwidth,omitempty"`
-	// videoMaxSendBandwidth bounds what the media pod sends to this participant per stream, in kbps.
+	// videoMaxSendBandwidth bounds what this participant sends per stream, in kbps.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	VideoMaxSendBandwidth *int32 `json:"videoMaxSendBandwidth,omitempty"`
-	// videoMinSendBandwidth, in kbps.
+	// videoMinSendBandwidth is stored for compatibility, in kbps: a browser sends what its network allows.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
@@ -172,10 +189,10 @@ type KurentoOptions struct {
 
 // IPCam is an IP camera that publishes to the room.
 type IPCam struct {
-	// rtspURI is where the camera is.
+	// rtspURI is where the camera is: a URL that starts with rtsp://, rtsps://, http://, https:// or file://.
 	// +kubebuilder:validation:MinLength=8
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(rtsps?|https?|file)://.+')",message="`rtspURI` must be a URL that starts with rtsp://, rtsps://, http://, https:// or file://"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(rtsp|rtsps|http|https|file)://[^[:space:]]+$') && isURL(self)",message="`rtspURI` must be a URL that starts with rtsp://, rtsps://, http://, https:// or file://"
 	// +required
 	RTSPURI string `json:"rtspURI"`
 	// adaptativeBitrate lets the stream adapt to its receivers.
@@ -186,7 +203,8 @@ type IPCam struct {
 	// +kubebuilder:default=true
 	// +optional
 	OnlyPlayWithSubscribers *bool `json:"onlyPlayWithSubscribers,omitempty"`
-	// networkCacheMilliseconds is the jitter buffer.
+	// networkCacheMilliseconds is the jitter buffer between the camera and the media pod: a smaller one is faster, a larger one
+	// steadier.
 	// +kubebuilder:default=2000
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=600000
@@ -196,22 +214,28 @@ type IPCam struct {
 
 // ConnectionStatus is what was observed of a participant. All of it can be rebuilt.
 type ConnectionStatus struct {
-	// conditions are Accepted, Programmed and Ready.
+	// conditions are Accepted (the Session is known and has room), Programmed (the media pod has applied this generation)
+	// and Ready (the token can be used now, or its user is in the room). All three are always there, Unknown while undecided.
+	// +kubebuilder:default={{type: "Accepted", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Programmed", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Ready", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}}
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// observedGeneration is the last generation that was reconciled without an error.
+	// observedGeneration is the last metadata.generation that was reconciled without an error. When it differs, the rest
+	// of the status may be stale.
+	// +kubebuilder:validation:Minimum=0
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// connectionID is the identifier that clients see (con_...).
+	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	ConnectionID string `json:"connectionID,omitempty"`
 	// token is the URL that the client's Session.connect() takes. It works once. Absent when tokenSecretName is set.
+	// +kubebuilder:validation:MaxLength=2048
 	// +optional
 	Token string `json:"token,omitempty"`
-	// state is Pending, Active or Disconnected.
+	// state is Pending (the token was not used), Active (the user is in the room) or Disconnected (the user has left).
 	// +optional
 	State ConnectionState `json:"state,omitempty"`
 	// createdTime is when the token was made.
@@ -224,21 +248,27 @@ type ConnectionStatus struct {
 	// +optional
 	DisconnectedTime *metav1.Time `json:"disconnectedTime,omitempty"`
 	// disconnectReason is why, such as disconnect, networkDisconnect or nodeCrashed.
+	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	DisconnectReason string `json:"disconnectReason,omitempty"`
 	// clientData is what the client said of itself when it joined.
+	// +kubebuilder:validation:MaxLength=65536
 	// +optional
 	ClientData string `json:"clientData,omitempty"`
 	// serverData is spec.data.
+	// +kubebuilder:validation:MaxLength=10000
 	// +optional
 	ServerData string `json:"serverData,omitempty"`
 	// ip is the client's address.
+	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	IP string `json:"ip,omitempty"`
 	// platform is the client's description of its browser and system.
+	// +kubebuilder:validation:MaxLength=4096
 	// +optional
 	Platform string `json:"platform,omitempty"`
 	// location is where the client is, when known.
+	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	Location string `json:"location,omitempty"`
 	// publishers are the streams that this participant sends, by creation.
@@ -258,6 +288,8 @@ type ConnectionStatus struct {
 // PublisherStatus is one published stream.
 type PublisherStatus struct {
 	// streamID identifies the stream.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
 	// +required
 	StreamID string `json:"streamID"`
 	// createdTime is when it was published.
@@ -276,12 +308,14 @@ type PublisherStatus struct {
 	// +optional
 	VideoActive bool `json:"videoActive"`
 	// typeOfVideo is CAMERA, SCREEN, CUSTOM or IPCAM; absent without video.
+	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	TypeOfVideo string `json:"typeOfVideo,omitempty"`
 	// frameRate that the publisher announced, in frames per second; absent when it did not.
 	// +optional
 	FrameRate int32 `json:"frameRate,omitempty"`
 	// videoDimensions is a JSON text with width and height in pixels.
+	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	VideoDimensions string `json:"videoDimensions,omitempty"`
 }
@@ -289,30 +323,38 @@ type PublisherStatus struct {
 // SubscriberStatus is one received stream.
 type SubscriberStatus struct {
 	// streamID identifies the stream.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
 	// +required
 	StreamID string `json:"streamID"`
 }
 
-// Connection is one participant's admission to a room: pending until its token is used, then active.
+// Connection is one participant's admission to a room: pending until its token is used, then active, then disconnected. The token
+// is in status.token. Deleting a Connection evicts its user, or makes its unused token worthless.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=connections,scope=Namespaced,shortName=mrconn,categories=mediarooms
 // +kubebuilder:selectablefield:JSONPath=`.spec.sessionName`
+// +kubebuilder:selectablefield:JSONPath=`.status.connectionID`
+// +kubebuilder:selectablefield:JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Session",type=string,JSONPath=`.spec.sessionName`,description="The room"
 // +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.spec.role`,description="What the participant may do"
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`,description="Pending, Active or Disconnected"
 // +kubebuilder:printcolumn:name="User IP",type=string,JSONPath=`.status.ip`,priority=1,description="The client's address"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the client can join, or has"
-// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",message="`metadata.name` must be a DNS label: at most 63 lower-case letters, digits and `-`"
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`,description="Time since the Connection was created"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",message="`metadata.name` must be at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends"
 type Connection struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard metadata of an object.
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// spec is the admission that is wanted.
 	// +required
 	Spec ConnectionSpec `json:"spec"`
 	// status is what was observed.
+	// +kubebuilder:default={}
 	// +optional
 	Status ConnectionStatus `json:"status,omitzero"`
 }
@@ -321,6 +363,9 @@ type Connection struct {
 // +kubebuilder:object:root=true
 type ConnectionList struct {
 	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard metadata of a list.
+	// +optional
 	metav1.ListMeta `json:"metadata,omitempty"`
-	Items           []Connection `json:"items"`
+	// items are the Connections.
+	Items []Connection `json:"items"`
 }

@@ -33,75 +33,81 @@ const (
 )
 
 // MediaPoolSpec is the fleet of media pods that is wanted.
-// +kubebuilder:validation:XValidation:rule="self.minPods <= self.maxPods",message="`minPods` may not be greater than `maxPods`"
+// +kubebuilder:validation:XValidation:rule="self.minPods <= self.maxPods",fieldPath=".minPods",message="`minPods` may not be greater than `maxPods`, which is 10 when absent"
 type MediaPoolSpec struct {
-	// minPods is how many pods always run.
+	// minPods is how many pods always run, also when there is nothing to do.
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000
 	// +optional
 	MinPods *int32 `json:"minPods,omitempty"`
-	// maxPods is how many pods may run.
+	// maxPods is how many pods may run. When all of them are full, a new Session waits (reason NoCapacity).
 	// +kubebuilder:default=10
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	// +optional
 	MaxPods int32 `json:"maxPods,omitempty"`
-	// warmSessions is how many more Sessions the running pods can always take.
+	// warmSessions is how many more Sessions the running pods can always take, so that a new one need not wait for a pod to
+	// start.
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
 	// +optional
 	WarmSessions *int32 `json:"warmSessions,omitempty"`
-	// capacity bounds what one pod takes.
+	// capacity is what one pod takes at most.
 	// +kubebuilder:default={}
 	// +optional
 	Capacity PodCapacity `json:"capacity,omitzero"`
-	// placement is Packed or Spread.
+	// placement says which pod with room a new Session gets: Packed takes the fullest one (fewer pods), Spread the emptiest one
+	// (fewer Sessions hit by the loss of a pod).
 	// +kubebuilder:default=Packed
 	// +optional
 	Placement Placement `json:"placement,omitempty"`
-	// publicURL is where clients reach the gateway, such as https://rooms.example.org; tokens are made of it.
-	// +kubebuilder:validation:MinLength=8
+	// publicURL is where clients reach the gateway, such as https://rooms.example.org; tokens are made of it. It has no path.
+	// http and ws stand for the same, as do https and wss.
+	// +kubebuilder:validation:MinLength=6
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?|wss?)://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?/?$')",message="`publicURL` must be http://, https://, ws:// or wss:// with a host name or an IPv4 address, an optional port, and no path"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(http|https|ws|wss)://')",message="`publicURL` must start with http://, https://, ws:// or wss://"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^:]*:(//)?([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$')",message="`publicURL` must have a host name, an IPv4 address or an IPv6 address in brackets, a port, if any, from 1 to 65535, and no path"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[0-9.]+([:/]|$)') || isIP(self.split('/')[2].split(':')[0])",message="`publicURL` must have a valid IPv4 address"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[[][^]]*[]]') || isIP(self.substring(self.indexOf('[') + 1, self.indexOf(']')))",message="`publicURL` must have a valid IPv6 address between the brackets"
 	// +required
 	PublicURL string `json:"publicURL"`
 	// exposure is how media reaches the pods.
 	// +kubebuilder:default={}
 	// +optional
 	Exposure Exposure `json:"exposure,omitzero"`
-	// iceServers are given to clients whose Connection brings none.
+	// iceServers are the STUN and TURN servers for clients whose Connection brings none.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=atomic
 	// +optional
 	IceServers []IceServer `json:"iceServers,omitempty"`
-	// reconnectWindowSeconds is how long a client that lost its connection may come back.
+	// reconnectWindowSeconds is how long a client that lost its connection may come back before it counts as gone.
 	// +kubebuilder:default=10
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=300
 	// +optional
 	ReconnectWindowSeconds int32 `json:"reconnectWindowSeconds,omitempty"`
-	// drainSeconds bounds a drain.
+	// drainSeconds is how long a pod that is to go may take to empty; after it the pod goes with whoever is still there.
 	// +kubebuilder:default=60
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=86400
 	// +optional
 	DrainSeconds int32 `json:"drainSeconds,omitempty"`
-	// template sets what a team must be able to set on the pods.
+	// template is what a team may set on the pods; the rest is the operator's. Changing it replaces the pods one by one.
 	// +optional
 	Template PodTemplate `json:"template,omitzero"`
 }
 
 // PodCapacity bounds what one media pod takes. Beyond it a Session waits with reason NoCapacity.
 type PodCapacity struct {
-	// sessions that one pod hosts.
+	// sessions is how many Sessions one pod hosts.
 	// +kubebuilder:default=50
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	// +optional
 	Sessions int32 `json:"sessions,omitempty"`
-	// connections that one pod hosts, pending ones included.
+	// connections is how many Connections one pod hosts, pending ones included.
 	// +kubebuilder:default=500
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000
@@ -110,33 +116,37 @@ type PodCapacity struct {
 }
 
 // Exposure is how media reaches the pods.
-// +kubebuilder:validation:XValidation:rule="!has(self.portRange) || self.type == 'HostPort' || self.type == 'HostNetwork'",message="`portRange` may be set only when `type` is HostPort or HostNetwork"
+// +kubebuilder:validation:XValidation:rule="!has(self.portRange) || self.type in ['HostPort', 'HostNetwork']",fieldPath=".portRange",message="`portRange` may be set only when `type` is HostPort or HostNetwork"
 type Exposure struct {
-	// type is HostPort, HostNetwork, NodePort, LoadBalancer or Internal.
+	// type is HostPort (each pod has a port of its own on its node), HostNetwork (the pods are in their node's network),
+	// NodePort or LoadBalancer (each pod has a Service of its own), or Internal (the pods' own addresses; clients come
+	// through a TURN server, see iceServers).
 	// +kubebuilder:default=HostPort
 	// +optional
 	Type ExposureType `json:"type,omitempty"`
 	// portRange is where HostPort and HostNetwork pods get their ports from; 31000 to 31999 when absent. A port is used for UDP
-	// and TCP.
+	// and TCP. It should lie outside the cluster's range of node ports.
 	// +optional
 	PortRange *PortRange `json:"portRange,omitempty"`
-	// publicAddress is the IP address that is advertised instead of the node's or the load balancer's.
+	// publicAddress is the IP address that clients are told, instead of the node's (ExternalIP, else InternalIP) or the load
+	// balancer's.
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=45
-	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="`publicAddress` must be an IP address"
+	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="`publicAddress` must be an IPv4 or IPv6 address"
+	// +kubebuilder:validation:XValidation:rule="!isIP(self) || ip(self).isGlobalUnicast() || ip(self).isLoopback()",message="`publicAddress` must be an address that clients can reach: it may not be unspecified, multicast or link-local"
 	// +optional
 	PublicAddress string `json:"publicAddress,omitempty"`
 }
 
 // PortRange is a range of ports, both ends included.
-// +kubebuilder:validation:XValidation:rule="self.first <= self.last",message="`first` may not be greater than `last`"
+// +kubebuilder:validation:XValidation:rule="self.first <= self.last",fieldPath=".first",message="`first` may not be greater than `last`"
 type PortRange struct {
-	// first port.
+	// first is the lowest port.
 	// +kubebuilder:validation:Minimum=1024
 	// +kubebuilder:validation:Maximum=65535
 	// +required
 	First int32 `json:"first"`
-	// last port.
+	// last is the highest port.
 	// +kubebuilder:validation:Minimum=1024
 	// +kubebuilder:validation:Maximum=65535
 	// +required
@@ -145,19 +155,22 @@ type PortRange struct {
 
 // PodTemplate is what a team may set on the media pods of a pool.
 type PodTemplate struct {
-	// metadata are extra labels and annotations.
+	// metadata is extra labels and annotations.
 	// +optional
 	Metadata PodTemplateMetadata `json:"metadata,omitzero"`
 	// image of the media pods; the operator's own image when absent.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][A-Za-z0-9._/:@-]*$')",message="`image` must be the name of an image, such as registry.example.org/mediarooms:v1"
 	// +optional
 	Image string `json:"image,omitempty"`
-	// resources of the media container.
+	// resources of the media container. A memory limit also bounds the heap of the process.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 	// nodeSelector restricts the nodes.
 	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(key, !format.qualifiedName().validate(key).hasValue())",message="`nodeSelector` may contain only valid label names"
+	// +kubebuilder:validation:XValidation:rule="self.all(key, size(self[key]) <= 63)",message="`nodeSelector` may contain only values of at most 63 characters"
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// tolerations of the pods.
@@ -170,59 +183,77 @@ type PodTemplate struct {
 	Affinity *corev1.Affinity `json:"affinity,omitempty"`
 	// topologySpreadConstraints of the pods.
 	// +kubebuilder:validation:MaxItems=16
-	// +listType=atomic
+	// +listType=map
+	// +listMapKey=topologyKey
+	// +listMapKey=whenUnsatisfiable
 	// +optional
 	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
 	// priorityClassName of the pods.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="`priorityClassName` must be the name of a PriorityClass: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends"
 	// +optional
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 	// imagePullSecrets of the pods, in the operator's namespace.
 	// +kubebuilder:validation:MaxItems=16
-	// +listType=atomic
+	// +listType=map
+	// +listMapKey=name
 	// +optional
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 }
 
 // PodTemplateMetadata are labels and annotations of media pods; those of mediarooms.dev and app.kubernetes.io are the operator's.
 type PodTemplateMetadata struct {
-	// labels to add.
+	// labels to add. Those that start with mediarooms.dev/ or app.kubernetes.io/ are the operator's.
 	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(key, !key.startsWith('mediarooms.dev/') && !key.startsWith('app.kubernetes.io/'))",message="`labels` may not contain names that start with mediarooms.dev/ or app.kubernetes.io/: those are the operator's"
+	// +kubebuilder:validation:XValidation:rule="self.all(key, !format.qualifiedName().validate(key).hasValue())",message="`labels` may contain only valid label names"
+	// +kubebuilder:validation:XValidation:rule="self.all(key, size(self[key]) <= 63)",message="`labels` may contain only values of at most 63 characters"
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
-	// annotations to add.
+	// annotations to add. Those that start with mediarooms.dev/ are the operator's.
 	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(key, !key.startsWith('mediarooms.dev/'))",message="`annotations` may not contain names that start with mediarooms.dev/: those are the operator's"
+	// +kubebuilder:validation:XValidation:rule="self.all(key, !format.qualifiedName().validate(key.lowerAscii()).hasValue())",message="`annotations` may contain only valid annotation names"
 	// +optional
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 // MediaPoolStatus is what was observed of a fleet.
 type MediaPoolStatus struct {
-	// conditions are Accepted and Ready.
+	// conditions are Accepted (the spec is valid) and Ready (the pool's minimum of pods can host rooms). Both are always
+	// there, Unknown while undecided.
+	// +kubebuilder:default={{type: "Accepted", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Ready", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}}
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// observedGeneration is the last generation that was reconciled without an error.
+	// observedGeneration is the last metadata.generation that was reconciled without an error. When it differs, the rest
+	// of the status may be stale.
+	// +kubebuilder:validation:Minimum=0
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// pods that exist.
+	// pods is how many media pods exist.
+	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Pods int32 `json:"pods"`
-	// readyPods can host rooms now.
+	// readyPods is how many of them can host rooms now.
+	// +kubebuilder:validation:Minimum=0
 	// +optional
 	ReadyPods int32 `json:"readyPods"`
-	// sessions that are placed on the pool's pods.
+	// sessions is how many Sessions are placed on the pool's pods.
+	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Sessions int32 `json:"sessions"`
 	// freeSessions is how many more the running pods can take.
+	// +kubebuilder:validation:Minimum=0
 	// +optional
 	FreeSessions int32 `json:"freeSessions"`
 }
 
-// MediaPool is a fleet of media pods.
+// MediaPool is a fleet of media pods, in the operator's namespace. The one with the annotation
+// mediarooms.dev/is-default-pool: "true" hosts the Sessions that name no pool.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=mediapools,scope=Cluster,shortName=mrpool,categories=mediarooms
@@ -231,18 +262,21 @@ type MediaPoolStatus struct {
 // +kubebuilder:printcolumn:name="Pods",type=integer,JSONPath=`.status.readyPods`,description="Pods that can host rooms"
 // +kubebuilder:printcolumn:name="Sessions",type=integer,JSONPath=`.status.sessions`,description="Sessions on the pool's pods"
 // +kubebuilder:printcolumn:name="Free",type=integer,JSONPath=`.status.freeSessions`,description="Sessions that the running pods can still take"
-// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`,description="Time since the MediaPool was created"
 // +kubebuilder:printcolumn:name="Exposure",type=string,JSONPath=`.spec.exposure.type`,priority=1,description="How media reaches the pods"
 // +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.publicURL`,priority=1,description="Where clients reach the gateway"
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && !self.metadata.name.contains('.')",message="`metadata.name` must be a DNS label of at most 40 lower-case letters, digits and `-`: pods are named after it"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && !self.metadata.name.contains('.')",message="`metadata.name` must be at most 40 lower-case letters, digits and `-`, with a letter or digit at both ends: pods are named after it"
 type MediaPool struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard metadata of an object.
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// spec is the fleet that is wanted.
 	// +required
 	Spec MediaPoolSpec `json:"spec"`
 	// status is what was observed.
+	// +kubebuilder:default={}
 	// +optional
 	Status MediaPoolStatus `json:"status,omitzero"`
 }
@@ -251,6 +285,9 @@ type MediaPool struct {
 // +kubebuilder:object:root=true
 type MediaPoolList struct {
 	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard metadata of a list.
+	// +optional
 	metav1.ListMeta `json:"metadata,omitempty"`
-	Items           []MediaPool `json:"items"`
+	// items are the MediaPools.
+	Items []MediaPool `json:"items"`
 }

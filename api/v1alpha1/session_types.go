@@ -20,19 +20,30 @@ type WhenEmpty string
 
 // Values of the enums of SessionSpec.
 const (
-	MediaModeRouted  MediaMode = "Routed"
+	// MediaModeRouted sends all media through the media pod.
+	MediaModeRouted MediaMode = "Routed"
+	// MediaModeRelayed is stored for compatibility; media is routed too.
 	MediaModeRelayed MediaMode = "Relayed"
 
+	// RecordingModeManual records only on request.
 	RecordingModeManual RecordingMode = "Manual"
+	// RecordingModeAlways starts a recording with the first published stream.
 	RecordingModeAlways RecordingMode = "Always"
 
+	// ForcedVideoCodecMediaServerPreferred leaves the choice to the publisher, as None does.
 	ForcedVideoCodecMediaServerPreferred ForcedVideoCodec = "MediaServerPreferred"
-	ForcedVideoCodecNone                 ForcedVideoCodec = "None"
-	ForcedVideoCodecVP8                  ForcedVideoCodec = "VP8"
-	ForcedVideoCodecVP9                  ForcedVideoCodec = "VP9"
-	ForcedVideoCodecH264                 ForcedVideoCodec = "H264"
+	// ForcedVideoCodecNone leaves the choice to the publisher.
+	ForcedVideoCodecNone ForcedVideoCodec = "None"
+	// ForcedVideoCodecVP8 takes only VP8.
+	ForcedVideoCodecVP8 ForcedVideoCodec = "VP8"
+	// ForcedVideoCodecVP9 takes only VP9.
+	ForcedVideoCodecVP9 ForcedVideoCodec = "VP9"
+	// ForcedVideoCodecH264 takes only H264.
+	ForcedVideoCodecH264 ForcedVideoCodec = "H264"
 
-	WhenEmptyKeep   WhenEmpty = "Keep"
+	// WhenEmptyKeep keeps the Session.
+	WhenEmptyKeep WhenEmpty = "Keep"
+	// WhenEmptyDelete deletes the Session, and with it its Connections.
 	WhenEmptyDelete WhenEmpty = "Delete"
 )
 
@@ -44,73 +55,100 @@ type RecordingOutputMode string
 // +kubebuilder:validation:Enum=BestFit;PictureInPicture;VerticalPresentation;HorizontalPresentation;Custom
 type RecordingLayout string
 
+// Values of the enums of RecordingProperties.
+const (
+	// RecordingOutputModeComposed makes one file with all videos in a grid.
+	RecordingOutputModeComposed RecordingOutputMode = "Composed"
+	// RecordingOutputModeComposedQuickStart is Composed with the renderer running before the recording starts.
+	RecordingOutputModeComposedQuickStart RecordingOutputMode = "ComposedQuickStart"
+	// RecordingOutputModeIndividual makes one file per stream.
+	RecordingOutputModeIndividual RecordingOutputMode = "Individual"
+
+	// RecordingLayoutBestFit is a grid.
+	RecordingLayoutBestFit RecordingLayout = "BestFit"
+	// RecordingLayoutPictureInPicture is one large video with a small one in it.
+	RecordingLayoutPictureInPicture RecordingLayout = "PictureInPicture"
+	// RecordingLayoutVerticalPresentation is one large video with the others beside it.
+	RecordingLayoutVerticalPresentation RecordingLayout = "VerticalPresentation"
+	// RecordingLayoutHorizontalPresentation is one large video with the others below it.
+	RecordingLayoutHorizontalPresentation RecordingLayout = "HorizontalPresentation"
+	// RecordingLayoutCustom is the layout at RecordingProperties.CustomLayout.
+	RecordingLayoutCustom RecordingLayout = "Custom"
+)
+
 // SessionSpec is the room that a user wants.
-// +kubebuilder:validation:XValidation:rule="has(self.sessionID) == has(oldSelf.sessionID) && (!has(self.sessionID) || self.sessionID == oldSelf.sessionID)",message="`sessionID` may not be changed, set or unset after creation"
-// +kubebuilder:validation:XValidation:rule="has(self.poolName) == has(oldSelf.poolName) && (!has(self.poolName) || self.poolName == oldSelf.poolName)",message="`poolName` may not be changed, set or unset after creation"
+// +kubebuilder:validation:XValidation:rule="has(self.sessionID) == has(oldSelf.sessionID) && (!has(self.sessionID) || self.sessionID == oldSelf.sessionID)",fieldPath=".sessionID",message="`sessionID` may not be changed, set or unset after creation"
+// +kubebuilder:validation:XValidation:rule="has(self.poolName) == has(oldSelf.poolName) && (!has(self.poolName) || self.poolName == oldSelf.poolName)",fieldPath=".poolName",message="`poolName` may not be changed, set or unset after creation"
 type SessionSpec struct {
-	// sessionID is the identifier that clients see. It defaults to the object's name, may not be changed, and is unique in its
-	// namespace: of two Sessions with the same one the older wins.
+	// sessionID is the identifier that clients and OpenVidu's REST API see. It may contain letters, digits, `_` and `-`.
+	// When absent it is the object's name. It may not be changed. It is unique in its namespace: of two Sessions with the
+	// same one the older is served, the other is not accepted (reason SessionIDInUse).
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]+$')",message="`sessionID` may contain only letters, digits, `_` and `-`"
 	// +optional
 	SessionID string `json:"sessionID,omitempty"`
 
-	// poolName is the MediaPool that hosts the room. It defaults to the default pool and may not be changed.
+	// poolName is the name of the MediaPool that hosts the room. When absent it is the default pool: the one with the
+	// annotation mediarooms.dev/is-default-pool: "true". It may not be changed. While there is no such pool the Session
+	// is not accepted (reason PoolNotFound).
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="`poolName` must be the name of a MediaPool: lower-case letters, digits, `-` and `.`"
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="`poolName` must be the name of a MediaPool: lower-case letters, digits and `-`, with a letter or digit at both ends"
 	// +optional
 	PoolName string `json:"poolName,omitempty"`
 
-	// mediaMode is Routed (through the media pod) or Relayed. Relayed is stored for compatibility and is routed too.
+	// mediaMode is Routed or Relayed. Media always goes through the media pod: Relayed is stored for clients of OpenVidu's
+	// API, and such a Session can't be recorded.
 	// +kubebuilder:default=Routed
 	// +optional
 	MediaMode MediaMode `json:"mediaMode,omitempty"`
 
-	// recordingMode is Manual or Always.
+	// recordingMode is Manual (a recording is started on request) or Always (it starts with the first published stream).
 	// +kubebuilder:default=Manual
 	// +optional
 	RecordingMode RecordingMode `json:"recordingMode,omitempty"`
 
-	// defaultRecordingProperties apply to recordings that do not set their own.
+	// defaultRecordingProperties apply to recordings of this Session that do not set their own.
 	// +optional
 	DefaultRecordingProperties *RecordingProperties `json:"defaultRecordingProperties,omitempty"`
 
-	// forcedVideoCodec restricts what later publishers may send. MediaServerPreferred leaves the choice to the
-	// publisher, as None does: the media pod forwards every codec that it knows.
+	// forcedVideoCodec restricts what later publishers may send: VP8, VP9 or H264. With MediaServerPreferred and None the
+	// publisher chooses: the media pod forwards every one of them.
 	// +kubebuilder:default=MediaServerPreferred
 	// +optional
 	ForcedVideoCodec ForcedVideoCodec `json:"forcedVideoCodec,omitempty"`
 
-	// allowTranscoding lets a publisher that lacks the forced codec send another one. It is never transcoded: this
-	// is a forwarding unit.
+	// allowTranscoding lets a publisher that lacks the forced codec send another one, instead of refusing it. The video is
+	// forwarded as it is: a media pod never transcodes.
 	// +kubebuilder:default=false
 	// +optional
 	AllowTranscoding bool `json:"allowTranscoding,omitempty"`
 
-	// maxConnections bounds the Connections that may be in the room or hold an unused token. It is exact. Absent is no limit.
+	// maxConnections bounds the Connections that are in the room or hold a token that was not used yet. The bound is exact.
+	// A Connection beyond it waits (reason SessionFull). Absent means no limit. Lowering it throws nobody out.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	// +optional
 	MaxConnections *int32 `json:"maxConnections,omitempty"`
 
-	// whenEmpty says what happens when the last active connection leaves: Keep the Session, or Delete it.
+	// whenEmpty says what happens when the last active connection leaves: Keep the Session (a room that is declared in Git
+	// does not vanish), or Delete it and its Connections, as OpenVidu does.
 	// +kubebuilder:default=Keep
 	// +optional
 	WhenEmpty WhenEmpty `json:"whenEmpty,omitempty"`
 }
 
 // RecordingProperties are the defaults of a Session's recordings.
-// +kubebuilder:validation:XValidation:rule="!has(self.hasAudio) || !has(self.hasVideo) || self.hasAudio || self.hasVideo",message="`hasAudio` and `hasVideo` may not both be false"
+// +kubebuilder:validation:XValidation:rule="self.hasAudio || self.hasVideo",message="`hasAudio` and `hasVideo` may not both be false"
 type RecordingProperties struct {
-	// name of the recording; it defaults to the recording's id.
+	// name of the recording. It may contain letters, digits, `_`, `-` and `~`. When absent it is the recording's identifier.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_~-]+$')",message="`name` may contain only letters, digits, `_`, `-` and `~`"
-	// +kubebuilder:validation:MinLength=1
 	// +optional
 	Name string `json:"name,omitempty"`
-	// hasAudio records audio.
+	// hasAudio records audio. hasAudio and hasVideo may not both be false.
 	// +kubebuilder:default=true
 	// +optional
 	HasAudio *bool `json:"hasAudio,omitempty"`
@@ -118,11 +156,13 @@ type RecordingProperties struct {
 	// +kubebuilder:default=true
 	// +optional
 	HasVideo *bool `json:"hasVideo,omitempty"`
-	// outputMode is Composed, ComposedQuickStart or Individual.
+	// outputMode is Composed (one file with all videos in a grid), ComposedQuickStart (the same, and the renderer already
+	// runs when the recording is started) or Individual (one file per stream).
 	// +kubebuilder:default=Composed
 	// +optional
 	OutputMode RecordingOutputMode `json:"outputMode,omitempty"`
-	// recordingLayout arranges the videos of a composed recording.
+	// recordingLayout arranges the videos of a composed recording: BestFit, PictureInPicture, VerticalPresentation,
+	// HorizontalPresentation, or Custom for the layout at customLayout.
 	// +kubebuilder:default=BestFit
 	// +optional
 	RecordingLayout RecordingLayout `json:"recordingLayout,omitempty"`
@@ -131,20 +171,20 @@ type RecordingProperties struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	CustomLayout string `json:"customLayout,omitempty"`
-	// resolution of a composed recording, WIDTHxHEIGHT in pixels, each from 100 to 1999.
+	// resolution of a composed recording: WIDTHxHEIGHT in pixels, each from 100 to 1999.
 	// +kubebuilder:default="1280x720"
 	// +kubebuilder:validation:MinLength=7
 	// +kubebuilder:validation:MaxLength=9
-	// +kubebuilder:validation:XValidation:rule="self.matches('^(1[0-9]{3}|[1-9][0-9]{2})x(1[0-9]{3}|[1-9][0-9]{2})$')",message="`resolution` must be WIDTHxHEIGHT, each from 100 to 1999"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(1[0-9]{3}|[1-9][0-9]{2})x(1[0-9]{3}|[1-9][0-9]{2})$')",message="`resolution` must be WIDTHxHEIGHT, such as 1280x720, each from 100 to 1999"
 	// +optional
 	Resolution string `json:"resolution,omitempty"`
-	// frameRate of a composed recording in frames per second.
+	// frameRate of a composed recording, in frames per second.
 	// +kubebuilder:default=25
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=120
 	// +optional
 	FrameRate int32 `json:"frameRate,omitempty"`
-	// shmSizeBytes is the shared memory of a composed recording's renderer.
+	// shmSizeBytes is the shared memory of a composed recording's renderer, in bytes; at least 128 MiB.
 	// +kubebuilder:default=536870912
 	// +kubebuilder:validation:Minimum=134217728
 	// +kubebuilder:validation:Maximum=1099511627776
@@ -158,37 +198,49 @@ type RecordingProperties struct {
 
 // SessionStatus is what was observed of a room. All of it can be rebuilt.
 type SessionStatus struct {
-	// conditions are Accepted, Programmed and Ready.
+	// conditions are Accepted (the spec is valid and a pool has room), Programmed (the media pod has applied this generation)
+	// and Ready (a client can use the room now). All three are always there, Unknown while undecided.
+	// +kubebuilder:default={{type: "Accepted", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Programmed", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Ready", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}}
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// observedGeneration is the last generation that was reconciled without an error.
+	// observedGeneration is the last metadata.generation that was reconciled without an error. When it differs, the rest
+	// of the status may be stale.
+	// +kubebuilder:validation:Minimum=0
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// sessionID is the identifier that clients see.
+	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	SessionID string `json:"sessionID,omitempty"`
 	// url is the base URL of the signalling, such as wss://rooms.example.org.
+	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	URL string `json:"url,omitempty"`
-	// poolName is the pool that hosts the room.
+	// poolName is the MediaPool that hosts the room.
+	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	PoolName string `json:"poolName,omitempty"`
-	// podName is the media pod that hosts the room.
+	// podName is the media pod that hosts the room, in the operator's namespace.
+	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	PodName string `json:"podName,omitempty"`
 	// nodeName is the node of that pod.
+	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	NodeName string `json:"nodeName,omitempty"`
 	// activeConnections counts the users in the room.
+	// +kubebuilder:validation:Minimum=0
 	// +optional
 	ActiveConnections int32 `json:"activeConnections"`
 	// pendingConnections counts the Connections whose token was not used yet.
+	// +kubebuilder:validation:Minimum=0
 	// +optional
 	PendingConnections int32 `json:"pendingConnections"`
 	// publishers counts the published streams.
+	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Publishers int32 `json:"publishers"`
 	// recording says whether a recording is running.
@@ -196,22 +248,27 @@ type SessionStatus struct {
 	Recording bool `json:"recording"`
 }
 
-// Session is a room.
+// Session is a room. Users join it with the token of a Connection. Everything in its spec has a default: the smallest
+// Session is a name. Deleting it evicts everybody and removes its Connections.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=sessions,scope=Namespaced,shortName=mrsess,categories=mediarooms
+// +kubebuilder:selectablefield:JSONPath=`.spec.poolName`
 // +kubebuilder:selectablefield:JSONPath=`.status.podName`
+// +kubebuilder:selectablefield:JSONPath=`.status.sessionID`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether a client can use the room now"
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why it is ready or not"
 // +kubebuilder:printcolumn:name="Pod",type=string,JSONPath=`.status.podName`,description="The media pod that hosts the room"
 // +kubebuilder:printcolumn:name="Active",type=integer,JSONPath=`.status.activeConnections`,description="Users in the room"
-// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.status.poolName`,priority=1,description="The MediaPool"
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`,description="Time since the Session was created"
+// +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.status.poolName`,priority=1,description="The MediaPool that hosts the room"
 // +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.status.nodeName`,priority=1,description="The node of the media pod"
 // +kubebuilder:printcolumn:name="SessionID",type=string,JSONPath=`.status.sessionID`,priority=1,description="The identifier that clients see"
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",message="`metadata.name` must be a DNS label: at most 63 lower-case letters, digits and `-`"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",message="`metadata.name` must be at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends"
 type Session struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard metadata of an object.
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// spec is the room that is wanted.
@@ -219,6 +276,7 @@ type Session struct {
 	// +optional
 	Spec SessionSpec `json:"spec,omitzero"`
 	// status is what was observed.
+	// +kubebuilder:default={}
 	// +optional
 	Status SessionStatus `json:"status,omitzero"`
 }
@@ -227,6 +285,9 @@ type Session struct {
 // +kubebuilder:object:root=true
 type SessionList struct {
 	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard metadata of a list.
+	// +optional
 	metav1.ListMeta `json:"metadata,omitempty"`
-	Items           []Session `json:"items"`
+	// items are the Sessions.
+	Items []Session `json:"items"`
 }
