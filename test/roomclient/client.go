@@ -1,0 +1,340 @@
+// Package roomclient is a small client of the OpenVidu RPC protocol for tests and measurements: JSON-RPC over WebSocket with access to
+// every raw message (client.go), and publishers and subscribers that send and count RTP without any codec (media.go).
+// It does what openvidu-browser does on the wire, and nothing for a user.
+package roomclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// Timings of openvidu-browser (openvidu-rpc 1.5 and 1.6).
+const (
+	pingInterval   = 5 * time.Second
+	requestTimeout = 10 * time.Second
+)
+
+// maxMessage bounds what a server may send in one message, in bytes.
+const maxMessage = 4 << 20
+
+// ErrClosed marks a call on a client whose socket is closed.
+var ErrClosed = errors.New("socket closed")
+
+// Error is a JSON-RPC error as the server sent it.
+type Error struct {
+	Code    int             `json:"code"`
+	Message string          `json:"message"`
+	Data    json.RawMessage `json:"data,omitempty"`
+}
+
+// Error implements error.
+func (e *Error) Error() string { return fmt.Sprintf("error %d: %s", e.Code, e.Message) }
+
+// Notification is a message of the server that answers nothing.
+type Notification struct {
+	Method string
+	Params json.RawMessage
+	// At is when it came.
+	At time.Time
+}
+
+// Options of a client.
+type Options struct {
+	// Token is the URL that openvidu-browser's connect() takes.
+	Token string
+	// Endpoint is a ws:// or wss:// URL without path that is dialled instead of the token's own host.
+	Endpoint string
+	// HTTPClient makes the handshake; http.DefaultClient when nil.
+	HTTPClient *http.Client
+	// Reconnect marks the handshake as that of a client that comes back.
+	Reconnect bool
+}
+
+// Client is one socket. It is safe for concurrent use. It sends pings as browsers do until it is closed.
+type Client struct {
+	token   string
+	session string
+	conn    *websocket.Conn
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when the reader has ended
+	nextID  atomic.Int64
+
+	mu            sync.Mutex // guards what follows
+	pending       map[int64]chan<- response
+	notifications []Notification
+	changed       chan struct{} // closed and replaced at every notification
+	readError     error
+}
+
+type message struct {
+	Version string          `json:"jsonrpc"`
+	ID      *int64          `json:"id,omitempty"`
+	Method  string          `json:"method,omitempty"`
+	Params  json.RawMessage `json:"params,omitempty"`
+	Result  json.RawMessage `json:"result,omitempty"`
+	Error   *Error          `json:"error,omitempty"`
+}
+
+type response struct {
+	result json.RawMessage
+	err    error
+}
+
+// Dial opens the socket that a token leads to and sends the first ping. The room is not joined yet.
+func Dial(ctx context.Context, options Options) (*Client, error) {
+	token, err := url.Parse(options.Token)
+	if err != nil {
+		return nil, errors.New("parsing the token: not a URL") // the error of Parse would show the secret
+	}
+	endpoint := options.Endpoint
+	if endpoint == "" {
+		endpoint = token.Scheme + "://" + token.Host
+	}
+	session := token.Query().Get("sessionId")
+	target := endpoint + "/openvidu?sessionId=" + url.QueryEscape(session)
+	if options.Reconnect {
+		target += "&reconnect=true"
+	}
+	conn, answer, err := websocket.Dial(ctx, target, &websocket.DialOptions{HTTPClient: options.HTTPClient})
+	if err != nil {
+		if answer != nil {
+			return nil, fmt.Errorf("opening the socket: status %d: %w", answer.StatusCode, err)
+		}
+		return nil, fmt.Errorf("opening the socket: %w", err)
+	}
+	conn.SetReadLimit(maxMessage)
+	running, cancel := context.WithCancel(context.Background())
+	c := &Client{
+		token: options.Token, session: session, conn: conn, cancel: cancel, done: make(chan struct{}),
+		pending: map[int64]chan<- response{}, changed: make(chan struct{}),
+	}
+	c.nextID.Store(-1)
+	go c.read(running)
+	if err := c.Call(ctx, "ping", map[string]any{"interval": pingInterval.Milliseconds()}, nil); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("sending the first ping: %w", err)
+	}
+	go c.ping(running)
+	return c, nil
+}
+
+// Close ends the socket without any word to the server, as a lost network does, and waits for the reader.
+func (c *Client) Close() {
+	c.cancel()
+	_ = c.conn.CloseNow() // it was ending anyway
+	<-c.done
+}
+
+// Done is closed when the socket has ended.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+func (c *Client) ping(ctx context.Context) {
+	tick := time.NewTicker(pingInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if c.Call(ctx, "ping", nil, nil) != nil {
+				return // the reader ends with the socket and tells
+			}
+		case <-ctx.Done():
+			return
+		case <-c.done:
+			return
+		}
+	}
+}
+
+func (c *Client) read(ctx context.Context) {
+	defer close(c.done)
+	var err error
+	for err == nil {
+		var raw []byte
+		if _, raw, err = c.conn.Read(ctx); err == nil {
+			err = c.dispatch(raw)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readError = fmt.Errorf("%w: %w", ErrClosed, err)
+	for id, answer := range c.pending {
+		answer <- response{err: c.readError}
+		delete(c.pending, id)
+	}
+	close(c.changed)
+	c.changed = nil
+}
+
+func (c *Client) dispatch(raw []byte) error {
+	var m message
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return fmt.Errorf("parsing a message of the server: %w", err)
+	}
+	if m.Version != "2.0" {
+		return fmt.Errorf("parsing a message of the server: jsonrpc is %q", m.Version)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m.Method != "" {
+		c.notifications = append(c.notifications, Notification{Method: m.Method, Params: m.Params, At: time.Now()})
+		close(c.changed)
+		c.changed = make(chan struct{})
+		return nil
+	}
+	if m.ID == nil {
+		return errors.New("parsing a message of the server: neither method nor id")
+	}
+	if answer, waiting := c.pending[*m.ID]; waiting {
+		delete(c.pending, *m.ID)
+		if m.Error != nil {
+			answer <- response{err: m.Error}
+		} else {
+			answer <- response{result: m.Result}
+		}
+	}
+	return nil
+}
+
+// Call sends a request and waits for its answer, at most 10 s as browsers do. nil params are left out. result, unless nil, takes
+// the result. An error of the server is an *Error.
+func (c *Client) Call(ctx context.Context, method string, params, result any) error {
+	var encoded json.RawMessage
+	if params != nil {
+		var err error
+		if encoded, err = json.Marshal(params); err != nil {
+			return err
+		}
+	}
+	id := c.nextID.Add(1)
+	request, err := json.Marshal(message{Version: "2.0", ID: &id, Method: method, Params: encoded})
+	if err != nil {
+		return err
+	}
+	answer := make(chan response, 1)
+	c.mu.Lock()
+	if c.readError != nil {
+		defer c.mu.Unlock()
+		return c.readError
+	}
+	c.pending[id] = answer
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.pending, id)
+	}()
+
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if err := c.Send(ctx, request); err != nil {
+		return fmt.Errorf("calling %s: %w", method, err)
+	}
+	select {
+	case r := <-answer:
+		if r.err != nil {
+			return fmt.Errorf("calling %s: %w", method, r.err)
+		}
+		if result == nil {
+			return nil
+		}
+		if err := json.Unmarshal(r.result, result); err != nil {
+			return fmt.Errorf("decoding the result of %s: %w", method, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("calling %s: no answer: %w", method, ctx.Err())
+	}
+}
+
+// Send writes a text message as it is.
+func (c *Client) Send(ctx context.Context, raw []byte) error {
+	return c.conn.Write(ctx, websocket.MessageText, raw)
+}
+
+// Notifications are all that came so far, in their order.
+func (c *Client) Notifications() []Notification {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.notifications)
+}
+
+// WaitNotification waits for a notification of a method that matches, also one that came already. match may be nil.
+func (c *Client) WaitNotification(ctx context.Context, method string, match func(params json.RawMessage) bool) (Notification, error) {
+	seen := 0
+	for {
+		c.mu.Lock()
+		notifications, changed, readError := c.notifications, c.changed, c.readError
+		c.mu.Unlock()
+		for ; seen < len(notifications); seen++ {
+			n := notifications[seen]
+			if n.Method == method && (match == nil || match(n.Params)) {
+				return n, nil
+			}
+		}
+		if readError != nil {
+			return Notification{}, fmt.Errorf("waiting for %s: %w", method, readError)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return Notification{}, fmt.Errorf("waiting for %s: %w", method, ctx.Err())
+		}
+	}
+}
+
+// Joined is the result of joinRoom (openvidu-rpc 2.1).
+type Joined struct {
+	ID           string `json:"id"`
+	Session      string `json:"session"`
+	RPCSessionID string `json:"sessionId"`
+	Metadata     string `json:"metadata"`
+	Role         string `json:"role"`
+	Version      string `json:"version"`
+	MediaServer  string `json:"mediaServer"`
+	CreatedAt    int64  `json:"createdAt"`
+	Value        []struct {
+		ID       string `json:"id"`
+		Metadata string `json:"metadata"`
+		Streams  []struct {
+			ID       string `json:"id"`
+			HasAudio bool   `json:"hasAudio"`
+			HasVideo bool   `json:"hasVideo"`
+		} `json:"streams"`
+	} `json:"value"`
+}
+
+// Join calls joinRoom with the client's token. metadata is what the client says of itself.
+func (c *Client) Join(ctx context.Context, metadata string) (*Joined, error) {
+	return c.JoinWith(ctx, c.token, metadata)
+}
+
+// JoinWith calls joinRoom with any text as the token.
+func (c *Client) JoinWith(ctx context.Context, token, metadata string) (*Joined, error) {
+	joined := &Joined{}
+	err := c.Call(ctx, "joinRoom", map[string]any{
+		"token": token, "session": c.session, "platform": "mediarooms test client", "sdkVersion": "2.32.2",
+		"metadata": metadata, "secret": "", "recorder": false, "stt": false,
+	}, joined)
+	if err != nil {
+		return nil, err
+	}
+	return joined, nil
+}
+
+// Leave calls leaveRoom and closes the socket, as Session.disconnect() does.
+func (c *Client) Leave(ctx context.Context) error {
+	err := c.Call(ctx, "leaveRoom", map[string]any{}, nil)
+	_ = c.conn.Close(4102, "Connection closed by client") // the answer of leaveRoom is what counts
+	c.Close()
+	return err
+}
