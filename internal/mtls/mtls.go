@@ -1,7 +1,8 @@
 // Package mtls is the authority on how the parts of Mediarooms trust each other: TLS 1.3, certificates on both sides
 // from one CA that the operator makes and renews, and a fixed DNS name per part, which is all that counts of a certificate's subject.
 //
-// Certificates are read from a directory, a mounted Secret, and read again when the files have changed, so that a renewal needs no restart.
+// Certificates come from a directory, a mounted Secret, which is read again when its files have changed, or from memory; either way a
+// renewal needs no restart.
 package mtls
 
 import (
@@ -30,19 +31,34 @@ const (
 	PrivateKeyFile  = "tls.key"
 )
 
+// ErrNoCertificate is what a Memory answers that holds nothing yet.
+var ErrNoCertificate = errors.New("no certificate yet")
+
 // ErrPeer marks a peer whose certificate is valid but belongs to a part that has no business here.
 var ErrPeer = errors.New("peer not allowed")
 
+// Source is where a part's own certificate and the roots that it trusts come from. It is asked at every handshake.
+// Implementations are safe for concurrent use.
+type Source interface {
+	// Load returns the certificate with its key, and the roots.
+	Load() (*tls.Certificate, *x509.CertPool, error)
+}
+
 // Server returns the TLS configuration of a server that lets in only the named parts. It fails when the directory can't be used now.
 func Server(directory string, allowed ...string) (*tls.Config, error) {
-	identity := &identity{directory: directory}
-	if _, _, err := identity.load(); err != nil {
+	source := &identity{directory: directory}
+	if _, _, err := source.Load(); err != nil {
 		return nil, err
 	}
+	return ServerFrom(source, allowed...), nil
+}
+
+// ServerFrom is Server with any source; while that can't be used, handshakes fail.
+func ServerFrom(source Source, allowed ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			certificate, roots, err := identity.load()
+			certificate, roots, err := source.Load()
 			if err != nil {
 				return nil, err
 			}
@@ -55,33 +71,38 @@ func Server(directory string, allowed ...string) (*tls.Config, error) {
 				VerifyConnection: requireName(allowed),
 			}, nil
 		},
-	}, nil
+	}
 }
 
 // Client returns the TLS configuration of a client that talks only to the named part, whatever address it has. It
 // fails when the directory can't be used now.
 func Client(directory, server string) (*tls.Config, error) {
-	identity := &identity{directory: directory}
-	if _, _, err := identity.load(); err != nil {
+	source := &identity{directory: directory}
+	if _, _, err := source.Load(); err != nil {
 		return nil, err
 	}
+	return ClientFrom(source, server), nil
+}
+
+// ClientFrom is Client with any source; while that can't be used, handshakes fail.
+func ClientFrom(source Source, server string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		ServerName: server,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			certificate, _, err := identity.load()
+			certificate, _, err := source.Load()
 			return certificate, err
 		},
 		// The roots may have changed since this configuration was made, so the chain is verified below.
 		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection does it, against the current roots.
 		VerifyConnection: func(state tls.ConnectionState) error {
-			_, roots, err := identity.load()
+			_, roots, err := source.Load()
 			if err != nil {
 				return err
 			}
 			return verify(state, roots, server)
 		},
-	}, nil
+	}
 }
 
 func verify(state tls.ConnectionState, roots *x509.CertPool, name string) error {
@@ -122,8 +143,8 @@ type identity struct {
 	roots       *x509.CertPool
 }
 
-// load returns what the directory holds. While it can't be read, what was read last still holds.
-func (i *identity) load() (*tls.Certificate, *x509.CertPool, error) {
+// Load returns what the directory holds. While it can't be read, what was read last still holds.
+func (i *identity) Load() (*tls.Certificate, *x509.CertPool, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 
@@ -159,4 +180,28 @@ func read(directory string) (tls.Certificate, *x509.CertPool, error) {
 		return tls.Certificate{}, nil, fmt.Errorf("parsing %s: no certificate in it", CAFile)
 	}
 	return certificate, roots, nil
+}
+
+// Memory is a Source that holds what it was given last. The zero value holds nothing.
+type Memory struct {
+	mu          sync.Mutex // guards what follows
+	certificate *tls.Certificate
+	roots       *x509.CertPool
+}
+
+// Set replaces what the source holds. Handshakes from now on use it.
+func (m *Memory) Set(certificate tls.Certificate, roots *x509.CertPool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.certificate, m.roots = &certificate, roots
+}
+
+// Load implements Source. It fails with ErrNoCertificate before the first Set.
+func (m *Memory) Load() (*tls.Certificate, *x509.CertPool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.certificate == nil {
+		return nil, nil, ErrNoCertificate
+	}
+	return m.certificate, m.roots, nil
 }

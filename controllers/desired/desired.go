@@ -1,0 +1,128 @@
+// Package desired is the authority on what a media pod is told of a room: the complete desired state, a pure function of
+// the API objects, the ledger's admissions and the signing key.
+package desired
+
+import (
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
+	"slices"
+	"strconv"
+	"time"
+
+	"k8s.io/utils/ptr"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/token"
+)
+
+// TURN credentials are made for the period that starts at a multiple of credentialPeriod, and hold for a day after its end. Rooms are
+// sent again once per period (fleet), so that a client that joins always gets a day.
+const (
+	credentialPeriod = 6 * time.Hour
+	credentialLife   = 24 * time.Hour
+)
+
+// Input is everything that a Room depends on.
+type Input struct {
+	Session *v1alpha1.Session
+	// IceServers of the pool, for Connections that bring none.
+	IceServers []v1alpha1.IceServer
+	// Connections that may be in the room, or have been in it.
+	Connections []v1alpha1.Connection
+	// Spent says whether a Connection's token was used, as far as status or any pod knows.
+	Spent func(*v1alpha1.Connection) bool
+	// Key is the signing key.
+	Key []byte
+	// DefaultNamespace is the tenant whose routing keys carry no namespace.
+	DefaultNamespace string
+	Now              time.Time
+}
+
+// Room returns the desired state of a room, without its revision.
+func Room(in Input) *controlv1.Room {
+	session := in.Session
+	room := &controlv1.Room{
+		Uid:              string(session.UID),
+		Generation:       session.Generation,
+		Key:              Key(session, in.DefaultNamespace),
+		SessionId:        SessionID(session),
+		AllowTranscoding: session.Spec.AllowTranscoding,
+	}
+	switch codec := session.Spec.ForcedVideoCodec; codec {
+	case v1alpha1.ForcedVideoCodecVP8, v1alpha1.ForcedVideoCodecVP9, v1alpha1.ForcedVideoCodecH264:
+		room.ForcedVideoCodec = string(codec)
+	}
+	for i := range in.Connections {
+		room.Connections = append(room.Connections, connection(&in.Connections[i], in))
+	}
+	slices.SortFunc(room.Connections, func(a, b *controlv1.Connection) int { return cmp.Compare(a.Uid, b.Uid) })
+	return room
+}
+
+func connection(c *v1alpha1.Connection, in Input) *controlv1.Connection {
+	digest := token.Digest(token.Derive(in.Key, string(c.UID), c.Spec.TokenRotation))
+	out := &controlv1.Connection{
+		Uid:          string(c.UID),
+		Generation:   c.Generation,
+		ConnectionId: token.ConnectionID(string(c.UID)),
+		TokenSha256:  digest[:],
+		RpcSessionId: token.RPCSessionID(in.Key, string(c.UID)),
+		Spent:        in.Spent(c),
+		Role:         role(c.Spec.Role),
+		ServerData:   c.Spec.Data,
+		Record:       ptr.Deref(c.Spec.Record, true),
+	}
+	servers := c.Spec.CustomIceServers
+	if len(servers) == 0 {
+		servers = in.IceServers
+	}
+	for _, server := range servers {
+		out.IceServers = append(out.IceServers, iceServer(server, out.ConnectionId, in.Now))
+	}
+	if options := c.Spec.KurentoOptions; options != nil {
+		// "Recv" and "Send" are the server's, so what it receives is what the participant publishes.
+		out.MaxPublishKbps = ptr.Deref(options.VideoMaxRecvBandwidth, 0)
+		out.MaxReceiveKbps = ptr.Deref(options.VideoMaxSendBandwidth, 0)
+	}
+	return out
+}
+
+func role(role v1alpha1.Role) controlv1.Role {
+	switch role {
+	case v1alpha1.RoleSubscriber:
+		return controlv1.Role_ROLE_SUBSCRIBER
+	case v1alpha1.RoleModerator:
+		return controlv1.Role_ROLE_MODERATOR
+	}
+	return controlv1.Role_ROLE_PUBLISHER
+}
+
+// iceServer writes a server as the client gets it. A static-auth secret becomes credentials that hold for a day (the TURN REST scheme:
+// the username starts with the expiry, the credential is the base64 of its HMAC-SHA-1), and stays here itself.
+func iceServer(server v1alpha1.IceServer, user string, now time.Time) *controlv1.IceServer {
+	out := &controlv1.IceServer{Url: server.URL, Username: server.Username, Credential: server.Credential}
+	if server.StaticAuthSecret != "" {
+		expiry := now.Truncate(credentialPeriod).Add(credentialPeriod + credentialLife)
+		out.Username = strconv.FormatInt(expiry.Unix(), 10) + ":" + user
+		mac := hmac.New(sha1.New, []byte(server.StaticAuthSecret))
+		mac.Write([]byte(out.Username))
+		out.Credential = base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	}
+	return out
+}
+
+// SessionID returns the identifier that clients see.
+func SessionID(session *v1alpha1.Session) string {
+	if session.Spec.SessionID != "" {
+		return session.Spec.SessionID
+	}
+	return session.Name
+}
+
+// Key returns the routing key of a Session.
+func Key(session *v1alpha1.Session, defaultNamespace string) string {
+	return token.SessionKey(session.Namespace, SessionID(session), defaultNamespace)
+}

@@ -1,0 +1,315 @@
+// Package fleet is the authority on the media pods as the operator sees them: the control stream to each, what each room is to be
+// (as of the last push) and what the pods observe of it, and when a pod is lost.
+//
+//	             Track                 stream up, both snapshots exchanged
+//	(new pod) ---------> Connecting ---------------------------------------> Synced
+//	                       |   ^                                               |
+//	    patience runs out  |   |              stream broken or silent          |
+//	                       |   +------------- Broken <-------------------------+
+//	                       v                     |  4 s without a message
+//	                      Lost <-----------------+
+//
+// Lost is final: the name of a pod is never used again, so a pod that turns up after it was given up is not talked to. A pod that has
+// finished or is gone from the API is lost at once, and so is one whose process is another than before.
+package fleet
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"mediarooms.dev/mediarooms/controllers/participant"
+	"mediarooms.dev/mediarooms/controllers/placement"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+)
+
+// Timing of the control streams.
+const (
+	// silence is how long a pod that was heard of may be silent before it is lost.
+	silence = 4 * time.Second
+	// patience is how long a pod that hosts rooms, but was never heard of by this leader, may take.
+	patience = 8 * time.Second
+	// tick is how often silence is looked for.
+	tick = 250 * time.Millisecond
+	// redial is the pause between two attempts to open a stream.
+	redial = 200 * time.Millisecond
+	// refresh is how often every room is sent again, because credentials in it expire.
+	refresh = 6 * time.Hour
+)
+
+// State is how the operator stands with a pod.
+type State int
+
+// States of a pod.
+const (
+	// Connecting: it was never heard of by this leader.
+	Connecting State = iota
+	// Synced: the stream is up and both sides know everything.
+	Synced
+	// Broken: it was heard of, less than the bound of silence ago.
+	Broken
+	// Lost: it is given up, or not known at all.
+	Lost
+)
+
+// Pod is a media pod to talk to.
+type Pod struct {
+	// Name and UID of the Pod object, its pool and its node.
+	Name, UID, Pool, Node string
+	// Address of its control port, HOST:PORT.
+	Address string
+}
+
+// PodView is a pod as it stands now.
+type PodView struct {
+	Pod
+	State State
+	// Usable says whether it can take new rooms: it is synced, has its configuration, and is not draining.
+	Usable bool
+}
+
+// Rooms gives the desired state of a room at the moment it is sent.
+type Rooms interface {
+	// Room returns nil when the room is to be closed. seen is how far each Connection has come on any pod.
+	Room(ctx context.Context, room placement.Room, seen map[types.UID]*controlv1.ConnectionStatus) (*controlv1.Room, map[types.UID]types.NamespacedName, error)
+}
+
+// Wakers are called when something was observed. They must not block.
+type Wakers struct {
+	Session, Connection func(types.NamespacedName)
+	// Pod is called when a pod's state has changed.
+	Pod func(Pod)
+	// Lost is called once per pod that is given up, before its Sessions are woken.
+	Lost func(Pod)
+}
+
+// Config is what a Fleet needs.
+type Config struct {
+	Rooms  Rooms
+	Wakers Wakers
+	// Credentials of the operator towards a media pod.
+	Credentials credentials.TransportCredentials
+	// Version of the operator's software, told to the pods.
+	Version string
+	// Clock times silence; streams themselves use the system's.
+	Clock clock.WithTicker
+}
+
+// Fleet talks to all media pods. Safe for concurrent use.
+type Fleet struct {
+	config Config
+
+	mu    sync.Mutex          // guards what follows, and everything in links and rooms
+	ctx   context.Context     // of the running leader; nil before Start
+	links map[string]*link    // pod name -> stream
+	rooms map[types.UID]*room // Session -> room
+	done  sync.WaitGroup      // the links' goroutines
+}
+
+// room is one Session on a pod, guarded by Fleet.mu.
+type room struct {
+	placement.Room
+	pod string
+	// removing says that the pod is to close it; removed that it has.
+	removing, removed bool
+	// dirty says that it changed since it was sent last.
+	dirty bool
+	// sent and acked are revisions, generation is the Session's that the pod has applied; 0 when none.
+	sent, acked uint64
+	generation  int64
+	// seen is what pods observed of each Connection; fresh marks those of the pod that it is on now.
+	seen  map[types.UID]*controlv1.ConnectionStatus
+	fresh map[types.UID]bool
+	// names of the Connections in the last Room that was sent; waiters are woken by the next acknowledgement.
+	names, waiters map[types.UID]types.NamespacedName
+}
+
+// New returns a fleet without pods.
+func New(config Config) *Fleet {
+	return &Fleet{config: config, links: make(map[string]*link), rooms: make(map[types.UID]*room)}
+}
+
+// Start talks to the pods until the context ends. Streams are opened only now, so everything that is known must have been
+// assigned before: a room that is not named to its pod is closed.
+func (f *Fleet) Start(ctx context.Context) error {
+	f.mu.Lock()
+	f.ctx = ctx
+	for _, l := range f.links {
+		f.open(l)
+	}
+	f.mu.Unlock()
+
+	ticker := f.config.Clock.NewTicker(tick)
+	defer ticker.Stop()
+	refreshed := f.config.Clock.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			f.done.Wait()
+			return nil
+		case <-ticker.C():
+		}
+		now := f.config.Clock.Now()
+		f.findLost(now)
+		if now.Sub(refreshed) >= refresh {
+			refreshed = now
+			f.pushAll()
+		}
+	}
+}
+
+// open starts a link's goroutine. f.mu is held.
+func (f *Fleet) open(l *link) {
+	ctx, cancel := context.WithCancel(f.ctx)
+	l.cancel = cancel
+	l.since = f.config.Clock.Now()
+	f.done.Go(func() { f.run(ctx, l) })
+}
+
+// Track starts to talk to a pod. It is idempotent; a pod that is lost stays so.
+func (f *Fleet) Track(pod Pod) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l, ok := f.links[pod.Name]
+	if ok {
+		l.pod.Node = pod.Node
+		return
+	}
+	l = &link{pod: pod, since: f.config.Clock.Now(), wake: make(chan struct{}, 1)}
+	f.links[pod.Name] = l
+	for uid, r := range f.rooms {
+		if r.pod == pod.Name {
+			l.mark(uid)
+		}
+	}
+	if f.ctx != nil {
+		f.open(l)
+	}
+}
+
+// Lose gives a pod up, because it has finished or is gone.
+func (f *Fleet) Lose(name string) {
+	f.mu.Lock()
+	l, ok := f.links[name]
+	if !ok || l.lost {
+		f.mu.Unlock()
+		return
+	}
+	wake := f.lose(l)
+	f.mu.Unlock()
+	wake()
+}
+
+// Forget drops a pod that is gone from the API. It is lost if it was not before.
+func (f *Fleet) Forget(name string) {
+	f.Lose(name)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.links, name)
+}
+
+// findLost gives up the pods that have been silent for too long.
+func (f *Fleet) findLost(now time.Time) {
+	f.mu.Lock()
+	hosting := make(map[string]bool)
+	for _, r := range f.rooms {
+		hosting[r.pod] = true
+	}
+	var wakes []func()
+	for _, l := range f.links {
+		if l.lost {
+			continue
+		}
+		if l.heard.IsZero() {
+			// A pod that is starting may take its time, unless rooms are thought to be there.
+			if hosting[l.pod.Name] && now.Sub(l.since) >= patience {
+				wakes = append(wakes, f.lose(l))
+			}
+			continue
+		}
+		if now.Sub(l.heard) >= silence {
+			wakes = append(wakes, f.lose(l))
+		}
+	}
+	f.mu.Unlock()
+	for _, wake := range wakes {
+		wake()
+	}
+}
+
+// lose gives a pod up and returns what wakes everybody concerned, to be called without the lock. f.mu is held.
+func (f *Fleet) lose(l *link) func() {
+	l.lost = true
+	l.synced = false
+	if l.cancel != nil {
+		l.cancel()
+	}
+	now := f.config.Clock.Now()
+	var sessions, connections []types.NamespacedName
+	for _, r := range f.rooms {
+		if r.pod != l.pod.Name {
+			continue
+		}
+		for _, seen := range r.seen {
+			participant.Crash(seen, now)
+		}
+		sessions = append(sessions, r.Name)
+		for _, name := range r.names {
+			connections = append(connections, name)
+		}
+		for _, name := range r.waiters {
+			connections = append(connections, name)
+		}
+	}
+	pod := l.pod
+	return func() {
+		f.config.Wakers.Lost(pod)
+		for _, name := range sessions {
+			f.config.Wakers.Session(name)
+		}
+		for _, name := range connections {
+			f.config.Wakers.Connection(name)
+		}
+		f.config.Wakers.Pod(pod)
+	}
+}
+
+// Configure sets the configuration of a pod. It is idempotent.
+func (f *Fleet) Configure(name string, config *controlv1.PodConfig) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l, ok := f.links[name]
+	if !ok || proto.Equal(l.config, config) {
+		return
+	}
+	l.config, l.configDirty = config, true
+	l.signal()
+}
+
+// Pod returns one pod as it stands now. One that is not known is Lost.
+func (f *Fleet) Pod(name string) PodView {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if l, ok := f.links[name]; ok {
+		return l.view()
+	}
+	return PodView{Pod: Pod{Name: name}, State: Lost}
+}
+
+// Pods returns all pods of a pool as they stand now, in no order.
+func (f *Fleet) Pods(pool string) []PodView {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var pods []PodView
+	for _, l := range f.links {
+		if l.pod.Pool == pool {
+			pods = append(pods, l.view())
+		}
+	}
+	return pods
+}

@@ -1,0 +1,318 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+)
+
+// maxMessage bounds one message of a pod, in bytes.
+const maxMessage = 64 << 20
+
+// errOtherPod is a pod that says it is another one than was dialled.
+var errOtherPod = errors.New("another pod answered")
+
+// errRestarted is a pod whose process is another one than before: its rooms are gone.
+var errRestarted = errors.New("the pod's process has restarted")
+
+// link is the control stream to one pod, guarded by Fleet.mu except for wake. Its goroutine (run) is the only one that uses the stream.
+type link struct {
+	pod    Pod
+	cancel context.CancelFunc
+	// wake has one element when there is something to send.
+	wake chan struct{}
+	// since is when dialling began, heard when the last message came (zero: never).
+	since, heard time.Time
+	// connected: the pod has said hello on the running stream; synced: both snapshots are through.
+	connected, synced, lost bool
+	instance                string
+	config                  *controlv1.PodConfig
+	configDirty             bool
+	// dirty are the rooms to send; the room itself knows whether it is to be removed.
+	dirty map[types.UID]struct{}
+}
+
+// mark notes a room to send. Fleet.mu is held.
+func (l *link) mark(uid types.UID) {
+	if l.dirty == nil {
+		l.dirty = make(map[types.UID]struct{})
+	}
+	l.dirty[uid] = struct{}{}
+	l.signal()
+}
+
+func (l *link) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// view returns the pod as it stands. Fleet.mu is held.
+func (l *link) view() PodView {
+	view := PodView{Pod: l.pod}
+	switch {
+	case l.lost:
+		view.State = Lost
+	case l.synced:
+		view.State = Synced
+		view.Usable = l.config != nil && !l.config.Draining
+	case l.heard.IsZero():
+		view.State = Connecting
+	default:
+		view.State = Broken
+	}
+	return view
+}
+
+// run keeps a stream to the pod until the context ends or the pod is lost.
+func (f *Fleet) run(ctx context.Context, l *link) {
+	logger := log.FromContext(ctx).WithValues("Pod", l.pod.Name)
+	ctx = log.IntoContext(ctx, logger)
+	var last string
+	for ctx.Err() == nil {
+		err := f.sync(ctx, l)
+		if ctx.Err() != nil {
+			return
+		}
+		f.mu.Lock()
+		wasSynced := l.synced
+		l.connected, l.synced = false, false
+		f.mu.Unlock()
+		if wasSynced {
+			f.config.Wakers.Pod(l.pod)
+		}
+		if text := err.Error(); text != last {
+			last = text
+			logger.Info("Control stream is down", "reason", text)
+		}
+		if errors.Is(err, errRestarted) {
+			f.Lose(l.pod.Name)
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(redial):
+		}
+	}
+}
+
+// sync is the life of one stream. It returns why it ended.
+func (f *Fleet) sync(ctx context.Context, l *link) error {
+	// Heartbeats tell whether the pod lives, so gRPC sends no pings of its own.
+	connection, err := grpc.NewClient("passthrough:///"+l.pod.Address,
+		grpc.WithTransportCredentials(f.config.Credentials),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
+	if err != nil {
+		return fmt.Errorf("dialling: %w", err)
+	}
+	defer connection.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// A stream on which nothing is heard is given up before the pod is: a new one may get through.
+	watchdog := time.AfterFunc(silence/2, func() { cancel(fmt.Errorf("waiting for a message: %w", context.DeadlineExceeded)) })
+	defer watchdog.Stop()
+	stream, err := controlv1.NewMediaPodClient(connection).Sync(ctx)
+	if err != nil {
+		return cause(ctx, fmt.Errorf("opening the stream: %w", err))
+	}
+	hello := &controlv1.OperatorHello{Version: f.config.Version, PodUid: l.pod.UID}
+	if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Hello{Hello: hello}}); err != nil {
+		return cause(ctx, fmt.Errorf("sending hello: %w", err))
+	}
+
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		if err := f.send(ctx, l, stream); err != nil {
+			cancel(err)
+		}
+	}()
+	err = f.receive(l, stream, watchdog)
+	err = cause(ctx, err)
+	cancel(err)
+	<-sent
+	return err
+}
+
+// cause prefers why the stream was ended here over how that looks from the stream.
+func cause(ctx context.Context, err error) error {
+	if reason := context.Cause(ctx); reason != nil {
+		return reason
+	}
+	return err
+}
+
+// send sends the configuration and every room, then what changes, until the context ends.
+func (f *Fleet) send(ctx context.Context, l *link, stream controlv1.MediaPod_SyncClient) error {
+	f.mu.Lock()
+	l.configDirty = l.config != nil
+	for uid, r := range f.rooms {
+		if r.pod == l.pod.Name {
+			l.mark(uid)
+		}
+	}
+	f.mu.Unlock()
+
+	for snapshot := true; ; snapshot = false {
+		if err := f.sendConfig(l, stream); err != nil {
+			return err
+		}
+		for _, uid := range f.takeDirty(l) {
+			if err := f.sendRoom(ctx, l, uid, stream); err != nil {
+				return err
+			}
+		}
+		if snapshot {
+			end := &controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_SnapshotEnd{SnapshotEnd: &controlv1.SnapshotEnd{}}}
+			if err := stream.Send(end); err != nil {
+				return fmt.Errorf("sending the end of the snapshot: %w", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.wake:
+		}
+	}
+}
+
+func (f *Fleet) takeDirty(l *link) []types.UID {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	uids := make([]types.UID, 0, len(l.dirty))
+	for uid := range l.dirty {
+		uids = append(uids, uid)
+	}
+	l.dirty = nil
+	return uids
+}
+
+func (f *Fleet) sendConfig(l *link, stream controlv1.MediaPod_SyncClient) error {
+	f.mu.Lock()
+	config, dirty := l.config, l.configDirty
+	l.configDirty = false
+	f.mu.Unlock()
+	if !dirty {
+		return nil
+	}
+	if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Config{Config: config}}); err != nil {
+		return fmt.Errorf("sending the configuration: %w", err)
+	}
+	// It may have become usable.
+	f.config.Wakers.Pod(l.pod)
+	return nil
+}
+
+// sendRoom sends the desired state of one room, as it is now, or that it is to be closed.
+func (f *Fleet) sendRoom(ctx context.Context, l *link, uid types.UID, stream controlv1.MediaPod_SyncClient) error {
+	f.mu.Lock()
+	r, ok := f.rooms[uid]
+	if !ok || r.pod != l.pod.Name {
+		f.mu.Unlock()
+		return nil
+	}
+	r.dirty = false
+	r.sent++
+	revision, removing, assigned := r.sent, r.removing, r.Room
+	seen := make(map[types.UID]*controlv1.ConnectionStatus, len(r.seen))
+	for id, status := range r.seen {
+		// Only the state is read, and that under no lock: a shallow copy of it is enough.
+		seen[id] = &controlv1.ConnectionStatus{State: status.State}
+	}
+	f.mu.Unlock()
+
+	var desired *controlv1.Room
+	if !removing {
+		var err error
+		var names map[types.UID]types.NamespacedName
+		if desired, names, err = f.config.Rooms.Room(ctx, assigned, seen); err != nil {
+			return fmt.Errorf("building the room of Session %s: %w", assigned.Name, err)
+		}
+		f.mu.Lock()
+		r.names = names
+		f.mu.Unlock()
+	}
+	message := &controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_RemoveRoom{
+		RemoveRoom: &controlv1.RemoveRoom{Uid: string(uid), Revision: revision},
+	}}
+	if desired != nil {
+		desired.Revision = revision
+		message.Message = &controlv1.OperatorMessage_Room{Room: desired}
+	}
+	if err := stream.Send(message); err != nil {
+		return fmt.Errorf("sending the room of Session %s: %w", assigned.Name, err)
+	}
+	return nil
+}
+
+// receive takes in what the pod says until the stream ends.
+func (f *Fleet) receive(l *link, stream controlv1.MediaPod_SyncClient, watchdog *time.Timer) error {
+	for {
+		message, err := stream.Recv()
+		if err != nil {
+			return fmt.Errorf("receiving: %w", err)
+		}
+		watchdog.Reset(silence / 2)
+		if err := f.take(l, message); err != nil {
+			return err
+		}
+	}
+}
+
+// take takes in one message.
+func (f *Fleet) take(l *link, message *controlv1.PodMessage) error {
+	var sessions, connections []types.NamespacedName
+	podChanged := false
+	f.mu.Lock()
+	l.heard = f.config.Clock.Now()
+	switch m := message.Message.(type) {
+	case *controlv1.PodMessage_Hello:
+		if m.Hello.PodUid != l.pod.UID {
+			f.mu.Unlock()
+			return fmt.Errorf("checking the pod's UID: %w", errOtherPod)
+		}
+		if l.instance != "" && l.instance != m.Hello.InstanceId {
+			f.mu.Unlock()
+			return errRestarted
+		}
+		l.instance = m.Hello.InstanceId
+		l.connected = true
+	case *controlv1.PodMessage_SnapshotEnd:
+		if l.connected && !l.synced {
+			l.synced, podChanged = true, true
+		}
+	case *controlv1.PodMessage_Room:
+		sessions, connections = f.observe(l, m.Room)
+	case *controlv1.PodMessage_RoomRemoved:
+		r, ok := f.rooms[types.UID(m.RoomRemoved.Uid)]
+		if ok && r.pod == l.pod.Name && m.RoomRemoved.Revision >= r.sent && !r.dirty {
+			r.removed = true
+			sessions = append(sessions, r.Name)
+			for _, name := range r.waiters {
+				connections = append(connections, name)
+			}
+			r.waiters = nil
+		}
+	}
+	pod := l.pod
+	f.mu.Unlock()
+
+	for _, name := range connections {
+		f.config.Wakers.Connection(name)
+	}
+	for _, name := range sessions {
+		f.config.Wakers.Session(name)
+	}
+	if podChanged {
+		f.config.Wakers.Pod(pod)
+	}
+	return nil
+}

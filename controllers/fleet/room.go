@@ -1,0 +1,222 @@
+package fleet
+
+import (
+	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/types"
+
+	"mediarooms.dev/mediarooms/controllers/placement"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+)
+
+// RoomView is a room as its pod knows it.
+type RoomView struct {
+	// Pod that it is assigned to; its Name is "" when none is.
+	Pod PodView
+	// Generation of the Session that the pod has applied; 0 when none.
+	Generation int64
+	// Publishers counts the published streams.
+	Publishers int32
+	// Seen is what pods observed of each Connection. Not to be changed.
+	Seen map[types.UID]*controlv1.ConnectionStatus
+}
+
+// ConnectionView is a Connection as its room's pod knows it.
+type ConnectionView struct {
+	// Pod of the room; its Name is "" when the room is on none.
+	Pod PodView
+	// Seen is what pods observed of it, nil when nothing. Not to be changed.
+	Seen *controlv1.ConnectionStatus
+	// Programmed is the Connection's generation that the pod has applied; 0 when none.
+	Programmed int64
+}
+
+// Assign puts a room on a pod. It is idempotent. On another pod than before, what was observed is kept: who has left stays out.
+func (f *Fleet) Assign(assigned placement.Room, pod string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r, ok := f.rooms[assigned.UID]
+	if !ok {
+		r = &room{Room: assigned, seen: make(map[types.UID]*controlv1.ConnectionStatus)}
+		f.rooms[assigned.UID] = r
+	} else if r.pod == pod {
+		return
+	}
+	r.pod = pod
+	r.acked, r.generation = 0, 0
+	r.fresh = make(map[types.UID]bool)
+	f.push(r)
+}
+
+// Push sends a room again, since something in it has changed. The pod's answer wakes the Connections that it concerns.
+func (f *Fleet) Push(session types.UID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r, ok := f.rooms[session]; ok {
+		f.push(r)
+	}
+}
+
+// push marks a room as changed. f.mu is held.
+func (f *Fleet) push(r *room) {
+	r.dirty = true
+	if l, ok := f.links[r.pod]; ok {
+		l.mark(r.UID)
+	}
+}
+
+func (f *Fleet) pushAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.rooms {
+		f.push(r)
+	}
+}
+
+// Close asks the pod to close a room and says whether it has: also when the room is on no pod, or its pod is lost. The pod's answer wakes the Session.
+func (f *Fleet) Close(session types.UID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r, ok := f.rooms[session]
+	if !ok || r.removed {
+		return true
+	}
+	l, ok := f.links[r.pod]
+	if !ok || l.lost {
+		return true
+	}
+	if !r.removing {
+		r.removing = true
+		f.push(r)
+	}
+	return false
+}
+
+// Drop forgets a room that is closed or given up.
+func (f *Fleet) Drop(session types.UID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.rooms, session)
+}
+
+// Evicted says whether a Connection that is being deleted is out of its room: the pod has confirmed a state without it, or there is
+// no such room any more. If not, the next answer of the pod wakes it. The room must have been pushed after the deletion was seen.
+func (f *Fleet) Evicted(session, connection types.UID, name types.NamespacedName) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r, ok := f.rooms[session]
+	if !ok || r.removed {
+		return true
+	}
+	l, ok := f.links[r.pod]
+	if !ok || l.lost {
+		return true
+	}
+	_, there := r.seen[connection]
+	if !r.dirty && r.sent != 0 && r.acked == r.sent && !there {
+		return true
+	}
+	if r.waiters == nil {
+		r.waiters = make(map[types.UID]types.NamespacedName)
+	}
+	r.waiters[connection] = name
+	return false
+}
+
+// Room returns a room as its pod knows it.
+func (f *Fleet) Room(session types.UID) RoomView {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r, ok := f.rooms[session]
+	if !ok {
+		return RoomView{Pod: PodView{State: Lost}}
+	}
+	view := RoomView{Pod: f.podOf(r), Generation: r.generation, Seen: make(map[types.UID]*controlv1.ConnectionStatus, len(r.seen))}
+	for uid, seen := range r.seen {
+		view.Seen[uid] = proto.CloneOf(seen)
+		view.Publishers += int32(len(seen.Publishers))
+	}
+	return view
+}
+
+// Connection returns a Connection as its room's pod knows it.
+func (f *Fleet) Connection(session, connection types.UID) ConnectionView {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r, ok := f.rooms[session]
+	if !ok {
+		return ConnectionView{Pod: PodView{State: Lost}}
+	}
+	view := ConnectionView{Pod: f.podOf(r)}
+	if seen, ok := r.seen[connection]; ok {
+		view.Seen = proto.CloneOf(seen)
+		if r.fresh[connection] {
+			view.Programmed = seen.Generation
+		}
+	}
+	return view
+}
+
+// podOf returns the pod of a room. f.mu is held.
+func (f *Fleet) podOf(r *room) PodView {
+	if l, ok := f.links[r.pod]; ok {
+		return l.view()
+	}
+	return PodView{Pod: Pod{Name: r.pod}, State: Lost}
+}
+
+// observe takes in a RoomStatus of a pod and returns who is to be woken. f.mu is held.
+func (f *Fleet) observe(l *link, status *controlv1.RoomStatus) (sessions, connections []types.NamespacedName) {
+	r, ok := f.rooms[types.UID(status.Uid)]
+	if !ok || r.pod != l.pod.Name {
+		return nil, nil
+	}
+	changed := r.generation != status.Generation
+	r.generation = status.Generation
+	there := make(map[types.UID]bool, len(status.Connections))
+	for _, now := range status.Connections {
+		uid := types.UID(now.Uid)
+		there[uid] = true
+		before, known := r.seen[uid]
+		after := merge(before, now)
+		if known && r.fresh[uid] && proto.Equal(before, after) {
+			continue
+		}
+		changed = true
+		r.seen[uid], r.fresh[uid] = after, true
+		if name, ok := r.names[uid]; ok {
+			connections = append(connections, name)
+		}
+	}
+	for uid := range r.seen {
+		// Only a pod that has applied a Room can have dropped somebody; before, it has not been told of everybody yet.
+		if !there[uid] && status.Revision != 0 && r.fresh[uid] {
+			changed = true
+			delete(r.seen, uid)
+			delete(r.fresh, uid)
+		}
+	}
+	if status.Revision > r.acked {
+		r.acked = status.Revision
+	}
+	for _, name := range r.waiters {
+		connections = append(connections, name)
+	}
+	r.waiters = nil
+	if changed {
+		sessions = append(sessions, r.Name)
+	}
+	return sessions, connections
+}
+
+// merge returns what is known of a Connection after another observation. Who has left on an earlier pod stays out.
+func merge(before, now *controlv1.ConnectionStatus) *controlv1.ConnectionStatus {
+	if before == nil || before.State <= now.State && now.ActiveUnixMs != 0 || before.State < now.State {
+		return proto.CloneOf(now)
+	}
+	if before.State == now.State && before.ActiveUnixMs == 0 {
+		return proto.CloneOf(now)
+	}
+	after := proto.CloneOf(before)
+	after.Generation = now.Generation
+	return after
+}

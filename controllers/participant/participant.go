@@ -1,0 +1,148 @@
+// Package participant is the authority on how what a media pod observes of a participant becomes the status of its
+// Connection. The state only moves forward: Pending, Active, Disconnected.
+package participant
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+)
+
+// ReasonNodeCrashed is why a user left whose media pod was lost (openvidu-rpc section 5).
+const ReasonNodeCrashed = "nodeCrashed"
+
+// Bounds of the lists and texts in status, as in the schema or tighter: what a pod reports must not make a status that the API server refuses.
+const (
+	maxPublishers  = 16
+	maxSubscribers = 10000
+	maxText        = 32 * 1024
+)
+
+// State returns how far a Connection has come, by its status and by what a pod observed (nil when nothing).
+func State(status v1alpha1.ConnectionState, seen *controlv1.ConnectionStatus) v1alpha1.ConnectionState {
+	state := v1alpha1.ConnectionStatePending
+	switch seen.GetState() {
+	case controlv1.ConnectionState_CONNECTION_STATE_ACTIVE:
+		state = v1alpha1.ConnectionStateActive
+	case controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED:
+		state = v1alpha1.ConnectionStateDisconnected
+	}
+	if rank(status) > rank(state) {
+		return status
+	}
+	return state
+}
+
+func rank(state v1alpha1.ConnectionState) int {
+	switch state {
+	case v1alpha1.ConnectionStateActive:
+		return 1
+	case v1alpha1.ConnectionStateDisconnected:
+		return 2
+	}
+	return 0
+}
+
+// Crash returns what a pod that was lost at a time would have said of a participant: who was in the room is out.
+func Crash(seen *controlv1.ConnectionStatus, at time.Time) {
+	if seen.GetState() != controlv1.ConnectionState_CONNECTION_STATE_ACTIVE {
+		return
+	}
+	seen.State = controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED
+	seen.DisconnectedUnixMs = at.UnixMilli()
+	seen.DisconnectReason = ReasonNodeCrashed
+	seen.Publishers, seen.Subscribers = nil, nil
+}
+
+// Fold returns the status with what a pod observed folded in. Conditions, token and what comes from the spec stay as they are.
+func Fold(status v1alpha1.ConnectionStatus, seen *controlv1.ConnectionStatus, now time.Time) v1alpha1.ConnectionStatus {
+	out := *status.DeepCopy()
+	out.State = State(status.State, seen)
+	if out.State == v1alpha1.ConnectionStatePending {
+		return out
+	}
+	if seen != nil {
+		if seen.ActiveUnixMs != 0 {
+			out.ActiveTime = instant(seen.ActiveUnixMs)
+		}
+		out.ClientData = text(seen.ClientData, out.ClientData)
+		out.IP = text(seen.Ip, out.IP)
+		out.Platform = text(seen.Platform, out.Platform)
+	}
+	if out.State == v1alpha1.ConnectionStateActive {
+		// An Active state that no pod confirms yet keeps what it had: the pod may be about to say so.
+		if seen.GetState() == controlv1.ConnectionState_CONNECTION_STATE_ACTIVE {
+			out.Publishers, out.Subscribers = publishers(seen.Publishers), subscribers(seen.Subscribers)
+		}
+		return out
+	}
+	out.Publishers, out.Subscribers = nil, nil
+	if out.DisconnectedTime == nil {
+		out.DisconnectedTime = &metav1.Time{Time: now.Truncate(time.Second)}
+		if seen.GetDisconnectedUnixMs() != 0 {
+			out.DisconnectedTime = instant(seen.DisconnectedUnixMs)
+		}
+	}
+	if out.DisconnectReason == "" {
+		// A pod that reports a spent token's user without a reason has never seen that user: the pod before it is gone.
+		out.DisconnectReason = text(seen.GetDisconnectReason(), ReasonNodeCrashed)
+	}
+	return out
+}
+
+// instant is a time as the API stores it, in whole seconds.
+func instant(unixMs int64) *metav1.Time {
+	return &metav1.Time{Time: time.UnixMilli(unixMs).Truncate(time.Second)}
+}
+
+// text returns what was observed, bounded, or else what was known.
+func text(observed, known string) string {
+	if observed == "" {
+		return known
+	}
+	return strings.ToValidUTF8(observed[:min(len(observed), maxText)], "")
+}
+
+func publishers(streams []*controlv1.PublishedStream) []v1alpha1.PublisherStatus {
+	streams = slices.Clone(streams)
+	slices.SortStableFunc(streams, func(a, b *controlv1.PublishedStream) int {
+		return int(a.CreatedUnixMs - b.CreatedUnixMs)
+	})
+	var out []v1alpha1.PublisherStatus
+	for _, stream := range streams {
+		known := slices.ContainsFunc(out, func(p v1alpha1.PublisherStatus) bool { return p.StreamID == stream.StreamId })
+		if known || len(out) == maxPublishers {
+			continue
+		}
+		out = append(out, v1alpha1.PublisherStatus{
+			StreamID:        stream.StreamId,
+			CreatedTime:     *instant(stream.CreatedUnixMs),
+			HasAudio:        stream.HasAudio,
+			HasVideo:        stream.HasVideo,
+			AudioActive:     stream.AudioActive,
+			VideoActive:     stream.VideoActive,
+			TypeOfVideo:     stream.TypeOfVideo,
+			FrameRate:       stream.FrameRate,
+			VideoDimensions: stream.VideoDimensions,
+		})
+	}
+	return out
+}
+
+func subscribers(streams []string) []v1alpha1.SubscriberStatus {
+	known := make(map[string]bool, len(streams))
+	var out []v1alpha1.SubscriberStatus
+	for _, id := range streams {
+		if known[id] || len(out) == maxSubscribers {
+			continue
+		}
+		known[id] = true
+		out = append(out, v1alpha1.SubscriberStatus{StreamID: id})
+	}
+	return out
+}

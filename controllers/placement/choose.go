@@ -1,0 +1,60 @@
+// Package placement is the authority on which media pod hosts which Session, and on who may be in it: the choice is a
+// pure function, and the Ledger reserves capacity at the moment of the decision, so that nothing depends on a cache that
+// lags behind.
+package placement
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+)
+
+// FailureMemory is how long a pod, or a node, that failed is not preferred.
+const FailureMemory = 2 * time.Minute
+
+// Candidate is a media pod that can take rooms now.
+type Candidate struct {
+	// Pod is its name, Node its node's.
+	Pod, Node string
+	// MaxSessions and MaxConnections are its hard caps.
+	MaxSessions, MaxConnections int32
+	// Sessions and Connections are what is reserved on it.
+	Sessions, Connections int32
+	// Failed is when it, or its node, failed last; zero when not known to.
+	Failed time.Time
+}
+
+// fits says whether a Session with so many connections can be placed there.
+func (c Candidate) fits(connections int32) bool {
+	return c.Sessions < c.MaxSessions && c.Connections+connections <= c.MaxConnections &&
+		// A pod whose last connection is taken would host a room that nobody can enter.
+		c.Connections < c.MaxConnections
+}
+
+// Choose returns the pod that a Session with so many admitted connections gets, or false when none has room.
+// A pod that failed a short while ago is taken only when no other one fits: it looks idle because it failed.
+func Choose(candidates []Candidate, connections int32, policy v1alpha1.Placement, now time.Time) (string, bool) {
+	fitting := slices.DeleteFunc(slices.Clone(candidates), func(c Candidate) bool { return !c.fits(connections) })
+	if len(fitting) == 0 {
+		return "", false
+	}
+	suspect := func(c Candidate) int {
+		if !c.Failed.IsZero() && now.Sub(c.Failed) < FailureMemory {
+			return 1
+		}
+		return 0
+	}
+	fullness := func(c Candidate) float64 {
+		return max(float64(c.Sessions)/float64(c.MaxSessions), float64(c.Connections)/float64(c.MaxConnections))
+	}
+	best := slices.MinFunc(fitting, func(a, b Candidate) int {
+		byFullness := cmp.Compare(fullness(a), fullness(b))
+		if policy != v1alpha1.PlacementSpread {
+			byFullness = -byFullness
+		}
+		return cmp.Or(cmp.Compare(suspect(a), suspect(b)), byFullness, cmp.Compare(a.Pod, b.Pod))
+	})
+	return best.Pod, true
+}
