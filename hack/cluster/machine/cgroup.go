@@ -159,8 +159,11 @@ func PodProcesses(node instance.Node, podUID, containerID string) ([]int, error)
 			return nil
 		}
 		data, err := os.ReadFile(path)
-		if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) {
 			return nil // the container has just ended
+		}
+		if err != nil {
+			return err
 		}
 		for _, field := range strings.Fields(string(data)) {
 			pid, err := strconv.Atoi(field)

@@ -25,7 +25,7 @@ const namespaces = "/run/netns"
 
 // EnsureBridge creates the instance's bridge unless it is there.
 func EnsureBridge(ctx context.Context, i instance.Instance) error {
-	if _, err := net.InterfaceByName(i.Bridge()); err == nil {
+	if exists(i.Bridge()) {
 		return nil
 	}
 	if err := checkFree(i); err != nil {
@@ -94,7 +94,7 @@ func Disconnect(ctx context.Context, n instance.Node) error {
 
 // RemoveNode removes a node's namespace and link.
 func RemoveNode(ctx context.Context, n instance.Node) error {
-	if _, err := net.InterfaceByName(n.Veth()); err == nil {
+	if exists(n.Veth()) {
 		if err := steps(ctx, "link delete "+n.Veth()); err != nil {
 			return err
 		}
@@ -112,10 +112,16 @@ func Remove(ctx context.Context, i instance.Instance) error {
 			return err
 		}
 	}
-	if _, err := net.InterfaceByName(i.Bridge()); err != nil {
+	if !exists(i.Bridge()) {
 		return nil
 	}
 	return steps(ctx, "link delete "+i.Bridge())
+}
+
+// exists tells whether the machine has a network interface.
+func exists(name string) bool {
+	_, err := net.InterfaceByName(name)
+	return err == nil
 }
 
 // NamespacePath is the path of a node's network namespace.
