@@ -1,0 +1,53 @@
+// Command gateway is the door for clients: signalling WebSockets, the OpenVidu REST API and the room page on one port.
+package main
+
+import (
+	"flag"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager/signals"
+
+	"mediarooms.dev/mediarooms/gateway"
+)
+
+func main() {
+	var c gateway.Config
+	flag.StringVar(&c.Address, "address", ":4443", "where clients connect")
+	flag.StringVar(&c.HealthAddress, "health-address", ":8081", "where /healthz and /readyz are served")
+	flag.StringVar(&c.MetricsAddress, "metrics-address", ":8080", "where /metrics is served")
+	flag.StringVar(&c.TLSDirectory, "tls-directory", "/etc/mediarooms/tls", "ca.crt, tls.crt and tls.key of the identity towards media pods")
+	flag.StringVar(&c.ServingCertificateDirectory, "serving-certificate-directory", "", "tls.crt and tls.key for clients; empty is plain HTTP, for a proxy in front that ends TLS")
+	flag.StringVar(&c.Namespace, "namespace", "mediarooms-system", "where the media pods run")
+	flag.StringVar(&c.DefaultTenantNamespace, "default-tenant-namespace", "default", "the namespace of the tenant that Mediarooms was installed for")
+	flag.IntVar(&c.TrustedProxies, "trusted-proxies", 0, "how many proxies in front write X-Forwarded-For")
+	flag.IntVar(&c.MaxSockets, "max-sockets", 20000, "bound of the signalling sockets of this gateway; 0 is none")
+	flag.IntVar(&c.MaxSocketsPerAddress, "max-sockets-per-address", 1024, "bound of the signalling sockets of one client address at this gateway; 0 is none")
+	flag.DurationVar(&c.DrainDelay, "drain-delay", 3*time.Second, "how long a stopping gateway still takes connections")
+	flag.DurationVar(&c.DrainTime, "drain-time", 5*time.Second, "over how long a stopping gateway ends its signalling sockets")
+	logging := zap.Options{}
+	logging.BindFlags(flag.CommandLine)
+	flag.Parse()
+
+	log := zap.New(zap.UseFlagOptions(&logging))
+	ctrl.SetLogger(log)
+	ctx := logr.NewContext(signals.SetupSignalHandler(), log)
+	kubernetes, err := config.GetConfig()
+	if err != nil {
+		log.Error(err, "Reading the cluster's address")
+		os.Exit(1)
+	}
+	g, err := gateway.New(ctx, kubernetes, c)
+	if err != nil {
+		log.Error(err, "Preparing")
+		os.Exit(1)
+	}
+	if err := g.Run(ctx); err != nil {
+		log.Error(err, "Running")
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/route"
+)
+
+// restSecret is the name of the Secret with a tenant's REST password.
+const restSecret = "mediarooms-rest"
+
+// cluster is what a gateway knows of the cluster: caches of all Sessions and Connections, of the media pods, and of the REST secret.
+type cluster struct {
+	cache  cache.Cache
+	client client.Client
+	rooms  *route.Directory
+	synced atomic.Bool
+}
+
+func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*cluster, error) {
+	// The API server's own priority and fairness is what bounds us, not a bucket of the client's.
+	kubernetes = rest.CopyConfig(kubernetes)
+	kubernetes.QPS = -1
+
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, fmt.Errorf("building the scheme: %w", err)
+	}
+	// The kinds are known: nothing needs to be asked before the API server can be reached.
+	mapper := meta.NewDefaultRESTMapper(nil)
+	mapper.Add(v1alpha1.GroupVersion.WithKind("Session"), meta.RESTScopeNamespace)
+	mapper.Add(v1alpha1.GroupVersion.WithKind("Connection"), meta.RESTScopeNamespace)
+	mapper.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)
+	mapper.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
+
+	objects, err := cache.New(kubernetes, cache.Options{
+		Scheme:           scheme,
+		Mapper:           mapper,
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}: {Namespaces: map[string]cache.Config{
+				config.Namespace: {LabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.ComponentLabel: v1alpha1.ComponentMediaPod})},
+			}},
+			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
+				config.DefaultTenantNamespace: {FieldSelector: fields.OneTermEqualSelector("metadata.name", restSecret)},
+			}},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("building the cache: %w", err)
+	}
+	live, err := client.New(kubernetes, client.Options{Scheme: scheme, Mapper: mapper})
+	if err != nil {
+		return nil, fmt.Errorf("building the client: %w", err)
+	}
+	rooms, err := route.NewDirectory(ctx, objects, config.Namespace, config.DefaultTenantNamespace)
+	if err != nil {
+		return nil, err
+	}
+	return &cluster{cache: objects, client: live, rooms: rooms}, nil
+}
+
+// run fills the caches until the context ends.
+func (c *cluster) run(ctx context.Context) error {
+	if err := c.cache.Start(ctx); err != nil {
+		return fmt.Errorf("running the caches: %w", err)
+	}
+	return nil
+}
+
+// waitForSync returns true when the caches are filled, false when either context ended before.
+func (c *cluster) waitForSync(told, serving context.Context) bool {
+	both, cancel := context.WithCancel(serving)
+	defer cancel()
+	defer context.AfterFunc(told, cancel)()
+	synced := c.cache.WaitForCacheSync(both)
+	c.synced.Store(synced)
+	return synced
+}

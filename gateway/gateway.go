@@ -1,0 +1,220 @@
+// Package gateway puts the gateway together: the signalling's way to the media pods (route), the OpenVidu REST API (rest) and the
+// room page (web) on one port, with what they know of the cluster, and the gateway's start and end.
+//
+// A gateway holds no state that a restart would lose. Any number of them run side by side.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"k8s.io/client-go/rest"
+
+	"mediarooms.dev/mediarooms/gateway/route"
+	"mediarooms.dev/mediarooms/gateway/web"
+	"mediarooms.dev/mediarooms/internal/mtls"
+)
+
+// Config is how a gateway runs.
+type Config struct {
+	// Address, HealthAddress and MetricsAddress are host:port to listen on: for clients; for /healthz and /readyz; for /metrics.
+	Address, HealthAddress, MetricsAddress string
+	// TLSDirectory holds the identity towards media pods.
+	TLSDirectory string
+	// ServingCertificateDirectory holds tls.crt and tls.key for clients. Empty: plain HTTP, for a proxy in front that ends TLS.
+	ServingCertificateDirectory string
+	// Namespace is where the media pods run.
+	Namespace string
+	// DefaultTenantNamespace is the namespace whose Sessions have bare routing keys.
+	DefaultTenantNamespace string
+	// TrustedProxies is the number of proxies in front whose X-Forwarded-For is believed.
+	TrustedProxies int
+	// MaxSockets and MaxSocketsPerAddress bound signalling sockets; 0 is no bound.
+	MaxSockets, MaxSocketsPerAddress int
+	// DrainDelay is how long a stopping gateway still takes connections, until everybody knows that it stops; DrainTime is over
+	// how long it then ends its signalling sockets.
+	DrainDelay, DrainTime time.Duration
+}
+
+// Bounds of a client's connection.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 16 << 10
+	// stopTimeout bounds the end of a gateway beyond Config.DrainDelay and DrainTime.
+	stopTimeout = 10 * time.Second
+)
+
+// Gateway is one running gateway.
+type Gateway struct {
+	config   Config
+	cluster  *cluster
+	signals  *route.Handler
+	clients  *http.Server
+	health   *http.Server
+	metrics  *http.Server
+	stopping atomic.Bool
+}
+
+// New returns a gateway that talks to the API server with a configuration. It does not wait for the API server.
+func New(ctx context.Context, kubernetes *rest.Config, config Config) (*Gateway, error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	cluster, err := newCluster(ctx, kubernetes, config)
+	if err != nil {
+		return nil, err
+	}
+	identity, err := mtls.Client(config.TLSDirectory, mtls.MediaPod)
+	if err != nil {
+		return nil, err
+	}
+	signals, err := route.NewHandler(route.Config{
+		Rooms:                cluster.rooms,
+		TLS:                  identity,
+		TrustedProxies:       config.TrustedProxies,
+		MaxSockets:           config.MaxSockets,
+		MaxSocketsPerAddress: config.MaxSocketsPerAddress,
+		Registry:             registry,
+	})
+	if err != nil {
+		return nil, err
+	}
+	page, err := web.New()
+	if err != nil {
+		return nil, err
+	}
+
+	g := &Gateway{config: config, cluster: cluster, signals: signals}
+	clients := http.NewServeMux()
+	clients.Handle("/openvidu", signals)
+	clients.Handle("/", page)
+	g.clients = g.server(ctx, config.Address, clients)
+	if config.ServingCertificateDirectory != "" {
+		certificate := &servingCertificate{directory: config.ServingCertificateDirectory}
+		if g.clients.TLSConfig, err = certificate.config(); err != nil {
+			return nil, err
+		}
+	}
+
+	health := http.NewServeMux()
+	health.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})
+	health.HandleFunc("/readyz", g.serveReady)
+	g.health = g.server(ctx, config.HealthAddress, health)
+
+	metrics := http.NewServeMux()
+	metrics.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	g.metrics = g.server(ctx, config.MetricsAddress, metrics)
+	return g, nil
+}
+
+func (g *Gateway) server(ctx context.Context, address string, handler http.Handler) *http.Server {
+	log := logr.FromContextOrDiscard(ctx)
+	return &http.Server{
+		Addr:              address,
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		// Requests end with their clients and by Shutdown, not with the gateway's own context.
+		BaseContext: func(net.Listener) context.Context {
+			return logr.NewContext(context.WithoutCancel(ctx), log)
+		},
+	}
+}
+
+func (g *Gateway) serveReady(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case g.stopping.Load():
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+	case !g.cluster.synced.Load():
+		http.Error(w, "waiting for the API server", http.StatusServiceUnavailable)
+	}
+}
+
+// Run serves until the context ends, and then stops: it becomes unready, still takes connections for Config.DrainDelay, and ends
+// what is open. It returns nil after an orderly end.
+func (g *Gateway) Run(ctx context.Context) error {
+	log := logr.FromContextOrDiscard(ctx)
+	serving, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+
+	go func() { stop(g.cluster.run(serving)) }()
+	for _, server := range []*http.Server{g.health, g.metrics} {
+		if err := g.listen(serving, server, stop); err != nil {
+			return err
+		}
+		defer server.Close()
+	}
+	if !g.cluster.waitForSync(ctx, serving) {
+		return orderly(ctx, serving)
+	}
+	if err := g.listen(serving, g.clients, stop); err != nil {
+		return err
+	}
+	defer g.clients.Close()
+	log.Info("Serving", "address", g.config.Address)
+
+	select {
+	case <-serving.Done():
+		return orderly(ctx, serving)
+	case <-ctx.Done():
+	}
+	log.Info("Stopping")
+	g.stopping.Store(true)
+	select {
+	case <-time.After(g.config.DrainDelay):
+	case <-serving.Done():
+	}
+	ending, cancel := context.WithTimeout(serving, g.config.DrainTime+stopTimeout)
+	defer cancel()
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		g.signals.Drain(ending, g.config.DrainTime)
+	}()
+	err := g.clients.Shutdown(ending)
+	<-drained
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("stopping: %w", err)
+	}
+	return nil
+}
+
+// listen serves in the background. An error that ends it later ends the gateway.
+func (g *Gateway) listen(ctx context.Context, server *http.Server, stop context.CancelCauseFunc) error {
+	keepAlive := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	listener, err := keepAlive.Listen(ctx, "tcp", server.Addr)
+	if err != nil {
+		return fmt.Errorf("listening on %s: %w", server.Addr, err)
+	}
+	go func() {
+		var err error
+		if server.TLSConfig != nil {
+			err = server.ServeTLS(listener, "", "")
+		} else {
+			err = server.Serve(listener)
+		}
+		if !errors.Is(err, http.ErrServerClosed) {
+			stop(fmt.Errorf("serving on %s: %w", server.Addr, err))
+		}
+	}()
+	return nil
+}
+
+// orderly returns nil when the gateway was told to stop, and what went wrong otherwise.
+func orderly(told, serving context.Context) error {
+	if told.Err() != nil {
+		return nil
+	}
+	return context.Cause(serving)
+}

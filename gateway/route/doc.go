@@ -1,0 +1,19 @@
+// Package route is the single authority on which media pod a client's signalling WebSocket goes to, and carries it there.
+//
+//	client ── ws(s) /openvidu?sessionId=KEY ──> gateway ── wss, mutual TLS ──> media pod
+//
+// A KEY names one Session of the cluster (token.SessionKey). What Sessions and media pods there are comes from caches, never from a request to the
+// API server, so that an outage of the API server touches nobody who joins, reconnects or talks.
+//
+//	KEY          media pod           first connection                          reconnection
+//	known        usable, programmed  that pod                                  that pod
+//	known        usable, not yet     that pod, once programmed or after 2 s    that pod, once programmed or after 2 s
+//	known        none                held for up to 8 s, then any ready pod,   503 at once: the client comes again
+//	                                 which answers joinRoom with 204           every 3 s
+//	unknown      -                   held for up to 1 s, then any ready pod,   any ready pod, which answers connect
+//	                                 which answers joinRoom with 202           with 40007
+//	any          no pod at all       503                                       503
+//
+// The asymmetry is the client's: it hangs for ever on a refused first handshake, and loops hot on an accepted and then closed reconnection
+// (openvidu-rpc 1.8). A Session that is unknown is waited for because another gateway may have handed out its token a moment ago.
+package route

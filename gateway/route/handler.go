@@ -1,0 +1,361 @@
+package route
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// WaitingHeader tells a media pod that the Session is known but waits for a place.
+const WaitingHeader = "X-Mediarooms-Session"
+
+// waiting is the value of WaitingHeader.
+const waiting = "waiting"
+
+// Bounds of a connection to a media pod. The client pings every 5 s, so silence from it means that it is gone.
+const (
+	dialTimeout     = 2 * time.Second
+	responseTimeout = 5 * time.Second
+	silenceTimeout  = 60 * time.Second
+	// maxKeyLength is beyond every routing key: namespace, dot, session id.
+	maxKeyLength = 63 + 1 + 64
+	// anyPodTries is how many ready pods are tried for a handshake that any pod can answer.
+	anyPodTries = 3
+)
+
+// errNoPod means that there is no pod to take a handshake.
+var errNoPod = errors.New("no media pod")
+
+// Rooms is where rooms are. *Directory is one.
+type Rooms interface {
+	// Find returns what is known about the Session with a routing key.
+	Find(ctx context.Context, key string) (Room, error)
+	// Ready returns the signalling addresses of media pods that can host rooms, in the order in which to try them.
+	Ready(ctx context.Context) ([]string, error)
+	// Changed returns a channel that is closed when either answer may have changed since the call.
+	Changed() <-chan struct{}
+}
+
+// Config is what a Handler needs.
+type Config struct {
+	// Rooms is where rooms are.
+	Rooms Rooms
+	// TLS is the identity towards media pods; nobody but a media pod is accepted.
+	TLS *tls.Config
+	// TrustedProxies is the number of proxies in front of the gateway whose X-Forwarded-For is believed.
+	TrustedProxies int
+	// MaxSockets and MaxSocketsPerAddress bound open sockets; 0 is no bound. An IPv6 /64 counts as one address.
+	MaxSockets, MaxSocketsPerAddress int
+	// Registry takes the metrics.
+	Registry prometheus.Registerer
+}
+
+// Handler proxies signalling WebSockets to media pods. Safe for concurrent use.
+type Handler struct {
+	rooms          Rooms
+	transport      *http.Transport
+	trustedProxies int
+	sockets        *sockets
+	metrics        *metrics
+}
+
+// NewHandler returns a Handler. It fails when the metrics are registered already.
+func NewHandler(config Config) (*Handler, error) {
+	metrics, err := newMetrics(config.Registry)
+	if err != nil {
+		return nil, err
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	return &Handler{
+		rooms:          config.Rooms,
+		trustedProxies: config.TrustedProxies,
+		sockets:        newSockets(config.MaxSockets, config.MaxSocketsPerAddress),
+		metrics:        metrics,
+		transport: &http.Transport{
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := dialer.DialContext(ctx, network, address)
+				if err != nil {
+					return nil, err
+				}
+				return &talkative{Conn: conn, silence: silenceTimeout}, nil
+			},
+			TLSClientConfig:       config.TLS,
+			TLSHandshakeTimeout:   dialTimeout,
+			ResponseHeaderTimeout: responseTimeout,
+			DisableKeepAlives:     true,
+			DisableCompression:    true,
+			// A WebSocket needs HTTP/1.1.
+			TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
+		},
+	}, nil
+}
+
+// Drain takes no more sockets and ends those that are open, over a while; see sockets.drain. The clients reconnect to
+// another gateway, and their media is not touched.
+func (h *Handler) Drain(ctx context.Context, over time.Duration) {
+	h.sockets.drain(ctx, over)
+}
+
+// ServeHTTP holds, refuses or proxies one WebSocket, and returns when it has ended.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	arrived := time.Now()
+	query := r.URL.Query()
+	key := query.Get("sessionId")
+	if !isHandshake(r) || len(key) > maxKeyLength {
+		w.Header().Set("Upgrade", "websocket")
+		h.refuse(w, http.StatusUpgradeRequired, refusedHandshake, "This address takes WebSockets of openvidu-browser only.")
+		return
+	}
+	address := ClientAddress(r, h.trustedProxies)
+	ctx, done, reason := h.sockets.add(r.Context(), limitPrefix(address))
+	switch reason {
+	case "":
+		defer done()
+	case refusedAddress:
+		w.Header().Set("Retry-After", "3")
+		h.refuse(w, http.StatusTooManyRequests, reason, "There are too many connections from your address.")
+		return
+	default:
+		w.Header().Set("Retry-After", "3")
+		h.refuse(w, http.StatusServiceUnavailable, reason, "This gateway takes no more connections.")
+		return
+	}
+	handshake := &handshake{
+		handler:   h,
+		w:         w,
+		r:         r.WithContext(ctx),
+		client:    r.Context(),
+		key:       key,
+		reconnect: query.Get("reconnect") == "true",
+		address:   address,
+		arrived:   arrived,
+	}
+	handshake.serve()
+}
+
+func (h *Handler) refuse(w http.ResponseWriter, status int, reason refusal, text string) {
+	h.metrics.refusals.WithLabelValues(string(reason)).Inc()
+	http.Error(w, text, status)
+}
+
+func isHandshake(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
+// handshake is one client's request for a WebSocket, until the socket that came of it has ended.
+type handshake struct {
+	handler   *Handler
+	w         http.ResponseWriter
+	r         *http.Request   // its context ends with the socket
+	client    context.Context // ends when the client has gone
+	key       string
+	reconnect bool
+	address   netip.Addr
+	arrived   time.Time
+	switched  bool // the pod has accepted the WebSocket
+}
+
+func (h *handshake) serve() {
+	ctx := h.r.Context()
+	err := h.route(ctx)
+	if err == nil {
+		return
+	}
+	log := logr.FromContextOrDiscard(ctx)
+	switch {
+	case h.client.Err() != nil:
+		h.handler.metrics.refusals.WithLabelValues(string(refusedGone)).Inc()
+	case ctx.Err() != nil:
+		h.handler.refuse(h.w, http.StatusServiceUnavailable, refusedStopping, "This gateway is stopping.")
+	case errors.Is(err, errNoPod):
+		h.unavailable(refusedNoPod, "The room has no media pod at the moment.")
+	case errors.As(err, new(*unreachableError)):
+		log.V(1).Info("Media pod is unreachable", "error", err.Error())
+		h.unavailable(refusedUnreachable, "The room's media pod can't be reached at the moment.")
+	default:
+		log.Error(err, "Routing a signalling socket")
+		h.unavailable(refusedInternal, "The room could not be looked up.")
+	}
+}
+
+func (h *handshake) unavailable(reason refusal, text string) {
+	h.w.Header().Set("Retry-After", "3")
+	h.handler.refuse(h.w, http.StatusServiceUnavailable, reason, text)
+}
+
+// route finds the pod, waiting if need be, and proxies. An error means that the client has not been answered.
+func (h *handshake) route(ctx context.Context) error {
+	for {
+		changed := h.handler.rooms.Changed()
+		room, err := h.handler.rooms.Find(ctx, h.key)
+		if err != nil {
+			return err
+		}
+		next := plan(room, h.reconnect, time.Since(h.arrived))
+		if next.action == actionOwn {
+			var unreachable *unreachableError
+			err := h.proxy(room.Address, false)
+			if !errors.As(err, &unreachable) {
+				return err
+			}
+			next = planUnreachable(h.reconnect, time.Since(h.arrived))
+			if next.action == actionRefuse {
+				return err
+			}
+		}
+		switch next.action {
+		case actionWait:
+			if err := waitFor(ctx, changed, next.until-time.Since(h.arrived)); err != nil {
+				return err
+			}
+		case actionAny, actionWaiting:
+			return h.proxyAny(ctx, next.action == actionWaiting)
+		default:
+			return errNoPod
+		}
+	}
+}
+
+func (h *handshake) proxyAny(ctx context.Context, waiting bool) error {
+	addresses, err := h.handler.rooms.Ready(ctx)
+	if err != nil {
+		return err
+	}
+	if len(addresses) > anyPodTries {
+		addresses = addresses[:anyPodTries]
+	}
+	result := errNoPod
+	for _, address := range addresses {
+		if result = h.proxy(address, waiting); !errors.As(result, new(*unreachableError)) {
+			return result
+		}
+	}
+	return result
+}
+
+// proxy carries the WebSocket to a pod and returns when it has ended. An *unreachableError means that the pod was not reached
+// and the client not answered.
+func (h *handshake) proxy(pod string, toldWaiting bool) error {
+	var failure error
+	watched := &answerWatcher{ResponseWriter: h.w}
+	metrics := h.handler.metrics
+	proxy := httputil.ReverseProxy{
+		Transport: h.handler.transport,
+		Rewrite: func(pr *httputil.ProxyRequest) {
+			h.rewrite(pr.Out, pod, toldWaiting)
+		},
+		ModifyResponse: func(response *http.Response) error {
+			if response.StatusCode == http.StatusSwitchingProtocols {
+				metrics.upgrades.Observe(time.Since(h.arrived).Seconds())
+				metrics.sockets.Inc()
+				h.switched = true
+			} else {
+				metrics.refusals.WithLabelValues(string(refusedPod)).Inc()
+			}
+			return nil
+		},
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
+			failure = err
+		},
+		// What goes wrong with one client's socket is not news.
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	proxy.ServeHTTP(watched, h.r)
+	if h.switched {
+		metrics.sockets.Dec()
+		h.switched = false
+	}
+	if failure != nil && !watched.answered {
+		return &unreachableError{pod: pod, cause: failure}
+	}
+	return nil
+}
+
+// rewrite makes the request to the pod: of what the client sent only the WebSocket handshake itself goes on.
+func (h *handshake) rewrite(out *http.Request, pod string, toldWaiting bool) {
+	query := url.Values{"sessionId": {h.key}}
+	if h.reconnect {
+		query.Set("reconnect", "true")
+	}
+	out.URL = &url.URL{Scheme: "https", Host: pod, Path: "/openvidu", RawQuery: query.Encode()}
+	out.Host = pod
+	for _, name := range []string{"Authorization", "Cookie", "Origin", "Referer", WaitingHeader} {
+		out.Header.Del(name)
+	}
+	out.Header.Set("X-Real-IP", h.address.String())
+	if toldWaiting {
+		out.Header.Set(WaitingHeader, waiting)
+	}
+}
+
+// waitFor returns when something has changed or the time has passed, with an error only when the context has ended.
+func waitFor(ctx context.Context, changed <-chan struct{}, atMost time.Duration) error {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-changed:
+		return nil
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// unreachableError means that a pod could not be reached.
+type unreachableError struct {
+	pod   string
+	cause error
+}
+
+func (e *unreachableError) Error() string {
+	return fmt.Sprintf("reaching the media pod at %s: %v", e.pod, e.cause)
+}
+
+func (e *unreachableError) Unwrap() error { return e.cause }
+
+// answerWatcher knows whether the client has been answered: by a status, or by taking its connection over.
+type answerWatcher struct {
+	http.ResponseWriter
+	answered bool
+}
+
+// WriteHeader notes the answer.
+func (w *answerWatcher) WriteHeader(status int) {
+	w.answered = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Hijack notes the answer, and gives the connection away.
+func (w *answerWatcher) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.answered = true
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}
+
+// talkative is a connection that ends when nothing has been written to it for a while.
+type talkative struct {
+	net.Conn
+	silence time.Duration
+}
+
+// Write sends, and gives the connection another while.
+func (c *talkative) Write(p []byte) (int, error) {
+	if err := c.Conn.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
