@@ -36,3 +36,24 @@ quietly() {
   rm -f "$log"
   echo "    $label: done in $((SECONDS - start)) s"
 }
+
+# node_modules FOLDER... installs the npm packages of folders, where they are
+# missing or not those of the lock file.
+node_modules() {
+  local folder
+  for folder in "$@"; do
+    if [[ ! $folder/node_modules/.package-lock.json -nt $folder/package-lock.json ]]; then
+      quietly "npm packages of $folder" npm ci --prefix "$folder" --no-audit --no-fund --loglevel=error
+    fi
+  done
+}
+
+# find_kubectl prints the path of a kubectl: the user's, or else the local
+# cluster's own.
+find_kubectl() {
+  local assets
+  if command -v kubectl; then return; fi
+  if [[ ! -x bin/cluster ]]; then hack/build cluster >&2; fi
+  assets=$(bin/cluster assets)
+  echo "$assets/kubectl"
+}
