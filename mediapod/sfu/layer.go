@@ -90,11 +90,33 @@ func (l *Layer) Write(raw []byte, at time.Time) error {
 	if p.PayloadType != l.config.PayloadType {
 		return nil // not negotiated
 	}
+	l.distribute(p, at)
+	return nil
+}
+
+// WriteRepair takes a packet of the layer's retransmission stream (RFC 4588, section 4), as Write does.
+func (l *Layer) WriteRepair(raw []byte, at time.Time) error {
+	p := packets.Get().(*packet)
+	defer p.release()
+	if err := p.Unmarshal(raw); err != nil {
+		return fmt.Errorf("reading RTX packet: %w", err)
+	}
+	if len(p.Payload) < 2 {
+		return nil // padding, by which a sender probes the bandwidth
+	}
+	p.SequenceNumber = uint16(p.Payload[0])<<8 | uint16(p.Payload[1])
+	p.Payload = p.Payload[2:]
+	l.distribute(p, at)
+	return nil
+}
+
+// distribute forwards a packet when it is new.
+func (l *Layer) distribute(p *packet, at time.Time) {
 	p.layer, p.at = l, at
 	p.keyframe = l.keyframe == nil || l.keyframe(p.Payload)
 	isNew, ask := l.note(p)
 	if !isNew {
-		return nil
+		return
 	}
 	if ask {
 		l.sendKeyframeRequest()
@@ -117,7 +139,6 @@ func (l *Layer) Write(raw []byte, at time.Time) error {
 	if failed > 0 {
 		counters.WriteErrors.Add(failed)
 	}
-	return nil
 }
 
 // note enters a packet in the layer's books. It tells whether the packet is new, and whether to ask for a keyframe.

@@ -311,7 +311,12 @@ func TestLossFromThePublisherIsRepairedOnce(t *testing.T) {
 	}
 	for range 2 { // the second copy must not be forwarded
 		r.write(raw(t, 1, 3000, delta(1)...), epoch)
-		r.write(raw(t, 2, 6000, delta(2)...), epoch)
+		if err := r.layer.WriteRepair(raw(t, 777, 6000, append([]byte{0, 2}, delta(2)...)...), epoch); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.layer.WriteRepair(raw(t, 778, 6000), epoch); err != nil { // a probe
+			t.Fatal(err)
+		}
 	}
 	got, _ := w.take()
 	if len(got) != 4 || got[2].SequenceNumber != got[0].SequenceNumber+1 || got[3].SequenceNumber != got[0].SequenceNumber+2 {
@@ -580,6 +585,7 @@ func FuzzWrite(f *testing.F) {
 		r := newRoom(t, 0)
 		r.subscribe(epoch)
 		_ = r.layer.Write(b, epoch)
+		_ = r.layer.WriteRepair(b, epoch)
 	})
 }
 

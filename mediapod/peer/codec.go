@@ -1,0 +1,199 @@
+package peer
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+
+	"mediarooms.dev/mediarooms/mediapod/sfu"
+)
+
+// codec is a codec with its format parameters and the payload types that one peer gave to it.
+type codec struct {
+	name string // as in sfu.Codec
+	fmtp string
+	// payload is the payload type, rtx that of its retransmissions, 0 for none.
+	payload, rtx uint8
+}
+
+// opus is what all audio is in. DTX is up to the sender.
+var opus = codec{name: "opus", fmtp: "minptime=10;useinbandfec=1", payload: 111}
+
+// videoCodecs are the codecs that a subscriber is offered when it is not known yet what the publisher will send.
+var videoCodecs = []codec{
+	{name: "VP8", payload: 96, rtx: 97},
+	{name: "VP9", fmtp: "profile-id=0", payload: 98, rtx: 99},
+	{name: "H264", fmtp: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f", payload: 102, rtx: 103},
+	{name: "H264", fmtp: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f", payload: 104, rtx: 105},
+}
+
+func (c codec) kind() sfu.Kind {
+	if c.name == opus.name {
+		return sfu.Audio
+	}
+	return sfu.Video
+}
+
+func (c codec) clockRate() uint32 {
+	if c.kind() == sfu.Audio {
+		return 48_000
+	}
+	return 90_000
+}
+
+// offered returns the codec with the payload types of our own offers.
+func (c codec) offered() codec {
+	for _, known := range videoCodecs {
+		if known.name == c.name {
+			c.payload, c.rtx = known.payload, known.rtx
+			return c
+		}
+	}
+	return opus
+}
+
+// supportedVideo returns the name under which a video codec of an offer is supported; "" when it is not.
+func supportedVideo(encoding, fmtp string) string {
+	parameters := map[string]string{}
+	for _, parameter := range strings.Split(strings.ToLower(fmtp), ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
+		parameters[key] = value
+	}
+	switch strings.ToUpper(encoding) {
+	case "VP8":
+		return "VP8"
+	case "VP9": // RFC 9628, section 6.1: profile 0 is the default
+		if profile := parameters["profile-id"]; profile == "" || profile == "0" {
+			return "VP9"
+		}
+	case "H264": // RFC 6184, section 8.1: (constrained) baseline
+		profile := parameters["profile-level-id"]
+		if parameters["packetization-mode"] == "1" && (strings.HasPrefix(profile, "42e0") || strings.HasPrefix(profile, "4200")) {
+			return "H264"
+		}
+	}
+	return ""
+}
+
+// direction is which way a connection's media goes, which decides what is negotiated beside the codecs.
+type direction int
+
+const (
+	receiving direction = iota // from a publisher
+	sending                    // to a subscriber
+)
+
+// RTCP feedback (RFC 4585, RFC 5104; transport-cc: draft-holmer-rmcat-transport-wide-cc-extensions).
+var (
+	repairFeedback = []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}
+	rateFeedback   = []webrtc.RTCPFeedback{{Type: "goog-remb"}, {Type: "transport-cc"}}
+)
+
+// mediaEngine makes the table of what a connection negotiates: the given codecs with their payload types, and no others.
+func mediaEngine(codecs []codec, d direction) (*webrtc.MediaEngine, error) {
+	engine := &webrtc.MediaEngine{}
+	for _, c := range codecs {
+		kind, media, channels := webrtc.RTPCodecTypeVideo, "video/", uint16(0)
+		var feedback []webrtc.RTCPFeedback
+		if c.kind() == sfu.Audio {
+			kind, media, channels = webrtc.RTPCodecTypeAudio, "audio/", 2
+		} else {
+			feedback = append(feedback, repairFeedback...)
+		}
+		if d == receiving {
+			feedback = append(feedback, rateFeedback...)
+		}
+		entries := []webrtc.RTPCodecParameters{{
+			RTPCodecCapability: webrtc.RTPCodecCapability{
+				MimeType: media + c.name, ClockRate: c.clockRate(), Channels: channels, SDPFmtpLine: c.fmtp, RTCPFeedback: feedback,
+			},
+			PayloadType: webrtc.PayloadType(c.payload),
+		}}
+		if c.rtx != 0 {
+			entries = append(entries, webrtc.RTPCodecParameters{
+				RTPCodecCapability: webrtc.RTPCodecCapability{
+					MimeType: webrtc.MimeTypeRTX, ClockRate: c.clockRate(), SDPFmtpLine: fmt.Sprintf("apt=%d", c.payload),
+				},
+				PayloadType: webrtc.PayloadType(c.rtx),
+			})
+		}
+		for _, entry := range entries {
+			if err := engine.RegisterCodec(entry, kind); err != nil {
+				return nil, fmt.Errorf("registering codec %s: %w", c.name, err)
+			}
+		}
+	}
+	if d == sending {
+		return engine, nil
+	}
+	for uri, kinds := range receivedExtensions {
+		for _, kind := range kinds {
+			if err := engine.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, kind); err != nil {
+				return nil, fmt.Errorf("registering header extension: %w", err)
+			}
+		}
+	}
+	return engine, nil
+}
+
+// receivedExtensions are the header extensions that publishers may send. None of them is forwarded.
+var receivedExtensions = map[string][]webrtc.RTPCodecType{
+	sdp.SDESMidURI:               {webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo},
+	sdp.SDESRTPStreamIDURI:       {webrtc.RTPCodecTypeVideo},
+	sdp.SDESRepairRTPStreamIDURI: {webrtc.RTPCodecTypeVideo},
+	sdp.TransportCCURI:           {webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo},
+}
+
+// interceptors makes the chain of a connection. Of pion's own only the transport-wide feedback to publishers earns its
+// place: the rest of RTCP is the SFU's. Packets to subscribers pass through none.
+func interceptors(d direction, repair func(packet []byte), logs pionLogs) (*interceptor.Registry, error) {
+	registry := &interceptor.Registry{}
+	if d == sending {
+		return registry, nil
+	}
+	feedback, err := twcc.NewSenderInterceptor(twcc.WithLoggerFactory(logs))
+	if err != nil {
+		return nil, fmt.Errorf("making transport-wide feedback: %w", err)
+	}
+	registry.Add(feedback)
+	registry.Add(&repairTap{repair: repair})
+	return registry, nil
+}
+
+// repairTap is an interceptor that takes retransmissions (RFC 4588) out of pion's hands, which would hold them until the
+// next packet of the media stream comes.
+type repairTap struct {
+	interceptor.NoOp
+	repair func(packet []byte)
+}
+
+// NewInterceptor returns the tap itself, which belongs to one connection.
+func (t *repairTap) NewInterceptor(string) (interceptor.Interceptor, error) { return t, nil }
+
+// Close does nothing: the tap holds nothing.
+func (t *repairTap) Close() error { return nil }
+
+// BindRemoteStream taps retransmission streams and leaves the others alone.
+func (t *repairTap) BindRemoteStream(info *interceptor.StreamInfo, reader interceptor.RTPReader) interceptor.RTPReader {
+	if !strings.EqualFold(info.MimeType, webrtc.MimeTypeRTX) {
+		return reader
+	}
+	return interceptor.RTPReaderFunc(func(b []byte, a interceptor.Attributes) (int, interceptor.Attributes, error) {
+		n, attributes, err := reader.Read(b, a)
+		if err != nil {
+			return n, attributes, err
+		}
+		t.repair(b[:n])
+		return 0, attributes, nil // pion skips what is empty
+	})
+}
+
+// webrtcName is the encoding name of a codec of pion's.
+func webrtcName(parameters webrtc.RTPCodecParameters) string {
+	_, name, _ := strings.Cut(parameters.MimeType, "/")
+	return name
+}

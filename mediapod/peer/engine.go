@@ -1,0 +1,328 @@
+// Package peer is the single authority on peer connections: ICE, DTLS, SRTP, SDP, and the sockets that they share. It is the
+// only package that imports pion/webrtc. It puts packages sfu and rtp to work and gives rooms what package media asks for.
+package peer
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/pion/dtls/v3"
+	"github.com/pion/ice/v4"
+	"github.com/pion/webrtc/v4"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/sfu"
+)
+
+var (
+	// errNoAddress marks an engine that was not told yet where peers reach it.
+	errNoAddress = errors.New("no advertised media address")
+	errClosed    = errors.New("media engine is closed")
+	errForeign   = errors.New("publication of another engine")
+)
+
+// Config says how an engine is made.
+type Config struct {
+	// Logger gets what happens to connections, never once per packet.
+	Logger logr.Logger
+	// ListenIP is the address to listen on; the zero value is all addresses.
+	ListenIP netip.Addr
+	// UDPPort is the one UDP port for all media; 0 is any free one.
+	UDPPort int
+	// TCPPort is the port for ICE-TCP; 0 is any free one, and with a negative one there is no ICE-TCP.
+	TCPPort int
+	// Addresses are advertised from the start; see SetAdvertisedAddresses.
+	Addresses []Address
+}
+
+// Engine implements media.Engine on pion/webrtc. Its methods are safe for concurrent use.
+type Engine struct {
+	logger   logr.Logger
+	ports    *ports
+	settings webrtc.SettingEngine
+	identity []webrtc.Certificate
+
+	addresses atomic.Pointer[[]Address]
+	counters  sfu.Counters
+	gauges    gauges
+
+	mu           sync.Mutex // guards the fields below
+	publications map[*Publication]struct{}
+	closed       bool
+
+	stop    chan struct{}
+	running sync.WaitGroup
+}
+
+var _ media.Engine = (*Engine)(nil)
+
+// gauges count what is there now, but for stuck, which only grows.
+type gauges struct {
+	publishing, subscribing, stuck atomic.Int64
+}
+
+// NewEngine opens the sockets. Close must be called.
+func NewEngine(config Config) (*Engine, error) {
+	identity, err := newIdentity()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		logger:       config.Logger,
+		identity:     []webrtc.Certificate{*identity},
+		publications: map[*Publication]struct{}{},
+		stop:         make(chan struct{}),
+	}
+	e.SetAdvertisedAddresses(config.Addresses)
+	logs := pionLogs{config.Logger}
+	e.ports, err = listen(config.ListenIP, config.UDPPort, config.TCPPort, e.families, logs)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.configure(logs); err != nil {
+		return nil, errors.Join(err, e.ports.close())
+	}
+	e.running.Go(e.tick)
+	return e, nil
+}
+
+// How long a peer may take. ICE counts from the last packet.
+const (
+	iceDisconnected = 7 * time.Second
+	iceFailed       = 25 * time.Second // after iceDisconnected
+	dtlsDeadline    = 15 * time.Second
+	// connectDeadline is for all of ICE and DTLS.
+	connectDeadline = 40 * time.Second
+	// closeDeadline bounds how long closing a connection may hold up its owner.
+	closeDeadline = 5 * time.Second
+	// gatherDeadline bounds what takes no time: there is nothing to gather.
+	gatherDeadline = 5 * time.Second
+)
+
+func (e *Engine) configure(logs pionLogs) error {
+	s := &e.settings
+	s.LoggerFactory = logs
+	s.SetLite(true)
+	s.SetNet(e.ports.net)
+	s.SetICEUDPMux(e.ports.udp)
+	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
+	if e.ports.tcp != nil {
+		s.SetICETCPMux(e.ports.tcp)
+		s.SetNetworkTypes([]webrtc.NetworkType{
+			webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
+		})
+	}
+	s.DisableActiveTCP(true)
+	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	s.SetICETimeouts(iceDisconnected, iceFailed, 0)
+	// The certificate is checked against the fingerprint of the SDP, during the handshake; there is no chain to check.
+	s.DisableCertificateFingerprintVerification(false)
+	// ICE has made sure of the peer's address already, so DTLS need not spend a round trip on it.
+	s.SetDTLSInsecureSkipHelloVerify(true)
+	s.SetDTLSConnectContextMaker(func() (context.Context, func()) {
+		return context.WithTimeout(context.Background(), dtlsDeadline)
+	})
+	// GCM is what processors do fast; the other one is what everybody has.
+	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
+	s.DisableMediaEngineCopy(true) // each connection has its own
+	if err := s.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
+		return fmt.Errorf("configuring WebRTC: %w", err)
+	}
+	return nil
+}
+
+// newIdentity makes the certificate of all peer connections of an engine. Peers know it by its fingerprint; its dates mean
+// nothing, but for pion, which refuses one that is over.
+func newIdentity() (*webrtc.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making the DTLS key: %w", err)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, fmt.Errorf("making the DTLS certificate: %w", err)
+	}
+	name := pkix.Name{CommonName: "WebRTC"}
+	identity, err := webrtc.NewCertificate(key, x509.Certificate{
+		SerialNumber: serial, Issuer: name, Subject: name, Version: 2,
+		NotBefore: time.Now().AddDate(0, 0, -1), NotAfter: time.Now().AddDate(20, 0, 0),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the DTLS certificate: %w", err)
+	}
+	return identity, nil
+}
+
+// UDPPort is the port that the engine listens on for media over UDP.
+func (e *Engine) UDPPort() uint16 { return e.ports.udpPort }
+
+// TCPPort is the port that the engine listens on for media over TCP; 0 without ICE-TCP.
+func (e *Engine) TCPPort() uint16 { return e.ports.tcpPort }
+
+// SetAdvertisedAddresses replaces the addresses that peers are told. It counts for offers and answers from now on;
+// connections that exist are not touched. Until it has been called with an address, nobody can publish or subscribe.
+func (e *Engine) SetAdvertisedAddresses(addresses []Address) {
+	copied := slices.Clone(addresses)
+	for i := range copied {
+		copied[i].IP = copied[i].IP.Unmap()
+	}
+	e.addresses.Store(&copied)
+}
+
+// families tells of which families there are advertised addresses.
+func (e *Engine) families() (v4, v6 bool) {
+	for _, a := range *e.addresses.Load() {
+		v4 = v4 || a.IP.Is4()
+		v6 = v6 || a.IP.Is6()
+	}
+	return v4, v6
+}
+
+// advertised returns the addresses for one description.
+func (e *Engine) advertised() ([]Address, error) {
+	addresses := *e.addresses.Load()
+	if len(addresses) == 0 {
+		return nil, errNoAddress
+	}
+	return addresses, nil
+}
+
+// NewPublication implements media.Engine. On a closed engine it returns a closed publication.
+func (e *Engine) NewPublication(options media.PublicationOptions) media.Publication {
+	p := &Publication{
+		engine:        e,
+		options:       options,
+		logger:        e.logger.WithValues("stream", options.StreamID),
+		stream:        sfu.NewPublisher(&e.counters, options.MaxVideoKbps),
+		subscriptions: map[*Subscription]struct{}{},
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		p.closed = true
+		p.stream.Close()
+	} else {
+		e.publications[p] = struct{}{}
+	}
+	return p
+}
+
+// Subscribe implements media.Engine.
+func (e *Engine) Subscribe(
+	ctx context.Context, publication media.Publication, options media.SubscriptionOptions,
+) (media.Subscription, string, error) {
+	p, ok := publication.(*Publication)
+	if !ok || p.engine != e {
+		return nil, "", fmt.Errorf("subscribing: %w", errForeign)
+	}
+	s, offer, err := p.subscribe(ctx, options)
+	if err != nil {
+		return nil, "", fmt.Errorf("subscribing: %w", err)
+	}
+	return s, offer, nil
+}
+
+func (e *Engine) remove(p *Publication) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.publications, p)
+}
+
+func (e *Engine) current() []*Publication {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	publications := make([]*Publication, 0, len(e.publications))
+	for p := range e.publications {
+		publications = append(publications, p)
+	}
+	return publications
+}
+
+// tick lets all publications do what time brings, until the engine stops. Writes do not block: UDP does not, and TCP
+// connections have buffers of their own.
+func (e *Engine) tick() {
+	ticker := time.NewTicker(sfu.TickInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-e.stop:
+			return
+		case now := <-ticker.C:
+			for _, p := range e.current() {
+				p.stream.Tick(now)
+			}
+		}
+	}
+}
+
+// Close ends all publications and subscriptions and closes the sockets. It is idempotent and waits, but not longer than
+// a few times closeDeadline.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	closed := e.closed
+	e.closed = true
+	e.mu.Unlock()
+	if closed {
+		e.running.Wait()
+		return nil
+	}
+	var closing sync.WaitGroup
+	for _, p := range e.current() {
+		closing.Go(func() { _ = p.Close() })
+	}
+	closing.Wait()
+	close(e.stop)
+	e.running.Wait()
+	if err := e.ports.close(); err != nil {
+		return fmt.Errorf("closing media sockets: %w", err)
+	}
+	return nil
+}
+
+// Stats are the figures of an engine. All but the first two only grow.
+type Stats struct {
+	// PublishingConnections and SubscribingConnections are the peer connections of each direction that there are now.
+	PublishingConnections, SubscribingConnections int64
+	// StuckConnections counts connections that did not close in time.
+	StuckConnections int64
+	// ReceivedPackets counts RTP packets of publishers, ForwardedPackets and ForwardedBytes what went to subscribers, without
+	// retransmissions; WriteErrors what a subscriber's connection did not take.
+	ReceivedPackets, ForwardedPackets, ForwardedBytes, WriteErrors uint64
+	// NACKsSent counts packets asked of publishers, NACKsReceived packets that subscribers asked for, Retransmitted those
+	// that were sent again.
+	NACKsSent, NACKsReceived, Retransmitted uint64
+	// KeyframesWanted counts what subscribers asked for, KeyframeRequests what was asked of publishers.
+	KeyframesWanted, KeyframeRequests uint64
+}
+
+// Stats returns the figures of now.
+func (e *Engine) Stats() Stats {
+	c := &e.counters
+	return Stats{
+		PublishingConnections:  e.gauges.publishing.Load(),
+		SubscribingConnections: e.gauges.subscribing.Load(),
+		StuckConnections:       e.gauges.stuck.Load(),
+		ReceivedPackets:        c.ReceivedPackets.Load(),
+		ForwardedPackets:       c.ForwardedPackets.Load(),
+		ForwardedBytes:         c.ForwardedBytes.Load(),
+		WriteErrors:            c.WriteErrors.Load(),
+		NACKsSent:              c.NACKsSent.Load(),
+		NACKsReceived:          c.NACKsReceived.Load(),
+		Retransmitted:          c.Retransmitted.Load(),
+		KeyframesWanted:        c.KeyframesWanted.Load(),
+		KeyframeRequests:       c.KeyframeRequests.Load(),
+	}
+}

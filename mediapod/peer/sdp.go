@@ -1,0 +1,436 @@
+package peer
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/sfu"
+)
+
+// Limits on session descriptions from clients. An offer of a browser has about 10 KB, and 200 attributes per m-line.
+const (
+	maxSDPBytes     = 256 << 10
+	maxMediaLines   = 8
+	maxAttributes   = 1000 // per m-line
+	maxPayloadTypes = 128  // per m-line
+	maxTokenBytes   = 256
+)
+
+// description is what is used of a client's offer or answer.
+type description struct {
+	media []mediaLine // in the client's order; at most one of each kind
+	// raw is the description as pion gets it: rebuilt from what is known to be understood, and nothing else. There are no
+	// candidates in it, since an ICE-lite agent learns its peer's addresses from the peer's checks (RFC 8445, section 7.3).
+	raw string
+}
+
+// mediaLine is one m-line.
+type mediaLine struct {
+	kind sfu.Kind
+	// codecs are those that both sides support; in a publisher's offer the one that was chosen.
+	codecs []codec
+	// receives tells that the client wants to receive on this line.
+	receives bool
+}
+
+func (d *description) line(kind sfu.Kind) *mediaLine {
+	for i := range d.media {
+		if d.media[i].kind == kind {
+			return &d.media[i]
+		}
+	}
+	return nil
+}
+
+func badSDP(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", media.ErrSDP, fmt.Errorf(format, args...))
+}
+
+// parse reads a description within the limits.
+func parse(text string) (*sdp.SessionDescription, error) {
+	if len(text) > maxSDPBytes {
+		return nil, badSDP("it has more than %d bytes", maxSDPBytes)
+	}
+	session := &sdp.SessionDescription{}
+	if err := session.UnmarshalString(text); err != nil {
+		return nil, badSDP("%w", err)
+	}
+	switch n := len(session.MediaDescriptions); {
+	case n == 0:
+		return nil, badSDP("it has no m-line")
+	case n > maxMediaLines:
+		return nil, badSDP("it has more than %d m-lines", maxMediaLines)
+	}
+	for _, m := range session.MediaDescriptions {
+		if len(m.Attributes) > maxAttributes || len(m.MediaName.Formats) > maxPayloadTypes {
+			return nil, badSDP("an m-line has more than %d attributes or %d formats", maxAttributes, maxPayloadTypes)
+		}
+	}
+	return session, nil
+}
+
+// readOffer reads the offer of a publisher and chooses its video codec: the forced one, else the preferred one (that of its
+// previous connection) when it is there, else the first that is supported.
+func readOffer(text, forced, preferred string) (*description, error) {
+	session, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return rebuild(session, func(m *sdp.MediaDescription, kind sfu.Kind) ([]codec, error) {
+		codecs := supported(m, kind)
+		if kind == sfu.Video && forced != "" {
+			codecs = slices.DeleteFunc(codecs, func(c codec) bool { return c.name != forced })
+			if len(codecs) == 0 {
+				return nil, fmt.Errorf("%w: %s", media.ErrForcedCodec, forced)
+			}
+		}
+		if len(codecs) == 0 {
+			return nil, badSDP("it has no supported %s codec", m.MediaName.Media)
+		}
+		if i := slices.IndexFunc(codecs, func(c codec) bool { return c.name == preferred }); i > 0 {
+			return codecs[i : i+1], nil
+		}
+		return codecs[:1], nil
+	})
+}
+
+// readAnswer reads the answer of a subscriber. The kinds are those that it was offered.
+func readAnswer(text string, offered []sfu.Kind) (*description, error) {
+	session, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(session.MediaDescriptions) != len(offered) {
+		return nil, badSDP("it has %d m-lines, the offer has %d", len(session.MediaDescriptions), len(offered))
+	}
+	for i, m := range session.MediaDescriptions {
+		if kind, ok := kindOf(m); !ok || kind != offered[i] {
+			return nil, badSDP("m-line %d is not of the kind that was offered", i)
+		}
+		_, inactive := m.Attribute("inactive")
+		if m.MediaName.Port.Value == 0 || inactive {
+			return nil, fmt.Errorf("%w: %s", media.ErrCodecRejected, m.MediaName.Media)
+		}
+	}
+	return rebuild(session, func(m *sdp.MediaDescription, kind sfu.Kind) ([]codec, error) {
+		codecs := supported(m, kind)
+		if len(codecs) == 0 {
+			return nil, fmt.Errorf("%w: %s", media.ErrCodecRejected, m.MediaName.Media)
+		}
+		return codecs, nil
+	})
+}
+
+func kindOf(m *sdp.MediaDescription) (sfu.Kind, bool) {
+	switch m.MediaName.Media {
+	case "audio":
+		return sfu.Audio, true
+	case "video":
+		return sfu.Video, true
+	}
+	return 0, false
+}
+
+// supported lists the codecs of an m-line that we support, in its order.
+func supported(m *sdp.MediaDescription, kind sfu.Kind) []codec {
+	encodings, fmtps := map[string]string{}, map[string]string{}
+	for _, a := range m.Attributes {
+		payload, value, _ := strings.Cut(a.Value, " ")
+		switch a.Key {
+		case "rtpmap":
+			encodings[payload] = value
+		case "fmtp":
+			fmtps[payload] = value
+		}
+	}
+	var codecs []codec
+	for _, format := range m.MediaName.Formats {
+		payload, err := strconv.ParseUint(format, 10, 7)
+		if err != nil {
+			continue
+		}
+		c := codec{fmtp: fmtps[format], payload: uint8(payload)}
+		name, rate, _ := strings.Cut(encodings[format], "/")
+		switch {
+		case kind == sfu.Audio && strings.EqualFold(name, opus.name) && rate == "48000/2":
+			c.name = opus.name
+		case kind == sfu.Video && rate == "90000":
+			c.name = supportedVideo(name, c.fmtp)
+		}
+		if c.name == "" || len(c.fmtp) > maxTokenBytes {
+			continue
+		}
+		for _, other := range m.MediaName.Formats { // RFC 4588, section 8.6
+			if strings.EqualFold(encodings[other], "rtx/90000") && slices.Contains(strings.Split(fmtps[other], ";"), "apt="+format) {
+				if rtx, err := strconv.ParseUint(other, 10, 7); err == nil {
+					c.rtx = uint8(rtx)
+				}
+			}
+		}
+		codecs = append(codecs, c)
+	}
+	return codecs
+}
+
+// rebuild makes a description of what is understood of the client's, with the codecs that choose returns.
+func rebuild(session *sdp.SessionDescription, choose func(*sdp.MediaDescription, sfu.Kind) ([]codec, error)) (*description, error) {
+	clean := &sdp.SessionDescription{
+		Origin:           sdp.Origin{Username: "-", SessionID: 1, SessionVersion: 1, NetworkType: "IN", AddressType: "IP4", UnicastAddress: "127.0.0.1"},
+		SessionName:      "-",
+		TimeDescriptions: []sdp.TimeDescription{{}},
+	}
+	d := &description{}
+	group := "BUNDLE"
+	for _, m := range session.MediaDescriptions {
+		kind, ok := kindOf(m)
+		if !ok {
+			return nil, badSDP("m-line %q is neither audio nor video", clip(m.MediaName.Media))
+		}
+		if d.line(kind) != nil {
+			return nil, badSDP("it has more than one %s m-line", m.MediaName.Media)
+		}
+		if _, bundled := m.Attribute("bundle-only"); m.MediaName.Port.Value == 0 && !bundled {
+			return nil, badSDP("its %s m-line is rejected", m.MediaName.Media)
+		}
+		codecs, err := choose(m, kind)
+		if err != nil {
+			return nil, err
+		}
+		cleanMedia, receives, err := rebuildMedia(session, m, codecs)
+		if err != nil {
+			return nil, err
+		}
+		mid, _ := cleanMedia.Attribute("mid")
+		group += " " + mid
+		clean.MediaDescriptions = append(clean.MediaDescriptions, cleanMedia)
+		d.media = append(d.media, mediaLine{kind: kind, codecs: codecs, receives: receives})
+	}
+	if len(d.media) == 2 {
+		if err := checkBundle(session, strings.Fields(group)[1:]); err != nil {
+			return nil, err
+		}
+	}
+	clean.WithValueAttribute("group", group)
+	raw, err := clean.Marshal()
+	if err != nil {
+		return nil, badSDP("%w", err)
+	}
+	d.raw = string(raw)
+	return d, nil
+}
+
+// checkBundle makes sure that both m-lines use one transport (RFC 9143).
+func checkBundle(session *sdp.SessionDescription, mids []string) error {
+	if mids[0] == mids[1] {
+		return badSDP("two m-lines have the mid %q", clip(mids[0]))
+	}
+	for _, a := range session.Attributes {
+		if a.Key != "group" {
+			continue
+		}
+		members := strings.Fields(a.Value)
+		if len(members) > 0 && members[0] == "BUNDLE" && slices.Contains(members, mids[0]) && slices.Contains(members, mids[1]) {
+			return nil
+		}
+	}
+	return badSDP("its m-lines are not bundled")
+}
+
+// transportAttributes must be there for each m-line, in it or for the whole session.
+var transportAttributes = []string{"ice-ufrag", "ice-pwd", "fingerprint", "setup"}
+
+func rebuildMedia(session *sdp.SessionDescription, m *sdp.MediaDescription, codecs []codec) (*sdp.MediaDescription, bool, error) {
+	clean := &sdp.MediaDescription{
+		MediaName: sdp.MediaName{
+			Media: m.MediaName.Media, Port: sdp.RangedPort{Value: 9}, Protos: []string{"UDP", "TLS", "RTP", "SAVPF"},
+		},
+		ConnectionInformation: &sdp.ConnectionInformation{
+			NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"},
+		},
+	}
+	if !slices.Contains(m.MediaName.Protos, "TLS") {
+		return nil, false, badSDP("its media is not protected by DTLS")
+	}
+	mid, ok := m.Attribute("mid")
+	if !ok || !token(mid) {
+		return nil, false, badSDP("an m-line has no valid mid")
+	}
+	clean.WithValueAttribute("mid", mid)
+	for _, key := range transportAttributes {
+		value, ok := m.Attribute(key)
+		if !ok {
+			value, ok = session.Attribute(key)
+		}
+		if !ok || !validTransport(key, value) {
+			return nil, false, badSDP("an m-line has no valid %s", key)
+		}
+		clean.WithValueAttribute(key, value)
+	}
+	receives := true
+	for _, direction := range []string{"sendrecv", "sendonly", "recvonly", "inactive"} {
+		if _, ok := m.Attribute(direction); ok {
+			clean.WithPropertyAttribute(direction)
+			receives = direction == "sendrecv" || direction == "recvonly"
+			break
+		}
+	}
+	clean.WithPropertyAttribute("rtcp-mux").WithPropertyAttribute("rtcp-rsize")
+	var keep []string
+	for _, c := range codecs {
+		keep = append(keep, strconv.Itoa(int(c.payload)))
+		if c.rtx != 0 {
+			keep = append(keep, strconv.Itoa(int(c.rtx)))
+		}
+	}
+	clean.MediaName.Formats = keep
+	copyStreams(clean, m, keep)
+	return clean, receives, nil
+}
+
+// copyStreams copies what describes the codecs that are kept and the streams. Of several simulcast layers only the last is
+// kept, which OpenVidu's client lists as the best one (openvidu-rpc 4.4): the answer accepts it alone, and the client sends
+// no other (RFC 8853, section 5.3.2).
+func copyStreams(clean, m *sdp.MediaDescription, keep []string) {
+	layer := bestLayer(m)
+	for _, a := range m.Attributes {
+		subject, rest, _ := strings.Cut(a.Value, " ")
+		switch a.Key {
+		case "rtpmap", "fmtp", "rtcp-fb":
+			if slices.Contains(keep, subject) {
+				clean.WithValueAttribute(a.Key, a.Value)
+			}
+		case "extmap":
+			if _, known := receivedExtensions[strings.TrimSpace(rest)]; known {
+				clean.WithValueAttribute(a.Key, a.Value)
+			}
+		case "msid", "ssrc", "ssrc-group":
+			clean.WithValueAttribute(a.Key, a.Value)
+		case "rid":
+			if layer != "" && subject == layer && strings.HasPrefix(rest, "send") {
+				clean.WithValueAttribute(a.Key, layer+" send")
+			}
+		}
+	}
+	if layer != "" {
+		clean.WithValueAttribute("simulcast", "send "+layer)
+	}
+}
+
+// bestLayer returns the last layer of a simulcast offer, or "" when there is none.
+func bestLayer(m *sdp.MediaDescription) string {
+	value, ok := m.Attribute("simulcast")
+	if !ok {
+		return ""
+	}
+	fields := strings.Fields(value)
+	for i := 0; i+1 < len(fields); i++ {
+		if fields[i] != "send" {
+			continue
+		}
+		layers := strings.Split(fields[i+1], ";")
+		first, _, _ := strings.Cut(layers[len(layers)-1], ",") // "," separates alternatives
+		if id := strings.TrimPrefix(first, "~"); token(id) {
+			return id
+		}
+	}
+	return ""
+}
+
+func validTransport(key, value string) bool {
+	switch key {
+	case "ice-ufrag":
+		return len(value) >= 4 && token(value)
+	case "ice-pwd":
+		return len(value) >= 22 && token(value)
+	case "setup":
+		return value == "actpass" || value == "active" || value == "passive"
+	}
+	algorithm, digits, ok := strings.Cut(value, " ")
+	return ok && token(algorithm) && token(digits)
+}
+
+// token reports whether a value is one word of printable ASCII, and not too long.
+func token(value string) bool {
+	if value == "" || len(value) > maxTokenBytes {
+		return false
+	}
+	for i := range len(value) {
+		if value[i] <= ' ' || value[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// clip shortens what a client sent for an error message.
+func clip(value string) string {
+	if len(value) > 32 {
+		return value[:32]
+	}
+	return value
+}
+
+// Address is where peers reach the engine.
+type Address struct {
+	// IP is an IPv4 or IPv6 address.
+	IP netip.Addr
+	// UDPPort and TCPPort are the ports as seen from outside; 0 is none.
+	UDPPort, TCPPort uint16
+}
+
+// decorate writes our candidates, exactly those of the given addresses, into a description of pion's, and the video bitrate
+// limit when there is one (RFC 8866, section 5.8, and RFC 3890).
+func decorate(text string, addresses []Address, maxVideoKbps int) (string, error) {
+	session := &sdp.SessionDescription{}
+	if err := session.UnmarshalString(text); err != nil {
+		return "", fmt.Errorf("reading own description: %w", err)
+	}
+	for i, m := range session.MediaDescriptions {
+		m.Attributes = slices.DeleteFunc(m.Attributes, func(a sdp.Attribute) bool {
+			return a.Key == "candidate" || a.Key == "end-of-candidates"
+		})
+		if i == 0 { // all others are bundled with it
+			for _, candidate := range candidates(addresses) {
+				m.WithValueAttribute("candidate", candidate)
+			}
+			m.WithPropertyAttribute("end-of-candidates")
+		}
+		if m.MediaName.Media == "video" && maxVideoKbps > 0 {
+			m.Bandwidth = []sdp.Bandwidth{
+				{Type: "AS", Bandwidth: uint64(maxVideoKbps)},
+				{Type: "TIAS", Bandwidth: uint64(maxVideoKbps) * 1000},
+			}
+		}
+	}
+	raw, err := session.Marshal()
+	if err != nil {
+		return "", fmt.Errorf("writing own description: %w", err)
+	}
+	return string(raw), nil
+}
+
+// candidates lists host candidates (RFC 8445, section 5.1.2, and RFC 6544, section 4.2): UDP before TCP, and addresses in
+// the order given.
+func candidates(addresses []Address) []string {
+	const hostPreference, component = 126, 1
+	var udp, tcp []string
+	for i, a := range addresses {
+		if a.UDPPort != 0 {
+			priority := hostPreference<<24 | (65535-i)<<8 | 256 - component
+			udp = append(udp, fmt.Sprintf("%d %d udp %d %s %d typ host", i+1, component, priority, a.IP, a.UDPPort))
+		}
+		if a.TCPPort != 0 {
+			const passive = 2
+			priority := hostPreference<<24 | (passive<<13|(8191-i))<<8 | 256 - component
+			tcp = append(tcp, fmt.Sprintf("%d %d tcp %d %s %d typ host tcptype passive",
+				len(addresses)+i+1, component, priority, a.IP, a.TCPPort))
+		}
+	}
+	return append(udp, tcp...)
+}

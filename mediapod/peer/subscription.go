@@ -1,0 +1,124 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/pion/webrtc/v4"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/sfu"
+)
+
+// Subscription implements media.Subscription: one connection that receives a publication.
+type Subscription struct {
+	publication *Publication
+	conn        *conn
+	egress      *egress
+	kinds       []sfu.Kind
+
+	mu       sync.Mutex // guards answered
+	answered bool
+}
+
+var _ media.Subscription = (*Subscription)(nil)
+
+func (p *Publication) subscribe(ctx context.Context, options media.SubscriptionOptions) (*Subscription, string, error) {
+	s := &Subscription{publication: p, kinds: p.kinds()}
+	if len(s.kinds) == 0 {
+		return nil, "", errors.New("publication has neither audio nor video")
+	}
+	var err error
+	logger := p.logger.WithValues("direction", "subscribe")
+	s.conn, err = p.engine.newConn(sending, p.offered(), logger, connEvents{connected: s.connected, ended: s.ended})
+	if err != nil {
+		return nil, "", err
+	}
+	offer, err := s.offer(ctx, options)
+	if err != nil {
+		s.conn.close()
+		return nil, "", err
+	}
+	p.mu.Lock()
+	closed := p.closed
+	if !closed {
+		p.subscriptions[s] = struct{}{}
+	}
+	p.mu.Unlock()
+	if closed {
+		s.conn.close()
+		return nil, "", media.ErrPublicationClosed
+	}
+	return s, offer, nil
+}
+
+func (s *Subscription) offer(ctx context.Context, options media.SubscriptionOptions) (string, error) {
+	var err error
+	s.egress, err = newEgress(s.conn, s.publication.stream, options.MaxVideoKbps)
+	if errors.Is(err, sfu.ErrClosed) {
+		return "", media.ErrPublicationClosed
+	} else if err != nil {
+		return "", err
+	}
+	for _, kind := range s.kinds {
+		transceiver, err := s.conn.pc.AddTransceiverFromTrack(
+			&outgoing{egress: s.egress, kind: kind},
+			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly},
+		)
+		if err != nil {
+			return "", fmt.Errorf("adding track: %w", err)
+		}
+		s.egress.readRTCP(transceiver.Sender())
+	}
+	offer, err := s.conn.pc.CreateOffer(nil)
+	if err != nil {
+		return "", fmt.Errorf("making offer: %w", err)
+	}
+	return s.conn.setLocal(ctx, offer, 0)
+}
+
+// Answer implements media.Subscription.
+func (s *Subscription) Answer(_ context.Context, answer string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answered {
+		return fmt.Errorf("taking subscriber's answer: %w", badSDP("the offer was answered already"))
+	}
+	d, err := readAnswer(answer, s.kinds)
+	if err != nil {
+		return fmt.Errorf("taking subscriber's answer: %w", err)
+	}
+	if !s.publication.decodable(d) {
+		return fmt.Errorf("taking subscriber's answer: %w: video", media.ErrCodecRejected)
+	}
+	if err := s.conn.setRemote(webrtc.SDPTypeAnswer, d); err != nil {
+		return fmt.Errorf("taking subscriber's answer: %w", err)
+	}
+	s.answered = true
+	s.conn.negotiated()
+	return nil
+}
+
+// AddICECandidate implements media.Subscription.
+func (s *Subscription) AddICECandidate(candidate media.ICECandidate) error {
+	return checkCandidate(candidate)
+}
+
+// Close implements media.Subscription.
+func (s *Subscription) Close() error {
+	s.conn.close()
+	s.publication.mu.Lock()
+	delete(s.publication.subscriptions, s)
+	s.publication.mu.Unlock()
+	return nil
+}
+
+func (s *Subscription) connected() { s.egress.start() }
+
+func (s *Subscription) ended() {
+	if s.egress != nil {
+		s.egress.subscriber.Close()
+	}
+}
