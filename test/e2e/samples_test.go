@@ -1,0 +1,211 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"mediarooms.dev/mediarooms/test/cluster"
+)
+
+// Names in config/samples.
+const (
+	demo   = "demo"
+	guest1 = "guest-1"
+	guest2 = "guest-2"
+)
+
+// manifests are config/samples as kubectl renders them.
+type manifests struct {
+	// pool is the default pool, with the URL of the gateway under test.
+	pool string
+	// room are the Session and the Connections, verbatim.
+	room string
+}
+
+func readSamples(ctx context.Context) (manifests, error) {
+	rendered, err := kube.Kubectl(ctx, "kustomize", filepath.Join(cluster.Root(), "config", "samples"))
+	if err != nil {
+		return manifests{}, fmt.Errorf("rendering config/samples: %w", err)
+	}
+	var m manifests
+	var room []string
+	for document := range strings.SplitSeq(rendered, "\n---\n") {
+		object := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(document), &object.Object); err != nil {
+			return manifests{}, fmt.Errorf("parsing config/samples: %w", err)
+		}
+		switch object.GetKind() {
+		case "MediaPool":
+			if err := unstructured.SetNestedField(object.Object, kube.GatewayURL, "spec", "publicURL"); err != nil {
+				return manifests{}, err
+			}
+			changed, err := yaml.Marshal(object.Object)
+			if err != nil {
+				return manifests{}, err
+			}
+			m.pool = string(changed)
+		case "Session", "Connection":
+			room = append(room, document)
+		}
+	}
+	m.room = strings.Join(room, "\n---\n")
+	if m.pool == "" || m.room == "" {
+		return manifests{}, fmt.Errorf("reading config/samples: no MediaPool, or no Session and Connection, in it")
+	}
+	return m, nil
+}
+
+// applySamples applies the room of config/samples to the default tenant, on a warm pool, and removes it at the end of the
+// test. An earlier room is removed first. It returns when kubectl was started.
+func applySamples(t *testing.T) time.Time {
+	t.Helper()
+	removeSamples(t)
+	t.Cleanup(func() {
+		if t.Failed() {
+			kube.Dump(t, cluster.DefaultTenant)
+		}
+		removeSamples(t)
+	})
+	cluster.Eventually(t, time.Minute, "a warm pod", warm)
+	start := time.Now()
+	if _, err := kube.KubectlInput(t.Context(), samples.room, "apply", "-f", "-"); err != nil {
+		t.Fatal(err)
+	}
+	return start
+}
+
+func removeSamples(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if _, err := kube.KubectlInput(ctx, samples.room, "delete", "--ignore-not-found", "-f", "-"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSamplesAreReadyWithinTwoSecondsOfKubectlApply(t *testing.T) {
+	start := applySamples(t)
+	applied := time.Now()
+	var ready time.Time
+	cluster.Eventually(t, 20*time.Second, "Session demo and both Connections to be Ready", func() error {
+		session, err := kube.Session(cluster.DefaultTenant, demo)
+		if err != nil {
+			return err
+		}
+		if err := cluster.Ready(session, session.Status.Conditions); err != nil {
+			return err
+		}
+		for _, name := range []string{guest1, guest2} {
+			connection, err := kube.Connection(cluster.DefaultTenant, name)
+			if err != nil {
+				return err
+			}
+			if err := cluster.Ready(connection, connection.Status.Conditions); err != nil {
+				return err
+			}
+			if connection.Status.Token == "" {
+				return fmt.Errorf("%s is Ready without a token", name)
+			}
+		}
+		ready = time.Now()
+		return nil
+	})
+	t.Logf("kubectl apply took %v; everything was Ready %v after its start", applied.Sub(start), ready.Sub(start))
+	if took := ready.Sub(start); took > 2*time.Second {
+		t.Errorf("Ready after %v, want at most 2 s", took)
+	}
+	if _, err := kube.Kubectl(t.Context(), "wait", "--for=condition=Ready", "--timeout=5s",
+		"session/"+demo, "connection/"+guest1, "connection/"+guest2); err != nil {
+		t.Errorf("kubectl wait: %v", err)
+	}
+}
+
+func TestKubectlGetAndDescribeReadWell(t *testing.T) {
+	applySamples(t)
+	session := kube.WaitSession(t, 20*time.Second, cluster.DefaultTenant, demo)
+	kube.WaitConnection(t, 20*time.Second, cluster.DefaultTenant, guest1)
+	kube.WaitConnection(t, 20*time.Second, cluster.DefaultTenant, guest2)
+
+	both, err := kube.Kubectl(t.Context(), "get", "sessions,connections")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("kubectl get sessions,connections\n%s", both)
+	sessions, connections, found := strings.Cut(both, "\n\n")
+	if !found {
+		t.Fatalf("kubectl get does not print two tables:\n%s", both)
+	}
+	rows := table(t, sessions, "NAME", "READY", "REASON", "POD", "ACTIVE", "AGE")
+	row := rows["session.mediarooms.dev/"+demo]
+	if want := []string{"True", "Ready", session.Status.PodName, "0"}; len(row) < 5 || !slices.Equal(row[:4], want) {
+		t.Errorf("row of Session demo is %q, want it to begin with %q", row, want)
+	}
+	rows = table(t, connections, "NAME", "SESSION", "ROLE", "STATE", "READY", "AGE")
+	for _, name := range []string{guest1, guest2} {
+		connection, err := kube.Connection(cluster.DefaultTenant, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := rows["connection.mediarooms.dev/"+name]
+		want := []string{demo, string(connection.Spec.Role), "Pending", "True"}
+		if len(row) < 5 || !slices.Equal(row[:4], want) {
+			t.Errorf("row of Connection %s is %q, want it to begin with %q", name, row, want)
+		}
+	}
+
+	wide, err := kube.Kubectl(t.Context(), "get", "sessions", demo, "-o", "wide")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table(t, wide, "NAME", "READY", "REASON", "POD", "ACTIVE", "AGE", "POOL", "NODE", "SESSIONID")
+	pools, err := kube.Kubectl(t.Context(), "get", "mediapools")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("kubectl get mediapools\n%s", pools)
+	table(t, pools, "NAME", "READY", "REASON", "PODS", "SESSIONS", "FREE", "AGE")
+
+	description, err := kube.Kubectl(t.Context(), "describe", "session", demo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("kubectl describe session demo\n%s", description)
+	for _, want := range []string{"Conditions:", "Accepted", "Programmed", "Ready", "Pod Name:", session.Status.PodName} {
+		if !strings.Contains(description, want) {
+			t.Errorf("kubectl describe session does not show %q", want)
+		}
+	}
+	if description, err = kube.Kubectl(t.Context(), "describe", "connection", guest1); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Conditions:", "Connection ID:", "Token:", "State:", "Session Name:"} {
+		if !strings.Contains(description, want) {
+			t.Errorf("kubectl describe connection does not show %q", want)
+		}
+	}
+}
+
+// table checks the header of one of kubectl's tables and returns its rows by their first column, without it.
+func table(t *testing.T, text string, header ...string) map[string][]string {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	if got := strings.Fields(lines[0]); !slices.Equal(got, header) {
+		t.Errorf("columns are %q, want %q", got, header)
+	}
+	rows := map[string][]string{}
+	for _, line := range lines[1:] {
+		fields := strings.Fields(line)
+		rows[fields[0]] = fields[1:]
+	}
+	return rows
+}
