@@ -97,13 +97,11 @@ type client struct {
 func newClient(t testing.TB, o clientOptions) *client {
 	t.Helper()
 	table := &webrtc.MediaEngine{}
-	if err := table.RegisterDefaultCodecs(); err != nil {
-		t.Fatal(err)
-	}
-	if o.video != nil {
-		full := table
-		table = &webrtc.MediaEngine{}
-		_ = full
+	if o.video == nil {
+		if err := table.RegisterDefaultCodecs(); err != nil {
+			t.Fatal(err)
+		}
+	} else {
 		for i, mime := range append([]string{webrtc.MimeTypeOpus}, o.video...) {
 			kind, capability := webrtc.RTPCodecTypeVideo, webrtc.RTPCodecCapability{MimeType: mime, ClockRate: 90_000}
 			switch mime {

@@ -82,7 +82,8 @@ func readOffer(text, forced, preferred string) (*description, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rebuild(session, func(m *sdp.MediaDescription, kind sfu.Kind) ([]codec, error) {
+	// We answer passive, so that the client starts DTLS as soon as its ICE allows (RFC 8842, section 5.3).
+	return rebuild(session, []string{"actpass", "active"}, func(m *sdp.MediaDescription, kind sfu.Kind) ([]codec, error) {
 		codecs := supported(m, kind)
 		if kind == sfu.Video && forced != "" {
 			codecs = slices.DeleteFunc(codecs, func(c codec) bool { return c.name != forced })
@@ -118,7 +119,7 @@ func readAnswer(text string, offered []sfu.Kind) (*description, error) {
 			return nil, fmt.Errorf("%w: %s", media.ErrCodecRejected, m.MediaName.Media)
 		}
 	}
-	return rebuild(session, func(m *sdp.MediaDescription, kind sfu.Kind) ([]codec, error) {
+	return rebuild(session, []string{"active", "passive"}, func(m *sdp.MediaDescription, kind sfu.Kind) ([]codec, error) {
 		codecs := supported(m, kind)
 		if len(codecs) == 0 {
 			return nil, fmt.Errorf("%w: %s", media.ErrCodecRejected, m.MediaName.Media)
@@ -178,8 +179,11 @@ func supported(m *sdp.MediaDescription, kind sfu.Kind) []codec {
 	return codecs
 }
 
-// rebuild makes a description of what is understood of the client's, with the codecs that choose returns.
-func rebuild(session *sdp.SessionDescription, choose func(*sdp.MediaDescription, sfu.Kind) ([]codec, error)) (*description, error) {
+// rebuild makes a description of what is understood of the client's, with the codecs that choose returns. setups are the
+// DTLS roles that the client may ask for.
+func rebuild(
+	session *sdp.SessionDescription, setups []string, choose func(*sdp.MediaDescription, sfu.Kind) ([]codec, error),
+) (*description, error) {
 	clean := &sdp.SessionDescription{
 		Origin:           sdp.Origin{Username: "-", SessionID: 1, SessionVersion: 1, NetworkType: "IN", AddressType: "IP4", UnicastAddress: "127.0.0.1"},
 		SessionName:      "-",
@@ -205,6 +209,9 @@ func rebuild(session *sdp.SessionDescription, choose func(*sdp.MediaDescription,
 		cleanMedia, receives, err := rebuildMedia(session, m, codecs)
 		if err != nil {
 			return nil, err
+		}
+		if setup, _ := cleanMedia.Attribute("setup"); !slices.Contains(setups, setup) {
+			return nil, badSDP("an m-line has no valid setup")
 		}
 		mid, _ := cleanMedia.Attribute("mid")
 		group += " " + mid
@@ -349,7 +356,7 @@ func validTransport(key, value string) bool {
 	case "ice-pwd":
 		return len(value) >= 22 && token(value)
 	case "setup":
-		return value == "actpass" || value == "active" || value == "passive"
+		return token(value)
 	}
 	algorithm, digits, ok := strings.Cut(value, " ")
 	return ok && token(algorithm) && token(digits)
