@@ -56,6 +56,8 @@ type Options struct {
 	Endpoint string
 	// HTTPClient makes the handshake; http.DefaultClient when nil.
 	HTTPClient *http.Client
+	// Header is added to the handshake.
+	Header http.Header
 	// Reconnect marks the handshake as that of a client that comes back.
 	Reconnect bool
 }
@@ -105,7 +107,9 @@ func Dial(ctx context.Context, options Options) (*Client, error) {
 	if options.Reconnect {
 		target += "&reconnect=true"
 	}
-	conn, answer, err := websocket.Dial(ctx, target, &websocket.DialOptions{HTTPClient: options.HTTPClient})
+	conn, answer, err := websocket.Dial(ctx, target, &websocket.DialOptions{
+		HTTPClient: options.HTTPClient, HTTPHeader: options.Header,
+	})
 	if err != nil {
 		if answer != nil {
 			return nil, fmt.Errorf("opening the socket: status %d: %w", answer.StatusCode, err)

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/test/cluster"
+)
+
+// atATime are the numbers of Connections that are created at a time.
+var atATime = []int{1, 32}
+
+// measureTokens prints how long a Connection takes to its token.
+func measureTokens(ctx context.Context, o options) (err error) {
+	kube, err := cluster.Open()
+	if err != nil {
+		return err
+	}
+	if err := defaultPool(ctx, kube); err != nil {
+		return err
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "measure-"}}
+	if err := kube.Client.Create(ctx, namespace); err != nil {
+		return fmt.Errorf("creating a namespace: %w", err)
+	}
+	defer func() {
+		cleanUp, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		err = errors.Join(err, kube.Client.Delete(cleanUp, namespace),
+			cluster.Poll(cleanUp, time.Minute, func() error { return kube.Gone(namespace) }))
+	}()
+	session := &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: "room"}}
+	if err := kube.Client.Create(ctx, session); err != nil {
+		return fmt.Errorf("creating the Session: %w", err)
+	}
+	if err := cluster.Poll(ctx, time.Minute, func() error {
+		read, err := kube.Session(namespace.Name, session.Name)
+		if err != nil {
+			return err
+		}
+		return cluster.Ready(read, read.Status.Conditions)
+	}); err != nil {
+		return fmt.Errorf("waiting for the Session: %w", err)
+	}
+	removeFloor, err := createFloor(ctx, kube)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, removeFloor()) }()
+
+	tokens, err := watchTokens(ctx, kube, namespace.Name)
+	if err != nil {
+		return err
+	}
+	defer tokens.stop()
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(table, "\nTime from the creation of a Connection to its token, %d each\n\n", o.samples)
+	fmt.Fprint(table, "at a time\twhat\tp50\tp99\tof the floor\n")
+	for _, workers := range atATime {
+		progress("%d at a time: floor", workers)
+		floor, err := sample(ctx, workers, o.samples, func(ctx context.Context, i int) (time.Duration, error) {
+			return timeFloor(ctx, kube, namespace.Name, fmt.Sprintf("floor-%d-%d", workers, i))
+		})
+		if err != nil {
+			return fmt.Errorf("measuring the floor: %w", err)
+		}
+		progress("%d at a time: tokens", workers)
+		times, err := sample(ctx, workers, o.samples, func(ctx context.Context, i int) (time.Duration, error) {
+			return tokens.time(ctx, kube, namespace.Name, session.Name, fmt.Sprintf("guest-%d-%d", workers, i))
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(table, "%d\tfloor: bare create + status update\t%.1f ms\t%.1f ms\t1.00 / 1.00\n", workers,
+			quantile(floor, 0.5), quantile(floor, 0.99))
+		fmt.Fprintf(table, "%d\tConnection to token\t%.1f ms\t%.1f ms\t%.2f / %.2f\n", workers,
+			quantile(times, 0.5), quantile(times, 0.99),
+			quantile(times, 0.5)/quantile(floor, 0.5), quantile(times, 0.99)/quantile(floor, 0.99))
+	}
+	return table.Flush()
+}
+
+// defaultPool applies the default pool unless there is one, and waits until it has room.
+func defaultPool(ctx context.Context, kube *cluster.Cluster) error {
+	pool := &v1alpha1.MediaPool{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: cluster.DefaultPool, Annotations: map[string]string{v1alpha1.DefaultPoolAnnotation: "true"},
+		},
+		Spec: v1alpha1.MediaPoolSpec{PublicURL: kube.GatewayURL},
+	}
+	if _, err := kube.Pool(pool.Name); client.IgnoreNotFound(err) != nil {
+		return err
+	} else if err != nil {
+		if err := kube.Client.Create(ctx, pool); err != nil {
+			return fmt.Errorf("creating the default pool: %w", err)
+		}
+	}
+	err := cluster.Poll(ctx, 2*time.Minute, func() error {
+		read, err := kube.Pool(pool.Name)
+		if err != nil {
+			return err
+		}
+		if read.Status.FreeSessions < 1 {
+			return errors.New("the pool has no room")
+		}
+		return cluster.Ready(read, read.Status.Conditions)
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for a media pod: %w", err)
+	}
+	return nil
+}
+
+// sample runs a measurement with a number of workers and returns milliseconds.
+func sample(ctx context.Context, workers, samples int, measure func(ctx context.Context, i int) (time.Duration, error)) ([]float64, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var mu sync.Mutex // guards times
+	var times []float64
+	numbers := make(chan int)
+	var group sync.WaitGroup
+	for range workers {
+		group.Go(func() {
+			for i := range numbers {
+				took, err := measure(ctx, i)
+				if err != nil {
+					cancel(err)
+					return
+				}
+				mu.Lock()
+				times = append(times, float64(took.Microseconds())/1e3)
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range samples {
+		select {
+		case numbers <- i:
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	close(numbers)
+	group.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	return times, nil
+}
+
+// tokenWatch tells when the Connections of a namespace have their tokens.
+type tokenWatch struct {
+	stop func()
+
+	mu      sync.Mutex // guards waiting
+	waiting map[string]chan<- time.Time
+}
+
+func watchTokens(ctx context.Context, kube *cluster.Cluster, namespace string) (*tokenWatch, error) {
+	w, err := kube.Client.Watch(ctx, &v1alpha1.ConnectionList{}, client.InNamespace(namespace))
+	if err != nil {
+		return nil, fmt.Errorf("watching Connections: %w", err)
+	}
+	t := &tokenWatch{stop: w.Stop, waiting: map[string]chan<- time.Time{}}
+	go func() {
+		for event := range w.ResultChan() {
+			connection, ok := event.Object.(*v1alpha1.Connection)
+			if !ok || event.Type == watch.Deleted || connection.Status.Token == "" {
+				continue
+			}
+			now := time.Now()
+			t.mu.Lock()
+			if waiting, found := t.waiting[connection.Name]; found {
+				waiting <- now
+				delete(t.waiting, connection.Name)
+			}
+			t.mu.Unlock()
+		}
+	}()
+	return t, nil
+}
+
+// time creates a Connection and returns how long its token took. The Connection is deleted, and gone, before it returns; that
+// is not in the time.
+func (t *tokenWatch) time(ctx context.Context, kube *cluster.Cluster, namespace, session, name string) (time.Duration, error) {
+	token := make(chan time.Time, 1)
+	t.mu.Lock()
+	t.waiting[name] = token
+	t.mu.Unlock()
+	connection := &v1alpha1.Connection{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       v1alpha1.ConnectionSpec{SessionName: session},
+	}
+	start := time.Now()
+	if err := kube.Client.Create(ctx, connection); err != nil {
+		return 0, fmt.Errorf("creating a Connection: %w", err)
+	}
+	var took time.Duration
+	select {
+	case at := <-token:
+		took = at.Sub(start)
+	case <-time.After(30 * time.Second):
+		return 0, fmt.Errorf("waiting for the token of %s: none after 30 s", name)
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	if err := kube.Client.Delete(ctx, connection); err != nil {
+		return 0, fmt.Errorf("deleting a Connection: %w", err)
+	}
+	return took, cluster.Poll(ctx, 30*time.Second, func() error { return kube.Gone(connection) })
+}
+
+// floorKind is a custom resource that nobody watches, of about the size of a Connection.
+var floorKind = schema.GroupVersionKind{Group: "measure.mediarooms.dev", Version: "v1", Kind: "Floor"}
+
+// createFloor makes the custom resource; the returned function removes it.
+func createFloor(ctx context.Context, kube *cluster.Cluster) (remove func() error, err error) {
+	object := map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}
+	definition := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apiextensions.k8s.io/v1",
+		"kind":       "CustomResourceDefinition",
+		"metadata":   map[string]any{"name": "floors." + floorKind.Group},
+		"spec": map[string]any{
+			"group": floorKind.Group, "scope": "Namespaced",
+			"names": map[string]any{"plural": "floors", "singular": "floor", "kind": floorKind.Kind, "listKind": "FloorList"},
+			"versions": []any{map[string]any{
+				"name": floorKind.Version, "served": true, "storage": true,
+				"subresources": map[string]any{"status": map[string]any{}},
+				"schema": map[string]any{"openAPIV3Schema": map[string]any{
+					"type": "object", "properties": map[string]any{"spec": object, "status": object},
+				}},
+			}},
+		},
+	}}
+	if err := client.IgnoreAlreadyExists(kube.Client.Create(ctx, definition)); err != nil {
+		return nil, fmt.Errorf("creating the floor's resource: %w", err)
+	}
+	remove = func() error {
+		return client.IgnoreNotFound(kube.Client.Delete(context.WithoutCancel(ctx), definition))
+	}
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(floorKind)
+	if err := cluster.Poll(ctx, 20*time.Second, func() error { return kube.Client.List(ctx, list) }); err != nil {
+		return nil, errors.Join(fmt.Errorf("waiting for the floor's resource: %w", err), remove())
+	}
+	return remove, nil
+}
+
+// timeFloor creates an object and updates its status, and returns how long both took together.
+func timeFloor(ctx context.Context, kube *cluster.Cluster, namespace, name string) (time.Duration, error) {
+	object := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"sessionName": "room"}}}
+	object.SetGroupVersionKind(floorKind)
+	object.SetNamespace(namespace)
+	object.SetName(name)
+	start := time.Now()
+	if err := kube.Client.Create(ctx, object); err != nil {
+		return 0, err
+	}
+	object.Object["status"] = map[string]any{
+		"token": kube.GatewayURL + "?sessionId=room&token=tok_Afdsa654645tytrytrewy342342",
+		"state": "Pending", "connectionID": "con_Measured1",
+		"conditions": []any{
+			map[string]any{"type": "Accepted", "status": "True", "reason": "Accepted", "message": ""},
+			map[string]any{"type": "Programmed", "status": "True", "reason": "Programmed", "message": ""},
+			map[string]any{"type": "Ready", "status": "True", "reason": "Ready", "message": ""},
+		},
+	}
+	if err := kube.Client.Status().Update(ctx, object); err != nil {
+		return 0, err
+	}
+	took := time.Since(start)
+	return took, kube.Client.Delete(ctx, object)
+}
