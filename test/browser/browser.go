@@ -144,6 +144,12 @@ func redact(url string) string {
 	return before
 }
 
+// function cuts the arguments off a call: one may be a token.
+func function(expression string) string {
+	before, _, _ := strings.Cut(expression, "(")
+	return before
+}
+
 func (p *Page) do(actions ...chromedp.Action[chromedp.Void]) error {
 	p.running.Lock()
 	defer p.running.Unlock()
@@ -177,13 +183,13 @@ func (p *Page) Evaluate(expression string, result any) error {
 	defer cancel()
 	raw, err := chromedp.Run(ctx, chromedp.Evaluate[[]byte](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
-		return fmt.Errorf("evaluating %.60q in %s: %w", expression, p.Name, err)
+		return fmt.Errorf("evaluating %s in %s: %w", function(expression), p.Name, err)
 	}
 	if result == nil {
 		return nil
 	}
 	if err := json.Unmarshal(raw, result); err != nil {
-		return fmt.Errorf("decoding what %.60q gave in %s: %w", expression, p.Name, err)
+		return fmt.Errorf("decoding what %s gave in %s: %w", function(expression), p.Name, err)
 	}
 	return nil
 }
