@@ -107,6 +107,7 @@ func Dial(ctx context.Context, options Options) (*Client, error) {
 	if options.Reconnect {
 		target += "&reconnect=true"
 	}
+	//nolint:bodyclose // Dial says that its response never needs to be closed.
 	conn, answer, err := websocket.Dial(ctx, target, &websocket.DialOptions{
 		HTTPClient: options.HTTPClient, HTTPHeader: options.Header,
 	})
