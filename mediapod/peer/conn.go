@@ -109,7 +109,7 @@ func (c *conn) run(f func()) {
 }
 
 // setLocal applies our description and returns it as the peer gets it: with our candidates in it.
-func (c *conn) setLocal(ctx context.Context, description webrtc.SessionDescription, maxVideoKbps int) (string, error) {
+func (c *conn) setLocal(ctx context.Context, description webrtc.SessionDescription, video bitrates) (string, error) {
 	addresses, err := c.engine.advertised()
 	if err != nil {
 		return "", err
@@ -125,7 +125,7 @@ func (c *conn) setLocal(ctx context.Context, description webrtc.SessionDescripti
 	case <-ctx.Done():
 		return "", fmt.Errorf("preparing ICE: %w", ctx.Err())
 	}
-	return decorate(description.SDP, addresses, maxVideoKbps)
+	return decorate(description.SDP, addresses, video)
 }
 
 // setRemote applies the peer's description.

@@ -188,7 +188,7 @@ func (in *ingest) answer(ctx context.Context, d *description) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", media.ErrSDP, err)
 	}
-	return in.conn.setLocal(ctx, answer, in.publication.options.MaxVideoKbps)
+	return in.conn.setLocal(ctx, answer, publisherBitrates(in.publication.options.MaxVideoKbps))
 }
 
 // loop sends the publisher its own media back, on the m-lines on which it wants to receive.

@@ -391,9 +391,49 @@ type Address struct {
 	UDPPort, TCPPort uint16
 }
 
-// decorate writes our candidates, exactly those of the given addresses, into a description of pion's, and the video bitrate
-// limit when there is one (RFC 8866, section 5.8, and RFC 3890).
-func decorate(text string, addresses []Address, maxVideoKbps int) (string, error) {
+// bitrates are what a publisher is told about its video, in kbps.
+type bitrates struct {
+	max   int // 0 is no limit
+	start int // where its estimate starts; 0 leaves that to the browser
+}
+
+// startVideoKbps is what Chromium may send before it has measured anything. By itself it starts so low that it
+// shrinks a picture of HD size for its first ten seconds.
+const startVideoKbps = 1000
+
+// publisherBitrates returns what a publisher with the given limit is told.
+func publisherBitrates(maxVideoKbps int) bitrates {
+	b := bitrates{max: maxVideoKbps, start: startVideoKbps}
+	if b.max > 0 {
+		b.start = min(b.start, b.max)
+	}
+	return b
+}
+
+// write puts the bitrates into a video m-line: the limit as RFC 8866, section 5.8, and RFC 3890 say, the start as a format
+// parameter that is libwebrtc's own and ignored by others.
+func (b bitrates) write(m *sdp.MediaDescription) {
+	if b.max > 0 {
+		m.Bandwidth = []sdp.Bandwidth{
+			{Type: "AS", Bandwidth: uint64(b.max)},
+			{Type: "TIAS", Bandwidth: uint64(b.max) * 1000},
+		}
+	}
+	if b.start == 0 || len(m.MediaName.Formats) == 0 {
+		return
+	}
+	media, start := m.MediaName.Formats[0], fmt.Sprintf("x-google-start-bitrate=%d", b.start)
+	for i := range m.Attributes {
+		if a := &m.Attributes[i]; a.Key == "fmtp" && strings.HasPrefix(a.Value, media+" ") {
+			a.Value += ";" + start
+			return
+		}
+	}
+	m.WithValueAttribute("fmtp", media+" "+start)
+}
+
+// decorate writes our candidates, exactly those of the given addresses, into a description of pion's, and the bitrates.
+func decorate(text string, addresses []Address, video bitrates) (string, error) {
 	session := &sdp.SessionDescription{}
 	if err := session.UnmarshalString(text); err != nil {
 		return "", fmt.Errorf("reading own description: %w", err)
@@ -408,11 +448,8 @@ func decorate(text string, addresses []Address, maxVideoKbps int) (string, error
 			}
 			m.WithPropertyAttribute("end-of-candidates")
 		}
-		if m.MediaName.Media == "video" && maxVideoKbps > 0 {
-			m.Bandwidth = []sdp.Bandwidth{
-				{Type: "AS", Bandwidth: uint64(maxVideoKbps)},
-				{Type: "TIAS", Bandwidth: uint64(maxVideoKbps) * 1000},
-			}
+		if m.MediaName.Media == "video" {
+			video.write(m)
 		}
 	}
 	raw, err := session.Marshal()

@@ -134,7 +134,7 @@ func TestTheAnswerAcceptsTheBestLayerOnly(t *testing.T) {
 	for _, want := range []string{
 		"a=ice-lite", "a=group:BUNDLE 0 1", "a=setup:passive", "a=recvonly", "a=rtcp-mux",
 		"m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 9 UDP/TLS/RTP/SAVPF 96 97", "a=fmtp:97 apt=96",
-		"a=rid:rdiv1 recv", "a=simulcast:recv rdiv1", "b=AS:1200", "b=TIAS:1200000",
+		"a=rid:rdiv1 recv", "a=simulcast:recv rdiv1", "b=AS:1200", "b=TIAS:1200000", "a=fmtp:96 x-google-start-bitrate=1000",
 		"a=rtcp-fb:96 transport-cc", "a=rtcp-fb:96 nack", "a=rtcp-fb:96 nack pli", "a=rtcp-fb:111 transport-cc",
 		"a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
 		fmt.Sprintf("a=candidate:1 1 udp 2130706175 127.0.0.1 %d typ host", e.UDPPort()), "a=end-of-candidates",

@@ -76,7 +76,7 @@ func (s *Subscription) offer(ctx context.Context, options media.SubscriptionOpti
 	if err != nil {
 		return "", fmt.Errorf("making offer: %w", err)
 	}
-	return s.conn.setLocal(ctx, offer, 0)
+	return s.conn.setLocal(ctx, offer, bitrates{})
 }
 
 // Answer implements media.Subscription.

@@ -98,3 +98,17 @@ func TestAnExpectedKeyframeIsAskedForOnlyWhenItIsLate(t *testing.T) {
 		t.Error("not asked")
 	}
 }
+
+func TestAKeyframeThatCameByItselfDoesNotDelayARequest(t *testing.T) {
+	epoch := time.Unix(1_000_000, 0)
+	var r Requests
+	r.Expect(epoch)
+	r.Arrived()
+	if !r.Request(epoch.Add(time.Millisecond)) {
+		t.Error("not asked")
+	}
+	r.Arrived()
+	if r.Request(epoch.Add(2 * time.Millisecond)) {
+		t.Error("asked twice within the interval")
+	}
+}

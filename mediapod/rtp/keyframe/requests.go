@@ -5,8 +5,9 @@ import "time"
 // Requests merges the keyframe requests of all receivers of a layer: at most one goes upstream per interval. Its zero
 // value is ready. Times are arguments. It is not safe for concurrent use.
 type Requests struct {
-	sentAt  time.Time
-	pending bool
+	sentAt   time.Time
+	pending  bool
+	expected bool // sentAt is when Expect was called, and nothing was sent
 }
 
 // Interval is the least time between two requests upstream. A keyframe costs all receivers several times a usual
@@ -23,7 +24,7 @@ func (r *Requests) Request(now time.Time) bool {
 // Expect notes that a keyframe should come by itself, as from an encoder that has just started: it is asked for only when it
 // is not there after Interval.
 func (r *Requests) Expect(now time.Time) {
-	r.pending = true
+	r.pending, r.expected = true, true
 	r.sentAt = now
 }
 
@@ -33,11 +34,15 @@ func (r *Requests) Due(now time.Time) bool {
 	if !r.pending || !r.sentAt.IsZero() && now.Sub(r.sentAt) < Interval {
 		return false
 	}
-	r.sentAt = now
+	r.sentAt, r.expected = now, false
 	return true
 }
 
-// Arrived notes that a keyframe has started: whoever asked before has got it.
+// Arrived notes that a keyframe has started: whoever asked before has got it. One that came by itself does not delay the
+// next request.
 func (r *Requests) Arrived() {
-	r.pending = false
+	if r.expected {
+		r.sentAt = time.Time{}
+	}
+	r.pending, r.expected = false, false
 }
