@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"k8s.io/utils/ptr"
@@ -125,4 +126,38 @@ func SessionID(session *v1alpha1.Session) string {
 // Key returns the routing key of a Session.
 func Key(session *v1alpha1.Session, defaultNamespace string) string {
 	return token.SessionKey(session.Namespace, SessionID(session), defaultNamespace)
+}
+
+// PoolOf returns the pool that hosts a Session: the one that it names, or else the one that it was put on, or else the default pool,
+// which is the oldest that carries the annotation. nil when there is none.
+func PoolOf(session *v1alpha1.Session, pools []v1alpha1.MediaPool) *v1alpha1.MediaPool {
+	var named, standard *v1alpha1.MediaPool
+	name := cmp.Or(session.Spec.PoolName, session.Status.PoolName)
+	for i := range pools {
+		pool := &pools[i]
+		if pool.Name == name {
+			named = pool
+		}
+		if pool.Annotations[v1alpha1.DefaultPoolAnnotation] == "true" && (standard == nil || older(pool, standard)) {
+			standard = pool
+		}
+	}
+	if named != nil || session.Spec.PoolName != "" {
+		return named
+	}
+	return standard
+}
+
+// older says whether a pool is older than another; of two that are equally old the first by name is.
+func older(a, b *v1alpha1.MediaPool) bool {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name)) < 0
+}
+
+// SignallingURL returns the base of a pool's token URLs: its public URL with the scheme ws or wss.
+func SignallingURL(pool *v1alpha1.MediaPool) string {
+	url := strings.TrimSuffix(pool.Spec.PublicURL, "/")
+	if rest, ok := strings.CutPrefix(url, "http"); ok {
+		return "ws" + rest
+	}
+	return url
 }

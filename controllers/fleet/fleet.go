@@ -63,11 +63,15 @@ type Pod struct {
 	Name, UID, Pool, Node string
 	// Address of its control port, HOST:PORT.
 	Address string
+	// Leaving says that the pod is being deleted: its end is no failure.
+	Leaving bool
 }
 
 // PodView is a pod as it stands now.
 type PodView struct {
 	Pod
+	// Known is false for a pod that is not tracked: it has no address yet, or is gone.
+	Known bool
 	State State
 	// Usable says whether it can take new rooms: it is synced, has its configuration, and is not draining.
 	Usable bool
@@ -115,8 +119,8 @@ type Fleet struct {
 type room struct {
 	placement.Room
 	pod string
-	// removing says that the pod is to close it; removed that it has.
-	removing, removed bool
+	// removing says that the pod is to close it; removed that it has; abandoned that nobody waits for that.
+	removing, removed, abandoned bool
 	// dirty says that it changed since it was sent last.
 	dirty bool
 	// sent and acked are revisions, generation is the Session's that the pod has applied; 0 when none.
@@ -125,8 +129,18 @@ type room struct {
 	// seen is what pods observed of each Connection; fresh marks those of the pod that it is on now.
 	seen  map[types.UID]*controlv1.ConnectionStatus
 	fresh map[types.UID]bool
-	// names of the Connections in the last Room that was sent; waiters are woken by the next acknowledgement.
-	names, waiters map[types.UID]types.NamespacedName
+	// names and generations of the Connections in the Room that was sent last.
+	names    map[types.UID]types.NamespacedName
+	told     map[types.UID]int64
+	toldRoom int64
+	// evicting are the Connections that are being deleted and are not known to be out.
+	evicting map[types.UID]eviction
+}
+
+// eviction is a Connection that waits until the pod has applied a revision.
+type eviction struct {
+	name     types.NamespacedName
+	revision uint64
 }
 
 // New returns a fleet without pods.
@@ -171,13 +185,13 @@ func (f *Fleet) open(l *link) {
 	f.done.Go(func() { f.run(ctx, l) })
 }
 
-// Track starts to talk to a pod. It is idempotent; a pod that is lost stays so.
+// Track starts to talk to a pod. It is idempotent, and takes in what may change of a pod; one that is lost stays so.
 func (f *Fleet) Track(pod Pod) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	l, ok := f.links[pod.Name]
 	if ok {
-		l.pod.Node = pod.Node
+		l.pod.Node, l.pod.Leaving = pod.Node, pod.Leaving
 		return
 	}
 	l = &link{pod: pod, since: f.config.Clock.Now(), wake: make(chan struct{}, 1)}
@@ -251,8 +265,12 @@ func (f *Fleet) lose(l *link) func() {
 	}
 	now := f.config.Clock.Now()
 	var sessions, connections []types.NamespacedName
-	for _, r := range f.rooms {
+	for uid, r := range f.rooms {
 		if r.pod != l.pod.Name {
+			continue
+		}
+		if r.abandoned {
+			delete(f.rooms, uid)
 			continue
 		}
 		for _, seen := range r.seen {
@@ -262,8 +280,8 @@ func (f *Fleet) lose(l *link) func() {
 		for _, name := range r.names {
 			connections = append(connections, name)
 		}
-		for _, name := range r.waiters {
-			connections = append(connections, name)
+		for _, e := range r.evicting {
+			connections = append(connections, e.name)
 		}
 	}
 	pod := l.pod

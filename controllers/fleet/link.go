@@ -57,7 +57,7 @@ func (l *link) signal() {
 
 // view returns the pod as it stands. Fleet.mu is held.
 func (l *link) view() PodView {
-	view := PodView{Pod: l.pod}
+	view := PodView{Pod: l.pod, Known: true}
 	switch {
 	case l.lost:
 		view.State = Lost
@@ -236,8 +236,12 @@ func (f *Fleet) sendRoom(ctx context.Context, l *link, uid types.UID, stream con
 		if desired, names, err = f.config.Rooms.Room(ctx, assigned, seen); err != nil {
 			return fmt.Errorf("building the room of Session %s: %w", assigned.Name, err)
 		}
+		told := make(map[types.UID]int64, len(names))
+		for _, c := range desired.GetConnections() {
+			told[types.UID(c.Uid)] = c.Generation
+		}
 		f.mu.Lock()
-		r.names = names
+		r.names, r.told, r.toldRoom = names, told, desired.GetGeneration()
 		f.mu.Unlock()
 	}
 	message := &controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_RemoveRoom{
@@ -295,11 +299,13 @@ func (f *Fleet) take(l *link, message *controlv1.PodMessage) error {
 		r, ok := f.rooms[types.UID(m.RoomRemoved.Uid)]
 		if ok && r.pod == l.pod.Name && m.RoomRemoved.Revision >= r.sent && !r.dirty {
 			r.removed = true
-			sessions = append(sessions, r.Name)
-			for _, name := range r.waiters {
-				connections = append(connections, name)
+			if r.abandoned {
+				delete(f.rooms, r.UID)
 			}
-			r.waiters = nil
+			sessions = append(sessions, r.Name)
+			for _, e := range r.evicting {
+				connections = append(connections, e.name)
+			}
 		}
 	}
 	pod := l.pod

@@ -38,10 +38,11 @@ func (f *Fleet) Assign(assigned placement.Room, pod string) {
 	if !ok {
 		r = &room{Room: assigned, seen: make(map[types.UID]*controlv1.ConnectionStatus)}
 		f.rooms[assigned.UID] = r
-	} else if r.pod == pod {
+	} else if r.pod == pod && !r.removing {
 		return
 	}
 	r.pod = pod
+	r.removing, r.removed, r.abandoned = false, false, false
 	r.acked, r.generation = 0, 0
 	r.fresh = make(map[types.UID]bool)
 	f.push(r)
@@ -52,6 +53,24 @@ func (f *Fleet) Push(session types.UID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if r, ok := f.rooms[session]; ok {
+		f.push(r)
+	}
+}
+
+// Tell sends a room again, unless the Connection of this generation was in what was sent last.
+func (f *Fleet) Tell(session, connection types.UID, generation int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r, ok := f.rooms[session]; ok && !r.dirty && r.told[connection] < generation {
+		f.push(r)
+	}
+}
+
+// TellRoom sends a room again, unless what was sent last was of this generation of the Session.
+func (f *Fleet) TellRoom(session types.UID, generation int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r, ok := f.rooms[session]; ok && !r.dirty && r.toldRoom < generation {
 		f.push(r)
 	}
 }
@@ -91,6 +110,18 @@ func (f *Fleet) Close(session types.UID) bool {
 	return false
 }
 
+// Abandon closes a room that nobody waits for, and forgets it once it is closed.
+func (f *Fleet) Abandon(session types.UID) {
+	closed := f.Close(session)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if closed {
+		delete(f.rooms, session)
+	} else if r, ok := f.rooms[session]; ok {
+		r.abandoned = true
+	}
+}
+
 // Drop forgets a room that is closed or given up.
 func (f *Fleet) Drop(session types.UID) {
 	f.mu.Lock()
@@ -98,9 +129,9 @@ func (f *Fleet) Drop(session types.UID) {
 	delete(f.rooms, session)
 }
 
-// Evicted says whether a Connection that is being deleted is out of its room: the pod has confirmed a state without it, or there is
-// no such room any more. If not, the next answer of the pod wakes it. The room must have been pushed after the deletion was seen.
-func (f *Fleet) Evicted(session, connection types.UID, name types.NamespacedName) bool {
+// Evict has a Connection that is being deleted put out of its room and says whether it is: the pod has confirmed a state
+// without it, or there is no such room any more. Until then the pod's answers wake it. The cache must show the deletion already.
+func (f *Fleet) Evict(session, connection types.UID, name types.NamespacedName) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r, ok := f.rooms[session]
@@ -111,15 +142,20 @@ func (f *Fleet) Evicted(session, connection types.UID, name types.NamespacedName
 	if !ok || l.lost {
 		return true
 	}
-	_, there := r.seen[connection]
-	if !r.dirty && r.sent != 0 && r.acked == r.sent && !there {
-		return true
+	e, ok := r.evicting[connection]
+	if !ok {
+		if r.evicting == nil {
+			r.evicting = make(map[types.UID]eviction)
+		}
+		r.evicting[connection] = eviction{name: name, revision: r.sent + 1}
+		f.push(r)
+		return false
 	}
-	if r.waiters == nil {
-		r.waiters = make(map[types.UID]types.NamespacedName)
+	if _, there := r.seen[connection]; there || r.acked < e.revision {
+		return false
 	}
-	r.waiters[connection] = name
-	return false
+	delete(r.evicting, connection)
+	return true
 }
 
 // Room returns a room as its pod knows it.
@@ -198,10 +234,9 @@ func (f *Fleet) observe(l *link, status *controlv1.RoomStatus) (sessions, connec
 	if status.Revision > r.acked {
 		r.acked = status.Revision
 	}
-	for _, name := range r.waiters {
-		connections = append(connections, name)
+	for _, e := range r.evicting {
+		connections = append(connections, e.name)
 	}
-	r.waiters = nil
 	if changed {
 		sessions = append(sessions, r.Name)
 	}

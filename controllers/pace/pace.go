@@ -1,5 +1,5 @@
-// Package pace is the authority on how often the status of one object is written: at once when somebody waits for it, else at most
-// once in an interval.
+// Package pace is the authority on when the status of an object is written: at once when somebody waits for it; a moment later when an
+// answer is about to come that belongs into the same write; else at most once in an interval.
 package pace
 
 import (
@@ -9,24 +9,56 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Interval is the least time between two writes that nobody waits for.
-const Interval = time.Second
+const (
+	// Interval is the least time between two writes that nobody waits for.
+	Interval = time.Second
+	// Patience is how long a write waits for an answer that is about to come.
+	Patience = 250 * time.Millisecond
+)
+
+// Urgency says how a status differs from what was written last.
+type Urgency int
+
+// Urgencies.
+const (
+	// Unchanged: there is nothing to write.
+	Unchanged Urgency = iota
+	// Lazy: somebody may look at it some time.
+	Lazy
+	// Awaiting: a media pod is about to answer, and what it says belongs into the same write.
+	Awaiting
+	// Urgent: somebody waits for it.
+	Urgent
+)
 
 // Pace remembers when each object was written last. The zero value is ready to use. Safe for concurrent use.
 type Pace struct {
-	mu   sync.Mutex // guards what follows
-	last map[types.UID]time.Time
+	mu    sync.Mutex // guards what follows
+	last  map[types.UID]time.Time
+	await map[types.UID]time.Time // since when a write waits for an answer
 }
 
-// Wait returns how long a write that nobody waits for has to wait; 0 is now.
-func (p *Pace) Wait(uid types.UID, now time.Time) time.Duration {
+// Delay returns how long a write has to wait; 0 is now.
+func (p *Pace) Delay(uid types.UID, urgency Urgency, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last, ok := p.last[uid]
-	if !ok {
-		return 0
+	switch urgency {
+	case Lazy:
+		if last, ok := p.last[uid]; ok {
+			return max(0, last.Add(Interval).Sub(now))
+		}
+	case Awaiting:
+		since, ok := p.await[uid]
+		if !ok {
+			if p.await == nil {
+				p.await = make(map[types.UID]time.Time)
+			}
+			since = now
+			p.await[uid] = now
+		}
+		return max(0, since.Add(Patience).Sub(now))
 	}
-	return max(0, last.Add(Interval).Sub(now))
+	return 0
 }
 
 // Wrote notes a write.
@@ -37,6 +69,7 @@ func (p *Pace) Wrote(uid types.UID, now time.Time) {
 		p.last = make(map[types.UID]time.Time)
 	}
 	p.last[uid] = now
+	delete(p.await, uid)
 }
 
 // Forget drops an object that is gone.
@@ -44,4 +77,5 @@ func (p *Pace) Forget(uid types.UID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.last, uid)
+	delete(p.await, uid)
 }

@@ -252,8 +252,9 @@ func (l *Ledger) IsAdmitted(room, guest types.UID) bool {
 	return ok
 }
 
-// Dismiss frees the place of a Connection that is gone, or whose user has left. uid "" stands for whatever has the name.
-func (l *Ledger) Dismiss(name types.NamespacedName, uid types.UID) {
+// Dismiss frees the place of a Connection that is gone, or whose user has left, and returns its Session. uid "" stands for whatever
+// has the name. It says whether there was a place.
+func (l *Ledger) Dismiss(name types.NamespacedName, uid types.UID) (room types.UID, had bool) {
 	l.mu.Lock()
 	delete(l.waiting, uid)
 	for id, guest := range l.waiting {
@@ -264,7 +265,7 @@ func (l *Ledger) Dismiss(name types.NamespacedName, uid types.UID) {
 	guest, ok := l.guests[name]
 	if !ok || uid != "" && guest.UID != uid {
 		l.mu.Unlock()
-		return
+		return "", false
 	}
 	var pool, pod string
 	if r, ok := l.rooms[guest.Room]; ok {
@@ -274,6 +275,7 @@ func (l *Ledger) Dismiss(name types.NamespacedName, uid types.UID) {
 	sessions, connections := l.hopeful(pool, pod)
 	l.mu.Unlock()
 	l.wake(sessions, connections, pool)
+	return guest.Room, true
 }
 
 // drop removes a guest. l.mu is held.

@@ -1,0 +1,195 @@
+// Command manager is the operator of Mediarooms.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers"
+	"mediarooms.dev/mediarooms/controllers/certs"
+	"mediarooms.dev/mediarooms/controllers/mediapool"
+)
+
+// Config is what the command line says.
+type Config struct {
+	Namespace              string
+	PodName                string
+	DefaultTenantNamespace string
+	MediaPodImage          string
+	MetricsAddress         string
+	HealthAddress          string
+	LeaderElect            bool
+	CalmPeriod             time.Duration
+	Log                    zap.Options
+}
+
+func main() {
+	config := parse(flag.CommandLine, os.Args[1:])
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&config.Log)))
+	if err := run(ctrl.SetupSignalHandler(), config); err != nil {
+		ctrl.Log.Error(err, "Running the operator")
+		os.Exit(1)
+	}
+}
+
+func parse(flags *flag.FlagSet, arguments []string) Config {
+	config := Config{Log: zap.Options{TimeEncoder: zapcore.ISO8601TimeEncoder}}
+	flags.StringVar(&config.Namespace, "namespace", env("POD_NAMESPACE", "mediarooms-system"), "the operator's namespace, where the media pods run")
+	flags.StringVar(&config.PodName, "pod-name", os.Getenv("POD_NAME"), "the operator's own pod; media pods run its image")
+	flags.StringVar(&config.DefaultTenantNamespace, "default-tenant-namespace", "default", "the tenant whose sessions are known by their bare id")
+	flags.StringVar(&config.MediaPodImage, "mediapod-image", "", "image of media pods whose pool names none (default: the operator's own)")
+	flags.StringVar(&config.MetricsAddress, "metrics-address", ":8080", "where /metrics is served; 0 turns it off")
+	flags.StringVar(&config.HealthAddress, "health-address", ":8081", "where /healthz and /readyz are served")
+	flags.BoolVar(&config.LeaderElect, "leader-elect", true, "run only while holding the lease, so that several replicas can stand by")
+	flags.DurationVar(&config.CalmPeriod, "calm-period", controllers.DefaultCalmPeriod, "how long a media pod above the minimum is idle before it is removed")
+	config.Log.BindFlags(flags)
+	// ExitOnError: Parse does not return an error.
+	_ = flags.Parse(arguments)
+	return config
+}
+
+func env(name, otherwise string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return otherwise
+}
+
+func run(ctx context.Context, config Config) error {
+	cluster, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	// The API server's own fairness is the limit that counts.
+	cluster.QPS, cluster.Burst = 500, 1000
+	mgr, err := newManager(cluster, config)
+	if err != nil {
+		return err
+	}
+	image, err := mediaPodImage(ctx, mgr.GetAPIReader(), config)
+	if err != nil {
+		return err
+	}
+	err = controllers.SetupAll(mgr, controllers.Config{
+		Namespace:              config.Namespace,
+		DefaultTenantNamespace: config.DefaultTenantNamespace,
+		Version:                version(),
+		Image:                  image,
+		CalmPeriod:             config.CalmPeriod,
+	})
+	if err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+func newManager(cluster *rest.Config, config Config) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("building the scheme: %w", err)
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("building the scheme: %w", err)
+	}
+	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         cacheOptions(config.Namespace),
+		Metrics:                       metricsserver.Options{BindAddress: config.MetricsAddress},
+		HealthProbeBindAddress:        config.HealthAddress,
+		LeaderElection:                config.LeaderElect,
+		LeaderElectionID:              "mediarooms-manager",
+		LeaderElectionNamespace:       config.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		// Short, so that a successor takes over within seconds when the leader is killed. Losing it costs nothing but a restart.
+		LeaseDuration: ptr.To(5 * time.Second),
+		RenewDeadline: ptr.To(3500 * time.Millisecond),
+		RetryPeriod:   ptr.To(time.Second),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("process", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("adding the health check: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("process", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("adding the readiness check: %w", err)
+	}
+	return mgr, nil
+}
+
+// cacheOptions keeps everything out of memory that the operator has no business with, and that its roles do not let it see.
+func cacheOptions(namespace string) cache.Options {
+	own := func(key, value string) cache.ByObject {
+		return cache.ByObject{Namespaces: map[string]cache.Config{
+			namespace: {LabelSelector: labels.SelectorFromSet(labels.Set{key: value})},
+		}}
+	}
+	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&corev1.Pod{}:     own(v1alpha1.ComponentLabel, v1alpha1.ComponentMediaPod),
+		&corev1.Service{}: own(v1alpha1.ComponentLabel, v1alpha1.ComponentMediaPod),
+		&corev1.Secret{}:  own(certs.ManagedLabel, certs.ManagedValue),
+		&corev1.Node{}:    {Transform: stripNode},
+	}}
+}
+
+// stripNode keeps of a Node only its addresses: Nodes are large, and nothing else of them is read.
+func stripNode(o any) (any, error) {
+	node, ok := o.(*corev1.Node)
+	if !ok {
+		return o, nil
+	}
+	stripped := &corev1.Node{TypeMeta: node.TypeMeta}
+	stripped.Name, stripped.UID, stripped.ResourceVersion = node.Name, node.UID, node.ResourceVersion
+	stripped.Status.Addresses = node.Status.Addresses
+	return stripped, nil
+}
+
+// mediaPodImage returns what media pods run by default: the flag's image, or the one that the operator itself runs.
+func mediaPodImage(ctx context.Context, reader client.Reader, config Config) (mediapool.Image, error) {
+	if config.MediaPodImage != "" {
+		return mediapool.Image{Name: config.MediaPodImage}, nil
+	}
+	if config.PodName == "" {
+		return mediapool.Image{}, fmt.Errorf("finding the image of media pods: neither --mediapod-image nor --pod-name is set")
+	}
+	var pod corev1.Pod
+	if err := reader.Get(ctx, types.NamespacedName{Namespace: config.Namespace, Name: config.PodName}, &pod); err != nil {
+		return mediapool.Image{}, fmt.Errorf("reading the operator's own pod: %w", err)
+	}
+	container := pod.Spec.Containers[0]
+	return mediapool.Image{Name: container.Image, PullPolicy: container.ImagePullPolicy}, nil
+}
+
+// version is the module's version, or the commit that it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			return setting.Value
+		}
+	}
+	return info.Main.Version
+}

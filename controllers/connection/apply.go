@@ -1,0 +1,103 @@
+package connection
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+)
+
+// tokenField is the key of a token in its Secret.
+const tokenField = "token"
+
+// problem is why a Connection is not accepted although it has a place.
+type problem struct {
+	reason, message string
+}
+
+// apply carries the actions out, up to the first error. A problem of the token's Secret is not an error: it becomes a condition.
+// It leaves in o what the pod has said meanwhile.
+func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) (*problem, error) {
+	var found *problem
+	for _, a := range actions {
+		log.FromContext(ctx).V(1).Info("Applying", "action", string(a.kind), "reason", a.reason)
+		var err error
+		switch a.kind {
+		case tell:
+			r.Fleet.Tell(o.session.UID, o.connection.UID, o.connection.Generation)
+		case adopt:
+			err = r.adopt(ctx, o)
+		case writeSecret:
+			found, err = r.writeSecret(ctx, o)
+		case dismiss:
+			r.Ledger.Dismiss(client.ObjectKeyFromObject(o.connection), o.connection.UID)
+		case remove:
+			err = client.IgnoreNotFound(r.Client.Delete(ctx, o.connection, client.Preconditions{UID: &o.connection.UID}))
+		}
+		if err != nil {
+			return found, err
+		}
+	}
+	if o.session != nil {
+		o.view = r.Fleet.Connection(o.session.UID, o.connection.UID)
+	}
+	return found, nil
+}
+
+// adopt adds the finalizer and the owner reference. It rewrites lists that others write too, so the resource version must be the one that was read.
+func (r *Reconciler) adopt(ctx context.Context, o *observed) error {
+	before := o.connection.DeepCopy()
+	controllerutil.AddFinalizer(o.connection, v1alpha1.ConnectionFinalizer)
+	if err := controllerutil.SetOwnerReference(o.session, o.connection, r.Client.Scheme(), controllerutil.WithBlockOwnerDeletion(false)); err != nil {
+		return fmt.Errorf("making the owner reference: %w", err)
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Patch(ctx, o.connection, patch, FieldOwner); err != nil {
+		o.connection = before
+		return fmt.Errorf("adding the finalizer: %w", err)
+	}
+	return nil
+}
+
+// writeSecret writes the token into its Secret. The Secret is the Connection's: it goes with it.
+func (r *Reconciler) writeSecret(ctx context.Context, o *observed) (*problem, error) {
+	c := o.connection
+	name := c.Spec.TokenSecretName
+	var err error
+	if o.secret == nil {
+		o.secret = &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: c.Namespace, Name: name,
+				Labels: map[string]string{"app.kubernetes.io/name": "mediarooms", "app.kubernetes.io/component": "token"},
+				OwnerReferences: []metav1.OwnerReference{{
+					APIVersion: v1alpha1.GroupVersion.String(), Kind: "Connection", Name: c.Name, UID: c.UID,
+					Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(false),
+				}},
+			},
+			Data: map[string][]byte{tokenField: []byte(o.tokenURL)},
+		}
+		err = r.Client.Create(ctx, o.secret, FieldOwner)
+	} else {
+		o.secret = o.secret.DeepCopy()
+		o.secret.Data = map[string][]byte{tokenField: []byte(o.tokenURL)}
+		err = r.Client.Update(ctx, o.secret, FieldOwner)
+	}
+	switch {
+	case apierrors.IsForbidden(err):
+		o.secret = nil
+		return &problem{v1alpha1.ReasonUnsupported, fmt.Sprintf(
+			"the operator may not write Secret %q: bind the ClusterRole mediarooms-token-writer to it in this namespace", name)}, nil
+	case err != nil:
+		o.secret = nil
+		return nil, fmt.Errorf("writing the token's Secret: %w", err)
+	}
+	return nil, nil
+}

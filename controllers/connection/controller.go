@@ -1,0 +1,154 @@
+// Package connection is the authority on Connections: who is admitted to a room and by which token, what status says of a
+// participant, and when a Connection that is being deleted may go.
+//
+//	created --> admitted, token --> Active --> Disconnected
+//	   |             |                |             |
+//	   +-------------+---- deleted ---+-------------+--> put out of the room --> gone
+package connection
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/desired"
+	"mediarooms.dev/mediarooms/controllers/fleet"
+	"mediarooms.dev/mediarooms/controllers/pace"
+	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/trigger"
+)
+
+// FieldOwner of what this controller applies.
+const FieldOwner = client.FieldOwner("mediarooms-connection")
+
+// workers reconcile at the same time. A pass waits for the API server most of its time, so there are far more than cores.
+const workers = 32
+
+// Fleet is what this controller needs of the media pods.
+type Fleet interface {
+	Connection(session, connection types.UID) fleet.ConnectionView
+	Push(session types.UID)
+	Tell(session, connection types.UID, generation int64)
+	Evict(session, connection types.UID, name types.NamespacedName) bool
+}
+
+// Ledger is what this controller needs of the reservations.
+type Ledger interface {
+	Wait(ctx context.Context) error
+	Pod(session types.UID) (pod string, known bool)
+	Admit(guest placement.Guest, maxConnections *int32, podConnections int32) placement.Verdict
+	IsAdmitted(session, connection types.UID) bool
+	Dismiss(name types.NamespacedName, uid types.UID) (session types.UID, had bool)
+}
+
+// Reconciler reconciles Connections.
+type Reconciler struct {
+	// Client reads from the cache and writes; Live reads from the API server.
+	Client   client.Client
+	Live     client.Reader
+	Fleet    Fleet
+	Ledger   Ledger
+	Keys     desired.Keys
+	Recorder events.EventRecorder
+	Clock    clock.PassiveClock
+	// DefaultNamespace is the tenant whose routing keys carry no namespace.
+	DefaultNamespace string
+	// Trigger wakes this controller.
+	Trigger *trigger.Trigger
+
+	pace pace.Pace
+}
+
+// Setup adds the controller to the manager.
+func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("connection").
+		For(&v1alpha1.Connection{}).
+		Watches(&v1alpha1.Session{}, handler.EnqueueRequestsFromMapFunc(r.ofSession), builder.WithPredicates(sessionConcernsConnections())).
+		WatchesRawSource(r.Trigger.Source()).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: workers,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](20*time.Millisecond, 30*time.Second),
+		}).
+		Complete(r)
+}
+
+// ofSession returns the Connections of a Session.
+func (r *Reconciler) ofSession(ctx context.Context, session client.Object) []reconcile.Request {
+	var list v1alpha1.ConnectionList
+	err := r.Client.List(ctx, &list, client.InNamespace(session.GetNamespace()), client.MatchingFields{v1alpha1.SessionNameField: session.GetName()})
+	if err != nil {
+		// The cache fails only while it stops.
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(list.Items))
+	for i := range list.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+	}
+	return requests
+}
+
+// sessionConcernsConnections leaves out what changes all the time in a Session and means nothing to its Connections, such as counts.
+func sessionConcernsConnections() predicate.Predicate {
+	return predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ok := e.ObjectOld.(*v1alpha1.Session)
+			after, ok2 := e.ObjectNew.(*v1alpha1.Session)
+			if !ok || !ok2 {
+				return true
+			}
+			return before.Generation != after.Generation ||
+				before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() ||
+				before.Status.PodName != after.Status.PodName ||
+				before.Status.URL != after.Status.URL ||
+				accepted(before) != accepted(after)
+		},
+	}
+}
+
+// Reconcile brings one Connection forward.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	if err := r.Ledger.Wait(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
+	var connection v1alpha1.Connection
+	if err := r.Client.Get(ctx, request.NamespacedName, &connection); apierrors.IsNotFound(err) {
+		r.forget(request.NamespacedName)
+		return ctrl.Result{}, nil
+	} else if err != nil {
+		return ctrl.Result{}, err
+	}
+	observed, err := r.observe(ctx, &connection)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !connection.DeletionTimestamp.IsZero() {
+		return r.finalize(ctx, observed)
+	}
+	r.admit(&observed)
+	problem, err := r.apply(ctx, &observed, makePlan(observed))
+	again, statusErr := r.writeStatus(ctx, &observed, problem, err)
+	return ctrl.Result{RequeueAfter: again}, errors.Join(err, statusErr)
+}
+
+// forget drops what is held for a Connection that is gone. One that went without this controller's finalizer is put out of its room
+// by the next push.
+func (r *Reconciler) forget(name types.NamespacedName) {
+	if session, had := r.Ledger.Dismiss(name, ""); had {
+		r.Fleet.Push(session)
+	}
+}

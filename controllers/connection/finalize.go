@@ -1,0 +1,42 @@
+package connection
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+)
+
+// evictionBound is how long a deletion waits for the media pod.
+const evictionBound = 10 * time.Second
+
+// finalize puts the user out of the room, and lets the Connection go when the pod has confirmed it, or the bound is reached.
+func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, error) {
+	c := o.connection
+	if !controllerutil.ContainsFinalizer(c, v1alpha1.ConnectionFinalizer) {
+		return ctrl.Result{}, nil
+	}
+	evicted := o.session == nil || r.Fleet.Evict(o.session.UID, c.UID, client.ObjectKeyFromObject(c))
+	wait := c.DeletionTimestamp.Add(evictionBound).Sub(o.now)
+	if !evicted && wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	before := c.DeepCopy()
+	controllerutil.RemoveFinalizer(c, v1alpha1.ConnectionFinalizer)
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Patch(ctx, c, patch, FieldOwner); client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
+	}
+	if !evicted {
+		r.Recorder.Eventf(c, nil, corev1.EventTypeWarning, eventNotEvicted, actionEvicting, evictionBoundMsg, evictionBound)
+	}
+	r.Ledger.Dismiss(client.ObjectKeyFromObject(c), c.UID)
+	r.pace.Forget(c.UID)
+	return ctrl.Result{}, nil
+}

@@ -1,0 +1,118 @@
+package connection
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/desired"
+	"mediarooms.dev/mediarooms/controllers/fleet"
+	"mediarooms.dev/mediarooms/controllers/participant"
+	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/internal/token"
+)
+
+// observed is everything that a pass over a Connection knows.
+type observed struct {
+	connection *v1alpha1.Connection
+	// session that it belongs to; nil when there is none.
+	session *v1alpha1.Session
+	// pool of the session; nil when it is not known.
+	pool *v1alpha1.MediaPool
+	// decided says that the session was placed, or waits for a pod: that it is valid.
+	decided bool
+	// view is what the media pod knows of it.
+	view fleet.ConnectionView
+	// tokenURL is what the client takes; "" while the session's URL is not known.
+	tokenURL string
+	// secret is the Secret of spec.tokenSecretName; nil when there is none, or none is named.
+	secret *corev1.Secret
+	// verdict of the ledger; admit sets it.
+	verdict placement.Verdict
+	now     time.Time
+}
+
+// observe reads everything, from the cache, the fleet, and for a token's Secret from the API server.
+func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connection) (observed, error) {
+	o := observed{connection: connection, now: r.Clock.Now()}
+	var session v1alpha1.Session
+	name := types.NamespacedName{Namespace: connection.Namespace, Name: connection.Spec.SessionName}
+	if err := r.Client.Get(ctx, name, &session); apierrors.IsNotFound(err) {
+		return o, nil
+	} else if err != nil {
+		return o, fmt.Errorf("reading Session %s: %w", name.Name, err)
+	}
+	o.session = &session
+	_, o.decided = r.Ledger.Pod(session.UID)
+	o.view = r.Fleet.Connection(session.UID, connection.UID)
+	if !connection.DeletionTimestamp.IsZero() {
+		return o, nil
+	}
+
+	pool, err := r.pool(ctx, &session)
+	if err != nil {
+		return o, err
+	}
+	if o.pool = pool; pool != nil {
+		key, err := r.Keys.SigningKey(ctx)
+		if err != nil {
+			return o, fmt.Errorf("reading the signing key: %w", err)
+		}
+		secret := token.Derive(key, string(connection.UID), connection.Spec.TokenRotation)
+		o.tokenURL = token.URL(desired.SignallingURL(pool), desired.Key(&session, r.DefaultNamespace), secret)
+	}
+	if connection.Spec.TokenSecretName != "" {
+		if o.secret, err = r.tokenSecret(ctx, connection); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// pool returns the pool of a Session, nil when it is not known.
+func (r *Reconciler) pool(ctx context.Context, session *v1alpha1.Session) (*v1alpha1.MediaPool, error) {
+	var list v1alpha1.MediaPoolList
+	if err := r.Client.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("listing MediaPools: %w", err)
+	}
+	return desired.PoolOf(session, list.Items), nil
+}
+
+// tokenSecret returns the Secret that a Connection names, nil when there is none, or none that may be read: writing it then says so.
+func (r *Reconciler) tokenSecret(ctx context.Context, connection *v1alpha1.Connection) (*corev1.Secret, error) {
+	var secret corev1.Secret
+	err := r.Live.Get(ctx, client.ObjectKey{Namespace: connection.Namespace, Name: connection.Spec.TokenSecretName}, &secret)
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the token's Secret: %w", err)
+	}
+	return &secret, nil
+}
+
+// admit asks the ledger for a place, if it makes sense. The place is reserved when this returns.
+func (r *Reconciler) admit(o *observed) {
+	o.verdict = placement.SessionUnplaced
+	c := o.connection
+	if o.session == nil || !o.session.DeletionTimestamp.IsZero() || c.Spec.Type == v1alpha1.ConnectionTypeIPCam {
+		return
+	}
+	if participant.State(c.Status.State, o.view.Seen) == v1alpha1.ConnectionStateDisconnected {
+		// Who has left holds no place, and was admitted once.
+		o.verdict = placement.Admitted
+		return
+	}
+	guest := placement.Guest{UID: c.UID, Name: client.ObjectKeyFromObject(c), Room: o.session.UID}
+	var podConnections int32
+	if o.pool != nil {
+		podConnections = o.pool.Spec.Capacity.Connections
+	}
+	o.verdict = r.Ledger.Admit(guest, o.session.Spec.MaxConnections, podConnections)
+}

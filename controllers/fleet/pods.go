@@ -1,0 +1,74 @@
+package fleet
+
+import (
+	"context"
+	"net"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+)
+
+// ControlPort is the name of the container port that the control stream goes to.
+const ControlPort = "control"
+
+// Pods tells the fleet which media pods there are.
+type Pods struct {
+	Client client.Client
+	Fleet  *Fleet
+}
+
+// Setup adds the controller to the manager. The manager's cache holds no other pods than media pods.
+func (p *Pods) Setup(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("fleet").For(&corev1.Pod{}).Complete(p)
+}
+
+// Reconcile takes in one pod.
+func (p *Pods) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var pod corev1.Pod
+	if err := p.Client.Get(ctx, request.NamespacedName, &pod); apierrors.IsNotFound(err) {
+		p.Fleet.Forget(request.Name)
+		return ctrl.Result{}, nil
+	} else if err != nil {
+		return ctrl.Result{}, err
+	}
+	p.Fleet.See(&pod)
+	return ctrl.Result{}, nil
+}
+
+// See takes in a Pod object: one that runs and has an address is talked to, one that has finished is lost.
+func (f *Fleet) See(pod *corev1.Pod) {
+	if pod.Labels[v1alpha1.ComponentLabel] != v1alpha1.ComponentMediaPod || pod.Status.PodIP == "" && !finished(pod) {
+		return
+	}
+	f.Track(Pod{
+		Name:    pod.Name,
+		UID:     string(pod.UID),
+		Pool:    pod.Labels[v1alpha1.PoolLabel],
+		Node:    pod.Spec.NodeName,
+		Address: net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(controlPort(pod)))),
+		Leaving: !pod.DeletionTimestamp.IsZero(),
+	})
+	if finished(pod) {
+		f.Lose(pod.Name)
+	}
+}
+
+func finished(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+func controlPort(pod *corev1.Pod) int32 {
+	for _, container := range pod.Spec.Containers {
+		for _, port := range container.Ports {
+			if port.Name == ControlPort {
+				return port.ContainerPort
+			}
+		}
+	}
+	return 0
+}

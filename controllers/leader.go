@@ -1,0 +1,95 @@
+package controllers
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/fleet"
+	"mediarooms.dev/mediarooms/controllers/placement"
+)
+
+// leader is how a new leader begins: it enters what the API objects say into the ledger and the fleet, and then talks to the pods.
+type leader struct {
+	reader    client.Reader
+	namespace string
+	ledger    *placement.Ledger
+	fleet     *fleet.Fleet
+}
+
+// Start begins, and goes on until the context ends.
+func (l *leader) Start(ctx context.Context) error {
+	var pods corev1.PodList
+	if err := l.reader.List(ctx, &pods, client.InNamespace(l.namespace)); err != nil {
+		return fmt.Errorf("listing media pods: %w", err)
+	}
+	var sessions v1alpha1.SessionList
+	if err := l.reader.List(ctx, &sessions); err != nil {
+		return fmt.Errorf("listing Sessions: %w", err)
+	}
+	var connections v1alpha1.ConnectionList
+	if err := l.reader.List(ctx, &connections); err != nil {
+		return fmt.Errorf("listing Connections: %w", err)
+	}
+	for i := range pods.Items {
+		l.fleet.See(&pods.Items[i])
+	}
+	placed := inherit(sessions.Items, connections.Items)
+	for _, p := range placed {
+		l.fleet.Assign(p.Room, p.Pod)
+	}
+	l.ledger.Seed(placed)
+	log.FromContext(ctx).Info("Took over", "pods", len(pods.Items), "rooms", len(placed))
+	return l.fleet.Start(ctx)
+}
+
+// inherit returns which Sessions are placed and who holds a place in them, by what the status of the objects says. It is pure. Who was
+// given a token holds a place; of the others the older ones come first, as long as there are places: their status was lost.
+func inherit(sessions []v1alpha1.Session, connections []v1alpha1.Connection) []placement.Placed {
+	guests := make(map[types.NamespacedName][]*v1alpha1.Connection)
+	for i := range connections {
+		c := &connections[i]
+		if !c.DeletionTimestamp.IsZero() || c.Spec.Type == v1alpha1.ConnectionTypeIPCam || c.Status.State == v1alpha1.ConnectionStateDisconnected {
+			continue
+		}
+		name := types.NamespacedName{Namespace: c.Namespace, Name: c.Spec.SessionName}
+		guests[name] = append(guests[name], c)
+	}
+	hasToken := func(c *v1alpha1.Connection) int {
+		if c.Status.ConnectionID != "" {
+			return 0
+		}
+		return 1
+	}
+	var placed []placement.Placed
+	for i := range sessions {
+		s := &sessions[i]
+		if s.Status.PodName == "" {
+			continue
+		}
+		p := placement.Placed{
+			Room: placement.Room{UID: s.UID, Name: client.ObjectKeyFromObject(s), Pool: s.Status.PoolName},
+			Pod:  s.Status.PodName,
+		}
+		of := guests[p.Room.Name]
+		slices.SortFunc(of, func(a, b *v1alpha1.Connection) int {
+			return cmp.Or(cmp.Compare(hasToken(a), hasToken(b)),
+				a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
+		})
+		for n, c := range of {
+			if hasToken(c) != 0 && s.Spec.MaxConnections != nil && int32(n) >= *s.Spec.MaxConnections {
+				break
+			}
+			p.Guests = append(p.Guests, placement.Guest{UID: c.UID, Name: client.ObjectKeyFromObject(c), Room: s.UID})
+		}
+		placed = append(placed, p)
+	}
+	return placed
+}

@@ -1,0 +1,167 @@
+// Package mediapool is the authority on the media pods of MediaPools: how many there are, what they are made of, which ports and
+// addresses they have, and when one is removed.
+//
+//	(created) --> starting --> usable --> hosts rooms <--> idle --> retired --> deleted
+//	                               |            |                      ^
+//	                               |   template changed: draining -----+
+//	                               +--- finished or lost: deleted and replaced
+package mediapool
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/fleet"
+	"mediarooms.dev/mediarooms/controllers/pace"
+	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/trigger"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+)
+
+// FieldOwner of what this controller applies.
+const FieldOwner = client.FieldOwner("mediarooms-mediapool")
+
+// Fleet is what this controller needs of the control streams.
+type Fleet interface {
+	Pod(name string) fleet.PodView
+	Configure(name string, config *controlv1.PodConfig)
+	Lose(name string)
+}
+
+// Ledger is what this controller needs of the reservations.
+type Ledger interface {
+	Wait(ctx context.Context) error
+	Loads() map[string]placement.Load
+	Waiting(pool string) int32
+	Retire(pod string) bool
+	Forget(pod string)
+}
+
+// Reconciler reconciles MediaPools. It runs one pass at a time, over all pools: ports are given out in one place.
+type Reconciler struct {
+	// Client reads its own writes: a pod that was created in the pass before must not be created again.
+	Client   client.Client
+	Fleet    Fleet
+	Ledger   Ledger
+	Recorder events.EventRecorder
+	Clock    clock.PassiveClock
+	// Namespace of the media pods.
+	Namespace string
+	// Image of media pods whose pool names none.
+	Image Image
+	// CalmPeriod is how long a pod has no room before it is removed.
+	CalmPeriod time.Duration
+	// Trigger wakes this controller, by a pool's name.
+	Trigger *trigger.Trigger
+
+	pace pace.Pace
+	// idle is since when each pod has no room; only the one pass at a time touches it.
+	idle map[string]time.Time
+}
+
+// Setup adds the controller to the manager.
+func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	r.idle = make(map[string]time.Time)
+	byLabel := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
+		if pool := o.GetLabels()[v1alpha1.PoolLabel]; pool != "" {
+			return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: pool}}}
+		}
+		return nil
+	})
+	return ctrl.NewControllerManagedBy(mgr).Named("mediapool").
+		For(&v1alpha1.MediaPool{}).
+		Watches(&corev1.Pod{}, byLabel).
+		Watches(&corev1.Service{}, byLabel).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.onNode), builder.WithPredicates(addressChanges())).
+		WatchesRawSource(r.Trigger.Source()).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: 1,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second),
+		}).
+		Complete(r)
+}
+
+// onNode returns the pools that have a pod on a node.
+func (r *Reconciler) onNode(ctx context.Context, node client.Object) []reconcile.Request {
+	var pods corev1.PodList
+	if err := r.Client.List(ctx, &pods, client.InNamespace(r.Namespace), client.DisableReadYourWritesConsistency); err != nil {
+		// The cache fails only while it stops.
+		return nil
+	}
+	var out []reconcile.Request
+	for i := range pods.Items {
+		if pods.Items[i].Spec.NodeName == node.GetName() {
+			out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Name: pods.Items[i].Labels[v1alpha1.PoolLabel]}})
+		}
+	}
+	return out
+}
+
+// addressChanges leaves out everything else that happens to a Node, such as heartbeats.
+func addressChanges() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*corev1.Node)
+		after, ok2 := e.ObjectNew.(*corev1.Node)
+		if !ok || !ok2 {
+			return true
+		}
+		a, _ := nodeAddress(before)
+		b, _ := nodeAddress(after)
+		return a != b
+	}}
+}
+
+// Reconcile brings one pool forward.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	if err := r.Ledger.Wait(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
+	var pool v1alpha1.MediaPool
+	if err := r.Client.Get(ctx, request.NamespacedName, &pool); apierrors.IsNotFound(err) {
+		return ctrl.Result{}, nil
+	} else if err != nil {
+		return ctrl.Result{}, err
+	}
+	observed, err := r.observe(ctx, &pool)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !pool.DeletionTimestamp.IsZero() {
+		return r.finalize(ctx, observed)
+	}
+	if !controllerutil.ContainsFinalizer(&pool, v1alpha1.MediaPoolFinalizer) {
+		if err := r.addFinalizer(ctx, &pool); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	plan := makePlan(observed)
+	err = r.apply(ctx, observed, plan.actions)
+	again, statusErr := r.writeStatus(ctx, observed, err)
+	return ctrl.Result{RequeueAfter: earliest(again, plan.again)}, errors.Join(err, statusErr)
+}
+
+// earliest returns the shorter of two waits; 0 is none.
+func earliest(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}

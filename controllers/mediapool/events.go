@@ -1,0 +1,44 @@
+package mediapool
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+)
+
+// Reasons and actions of Events.
+const (
+	eventPodCreated     = "PodCreated"
+	eventPodDeleted     = "PodDeleted"
+	eventNotReady       = "NotReady"
+	eventFull           = "Full"
+	eventRemovalGivenUp = "RemovalGivenUp"
+	actionScaling       = "Scaling"
+	actionObserving     = "Observing"
+	actionRemoving      = "Removing"
+)
+
+func (r *Reconciler) created(pool *v1alpha1.MediaPool, pod, why string) {
+	r.Recorder.Eventf(pool, nil, corev1.EventTypeNormal, eventPodCreated, actionScaling, "Created media pod %s: %s", pod, why)
+}
+
+func (r *Reconciler) deleted(pool *v1alpha1.MediaPool, pod string, a deletePod) {
+	kind := corev1.EventTypeNormal
+	if !a.retire {
+		kind = corev1.EventTypeWarning
+	}
+	r.Recorder.Eventf(pool, nil, kind, eventPodDeleted, actionScaling, "Deleted media pod %s: %s", pod, a.why())
+}
+
+// publish tells what a status write has changed.
+func (r *Reconciler) publish(o observed, before, after v1alpha1.MediaPoolStatus) {
+	was, is := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady), meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
+	if is.Status != "True" && was != nil && was.Message != is.Message {
+		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeWarning, eventNotReady, actionObserving, "%s", is.Message)
+	}
+	if o.waiting > 0 && after.FreeSessions == 0 && after.Pods >= o.pool.Spec.MaxPods && before.FreeSessions > 0 {
+		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeWarning, eventFull, actionScaling,
+			"%d Sessions wait, and the pool may have no more than %d pods", o.waiting, o.pool.Spec.MaxPods)
+	}
+}

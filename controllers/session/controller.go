@@ -1,0 +1,197 @@
+// Package session is the authority on Sessions: whether one is accepted, on which media pod its room runs, what its status says, and
+// when a Session that is being deleted may go.
+//
+//	created --> accepted --> placed on a pod --> programmed, Ready
+//	                ^             |
+//	                |         pod lost
+//	                +-------------+                 deleted --> room closed --> Connections gone --> gone
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/fleet"
+	"mediarooms.dev/mediarooms/controllers/pace"
+	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/trigger"
+)
+
+// FieldOwner of what this controller applies.
+const FieldOwner = client.FieldOwner("mediarooms-session")
+
+// IDField is the index of Sessions by the identifier that clients see.
+const IDField = "sessionID"
+
+// workers reconcile at the same time.
+const workers = 8
+
+// Fleet is what this controller needs of the media pods.
+type Fleet interface {
+	Pods(pool string) []fleet.PodView
+	Pod(name string) fleet.PodView
+	Room(session types.UID) fleet.RoomView
+	Assign(room placement.Room, pod string)
+	TellRoom(session types.UID, generation int64)
+	Close(session types.UID) bool
+	Abandon(session types.UID)
+	Drop(session types.UID)
+}
+
+// Ledger is what this controller needs of the reservations.
+type Ledger interface {
+	Wait(ctx context.Context) error
+	Pod(session types.UID) (pod string, known bool)
+	Place(room placement.Room, candidates []placement.Candidate, policy v1alpha1.Placement, now time.Time) (string, bool)
+	Displace(session types.UID, pod string)
+	Vacate(session types.UID)
+	UID(name types.NamespacedName) (types.UID, bool)
+	IsAdmitted(session, connection types.UID) bool
+	WakeGuests(session types.UID)
+}
+
+// Reconciler reconciles Sessions.
+type Reconciler struct {
+	Client   client.Client
+	Fleet    Fleet
+	Ledger   Ledger
+	Recorder events.EventRecorder
+	Clock    clock.PassiveClock
+	// Trigger wakes this controller.
+	Trigger *trigger.Trigger
+
+	pace pace.Pace
+}
+
+// Setup adds the controller to the manager.
+func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	gone := predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		UpdateFunc: func(event.UpdateEvent) bool { return false },
+	}
+	return ctrl.NewControllerManagedBy(mgr).Named("session").
+		For(&v1alpha1.Session{}).
+		Watches(&v1alpha1.Session{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(gone)).
+		Watches(&v1alpha1.Connection{}, handler.EnqueueRequestsFromMapFunc(ofConnection), builder.WithPredicates(countChanges())).
+		Watches(&v1alpha1.MediaPool{}, handler.EnqueueRequestsFromMapFunc(r.ofPool), builder.WithPredicates(
+			predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		WatchesRawSource(r.Trigger.Source()).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: workers,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](20*time.Millisecond, 30*time.Second),
+		}).
+		Complete(r)
+}
+
+// rivals returns the Sessions with the identifier of one that is gone: one of them may have it now.
+func (r *Reconciler) rivals(ctx context.Context, gone client.Object) []reconcile.Request {
+	session, ok := gone.(*v1alpha1.Session)
+	if !ok {
+		return nil
+	}
+	same, err := r.sameID(ctx, session)
+	if err != nil {
+		// The cache fails only while it stops.
+		return nil
+	}
+	return requests(same)
+}
+
+// ofPool returns the Sessions that a MediaPool may concern: those that it hosts, and those that are nowhere.
+func (r *Reconciler) ofPool(ctx context.Context, pool client.Object) []reconcile.Request {
+	var list v1alpha1.SessionList
+	if err := r.Client.List(ctx, &list); err != nil {
+		return nil
+	}
+	var concerned []v1alpha1.Session
+	for _, session := range list.Items {
+		if session.Status.PoolName == pool.GetName() || session.Status.PodName == "" {
+			concerned = append(concerned, session)
+		}
+	}
+	return requests(concerned)
+}
+
+func requests(sessions []v1alpha1.Session) []reconcile.Request {
+	out := make([]reconcile.Request, 0, len(sessions))
+	for i := range sessions {
+		out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&sessions[i])})
+	}
+	return out
+}
+
+func ofConnection(_ context.Context, o client.Object) []reconcile.Request {
+	connection, ok := o.(*v1alpha1.Connection)
+	if !ok {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: connection.Namespace, Name: connection.Spec.SessionName}}}
+}
+
+// countChanges lets through what may change a Session's counts, or end its deletion.
+func countChanges() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ok := e.ObjectOld.(*v1alpha1.Connection)
+			after, ok2 := e.ObjectNew.(*v1alpha1.Connection)
+			return !ok || !ok2 || before.Status.State != after.Status.State ||
+				before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero()
+		},
+	}
+}
+
+// Reconcile brings one Session forward.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	if err := r.Ledger.Wait(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
+	var session v1alpha1.Session
+	if err := r.Client.Get(ctx, request.NamespacedName, &session); apierrors.IsNotFound(err) {
+		r.forget(request.NamespacedName)
+		return ctrl.Result{}, nil
+	} else if err != nil {
+		return ctrl.Result{}, err
+	}
+	if uid, known := r.Ledger.UID(request.NamespacedName); known && uid != session.UID {
+		// Another Session had this name; its end was missed.
+		r.forget(request.NamespacedName)
+	}
+	observed, err := r.observe(ctx, &session)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !session.DeletionTimestamp.IsZero() {
+		return r.finalize(ctx, observed)
+	}
+	err = r.apply(ctx, &observed, makePlan(observed))
+	again, statusErr := r.writeStatus(ctx, &observed, err)
+	return ctrl.Result{RequeueAfter: again}, errors.Join(err, statusErr)
+}
+
+// forget drops what is held for a Session that is gone. Its pod closes the room that it is no longer told of.
+func (r *Reconciler) forget(name types.NamespacedName) {
+	uid, known := r.Ledger.UID(name)
+	if !known {
+		return
+	}
+	r.Fleet.Abandon(uid)
+	r.Ledger.Vacate(uid)
+	r.pace.Forget(uid)
+}

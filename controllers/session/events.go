@@ -1,0 +1,35 @@
+package session
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+)
+
+// Reasons and actions of Events.
+const (
+	eventPlaced     = "Placed"
+	eventPodLost    = "PodLost"
+	eventRefused    = "Refused"
+	eventNotClosed  = "CloseGivenUp"
+	actionPlacing   = "Placing"
+	actionAdmitting = "Admitting"
+	actionClosing   = "Closing"
+)
+
+// publish tells what a status write has changed.
+func (r *Reconciler) publish(s *v1alpha1.Session, before, after v1alpha1.SessionStatus) {
+	if before.PodName != "" && before.PodName != after.PodName {
+		r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, eventPodLost, actionPlacing, "Media pod %s was lost", before.PodName)
+	}
+	if after.PodName != "" && before.PodName != after.PodName {
+		r.Recorder.Eventf(s, nil, corev1.EventTypeNormal, eventPlaced, actionPlacing, "Placed on media pod %s", after.PodName)
+	}
+	now := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionAccepted)
+	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionAccepted)
+	if now.Status == metav1.ConditionFalse && (was == nil || was.Reason != now.Reason) {
+		r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, eventRefused, actionAdmitting, "%s: %s", now.Reason, now.Message)
+	}
+}

@@ -1,0 +1,57 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+)
+
+// closeBound is how long a deletion waits for the media pod, and goneBound until the Connections are gone.
+const (
+	closeBound = 10 * time.Second
+	goneBound  = 15 * time.Second
+)
+
+// finalize closes the room, then removes the Connections, then lets the Session go. Each step waits for the one before, up to its bound.
+func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, error) {
+	s := o.session
+	if !o.finalizing() {
+		return ctrl.Result{}, nil
+	}
+	deleted := s.DeletionTimestamp.Time
+	closed := r.Fleet.Close(s.UID)
+	if wait := deleted.Add(closeBound).Sub(o.now); !closed && wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	if !closed {
+		r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, eventNotClosed, actionClosing,
+			"Media pod %s did not confirm within %s that the room is closed; deleting anyway", o.pod, closeBound)
+	}
+	// From here on no Connection has a room to be put out of.
+	r.Fleet.Drop(s.UID)
+	for i := range o.connections {
+		c := &o.connections[i]
+		if err := r.Client.Delete(ctx, c, client.Preconditions{UID: &c.UID}); client.IgnoreNotFound(err) != nil {
+			return ctrl.Result{}, fmt.Errorf("deleting Connection %s: %w", c.Name, err)
+		}
+	}
+	if wait := deleted.Add(goneBound).Sub(o.now); o.leaves() && wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	before := s.DeepCopy()
+	controllerutil.RemoveFinalizer(s, v1alpha1.SessionFinalizer)
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Patch(ctx, s, patch, FieldOwner); client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
+	}
+	r.Ledger.Vacate(s.UID)
+	r.pace.Forget(s.UID)
+	return ctrl.Result{}, nil
+}

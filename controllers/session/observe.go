@@ -1,0 +1,132 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/desired"
+	"mediarooms.dev/mediarooms/controllers/fleet"
+	"mediarooms.dev/mediarooms/controllers/placement"
+)
+
+// observed is everything that a pass over a Session knows.
+type observed struct {
+	session *v1alpha1.Session
+	// pool that hosts it; nil when there is none.
+	pool *v1alpha1.MediaPool
+	// rival is an older Session with the same identifier; nil when there is none.
+	rival *v1alpha1.Session
+	// known says that the ledger has it, pod where; "" while it waits.
+	known bool
+	pod   string
+	// podState is how that pod stands; Lost when there is none.
+	podState fleet.State
+	// candidates are the pods of the pool that can take rooms.
+	candidates []placement.Candidate
+	// view is what the pod knows of the room.
+	view fleet.RoomView
+	// connections of the Session that are not being deleted; leaving are those that are.
+	connections, leaving []v1alpha1.Connection
+	// admitted says of a Connection that it holds a place.
+	admitted map[types.UID]bool
+	now      time.Time
+}
+
+// observe reads everything, from the cache, the ledger and the fleet.
+func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (observed, error) {
+	o := observed{session: session, now: r.Clock.Now(), admitted: make(map[types.UID]bool)}
+	var pools v1alpha1.MediaPoolList
+	if err := r.Client.List(ctx, &pools); err != nil {
+		return o, fmt.Errorf("listing MediaPools: %w", err)
+	}
+	o.pool = desired.PoolOf(session, pools.Items)
+	same, err := r.sameID(ctx, session)
+	if err != nil {
+		return o, err
+	}
+	o.rival = r.older(session, same)
+
+	var connections v1alpha1.ConnectionList
+	err = r.Client.List(ctx, &connections, client.InNamespace(session.Namespace), client.MatchingFields{v1alpha1.SessionNameField: session.Name})
+	if err != nil {
+		return o, fmt.Errorf("listing Connections: %w", err)
+	}
+	for _, c := range connections.Items {
+		if !c.DeletionTimestamp.IsZero() {
+			o.leaving = append(o.leaving, c)
+			continue
+		}
+		o.connections = append(o.connections, c)
+		o.admitted[c.UID] = r.Ledger.IsAdmitted(session.UID, c.UID)
+	}
+	if o.pool != nil && o.pool.DeletionTimestamp.IsZero() {
+		for _, pod := range r.Fleet.Pods(o.pool.Name) {
+			if pod.Usable {
+				o.candidates = append(o.candidates, placement.Candidate{
+					Pod: pod.Name, Node: pod.Node,
+					MaxSessions: o.pool.Spec.Capacity.Sessions, MaxConnections: o.pool.Spec.Capacity.Connections,
+				})
+			}
+		}
+	}
+	r.look(&o)
+	return o, nil
+}
+
+// look reads what the ledger and the fleet know now.
+func (r *Reconciler) look(o *observed) {
+	o.pod, o.known = r.Ledger.Pod(o.session.UID)
+	o.podState = fleet.Lost
+	if o.pod != "" {
+		o.podState = r.Fleet.Pod(o.pod).State
+	}
+	o.view = r.Fleet.Room(o.session.UID)
+}
+
+// sameID returns the Sessions of the namespace with the same identifier.
+func (r *Reconciler) sameID(ctx context.Context, session *v1alpha1.Session) ([]v1alpha1.Session, error) {
+	var list v1alpha1.SessionList
+	err := r.Client.List(ctx, &list, client.InNamespace(session.Namespace), client.MatchingFields{IDField: desired.SessionID(session)})
+	if err != nil {
+		return nil, fmt.Errorf("listing Sessions: %w", err)
+	}
+	return list.Items, nil
+}
+
+// older returns the Session that has the identifier before this one does. Creation times are whole seconds: among equals, who was placed
+// already has it, and then the first by UID.
+func (r *Reconciler) older(session *v1alpha1.Session, same []v1alpha1.Session) *v1alpha1.Session {
+	_, placed := r.Ledger.Pod(session.UID)
+	for i := range same {
+		other := &same[i]
+		if other.UID == session.UID {
+			continue
+		}
+		switch other.CreationTimestamp.Compare(session.CreationTimestamp.Time) {
+		case -1:
+			return other
+		case 0:
+			_, otherPlaced := r.Ledger.Pod(other.UID)
+			if otherPlaced && !placed || otherPlaced == placed && other.UID < session.UID {
+				return other
+			}
+		}
+	}
+	return nil
+}
+
+// leaves says whether the Session's Connections have not all gone.
+func (o observed) leaves() bool {
+	return len(o.connections)+len(o.leaving) > 0
+}
+
+// finalizing says whether a Session carries the finalizer.
+func (o observed) finalizing() bool {
+	return slices.Contains(o.session.Finalizers, v1alpha1.SessionFinalizer)
+}

@@ -1,0 +1,85 @@
+package session
+
+import (
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/fleet"
+	"mediarooms.dev/mediarooms/controllers/participant"
+)
+
+// action is one write of a pass. Actions are ordered.
+type action struct {
+	kind actionKind
+	// reason is why, for the log and the Event.
+	reason string
+}
+
+type actionKind string
+
+const (
+	// addFinalizer makes a deletion wait until the room is closed.
+	addFinalizer actionKind = "AddFinalizer"
+	// displace takes the room off a pod that is lost.
+	displace actionKind = "Displace"
+	// place reserves capacity and puts the room on a pod, or has the Session wait.
+	place actionKind = "Place"
+	// tell sends the room again, for another generation.
+	tell actionKind = "Tell"
+	// vacate gives up what is held for a Session that is not accepted.
+	vacate actionKind = "Vacate"
+	// remove deletes the Session.
+	remove actionKind = "Remove"
+)
+
+// makePlan decides what to write, apart from the status. It is pure.
+func makePlan(o observed) []action {
+	if o.rival != nil {
+		if o.known {
+			return []action{{vacate, "an older Session has this sessionID"}}
+		}
+		return nil
+	}
+	var actions []action
+	if !o.finalizing() {
+		actions = append(actions, action{addFinalizer, "the room has to be closed before the Session goes"})
+	}
+	if emptied(o) {
+		return append(actions, action{remove, "the last user has left and whenEmpty is Delete"})
+	}
+	hasPod := o.pod != "" && o.podState != fleet.Lost
+	if o.pod != "" && !hasPod {
+		actions = append(actions, action{displace, "the media pod was lost"})
+	}
+	switch {
+	case hasPod:
+		if o.view.Generation < o.session.Generation {
+			actions = append(actions, action{tell, "the media pod does not know this generation"})
+		}
+	case o.pool != nil:
+		actions = append(actions, action{place, "the room is on no media pod"})
+	case o.known:
+		actions = append(actions, action{vacate, "the pool is gone"})
+	}
+	return actions
+}
+
+// emptied says whether the last user has left a Session that is to be deleted then: there was one, and there is none.
+func emptied(o observed) bool {
+	if o.session.Spec.WhenEmpty != v1alpha1.WhenEmptyDelete {
+		return false
+	}
+	active, left := 0, 0
+	for i := range o.connections {
+		switch stateOf(o, &o.connections[i]) {
+		case v1alpha1.ConnectionStateActive:
+			active++
+		case v1alpha1.ConnectionStateDisconnected:
+			left++
+		}
+	}
+	return active == 0 && (left > 0 || o.session.Status.ActiveConnections > 0)
+}
+
+// stateOf returns how far a Connection has come.
+func stateOf(o observed, c *v1alpha1.Connection) v1alpha1.ConnectionState {
+	return participant.State(c.Status.State, o.view.Seen[c.UID])
+}
