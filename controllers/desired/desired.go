@@ -84,9 +84,9 @@ func connection(c *v1alpha1.Connection, in Input) *controlv1.Connection {
 		out.IceServers = append(out.IceServers, iceServer(server, out.ConnectionId, in.Now))
 	}
 	if options := c.Spec.KurentoOptions; options != nil {
-		// "Recv" and "Send" are the server's, so what it receives is what the participant publishes.
-		out.MaxPublishKbps = ptr.Deref(options.VideoMaxRecvBandwidth, 0)
-		out.MaxReceiveKbps = ptr.Deref(options.VideoMaxSendBandwidth, 0)
+		// "Send" and "Recv" are the participant's.
+		out.MaxPublishKbps = ptr.Deref(options.VideoMaxSendBandwidth, 0)
+		out.MaxReceiveKbps = ptr.Deref(options.VideoMaxRecvBandwidth, 0)
 	}
 	return out
 }

@@ -16,11 +16,16 @@ import (
 // ReasonNodeCrashed is why a user left whose media pod was lost (openvidu-rpc section 5).
 const ReasonNodeCrashed = "nodeCrashed"
 
-// Bounds of the lists and texts in status, as in the schema or tighter: what a pod reports must not make a status that the API server refuses.
+// Bounds of the lists and texts in status, as in the schema, in bytes: what a pod reports must not make a status that the API server
+// refuses.
 const (
 	maxPublishers  = 16
 	maxSubscribers = 10000
-	maxText        = 32 * 1024
+	maxClientData  = 65536
+	maxPlatform    = 4096
+	maxDimensions  = 1024
+	maxName        = 256
+	maxIP          = 64
 )
 
 // State returns how far a Connection has come, by its status and by what a pod observed (nil when nothing).
@@ -70,9 +75,9 @@ func Fold(status v1alpha1.ConnectionStatus, seen *controlv1.ConnectionStatus, no
 		if seen.ActiveUnixMs != 0 {
 			out.ActiveTime = instant(seen.ActiveUnixMs)
 		}
-		out.ClientData = text(seen.ClientData, out.ClientData)
-		out.IP = text(seen.Ip, out.IP)
-		out.Platform = text(seen.Platform, out.Platform)
+		out.ClientData = text(seen.ClientData, out.ClientData, maxClientData)
+		out.IP = text(seen.Ip, out.IP, maxIP)
+		out.Platform = text(seen.Platform, out.Platform, maxPlatform)
 	}
 	if out.State == v1alpha1.ConnectionStateActive {
 		// An Active state that no pod confirms yet keeps what it had: the pod may be about to say so.
@@ -90,7 +95,7 @@ func Fold(status v1alpha1.ConnectionStatus, seen *controlv1.ConnectionStatus, no
 	}
 	if out.DisconnectReason == "" {
 		// A pod that reports a spent token's user without a reason has never seen that user: the pod before it is gone.
-		out.DisconnectReason = text(seen.GetDisconnectReason(), ReasonNodeCrashed)
+		out.DisconnectReason = text(seen.GetDisconnectReason(), ReasonNodeCrashed, maxName)
 	}
 	return out
 }
@@ -101,11 +106,16 @@ func instant(unixMs int64) *metav1.Time {
 }
 
 // text returns what was observed, bounded, or else what was known.
-func text(observed, known string) string {
+func text(observed, known string, bound int) string {
 	if observed == "" {
 		return known
 	}
-	return strings.ToValidUTF8(observed[:min(len(observed), maxText)], "")
+	return strings.ToValidUTF8(observed[:min(len(observed), bound)], "")
+}
+
+// validID says whether an identifier fits into status.
+func validID(id string) bool {
+	return id != "" && len(id) <= maxName
 }
 
 func publishers(streams []*controlv1.PublishedStream) []v1alpha1.PublisherStatus {
@@ -116,7 +126,7 @@ func publishers(streams []*controlv1.PublishedStream) []v1alpha1.PublisherStatus
 	var out []v1alpha1.PublisherStatus
 	for _, stream := range streams {
 		known := slices.ContainsFunc(out, func(p v1alpha1.PublisherStatus) bool { return p.StreamID == stream.StreamId })
-		if known || len(out) == maxPublishers {
+		if known || !validID(stream.StreamId) || len(out) == maxPublishers {
 			continue
 		}
 		out = append(out, v1alpha1.PublisherStatus{
@@ -126,9 +136,9 @@ func publishers(streams []*controlv1.PublishedStream) []v1alpha1.PublisherStatus
 			HasVideo:        stream.HasVideo,
 			AudioActive:     stream.AudioActive,
 			VideoActive:     stream.VideoActive,
-			TypeOfVideo:     stream.TypeOfVideo,
+			TypeOfVideo:     text(stream.TypeOfVideo, "", maxName),
 			FrameRate:       stream.FrameRate,
-			VideoDimensions: stream.VideoDimensions,
+			VideoDimensions: text(stream.VideoDimensions, "", maxDimensions),
 		})
 	}
 	return out
@@ -138,7 +148,7 @@ func subscribers(streams []string) []v1alpha1.SubscriberStatus {
 	known := make(map[string]bool, len(streams))
 	var out []v1alpha1.SubscriberStatus
 	for _, id := range streams {
-		if known[id] || len(out) == maxSubscribers {
+		if known[id] || !validID(id) || len(out) == maxSubscribers {
 			continue
 		}
 		known[id] = true
