@@ -30,7 +30,6 @@ import (
 var (
 	// errNoAddress marks an engine that was not told yet where peers reach it.
 	errNoAddress = errors.New("no advertised media address")
-	errClosed    = errors.New("media engine is closed")
 	errForeign   = errors.New("publication of another engine")
 )
 

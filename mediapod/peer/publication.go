@@ -119,7 +119,7 @@ func (p *Publication) Close() error {
 		closing.Go(func() { _ = s.Close() })
 	}
 	if in != nil {
-		in.conn.close()
+		closing.Go(in.conn.close)
 	}
 	closing.Wait()
 	p.engine.remove(p)

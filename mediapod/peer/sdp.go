@@ -57,6 +57,9 @@ func parse(text string) (*sdp.SessionDescription, error) {
 	if len(text) > maxSDPBytes {
 		return nil, badSDP("it has more than %d bytes", maxSDPBytes)
 	}
+	if !strings.HasSuffix(text, "\n") {
+		text += "\r\n" // the parser insists on it
+	}
 	session := &sdp.SessionDescription{}
 	if err := session.UnmarshalString(text); err != nil {
 		return nil, badSDP("%w", err)

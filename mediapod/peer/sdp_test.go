@@ -172,7 +172,7 @@ func TestTheAnswerMirrorsTheOrderOfTheOffer(t *testing.T) {
 }
 
 func TestABadOfferIsAnErrorAndNothingElse(t *testing.T) {
-	replace := func(old, new string) string { return strings.ReplaceAll(chromium, old, new) }
+	replace := func(from, to string) string { return strings.ReplaceAll(chromium, from, to) }
 	offers := map[string]string{
 		"nothing":                      "",
 		"no SDP":                       "hello",
@@ -293,7 +293,7 @@ func TestMangledOffers(t *testing.T) {
 	e := newEngine(t)
 	p := e.NewPublication(both)
 	random := rand.New(rand.NewPCG(1, 2))
-	good := strings.SplitAfter(strings.TrimSuffix(crlf(chromium), "\n"), "\n")
+	good := slices.Collect(strings.Lines(crlf(chromium)))
 	answered := 0
 	for range 400 {
 		lines := slices.Clone(good)
@@ -319,8 +319,8 @@ func TestMangledOffers(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	if answered == 0 {
-		t.Error("not one of them was answered")
+	if answered < 50 {
+		t.Errorf("only %d of them were answered: the test tests little", answered)
 	}
 	if n := e.Stats().PublishingConnections; n > 1 {
 		t.Errorf("%d connections are left", n)
