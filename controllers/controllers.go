@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/credentials"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -48,12 +49,17 @@ type Config struct {
 	CalmPeriod time.Duration
 	// Clock of everything that waits; nil is the system's.
 	Clock clock.WithTicker
+	// Metrics takes the counts of objects; nil is controller-runtime's registry.
+	Metrics prometheus.Registerer
 }
 
 // SetupAll adds everything to the manager.
 func SetupAll(mgr ctrl.Manager, config Config) error {
 	if config.Clock == nil {
 		config.Clock = clock.RealClock{}
+	}
+	if config.Metrics == nil {
+		config.Metrics = metrics.Registry
 	}
 	if err := index(mgr); err != nil {
 		return err
@@ -97,7 +103,7 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 	if err := mgr.Add(&leader{reader: mgr.GetClient(), namespace: config.Namespace, ledger: ledger, fleet: pods}); err != nil {
 		return fmt.Errorf("adding the control streams: %w", err)
 	}
-	if err := metrics.Registry.Register(&inventory{reader: mgr.GetClient(), leading: mgr.Elected()}); err != nil {
+	if err := config.Metrics.Register(&inventory{reader: mgr.GetClient(), leading: mgr.Elected()}); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	for _, controller := range []interface{ Setup(ctrl.Manager) error }{

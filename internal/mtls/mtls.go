@@ -189,6 +189,21 @@ type Memory struct {
 	roots       *x509.CertPool
 }
 
+// FromPEM returns a Memory that holds a certificate, its key and the roots.
+func FromPEM(certificate, key, roots []byte) (*Memory, error) {
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return nil, fmt.Errorf("reading a certificate: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(roots) {
+		return nil, fmt.Errorf("reading the roots: no certificate in it")
+	}
+	var memory Memory
+	memory.Set(pair, pool)
+	return &memory, nil
+}
+
 // Set replaces what the source holds. Handshakes from now on use it.
 func (m *Memory) Set(certificate tls.Certificate, roots *x509.CertPool) {
 	m.mu.Lock()

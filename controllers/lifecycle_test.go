@@ -1,0 +1,173 @@
+package controllers_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+)
+
+func TestFirstPath(t *testing.T) {
+	w := newWorld(t)
+	pool := w.pool(nil)
+	w.ready(pool)
+	session := w.session("demo", nil)
+	guest := w.connection("guest-1", "demo", func(s *v1alpha1.ConnectionSpec) { s.Data = "server data" })
+	w.ready(session)
+	w.ready(guest)
+	if want := "wss://rooms.example.org?sessionId=demo&token="; guest.Status.Token[:len(want)] != want {
+		t.Errorf("token is %q, want %s...", guest.Status.Token, want)
+	}
+	if guest.Status.State != v1alpha1.ConnectionStatePending || guest.Status.ServerData != "server data" {
+		t.Errorf("status is %+v", guest.Status)
+	}
+	pod := w.host(session)
+	room := pod.Room(string(session.UID))
+	if room == nil || len(room.Connections) != 1 || room.Key != "demo" {
+		t.Fatalf("the pod's room is %v", room)
+	}
+	if config := pod.Config(); len(config.Advertised) != 1 || config.Advertised[0].Ip[:8] != "192.0.2." || config.Advertised[0].UdpPort != 31000 {
+		t.Errorf("the pod's configuration is %v", config)
+	}
+
+	joined := time.Now().Truncate(time.Second)
+	pod.Join(string(guest.UID), "client data", joined)
+	w.state(guest, v1alpha1.ConnectionStateActive)
+	if !guest.Status.ActiveTime.Time.Equal(joined) || guest.Status.ClientData != "client data" || guest.Status.IP != "192.0.2.7" {
+		t.Errorf("status is %+v", guest.Status)
+	}
+	pod.Publish(string(guest.UID), "str_CAM_1", joined)
+	w.eventually("the stream is in status", func() error {
+		if err := w.Get(t.Context(), client.ObjectKeyFromObject(guest), guest); err != nil {
+			return err
+		}
+		if len(guest.Status.Publishers) != 1 {
+			return fmt.Errorf("publishers are %v", guest.Status.Publishers)
+		}
+		if err := w.Get(t.Context(), client.ObjectKeyFromObject(session), session); err != nil {
+			return err
+		}
+		if session.Status.ActiveConnections != 1 || session.Status.Publishers != 1 || session.Status.PendingConnections != 0 {
+			return fmt.Errorf("the Session's status is %+v", session.Status)
+		}
+		return nil
+	})
+
+	w.delete(guest)
+	w.gone(guest)
+	if reason := pod.Evicted(string(guest.UID)); reason != "forceDisconnectByServer" {
+		t.Errorf("the user was put out because of %q", reason)
+	}
+	other := w.connection("guest-2", "demo", nil)
+	w.ready(other)
+	w.delete(session)
+	w.gone(session)
+	w.gone(other)
+	if !slices.Contains(pod.Closed(), string(session.UID)) || pod.Evicted(string(other.UID)) != "sessionClosedByServer" {
+		t.Errorf("the room was not closed: %v, %q", pod.Closed(), pod.Evicted(string(other.UID)))
+	}
+}
+
+func TestRestartOfTheOperatorKeepsRooms(t *testing.T) {
+	w := newWorld(t)
+	w.pool(nil)
+	session := w.session("demo", nil)
+	stays, leaves, deleted := w.connection("stays", "demo", nil), w.connection("leaves", "demo", nil), w.connection("deleted", "demo", nil)
+	w.ready(session)
+	for _, c := range []*v1alpha1.Connection{stays, leaves, deleted} {
+		w.ready(c)
+	}
+	pod := w.host(session)
+	now := time.Now()
+	for _, c := range []*v1alpha1.Connection{stays, leaves, deleted} {
+		pod.Join(string(c.UID), c.Name, now)
+		w.state(c, v1alpha1.ConnectionStateActive)
+	}
+	w.stop()
+	pod.Leave(string(leaves.UID), "disconnect", now)
+	w.delete(deleted)
+	late := w.connection("late", "demo", nil)
+	w.startOperator()
+
+	w.state(leaves, v1alpha1.ConnectionStateDisconnected)
+	if leaves.Status.DisconnectReason != "disconnect" {
+		t.Errorf("left because of %q", leaves.Status.DisconnectReason)
+	}
+	w.gone(deleted)
+	w.ready(late)
+	w.state(stays, v1alpha1.ConnectionStateActive)
+	if len(pod.Closed()) != 0 || pod.Evicted(string(stays.UID)) != "" || pod.Evicted(string(deleted.UID)) == "" {
+		t.Errorf("rooms closed: %v, evicted: %q and %q", pod.Closed(), pod.Evicted(string(stays.UID)), pod.Evicted(string(deleted.UID)))
+	}
+	if pod != w.host(session) {
+		t.Error("the room has moved")
+	}
+}
+
+func TestLostPod(t *testing.T) {
+	for name, lose := range map[string]func(w *world, pod string){
+		"its process is killed": func(w *world, pod string) {
+			w.kubelet.pod(pod).Stop()
+		},
+		"it falls silent": func(w *world, pod string) {
+			w.kubelet.pod(pod).Mute(true)
+		},
+		"kubelet says that it failed": func(w *world, pod string) {
+			object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: pod}}
+			patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"phase":"Failed"}}`))
+			if err := w.Status().Patch(w.Context(), object, patch); err != nil {
+				w.Fatal(err)
+			}
+		},
+		"it is deleted by force": func(w *world, pod string) {
+			object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: pod}}
+			if err := w.Delete(w.Context(), object, client.GracePeriodSeconds(0)); err != nil {
+				w.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.pool(nil)
+			session := w.session("demo", nil)
+			active, pending := w.connection("active", "demo", nil), w.connection("pending", "demo", nil)
+			w.ready(session)
+			w.ready(active)
+			w.ready(pending)
+			first := session.Status.PodName
+			w.host(session).Join(string(active.UID), "", time.Now())
+			w.state(active, v1alpha1.ConnectionStateActive)
+			token := pending.Status.Token
+
+			lost := time.Now()
+			lose(w, first)
+			w.eventually("the Session is on another pod", func() error {
+				w.ready(session)
+				if session.Status.PodName == first {
+					return fmt.Errorf("it is on %s", first)
+				}
+				return nil
+			})
+			if took := time.Since(lost); took > 15*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			w.state(active, v1alpha1.ConnectionStateDisconnected)
+			if active.Status.DisconnectReason != "nodeCrashed" {
+				t.Errorf("the user is out because of %q", active.Status.DisconnectReason)
+			}
+			w.ready(pending)
+			if pending.Status.Token != token {
+				t.Error("the token has changed")
+			}
+			w.host(session).Join(string(pending.UID), "", time.Now())
+			w.state(pending, v1alpha1.ConnectionStateActive)
+			w.gone(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: first}})
+		})
+	}
+}

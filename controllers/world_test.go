@@ -1,0 +1,484 @@
+package controllers_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/testr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers"
+	"mediarooms.dev/mediarooms/controllers/certs"
+	"mediarooms.dev/mediarooms/controllers/internal/fakepod"
+	"mediarooms.dev/mediarooms/controllers/mediapool"
+	"mediarooms.dev/mediarooms/internal/mtls"
+)
+
+const (
+	systemNamespace = "mediarooms-system"
+	tenantNamespace = "default"
+	// bound is how long a test waits for anything; nothing takes nearly as long.
+	bound = 30 * time.Second
+)
+
+var (
+	cluster *rest.Config
+	scheme  = runtime.NewScheme()
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) int {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			fmt.Fprintf(os.Stderr, "building the scheme: %v\n", err)
+			return 1
+		}
+	}
+	environment := &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join("..", "config", "crd", "bases")},
+		ErrorIfCRDPathMissing: true,
+	}
+	var err error
+	if cluster, err = environment.Start(); err != nil {
+		fmt.Fprintf(os.Stderr, "starting an API server (KUBEBUILDER_ASSETS must name a directory with kube-apiserver and etcd): %v\n", err)
+		return 1
+	}
+	cluster.QPS, cluster.Burst = 500, 1000
+	defer func() {
+		if err := environment.Stop(); err != nil {
+			fmt.Fprintf(os.Stderr, "stopping the API server: %v\n", err)
+		}
+	}()
+	return m.Run()
+}
+
+// world is a cluster with two nodes, a kubelet that starts fake media pods, and the operator.
+type world struct {
+	*testing.T
+	client.Client
+	kubelet *kubelet
+	stop    func()
+}
+
+// newWorld starts everything; it goes away with the test.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	c, err := client.New(cluster, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{T: t, Client: c}
+	w.ensure(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}})
+	for n, name := range []string{"node1", "node2"} {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		w.ensure(node)
+		node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: fmt.Sprintf("192.0.2.%d", n+1)}}
+		if err := c.Status().Update(t.Context(), node); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.kubelet = startKubelet(t, c)
+	w.startOperator()
+	// Cleanups run last in, first out: the objects go while the operator is still there to let them.
+	t.Cleanup(w.clear)
+	return w
+}
+
+// ensure creates an object, or reads the one that is there.
+func (w *world) ensure(o client.Object) {
+	w.Helper()
+	if err := w.Create(w.Context(), o); apierrors.IsAlreadyExists(err) {
+		err = w.Get(w.Context(), client.ObjectKeyFromObject(o), o)
+		if err != nil {
+			w.Fatal(err)
+		}
+	} else if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// startOperator starts the operator; stopOperator ends it as a kill does.
+func (w *world) startOperator() {
+	w.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
+		Scheme:     scheme,
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Logger:     testr.New(w.T),
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	err = controllers.SetupAll(mgr, controllers.Config{
+		Namespace: systemNamespace, DefaultTenantNamespace: tenantNamespace, Version: "test",
+		Image: mediapool.Image{Name: "mediarooms.dev/mediarooms:test"}, CalmPeriod: time.Second,
+		Metrics: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	var once sync.Once
+	w.stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				w.Errorf("running the operator: %v", err)
+			}
+		})
+	}
+	w.Cleanup(w.stop)
+}
+
+// clear removes all objects of the test.
+func (w *world) clear() {
+	ctx := context.Background()
+	for _, kind := range []client.Object{&v1alpha1.Connection{}, &v1alpha1.Session{}} {
+		if err := w.DeleteAllOf(ctx, kind, client.InNamespace(tenantNamespace)); err != nil {
+			w.Error(err)
+		}
+	}
+	var pools v1alpha1.MediaPoolList
+	w.eventually("everything is gone", func() error {
+		var sessions v1alpha1.SessionList
+		var connections v1alpha1.ConnectionList
+		for _, list := range []client.ObjectList{&sessions, &connections} {
+			if err := w.List(ctx, list); err != nil {
+				return err
+			}
+		}
+		if n := len(sessions.Items) + len(connections.Items); n > 0 {
+			return fmt.Errorf("%d objects are left", n)
+		}
+		if err := w.List(ctx, &pools); err != nil {
+			return err
+		}
+		for i := range pools.Items {
+			if err := w.Delete(ctx, &pools.Items[i]); client.IgnoreNotFound(err) != nil {
+				return err
+			}
+		}
+		if len(pools.Items) > 0 {
+			return fmt.Errorf("%d pools are left", len(pools.Items))
+		}
+		return nil
+	})
+}
+
+// eventually waits until a condition holds.
+func (w *world) eventually(what string, condition func() error) {
+	w.Helper()
+	deadline := time.Now().Add(bound)
+	for {
+		err := condition()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.Fatalf("waiting until %s: %v", what, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// pool creates a MediaPool, the default one.
+func (w *world) pool(change func(*v1alpha1.MediaPoolSpec)) *v1alpha1.MediaPool {
+	w.Helper()
+	pool := &v1alpha1.MediaPool{
+		ObjectMeta: metav1.ObjectMeta{Name: "standard", Annotations: map[string]string{v1alpha1.DefaultPoolAnnotation: "true"}},
+		Spec:       v1alpha1.MediaPoolSpec{PublicURL: "https://rooms.example.org", DrainSeconds: 1},
+	}
+	if change != nil {
+		change(&pool.Spec)
+	}
+	if err := w.Create(w.Context(), pool); err != nil {
+		w.Fatal(err)
+	}
+	return pool
+}
+
+func (w *world) session(name string, change func(*v1alpha1.SessionSpec)) *v1alpha1.Session {
+	w.Helper()
+	session := &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: tenantNamespace, Name: name}}
+	if change != nil {
+		change(&session.Spec)
+	}
+	if err := w.Create(w.Context(), session); err != nil {
+		w.Fatal(err)
+	}
+	return session
+}
+
+func (w *world) connection(name, session string, change func(*v1alpha1.ConnectionSpec)) *v1alpha1.Connection {
+	w.Helper()
+	connection := &v1alpha1.Connection{
+		ObjectMeta: metav1.ObjectMeta{Namespace: tenantNamespace, Name: name},
+		Spec:       v1alpha1.ConnectionSpec{SessionName: session},
+	}
+	if change != nil {
+		change(&connection.Spec)
+	}
+	if err := w.Create(w.Context(), connection); err != nil {
+		w.Fatal(err)
+	}
+	return connection
+}
+
+// await reads an object until its condition has the status and the reason.
+func (w *world) await(o client.Object, condition string, status metav1.ConditionStatus, reason string) {
+	w.Helper()
+	w.eventually(fmt.Sprintf("%s is %s=%s (%s)", o.GetName(), condition, status, reason), func() error {
+		if err := w.Get(w.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+			return err
+		}
+		var conditions []metav1.Condition
+		switch o := o.(type) {
+		case *v1alpha1.Session:
+			conditions = o.Status.Conditions
+		case *v1alpha1.Connection:
+			conditions = o.Status.Conditions
+		case *v1alpha1.MediaPool:
+			conditions = o.Status.Conditions
+		}
+		c := meta.FindStatusCondition(conditions, condition)
+		if c == nil || c.Status != status || c.Reason != reason {
+			return fmt.Errorf("it is %+v", c)
+		}
+		return nil
+	})
+}
+
+func (w *world) ready(o client.Object) {
+	w.Helper()
+	w.await(o, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
+}
+
+// gone waits until an object is gone.
+func (w *world) gone(o client.Object) {
+	w.Helper()
+	w.eventually(o.GetName()+" is gone", func() error {
+		err := w.Get(w.Context(), client.ObjectKeyFromObject(o), o)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err == nil {
+			err = fmt.Errorf("it is there, finalizers %v", o.GetFinalizers())
+		}
+		return err
+	})
+}
+
+func (w *world) delete(o client.Object) {
+	w.Helper()
+	if err := w.Delete(w.Context(), o); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// state waits until a Connection has come so far.
+func (w *world) state(c *v1alpha1.Connection, state v1alpha1.ConnectionState) {
+	w.Helper()
+	w.eventually(fmt.Sprintf("%s is %s", c.Name, state), func() error {
+		if err := w.Get(w.Context(), client.ObjectKeyFromObject(c), c); err != nil {
+			return err
+		}
+		if c.Status.State != state {
+			return fmt.Errorf("it is %q", c.Status.State)
+		}
+		return nil
+	})
+}
+
+// host returns the fake pod that a Session is on.
+func (w *world) host(session *v1alpha1.Session) *fakepod.Pod {
+	w.Helper()
+	if err := w.Get(w.Context(), client.ObjectKeyFromObject(session), session); err != nil {
+		w.Fatal(err)
+	}
+	pod := w.kubelet.pod(session.Status.PodName)
+	if pod == nil {
+		w.Fatalf("Session %s is on pod %q, which does not run", session.Name, session.Status.PodName)
+	}
+	return pod
+}
+
+// events returns the reasons of the Events about an object.
+func (w *world) events(o client.Object) []string {
+	w.Helper()
+	var list corev1.EventList
+	if err := w.List(w.Context(), &list); err != nil {
+		w.Fatal(err)
+	}
+	var reasons []string
+	for _, event := range list.Items {
+		if event.InvolvedObject.UID == o.GetUID() {
+			reasons = append(reasons, event.Reason)
+		}
+	}
+	return reasons
+}
+
+// kubelet stands in for the scheduler and the kubelets: it binds media pods to nodes and starts a fake for each.
+type kubelet struct {
+	t      *testing.T
+	client client.Client
+	core   *kubernetes.Clientset
+
+	mu   sync.Mutex // guards what follows
+	pods map[string]*fakepod.Pod
+	next int
+}
+
+func startKubelet(t *testing.T, c client.Client) *kubelet {
+	t.Helper()
+	core, err := kubernetes.NewForConfig(cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &kubelet{t: t, client: c, core: core, pods: make(map[string]*fakepod.Pod)}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			k.sync(ctx)
+			select {
+			case <-ctx.Done():
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		for _, pod := range k.pods {
+			pod.Stop()
+		}
+	})
+	return k
+}
+
+// sync looks at all pods once.
+func (k *kubelet) sync(ctx context.Context) {
+	var list corev1.PodList
+	if err := k.client.List(ctx, &list, client.InNamespace(systemNamespace)); err != nil {
+		return
+	}
+	for i := range list.Items {
+		pod := &list.Items[i]
+		switch {
+		case !pod.DeletionTimestamp.IsZero():
+			k.end(pod.Name)
+			_ = k.client.Delete(ctx, pod, client.GracePeriodSeconds(0)) // tried again
+		case pod.Status.Phase == corev1.PodPending || pod.Status.Phase == "":
+			if err := k.start(ctx, pod); err != nil && ctx.Err() == nil {
+				k.t.Logf("starting pod %s: %v", pod.Name, err)
+			}
+		}
+	}
+	present := make(map[string]bool)
+	for i := range list.Items {
+		present[list.Items[i].Name] = true
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for name, pod := range k.pods {
+		if !present[name] {
+			pod.Stop()
+			delete(k.pods, name)
+		}
+	}
+}
+
+func (k *kubelet) start(ctx context.Context, pod *corev1.Pod) error {
+	var secret corev1.Secret
+	if err := k.client.Get(ctx, types.NamespacedName{Namespace: systemNamespace, Name: certs.MediaPodSecret}, &secret); err != nil {
+		return err
+	}
+	identity, err := identityOf(&secret)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pods[pod.Name] != nil {
+		return nil
+	}
+	k.next++
+	n := k.next
+	if pod.Spec.NodeName == "" {
+		err := k.core.CoreV1().Pods(systemNamespace).Bind(ctx, &corev1.Binding{
+			ObjectMeta: metav1.ObjectMeta{Name: pod.Name},
+			Target:     corev1.ObjectReference{Kind: "Node", Name: fmt.Sprintf("node%d", n%2+1)},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			return err
+		}
+	}
+	ip := fmt.Sprintf("127.0.1.%d", n)
+	fake, err := fakepod.Start(ip+":7443", string(pod.UID), pod.Name, identity)
+	if err != nil {
+		return err
+	}
+	k.pods[pod.Name] = fake
+	base := pod.DeepCopy()
+	pod.Status.Phase, pod.Status.PodIP = corev1.PodRunning, ip
+	pod.Status.PodIPs = []corev1.PodIP{{IP: ip}}
+	pod.Status.StartTime = &metav1.Time{Time: time.Now()}
+	return k.client.Status().Patch(ctx, pod, client.MergeFrom(base))
+}
+
+func (k *kubelet) end(name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if pod := k.pods[name]; pod != nil {
+		pod.Stop()
+		delete(k.pods, name)
+	}
+}
+
+func (k *kubelet) pod(name string) *fakepod.Pod {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.pods[name]
+}
+
+// identityOf reads the certificate of a Secret.
+func identityOf(secret *corev1.Secret) (*mtls.Memory, error) {
+	return mtls.FromPEM(secret.Data[mtls.CertificateFile], secret.Data[mtls.PrivateKeyFile], secret.Data[mtls.CAFile])
+}
+
+// tokenOf returns the secret part of a token URL.
+func tokenOf(url string) string {
+	_, token, _ := strings.Cut(url, "&token=")
+	return token
+}
