@@ -54,7 +54,7 @@ build: ## Build the three programs into bin/, static.
 	hack/build
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs, the operator's role and the control protocol's code.
+generate: ## Generate deep copies, CRDs and the control protocol's code.
 	hack/generate
 
 .PHONY: fmt
