@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr/testr"
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -74,6 +74,7 @@ func runTests(m *testing.M) int {
 			fmt.Fprintf(os.Stderr, "stopping the API server: %v\n", err)
 		}
 	}()
+	ctrl.SetLogger(logr.Discard())
 	return m.Run()
 }
 
@@ -105,6 +106,7 @@ func newWorld(t *testing.T) *world {
 	w.kubelet = startKubelet(t, c)
 	w.startOperator()
 	// Cleanups run last in, first out: the objects go while the operator is still there to let them.
+	t.Cleanup(func() { w.stop() })
 	t.Cleanup(w.clear)
 	return w
 }
@@ -122,7 +124,7 @@ func (w *world) ensure(o client.Object) {
 	}
 }
 
-// startOperator starts the operator; stopOperator ends it as a kill does.
+// startOperator starts the operator; stop ends it.
 func (w *world) startOperator() {
 	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -130,7 +132,7 @@ func (w *world) startOperator() {
 		Scheme:     scheme,
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-		Logger:     testr.New(w.T),
+		Logger:     ctrl.Log,
 	})
 	if err != nil {
 		w.Fatal(err)
@@ -154,7 +156,6 @@ func (w *world) startOperator() {
 			}
 		})
 	}
-	w.Cleanup(w.stop)
 }
 
 // clear removes all objects of the test.
