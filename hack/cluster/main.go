@@ -9,10 +9,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"slices"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"mediarooms.dev/mediarooms/hack/cluster/instance"
 )
@@ -73,6 +76,9 @@ type options struct {
 }
 
 func main() {
+	// The processes that this program starts outlive it: they must not hold on
+	// to files of whoever started it, such as locks. The error means an old kernel, where they do.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
