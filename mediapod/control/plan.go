@@ -1,0 +1,59 @@
+package control
+
+import (
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/mediapod/room"
+)
+
+// step is one thing that a message of the operator makes the pod do. Exactly one field but the revision is set.
+type step struct {
+	configure *Config
+	apply     *room.Desired
+	remove    *removal
+	// synced says that the operator has sent everything that it knows.
+	synced   bool
+	revision uint64
+}
+
+// removal is the end of a room. One that was asked for is confirmed.
+type removal struct {
+	uid, reason string
+	confirmed   bool
+}
+
+// plan says what a message means, without doing any of it. The named rooms are those that the operator has sent on this stream so far; the present
+// ones are those that the pod has. Messages that this version does not know mean nothing.
+func plan(message *controlv1.OperatorMessage, named map[string]uint64, present []string) ([]step, error) {
+	switch m := message.GetMessage().(type) {
+	case *controlv1.OperatorMessage_Config:
+		config, err := podConfig(m.Config)
+		if err != nil {
+			return nil, err
+		}
+		return []step{{configure: &config}}, nil
+	case *controlv1.OperatorMessage_Room:
+		desired, err := desiredRoom(m.Room)
+		if err != nil {
+			return nil, err
+		}
+		return []step{{apply: &desired, revision: m.Room.GetRevision()}}, nil
+	case *controlv1.OperatorMessage_RemoveRoom:
+		reason := m.RemoveRoom.GetReason()
+		if reason == "" {
+			reason = room.ReasonSessionClosedByServer
+		}
+		return []step{{
+			remove:   &removal{uid: m.RemoveRoom.GetUid(), reason: reason, confirmed: true},
+			revision: m.RemoveRoom.GetRevision(),
+		}}, nil
+	case *controlv1.OperatorMessage_SnapshotEnd:
+		var steps []step
+		for _, uid := range present {
+			if _, desired := named[uid]; !desired {
+				steps = append(steps, step{remove: &removal{uid: uid, reason: room.ReasonSessionClosedByServer}})
+			}
+		}
+		return append(steps, step{synced: true}), nil
+	}
+	return nil, nil
+}

@@ -1,0 +1,337 @@
+// Package control is the media pod's side of the control protocol, and its single authority: it turns what the operator wants into
+// rooms, and what rooms observe into messages. A pod without an operator goes on as it is.
+package control
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/mediapod/room"
+)
+
+const (
+	heartbeatInterval = time.Second
+	// reportInterval is the least time between two reports of rooms; what changes meanwhile goes into one.
+	reportInterval = 50 * time.Millisecond
+)
+
+// MaxMessageBytes is the size of a message of the operator: thousands of connections with all their data.
+const MaxMessageBytes = 64 << 20
+
+// Config is what the operator tells a pod about itself.
+type Config struct {
+	// Advertised are the media addresses, in order of preference.
+	Advertised []Address
+	// ReconnectWindow is how long a client that lost its socket may come back.
+	ReconnectWindow time.Duration
+	// Draining takes no new rooms.
+	Draining bool
+}
+
+// Address is one advertised media address. A port is 0 where the protocol is not reachable.
+type Address struct {
+	IP               netip.Addr
+	UDPPort, TCPPort uint16
+}
+
+// Options are what a Server is made of.
+type Options struct {
+	Rooms *room.Registry
+	Log   logr.Logger
+	// PodUID is the Kubernetes UID of this pod. Without one, any operator's word is taken for it.
+	PodUID string
+	// Version of the software, for logs.
+	Version string
+	// Configure applies what the operator tells. Calls come one at a time.
+	Configure func(Config)
+}
+
+// Server implements controlv1.MediaPodServer. It serves one stream at a time; the newest wins.
+type Server struct {
+	controlv1.UnimplementedMediaPodServer
+
+	rooms      *room.Registry
+	log        logr.Logger
+	podUID     string
+	version    string
+	instanceID string
+	configure  func(Config)
+
+	mu      sync.Mutex // guards current, and lets only that apply anything
+	current *stream
+}
+
+// NewServer returns a server with an instance id of its own.
+func NewServer(options Options) *Server {
+	return &Server{
+		rooms:      options.Rooms,
+		log:        options.Log,
+		podUID:     options.PodUID,
+		version:    options.Version,
+		instanceID: rand.Text(),
+		configure:  options.Configure,
+	}
+}
+
+// stream is one control stream. All fields but superseded belong to the goroutine of Sync.
+type stream struct {
+	server     *Server
+	grpc       controlv1.MediaPod_SyncServer
+	superseded chan struct{} // closed when a newer stream has taken over
+
+	synced   bool              // the operator's snapshot is complete
+	named    map[string]uint64 // room -> revision that was applied on this stream
+	unsent   []*controlv1.PodMessage
+	reported time.Time
+}
+
+// errSuperseded ends the stream of an operator that another one has taken over from.
+var errSuperseded = status.Error(codes.Aborted, "another control stream has taken over")
+
+// Sync implements controlv1.MediaPodServer.
+func (s *Server) Sync(grpcStream controlv1.MediaPod_SyncServer) error {
+	st := &stream{
+		server:     s,
+		grpc:       grpcStream,
+		superseded: make(chan struct{}),
+		named:      make(map[string]uint64),
+	}
+	if err := st.greet(); err != nil {
+		return err
+	}
+	s.takeOver(st)
+	defer s.release(st)
+	err := st.run()
+	s.log.Info("Control stream ended", "reason", fmt.Sprint(err))
+	return err
+}
+
+// greet waits for the operator's hello and answers it.
+func (st *stream) greet() error {
+	s := st.server
+	first, err := st.grpc.Recv()
+	if err != nil {
+		return err
+	}
+	hello := first.GetHello()
+	if hello == nil {
+		return status.Error(codes.InvalidArgument, "the first message must be OperatorHello")
+	}
+	if s.podUID != "" && hello.GetPodUid() != s.podUID {
+		return status.Errorf(codes.FailedPrecondition, "this is pod %s, not %s", s.podUID, hello.GetPodUid())
+	}
+	s.log.Info("Control stream opened", "operatorVersion", hello.GetVersion())
+	return st.grpc.Send(&controlv1.PodMessage{Message: &controlv1.PodMessage_Hello{Hello: &controlv1.PodHello{
+		Version:    s.version,
+		PodUid:     s.podUID,
+		InstanceId: s.instanceID,
+	}}})
+}
+
+func (s *Server) takeOver(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != nil {
+		close(s.current.superseded)
+	}
+	s.current = st
+}
+
+func (s *Server) release(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == st {
+		s.current = nil
+	}
+}
+
+// run takes messages, reports rooms and sends heartbeats until the stream ends.
+func (st *stream) run() error {
+	messages, failed := st.receive()
+	heartbeat := time.NewTicker(heartbeatInterval)
+	defer heartbeat.Stop()
+	later := time.NewTimer(0)
+	defer later.Stop()
+	<-later.C
+
+	for {
+		var err error
+		select {
+		case <-st.superseded:
+			return errSuperseded
+		case err = <-failed:
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		case message := <-messages:
+			if err = st.take(message); err == nil {
+				err = st.flush()
+			}
+		case <-st.server.rooms.Changed():
+			// What changes in the next moment goes with it.
+			later.Reset(max(0, reportInterval-time.Since(st.reported)))
+		case <-later.C:
+			err = st.report()
+		case <-heartbeat.C:
+			if err = st.grpc.Send(st.heartbeat()); err == nil {
+				err = st.report()
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// receive passes on what the operator sends. Its goroutine ends with the stream, soon after Sync has returned.
+func (st *stream) receive() (<-chan *controlv1.OperatorMessage, <-chan error) {
+	messages, failed := make(chan *controlv1.OperatorMessage), make(chan error, 1)
+	go func() {
+		for {
+			message, err := st.grpc.Recv()
+			if err != nil {
+				failed <- err
+				return
+			}
+			select {
+			case messages <- message:
+			case <-st.grpc.Context().Done():
+				failed <- st.grpc.Context().Err()
+				return
+			}
+		}
+	}()
+	return messages, failed
+}
+
+// take does what a message asks for. Answers to it wait for flush.
+func (st *stream) take(message *controlv1.OperatorMessage) error {
+	s := st.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != st {
+		return errSuperseded
+	}
+	steps, err := plan(message, st.named, s.rooms.UIDs())
+	if err != nil {
+		return status.Errorf(codes.InvalidArgument, "planning a message: %v", err)
+	}
+	for _, step := range steps {
+		st.do(step)
+	}
+	return nil
+}
+
+// do carries one step out. The server is locked.
+func (st *stream) do(step step) {
+	rooms := st.server.rooms
+	switch {
+	case step.configure != nil:
+		rooms.SetReconnectWindow(step.configure.ReconnectWindow)
+		st.server.configure(*step.configure)
+	case step.apply != nil:
+		rooms.Apply(*step.apply)
+		st.named[step.apply.UID] = step.revision
+		if st.synced {
+			st.queueStatus(step.apply.UID)
+		}
+	case step.remove != nil:
+		rooms.Remove(step.remove.uid, step.remove.reason)
+		delete(st.named, step.remove.uid)
+		if step.remove.confirmed {
+			st.unsent = append(st.unsent, &controlv1.PodMessage{Message: &controlv1.PodMessage_RoomRemoved{
+				RoomRemoved: &controlv1.RoomRemoved{Uid: step.remove.uid, Revision: step.revision},
+			}})
+		}
+	case step.synced && !st.synced:
+		st.synced = true
+		confirmations := st.unsent
+		st.unsent = nil
+		rooms.TakeChanged()
+		for _, uid := range rooms.UIDs() {
+			st.queueStatus(uid)
+		}
+		st.unsent = append(st.unsent, &controlv1.PodMessage{Message: &controlv1.PodMessage_SnapshotEnd{SnapshotEnd: &controlv1.SnapshotEnd{}}})
+		st.unsent = append(st.unsent, confirmations...)
+	}
+}
+
+// report sends the rooms that have changed, once the operator's snapshot is complete.
+func (st *stream) report() error {
+	s := st.server
+	s.mu.Lock()
+	superseded := s.current != st
+	if st.synced && !superseded {
+		for _, uid := range s.rooms.TakeChanged() {
+			st.queueStatus(uid)
+		}
+	}
+	s.mu.Unlock()
+	if superseded {
+		return errSuperseded
+	}
+	st.reported = time.Now()
+	return st.flush()
+}
+
+// queueStatus queues the state of a room, if there still is one.
+func (st *stream) queueStatus(uid string) {
+	if snapshot, found := st.server.rooms.Snapshot(uid); found {
+		st.unsent = append(st.unsent, roomStatus(snapshot, st.named[uid]))
+	}
+}
+
+// flush sends what waits, once the operator's snapshot is complete.
+func (st *stream) flush() error {
+	if !st.synced {
+		return nil
+	}
+	for _, message := range st.unsent {
+		if err := st.grpc.Send(message); err != nil {
+			return err
+		}
+	}
+	clear(st.unsent)
+	st.unsent = st.unsent[:0]
+	return nil
+}
+
+func (st *stream) heartbeat() *controlv1.PodMessage {
+	totals := st.server.rooms.Totals()
+	return &controlv1.PodMessage{Message: &controlv1.PodMessage_Heartbeat{Heartbeat: &controlv1.Heartbeat{
+		Rooms:             int32(totals.Rooms),
+		ActiveConnections: int32(totals.ActiveConnections),
+		Publishers:        int32(totals.Publishers),
+		Subscriptions:     int32(totals.Subscriptions),
+	}}}
+}
+
+func podConfig(message *controlv1.PodConfig) (Config, error) {
+	config := Config{
+		ReconnectWindow: time.Duration(message.GetReconnectWindowSeconds()) * time.Second,
+		Draining:        message.GetDraining(),
+	}
+	for _, address := range message.GetAdvertised() {
+		ip, err := netip.ParseAddr(address.GetIp())
+		if err != nil {
+			return config, fmt.Errorf("advertised address %q: %w", address.GetIp(), errInvalid)
+		}
+		udp, tcp := address.GetUdpPort(), address.GetTcpPort()
+		if udp < 0 || udp > 65535 || tcp < 0 || tcp > 65535 {
+			return config, fmt.Errorf("advertised ports %d and %d: %w", udp, tcp, errInvalid)
+		}
+		config.Advertised = append(config.Advertised, Address{IP: ip, UDPPort: uint16(udp), TCPPort: uint16(tcp)})
+	}
+	return config, nil
+}

@@ -1,0 +1,173 @@
+package room
+
+import (
+	"crypto/sha256"
+	"time"
+)
+
+// Role decides what a participant may do (openvidu-rpc 7.1). The values are those on the wire.
+type Role string
+
+// The roles. An unknown one may do no more than a subscriber.
+const (
+	Subscriber Role = "SUBSCRIBER"
+	Publisher  Role = "PUBLISHER"
+	Moderator  Role = "MODERATOR"
+)
+
+func (r Role) mayPublish() bool  { return r == Publisher || r == Moderator }
+func (r Role) mayModerate() bool { return r == Moderator }
+
+// TokenDigest is the SHA-256 of a token's secret part. The zero value is the digest of no token.
+type TokenDigest [sha256.Size]byte
+
+// Desired is the complete desired state of one room.
+type Desired struct {
+	// UID identifies the room for its life; Key is what clients name it by in a URL. Both are unique in a Registry.
+	UID, Key string
+	// SessionID is the name that clients are told.
+	SessionID string
+	// Generation is handed back in the Snapshot once this state holds.
+	Generation int64
+	// ForcedVideoCodec is "VP8", "VP9", "H264" or "". It holds for later publishers.
+	ForcedVideoCodec string
+	// AllowTranscoding lets a publisher in that does not offer the forced codec: nothing is transcoded, the codec is then not forced.
+	AllowTranscoding bool
+	// Connections are all that may be in the room.
+	Connections []Connection
+}
+
+// Connection is the desired state of one participant.
+type Connection struct {
+	UID        string
+	Generation int64
+	// ID is the public connection id.
+	ID    string
+	Token TokenDigest
+	// RPCSessionID is the private id by which the client takes up its connection again. A secret.
+	RPCSessionID string
+	// Spent says that the token was used already, here or on another pod.
+	Spent      bool
+	Role       Role
+	ServerData string
+	Record     bool
+	ICEServers []ICEServer
+	// MaxPublishKbps and MaxReceiveKbps bound video, the latter per stream. 0 is no limit.
+	MaxPublishKbps, MaxReceiveKbps int
+}
+
+// ICEServer is a STUN or TURN server that a client is told.
+type ICEServer struct {
+	URL, Username, Credential string
+}
+
+// State is how far the admission of a connection has come.
+type State int
+
+// The states of a connection:
+//
+//	Pending --token used--> Active --left, evicted, lost--> Disconnected
+const (
+	// Pending waits for its token to be used.
+	Pending State = iota
+	// Active is in the room, or has lost its socket and may still come back.
+	Active
+	// Disconnected has left, or has a spent token and was never seen here.
+	Disconnected
+)
+
+// Snapshot is the complete observed state of one room.
+type Snapshot struct {
+	UID string
+	// Generation of the Desired that was applied last.
+	Generation int64
+	// Connections are in the order of the desired state; one that has left stays until it is no longer desired.
+	Connections []ConnectionSnapshot
+}
+
+// ConnectionSnapshot is the observed state of one participant.
+type ConnectionSnapshot struct {
+	UID              string
+	Generation       int64
+	State            State
+	ActiveTime       time.Time
+	DisconnectedTime time.Time
+	// Reason of the disconnection as in openvidu-rpc section 5.
+	Reason string
+	// Client is what the client told of itself when it joined.
+	Client Client
+	// Published are the streams that it sends, Received the ids of those that it receives, by creation.
+	Published []Stream
+	Received  []string
+}
+
+// Client is what a joining client tells of itself.
+type Client struct {
+	// Metadata is the second argument of the client's connect().
+	Metadata string
+	Platform string
+	// Address is the client's IP address.
+	Address string
+}
+
+// Stream is what is known of one published stream.
+type Stream struct {
+	ID      string
+	Created time.Time
+	StreamOptions
+}
+
+// StreamOptions are what a publisher announces a stream with, as they are now.
+type StreamOptions struct {
+	HasAudio, HasVideo       bool
+	AudioActive, VideoActive bool
+	// TypeOfVideo is CAMERA, SCREEN, CUSTOM or IPCAM, or "" without video.
+	TypeOfVideo string
+	// FrameRate is -1 when the publisher did not say.
+	FrameRate int
+	// VideoDimensions is JSON text, passed on as it came.
+	VideoDimensions string
+	// Loopback sends the publisher its own media back.
+	Loopback bool
+}
+
+// Totals are counts over all rooms.
+type Totals struct {
+	Rooms, ActiveConnections, Publishers, Subscriptions int
+}
+
+// seat is one desired connection and what became of it. It belongs to its room and is guarded by the room's mutex.
+type seat struct {
+	desired     Connection
+	state       State
+	activated   time.Time
+	left        time.Time
+	reason      string
+	client      Client
+	participant *Participant // while state is Active
+}
+
+func (s *seat) snapshot() ConnectionSnapshot {
+	snapshot := ConnectionSnapshot{
+		UID:              s.desired.UID,
+		Generation:       s.desired.Generation,
+		State:            s.state,
+		ActiveTime:       s.activated,
+		DisconnectedTime: s.left,
+		Reason:           s.reason,
+		Client:           s.client,
+	}
+	if s.participant != nil {
+		snapshot.Published, snapshot.Received = s.participant.streams()
+	}
+	return snapshot
+}
+
+// metadata is what others are told of the participant: client data, then server data (openvidu-rpc 2.1).
+func (s *seat) metadata() string {
+	client, server := s.client.Metadata, s.desired.ServerData
+	if client != "" && server != "" {
+		return client + "%/%" + server
+	}
+	return client + server
+}

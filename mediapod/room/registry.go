@@ -1,0 +1,242 @@
+// Package room is the single authority on rooms: who may be in one, who is, with which role, who publishes and receives
+// what, what each participant is told, and in which order. It knows no socket, no wire format and no Kubernetes.
+//
+// What should be comes in whole (Registry.Apply), what is goes out whole (Registry.Snapshot, announced by Registry.Changed).
+// Clients act through a Participant; what they are told goes through its Link.
+package room
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
+)
+
+// DefaultReconnectWindow is how long a client that lost its socket may come back, unless set otherwise.
+const DefaultReconnectWindow = 10 * time.Second
+
+// Registry holds the rooms of a pod. Its methods are safe for concurrent use.
+type Registry struct {
+	engine  media.Engine
+	log     logr.Logger
+	window  atomic.Int64   // reconnection window, nanoseconds
+	closing sync.WaitGroup // media that is being closed
+
+	mu      sync.Mutex       // guards what follows; no room is locked while it is held
+	byKey   map[string]*Room // what clients name a room by -> room
+	byUID   map[string]*Room
+	stopped bool
+
+	changed changes
+}
+
+// changes collects which rooms have changed. It has a lock of its own, a leaf: rooms call it while locked.
+type changes struct {
+	signal chan struct{} // holds one element while uids has any
+
+	mu   sync.Mutex // guards uids
+	uids map[string]struct{}
+}
+
+// NewRegistry returns a registry without rooms.
+func NewRegistry(engine media.Engine, log logr.Logger) *Registry {
+	g := &Registry{
+		engine:  engine,
+		log:     log,
+		byKey:   make(map[string]*Room),
+		byUID:   make(map[string]*Room),
+		changed: changes{signal: make(chan struct{}, 1), uids: make(map[string]struct{})},
+	}
+	g.window.Store(int64(DefaultReconnectWindow))
+	return g
+}
+
+// SetReconnectWindow sets how long a client that loses its socket from now on may come back.
+func (g *Registry) SetReconnectWindow(window time.Duration) {
+	g.window.Store(int64(max(0, window)))
+}
+
+// Apply makes a room be as desired: it is created when it is not there; who is no longer desired is evicted. A room
+// of another UID that has the same key is removed first. After Stop it does nothing.
+func (g *Registry) Apply(desired Desired) {
+	g.mu.Lock()
+	if g.stopped {
+		g.mu.Unlock()
+		return
+	}
+	room, known := g.byUID[desired.UID]
+	if !known {
+		room = newRoom(g, desired)
+		g.byUID[desired.UID] = room
+	}
+	before := g.byKey[desired.Key]
+	if before != room {
+		g.unname(room)
+		g.byKey[desired.Key] = room
+		if before != nil {
+			delete(g.byUID, before.uid)
+		}
+	}
+	g.mu.Unlock()
+
+	if before != nil && before != room {
+		before.close(ReasonSessionClosedByServer)
+	}
+	room.apply(desired)
+}
+
+// unname removes the keys of a room. The registry is locked.
+func (g *Registry) unname(room *Room) {
+	for key, named := range g.byKey {
+		if named == room {
+			delete(g.byKey, key)
+		}
+	}
+}
+
+// Remove closes a room and forgets it; everybody in it is told the reason. Removing one that is not there does nothing.
+func (g *Registry) Remove(uid, reason string) {
+	g.mu.Lock()
+	room, known := g.byUID[uid]
+	if known {
+		delete(g.byUID, uid)
+		g.unname(room)
+	}
+	g.mu.Unlock()
+	if known {
+		room.close(reason)
+	}
+}
+
+// Stop closes all rooms but keeps them for Snapshot, and takes no new ones.
+func (g *Registry) Stop(reason string) {
+	g.mu.Lock()
+	g.stopped = true
+	g.mu.Unlock()
+	for _, room := range g.rooms() {
+		room.close(reason)
+	}
+}
+
+// Wait returns when no media of a participant that is gone runs any more. It is for use after Stop.
+func (g *Registry) Wait() {
+	g.closing.Wait()
+}
+
+// Lookup returns the room that clients name by the key.
+func (g *Registry) Lookup(key string) (*Room, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	room, found := g.byKey[key]
+	return room, found
+}
+
+// UIDs returns the UIDs of all rooms, sorted.
+func (g *Registry) UIDs() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	uids := make([]string, 0, len(g.byUID))
+	for uid := range g.byUID {
+		uids = append(uids, uid)
+	}
+	slices.Sort(uids)
+	return uids
+}
+
+// Snapshot returns the observed state of a room.
+func (g *Registry) Snapshot(uid string) (Snapshot, bool) {
+	g.mu.Lock()
+	room, found := g.byUID[uid]
+	g.mu.Unlock()
+	if !found {
+		return Snapshot{}, false
+	}
+	return room.snapshot(), true
+}
+
+// Changed has an element whenever TakeChanged has something to say.
+func (g *Registry) Changed() <-chan struct{} {
+	return g.changed.signal
+}
+
+// TakeChanged returns the UIDs of the rooms that have changed since it was last called, sorted.
+func (g *Registry) TakeChanged() []string {
+	g.changed.mu.Lock()
+	defer g.changed.mu.Unlock()
+	uids := make([]string, 0, len(g.changed.uids))
+	for uid := range g.changed.uids {
+		uids = append(uids, uid)
+	}
+	clear(g.changed.uids)
+	select {
+	case <-g.changed.signal:
+	default:
+	}
+	slices.Sort(uids)
+	return uids
+}
+
+func (c *changes) mark(uid string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.uids[uid] = struct{}{}
+	select {
+	case c.signal <- struct{}{}:
+	default:
+	}
+}
+
+// Reattach gives a participant another link, by its private id, and ends the one it had. The reply is called at the place
+// in the order of what the client is told where its answer belongs: before what it missed meanwhile. It only queues.
+// ErrReconnection means that nobody is there under that id.
+func (g *Registry) Reattach(rpcSessionID string, link Link, reply func(*Participant)) error {
+	for _, room := range g.rooms() {
+		if room.reattach(rpcSessionID, link, reply) {
+			return nil
+		}
+	}
+	return ErrReconnection
+}
+
+// Totals counts what all rooms have.
+func (g *Registry) Totals() Totals {
+	var totals Totals
+	for _, room := range g.rooms() {
+		room.count(&totals)
+	}
+	return totals
+}
+
+func (g *Registry) rooms() []*Room {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	rooms := make([]*Room, 0, len(g.byUID))
+	for _, room := range g.byUID {
+		rooms = append(rooms, room)
+	}
+	slices.SortFunc(rooms, func(a, b *Room) int { return strings.Compare(a.uid, b.uid) })
+	return rooms
+}
+
+// release closes media in the background: it may take a moment, and rooms are locked when they find out what is to be closed.
+func (g *Registry) release(what ...io.Closer) {
+	if len(what) == 0 {
+		return
+	}
+	g.closing.Go(func() {
+		var errs []error
+		for _, closer := range what {
+			errs = append(errs, closer.Close())
+		}
+		if err := errors.Join(errs...); err != nil {
+			g.log.Error(err, "Closing media")
+		}
+	})
+}

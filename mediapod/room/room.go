@@ -1,0 +1,298 @@
+package room
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"slices"
+	"sync"
+	"time"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
+)
+
+// Bounds of what is kept for a client without a socket. One that misses more can't be brought up to date any more.
+const (
+	maxMissed      = 1024
+	maxMissedBytes = 4 << 20
+)
+
+// Room is one room. Its methods are safe for concurrent use.
+//
+// The mutex guards the seats, the participants and everything that they hold. It is never held across negotiation or closing of
+// media. Links are called with it held, which is what keeps the order of notifications the same for all.
+type Room struct {
+	registry  *Registry
+	uid       string
+	sessionID string
+
+	mu              sync.Mutex
+	generation      int64
+	forcedCodec     string
+	anyCodec        bool // a publisher without the forced codec is let in
+	seats           []*seat
+	byToken         map[TokenDigest]*seat
+	byRPC           map[[sha256.Size]byte]*seat // digest of the private id -> seat
+	participants    []*Participant              // in the order in which they joined
+	live            map[string]*stream          // stream id -> stream that was announced
+	subscriptionSeq int
+	closed          bool
+}
+
+// JoinRequest is what a client brings to get in.
+type JoinRequest struct {
+	// Token is the secret part of the token.
+	Token  string
+	Client Client
+}
+
+// Announcement is what participants are told of each other. Stream is nil for one that does not publish.
+type Announcement struct {
+	ConnectionID string
+	Created      time.Time
+	Metadata     string
+	Stream       *Stream
+}
+
+// Joined is what a client is told that got in.
+type Joined struct {
+	// Participant acts for the client from now on.
+	Participant *Participant
+	Self        Announcement
+	// Others are who was there before, in the order in which they joined.
+	Others       []Announcement
+	SessionID    string
+	RPCSessionID string
+	Role         Role
+	Record       bool
+	ICEServers   []ICEServer
+}
+
+func newRoom(registry *Registry, desired Desired) *Room {
+	return &Room{
+		registry:  registry,
+		uid:       desired.UID,
+		sessionID: desired.SessionID,
+		byToken:   make(map[TokenDigest]*seat),
+		byRPC:     make(map[[sha256.Size]byte]*seat),
+		live:      make(map[string]*stream),
+	}
+}
+
+// apply makes the seats be as desired.
+func (r *Room) apply(desired Desired) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	r.generation = desired.Generation
+	r.forcedCodec, r.anyCodec = desired.ForcedVideoCodec, desired.AllowTranscoding
+
+	before := make(map[string]*seat, len(r.seats))
+	for _, s := range r.seats {
+		before[s.desired.UID] = s
+	}
+	after := make([]*seat, 0, len(desired.Connections))
+	for _, connection := range desired.Connections {
+		s, known := before[connection.UID]
+		if !known {
+			s = &seat{}
+		}
+		delete(before, connection.UID)
+		s.update(connection)
+		after = append(after, s)
+	}
+	for _, s := range r.seats {
+		if _, undesired := before[s.desired.UID]; undesired && s.participant != nil {
+			r.evict(s.participant, ReasonForceDisconnectByServer)
+		}
+	}
+
+	r.seats = after
+	clear(r.byToken)
+	clear(r.byRPC)
+	for _, s := range r.seats {
+		if s.state == Pending && s.desired.Token != (TokenDigest{}) {
+			r.byToken[s.desired.Token] = s
+		}
+		r.byRPC[sha256.Sum256([]byte(s.desired.RPCSessionID))] = s
+	}
+	r.registry.changed.mark(r.uid)
+}
+
+// update takes the desired state of a connection over. The room is locked.
+func (s *seat) update(desired Connection) {
+	before := s.desired
+	s.desired = desired
+	switch s.state {
+	case Pending:
+		if desired.Spent {
+			s.state = Disconnected
+		}
+	case Active:
+		if before.Role != desired.Role {
+			s.participant.notify(ConnectionPropertyChanged{Property: "role", NewValue: string(desired.Role)})
+		}
+		if before.Record != desired.Record {
+			value := "false"
+			if desired.Record {
+				value = "true"
+			}
+			s.participant.notify(ConnectionPropertyChanged{Property: "record", NewValue: value})
+		}
+	case Disconnected:
+		// A new token is a new admission.
+		if desired.Token != before.Token && !desired.Spent {
+			*s = seat{desired: desired}
+		}
+	}
+}
+
+// Join lets a client in whose token is good, and uses the token up: it works once, whoever comes at the same time. The reply is
+// called at the place in the order of what the client is told where its answer belongs: before any notification. It only queues.
+// ErrToken and ErrClosed mean that the client is not let in.
+func (r *Room) Join(request JoinRequest, link Link, reply func(Joined)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	digest := TokenDigest(sha256.Sum256([]byte(request.Token)))
+	s, found := r.byToken[digest]
+	if !found || subtle.ConstantTimeCompare(digest[:], s.desired.Token[:]) != 1 {
+		return ErrToken
+	}
+	delete(r.byToken, digest)
+
+	s.state, s.activated, s.client = Active, time.Now(), request.Client
+	p := &Participant{
+		room:          r,
+		id:            s.desired.ID,
+		seat:          s,
+		link:          link,
+		subscriptions: make(map[string]*subscription),
+	}
+	s.participant = p
+	joined := Joined{
+		Participant:  p,
+		Self:         p.announcement(),
+		Others:       make([]Announcement, 0, len(r.participants)),
+		SessionID:    r.sessionID,
+		RPCSessionID: s.desired.RPCSessionID,
+		Role:         s.desired.Role,
+		Record:       s.desired.Record,
+		ICEServers:   s.desired.ICEServers,
+	}
+	for _, other := range r.participants {
+		joined.Others = append(joined.Others, other.announcement())
+		other.notify(ParticipantJoined{Participant: joined.Self})
+	}
+	r.participants = append(r.participants, p)
+	reply(joined)
+	r.registry.changed.mark(r.uid)
+	r.registry.log.Info("Participant joined", "room", r.uid, "connection", p.id)
+	return nil
+}
+
+// reattach gives the participant with the private id another link. It reports whether there is one.
+func (r *Room) reattach(rpcSessionID string, link Link, reply func(*Participant)) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	digest := sha256.Sum256([]byte(rpcSessionID))
+	s, found := r.byRPC[digest]
+	if !found || rpcSessionID == "" || s.participant == nil {
+		return false
+	}
+	p := s.participant
+	if p.link != nil {
+		p.keep(p.link.Release())
+	}
+	if p.missedTooMuch {
+		p.link = nil
+		r.evict(p, ReasonNetworkDisconnect)
+		return false
+	}
+	p.stopWaiting()
+	p.link = link
+	reply(p)
+	for _, notification := range p.missed {
+		link.Notify(notification)
+	}
+	p.missed, p.missedBytes = nil, 0
+	return true
+}
+
+// close evicts everybody, one after the other, and lets nobody in any more.
+func (r *Room) close(reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	r.closed = true
+	for len(r.participants) > 0 {
+		r.evict(r.participants[0], reason)
+	}
+}
+
+// evict throws a participant out: the others are told that it has left, then it that it must go. The room is locked.
+func (r *Room) evict(p *Participant, reason string) {
+	r.remove(p, reason)
+	p.dismiss(reason)
+}
+
+// remove takes a participant out of the room and tells those who stay (openvidu-rpc 3.4: no participantUnpublished
+// before it). The room is locked.
+func (r *Room) remove(p *Participant, reason string) {
+	p.stopWaiting()
+	p.gone = true
+	s := p.seat
+	s.state, s.left, s.reason, s.participant = Disconnected, time.Now(), reason, nil
+	r.participants = slices.DeleteFunc(r.participants, func(other *Participant) bool { return other == p })
+	for _, other := range r.participants {
+		other.notify(ParticipantLeft{ConnectionID: p.id, Reason: reason})
+	}
+	r.endStream(p)
+	p.endSubscriptions()
+	r.registry.changed.mark(r.uid)
+	r.registry.log.Info("Participant left", "room", r.uid, "connection", p.id, "reason", reason)
+}
+
+// find returns the participant with the connection id. The room is locked.
+func (r *Room) find(connectionID string) (*Participant, bool) {
+	for _, p := range r.participants {
+		if p.id == connectionID {
+			return p, true
+		}
+	}
+	return nil, false
+}
+
+func (r *Room) snapshot() Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	snapshot := Snapshot{UID: r.uid, Generation: r.generation, Connections: make([]ConnectionSnapshot, 0, len(r.seats))}
+	for _, s := range r.seats {
+		snapshot.Connections = append(snapshot.Connections, s.snapshot())
+	}
+	return snapshot
+}
+
+func (r *Room) count(totals *Totals) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	totals.Rooms++
+	totals.ActiveConnections += len(r.participants)
+	totals.Publishers += len(r.live)
+	for _, p := range r.participants {
+		for _, s := range p.subscriptions {
+			if s.answered {
+				totals.Subscriptions++
+			}
+		}
+	}
+}
+
+func (r *Room) engine() media.Engine {
+	return r.registry.engine
+}

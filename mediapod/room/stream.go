@@ -1,0 +1,491 @@
+package room
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"math/big"
+	"strings"
+	"time"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
+)
+
+// Bounds of ICE candidates from a client. A browser sends a dozen per peer connection.
+const (
+	maxEarlyCandidates = 64
+	maxCandidates      = 256
+)
+
+// stream is one published stream. Owner and publication never change; the rest is guarded by the room's mutex.
+//
+//	negotiating --publisher's offer answered--> live --unpublished, publisher left--> (forgotten)
+type stream struct {
+	owner       *Participant
+	publication media.Publication
+	info        Stream
+	live        bool // was announced
+	candidates  int
+}
+
+// subscription is one participant's reception of one stream. The stream never changes; the rest is guarded by the room's mutex.
+type subscription struct {
+	stream     *stream
+	media      media.Subscription // nil while the offer is made
+	answered   bool
+	order      int
+	candidates int
+}
+
+// Publish starts a stream: the client's SDP offer is answered, then everybody else is told. The reply gets the stream and the SDP answer.
+func (p *Participant) Publish(ctx context.Context, options StreamOptions, offer string, reply func(Stream, string)) error {
+	s, forced, err := p.beginStream(options)
+	if err != nil {
+		return err
+	}
+	answer, err := s.publication.Answer(ctx, offer)
+	if errors.Is(err, media.ErrForcedCodec) && forced.optional {
+		// No transcoding: a browser without the codec publishes what it has (openvidu-rpc 4.9).
+		p.room.registry.release(s.publication)
+		if s, err = p.replaceStream(s); err != nil {
+			return err
+		}
+		answer, err = s.publication.Answer(ctx, offer)
+	}
+	if err != nil {
+		p.abandonStream(s)
+		if errors.Is(err, media.ErrForcedCodec) {
+			return refuse(CodeForcedCodecNotFound, "Error forcing codec: '%s', for PARTICIPANT: '%s' in Session: '%s'. Is publishing: 'true'. The offer does not have the codec: %v",
+				forced.codec, p.id, p.room.sessionID, err)
+		}
+		return mediaError(err, "Error generating SDP response for publishing user "+p.id)
+	}
+	return p.announceStream(s, answer, reply)
+}
+
+// forcedCodec is the video codec that a room wants; optional when a publisher without it is let in.
+type forcedCodec struct {
+	codec    string
+	optional bool
+}
+
+// beginStream reserves the participant's one stream.
+func (p *Participant) beginStream(options StreamOptions) (*stream, forcedCodec, error) {
+	r := p.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	forced := forcedCodec{codec: r.forcedCodec, optional: r.anyCodec}
+	switch {
+	case p.gone:
+		return nil, forced, p.left()
+	case !p.seat.desired.Role.mayPublish():
+		return nil, forced, refuse(CodeUnauthorized, "Unable to publish video. The user does not have a valid token")
+	case p.stream != nil:
+		return nil, forced, refuse(CodeUserAlreadyStreams, "User %s is already publishing in session %s", p.id, r.sessionID)
+	}
+	p.stream = p.newStream(Stream{ID: streamID(options, p.id), StreamOptions: options}, forced.codec)
+	return p.stream, forced, nil
+}
+
+// replaceStream puts a stream whose codec is not forced in the place of one that could not be negotiated.
+func (p *Participant) replaceStream(before *stream) (*stream, error) {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if p.stream != before {
+		return nil, p.left()
+	}
+	p.stream = p.newStream(before.info, "")
+	return p.stream, nil
+}
+
+// newStream prepares the media of a stream. The room is locked; the engine promises not to block here.
+func (p *Participant) newStream(info Stream, codec string) *stream {
+	s := &stream{owner: p, info: info}
+	s.publication = p.room.engine().NewPublication(media.PublicationOptions{
+		StreamID:         info.ID,
+		HasAudio:         info.HasAudio,
+		HasVideo:         info.HasVideo,
+		Loopback:         info.Loopback,
+		ForcedVideoCodec: codec,
+		MaxVideoKbps:     p.seat.desired.MaxPublishKbps,
+	})
+	for _, candidate := range p.early {
+		// The client was told already that its candidate is taken; ICE works without it.
+		if err := s.publication.AddICECandidate(candidate); err != nil {
+			p.room.registry.log.V(1).Info("Dropped an early candidate", "room", p.room.uid, "connection", p.id, "reason", err.Error())
+		}
+	}
+	s.candidates = len(p.early)
+	return s
+}
+
+// abandonStream undoes beginStream, so that the client can publish again.
+func (p *Participant) abandonStream(s *stream) {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if p.stream == s {
+		p.stream, p.early = nil, nil
+	}
+	p.room.registry.release(s.publication)
+}
+
+// announceStream answers the publisher and tells everybody else.
+func (p *Participant) announceStream(s *stream, answer string, reply func(Stream, string)) error {
+	r := p.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.gone || p.stream != s {
+		// It left or was thrown out meanwhile; the publication is being closed.
+		return p.left()
+	}
+	p.early = nil
+	s.live, s.info.Created = true, time.Now()
+	r.live[s.info.ID] = s
+	reply(s.info, answer)
+	for _, other := range r.participants {
+		if other != p {
+			other.notify(ParticipantPublished{ConnectionID: p.id, Stream: s.info})
+		}
+	}
+	r.registry.changed.mark(r.uid)
+	return nil
+}
+
+// Unpublish ends the participant's stream and tells everybody else.
+func (p *Participant) Unpublish() error {
+	r := p.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.gone {
+		return p.left()
+	}
+	if p.stream == nil || !p.stream.live {
+		return refuse(CodeUserNotStreaming, "Participant '%s' is not streaming media", p.id)
+	}
+	for _, other := range r.participants {
+		if other != p {
+			other.notify(ParticipantUnpublished{ConnectionID: p.id, Reason: ReasonUnpublish})
+		}
+	}
+	r.endStream(p)
+	r.registry.changed.mark(r.uid)
+	return nil
+}
+
+// ForceUnpublish lets a moderator end a stream: the moderator is answered, then everybody is told.
+func (p *Participant) ForceUnpublish(streamID string, reply func()) error {
+	r := p.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.gone {
+		return p.left()
+	}
+	if !p.seat.desired.Role.mayModerate() {
+		return refuse(CodeUnauthorized, "Unable to force unpublish. The user does not have a valid token")
+	}
+	s, found := r.live[streamID]
+	if !found {
+		return refuse(CodeUserNotStreaming, "Stream '%s' does not exist in Session '%s'", streamID, r.sessionID)
+	}
+	reply()
+	for _, other := range r.participants {
+		other.notify(ParticipantUnpublished{ConnectionID: s.owner.id, Reason: ReasonForceUnpublishByUser})
+	}
+	r.endStream(s.owner)
+	r.registry.changed.mark(r.uid)
+	return nil
+}
+
+// endStream closes the participant's stream, if any, and all that is received of it. The room is locked, and
+// everybody who must know was told: a client that sees its peer connection end first takes that for a failure.
+func (r *Room) endStream(p *Participant) {
+	s := p.stream
+	if s == nil {
+		return
+	}
+	p.stream, p.early = nil, nil
+	delete(r.live, s.info.ID)
+	closers := []io.Closer{}
+	for _, other := range r.participants {
+		if received := other.subscriptions[p.id]; received != nil && received.stream == s {
+			delete(other.subscriptions, p.id)
+			if received.media != nil {
+				closers = append(closers, received.media)
+			}
+		}
+	}
+	r.registry.release(append(closers, s.publication)...)
+}
+
+// PrepareReceive makes the SDP offer by which the client receives a stream. What it received of the same publisher before is dropped.
+func (p *Participant) PrepareReceive(ctx context.Context, streamID string) (string, error) {
+	received, options, err := p.beginSubscription(streamID)
+	if err != nil {
+		return "", err
+	}
+	subscription, offer, err := p.room.engine().Subscribe(ctx, received.stream.publication, options)
+	if err != nil {
+		p.abandonSubscription(received)
+		return "", mediaError(err, "Unable to create subscriber endpoint")
+	}
+	if !p.completeSubscription(received, subscription) {
+		p.room.registry.release(subscription)
+		return "", refuse(CodeMediaEndpoint, "Unable to create subscriber endpoint: the subscription was ended meanwhile")
+	}
+	return offer, nil
+}
+
+func (p *Participant) beginSubscription(streamID string) (*subscription, media.SubscriptionOptions, error) {
+	r := p.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	options := media.SubscriptionOptions{MaxVideoKbps: p.seat.desired.MaxReceiveKbps}
+	if p.gone {
+		return nil, options, p.left()
+	}
+	s, err := r.findStream(streamID)
+	if err != nil {
+		return nil, options, err
+	}
+	if s.owner == p {
+		return nil, options, refuse(CodeUserNotStreaming, "Can loopback only when publishing media")
+	}
+	p.dropSubscription(s.owner.id)
+	r.subscriptionSeq++
+	received := &subscription{stream: s, order: r.subscriptionSeq}
+	p.subscriptions[s.owner.id] = received
+	return received, options, nil
+}
+
+// findStream returns a stream that was announced, or the refusal for one that was not. The room is locked.
+func (r *Room) findStream(streamID string) (*stream, *Error) {
+	if s, found := r.live[streamID]; found {
+		return s, nil
+	}
+	owner := streamID[max(0, strings.LastIndex(streamID, "con_")):]
+	if _, found := r.find(owner); !found {
+		return nil, refuse(CodeUserNotFound, "User '%s' not found in session '%s'", owner, r.sessionID)
+	}
+	return nil, refuse(CodeUserNotStreaming, "User '%s' not streaming media in session '%s'", owner, r.sessionID)
+}
+
+// completeSubscription keeps the media of a subscription. It reports whether that is still wanted.
+func (p *Participant) completeSubscription(received *subscription, subscription media.Subscription) bool {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if p.subscriptions[received.stream.owner.id] != received {
+		return false
+	}
+	received.media = subscription
+	return true
+}
+
+func (p *Participant) abandonSubscription(received *subscription) {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if p.subscriptions[received.stream.owner.id] == received {
+		p.dropSubscription(received.stream.owner.id)
+	}
+}
+
+// dropSubscription ends what is received of a publisher, if anything. The room is locked.
+func (p *Participant) dropSubscription(publisherID string) {
+	received, found := p.subscriptions[publisherID]
+	if !found {
+		return
+	}
+	delete(p.subscriptions, publisherID)
+	if received.media != nil {
+		p.room.registry.release(received.media)
+	}
+	p.room.registry.changed.mark(p.room.uid)
+}
+
+// Receive takes the client's SDP answer to the offer of PrepareReceive.
+func (p *Participant) Receive(ctx context.Context, streamID, answer string) error {
+	received, subscription, err := p.prepared(streamID)
+	if err != nil {
+		return err
+	}
+	if err := subscription.Answer(ctx, answer); err != nil {
+		p.abandonSubscription(received)
+		return mediaError(err, "Error generating SDP response for subscribing user "+p.id)
+	}
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	received.answered = true
+	p.room.registry.changed.mark(p.room.uid)
+	return nil
+}
+
+// prepared returns the subscription whose offer the client has.
+func (p *Participant) prepared(streamID string) (*subscription, media.Subscription, error) {
+	r := p.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.gone {
+		return nil, nil, p.left()
+	}
+	s, err := r.findStream(streamID)
+	if err != nil {
+		return nil, nil, err
+	}
+	received := p.subscriptions[s.owner.id]
+	if received == nil || received.media == nil || received.stream != s {
+		return nil, nil, refuse(CodeMediaEndpoint, "User '%s' has no offer to answer for stream '%s': 'prepareReceiveVideoFrom' comes first", p.id, streamID)
+	}
+	return received, received.media, nil
+}
+
+// Unsubscribe stops receiving what a participant publishes, if anything is received.
+func (p *Participant) Unsubscribe(publisherID string) error {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if p.gone {
+		return p.left()
+	}
+	if _, found := p.room.find(publisherID); !found {
+		return refuse(CodeUserNotFound, "User %s not found in session %s", publisherID, p.room.sessionID)
+	}
+	p.dropSubscription(publisherID)
+	return nil
+}
+
+// Reconnection is the outcome of ReconnectStream for a publisher.
+type Reconnection struct {
+	Stream    Stream
+	SDPAnswer string
+}
+
+// ReconnectStream gives a stream another peer connection (openvidu-rpc 2.18). For the participant's own stream, which "" stands for too, the
+// SDP is an offer; nobody else is told. For another's stream it is the answer to the offer of PrepareReceive, and
+// the result is nil.
+func (p *Participant) ReconnectStream(ctx context.Context, streamID, sdp string) (*Reconnection, error) {
+	own, err := p.ownStream(streamID)
+	if err != nil {
+		return nil, err
+	}
+	if own == nil {
+		return nil, p.Receive(ctx, streamID, sdp)
+	}
+	answer, err := own.publication.Answer(ctx, sdp)
+	if err != nil {
+		return nil, mediaError(err, "Error generating SDP response for publishing user "+p.id)
+	}
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	own.info.Created, own.candidates = time.Now(), 0
+	return &Reconnection{Stream: own.info, SDPAnswer: answer}, nil
+}
+
+// ownStream returns the participant's own stream when that is meant, else nil.
+func (p *Participant) ownStream(streamID string) (*stream, error) {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if p.gone {
+		return nil, p.left()
+	}
+	if p.stream != nil && p.stream.live && (streamID == "" || streamID == p.stream.info.ID) {
+		return p.stream, nil
+	}
+	if _, found := p.room.live[streamID]; !found {
+		return nil, refuse(CodeUserNotStreaming, "Stream '%s' does not exist in Session '%s'", streamID, p.room.sessionID)
+	}
+	return nil, nil
+}
+
+// AddICECandidate takes a candidate of the client for what it publishes, when the owner is itself, or receives of the owner. One for
+// a peer connection that is gone is dropped, since clients send them late; one for a publication to come is kept.
+func (p *Participant) AddICECandidate(ownerID string, candidate media.ICECandidate) error {
+	endpoint, err := p.candidateEndpoint(ownerID, candidate)
+	if endpoint == nil || err != nil {
+		return err
+	}
+	if err := endpoint.AddICECandidate(candidate); err != nil {
+		return mediaError(err, "Unable to add ICE candidate")
+	}
+	return nil
+}
+
+type candidateEndpoint interface {
+	AddICECandidate(media.ICECandidate) error
+}
+
+func (p *Participant) candidateEndpoint(ownerID string, candidate media.ICECandidate) (candidateEndpoint, error) {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if p.gone {
+		return nil, p.left()
+	}
+	tooMany := refuse(CodeMediaCandidate, "Unable to add ICE candidate: more than %d for one peer connection", maxCandidates)
+	if received := p.subscriptions[ownerID]; received != nil && received.media != nil {
+		if received.candidates++; received.candidates > maxCandidates {
+			return nil, tooMany
+		}
+		return received.media, nil
+	}
+	if ownerID != p.id {
+		return nil, nil
+	}
+	if p.stream != nil {
+		if p.stream.candidates++; p.stream.candidates > maxCandidates {
+			return nil, tooMany
+		}
+		return p.stream.publication, nil
+	}
+	if len(p.early) < maxEarlyCandidates {
+		p.early = append(p.early, candidate)
+	}
+	return nil, nil
+}
+
+// ChangeStream records a property of the participant's stream and tells everybody else.
+func (p *Participant) ChangeStream(change PropertyChange) error {
+	r := p.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.gone {
+		return p.left()
+	}
+	if p.stream == nil || !p.stream.live {
+		return refuse(CodeUserNotStreaming, "Participant '%s' is not streaming media", p.id)
+	}
+	info := &p.stream.info
+	if change.AudioActive != nil {
+		info.AudioActive = *change.AudioActive
+	}
+	if change.VideoActive != nil {
+		info.VideoActive = *change.VideoActive
+	}
+	if change.VideoDimensions != nil {
+		info.VideoDimensions = *change.VideoDimensions
+	}
+	for _, other := range r.participants {
+		if other != p {
+			other.notify(StreamPropertyChanged{ConnectionID: p.id, StreamID: info.ID, Change: change})
+		}
+	}
+	r.registry.changed.mark(r.uid)
+	return nil
+}
+
+const (
+	upper = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	alnum = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
+
+// streamID makes the id of a new stream: str_CAM_Q7ab_con_... (openvidu-rpc 4.11).
+func streamID(options StreamOptions, connectionID string) string {
+	kind := "MIC"
+	if options.HasVideo && len(options.TypeOfVideo) >= 3 {
+		kind = options.TypeOfVideo[:3]
+	}
+	return "str_" + kind + "_" + pick(upper) + pick(alnum) + pick(alnum) + pick(alnum) + "_" + connectionID
+}
+
+func pick(alphabet string) string {
+	// crypto/rand never fails (it ends the process instead).
+	i, _ := rand.Int(rand.Reader, big.NewInt(int64(len(alphabet))))
+	return alphabet[i.Int64() : i.Int64()+1]
+}

@@ -1,0 +1,182 @@
+// Package rpc is the single authority on the OpenVidu client protocol on the wire: JSON-RPC 2.0 over a WebSocket, the methods that clients
+// call, the notifications that they get, error codes and texts, and the limits of what a client may do. What the methods
+// mean for a room is package room's.
+package rpc
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/go-logr/logr"
+
+	"mediarooms.dev/mediarooms/mediapod/room"
+)
+
+// Headers by which the gateway, the only one that can connect, tells of the client.
+const (
+	// HeaderAddress is the client's IP address.
+	HeaderAddress = "X-Real-IP"
+	// HeaderSession is SessionWaiting for a client whose Session has no pod.
+	HeaderSession  = "X-Mediarooms-Session"
+	SessionWaiting = "waiting"
+)
+
+// Path is where clients connect.
+const Path = "/openvidu"
+
+// Observer counts. Its methods are called concurrently and must not block. A code is 0 for success, else that of the error.
+type Observer interface {
+	// Joined counts a joinRoom and how long it took since the socket was opened.
+	Joined(code int, took time.Duration)
+	// Request counts any request and how long its answer took.
+	Request(method string, code int, took time.Duration)
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Rooms    *room.Registry
+	Log      logr.Logger
+	Observer Observer
+	Limits   Limits
+	// ICEServers returns what clients are told when their connection has no servers of its own. It must not be empty:
+	// the client would turn to public servers (openvidu-rpc, trap 39).
+	ICEServers func() []room.ICEServer
+}
+
+// Server lets clients in over WebSockets. It is an http.Handler.
+type Server struct {
+	rooms      *room.Registry
+	log        logr.Logger
+	observer   Observer
+	limits     Limits
+	iceServers func() []room.ICEServer
+	joins      *joinLimiter
+
+	// Every socket ends with this context.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	mu      sync.Mutex // guards what follows
+	sockets int
+	stopped bool
+	idle    *sync.Cond // sockets has become 0
+}
+
+// NewServer returns a server. Close ends what it starts.
+func NewServer(config Config) *Server {
+	s := &Server{
+		rooms:      config.Rooms,
+		log:        config.Log,
+		observer:   config.Observer,
+		limits:     config.Limits,
+		iceServers: config.ICEServers,
+		joins:      newJoinLimiter(config.Limits),
+	}
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.idle = sync.NewCond(&s.mu)
+	return s
+}
+
+// ServeHTTP implements http.Handler: it upgrades to a WebSocket and serves that to its end.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != Path {
+		http.NotFound(w, r)
+		return
+	}
+	sockets, admitted := s.enter()
+	if !admitted {
+		http.Error(w, "this media pod takes no more connections", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.leave()
+
+	// Any origin may connect, as with the reference: what lets a client in is its token.
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	if err != nil {
+		s.log.V(1).Info("Refused a handshake", "reason", err.Error())
+		return
+	}
+	ws.SetReadLimit(oversizeFactor * s.limits.MessageBytes)
+	client := &socket{
+		server:  s,
+		ws:      ws,
+		log:     s.log,
+		address: clientAddress(r),
+		opened:  time.Now(),
+		calls:   make(chan request, maxPending),
+	}
+	if sockets > s.limits.Sockets || r.Header.Get(HeaderSession) == SessionWaiting {
+		client.refusal = noMediaNode
+	}
+	client.out = newOutbox(client)
+	err = client.serve(s.ctx)
+	s.log.V(1).Info("Socket closed", "address", client.address.String(), "reason", err.Error())
+}
+
+// Sockets returns how many clients are connected.
+func (s *Server) Sockets() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sockets
+}
+
+// Shutdown lets nobody connect any more, waits for the clients to go until the context ends, and then ends their sockets.
+// It returns when all are closed.
+func (s *Server) Shutdown(ctx context.Context) {
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+
+	stop := context.AfterFunc(ctx, func() { s.cancel(errShutdown) })
+	defer stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.sockets > 0 {
+		s.idle.Wait()
+	}
+}
+
+// enter counts a socket, unless there are far too many.
+func (s *Server) enter() (sockets int, admitted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped || s.sockets >= s.limits.Sockets+s.limits.Sockets/4+1 {
+		return 0, false
+	}
+	s.sockets++
+	return s.sockets, true
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sockets--
+	if s.sockets == 0 {
+		s.idle.Broadcast()
+	}
+}
+
+// clientAddress is what the gateway says, else the peer's own address.
+func clientAddress(r *http.Request) netip.Addr {
+	if address, err := netip.ParseAddr(r.Header.Get(HeaderAddress)); err == nil {
+		return address.Unmap()
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	address, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return address.Unmap()
+}
+
+func noMediaNode(sessionID string) *Error {
+	return refuse(codeNoMediaNode, "There is no available Media Node where to initialize session '%s'", sessionID)
+}

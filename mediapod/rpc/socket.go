@@ -1,0 +1,331 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
+
+	"mediarooms.dev/mediarooms/mediapod/room"
+)
+
+const (
+	// A client pings every 5 s and says so; one that does not is given 20 s. After three intervals without a message it is lost.
+	defaultPingInterval = 20 * time.Second
+	minPingInterval     = time.Second
+	missedPings         = 3
+
+	// requestTimeout is shorter than the client's own of 10 s, so that it gets an error that says something.
+	requestTimeout = 9 * time.Second
+
+	// maxPending is how many requests of one client may wait for their turn.
+	maxPending = 2048
+
+	// maxRefusals in a row end the socket of a client that does not slow down.
+	maxRefusals = 2000
+
+	// oversizeFactor is how many times the size limit is read, and thrown away, for the sake of an answer.
+	oversizeFactor = 4
+)
+
+// Why sockets end.
+var (
+	errNotReading = errors.New("client does not read")
+	errTakenOver  = errors.New("participant has another socket")
+	errSilent     = errors.New("no ping")
+	errLingered   = errors.New("participant has left")
+	errFlooding   = errors.New("too many messages")
+	errShutdown   = errors.New("server stops")
+)
+
+// socket is the connection of one client.
+//
+//	reader --pings are answered, other requests queued--> worker --answers--> outbox --> writer
+//
+// The worker handles requests one after the other, in the order in which they came; pings do not wait for them.
+type socket struct {
+	server  *Server
+	ws      *websocket.Conn
+	log     logr.Logger
+	address netip.Addr
+	opened  time.Time
+	// refusal answers joinRoom in this socket, when the server can't let anybody in here; nil otherwise.
+	refusal func(sessionID string) *Error
+
+	out    *outbox
+	cancel context.CancelCauseFunc
+	calls  chan request
+	group  sync.WaitGroup // every goroutine of the socket but the reader
+
+	watchdog  *time.Timer   // ends the socket; the reader resets it
+	silence   time.Duration // what the watchdog waits; owned by the reader
+	pinged    bool          // owned by the reader
+	lingering atomic.Pointer[time.Timer]
+
+	participant *room.Participant // set once; owned by the worker
+	private     string            // its private id, put into answers; owned by the worker
+	joinFailed  bool              // owned by the worker
+}
+
+// serve is the life of a socket. It returns when nothing of it runs any more.
+func (s *socket) serve(ctx context.Context) error {
+	ctx, s.cancel = context.WithCancelCause(ctx)
+	defer s.cancel(nil)
+	defer s.group.Wait()
+	defer s.cancel(nil) // before the wait
+
+	s.silence = missedPings * defaultPingInterval
+	s.watchdog = time.AfterFunc(s.silence, func() {
+		s.close(websocket.StatusNormalClosure, "Close for not receive ping from client", errSilent)
+	})
+	defer func() {
+		s.watchdog.Stop()
+		if lingering := s.lingering.Load(); lingering != nil {
+			lingering.Stop()
+		}
+	}()
+
+	s.group.Go(func() {
+		if err := s.out.run(ctx, &s.group); err != nil {
+			s.drop(err)
+		}
+	})
+	worked := make(chan struct{})
+	s.group.Go(func() {
+		defer close(worked)
+		s.work(ctx)
+	})
+
+	err := s.read(ctx)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	// What was asked before is still done: a client that leaves does not wait for the answer.
+	close(s.calls)
+	<-worked
+	if s.participant != nil {
+		s.participant.Detach(s.out)
+	}
+	s.cancel(err)
+	_ = s.ws.CloseNow() // it is closed already or useless
+	return err
+}
+
+// read takes messages until the socket ends.
+func (s *socket) read(ctx context.Context) error {
+	limiter := rate.NewLimiter(rate.Limit(s.server.limits.MessagesPerSecond), s.server.limits.MessageBurst)
+	refusals := 0
+	var buffer bytes.Buffer
+	for {
+		kind, reader, err := s.ws.Reader(ctx)
+		if err != nil {
+			return err
+		}
+		buffer.Reset()
+		oversize, err := s.readMessage(&buffer, reader)
+		if err != nil {
+			return err
+		}
+		if kind != websocket.MessageText {
+			continue // clients send none; the reference ignores them
+		}
+		s.watchdog.Reset(s.silence)
+		incoming, refused := decode(buffer.Bytes())
+		if oversize {
+			refused = bare(codeInvalidRequest, "Invalid request: a message may have at most %d bytes", s.server.limits.MessageBytes)
+			incoming = request{ID: trailingID(buffer.Bytes())}
+		}
+		if !limiter.Allow() {
+			refused = refuse(int(room.CodeGeneric), "Too many messages: at most %g per second", s.server.limits.MessagesPerSecond)
+			if refusals++; refusals > maxRefusals {
+				s.close(websocket.StatusPolicyViolation, "too many messages", errFlooding)
+				return errFlooding
+			}
+		} else {
+			refusals = 0
+		}
+		if refused != nil {
+			s.fail(incoming, refused)
+			continue
+		}
+		s.accept(incoming)
+	}
+}
+
+// readMessage reads one message into the buffer. Of one that is too big only the end is kept, for its id.
+func (s *socket) readMessage(buffer *bytes.Buffer, reader io.Reader) (oversize bool, err error) {
+	limit := s.server.limits.MessageBytes
+	if _, err := buffer.ReadFrom(io.LimitReader(reader, limit+1)); err != nil {
+		return false, err
+	}
+	if int64(buffer.Len()) <= limit {
+		return false, nil
+	}
+	var chunk [4096]byte
+	for {
+		n, err := reader.Read(chunk[:])
+		tail := buffer.Bytes()
+		tail = bytes.Clone(tail[max(0, len(tail)-len(chunk)):])
+		buffer.Reset()
+		buffer.Write(tail)
+		buffer.Write(chunk[:n])
+		if err == io.EOF {
+			return true, nil
+		}
+		if err != nil {
+			return true, err
+		}
+	}
+}
+
+// accept answers a ping at once and hands everything else to the worker.
+func (s *socket) accept(incoming request) {
+	if incoming.Method == "ping" {
+		s.ping(incoming)
+		return
+	}
+	select {
+	case s.calls <- incoming:
+	default:
+		s.fail(incoming, refuse(int(room.CodeGeneric), "Too many requests: %d wait for their answers", maxPending))
+	}
+}
+
+// ping answers a ping. The first one on a socket says how often to expect them.
+func (s *socket) ping(incoming request) {
+	parameters := params{method: incoming.Method, fields: incoming.Params}
+	milliseconds := parameters.optionalInteger("interval", 1, int(time.Hour/time.Millisecond), int(defaultPingInterval/time.Millisecond))
+	if parameters.err != nil {
+		s.fail(incoming, wireError(parameters.err))
+		return
+	}
+	if !s.pinged {
+		s.pinged = true
+		interval := min(defaultPingInterval, max(minPingInterval, time.Duration(milliseconds)*time.Millisecond))
+		s.silence = missedPings * interval
+		s.watchdog.Reset(s.silence)
+	}
+	s.answer(incoming.ID, map[string]string{"value": "pong"}, "")
+}
+
+// work handles requests until there are no more.
+func (s *socket) work(ctx context.Context) {
+	for incoming := range s.calls {
+		s.handle(ctx, incoming)
+	}
+}
+
+// handle runs one request and answers it, unless its method did so at the right moment itself.
+func (s *socket) handle(ctx context.Context, incoming request) {
+	// A request outlives its socket: the client may come back and find it done (openvidu-rpc, trap 16).
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
+	started := time.Now()
+	c := &call{socket: s, id: incoming.ID, params: params{method: incoming.Method, fields: incoming.Params}}
+	err := s.dispatch(ctx, c)
+	switch {
+	case err != nil:
+		wire := *wireError(err)
+		wire.Data = errorData[incoming.Method]
+		c.code = wire.Code
+		s.fail(incoming, &wire)
+	case !c.answered:
+		c.reply(struct{}{})
+	}
+	s.server.observer.Request(c.observedMethod, c.code, time.Since(started))
+}
+
+func (s *socket) dispatch(ctx context.Context, c *call) error {
+	m, known := methods[c.params.method]
+	if !known {
+		c.observedMethod = "unknown"
+		return bare(codeMethodNotFound, "Method not found: '%s'", shorten(c.params.method))
+	}
+	c.observedMethod = c.params.method
+	if !m.anybody && s.participant == nil {
+		what := "No connection found"
+		if s.joinFailed {
+			what = "No session information found"
+		}
+		return refuse(codeTransport, "%s for participant with privateId null. Method 'Session.connect()' must be the first operation called in any session", what)
+	}
+	return m.handle(ctx, c)
+}
+
+// answer queues the answer to a request; one without an id gets none.
+func (s *socket) answer(id json.RawMessage, result any, private string) {
+	if id == nil {
+		return
+	}
+	data, err := encodeResult(id, result, private)
+	if err != nil {
+		s.log.Error(err, "Answering a request")
+		return
+	}
+	s.out.reply(data)
+}
+
+// fail answers a request with an error. What could not be decoded, and so has no id, is answered with id null (JSON-RPC 2.0 section 5).
+func (s *socket) fail(incoming request, refused *Error) {
+	s.log.V(1).Info("Refused a request", "method", shorten(incoming.Method), "code", refused.Code)
+	id := incoming.ID
+	if id == nil {
+		if incoming.Method != "" {
+			return
+		}
+		id = json.RawMessage("null")
+	}
+	data, err := encodeError(id, refused)
+	if err != nil {
+		s.log.Error(err, "Answering a request")
+		return
+	}
+	s.out.reply(data)
+}
+
+// writeText implements transport.
+func (s *socket) writeText(ctx context.Context, data []byte) error {
+	return s.ws.Write(ctx, websocket.MessageText, data)
+}
+
+// confirm implements transport.
+func (s *socket) confirm(ctx context.Context) error {
+	return s.ws.Ping(ctx)
+}
+
+// drop implements transport.
+func (s *socket) drop(cause error) {
+	s.cancel(cause)
+}
+
+// linger implements transport.
+func (s *socket) linger(after time.Duration) {
+	s.lingering.Store(time.AfterFunc(after, func() {
+		s.close(websocket.StatusNormalClosure, "", errLingered)
+	}))
+}
+
+// close ends the socket with a close frame, waiting a few seconds for the client's.
+func (s *socket) close(code websocket.StatusCode, reason string, cause error) {
+	_ = s.ws.Close(code, reason) // the client may be gone, and then it does not matter
+	s.cancel(cause)
+}
+
+// shorten bounds what is quoted of a client's message.
+func shorten(text string) string {
+	const limit = 200
+	if len(text) <= limit {
+		return text
+	}
+	return fmt.Sprintf("%.*s...", limit, text)
+}
