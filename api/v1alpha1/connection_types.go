@@ -54,7 +54,6 @@ const (
 type ConnectionSpec struct {
 	// sessionName is the name of the Session object, in the same namespace. It may not be changed. While there is no such
 	// Session the Connection is not accepted (reason SessionNotFound).
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="`sessionName` must be the name of a Session object: lower-case letters, digits and `-`, with a letter or digit at both ends"
 	// +required
@@ -100,7 +99,6 @@ type ConnectionSpec struct {
 	// tokenSecretName is the name of a Secret, made and owned by this Connection, that takes the token (key `token`) instead of
 	// status.token: for teams whose viewers may read Connections but must not join. A Secret that exists already
 	// and belongs to something else is left alone (reason TokenSecretInUse).
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="`tokenSecretName` must be the name of a Secret: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends"
 	// +optional
@@ -109,6 +107,7 @@ type ConnectionSpec struct {
 	// tokenRotation is mixed into the token: another number makes a token that was not used yet worthless and gives a new one.
 	// +kubebuilder:default=0
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	TokenRotation int32 `json:"tokenRotation,omitempty"`
 
@@ -120,18 +119,17 @@ type ConnectionSpec struct {
 }
 
 // IceServer is one STUN or TURN server as a client gets it.
-// +kubebuilder:validation:XValidation:rule="!self.url.startsWith('stun') || !(has(self.username) || has(self.credential) || has(self.staticAuthSecret))",message="`username`, `credential` and `staticAuthSecret` may not be set for a stun: or stuns: `url`"
-// +kubebuilder:validation:XValidation:rule="!self.url.startsWith('turn') || has(self.staticAuthSecret) || (has(self.username) && has(self.credential))",message="`username` and `credential`, or `staticAuthSecret`, must be set for a turn: or turns: `url`"
+// +kubebuilder:validation:XValidation:rule="!self.url.matches('^stuns?:') || !(has(self.username) || has(self.credential) || has(self.staticAuthSecret))",message="`username`, `credential` and `staticAuthSecret` may not be set for a stun: or stuns: `url`"
+// +kubebuilder:validation:XValidation:rule="!self.url.matches('^turns?:') || has(self.staticAuthSecret) || (has(self.username) && has(self.credential))",message="`username` and `credential`, or `staticAuthSecret`, must be set for a turn: or turns: `url`"
 // +kubebuilder:validation:XValidation:rule="!has(self.staticAuthSecret) || !(has(self.username) || has(self.credential))",message="`username` and `credential` may not be set together with `staticAuthSecret`"
 type IceServer struct {
 	// url is stun:HOST, stuns:HOST, turn:HOST or turns:HOST, with an optional :PORT; turn and turns may end in
 	// ?transport=udp or ?transport=tcp. An IPv6 address is written in brackets.
-	// +kubebuilder:validation:MinLength=6
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(stun|stuns|turn|turns):')",message="`url` must start with stun:, stuns:, turn: or turns:"
 	// +kubebuilder:validation:XValidation:rule="!self.contains('?') || self.matches('^turns?:[^?]+[?]transport=(udp|tcp)$')",message="`url` may end only in ?transport=udp or ?transport=tcp, and only for turn: and turns:"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[^:]*:([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?([?].*)?$')",message="`url` must have a host name, an IPv4 address or an IPv6 address in brackets, and its port, if any, must be from 1 to 65535"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+:[0-9.]+([:?]|$)') || isIP(self.split(':')[1].split('?')[0])",message="`url` must have a valid IPv4 address"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^(stun|stuns|turn|turns):') || self.matches('^[a-z]+:([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?([?].*)?$')",message="`url` must have a host name, an IPv4 address or an IPv6 address in brackets, and its port, if any, must be from 1 to 65535"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+:[0-9.]+(:[0-9]+)?([?]|$)') || isIP(self.split(':')[1].split('?')[0])",message="`url` must have a valid IPv4 address"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+:[[][^]]*[]]') || isIP(self.substring(self.indexOf('[') + 1, self.indexOf(']')))",message="`url` must have a valid IPv6 address between the brackets"
 	// +required
 	URL string `json:"url"`
@@ -155,8 +153,8 @@ type IceServer struct {
 
 // KurentoOptions bound a participant's video bandwidth, in kilobits per second per stream, as seen from the participant.
 // 0 is no limit. The names are OpenVidu's; no Kurento takes part.
-// +kubebuilder:validation:XValidation:rule="self.?videoMaxRecvBandwidth.orValue(0) == 0 || self.?videoMinRecvBandwidth.orValue(0) <= self.videoMaxRecvBandwidth",fieldPath=".videoMinRecvBandwidth",message="`videoMinRecvBandwidth` may not be greater than `videoMaxRecvBandwidth`"
-// +kubebuilder:validation:XValidation:rule="self.?videoMaxSendBandwidth.orValue(0) == 0 || self.?videoMinSendBandwidth.orValue(0) <= self.videoMaxSendBandwidth",fieldPath=".videoMinSendBandwidth",message="`videoMinSendBandwidth` may not be greater than `videoMaxSendBandwidth`"
+// +kubebuilder:validation:XValidation:rule="self.?videoMaxRecvBandwidth.orValue(0) <= 0 || self.?videoMinRecvBandwidth.orValue(0) <= self.videoMaxRecvBandwidth",fieldPath=".videoMinRecvBandwidth",message="`videoMinRecvBandwidth` may not be greater than `videoMaxRecvBandwidth`"
+// +kubebuilder:validation:XValidation:rule="self.?videoMaxSendBandwidth.orValue(0) <= 0 || self.?videoMinSendBandwidth.orValue(0) <= self.videoMaxSendBandwidth",fieldPath=".videoMinSendBandwidth",message="`videoMinSendBandwidth` may not be greater than `videoMaxSendBandwidth`"
 type KurentoOptions struct {
 	// videoMaxRecvBandwidth bounds what this participant receives per stream, in kbps.
 	// +kubebuilder:validation:Minimum=0
@@ -190,7 +188,6 @@ type KurentoOptions struct {
 // IPCam is an IP camera that publishes to the room.
 type IPCam struct {
 	// rtspURI is where the camera is: a URL that starts with rtsp://, rtsps://, http://, https:// or file://.
-	// +kubebuilder:validation:MinLength=8
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(rtsp|rtsps|http|https|file)://[^[:space:]]+$') && isURL(self)",message="`rtspURI` must be a URL that starts with rtsp://, rtsps://, http://, https:// or file://"
 	// +required

@@ -65,11 +65,10 @@ type MediaPoolSpec struct {
 	Placement Placement `json:"placement,omitempty"`
 	// publicURL is where clients reach the gateway, such as https://rooms.example.org; tokens are made of it. It has no path.
 	// http and ws stand for the same, as do https and wss.
-	// +kubebuilder:validation:MinLength=6
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(http|https|ws|wss)://')",message="`publicURL` must start with http://, https://, ws:// or wss://"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[^:]*:(//)?([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$')",message="`publicURL` must have a host name, an IPv4 address or an IPv6 address in brackets, a port, if any, from 1 to 65535, and no path"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[0-9.]+([:/]|$)') || isIP(self.split('/')[2].split(':')[0])",message="`publicURL` must have a valid IPv4 address"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^(http|https|ws|wss)://') || self.matches('^[a-z]+://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$')",message="`publicURL` must have a host name, an IPv4 address or an IPv6 address in brackets, a port, if any, from 1 to 65535, and no path"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[0-9.]+(:[0-9]+)?(/|$)') || isIP(self.split('/')[2].split(':')[0])",message="`publicURL` must have a valid IPv4 address"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[[][^]]*[]]') || isIP(self.substring(self.indexOf('[') + 1, self.indexOf(']')))",message="`publicURL` must have a valid IPv6 address between the brackets"
 	// +required
 	PublicURL string `json:"publicURL"`
@@ -130,7 +129,6 @@ type Exposure struct {
 	PortRange *PortRange `json:"portRange,omitempty"`
 	// publicAddress is the IP address that clients are told, instead of the node's (ExternalIP, else InternalIP) or the load
 	// balancer's.
-	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=45
 	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="`publicAddress` must be an IPv4 or IPv6 address"
 	// +kubebuilder:validation:XValidation:rule="!isIP(self) || ip(self).isGlobalUnicast() || ip(self).isLoopback()",message="`publicAddress` must be an address that clients can reach: it may not be unspecified, multicast or link-local"
@@ -159,7 +157,6 @@ type PodTemplate struct {
 	// +optional
 	Metadata PodTemplateMetadata `json:"metadata,omitzero"`
 	// image of the media pods; the operator's own image when absent.
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][A-Za-z0-9._/:@-]*$')",message="`image` must be the name of an image, such as registry.example.org/mediarooms:v1"
 	// +optional
@@ -189,7 +186,6 @@ type PodTemplate struct {
 	// +optional
 	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
 	// priorityClassName of the pods.
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="`priorityClassName` must be the name of a PriorityClass: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends"
 	// +optional

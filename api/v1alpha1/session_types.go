@@ -83,7 +83,6 @@ type SessionSpec struct {
 	// sessionID is the identifier that clients and OpenVidu's REST API see. It may contain letters, digits, `_` and `-`.
 	// When absent it is the object's name. It may not be changed. It is unique in its namespace: of two Sessions with the
 	// same one the older is served, the other is not accepted (reason SessionIDInUse).
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]+$')",message="`sessionID` may contain only letters, digits, `_` and `-`"
 	// +optional
@@ -92,7 +91,6 @@ type SessionSpec struct {
 	// poolName is the name of the MediaPool that hosts the room. When absent it is the default pool: the one with the
 	// annotation mediarooms.dev/is-default-pool: "true". It may not be changed. While there is no such pool the Session
 	// is not accepted (reason PoolNotFound).
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=40
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="`poolName` must be the name of a MediaPool: lower-case letters, digits and `-`, with a letter or digit at both ends"
 	// +optional
@@ -143,7 +141,6 @@ type SessionSpec struct {
 // +kubebuilder:validation:XValidation:rule="self.hasAudio || self.hasVideo",message="`hasAudio` and `hasVideo` may not both be false"
 type RecordingProperties struct {
 	// name of the recording. It may contain letters, digits, `_`, `-` and `~`. When absent it is the recording's identifier.
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_~-]+$')",message="`name` may contain only letters, digits, `_`, `-` and `~`"
 	// +optional
@@ -173,7 +170,6 @@ type RecordingProperties struct {
 	CustomLayout string `json:"customLayout,omitempty"`
 	// resolution of a composed recording: WIDTHxHEIGHT in pixels, each from 100 to 1999.
 	// +kubebuilder:default="1280x720"
-	// +kubebuilder:validation:MinLength=7
 	// +kubebuilder:validation:MaxLength=9
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(1[0-9]{3}|[1-9][0-9]{2})x(1[0-9]{3}|[1-9][0-9]{2})$')",message="`resolution` must be WIDTHxHEIGHT, such as 1280x720, each from 100 to 1999"
 	// +optional
