@@ -1,0 +1,117 @@
+package mediapod
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"mediarooms.dev/mediarooms/mediapod/peer"
+	"mediarooms.dev/mediarooms/mediapod/room"
+	"mediarooms.dev/mediarooms/mediapod/rpc"
+)
+
+// metrics counts what clients do. It implements rpc.Observer.
+type metrics struct {
+	registry *prometheus.Registry
+	joins    *prometheus.CounterVec
+	joinTime prometheus.Histogram
+	requests *prometheus.CounterVec
+	took     *prometheus.HistogramVec
+}
+
+var _ rpc.Observer = (*metrics)(nil)
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		joins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mediarooms_joins_total", Help: "Attempts to join a room, by OpenVidu error code; 0 is success.",
+		}, []string{"code"}),
+		joinTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "mediarooms_join_seconds", Help: "From an open socket to the answer of a successful joinRoom.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mediarooms_requests_total", Help: "Requests of clients, by method and OpenVidu error code; 0 is success.",
+		}, []string{"method", "code"}),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "mediarooms_request_seconds", Help: "How long the answer to a request took.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
+		}, []string{"method"}),
+	}
+	m.registry.MustRegister(m.joins, m.joinTime, m.requests, m.took,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Joined implements rpc.Observer.
+func (m *metrics) Joined(code int, took time.Duration) {
+	m.joins.WithLabelValues(strconv.Itoa(code)).Inc()
+	if code == 0 {
+		m.joinTime.Observe(took.Seconds())
+	}
+}
+
+// Request implements rpc.Observer.
+func (m *metrics) Request(method string, code int, took time.Duration) {
+	m.requests.WithLabelValues(method, strconv.Itoa(code)).Inc()
+	m.took.WithLabelValues(method).Observe(took.Seconds())
+}
+
+// handler serves the metrics, with what the parts of the pod count themselves.
+func (m *metrics) handler(engine *peer.Engine, rooms *room.Registry, signalling *rpc.Server) http.Handler {
+	m.registry.MustRegister(&snapshot{engine: engine, rooms: rooms, signalling: signalling})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// snapshot collects the figures that the parts of the pod keep themselves.
+type snapshot struct {
+	engine     *peer.Engine
+	rooms      *room.Registry
+	signalling *rpc.Server
+}
+
+// figure is one metric of a snapshot.
+type figure struct {
+	name, help string
+	kind       prometheus.ValueType
+	value      float64
+}
+
+// Describe implements prometheus.Collector; it says nothing, since Collect always returns the same metrics.
+func (s *snapshot) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (s *snapshot) Collect(out chan<- prometheus.Metric) {
+	for _, f := range s.figures() {
+		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(f.name, f.help, nil, nil), f.kind, f.value)
+	}
+}
+
+func (s *snapshot) figures() []figure {
+	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
+	totals, media := s.rooms.Totals(), s.engine.Stats()
+	return []figure{
+		{"mediarooms_rooms", "Rooms.", gauge, float64(totals.Rooms)},
+		{"mediarooms_participants", "Users in rooms.", gauge, float64(totals.ActiveConnections)},
+		{"mediarooms_publishers", "Published streams.", gauge, float64(totals.Publishers)},
+		{"mediarooms_subscriptions", "Received streams.", gauge, float64(totals.Subscriptions)},
+		{"mediarooms_sockets", "Clients' signalling sockets.", gauge, float64(s.signalling.Sockets())},
+		{"mediarooms_publishing_connections", "Peer connections of publishers.", gauge, float64(media.PublishingConnections)},
+		{"mediarooms_subscribing_connections", "Peer connections of subscribers.", gauge, float64(media.SubscribingConnections)},
+		{"mediarooms_stuck_connections_total", "Peer connections that did not close in time.", counter, float64(media.StuckConnections)},
+		{"mediarooms_received_packets_total", "RTP packets of publishers.", counter, float64(media.ReceivedPackets)},
+		{"mediarooms_forwarded_packets_total", "RTP packets to subscribers, without retransmissions.", counter, float64(media.ForwardedPackets)},
+		{"mediarooms_forwarded_bytes_total", "RTP payload to subscribers, without retransmissions.", counter, float64(media.ForwardedBytes)},
+		{"mediarooms_write_errors_total", "RTP packets that a subscriber's connection did not take.", counter, float64(media.WriteErrors)},
+		{"mediarooms_nacks_sent_total", "Packets asked of publishers again.", counter, float64(media.NACKsSent)},
+		{"mediarooms_nacks_received_total", "Packets that subscribers asked for again.", counter, float64(media.NACKsReceived)},
+		{"mediarooms_retransmitted_packets_total", "Packets sent to subscribers again.", counter, float64(media.Retransmitted)},
+		{"mediarooms_keyframes_wanted_total", "Keyframe requests of subscribers.", counter, float64(media.KeyframesWanted)},
+		{"mediarooms_keyframe_requests_total", "Keyframe requests to publishers.", counter, float64(media.KeyframeRequests)},
+	}
+}
