@@ -23,7 +23,8 @@ import (
 // restSecret is the name of the Secret with a tenant's REST password.
 const restSecret = "mediarooms-rest"
 
-// cluster is what a gateway knows of the cluster: caches of all Sessions and Connections, of the media pods, and of the REST secret.
+// cluster is what a gateway knows of the cluster: caches of all Sessions, of the media pods, and of the
+// tenant's Connections and REST secret.
 type cluster struct {
 	cache  cache.Cache
 	client client.Client
@@ -55,6 +56,7 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 			&corev1.Pod{}: {Namespaces: map[string]cache.Config{
 				config.Namespace: {LabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.ComponentLabel: v1alpha1.ComponentMediaPod})},
 			}},
+			&v1alpha1.Connection{}: {Namespaces: map[string]cache.Config{config.DefaultTenantNamespace: {}}},
 			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
 				config.DefaultTenantNamespace: {FieldSelector: fields.OneTermEqualSelector("metadata.name", restSecret)},
 			}},
