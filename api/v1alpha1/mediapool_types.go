@@ -64,12 +64,12 @@ type MediaPoolSpec struct {
 	// +optional
 	Placement Placement `json:"placement,omitempty"`
 	// publicURL is where clients reach the gateway, such as https://rooms.example.org; tokens are made of it. It has no path.
-	// http and ws stand for the same, as do https and wss.
+	// http and ws stand for the same, as do https and wss. An IPv6 address can't stand in it, since clients do not take tokens with one:
+	// give it a name.
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(http|https|ws|wss)://')",message="`publicURL` must start with http://, https://, ws:// or wss://"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^(http|https|ws|wss)://') || self.matches('^[a-z]+://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$')",message="`publicURL` must have a host name, an IPv4 address or an IPv6 address in brackets, a port, if any, from 1 to 65535, and no path"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^(http|https|ws|wss)://') || self.matches('^[a-z]+://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$')",message="`publicURL` must have a host name or an IPv4 address (clients take no IPv6 address), a port, if any, from 1 to 65535, and no path"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[0-9.]+(:[0-9]+)?(/|$)') || isIP(self.split('/')[2].split(':')[0])",message="`publicURL` must have a valid IPv4 address"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[[][^]]*[]]') || isIP(self.substring(self.indexOf('[') + 1, self.indexOf(']')))",message="`publicURL` must have a valid IPv6 address between the brackets"
 	// +required
 	PublicURL string `json:"publicURL"`
 	// exposure is how media reaches the pods.

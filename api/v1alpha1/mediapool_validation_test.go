@@ -16,9 +16,8 @@ spec: {publicURL: "http://localhost:4443"}
 const (
 	poolNameMessage = "`metadata.name` must be at most 40 lower-case letters, digits and `-`, with a letter or digit at both ends: pods are named after it"
 	urlScheme       = "`publicURL` must start with http://, https://, ws:// or wss://"
-	urlHost         = "`publicURL` must have a host name, an IPv4 address or an IPv6 address in brackets, a port, if any, from 1 to 65535, and no path"
+	urlHost         = "`publicURL` must have a host name or an IPv4 address (clients take no IPv6 address), a port, if any, from 1 to 65535, and no path"
 	urlIPv4         = "`publicURL` must have a valid IPv4 address"
-	urlIPv6         = "`publicURL` must have a valid IPv6 address between the brackets"
 	addressIP       = "spec.exposure.publicAddress: Invalid value: \"%\": `publicAddress` must be an IPv4 or IPv6 address"
 	addressReach    = "spec.exposure.publicAddress: Invalid value: \"%\": `publicAddress` must be an address that clients can reach: it may not be unspecified, multicast or link-local"
 )
@@ -28,7 +27,7 @@ func publicURLs() map[string]creation {
 	table := make(map[string]creation)
 	for _, url := range []string{
 		"http://localhost:4443", "https://rooms.example.org", "https://rooms.example.org/", "ws://a", "wss://rooms.example.org:65535",
-		"http://192.0.2.1:1", "http://[2001:db8::1]", "https://[2001:db8::1]:4443/",
+		"http://192.0.2.1:1",
 	} {
 		table["publicURL is "+url] = creation{change: change{"spec.publicURL": url}}
 	}
@@ -37,7 +36,7 @@ func publicURLs() map[string]creation {
 		"http://host/path": urlHost, "http://host?x=1": urlHost, "http://host#x": urlHost, "http://host:0": urlHost, "http://host:65536": urlHost,
 		"http://host:": urlHost, "http://user@host": urlHost, "http://ho st": urlHost, "http://-host": urlHost, "http:///": urlHost,
 		"http://host//": urlHost, "http://2001:db8::1": urlHost, "http://[2001:db8::1": urlHost, "http://hörer": urlHost,
-		"http://999.0.0.1": urlIPv4, "http://192.0.2:80/": urlIPv4, "http://[::1::2]:80": urlIPv6, "http://[:]": urlIPv6,
+		"http://999.0.0.1": urlIPv4, "http://192.0.2:80/": urlIPv4, "http://[2001:db8::1]": urlHost, "https://[2001:db8::1]:4443/": urlHost,
 	} {
 		table["publicURL is "+url] = creation{
 			change: change{"spec.publicURL": url},
