@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
-	"text/tabwriter"
+	"sync"
 	"time"
 
 	"mediarooms.dev/mediarooms/test/cluster"
@@ -38,14 +37,8 @@ func measureMedia(ctx context.Context, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
 
-	forwarding := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
-	memory := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(forwarding, "Forwarding: %s, to N receivers\n", loadText)
-	fmt.Fprintf(forwarding, "CPU of the sending process (user + system) per packet sent; median of %d windows of %v in the steady state\n\n",
-		o.windows, o.window)
-	fmt.Fprint(forwarding, "N\tsender\tus per packet\tof the floor\tlost\n")
-	fmt.Fprint(memory, "\nWhat a subscriber takes in the media pod, beyond what a pod with the publisher alone takes\n\n")
-	fmt.Fprint(memory, "N\tresident memory\tof it Go heap\tgoroutines\n")
+	forwarding := newTable("N", "sender", "us per packet", "of the floor", "lost")
+	memory := newTable("N", "resident memory", "of it Go heap", "goroutines")
 	for _, n := range o.subscribers {
 		floor := 0.0
 		for _, kind := range floorKinds {
@@ -57,27 +50,29 @@ func measureMedia(ctx context.Context, o options) (err error) {
 			if floor == 0 {
 				floor = c.microseconds
 			}
-			row(forwarding, n, kind.text, c, floor)
+			forwarding.cost(n, kind.text, c, floor)
 		}
 		figures, err := measurePod(ctx, l, o, program, folder, n)
 		if err != nil {
 			return fmt.Errorf("measuring a media pod with %d subscribers: %w", n, err)
 		}
-		row(forwarding, n, "media pod", figures.cost, floor)
-		fmt.Fprintf(memory, "%d\t%.0f kB\t%.0f kB\t%.1f\n", n, figures.resident/1e3, figures.heap/1e3, figures.goroutines)
+		forwarding.cost(n, "media pod", figures.cost, floor)
+		memory.row(n, kilobytes(figures.resident), kilobytes(figures.heap), fmt.Sprintf("%.1f", figures.goroutines))
 	}
-	return errors.Join(forwarding.Flush(), memory.Flush())
+	return errors.Join(
+		forwarding.print(fmt.Sprintf("Forwarding: %s, to N receivers.\n"+
+			"CPU of the sending process (user + system) per packet sent, in the steady state; median of %d windows of %v.",
+			loadText, o.windows, o.window)),
+		memory.print("What a subscriber takes in the media pod, beyond a pod with the publisher alone."))
 }
 
-func row(w *tabwriter.Writer, n int, sender string, c cost, floor float64) {
-	fmt.Fprintf(w, "%d\t%s\t%.1f\t%.2f\t%s\n", n, sender, c.microseconds, c.microseconds/floor, percent(c.lost))
+// cost adds a row.
+func (t *table) cost(n int, sender string, c cost, floor float64) {
+	t.row(n, sender, fmt.Sprintf("%.1f", c.microseconds), fmt.Sprintf("%.2f", c.microseconds/floor), fmt.Sprintf("%.2f %%", c.lost*100))
 }
 
-func percent(share float64) string {
-	if share <= 0 {
-		return "0"
-	}
-	return strings.TrimSuffix(fmt.Sprintf("%.2f", share*100), ".00") + " %"
+func kilobytes(bytes float64) string {
+	return fmt.Sprintf("%.0f kB", bytes/1e3)
 }
 
 // room is the load on a pod.
@@ -110,10 +105,8 @@ func measurePod(ctx context.Context, l *link, o options, program, folder string,
 		return f, err
 	}
 	start := time.Now()
-	for i := range subscribers {
-		if err := r.subscribe(ctx, i+1); err != nil {
-			return f, fmt.Errorf("subscriber %d: %w", i+1, err)
-		}
+	if err := r.subscribeAll(ctx, subscribers); err != nil {
+		return f, err
 	}
 	progress("%d subscribers: all joined after %.1f s; measuring %d windows of %v", subscribers, time.Since(start).Seconds(),
 		o.windows, o.window)
@@ -141,18 +134,47 @@ func (r *room) publish(ctx context.Context) error {
 	return err
 }
 
-func (r *room) subscribe(ctx context.Context, number int) error {
+// joinsAtATime is how many subscribers join at a time: most of a join is waiting.
+const joinsAtATime = 8
+
+func (r *room) subscribeAll(ctx context.Context, subscribers int) error {
+	var mu sync.Mutex // guards what r and errs hold
+	var errs []error
+	var group sync.WaitGroup
+	slots := make(chan struct{}, joinsAtATime)
+	for i := range subscribers {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			client, subscriber, err := r.subscribe(ctx, i+1)
+			mu.Lock()
+			defer mu.Unlock()
+			if client != nil {
+				r.clients = append(r.clients, client)
+			}
+			if subscriber != nil {
+				r.subscribers = append(r.subscribers, subscriber)
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("subscriber %d: %w", i+1, err))
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// subscribe joins and receives. It returns what it opened also with an error.
+func (r *room) subscribe(ctx context.Context, number int) (*roomclient.Client, *roomclient.Subscriber, error) {
 	client, err := r.pod.join(ctx, number)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	r.clients = append(r.clients, client)
 	subscriber, err := client.Subscribe(ctx, r.media, r.publisher.StreamID)
 	if err != nil {
-		return err
+		return client, nil, err
 	}
-	r.subscribers = append(r.subscribers, subscriber)
-	return cluster.Poll(ctx, 10*time.Second, func() error {
+	return client, subscriber, cluster.Poll(ctx, 10*time.Second, func() error {
 		if subscriber.VideoPackets() == 0 {
 			return errors.New("no video comes")
 		}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,9 +64,7 @@ func measureTokens(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer tokens.stop()
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(table, "\nTime from the creation of a Connection to its token, %d each\n\n", o.samples)
-	fmt.Fprint(table, "at a time\twhat\tp50\tp99\tof the floor\n")
+	table := newTable("at a time", "what", "p50", "p99", "p50 of the floor", "p99 of the floor")
 	for _, workers := range atATime {
 		progress("%d at a time: floor", workers)
 		floor, err := sample(ctx, workers, o.samples, func(ctx context.Context, i int) (time.Duration, error) {
@@ -84,13 +80,17 @@ func measureTokens(ctx context.Context, o options) (err error) {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(table, "%d\tfloor: bare create + status update\t%.1f ms\t%.1f ms\t1.00 / 1.00\n", workers,
-			quantile(floor, 0.5), quantile(floor, 0.99))
-		fmt.Fprintf(table, "%d\tConnection to token\t%.1f ms\t%.1f ms\t%.2f / %.2f\n", workers,
-			quantile(times, 0.5), quantile(times, 0.99),
-			quantile(times, 0.5)/quantile(floor, 0.5), quantile(times, 0.99)/quantile(floor, 0.99))
+		table.times(workers, "floor: bare create + status update", floor, floor)
+		table.times(workers, "create of a Connection to its token", times, floor)
 	}
-	return table.Flush()
+	return table.print(fmt.Sprintf("Time to a token: from the creation of a Connection until a watch sees the token; %d each.", o.samples))
+}
+
+// times adds a row.
+func (t *table) times(workers int, what string, milliseconds, floor []float64) {
+	p50, p99 := quantile(milliseconds, 0.5), quantile(milliseconds, 0.99)
+	t.row(workers, what, fmt.Sprintf("%.1f ms", p50), fmt.Sprintf("%.1f ms", p99),
+		fmt.Sprintf("%.2f", p50/quantile(floor, 0.5)), fmt.Sprintf("%.2f", p99/quantile(floor, 0.99)))
 }
 
 // defaultPool applies the default pool unless there is one, and waits until it has room.
