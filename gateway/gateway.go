@@ -17,8 +17,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"k8s.io/client-go/rest"
+	kuberest "k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"mediarooms.dev/mediarooms/gateway/rest"
 	"mediarooms.dev/mediarooms/gateway/route"
 	"mediarooms.dev/mediarooms/gateway/web"
 	"mediarooms.dev/mediarooms/internal/mtls"
@@ -66,7 +68,7 @@ type Gateway struct {
 }
 
 // New returns a gateway that talks to the API server with a configuration. It does not wait for the API server.
-func New(ctx context.Context, kubernetes *rest.Config, config Config) (*Gateway, error) {
+func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gateway, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -89,6 +91,15 @@ func New(ctx context.Context, kubernetes *rest.Config, config Config) (*Gateway,
 	if err != nil {
 		return nil, err
 	}
+	api, err := rest.NewAPI(ctx, rest.Config{
+		Tenants:  &rest.SecretTenant{Reader: cluster.cache, Secret: client.ObjectKey{Namespace: config.DefaultTenantNamespace, Name: restSecret}},
+		Client:   cluster.client,
+		Cache:    cluster.cache,
+		Registry: registry,
+	})
+	if err != nil {
+		return nil, err
+	}
 	page, err := web.New()
 	if err != nil {
 		return nil, err
@@ -97,6 +108,7 @@ func New(ctx context.Context, kubernetes *rest.Config, config Config) (*Gateway,
 	g := &Gateway{config: config, cluster: cluster, signals: signals}
 	clients := http.NewServeMux()
 	clients.Handle("/openvidu", signals)
+	clients.Handle("/openvidu/", api)
 	clients.Handle("/", page)
 	g.clients = g.server(ctx, config.Address, clients)
 	if config.ServingCertificateDirectory != "" {

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // maxBody is beyond every sensible request: data of 10,000 characters, 16 ICE servers.
@@ -16,7 +17,11 @@ const maxBody = 256 << 10
 
 // readBody returns a request's JSON object; nil for a request without a body.
 func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
+	// A writer without deadlines has no connection that could be slow.
+	connection := http.NewResponseController(w)
+	_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout))
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = connection.SetReadDeadline(time.Time{})
 	if errors.As(err, new(*http.MaxBytesError)) {
 		return nil, errBodyTooLarge
 	}

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"net/url"
 	"slices"
 	"time"
@@ -30,7 +31,7 @@ const (
 var cameraSchemes = []string{"file", "rtsp", "rtsps", "http", "https"}
 
 // parseConnection reads the body of POST /sessions/ID/connection. Fields of the other type are ignored.
-func parseConnection(body map[string]any, sessionName string, hosts resolver, now time.Time) (v1alpha1.ConnectionSpec, error) {
+func parseConnection(ctx context.Context, body map[string]any, sessionName string, hosts resolver, now time.Time) (v1alpha1.ConnectionSpec, error) {
 	f := &fields{values: body}
 	spec := v1alpha1.ConnectionSpec{
 		SessionName:      sessionName,
@@ -61,7 +62,7 @@ func parseConnection(body map[string]any, sessionName string, hosts resolver, no
 		return spec, f.err
 	}
 	var err error
-	spec.CustomIceServers, err = parseIceServers(servers, hosts, now)
+	spec.CustomIceServers, err = parseIceServers(ctx, servers, hosts, now)
 	return spec, err
 }
 

@@ -20,6 +20,8 @@ const (
 	maxIceServers = 16
 	// turnLifetime is how long credentials made from a static auth secret hold.
 	turnLifetime = 24 * time.Hour
+	// lookupTimeout bounds the look-ups of all host names of a request.
+	lookupTimeout = 3 * time.Second
 )
 
 var hostNames = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$`)
@@ -31,17 +33,19 @@ type resolver interface {
 
 // parseIceServers reads customIceServers by the rules of openvidu-rest 2.5. A static auth secret becomes credentials here and is
 // never stored.
-func parseIceServers(values []any, hosts resolver, now time.Time) ([]v1alpha1.IceServer, error) {
+func parseIceServers(ctx context.Context, values []any, hosts resolver, now time.Time) ([]v1alpha1.IceServer, error) {
 	if len(values) > maxIceServers {
 		return nil, badRequest("'customIceServers' may not have more than %d elements", maxIceServers)
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
 	servers := make([]v1alpha1.IceServer, 0, len(values))
 	for _, value := range values {
 		members, ok := value.(map[string]any)
 		if !ok {
 			return nil, badRequest("'customIceServers' must contain objects")
 		}
-		server, err := parseIceServer(members, hosts, now)
+		server, err := parseIceServer(ctx, members, hosts, now)
 		if err != nil {
 			return nil, err
 		}
@@ -50,7 +54,7 @@ func parseIceServers(values []any, hosts resolver, now time.Time) ([]v1alpha1.Ic
 	return servers, nil
 }
 
-func parseIceServer(members map[string]any, hosts resolver, now time.Time) (v1alpha1.IceServer, error) {
+func parseIceServer(ctx context.Context, members map[string]any, hosts resolver, now time.Time) (v1alpha1.IceServer, error) {
 	f := &fields{values: members, prefix: "customIceServers."}
 	url, _ := f.text("url")
 	username, hasUsername := f.text("username")
@@ -83,14 +87,14 @@ func parseIceServer(members map[string]any, hosts resolver, now time.Time) (v1al
 	default:
 		return server, badRequest("'customIceServers': 'url' must start with stun:, stuns:, turn: or turns:")
 	}
-	if !validAuthority(rest, hosts) {
+	if !validAuthority(ctx, rest, hosts) {
 		return server, badRequest("'customIceServers': 'url' must have a host that exists and, if any, a port from 1 to 65535")
 	}
 	return server, nil
 }
 
 // validAuthority says whether a text is a host and an optional port.
-func validAuthority(authority string, hosts resolver) bool {
+func validAuthority(ctx context.Context, authority string, hosts resolver) bool {
 	if inner, found := strings.CutPrefix(authority, "["); found {
 		address, port, found := strings.Cut(inner, "]")
 		ip, err := netip.ParseAddr(address)
@@ -107,11 +111,9 @@ func validAuthority(authority string, hosts resolver) bool {
 		return false
 	}
 	// A name below a real top-level domain is taken as it is; any other one, such as a name of the cluster, must be known here.
-	if suffix, managed := publicsuffix.PublicSuffix(strings.ToLower(host)); managed && suffix != strings.ToLower(host) {
+	if suffix, public := publicsuffix.PublicSuffix(strings.ToLower(host)); public && suffix != strings.ToLower(host) {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
 	addresses, err := hosts.LookupHost(ctx, host)
 	return err == nil && len(addresses) > 0
 }

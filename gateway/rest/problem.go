@@ -11,6 +11,9 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
+// errWaitedTooLong means that something that was waited for has not come in time.
+var errWaitedTooLong = errors.New("waited too long")
+
 // problem is an answer other than success. Without a message it has no body (openvidu-rest 1.5).
 type problem struct {
 	status  int

@@ -1,0 +1,248 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Prefix is the path below which the API is.
+const Prefix = "/openvidu/"
+
+const (
+	apiPrefix = Prefix + "api/"
+	// requestTimeout bounds a request, all its waiting included. The Java client gives up after 30 s.
+	requestTimeout = 25 * time.Second
+	// bodyTimeout bounds the time that a client takes to send its body.
+	bodyTimeout = 10 * time.Second
+)
+
+// Config is what an API needs.
+type Config struct {
+	// Cache holds the Sessions and Connections of the tenant's namespace, and its REST Secret.
+	Cache cache.Cache
+	// Live reads and writes at the API server itself.
+	Live client.Client
+	// Namespace is the tenant's.
+	Namespace string
+	// SecretName is the name of the Secret in it whose key "secret" is the API's password.
+	SecretName string
+	// Registry takes the metrics.
+	Registry prometheus.Registerer
+}
+
+// API serves the OpenVidu REST API. Safe for concurrent use.
+type API struct {
+	objects *objects
+	tenants tenants
+	hosts   resolver
+	metrics *metrics
+}
+
+// New returns the API over a cache that has not started yet. It fails when the metrics are registered already.
+func New(ctx context.Context, config Config) (*API, error) {
+	metrics, err := newMetrics(config.Registry)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := newObjects(ctx, config.Cache, config.Live)
+	if err != nil {
+		return nil, err
+	}
+	return &API{
+		objects: objects,
+		tenants: tenants{
+			reader: config.Cache,
+			secret: client.ObjectKey{Namespace: config.Namespace, Name: config.SecretName},
+		},
+		hosts:   net.DefaultResolver,
+		metrics: metrics,
+	}, nil
+}
+
+// call is one request to an endpoint.
+type call struct {
+	w http.ResponseWriter
+	r *http.Request
+	// namespace is the tenant's.
+	namespace string
+	// session and connection are the ids in the path.
+	session, connection string
+}
+
+// reply is an answer of success; its body is nil for none.
+type reply struct {
+	status int
+	body   any
+}
+
+// endpoints is every endpoint there is. Anything else an authenticated caller is forbidden, as with the reference (openvidu-rest 1.5).
+var endpoints = []endpoint{
+	{http.MethodPost, "sessions", (*API).createSession},
+	{http.MethodGet, "sessions", (*API).listSessions},
+	{http.MethodGet, "sessions/{session}", (*API).readSession},
+	{http.MethodDelete, "sessions/{session}", (*API).deleteSession},
+	{http.MethodPost, "sessions/{session}/connection", (*API).createConnection},
+	{http.MethodGet, "sessions/{session}/connection", (*API).listConnections},
+	{http.MethodGet, "sessions/{session}/connection/{connection}", (*API).readConnection},
+	{http.MethodDelete, "sessions/{session}/connection/{connection}", (*API).deleteConnection},
+}
+
+type endpoint struct {
+	method  string
+	pattern string
+	serve   func(*API, context.Context, *call) (reply, error)
+}
+
+// find returns the endpoint for a request, and the ids in its path; nil for none.
+func find(r *http.Request) (*endpoint, map[string]string) {
+	path, found := strings.CutPrefix(r.URL.Path, apiPrefix)
+	if !found {
+		return nil, nil
+	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	for i := range endpoints {
+		if endpoints[i].method != method {
+			continue
+		}
+		if ids, ok := match(endpoints[i].pattern, path); ok {
+			return &endpoints[i], ids
+		}
+	}
+	return nil, nil
+}
+
+// match returns what stands in a path for the {names} of a pattern, none of it empty.
+func match(pattern, path string) (map[string]string, bool) {
+	wanted, given := strings.Split(pattern, "/"), strings.Split(path, "/")
+	if len(wanted) != len(given) {
+		return nil, false
+	}
+	ids := map[string]string{}
+	for i, segment := range wanted {
+		if name, found := strings.CutPrefix(segment, "{"); found && given[i] != "" {
+			ids[strings.TrimSuffix(name, "}")] = given[i]
+		} else if segment != given[i] {
+			return nil, false
+		}
+	}
+	return ids, true
+}
+
+// ServeHTTP answers one request. The order is the reference's: CORS, then who asks, then what is asked for.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if allowOrigins(w, r) {
+		return
+	}
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	namespace, authentic := a.tenants.authenticate(r)
+	if !authentic {
+		a.metrics.count(unauthenticated, http.StatusUnauthorized)
+		header.Set("WWW-Authenticate", `Basic realm="Realm"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	endpoint, ids := find(r)
+	if endpoint == nil {
+		a.metrics.count(unknownEndpoint, errForbidden.status)
+		w.WriteHeader(errForbidden.status)
+		return
+	}
+	arrived := time.Now()
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	answer, err := endpoint.serve(a, ctx, &call{w: w, r: r, namespace: namespace, session: ids["session"], connection: ids["connection"]})
+	if err != nil {
+		answer = a.refuse(r, endpoint, err)
+	}
+	send(w, answer)
+	label := endpoint.method + " " + endpoint.pattern
+	a.metrics.count(label, answer.status)
+	a.metrics.seconds.WithLabelValues(label).Observe(time.Since(arrived).Seconds())
+}
+
+// refuse returns the answer for an error, and logs what its cause is when that is not the caller.
+func (a *API) refuse(r *http.Request, endpoint *endpoint, err error) reply {
+	problem, news := asProblem(err)
+	if news && r.Context().Err() == nil {
+		logr.FromContextOrDiscard(r.Context()).Error(err, "Answering a REST request", "method", endpoint.method, "endpoint", endpoint.pattern)
+	}
+	answer := reply{status: problem.status}
+	if problem.message != "" {
+		answer.body = problem.body(r.URL.Path, time.Now())
+	}
+	return answer
+}
+
+func send(w http.ResponseWriter, answer reply) {
+	if answer.body == nil {
+		w.WriteHeader(answer.status)
+		return
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(answer.body); err != nil {
+		// Every body is a struct of this package; none of them can't be encoded.
+		panic(err)
+	}
+	text.Truncate(text.Len() - 1)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(answer.status)
+	// A client that has gone needs no answer.
+	_, _ = w.Write(text.Bytes())
+}
+
+// allowOrigins allows every origin, method and header, but no credentials of a browser's own (openvidu-rest 1.4). It returns true for a
+// preflight, which it has answered: a preflight comes without authorization.
+func allowOrigins(w http.ResponseWriter, r *http.Request) bool {
+	header := w.Header()
+	for _, name := range []string{"Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"} {
+		header.Add("Vary", name)
+	}
+	if r.Header.Get("Origin") == "" {
+		return false
+	}
+	header.Set("Access-Control-Allow-Origin", "*")
+	method := r.Header.Get("Access-Control-Request-Method")
+	if r.Method != http.MethodOptions || method == "" {
+		return false
+	}
+	header.Set("Access-Control-Allow-Methods", method)
+	// A * would not cover Authorization.
+	if names := r.Header.Values("Access-Control-Request-Headers"); len(names) > 0 {
+		header.Set("Access-Control-Allow-Headers", strings.Join(names, ", "))
+	}
+	header.Set("Access-Control-Max-Age", strconv.Itoa(int((30 * time.Minute).Seconds())))
+	w.WriteHeader(http.StatusOK)
+	return true
+}
+
+// flagOf returns a boolean of the query by the reference's rules.
+func flagOf(r *http.Request, name string, fallback bool) (bool, error) {
+	switch strings.ToLower(r.URL.Query().Get(name)) {
+	case "":
+		return fallback, nil
+	case "true", "on", "yes", "1":
+		return true, nil
+	case "false", "off", "no", "0":
+		return false, nil
+	default:
+		return false, errForbidden
+	}
+}

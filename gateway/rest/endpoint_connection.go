@@ -1,0 +1,189 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+)
+
+const (
+	// tokenTimeout bounds the wait for the operator to make a token.
+	tokenTimeout = 8 * time.Second
+	// evictTimeout bounds the wait for a user to be put out. The operator bounds it, too, and stays below.
+	evictTimeout = 15 * time.Second
+	// withdrawTimeout bounds the deletion of a Connection that nobody will use.
+	withdrawTimeout = 5 * time.Second
+)
+
+// createConnection serves POST /sessions/SESSION/connection (openvidu-rest 2.5). It answers when there is a token.
+func (a *API) createConnection(ctx context.Context, c *call) (reply, error) {
+	session, err := a.session(ctx, c, errSessionUnknown)
+	if err != nil {
+		return reply{}, err
+	}
+	body, err := readBody(c.w, c.r)
+	if err != nil {
+		return reply{}, err
+	}
+	now := time.Now()
+	spec, err := parseConnection(ctx, body, session.Name, a.hosts, now)
+	if err != nil {
+		return reply{}, err
+	}
+	if spec.Type == v1alpha1.ConnectionTypeIPCam {
+		return reply{}, errIPCamUnavailable
+	}
+	connection := &v1alpha1.Connection{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:   session.Namespace,
+			Name:        newConnectionName(session.Name),
+			Annotations: stamp(now),
+			// If the Session goes in this very moment, it must not be taken for one of a later Session with the same id.
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: v1alpha1.GroupVersion.String(), Kind: "Session", Name: session.Name, UID: session.UID,
+				BlockOwnerDeletion: ptr.To(false),
+			}},
+		},
+		Spec: spec,
+	}
+	if err := a.objects.live.Create(ctx, connection); err != nil {
+		return reply{}, fmt.Errorf("creating a Connection: %w", err)
+	}
+	ready, err := a.waitToken(ctx, connection)
+	if err != nil {
+		return reply{}, errors.Join(err, a.withdraw(ctx, connection))
+	}
+	return reply{http.StatusOK, projectConnection(ready, sessionID(session))}, nil
+}
+
+// waitToken returns a Connection once it has its token.
+func (a *API) waitToken(ctx context.Context, connection *v1alpha1.Connection) (*v1alpha1.Connection, error) {
+	key := client.ObjectKeyFromObject(connection)
+	seen := connection.DeepCopy()
+	known := false
+	look := func(reader client.Reader) (bool, error) {
+		var current v1alpha1.Connection
+		err := reader.Get(ctx, key, &current)
+		switch {
+		case apierrors.IsNotFound(err) && !known:
+			// The cache does not have it yet.
+			return false, nil
+		case apierrors.IsNotFound(err):
+			return false, errSessionClosing
+		case err != nil:
+			return false, fmt.Errorf("reading Connection %s: %w", key.Name, err)
+		}
+		known, seen = true, &current
+		if !current.DeletionTimestamp.IsZero() || hasReason(current.Status.Conditions, v1alpha1.ConditionAccepted, v1alpha1.ReasonDeleting) {
+			return false, errSessionClosing
+		}
+		return current.Status.Token != "", nil
+	}
+	err := a.objects.members.wait(ctx, key, tokenTimeout, func() (bool, error) { return look(a.objects.cached) })
+	if errors.Is(err, errWaitedTooLong) {
+		known = true
+		var done bool
+		if done, err = look(a.objects.live); !done && err == nil {
+			err = noToken(seen)
+		}
+	}
+	return seen, err
+}
+
+// noToken says why a Connection has no token, as far as its conditions know.
+func noToken(connection *v1alpha1.Connection) *problem {
+	accepted := meta.FindStatusCondition(connection.Status.Conditions, v1alpha1.ConditionAccepted)
+	if accepted == nil || accepted.Status == metav1.ConditionUnknown {
+		return errTokenNotMade
+	}
+	return &problem{status: http.StatusInternalServerError, message: "No token was made in time: " + accepted.Message}
+}
+
+// withdraw deletes a Connection whose token nobody has learned, also when who asked for it has gone.
+func (a *API) withdraw(ctx context.Context, connection *v1alpha1.Connection) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTimeout)
+	defer cancel()
+	if err := a.objects.live.Delete(ctx, connection, client.Preconditions{UID: &connection.UID}); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting Connection %s, which has no token: %w", connection.Name, err)
+	}
+	return nil
+}
+
+// listConnections serves GET /sessions/SESSION/connection (openvidu-rest 2.6).
+func (a *API) listConnections(ctx context.Context, c *call) (reply, error) {
+	pending, err := viewOf(c.r, true)
+	if err != nil {
+		return reply{}, err
+	}
+	session, err := a.session(ctx, c, errSessionUnknown)
+	if err != nil {
+		return reply{}, err
+	}
+	connections, err := a.objects.connections(ctx, session)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{http.StatusOK, list(projectConnections(connections, sessionID(session), pending))}, nil
+}
+
+// readConnection serves GET /sessions/SESSION/connection/CONNECTION (openvidu-rest 2.7).
+func (a *API) readConnection(ctx context.Context, c *call) (reply, error) {
+	session, connection, err := a.connection(ctx, c)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{http.StatusOK, projectConnection(connection, sessionID(session))}, nil
+}
+
+// deleteConnection serves DELETE /sessions/SESSION/connection/CONNECTION (openvidu-rest 2.9). It answers when the user is out.
+func (a *API) deleteConnection(ctx context.Context, c *call) (reply, error) {
+	_, connection, err := a.connection(ctx, c)
+	if err != nil {
+		return reply{}, err
+	}
+	gone, err := a.objects.remove(ctx, connection, evictTimeout)
+	if err != nil {
+		return reply{}, err
+	}
+	if !gone {
+		return reply{}, errStillDisconnecting
+	}
+	return reply{status: http.StatusNoContent}, nil
+}
+
+// connection returns the Session and the Connection that a request's path names.
+func (a *API) connection(ctx context.Context, c *call) (*v1alpha1.Session, *v1alpha1.Connection, error) {
+	session, err := a.session(ctx, c, errSessionUnknownBad)
+	if err != nil {
+		return nil, nil, err
+	}
+	connection, err := a.objects.connection(ctx, session, c.connection)
+	if err != nil {
+		return nil, nil, err
+	}
+	if connection == nil {
+		return nil, nil, errConnectionUnknown
+	}
+	return session, connection, nil
+}
+
+// projectConnections returns Connections as REST shows them, with or without those that are pending.
+func projectConnections(connections []v1alpha1.Connection, sessionID string, pending bool) []connectionJSON {
+	projected := make([]connectionJSON, 0, len(connections))
+	for i := range connections {
+		if pending || active(&connections[i]) {
+			projected = append(projected, projectConnection(&connections[i], sessionID))
+		}
+	}
+	return projected
+}

@@ -1,0 +1,162 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+)
+
+const (
+	// closeTimeout bounds the wait for a room to close. The operator bounds it, too, and stays below.
+	closeTimeout = 20 * time.Second
+	// reuseTimeout bounds the wait of a creation for the closing of the session that has the id (openvidu-rest 2.1).
+	reuseTimeout = 15 * time.Second
+)
+
+// createSession serves POST /sessions (openvidu-rest 2.1).
+func (a *API) createSession(ctx context.Context, c *call) (reply, error) {
+	body, err := readBody(c.w, c.r)
+	if err != nil {
+		return reply{}, err
+	}
+	spec, err := parseSession(body)
+	if err != nil {
+		return reply{}, err
+	}
+	object := metav1.ObjectMeta{Namespace: c.namespace, Annotations: stamp(time.Now())}
+	if spec.SessionID == "" {
+		spec.SessionID = newSessionID()
+		object.Annotations[generatedAnnotation] = "true"
+	}
+	deadline := time.Now().Add(reuseTimeout)
+	for {
+		session, err := a.reserve(ctx, object, spec)
+		if err != nil {
+			return reply{}, err
+		}
+		if session.DeletionTimestamp.IsZero() {
+			return reply{http.StatusOK, projectSession(session, nil)}, nil
+		}
+		gone, err := a.objects.waitGone(ctx, session, time.Until(deadline))
+		if err != nil {
+			return reply{}, err
+		}
+		if !gone {
+			return reply{}, errStillClosing
+		}
+	}
+}
+
+// reserve creates a Session under the first name that its id may have and that is free. When the Session that has the id is being closed,
+// it returns that one. It fails with errSessionExists when the id is in use.
+func (a *API) reserve(ctx context.Context, object metav1.ObjectMeta, spec v1alpha1.SessionSpec) (*v1alpha1.Session, error) {
+	if object.Annotations[generatedAnnotation] == "" {
+		holder, err := a.objects.session(ctx, object.Namespace, spec.SessionID)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case holder != nil && exists(holder):
+			return nil, errSessionExists
+		case holder != nil:
+			return holder, nil
+		}
+	}
+	for _, name := range objectNames(spec.SessionID) {
+		session := &v1alpha1.Session{ObjectMeta: *object.DeepCopy(), Spec: *spec.DeepCopy()}
+		session.Name = name
+		err := a.objects.live.Create(ctx, session)
+		if err == nil {
+			return session, nil
+		}
+		if !apierrors.IsAlreadyExists(err) {
+			return nil, fmt.Errorf("creating Session %s: %w", name, err)
+		}
+		taken, err := a.objects.sessionNamed(ctx, object.Namespace, name)
+		switch {
+		case err != nil:
+			return nil, err
+		case taken == nil || sessionID(taken) == spec.SessionID:
+			// Another request for this id was faster.
+			return nil, errSessionExists
+		}
+	}
+	return nil, errSessionExists
+}
+
+// listSessions serves GET /sessions (openvidu-rest 2.3).
+func (a *API) listSessions(ctx context.Context, c *call) (reply, error) {
+	pending, err := viewOf(c.r, false)
+	if err != nil {
+		return reply{}, err
+	}
+	sessions, members, err := a.objects.all(ctx, c.namespace)
+	if err != nil {
+		return reply{}, err
+	}
+	projected := make([]sessionJSON, 0, len(sessions))
+	for i := range sessions {
+		session := &sessions[i]
+		projected = append(projected, projectSession(session, projectConnections(members[session.Name], sessionID(session), pending)))
+	}
+	return reply{http.StatusOK, list(projected)}, nil
+}
+
+// readSession serves GET /sessions/SESSION (openvidu-rest 2.2).
+func (a *API) readSession(ctx context.Context, c *call) (reply, error) {
+	pending, err := viewOf(c.r, false)
+	if err != nil {
+		return reply{}, err
+	}
+	session, err := a.session(ctx, c, errSessionUnknown)
+	if err != nil {
+		return reply{}, err
+	}
+	connections, err := a.objects.connections(ctx, session)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{http.StatusOK, projectSession(session, projectConnections(connections, sessionID(session), pending))}, nil
+}
+
+// deleteSession serves DELETE /sessions/SESSION (openvidu-rest 2.4). It answers when everybody is out.
+func (a *API) deleteSession(ctx context.Context, c *call) (reply, error) {
+	session, err := a.session(ctx, c, errSessionUnknown)
+	if err != nil {
+		return reply{}, err
+	}
+	gone, err := a.objects.remove(ctx, session, closeTimeout)
+	if err != nil {
+		return reply{}, err
+	}
+	if !gone {
+		return reply{}, errStillClosing
+	}
+	return reply{status: http.StatusNoContent}, nil
+}
+
+// session returns the Session that a request's path names, or fails as the endpoint does for an unknown one.
+func (a *API) session(ctx context.Context, c *call, unknown error) (*v1alpha1.Session, error) {
+	session, err := a.objects.session(ctx, c.namespace, c.session)
+	if err != nil {
+		return nil, err
+	}
+	if session == nil || !exists(session) {
+		return nil, unknown
+	}
+	return session, nil
+}
+
+// viewOf returns whether pending connections are wanted. webRtcStats is checked but adds nothing: endpoint statistics are not kept.
+func viewOf(r *http.Request, fallback bool) (pending bool, err error) {
+	if _, err := flagOf(r, "webRtcStats", false); err != nil {
+		return false, err
+	}
+	return flagOf(r, "pendingConnections", fallback)
+}

@@ -1,0 +1,323 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+)
+
+// Names of the cache's indexes: Sessions by session id, Connections by connection id.
+const (
+	sessionIDIndex    = "mediarooms.dev/rest-session-id"
+	connectionIDIndex = "mediarooms.dev/rest-connection-id"
+)
+
+// objects finds Sessions and Connections by their OpenVidu ids, and waits for what the operator does with them. What it returns was read from the
+// API server itself; see the package comment. Safe for concurrent use.
+type objects struct {
+	live     client.Client
+	cached   client.Reader
+	sessions changes
+	members  changes // of Connections
+}
+
+func newObjects(ctx context.Context, objectCache cache.Cache, live client.Client) (*objects, error) {
+	o := &objects{live: live, cached: objectCache}
+	for _, kind := range []struct {
+		object  client.Object
+		index   string
+		value   client.IndexerFunc
+		changes *changes
+	}{
+		{&v1alpha1.Session{}, sessionIDIndex, indexSession, &o.sessions},
+		{&v1alpha1.Connection{}, connectionIDIndex, indexConnection, &o.members},
+	} {
+		if err := objectCache.IndexField(ctx, kind.object, kind.index, kind.value); err != nil {
+			return nil, fmt.Errorf("indexing %T: %w", kind.object, err)
+		}
+		informer, err := objectCache.GetInformer(ctx, kind.object)
+		if err != nil {
+			return nil, fmt.Errorf("watching %T: %w", kind.object, err)
+		}
+		if _, err := informer.AddEventHandler(kind.changes.handler()); err != nil {
+			return nil, fmt.Errorf("watching %T: %w", kind.object, err)
+		}
+	}
+	return o, nil
+}
+
+func indexSession(object client.Object) []string {
+	session, ok := object.(*v1alpha1.Session)
+	if !ok {
+		return nil
+	}
+	return []string{sessionID(session)}
+}
+
+func indexConnection(object client.Object) []string {
+	connection, ok := object.(*v1alpha1.Connection)
+	if !ok {
+		return nil
+	}
+	return []string{connectionID(connection)}
+}
+
+// session returns the Session that has a session id; nil for none. One that is being closed is returned only when there is no other.
+func (o *objects) session(ctx context.Context, namespace, id string) (*v1alpha1.Session, error) {
+	var closing *v1alpha1.Session
+	tried := map[string]bool{}
+	try := func(name string) (*v1alpha1.Session, error) {
+		tried[name] = true
+		session, err := o.sessionNamed(ctx, namespace, name)
+		switch {
+		case err != nil || session == nil || sessionID(session) != id:
+			return nil, err
+		case exists(session):
+			return session, nil
+		case !session.DeletionTimestamp.IsZero():
+			closing = session
+		}
+		return nil, nil
+	}
+	if sessionIDs.MatchString(id) && len(id) <= maxSessionID {
+		for _, name := range objectNames(id) {
+			if session, err := try(name); err != nil || session != nil {
+				return session, err
+			}
+		}
+	}
+	// Somebody may have given it another name.
+	var indexed v1alpha1.SessionList
+	if err := o.cached.List(ctx, &indexed, client.InNamespace(namespace), client.MatchingFields{sessionIDIndex: id}); err != nil {
+		return nil, fmt.Errorf("looking up a Session: %w", err)
+	}
+	byCreation[v1alpha1.Session](indexed.Items)
+	for i := range indexed.Items {
+		if name := indexed.Items[i].Name; !tried[name] {
+			if session, err := try(name); err != nil || session != nil {
+				return session, err
+			}
+		}
+	}
+	return closing, nil
+}
+
+// sessionNamed returns the Session object with a name; nil for none.
+func (o *objects) sessionNamed(ctx context.Context, namespace, name string) (*v1alpha1.Session, error) {
+	var session v1alpha1.Session
+	if err := o.live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &session); apierrors.IsNotFound(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("reading Session %s: %w", name, err)
+	}
+	return &session, nil
+}
+
+// connection returns the Connection of a Session that has a connection id, if REST shows it; nil for none.
+func (o *objects) connection(ctx context.Context, session *v1alpha1.Session, id string) (*v1alpha1.Connection, error) {
+	var indexed v1alpha1.ConnectionList
+	if err := o.cached.List(ctx, &indexed, client.InNamespace(session.Namespace), client.MatchingFields{connectionIDIndex: id}); err != nil {
+		return nil, fmt.Errorf("looking up a Connection: %w", err)
+	}
+	if len(indexed.Items) == 1 {
+		var connection v1alpha1.Connection
+		err := o.live.Get(ctx, client.ObjectKeyFromObject(&indexed.Items[0]), &connection)
+		if err == nil && connectionID(&connection) == id && connection.Spec.SessionName == session.Name && listed(&connection) {
+			return &connection, nil
+		}
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("reading a Connection: %w", err)
+		}
+		return nil, nil
+	}
+	// Another gateway may have made it a moment ago.
+	connections, err := o.connections(ctx, session)
+	if err != nil {
+		return nil, err
+	}
+	for i := range connections {
+		if connectionID(&connections[i]) == id {
+			return &connections[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// connections returns the Connections of a Session that REST shows, by creation.
+func (o *objects) connections(ctx context.Context, session *v1alpha1.Session) ([]v1alpha1.Connection, error) {
+	var list v1alpha1.ConnectionList
+	err := o.live.List(ctx, &list, client.InNamespace(session.Namespace), client.MatchingFields{v1alpha1.SessionNameField: session.Name})
+	if err != nil {
+		return nil, fmt.Errorf("listing the Connections of Session %s: %w", session.Name, err)
+	}
+	return shown(list.Items), nil
+}
+
+// shown returns those of some Connections that REST shows, by creation.
+func shown(connections []v1alpha1.Connection) []v1alpha1.Connection {
+	var found []v1alpha1.Connection
+	for i := range connections {
+		if listed(&connections[i]) {
+			found = append(found, connections[i])
+		}
+	}
+	byCreation[v1alpha1.Connection](found)
+	return found
+}
+
+// all returns the Sessions of a namespace that REST shows, by creation, and of each the Connections, by its object's name.
+func (o *objects) all(ctx context.Context, namespace string) ([]v1alpha1.Session, map[string][]v1alpha1.Connection, error) {
+	var sessions v1alpha1.SessionList
+	if err := o.live.List(ctx, &sessions, client.InNamespace(namespace)); err != nil {
+		return nil, nil, fmt.Errorf("listing Sessions: %w", err)
+	}
+	var connections v1alpha1.ConnectionList
+	if err := o.live.List(ctx, &connections, client.InNamespace(namespace)); err != nil {
+		return nil, nil, fmt.Errorf("listing Connections: %w", err)
+	}
+	var found []v1alpha1.Session
+	for i := range sessions.Items {
+		if exists(&sessions.Items[i]) {
+			found = append(found, sessions.Items[i])
+		}
+	}
+	byCreation[v1alpha1.Session](found)
+	members := map[string][]v1alpha1.Connection{}
+	for _, connection := range shown(connections.Items) {
+		members[connection.Spec.SessionName] = append(members[connection.Spec.SessionName], connection)
+	}
+	return found, members, nil
+}
+
+// remove deletes an object and waits until it has gone. It returns false when it is still going after a while.
+func (o *objects) remove(ctx context.Context, object client.Object, atMost time.Duration) (gone bool, err error) {
+	uid := object.GetUID()
+	if err := o.live.Delete(ctx, object, client.Preconditions{UID: &uid}); apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return true, nil
+	} else if err != nil {
+		return false, fmt.Errorf("deleting %T %s: %w", object, object.GetName(), err)
+	}
+	return o.waitGone(ctx, object, atMost)
+}
+
+// waitGone waits until an object has gone. It returns false when it is still there after a while.
+func (o *objects) waitGone(ctx context.Context, object client.Object, atMost time.Duration) (gone bool, err error) {
+	key, uid := client.ObjectKeyFromObject(object), object.GetUID()
+	absent := func(reader client.Reader) (bool, error) {
+		current, ok := object.DeepCopyObject().(client.Object)
+		if !ok {
+			return false, fmt.Errorf("copying %T: not an object", object)
+		}
+		err := reader.Get(ctx, key, current)
+		if apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("reading %T %s: %w", object, key.Name, err)
+		}
+		return current.GetUID() != uid, nil
+	}
+	err = o.changesOf(object).wait(ctx, key, atMost, func() (bool, error) {
+		// The cache may not know yet that the object was there at all.
+		if gone, err := absent(o.cached); err != nil || !gone {
+			return false, err
+		}
+		return absent(o.live)
+	})
+	if errors.Is(err, errWaitedTooLong) {
+		return absent(o.live)
+	}
+	return err == nil, err
+}
+
+func (o *objects) changesOf(object client.Object) *changes {
+	if _, ok := object.(*v1alpha1.Session); ok {
+		return &o.sessions
+	}
+	return &o.members
+}
+
+// changes wakes those who wait for a change of an object of one kind. The zero value works. Safe for concurrent use.
+type changes struct {
+	mu      sync.Mutex                                          // guards waiting
+	waiting map[types.NamespacedName]map[chan struct{}]struct{} // object -> who waits for it; each channel holds one wake-up
+}
+
+// wait returns when a condition holds, which it checks now and at every change of the object in the cache: with nil, with the condition's error, or with
+// errWaitedTooLong.
+func (c *changes) wait(ctx context.Context, key types.NamespacedName, atMost time.Duration, holds func() (bool, error)) error {
+	wake := make(chan struct{}, 1)
+	c.add(key, wake)
+	defer c.remove(key, wake)
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	for {
+		if done, err := holds(); done || err != nil {
+			return err
+		}
+		select {
+		case <-wake:
+		case <-timer.C:
+			return errWaitedTooLong
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (c *changes) add(key types.NamespacedName, wake chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting == nil {
+		c.waiting = map[types.NamespacedName]map[chan struct{}]struct{}{}
+	}
+	if c.waiting[key] == nil {
+		c.waiting[key] = map[chan struct{}]struct{}{}
+	}
+	c.waiting[key][wake] = struct{}{}
+}
+
+func (c *changes) remove(key types.NamespacedName, wake chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting[key], wake)
+	if len(c.waiting[key]) == 0 {
+		delete(c.waiting, key)
+	}
+}
+
+func (c *changes) notify(object any) {
+	if gone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+		object = gone.Obj
+	}
+	changed, ok := object.(client.Object)
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for wake := range c.waiting[client.ObjectKeyFromObject(changed)] {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (c *changes) handler() toolscache.ResourceEventHandlerFuncs {
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    c.notify,
+		UpdateFunc: func(_, object any) { c.notify(object) },
+		DeleteFunc: c.notify,
+	}
+}

@@ -1,0 +1,44 @@
+package rest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// username is the only one there is (openvidu-rest 1.1).
+const username = "OPENVIDUAPP"
+
+// secretKey is the key of the password in its Secret.
+const secretKey = "secret"
+
+// tenants knows who may ask. There is one tenant; its password is read at every request, so that a change needs no restart. Safe
+// for concurrent use.
+type tenants struct {
+	reader client.Reader // a cache
+	secret client.ObjectKey
+}
+
+// authenticate returns the namespace in which a request acts; false when it shows no valid credentials. While there is no Secret
+// nobody has any.
+func (t tenants) authenticate(r *http.Request) (string, bool) {
+	user, password, _ := r.BasicAuth()
+	var secret corev1.Secret
+	if err := t.reader.Get(r.Context(), t.secret, &secret); err != nil {
+		// From a cache the only error is that it is not there.
+		return "", false
+	}
+	wanted := bytes.TrimSpace(secret.Data[secretKey])
+	matches := equal([]byte(user), []byte(username)) & equal([]byte(password), wanted)
+	return t.secret.Namespace, matches == 1 && len(wanted) > 0
+}
+
+// equal returns 1 when both are the same, in a time that depends on neither's content nor length.
+func equal(a, b []byte) int {
+	x, y := sha256.Sum256(a), sha256.Sum256(b)
+	return subtle.ConstantTimeCompare(x[:], y[:])
+}
