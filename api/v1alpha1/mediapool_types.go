@@ -232,18 +232,22 @@ type MediaPoolStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// pods is how many media pods exist.
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=0
 	// +optional
 	Pods int32 `json:"pods"`
 	// readyPods is how many of them can host rooms now.
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=0
 	// +optional
 	ReadyPods int32 `json:"readyPods"`
 	// sessions is how many Sessions are placed on the pool's pods.
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=0
 	// +optional
 	Sessions int32 `json:"sessions"`
 	// freeSessions is how many more the running pods can take.
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=0
 	// +optional
 	FreeSessions int32 `json:"freeSessions"`
 }

@@ -229,14 +229,17 @@ type SessionStatus struct {
 	NodeName string `json:"nodeName,omitempty"`
 	// activeConnections counts the users in the room.
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=0
 	// +optional
 	ActiveConnections int32 `json:"activeConnections"`
 	// pendingConnections counts the Connections whose token was not used yet.
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=0
 	// +optional
 	PendingConnections int32 `json:"pendingConnections"`
 	// publishers counts the published streams.
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=0
 	// +optional
 	Publishers int32 `json:"publishers"`
 	// recording says whether a recording is running.
