@@ -3,6 +3,7 @@ package connection
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/participant"
@@ -10,6 +11,8 @@ import (
 
 // Reasons and actions of Events. Joins and leaves are in status and make no Events: they would double the writes of a busy room.
 const (
+	eventAdmitted    = "Admitted"
+	eventWaiting     = "Waiting"
 	eventRefused     = "Refused"
 	eventUserLost    = "UserLost"
 	eventNotEvicted  = "EvictionGivenUp"
@@ -21,9 +24,22 @@ const (
 
 // publish tells what a status write has changed.
 func (r *Reconciler) publish(c *v1alpha1.Connection, before, after v1alpha1.ConnectionStatus) {
-	if now := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionAccepted); meta.IsStatusConditionFalse(after.Conditions, v1alpha1.ConditionAccepted) {
-		was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionAccepted)
-		if (was == nil || was.Reason != now.Reason) && now.Reason != v1alpha1.ReasonDeleting {
+	now := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionAccepted)
+	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionAccepted)
+	if was == nil || was.Reason != now.Reason {
+		switch now.Reason {
+		case v1alpha1.ReasonDeleting:
+		case v1alpha1.ReasonAccepted:
+			if was == nil || was.Status != metav1.ConditionFalse {
+				break // it did not have to wait
+			}
+			r.Recorder.Eventf(c, nil, corev1.EventTypeNormal, eventAdmitted, actionAdmitting, "Admitted to Session %s; the token can be used once", c.Spec.SessionName)
+		case v1alpha1.ReasonSessionNotAccepted:
+			// Its Session has an Event of its own.
+			r.Recorder.Eventf(c, nil, corev1.EventTypeNormal, eventWaiting, actionAdmitting, "%s: %s", now.Reason, now.Message)
+		case v1alpha1.ReasonSessionNotFound, v1alpha1.ReasonSessionFull:
+			r.Recorder.Eventf(c, nil, corev1.EventTypeWarning, eventWaiting, actionAdmitting, "%s: %s", now.Reason, now.Message)
+		default:
 			r.Recorder.Eventf(c, nil, corev1.EventTypeWarning, eventRefused, actionAdmitting, "%s: %s", now.Reason, now.Message)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 const (
 	eventPlaced     = "Placed"
 	eventPodLost    = "PodLost"
+	eventWaiting    = "Waiting"
 	eventRefused    = "Refused"
 	eventNotClosed  = "CloseGivenUp"
 	actionPlacing   = "Placing"
@@ -30,6 +31,10 @@ func (r *Reconciler) publish(s *v1alpha1.Session, before, after v1alpha1.Session
 	now := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionAccepted)
 	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionAccepted)
 	if now.Status == metav1.ConditionFalse && (was == nil || was.Reason != now.Reason) {
-		r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, eventRefused, actionAdmitting, "%s: %s", now.Reason, now.Message)
+		reason := eventRefused
+		if now.Reason == v1alpha1.ReasonPoolNotFound || now.Reason == v1alpha1.ReasonNoCapacity {
+			reason = eventWaiting
+		}
+		r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, reason, actionAdmitting, "%s: %s", now.Reason, now.Message)
 	}
 }
