@@ -80,20 +80,20 @@ func runTests(m *testing.M) int {
 
 // world is a cluster with two nodes, a kubelet that starts fake media pods, and the operator.
 type world struct {
-	*testing.T
+	testing.TB
 	client.Client
 	kubelet *kubelet
 	stop    func()
 }
 
 // newWorld starts everything; it goes away with the test.
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	c, err := client.New(cluster, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, Client: c}
+	w := &world{TB: t, Client: c}
 	w.ensure(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}})
 	for n, name := range []string{"node1", "node2"} {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -130,6 +130,7 @@ func (w *world) startOperator() {
 	ctx, cancel := context.WithCancel(context.Background())
 	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
 		Scheme:     scheme,
+		Cache:      controllers.CacheOptions(systemNamespace),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 		Logger:     ctrl.Log,
@@ -348,7 +349,7 @@ func (w *world) events(o client.Object) []string {
 
 // kubelet stands in for the scheduler and the kubelets: it binds media pods to nodes and starts a fake for each.
 type kubelet struct {
-	t      *testing.T
+	t      testing.TB
 	client client.Client
 	core   *kubernetes.Clientset
 
@@ -357,7 +358,7 @@ type kubelet struct {
 	next int
 }
 
-func startKubelet(t *testing.T, c client.Client) *kubelet {
+func startKubelet(t testing.TB, c client.Client) *kubelet {
 	t.Helper()
 	core, err := kubernetes.NewForConfig(cluster)
 	if err != nil {
@@ -372,7 +373,7 @@ func startKubelet(t *testing.T, c client.Client) *kubelet {
 			k.sync(ctx)
 			select {
 			case <-ctx.Done():
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(50 * time.Millisecond):
 			}
 		}
 	}()

@@ -11,14 +11,12 @@ import (
 
 	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -26,7 +24,6 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers"
-	"mediarooms.dev/mediarooms/controllers/certs"
 	"mediarooms.dev/mediarooms/controllers/mediapool"
 )
 
@@ -113,7 +110,7 @@ func newManager(cluster *rest.Config, config Config) (ctrl.Manager, error) {
 	}
 	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         cacheOptions(config.Namespace),
+		Cache:                         controllers.CacheOptions(config.Namespace),
 		Metrics:                       metricsserver.Options{BindAddress: config.MetricsAddress},
 		HealthProbeBindAddress:        config.HealthAddress,
 		LeaderElection:                config.LeaderElect,
@@ -135,33 +132,6 @@ func newManager(cluster *rest.Config, config Config) (ctrl.Manager, error) {
 		return nil, fmt.Errorf("adding the readiness check: %w", err)
 	}
 	return mgr, nil
-}
-
-// cacheOptions keeps everything out of memory that the operator has no business with, and that its roles do not let it see.
-func cacheOptions(namespace string) cache.Options {
-	own := func(key, value string) cache.ByObject {
-		return cache.ByObject{Namespaces: map[string]cache.Config{
-			namespace: {LabelSelector: labels.SelectorFromSet(labels.Set{key: value})},
-		}}
-	}
-	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&corev1.Pod{}:     own(v1alpha1.ComponentLabel, v1alpha1.ComponentMediaPod),
-		&corev1.Service{}: own(v1alpha1.ComponentLabel, v1alpha1.ComponentMediaPod),
-		&corev1.Secret{}:  own(certs.ManagedLabel, certs.ManagedValue),
-		&corev1.Node{}:    {Transform: stripNode},
-	}}
-}
-
-// stripNode keeps of a Node only its addresses: Nodes are large, and nothing else of them is read.
-func stripNode(o any) (any, error) {
-	node, ok := o.(*corev1.Node)
-	if !ok {
-		return o, nil
-	}
-	stripped := &corev1.Node{TypeMeta: node.TypeMeta}
-	stripped.Name, stripped.UID, stripped.ResourceVersion = node.Name, node.UID, node.ResourceVersion
-	stripped.Status.Addresses = node.Status.Addresses
-	return stripped, nil
 }
 
 // mediaPodImage returns what media pods run by default: the flag's image, or the one that the operator itself runs.

@@ -64,6 +64,7 @@ func (r *Reconciler) adopt(ctx context.Context, o *observed) error {
 		o.connection = before
 		return fmt.Errorf("adding the finalizer: %w", err)
 	}
+	r.pace.Changed(o.connection.UID, o.connection.ResourceVersion)
 	return nil
 }
 

@@ -132,6 +132,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
+	if r.pace.Stale(connection.UID, connection.ResourceVersion) {
+		return ctrl.Result{}, nil
+	}
 	observed, err := r.observe(ctx, &connection)
 	if err != nil {
 		return ctrl.Result{}, err

@@ -38,6 +38,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observed, found *proble
 		return 0, client.IgnoreNotFound(fmt.Errorf("writing the status: %w", err))
 	}
 	r.pace.Wrote(o.connection.UID, now)
+	r.pace.Changed(o.connection.UID, o.connection.ResourceVersion)
 	observeLatency(base, o.connection, now)
 	r.publish(o.connection, before, after)
 	return 0, nil

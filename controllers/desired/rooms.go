@@ -59,7 +59,8 @@ func (r *Rooms) Room(ctx context.Context, room placement.Room, seen map[types.UI
 		return nil, nil, fmt.Errorf("reading MediaPool %s: %w", room.Pool, err)
 	}
 	var list v1alpha1.ConnectionList
-	err = r.Reader.List(ctx, &list, client.InNamespace(name.Namespace), client.MatchingFields{v1alpha1.SessionNameField: name.Name})
+	err = r.Reader.List(ctx, &list, client.InNamespace(name.Namespace), client.MatchingFields{v1alpha1.SessionNameField: name.Name},
+		client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, nil, fmt.Errorf("listing Connections of Session %s: %w", name, err)
 	}

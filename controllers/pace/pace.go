@@ -1,5 +1,6 @@
 // Package pace is the authority on when the status of an object is written: at once when somebody waits for it; a moment later when an
-// answer is about to come that belongs into the same write; else at most once in an interval.
+// answer is about to come that belongs into the same write; else at most once in an interval; and never from a view of the object that is
+// older than the last write.
 package pace
 
 import (
@@ -7,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 )
 
 const (
@@ -36,6 +38,33 @@ type Pace struct {
 	mu    sync.Mutex // guards what follows
 	last  map[types.UID]time.Time
 	await map[types.UID]time.Time // since when a write waits for an answer
+	wrote map[types.UID]string    // the resource version of the last write
+}
+
+// Stale says whether an object, as the cache has it, is older than what was written last. The watch brings the newer one.
+func (p *Pace) Stale(uid types.UID, resourceVersion string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wrote, ok := p.wrote[uid]
+	if !ok {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(resourceVersion, wrote)
+	if err == nil && order < 0 {
+		return true
+	}
+	delete(p.wrote, uid)
+	return false
+}
+
+// Changed notes a write of whatever kind, by the resource version that came of it.
+func (p *Pace) Changed(uid types.UID, resourceVersion string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.wrote == nil {
+		p.wrote = make(map[types.UID]string)
+	}
+	p.wrote[uid] = resourceVersion
 }
 
 // Delay returns how long a write has to wait; 0 is now.
@@ -61,7 +90,7 @@ func (p *Pace) Delay(uid types.UID, urgency Urgency, now time.Time) time.Duratio
 	return 0
 }
 
-// Wrote notes a write.
+// Wrote notes a write of the status.
 func (p *Pace) Wrote(uid types.UID, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,4 +107,5 @@ func (p *Pace) Forget(uid types.UID) {
 	defer p.mu.Unlock()
 	delete(p.last, uid)
 	delete(p.await, uid)
+	delete(p.wrote, uid)
 }

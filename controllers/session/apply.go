@@ -52,6 +52,7 @@ func (r *Reconciler) addFinalizer(ctx context.Context, o *observed) error {
 		o.session = before
 		return fmt.Errorf("adding the finalizer: %w", err)
 	}
+	r.pace.Changed(o.session.UID, o.session.ResourceVersion)
 	return nil
 }
 

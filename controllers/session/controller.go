@@ -173,6 +173,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		// Another Session had this name; its end was missed.
 		r.forget(request.NamespacedName)
 	}
+	if r.pace.Stale(session.UID, session.ResourceVersion) {
+		return ctrl.Result{}, nil
+	}
 	observed, err := r.observe(ctx, &session)
 	if err != nil {
 		return ctrl.Result{}, err

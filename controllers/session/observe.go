@@ -31,7 +31,7 @@ type observed struct {
 	candidates []placement.Candidate
 	// view is what the pod knows of the room.
 	view fleet.RoomView
-	// connections of the Session that are not being deleted; leaving are those that are.
+	// connections of the Session that are not being deleted; leaving are those that are. They are the cache's own and not to be changed.
 	connections, leaving []v1alpha1.Connection
 	// admitted says of a Connection that it holds a place.
 	admitted map[types.UID]bool
@@ -53,7 +53,8 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 	o.rival = r.older(session, same)
 
 	var connections v1alpha1.ConnectionList
-	err = r.Client.List(ctx, &connections, client.InNamespace(session.Namespace), client.MatchingFields{v1alpha1.SessionNameField: session.Name})
+	err = r.Client.List(ctx, &connections, client.InNamespace(session.Namespace), client.MatchingFields{v1alpha1.SessionNameField: session.Name},
+		client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return o, fmt.Errorf("listing Connections: %w", err)
 	}

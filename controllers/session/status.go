@@ -35,6 +35,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observed, failed error)
 		return 0, client.IgnoreNotFound(fmt.Errorf("writing the status: %w", err))
 	}
 	r.pace.Wrote(o.session.UID, now)
+	r.pace.Changed(o.session.UID, o.session.ResourceVersion)
 	observeLatency(base, o.session, now)
 	r.publish(o.session, before, after)
 	return 0, nil

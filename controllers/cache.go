@@ -1,0 +1,38 @@
+package controllers
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/certs"
+)
+
+// CacheOptions keeps everything out of memory that the operator has no business with, and that its roles do not let it see.
+func CacheOptions(namespace string) cache.Options {
+	own := func(key, value string) cache.ByObject {
+		return cache.ByObject{Namespaces: map[string]cache.Config{
+			namespace: {LabelSelector: labels.SelectorFromSet(labels.Set{key: value})},
+		}}
+	}
+	return cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
+		&corev1.Pod{}:     own(v1alpha1.ComponentLabel, v1alpha1.ComponentMediaPod),
+		&corev1.Service{}: own(v1alpha1.ComponentLabel, v1alpha1.ComponentMediaPod),
+		&corev1.Secret{}:  own(certs.ManagedLabel, certs.ManagedValue),
+		&corev1.Node{}:    {Transform: stripNode},
+	}}
+}
+
+// stripNode keeps of a Node only its addresses: Nodes are large, and nothing else of them is read.
+func stripNode(o any) (any, error) {
+	node, ok := o.(*corev1.Node)
+	if !ok {
+		return o, nil
+	}
+	stripped := &corev1.Node{TypeMeta: node.TypeMeta}
+	stripped.Name, stripped.UID, stripped.ResourceVersion = node.Name, node.UID, node.ResourceVersion
+	stripped.Status.Addresses = node.Status.Addresses
+	return stripped, nil
+}
