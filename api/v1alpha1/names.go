@@ -21,8 +21,16 @@ const (
 
 // Field paths of selectable fields and of the indexes that controllers and gateways keep.
 const (
-	// SessionNameField is the path of Connection.spec.sessionName.
-	SessionNameField = "spec.sessionName"
+	// PoolNameField is the path of Session.spec.poolName.
+	PoolNameField = "spec.poolName"
 	// PodNameField is the path of Session.status.podName.
 	PodNameField = "status.podName"
+	// SessionIDField is the path of Session.status.sessionID.
+	SessionIDField = "status.sessionID"
+	// SessionNameField is the path of Connection.spec.sessionName.
+	SessionNameField = "spec.sessionName"
+	// ConnectionIDField is the path of Connection.status.connectionID.
+	ConnectionIDField = "status.connectionID"
+	// StateField is the path of Connection.status.state.
+	StateField = "status.state"
 )
