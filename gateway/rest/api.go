@@ -27,47 +27,43 @@ const (
 	bodyTimeout = 10 * time.Second
 )
 
+// Tenants knows who may ask. *SecretTenant is one.
+type Tenants interface {
+	// Authenticate returns the namespace in which a request acts; false when it shows no valid credentials.
+	Authenticate(r *http.Request) (namespace string, ok bool)
+}
+
 // Config is what an API needs.
 type Config struct {
-	// Cache holds the Sessions and Connections of the tenant's namespace, and its REST Secret.
+	// Tenants knows who may ask.
+	Tenants Tenants
+	// Client reads and writes at the API server itself.
+	Client client.Client
+	// Cache holds the Sessions and Connections of the tenants' namespaces.
 	Cache cache.Cache
-	// Live reads and writes at the API server itself.
-	Live client.Client
-	// Namespace is the tenant's.
-	Namespace string
-	// SecretName is the name of the Secret in it whose key "secret" is the API's password.
-	SecretName string
 	// Registry takes the metrics.
 	Registry prometheus.Registerer
 }
 
 // API serves the OpenVidu REST API. Safe for concurrent use.
 type API struct {
+	tenants Tenants
 	objects *objects
-	tenants tenants
 	hosts   resolver
 	metrics *metrics
 }
 
-// New returns the API over a cache that has not started yet. It fails when the metrics are registered already.
-func New(ctx context.Context, config Config) (*API, error) {
+// NewAPI returns the API over a cache that has not started yet. It fails when the metrics are registered already.
+func NewAPI(ctx context.Context, config Config) (*API, error) {
 	metrics, err := newMetrics(config.Registry)
 	if err != nil {
 		return nil, err
 	}
-	objects, err := newObjects(ctx, config.Cache, config.Live)
+	objects, err := newObjects(ctx, config.Cache, config.Client)
 	if err != nil {
 		return nil, err
 	}
-	return &API{
-		objects: objects,
-		tenants: tenants{
-			reader: config.Cache,
-			secret: client.ObjectKey{Namespace: config.Namespace, Name: config.SecretName},
-		},
-		hosts:   net.DefaultResolver,
-		metrics: metrics,
-	}, nil
+	return &API{tenants: config.Tenants, objects: objects, hosts: net.DefaultResolver, metrics: metrics}, nil
 }
 
 // call is one request to an endpoint.
@@ -150,7 +146,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	namespace, authentic := a.tenants.authenticate(r)
+	namespace, authentic := a.tenants.Authenticate(r)
 	if !authentic {
 		a.metrics.count(unauthenticated, http.StatusUnauthorized)
 		header.Set("WWW-Authenticate", `Basic realm="Realm"`)

@@ -13,7 +13,7 @@ import (
 // lookAgain is how often somebody who waits looks without having been woken: the watch may be interrupted.
 const lookAgain = time.Second
 
-// changes wakes those who wait for a change of an object. Safe for concurrent use.
+// changes wakes those who wait for a change of an object of one kind. The zero value works. Safe for concurrent use.
 type changes struct {
 	mu      sync.Mutex                             // guards waiting
 	waiting map[client.ObjectKey][]chan<- struct{} // object -> who waits for it
@@ -49,30 +49,39 @@ func (c *changes) notify(object any) {
 	}
 }
 
-// await looks at once, after each change of an object and now and then, until look is done or fails or the context ends.
-func (c *changes) await(ctx context.Context, object client.ObjectKey, look func(ctx context.Context) (done bool, err error)) error {
+// await looks at once, after each change of an object and now and then, until look is done or fails: with nil, with the error of look, with
+// errWaitedTooLong after a while, or with the context's error.
+func (c *changes) await(ctx context.Context, atMost time.Duration, object client.ObjectKey, look func() (done bool, err error)) error {
 	wake := make(chan struct{}, 1)
-	c.mu.Lock()
-	if c.waiting == nil {
-		c.waiting = map[client.ObjectKey][]chan<- struct{}{}
-	}
-	c.waiting[object] = append(c.waiting[object], wake)
-	c.mu.Unlock()
+	c.enter(object, wake)
 	defer c.leave(object, wake)
 
+	deadline := time.NewTimer(atMost)
+	defer deadline.Stop()
 	ticker := time.NewTicker(lookAgain)
 	defer ticker.Stop()
 	for {
-		if done, err := look(ctx); done || err != nil {
+		if done, err := look(); done || err != nil {
 			return err
 		}
 		select {
 		case <-wake:
 		case <-ticker.C:
+		case <-deadline.C:
+			return errWaitedTooLong
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+func (c *changes) enter(object client.ObjectKey, wake chan<- struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting == nil {
+		c.waiting = map[client.ObjectKey][]chan<- struct{}{}
+	}
+	c.waiting[object] = append(c.waiting[object], wake)
 }
 
 func (c *changes) leave(object client.ObjectKey, wake chan<- struct{}) {

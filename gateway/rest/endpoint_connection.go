@@ -89,7 +89,7 @@ func (a *API) waitToken(ctx context.Context, connection *v1alpha1.Connection) (*
 		}
 		return current.Status.Token != "", nil
 	}
-	err := a.objects.members.wait(ctx, key, tokenTimeout, func() (bool, error) { return look(a.objects.cached) })
+	err := a.objects.members.await(ctx, tokenTimeout, key, func() (bool, error) { return look(a.objects.cached) })
 	if errors.Is(err, errWaitedTooLong) {
 		known = true
 		var done bool

@@ -29,6 +29,9 @@ func (a *API) createSession(ctx context.Context, c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if err := a.objects.checkPool(ctx, spec.PoolName); err != nil {
+		return reply{}, err
+	}
 	object := metav1.ObjectMeta{Namespace: c.namespace, Annotations: stamp(time.Now())}
 	if spec.SessionID == "" {
 		spec.SessionID = newSessionID()

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
-	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -49,7 +46,7 @@ func newObjects(ctx context.Context, objectCache cache.Cache, live client.Client
 		if err != nil {
 			return nil, fmt.Errorf("watching %T: %w", kind.object, err)
 		}
-		if _, err := informer.AddEventHandler(kind.changes.handler()); err != nil {
+		if err := kind.changes.watch(informer); err != nil {
 			return nil, fmt.Errorf("watching %T: %w", kind.object, err)
 		}
 	}
@@ -121,6 +118,20 @@ func (o *objects) sessionNamed(ctx context.Context, namespace, name string) (*v1
 		return nil, fmt.Errorf("reading Session %s: %w", name, err)
 	}
 	return &session, nil
+}
+
+// checkPool fails when a MediaPool is named that does not exist: a request for a media node that is not there is a bad one.
+func (o *objects) checkPool(ctx context.Context, name string) error {
+	if name == "" {
+		return nil
+	}
+	var pool v1alpha1.MediaPool
+	if err := o.live.Get(ctx, client.ObjectKey{Name: name}, &pool); apierrors.IsNotFound(err) {
+		return badRequest("'mediaNode.id': there is no MediaPool %q", name)
+	} else if err != nil {
+		return fmt.Errorf("reading MediaPool %s: %w", name, err)
+	}
+	return nil
 }
 
 // connection returns the Connection of a Session that has a connection id, if REST shows it; nil for none.
@@ -227,7 +238,7 @@ func (o *objects) waitGone(ctx context.Context, object client.Object, atMost tim
 		}
 		return current.GetUID() != uid, nil
 	}
-	err = o.changesOf(object).wait(ctx, key, atMost, func() (bool, error) {
+	err = o.changesOf(object).await(ctx, atMost, key, func() (bool, error) {
 		// The cache may not know yet that the object was there at all.
 		if gone, err := absent(o.cached); err != nil || !gone {
 			return false, err
@@ -245,79 +256,4 @@ func (o *objects) changesOf(object client.Object) *changes {
 		return &o.sessions
 	}
 	return &o.members
-}
-
-// changes wakes those who wait for a change of an object of one kind. The zero value works. Safe for concurrent use.
-type changes struct {
-	mu      sync.Mutex                                          // guards waiting
-	waiting map[types.NamespacedName]map[chan struct{}]struct{} // object -> who waits for it; each channel holds one wake-up
-}
-
-// wait returns when a condition holds, which it checks now and at every change of the object in the cache: with nil, with the condition's error, or with
-// errWaitedTooLong.
-func (c *changes) wait(ctx context.Context, key types.NamespacedName, atMost time.Duration, holds func() (bool, error)) error {
-	wake := make(chan struct{}, 1)
-	c.add(key, wake)
-	defer c.remove(key, wake)
-	timer := time.NewTimer(atMost)
-	defer timer.Stop()
-	for {
-		if done, err := holds(); done || err != nil {
-			return err
-		}
-		select {
-		case <-wake:
-		case <-timer.C:
-			return errWaitedTooLong
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (c *changes) add(key types.NamespacedName, wake chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.waiting == nil {
-		c.waiting = map[types.NamespacedName]map[chan struct{}]struct{}{}
-	}
-	if c.waiting[key] == nil {
-		c.waiting[key] = map[chan struct{}]struct{}{}
-	}
-	c.waiting[key][wake] = struct{}{}
-}
-
-func (c *changes) remove(key types.NamespacedName, wake chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.waiting[key], wake)
-	if len(c.waiting[key]) == 0 {
-		delete(c.waiting, key)
-	}
-}
-
-func (c *changes) notify(object any) {
-	if gone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
-		object = gone.Obj
-	}
-	changed, ok := object.(client.Object)
-	if !ok {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for wake := range c.waiting[client.ObjectKeyFromObject(changed)] {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	}
-}
-
-func (c *changes) handler() toolscache.ResourceEventHandlerFuncs {
-	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    c.notify,
-		UpdateFunc: func(_, object any) { c.notify(object) },
-		DeleteFunc: c.notify,
-	}
 }

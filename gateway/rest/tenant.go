@@ -16,25 +16,26 @@ const username = "OPENVIDUAPP"
 // secretKey is the key of the password in its Secret.
 const secretKey = "secret"
 
-// tenants knows who may ask. There is one tenant; its password is read at every request, so that a change needs no restart. Safe
-// for concurrent use.
-type tenants struct {
-	reader client.Reader // a cache
-	secret client.ObjectKey
+// SecretTenant is the one tenant whose password lies in the key "secret" of a Secret, and who acts in the namespace of that Secret. The Secret
+// is read at every request, so that a change needs no restart. Safe for concurrent use.
+type SecretTenant struct {
+	// Reader is a cache that holds the Secret.
+	Reader client.Reader
+	// Secret is the Secret's namespace and name.
+	Secret client.ObjectKey
 }
 
-// authenticate returns the namespace in which a request acts; false when it shows no valid credentials. While there is no Secret
-// nobody has any.
-func (t tenants) authenticate(r *http.Request) (string, bool) {
+// Authenticate implements Tenants. While there is no Secret nobody has valid credentials.
+func (t *SecretTenant) Authenticate(r *http.Request) (namespace string, ok bool) {
 	user, password, _ := r.BasicAuth()
 	var secret corev1.Secret
-	if err := t.reader.Get(r.Context(), t.secret, &secret); err != nil {
+	if err := t.Reader.Get(r.Context(), t.Secret, &secret); err != nil {
 		// From a cache the only error is that it is not there.
 		return "", false
 	}
 	wanted := bytes.TrimSpace(secret.Data[secretKey])
 	matches := equal([]byte(user), []byte(username)) & equal([]byte(password), wanted)
-	return t.secret.Namespace, matches == 1 && len(wanted) > 0
+	return t.Secret.Namespace, matches == 1 && len(wanted) > 0
 }
 
 // equal returns 1 when both are the same, in a time that depends on neither's content nor length.
