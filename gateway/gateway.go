@@ -8,8 +8,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log" //nolint:depguard // net/http takes no other logger; what it says goes to logr.
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -106,11 +108,7 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 	}
 
 	g := &Gateway{config: config, cluster: cluster, signals: signals}
-	clients := http.NewServeMux()
-	clients.Handle("/openvidu", signals)
-	clients.Handle("/openvidu/", api)
-	clients.Handle("/", page)
-	g.clients = g.server(ctx, config.Address, clients)
+	g.clients = g.server(ctx, config.Address, byPath(signals, api, page))
 	if config.ServingCertificateDirectory != "" {
 		certificate := &servingCertificate{directory: config.ServingCertificateDirectory}
 		if g.clients.TLSConfig, err = certificate.config(); err != nil {
@@ -129,22 +127,46 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 	return g, nil
 }
 
+// byPath sends each request to the part whose path it is. A path is taken as it came: nothing is redirected before it is known who asks.
+func byPath(signals, api, page http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == route.Path:
+			signals.ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, rest.Prefix):
+			api.ServeHTTP(w, r)
+		default:
+			page.ServeHTTP(w, r)
+		}
+	})
+}
+
 func (g *Gateway) server(ctx context.Context, address string, handler http.Handler) *http.Server {
-	log := logr.FromContextOrDiscard(ctx)
+	logger := logr.FromContextOrDiscard(ctx)
 	return &http.Server{
 		Addr:              address,
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          log.New(serverLog{logger}, "", 0),
 		// Requests end with their clients and by Shutdown, not with the gateway's own context.
 		BaseContext: func(net.Listener) context.Context {
-			return logr.NewContext(context.WithoutCancel(ctx), log)
+			return logr.NewContext(context.WithoutCancel(ctx), logger)
 		},
 	}
 }
 
-func (g *Gateway) serveReady(w http.ResponseWriter, r *http.Request) {
+// serverLog takes what net/http has to say about connections that went wrong, such as a scanner's TLS handshake: that is no news.
+type serverLog struct{ logr.Logger }
+
+// Write implements io.Writer.
+func (l serverLog) Write(line []byte) (int, error) {
+	l.V(1).Info("Connection went wrong", "reason", strings.TrimSpace(string(line)))
+	return len(line), nil
+}
+
+func (g *Gateway) serveReady(w http.ResponseWriter, _ *http.Request) {
 	switch {
 	case g.stopping.Load():
 		http.Error(w, "stopping", http.StatusServiceUnavailable)
@@ -156,7 +178,7 @@ func (g *Gateway) serveReady(w http.ResponseWriter, r *http.Request) {
 // Run serves until the context ends, and then stops: it becomes unready, still takes connections for Config.DrainDelay, and ends
 // what is open. It returns nil after an orderly end.
 func (g *Gateway) Run(ctx context.Context) error {
-	log := logr.FromContextOrDiscard(ctx)
+	logger := logr.FromContextOrDiscard(ctx)
 	serving, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 
@@ -174,14 +196,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return err
 	}
 	defer g.clients.Close()
-	log.Info("Serving", "address", g.config.Address)
+	logger.Info("Serving", "address", g.config.Address)
 
 	select {
 	case <-serving.Done():
 		return orderly(ctx, serving)
 	case <-ctx.Done():
 	}
-	log.Info("Stopping")
+	logger.Info("Stopping")
 	g.stopping.Store(true)
 	select {
 	case <-time.After(g.config.DrainDelay):

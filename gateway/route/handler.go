@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log" //nolint:depguard // net/http takes no other logger, and nothing is written with it.
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -19,6 +19,9 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 )
+
+// Path is where clients open their signalling WebSockets, at the gateway and at a media pod.
+const Path = "/openvidu"
 
 // WaitingHeader tells a media pod that the Session is known but waits for a place.
 const WaitingHeader = "X-Mediarooms-Session"
@@ -291,7 +294,7 @@ func (h *handshake) rewrite(out *http.Request, pod string, toldWaiting bool) {
 	if h.reconnect {
 		query.Set("reconnect", "true")
 	}
-	out.URL = &url.URL{Scheme: "https", Host: pod, Path: "/openvidu", RawQuery: query.Encode()}
+	out.URL = &url.URL{Scheme: "https", Host: pod, Path: Path, RawQuery: query.Encode()}
 	out.Host = pod
 	for _, name := range []string{"Authorization", "Cookie", "Origin", "Referer", WaitingHeader} {
 		out.Header.Del(name)
