@@ -100,7 +100,7 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 	if err != nil {
 		return fmt.Errorf("making a client that reads its own writes: %w", err)
 	}
-	if err := mgr.Add(&leader{reader: mgr.GetClient(), namespace: config.Namespace, ledger: ledger, fleet: pods}); err != nil {
+	if err := mgr.Add(&leader{reader: mgr.GetClient(), namespace: config.Namespace, ledger: ledger, fleet: pods, keys: keys}); err != nil {
 		return fmt.Errorf("adding the control streams: %w", err)
 	}
 	if err := config.Metrics.Register(&inventory{reader: mgr.GetClient(), leading: mgr.Elected()}); err != nil {

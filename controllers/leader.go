@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/certs"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/placement"
 )
@@ -22,6 +23,7 @@ type leader struct {
 	namespace string
 	ledger    *placement.Ledger
 	fleet     *fleet.Fleet
+	keys      *certs.Keys
 }
 
 // Start begins, and goes on until the context ends.
@@ -47,6 +49,10 @@ func (l *leader) Start(ctx context.Context) error {
 	}
 	l.ledger.Seed(placed)
 	log.FromContext(ctx).Info("Took over", "pods", len(pods.Items), "rooms", len(placed))
+	// No pod can be talked to before there is a certificate, and no time to answer may run before.
+	if _, err := l.keys.SigningKey(ctx); err != nil {
+		return nil // the context has ended
+	}
 	return l.fleet.Start(ctx)
 }
 

@@ -124,14 +124,15 @@ func (c *Controller) Setup(mgr ctrl.Manager) error {
 // Reconcile brings all Secrets to what they have to be now.
 func (c *Controller) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
 	now := c.Clock.Now()
-	if err := c.signingKey(ctx); err != nil {
-		return ctrl.Result{}, err
-	}
 	authority, again, err := c.authority(ctx, now)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	if err := c.identity(authority, now); err != nil {
+		return ctrl.Result{}, err
+	}
+	// Last of what the others wait for: who has the key can talk to pods as well.
+	if err := c.signingKey(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
 	for secret, name := range map[string]string{MediaPodSecret: mtls.MediaPod, GatewaySecret: mtls.Gateway} {

@@ -73,6 +73,8 @@ type PodView struct {
 	// Known is false for a pod that is not tracked: it has no address yet, or is gone.
 	Known bool
 	State State
+	// Since is when this leader began to dial it; zero when it has not.
+	Since time.Time
 	// Usable says whether it can take new rooms: it is synced, has its configuration, and is not draining.
 	Usable bool
 }
@@ -194,7 +196,7 @@ func (f *Fleet) Track(pod Pod) {
 		l.pod.Node, l.pod.Leaving = pod.Node, pod.Leaving
 		return
 	}
-	l = &link{pod: pod, since: f.config.Clock.Now(), wake: make(chan struct{}, 1)}
+	l = &link{pod: pod, wake: make(chan struct{}, 1)}
 	f.links[pod.Name] = l
 	for uid, r := range f.rooms {
 		if r.pod == pod.Name {
@@ -241,7 +243,7 @@ func (f *Fleet) findLost(now time.Time) {
 		}
 		if l.heard.IsZero() {
 			// A pod that is starting may take its time, unless rooms are thought to be there.
-			if hosting[l.pod.Name] && now.Sub(l.since) >= patience {
+			if hosting[l.pod.Name] && !l.since.IsZero() && now.Sub(l.since) >= patience {
 				wakes = append(wakes, f.lose(l))
 			}
 			continue

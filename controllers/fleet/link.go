@@ -57,7 +57,7 @@ func (l *link) signal() {
 
 // view returns the pod as it stands. Fleet.mu is held.
 func (l *link) view() PodView {
-	view := PodView{Pod: l.pod, Known: true}
+	view := PodView{Pod: l.pod, Known: true, Since: l.since}
 	switch {
 	case l.lost:
 		view.State = Lost

@@ -106,8 +106,9 @@ func planDead(o observed, p *plan) {
 			p.add(deletePod{because: "the pod has finished", pod: pod.pod, graceSeconds: now})
 		case pod.dead():
 			p.add(deletePod{because: "the control stream to the pod is lost", pod: pod.pod, graceSeconds: now})
-		case !pod.going() && pod.pod.Status.Phase == corev1.PodRunning && pod.view.State == fleet.Connecting && pod.pod.Status.StartTime != nil:
-			wait := pod.pod.Status.StartTime.Add(startBound).Sub(o.now)
+		case !pod.going() && pod.pod.Status.Phase == corev1.PodRunning && pod.view.State == fleet.Connecting && !pod.view.Since.IsZero():
+			// Counted from when this leader began to dial: the pod may be older, and full of rooms.
+			wait := pod.view.Since.Add(startBound).Sub(o.now)
 			if wait > 0 {
 				p.lookAgain(wait)
 				continue
@@ -191,7 +192,7 @@ func planRollout(o observed, p *plan) {
 		}
 		full := alive >= o.pool.Spec.MaxPods && usable == 0
 		switch {
-		case pod.load.Sessions == 0 && (enough || full || !pod.view.Usable):
+		case pod.load.Sessions == 0 && (enough || full || pod.pod.Status.Phase == corev1.PodPending):
 			p.add(deletePod{because: "the pod was made from another template", pod: pod.pod, retire: true})
 			alive--
 		case pod.load.Sessions > 0 && !busy && (enough || full):

@@ -29,6 +29,10 @@ func (r *Reconciler) writeStatus(ctx context.Context, o observed, failed error) 
 		return 0, nil
 	}
 	base := o.pool.DeepCopy()
+	if before.ObservedGeneration == 0 {
+		// The first write, also after the status was wiped: counts of 0 are to be there, not just to be absent.
+		base.Status.Pods, base.Status.ReadyPods, base.Status.Sessions, base.Status.FreeSessions = -1, -1, -1, -1
+	}
 	o.pool.Status = after
 	// This controller is the only writer of this status, so a merge patch of what differs needs no lock.
 	if err := r.Client.Status().Patch(ctx, o.pool, client.MergeFrom(base), FieldOwner); err != nil {
