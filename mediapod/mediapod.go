@@ -5,11 +5,16 @@
 package mediapod
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	stdlog "log" //nolint:depguard // http.Server takes no other; its lines go on to logr
+	"math"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -23,6 +28,7 @@ import (
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/mediapod/control"
+	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/peer"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/rpc"
@@ -40,6 +46,8 @@ type Config struct {
 	TLSDirectory string
 	// PodUID is the Kubernetes UID of the pod. The operator must know it.
 	PodUID string
+	// PodIP is the pod's own address. Clients are told it when the operator advertises none that answers over UDP; it may be "".
+	PodIP string
 	// Version of the software, for logs.
 	Version string
 	// Limits of what clients may do.
@@ -47,116 +55,209 @@ type Config struct {
 }
 
 const (
-	// readHeaderTimeout bounds how long a connection may take to say what it wants.
+	// readHeaderTimeout bounds how long a connection may take to say what it wants, maxHeaderBytes how much that may be.
 	readHeaderTimeout = 10 * time.Second
+	maxHeaderBytes    = 32 << 10
 	// stopTimeout bounds how long clients are waited for when the pod ends. They close by themselves once they are evicted.
 	stopTimeout = 5 * time.Second
-	// reportTime is how long the operator has for the last report of the rooms, which takes a fraction of it.
-	reportTime = 500 * time.Millisecond
+	// reportTimeout bounds the last report of the rooms to the operator.
+	reportTimeout = 2 * time.Second
+	// stunPort is the default port of STUN (RFC 8489 section 8.1). Nobody answers there, and nobody else is asked.
+	stunPort = 3478
+	// memoryShare is how much of its memory limit the pod lets Go use. The kernel counts more than Go does.
+	memoryShare = 0.9
 )
+
+// mediaEngine is what the pod needs of its media, beyond what rooms do.
+type mediaEngine interface {
+	media.Engine
+	SetAdvertisedAddresses([]peer.Address)
+	Stats() peer.Stats
+	Close() error
+}
 
 // Pod is one running media pod.
 type Pod struct {
 	config     Config
 	log        logr.Logger
-	engine     *peer.Engine
+	engine     mediaEngine
 	rooms      *room.Registry
 	signalling *rpc.Server
-	control    *grpc.Server
-	servers    [3]*http.Server // signalling, health, metrics
+	operator   *control.Server
+	grpc       *grpc.Server
+	listeners  listeners
 
 	advertised atomic.Pointer[[]control.Address]
-	ready      atomic.Bool // configured, and takes new rooms
+	draining   atomic.Bool
 	stopping   atomic.Bool
 }
 
-// New opens the media port and prepares everything else. Run must follow: it also closes what New opened.
+// listeners are where a pod is reached, but for media.
+type listeners struct {
+	control, signalling, health, metrics net.Listener
+}
+
+// New opens all ports and prepares everything else. Run must follow: it also closes what New opened.
 func New(log logr.Logger, config Config) (*Pod, error) {
-	identity, err := mtls.Server(config.TLSDirectory, mtls.Gateway)
-	if err != nil {
-		return nil, err
-	}
-	operator, err := mtls.Server(config.TLSDirectory, mtls.Manager)
-	if err != nil {
-		return nil, err
-	}
 	engine, err := peer.NewEngine(peer.Config{Logger: log.WithName("peer"), UDPPort: config.MediaPort, TCPPort: config.MediaPort})
 	if err != nil {
 		return nil, fmt.Errorf("opening the media port %d: %w", config.MediaPort, err)
 	}
+	pod, err := newPod(log, config, engine)
+	if err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
+	return pod, nil
+}
 
+// newPod is New with any media engine.
+func newPod(log logr.Logger, config Config, engine mediaEngine) (*Pod, error) {
+	operators, err := mtls.Server(config.TLSDirectory, mtls.Manager)
+	if err != nil {
+		return nil, err
+	}
+	gateways, err := mtls.Server(config.TLSDirectory, mtls.Gateway)
+	if err != nil {
+		return nil, err
+	}
 	p := &Pod{config: config, log: log, engine: engine, rooms: room.NewRegistry(engine, log.WithName("room"))}
-	observed := newMetrics()
-	p.signalling = rpc.NewServer(rpc.Config{
-		Rooms: p.rooms, Log: log.WithName("rpc"), Observer: observed, Limits: config.Limits, ICEServers: p.ownICEServers,
+	if err := p.listen(webSocketsOnly(gateways)); err != nil {
+		return nil, err
+	}
+	p.operator = control.NewServer(control.Options{
+		Rooms: p.rooms, Log: log.WithName("control"), PodUID: config.PodUID, Version: config.Version, Configure: p.configure,
 	})
-	p.control = grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(operator)),
+	p.grpc = grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(operators)),
 		grpc.MaxRecvMsgSize(control.MaxMessageBytes),
 		grpc.MaxSendMsgSize(control.MaxMessageBytes),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	)
-	controlv1.RegisterMediaPodServer(p.control, control.NewServer(control.Options{
-		Rooms: p.rooms, Log: log.WithName("control"), PodUID: config.PodUID, Version: config.Version, Configure: p.configure,
-	}))
-
-	health := http.NewServeMux()
-	health.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})
-	health.HandleFunc("/readyz", p.serveReady)
-	metrics := http.NewServeMux()
-	metrics.Handle("/metrics", observed.handler(engine, p.rooms, p.signalling))
-	p.servers = [3]*http.Server{
-		{Addr: config.SignallingAddress, Handler: p.signalling, TLSConfig: identity, ReadHeaderTimeout: readHeaderTimeout},
-		{Addr: config.HealthAddress, Handler: health, ReadHeaderTimeout: readHeaderTimeout},
-		{Addr: config.MetricsAddress, Handler: metrics, ReadHeaderTimeout: readHeaderTimeout},
-	}
+	controlv1.RegisterMediaPodServer(p.grpc, p.operator)
 	return p, nil
+}
+
+// webSocketsOnly keeps HTTP/2 from being negotiated, which has no WebSocket upgrade.
+func webSocketsOnly(config *tls.Config) *tls.Config {
+	forClient := config.GetConfigForClient
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		chosen, err := forClient(hello)
+		if err == nil {
+			chosen.NextProtos = []string{"http/1.1"}
+		}
+		return chosen, err
+	}
+	return config
+}
+
+// listen opens all ports but the media port, or none.
+func (p *Pod) listen(signalling *tls.Config) error {
+	for _, l := range []struct {
+		what, address string
+		listener      *net.Listener
+	}{
+		{"the operator", p.config.ControlAddress, &p.listeners.control},
+		{"gateways", p.config.SignallingAddress, &p.listeners.signalling},
+		{"health checks", p.config.HealthAddress, &p.listeners.health},
+		{"metrics", p.config.MetricsAddress, &p.listeners.metrics},
+	} {
+		listener, err := net.Listen("tcp", l.address)
+		if err != nil {
+			return errors.Join(fmt.Errorf("listening for %s: %w", l.what, err), p.listeners.close())
+		}
+		*l.listener = listener
+	}
+	p.listeners.signalling = tls.NewListener(p.listeners.signalling, signalling)
+	return nil
+}
+
+func (l listeners) close() error {
+	var errs []error
+	for _, listener := range []net.Listener{l.control, l.signalling, l.health, l.metrics} {
+		if listener != nil {
+			errs = append(errs, listener.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Run serves until the context ends, then ends everything in order and returns nil. Another end of a server is an error.
 func (p *Pod) Run(ctx context.Context) error {
-	serving, failed := errgroup.WithContext(ctx)
-	serving.Go(func() error {
-		listener, err := net.Listen("tcp", p.config.ControlAddress)
-		if err != nil {
-			return fmt.Errorf("listening for the operator: %w", err)
-		}
-		return p.control.Serve(listener)
-	})
-	for _, server := range p.servers {
-		serving.Go(func() error {
-			var err error
-			if server.TLSConfig != nil {
-				err = server.ListenAndServeTLS("", "")
-			} else {
-				err = server.ListenAndServe()
-			}
-			if errors.Is(err, http.ErrServerClosed) {
-				return nil
-			}
-			return fmt.Errorf("serving on %s: %w", server.Addr, err)
-		})
+	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
+		debug.SetMemoryLimit(int64(memoryShare * float64(limit)))
 	}
-	p.log.Info("Media pod started", "version", p.config.Version, "mediaPort", p.engine.UDPPort())
-	<-failed.Done()
-	p.stop(context.WithoutCancel(ctx))
+	observed := newMetrics()
+	p.signalling = rpc.NewServer(rpc.Config{
+		Rooms: p.rooms, Log: p.log.WithName("rpc"), Observer: observed, Limits: p.config.Limits, ICEServers: p.ownICEServers,
+	})
+	health := http.NewServeMux()
+	health.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	health.HandleFunc("GET /readyz", p.serveReady)
+	metrics := http.NewServeMux()
+	metrics.Handle("GET /metrics", observed.handler(p.engine, p.rooms, p.signalling))
+
+	serving, ended := errgroup.WithContext(ctx)
+	serving.Go(func() error { return p.grpc.Serve(p.listeners.control) })
+	servers := []*http.Server{
+		serveHTTP(serving, p.log, p.listeners.signalling, p.signalling),
+		serveHTTP(serving, p.log, p.listeners.health, health),
+		serveHTTP(serving, p.log, p.listeners.metrics, metrics),
+	}
+	p.log.Info("Media pod started", "version", p.config.Version, "signalling", p.listeners.signalling.Addr().String())
+	<-ended.Done()
+	p.stop(context.WithoutCancel(ctx), servers)
 	return errors.Join(serving.Wait(), p.engine.Close())
 }
 
-// stop ends what runs, from the outside in. It returns within stopTimeout and a little.
-func (p *Pod) stop(ctx context.Context) {
+func serveHTTP(group *errgroup.Group, log logr.Logger, listener net.Listener, handler http.Handler) *http.Server {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          stdlog.New(serverLog{log}, "", 0),
+	}
+	group.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
+		}
+		return nil
+	})
+	return server
+}
+
+// serverLog takes the lines of an HTTP server, most of which are broken handshakes.
+type serverLog struct {
+	log logr.Logger
+}
+
+// Write implements io.Writer.
+func (l serverLog) Write(line []byte) (int, error) {
+	level := 1
+	if bytes.Contains(line, []byte("panic")) {
+		level = 0
+	}
+	l.log.V(level).Info("HTTP server says", "text", string(bytes.TrimSpace(line)))
+	return len(line), nil
+}
+
+// stop ends what runs, from the outside in. It returns within its timeouts and a little.
+func (p *Pod) stop(ctx context.Context, servers []*http.Server) {
 	p.log.Info("Media pod stops")
 	p.stopping.Store(true)
 	p.rooms.Stop(room.ReasonServerStopped)
-	reported, cancel := context.WithTimeout(ctx, reportTime)
-	defer cancel()
+
 	leaving, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	p.signalling.Shutdown(leaving)
-	// The sockets are closed; what the operator needs to know is on its way since Stop.
-	<-reported.Done()
-	p.control.Stop()
-	for _, server := range p.servers {
+
+	reporting, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	p.operator.Stop(reporting)
+	stop := context.AfterFunc(reporting, p.grpc.Stop)
+	p.grpc.GracefulStop()
+	stop()
+	for _, server := range servers {
 		_ = server.Close() // nobody is connected any more
 	}
 	p.rooms.Wait()
@@ -170,32 +271,38 @@ func (p *Pod) configure(config control.Config) {
 	}
 	p.engine.SetAdvertisedAddresses(addresses)
 	p.advertised.Store(&config.Advertised)
-	p.ready.Store(len(addresses) > 0 && !config.Draining)
+	p.draining.Store(config.Draining)
 	p.log.Info("Configured by the operator", "advertised", config.Advertised, "draining", config.Draining)
 }
 
 // serveReady says whether the pod can host new rooms now.
 func (p *Pod) serveReady(w http.ResponseWriter, _ *http.Request) {
+	advertised := p.advertised.Load()
 	switch {
 	case p.stopping.Load():
 		http.Error(w, "stopping", http.StatusServiceUnavailable)
-	case p.advertised.Load() == nil:
+	case advertised == nil:
 		http.Error(w, "waiting for the operator's configuration", http.StatusServiceUnavailable)
-	case !p.ready.Load():
-		http.Error(w, "draining, or without an advertised address", http.StatusServiceUnavailable)
+	case len(*advertised) == 0:
+		http.Error(w, "the operator advertises no address", http.StatusServiceUnavailable)
+	case p.draining.Load():
+		http.Error(w, "draining", http.StatusServiceUnavailable)
 	}
 }
 
-// ownICEServers is what clients are told whose connection and pool name no ICE server: the media port itself. They need none, since the
+// ownICEServers is what clients are told whose connection names no ICE server: the media port itself. They need none, since the
 // pod's candidates are in the SDP, but without any they would turn to public ones (openvidu-rpc, trap 39).
 func (p *Pod) ownICEServers() []room.ICEServer {
-	if advertised := p.advertised.Load(); advertised != nil {
-		for _, address := range *advertised {
-			if address.UDPPort != 0 {
-				port := strconv.Itoa(int(address.UDPPort))
-				return []room.ICEServer{{URL: "stun:" + net.JoinHostPort(address.IP.String(), port)}}
-			}
+	host, port := p.config.PodIP, uint16(stunPort)
+	if advertised := p.advertised.Load(); advertised != nil && len(*advertised) > 0 {
+		first := (*advertised)[0]
+		host = first.IP.String()
+		if first.UDPPort != 0 {
+			port = first.UDPPort
 		}
 	}
-	return []room.ICEServer{{URL: "stun:127.0.0.1:9"}} // the discard port: nobody answers, and nobody else is asked
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	return []room.ICEServer{{URL: "stun:" + net.JoinHostPort(host, strconv.Itoa(int(port)))}}
 }

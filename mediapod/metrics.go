@@ -9,7 +9,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"mediarooms.dev/mediarooms/mediapod/peer"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/rpc"
 )
@@ -63,14 +62,14 @@ func (m *metrics) Request(method string, code int, took time.Duration) {
 }
 
 // handler serves the metrics, with what the parts of the pod count themselves.
-func (m *metrics) handler(engine *peer.Engine, rooms *room.Registry, signalling *rpc.Server) http.Handler {
+func (m *metrics) handler(engine mediaEngine, rooms *room.Registry, signalling *rpc.Server) http.Handler {
 	m.registry.MustRegister(&snapshot{engine: engine, rooms: rooms, signalling: signalling})
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
 // snapshot collects the figures that the parts of the pod keep themselves.
 type snapshot struct {
-	engine     *peer.Engine
+	engine     mediaEngine
 	rooms      *room.Registry
 	signalling *rpc.Server
 }

@@ -3,6 +3,7 @@
 package control
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -66,9 +67,11 @@ type Server struct {
 	version    string
 	instanceID string
 	configure  func(Config)
+	stopping   chan struct{} // closed by Stop
 
-	mu      sync.Mutex // guards current, and lets only that apply anything
+	mu      sync.Mutex // guards what follows, and lets only the current stream apply anything
 	current *stream
+	stopped bool
 }
 
 // NewServer returns a server with an instance id of its own.
@@ -80,14 +83,34 @@ func NewServer(options Options) *Server {
 		version:    options.Version,
 		instanceID: rand.Text(),
 		configure:  options.Configure,
+		stopping:   make(chan struct{}),
 	}
 }
 
-// stream is one control stream. All fields but superseded belong to the goroutine of Sync.
+// Stop tells the operator what has changed last, ends its stream, and returns when that is done or the context ends.
+func (s *Server) Stop(ctx context.Context) {
+	s.mu.Lock()
+	if !s.stopped {
+		s.stopped = true
+		close(s.stopping)
+	}
+	current := s.current
+	s.mu.Unlock()
+	if current == nil {
+		return
+	}
+	select {
+	case <-current.ended:
+	case <-ctx.Done():
+	}
+}
+
+// stream is one control stream. All fields but the channels belong to the goroutine of Sync.
 type stream struct {
 	server     *Server
 	grpc       controlv1.MediaPod_SyncServer
 	superseded chan struct{} // closed when a newer stream has taken over
+	ended      chan struct{} // closed when nothing more is sent
 
 	synced   bool              // the operator's snapshot is complete
 	named    map[string]uint64 // room -> revision that was applied on this stream
@@ -95,8 +118,11 @@ type stream struct {
 	reported time.Time
 }
 
-// errSuperseded ends the stream of an operator that another one has taken over from.
-var errSuperseded = status.Error(codes.Aborted, "another control stream has taken over")
+// Why the pod itself ends a stream.
+var (
+	errSuperseded = status.Error(codes.Aborted, "another control stream has taken over")
+	errStopping   = status.Error(codes.Unavailable, "the pod stops")
+)
 
 // Sync implements controlv1.MediaPodServer.
 func (s *Server) Sync(grpcStream controlv1.MediaPod_SyncServer) error {
@@ -104,6 +130,7 @@ func (s *Server) Sync(grpcStream controlv1.MediaPod_SyncServer) error {
 		server:     s,
 		grpc:       grpcStream,
 		superseded: make(chan struct{}),
+		ended:      make(chan struct{}),
 		named:      make(map[string]uint64),
 	}
 	if err := st.greet(); err != nil {
@@ -111,6 +138,7 @@ func (s *Server) Sync(grpcStream controlv1.MediaPod_SyncServer) error {
 	}
 	s.takeOver(st)
 	defer s.release(st)
+	defer close(st.ended)
 	err := st.run()
 	s.log.Info("Control stream ended", "reason", fmt.Sprint(err))
 	return err
@@ -169,6 +197,10 @@ func (st *stream) run() error {
 		select {
 		case <-st.superseded:
 			return errSuperseded
+		case <-st.server.stopping:
+			if err = st.report(); err == nil {
+				err = errStopping
+			}
 		case err = <-failed:
 			if errors.Is(err, io.EOF) {
 				return nil
@@ -225,12 +257,22 @@ func (st *stream) take(message *controlv1.OperatorMessage) error {
 	}
 	steps, err := plan(message, st.named, s.rooms.UIDs())
 	if err != nil {
-		return status.Errorf(codes.InvalidArgument, "planning a message: %v", err)
+		// One bad message costs no other room anything. The operator sees that its revision is never applied.
+		s.log.Error(err, "Ignoring a message of the operator")
+		st.keep(message.GetRoom())
+		return nil
 	}
 	for _, step := range steps {
 		st.do(step)
 	}
 	return nil
+}
+
+// keep lets a room that can't be changed as desired stay as it is, when the operator's snapshot ends.
+func (st *stream) keep(ignored *controlv1.Room) {
+	if _, named := st.named[ignored.GetUid()]; ignored != nil && !named {
+		st.named[ignored.GetUid()] = 0
+	}
 }
 
 // do carries one step out. The server is locked.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,6 +48,8 @@ var (
 	errFlooding   = errors.New("too many messages")
 	errShutdown   = errors.New("server stops")
 )
+
+var errPanic = errors.New("panic")
 
 // socket is the connection of one client.
 //
@@ -234,6 +237,8 @@ func (s *socket) handle(ctx context.Context, incoming request) {
 	c := &call{socket: s, id: incoming.ID, params: params{method: incoming.Method, fields: incoming.Params}}
 	err := s.dispatch(ctx, c)
 	switch {
+	case err != nil && c.answered:
+		s.log.Error(err, "Handling a request that was answered")
 	case err != nil:
 		wire := *wireError(err)
 		wire.Data = errorData[incoming.Method]
@@ -245,7 +250,14 @@ func (s *socket) handle(ctx context.Context, incoming request) {
 	s.server.observer.Request(c.observedMethod, c.code, time.Since(started))
 }
 
-func (s *socket) dispatch(ctx context.Context, c *call) error {
+// dispatch calls the method. Should that panic, which is a mistake of ours or of a library, it costs no more than the request.
+func (s *socket) dispatch(ctx context.Context, c *call) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.log.Error(fmt.Errorf("handling %s: %w", c.observedMethod, errPanic), "Request panicked", "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
+			err = refuse(int(room.CodeGeneric), "Internal error")
+		}
+	}()
 	m, known := methods[c.params.method]
 	if !known {
 		c.observedMethod = "unknown"
