@@ -72,6 +72,7 @@ type Handler struct {
 	rooms          Rooms
 	transport      *http.Transport
 	trustedProxies int
+	holds          holds
 	sockets        *sockets
 	metrics        *metrics
 }
@@ -86,6 +87,7 @@ func NewHandler(config Config) (*Handler, error) {
 	return &Handler{
 		rooms:          config.Rooms,
 		trustedProxies: config.TrustedProxies,
+		holds:          usualHolds,
 		sockets:        newSockets(config.MaxSockets, config.MaxSocketsPerAddress),
 		metrics:        metrics,
 		transport: &http.Transport{
@@ -208,14 +210,14 @@ func (h *handshake) route(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		next := plan(room, h.reconnect, time.Since(h.arrived))
+		next := h.handler.holds.plan(room, h.reconnect, time.Since(h.arrived))
 		if next.action == actionOwn {
 			var unreachable *unreachableError
 			err := h.proxy(room.Address, false)
 			if !errors.As(err, &unreachable) {
 				return err
 			}
-			next = planUnreachable(h.reconnect, time.Since(h.arrived))
+			next = h.handler.holds.planUnreachable(h.reconnect, time.Since(h.arrived))
 			if next.action == actionRefuse {
 				return err
 			}

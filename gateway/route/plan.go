@@ -2,14 +2,20 @@ package route
 
 import "time"
 
-// Bounds of how long a handshake is held, from its arrival.
-const (
-	holdUnknown    = time.Second
-	holdProgrammed = 2 * time.Second
-	holdPod        = 8 * time.Second
-	// holdRetry is when a pod that could not be reached is tried again although nothing has changed.
-	holdRetry = 500 * time.Millisecond
-)
+// holds is how long a handshake is held at most, from its arrival.
+type holds struct {
+	// unknown is for a routing key that no Session has.
+	unknown time.Duration
+	// programmed is for a media pod that was not told of the room yet.
+	programmed time.Duration
+	// pod is for a Session without a usable media pod.
+	pod time.Duration
+	// retry is when a media pod that could not be reached is tried again although nothing has changed.
+	retry time.Duration
+}
+
+// usualHolds are below what clients bear: they time out after 10 s or more.
+var usualHolds = holds{unknown: time.Second, programmed: 2 * time.Second, pod: 8 * time.Second, retry: 500 * time.Millisecond}
 
 // Room is what the caches know about the Session with some routing key.
 type Room struct {
@@ -43,32 +49,32 @@ type step struct {
 }
 
 // plan decides about a handshake that arrived a while ago. It is the table of the package comment.
-func plan(room Room, reconnect bool, waited time.Duration) step {
+func (h holds) plan(room Room, reconnect bool, waited time.Duration) step {
 	switch {
-	case room.Known && room.Address != "" && (room.Programmed || waited >= holdProgrammed):
+	case room.Known && room.Address != "" && (room.Programmed || waited >= h.programmed):
 		return step{action: actionOwn}
 	case room.Known && room.Address != "":
-		return step{action: actionWait, until: holdProgrammed}
+		return step{action: actionWait, until: h.programmed}
 	case room.Known && reconnect:
 		return step{action: actionRefuse}
-	case room.Known && waited < holdPod:
-		return step{action: actionWait, until: holdPod}
+	case room.Known && waited < h.pod:
+		return step{action: actionWait, until: h.pod}
 	case room.Known:
 		return step{action: actionWaiting}
-	case reconnect || waited >= holdUnknown:
+	case reconnect || waited >= h.unknown:
 		return step{action: actionAny}
 	default:
-		return step{action: actionWait, until: holdUnknown}
+		return step{action: actionWait, until: h.unknown}
 	}
 }
 
 // planUnreachable decides after the Session's own pod could not be reached: its node may be gone, and the caches not know yet.
-func planUnreachable(reconnect bool, waited time.Duration) step {
+func (h holds) planUnreachable(reconnect bool, waited time.Duration) step {
 	switch {
 	case reconnect:
 		return step{action: actionRefuse}
-	case waited < holdPod:
-		return step{action: actionWait, until: min(waited+holdRetry, holdPod)}
+	case waited < h.pod:
+		return step{action: actionWait, until: min(waited+h.retry, h.pod)}
 	default:
 		return step{action: actionWaiting}
 	}
