@@ -1,0 +1,178 @@
+// Package mediatest is a media engine without media, for tests of what stands above it. It keeps the promises of package media: what is
+// closed, which errors there are, what ends with what.
+package mediatest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
+)
+
+// What a session description of a test must hold to be refused.
+const (
+	// Malformed is refused with ErrSDP.
+	Malformed = "malformed"
+	// OnlyH264 is an offer that is refused with ErrForcedCodec where another codec is forced.
+	OnlyH264 = "only H264"
+	// CantDecode is an answer that is refused with ErrCodecRejected.
+	CantDecode = "can't decode"
+	// Panics is an offer that makes the engine panic.
+	Panics = "panics"
+)
+
+// Engine implements media.Engine. The zero value is ready for use. It is safe for concurrent use.
+type Engine struct {
+	// BeforeAnswer, when set, is called before a publisher's offer is answered.
+	BeforeAnswer func(streamID string)
+
+	mu            sync.Mutex // guards what follows
+	publications  map[*Publication]struct{}
+	subscriptions map[*Subscription]struct{}
+	made          int
+}
+
+// Open returns how many publications and subscriptions are not closed.
+func (e *Engine) Open() (publications, subscriptions int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.publications), len(e.subscriptions)
+}
+
+// NewPublication implements media.Engine.
+func (e *Engine) NewPublication(options media.PublicationOptions) media.Publication {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := &Publication{engine: e, Options: options}
+	if e.publications == nil {
+		e.publications = make(map[*Publication]struct{})
+		e.subscriptions = make(map[*Subscription]struct{})
+	}
+	e.publications[p] = struct{}{}
+	return p
+}
+
+// Subscribe implements media.Engine.
+func (e *Engine) Subscribe(_ context.Context, publication media.Publication, options media.SubscriptionOptions) (media.Subscription, string, error) {
+	p := publication.(*Publication)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p.closed {
+		return nil, "", fmt.Errorf("subscribing: %w", media.ErrPublicationClosed)
+	}
+	s := &Subscription{publication: p, Options: options}
+	e.subscriptions[s] = struct{}{}
+	e.made++
+	return s, fmt.Sprintf("offer %d of %s", e.made, kinds(p.Options)), nil
+}
+
+func kinds(options media.PublicationOptions) string {
+	var kinds []string
+	if options.HasAudio {
+		kinds = append(kinds, "audio")
+	}
+	if options.HasVideo {
+		kinds = append(kinds, "video")
+	}
+	return strings.Join(kinds, "+")
+}
+
+// Publication implements media.Publication.
+type Publication struct {
+	engine  *Engine
+	Options media.PublicationOptions
+
+	closed     bool
+	candidates []media.ICECandidate
+}
+
+// Answer implements media.Publication.
+func (p *Publication) Answer(_ context.Context, offer string) (string, error) {
+	if before := p.engine.BeforeAnswer; before != nil {
+		before(p.Options.StreamID)
+	}
+	p.engine.mu.Lock()
+	defer p.engine.mu.Unlock()
+	switch {
+	case p.closed:
+		return "", fmt.Errorf("answering: %w", media.ErrPublicationClosed)
+	case strings.Contains(offer, Panics):
+		panic(offer)
+	case strings.Contains(offer, Malformed):
+		return "", fmt.Errorf("parsing the offer: %w", media.ErrSDP)
+	case strings.Contains(offer, OnlyH264) && p.Options.ForcedVideoCodec != "" && p.Options.ForcedVideoCodec != "H264":
+		return "", fmt.Errorf("looking for %s: %w", p.Options.ForcedVideoCodec, media.ErrForcedCodec)
+	}
+	return "answer to " + offer, nil
+}
+
+// AddICECandidate implements media.Publication.
+func (p *Publication) AddICECandidate(candidate media.ICECandidate) error {
+	if strings.Contains(candidate.Candidate, Malformed) {
+		return fmt.Errorf("parsing a candidate: %w", media.ErrCandidate)
+	}
+	p.engine.mu.Lock()
+	defer p.engine.mu.Unlock()
+	p.candidates = append(p.candidates, candidate)
+	return nil
+}
+
+// Close implements media.Publication.
+func (p *Publication) Close() error {
+	p.engine.mu.Lock()
+	defer p.engine.mu.Unlock()
+	p.closed = true
+	delete(p.engine.publications, p)
+	for s := range p.engine.subscriptions {
+		if s.publication == p {
+			delete(p.engine.subscriptions, s)
+		}
+	}
+	return nil
+}
+
+// Subscription implements media.Subscription.
+type Subscription struct {
+	publication *Publication
+	Options     media.SubscriptionOptions
+}
+
+// Answer implements media.Subscription.
+func (s *Subscription) Answer(_ context.Context, answer string) error {
+	switch {
+	case strings.Contains(answer, Malformed):
+		return fmt.Errorf("parsing the answer: %w", media.ErrSDP)
+	case strings.Contains(answer, CantDecode):
+		return fmt.Errorf("reading the answer: %w", media.ErrCodecRejected)
+	}
+	return nil
+}
+
+// AddICECandidate implements media.Subscription.
+func (s *Subscription) AddICECandidate(candidate media.ICECandidate) error {
+	if strings.Contains(candidate.Candidate, Malformed) {
+		return fmt.Errorf("parsing a candidate: %w", media.ErrCandidate)
+	}
+	return nil
+}
+
+// Close implements media.Subscription.
+func (s *Subscription) Close() error {
+	s.publication.engine.mu.Lock()
+	defer s.publication.engine.mu.Unlock()
+	delete(s.publication.engine.subscriptions, s)
+	return nil
+}
+
+// Candidates returns how many candidates the open publications have got.
+func (e *Engine) Candidates() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	count := 0
+	for p := range e.publications {
+		count += len(p.candidates)
+	}
+	return count
+}

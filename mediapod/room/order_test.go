@@ -1,0 +1,133 @@
+package room
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the transcripts anew")
+
+func text(s string) *string { return &s }
+
+// The transcripts in testdata are what three clients are told, in order, as in openvidu-rpc 3.15, 5.1 and appendix A.
+func TestEventOrder(t *testing.T) {
+	for name, play := range map[string]func(*scene){
+		"a call from join to leave": func(s *scene) {
+			s.join("A")
+			stream := s.publish("A")
+			s.join("B")
+			s.receive("B", stream)
+			s.write("A mutes")
+			off := false
+			s.must(s.users["A"].ChangeStream(PropertyChange{Property: "audioActive", Reason: "publishAudio", NewValue: "false", AudioActive: &off}))
+			s.write("A turns the phone")
+			s.must(s.users["A"].ChangeStream(PropertyChange{
+				Property: "videoDimensions", Reason: "deviceRotated", NewValue: `"{\"width\":480,\"height\":640}"`, VideoDimensions: text(`{"width":480,"height":640}`),
+			}))
+			s.join("C")
+			s.write("A unpublishes")
+			s.must(s.users["A"].Unpublish())
+			s.publish("A")
+			s.write("A leaves")
+			s.must(s.users["A"].Leave())
+			s.write("B leaves")
+			s.must(s.users["B"].Leave())
+		},
+		"signals": func(s *scene) {
+			s.join("A")
+			s.join("B")
+			s.join("C")
+			s.write("A signals to all")
+			s.must(s.users["A"].Signal(nil, Signal{Type: text("signal:chat"), Data: text("hello")}))
+			s.write("A signals to C, A and C")
+			s.must(s.users["A"].Signal([]string{"con_C", "con_A", "con_C"}, Signal{Type: text("signal:chat"), Data: text("psst")}))
+			s.write("A signals to B and somebody unknown")
+			wantCode(s.t, s.users["A"].Signal([]string{"con_B", "con_X"}, Signal{}), CodeSignalTo)
+		},
+		"a moderator throws somebody out": func(s *scene) {
+			s.join("A")
+			s.publish("A")
+			s.join("B")
+			s.join("M")
+			s.write("M forces A to leave")
+			s.must(s.users["M"].ForceDisconnect("con_A", s.answered("M")))
+			s.write("M forces itself to leave")
+			s.must(s.users["M"].ForceDisconnect("con_M", s.answered("M")))
+		},
+		"a moderator cuts a stream": func(s *scene) {
+			s.join("A")
+			stream := s.publish("A")
+			s.join("B")
+			s.join("M")
+			s.write("M forces A's stream to end")
+			s.must(s.users["M"].ForceUnpublish(stream, s.answered("M")))
+			s.publish("A")
+		},
+		"the server throws somebody out": func(s *scene) {
+			s.join("A")
+			s.join("B")
+			s.publish("B")
+			s.join("C")
+			s.write("connection B is deleted")
+			s.desired.Connections = append(s.desired.Connections[:1:1], s.desired.Connections[2:]...)
+			s.apply()
+		},
+		"the session is closed": func(s *scene) {
+			s.join("A")
+			s.publish("A")
+			s.join("B")
+			s.join("C")
+			s.write("the session is deleted")
+			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+		},
+		"role and record change": func(s *scene) {
+			s.join("A")
+			s.join("B")
+			s.write("A becomes a moderator and is recorded")
+			s.desired.Connections[0].Role = Moderator
+			s.desired.Connections[0].Record = true
+			s.apply()
+			s.write("nothing changes")
+			s.apply()
+			s.write("A throws B out")
+			s.must(s.users["A"].ForceDisconnect("con_B", s.answered("A")))
+		},
+		"a client comes back and hears what it missed": func(s *scene) {
+			s.join("A")
+			s.join("B")
+			s.users["B"].link.reading = false // the network breaks
+			s.write("B does not read")
+			s.join("C")
+			s.write("B loses its socket")
+			s.users["B"].Detach(s.users["B"].link)
+			s.publish("C")
+			s.write("B connects")
+			link := &recorder{scene: s, name: "B", reading: true}
+			s.must(s.registry.Reattach("rpc-B", link, func(*Participant) { s.write("  B <- answer") }))
+			s.write("C leaves")
+			s.must(s.users["C"].Leave())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t, "A", "B", "C", "M:moderator")
+			play(s)
+			got := s.text()
+			file := filepath.Join("testdata", strings.ReplaceAll(name, " ", "_")+".golden")
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("got:\n%s\nwant:\n%s", got, want)
+			}
+		})
+	}
+}
