@@ -110,9 +110,14 @@ func makeStatus(o observed, found *problem, succeeded bool) v1alpha1.ConnectionS
 	return status
 }
 
-// lost says that the Session of a Connection is valid, and its room on no pod that lives.
+// lost says that the room is on no pod that lives: its pod is gone, or its Session is not accepted any more.
 func lost(o observed) bool {
-	return o.decided && o.view.Pod.State == fleet.Lost
+	return o.view.Pod.State == fleet.Lost && (o.decided || refused(o))
+}
+
+// refused says that the Session is not accepted.
+func refused(o observed) bool {
+	return o.session != nil && meta.IsStatusConditionFalse(o.session.Status.Conditions, v1alpha1.ConditionAccepted)
 }
 
 func acceptedCondition(o observed, found *problem) metav1.Condition {
@@ -130,7 +135,7 @@ func acceptedCondition(o observed, found *problem) metav1.Condition {
 		c.Reason, c.Message = v1alpha1.ReasonNoCapacity, "the media pod of the Session takes no more connections"
 	case o.verdict == placement.SessionUnplaced && o.decided:
 		c.Reason, c.Message = v1alpha1.ReasonSessionNotAccepted, fmt.Sprintf("Session %q waits for a media pod", o.session.Name)
-	case o.verdict == placement.SessionUnplaced && meta.IsStatusConditionFalse(o.session.Status.Conditions, v1alpha1.ConditionAccepted):
+	case o.verdict == placement.SessionUnplaced && refused(o):
 		c.Reason, c.Message = v1alpha1.ReasonSessionNotAccepted, fmt.Sprintf("Session %q is not accepted", o.session.Name)
 	case o.verdict == placement.SessionUnplaced:
 		c.Status, c.Reason, c.Message = metav1.ConditionUnknown, v1alpha1.ReasonPending, fmt.Sprintf("Session %q was not decided on yet", o.session.Name)

@@ -221,6 +221,16 @@ func (f *Fleet) Lose(name string) {
 	wake()
 }
 
+// GiveUp gives a pod up on purpose: its end is no failure.
+func (f *Fleet) GiveUp(name string) {
+	f.mu.Lock()
+	if l, ok := f.links[name]; ok {
+		l.pod.Leaving = true
+	}
+	f.mu.Unlock()
+	f.Lose(name)
+}
+
 // Forget drops a pod that is gone from the API. It is lost if it was not before.
 func (f *Fleet) Forget(name string) {
 	f.Lose(name)

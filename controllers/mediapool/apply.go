@@ -77,7 +77,7 @@ func (r *Reconciler) deletePod(ctx context.Context, o observed, a deletePod) err
 		return fmt.Errorf("deleting media pod %s: %w", name, err)
 	}
 	if a.lose {
-		r.Fleet.Lose(name)
+		r.Fleet.GiveUp(name)
 	}
 	log.FromContext(ctx).Info("Deleted a media pod", "Pod", name, "reason", a.why())
 	r.deleted(o.pool, name, a)

@@ -43,7 +43,7 @@ const FieldOwner = client.FieldOwner("mediarooms-mediapool")
 type Fleet interface {
 	Pod(name string) fleet.PodView
 	Configure(name string, config *controlv1.PodConfig)
-	Lose(name string)
+	GiveUp(name string)
 }
 
 // Ledger is what this controller needs of the reservations.
@@ -53,6 +53,7 @@ type Ledger interface {
 	Waiting(pool string) int32
 	Retire(pod string) bool
 	Forget(pod string)
+	WakeTurnedAway(pool string)
 }
 
 // Reconciler reconciles MediaPools. It runs one pass at a time, over all pools: ports are given out in one place.
@@ -151,6 +152,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		if err := r.addFinalizer(ctx, &pool); err != nil {
 			return ctrl.Result{}, err
 		}
+	}
+	if pool.Generation != pool.Status.ObservedGeneration {
+		r.Ledger.WakeTurnedAway(pool.Name)
 	}
 	plan := makePlan(observed)
 	err = r.apply(ctx, observed, plan.actions)

@@ -309,6 +309,19 @@ func (l *Ledger) WakeWaiting(pool string) {
 	l.wake(sessions, nil, "")
 }
 
+// WakeTurnedAway wakes the Connections that wait for any Session of a pool, whose limits have changed.
+func (l *Ledger) WakeTurnedAway(pool string) {
+	l.mu.Lock()
+	var connections []types.NamespacedName
+	for _, guest := range l.waiting {
+		if r, ok := l.rooms[guest.Room]; ok && r.room.Pool == pool {
+			connections = append(connections, guest.Name)
+		}
+	}
+	l.mu.Unlock()
+	l.wake(nil, connections, "")
+}
+
 // WakeGuests wakes the Connections that wait for a Session.
 func (l *Ledger) WakeGuests(room types.UID) {
 	l.mu.Lock()

@@ -1,0 +1,118 @@
+package participant
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+)
+
+var (
+	now    = time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
+	before = now.Add(-time.Hour)
+)
+
+const (
+	pending      = controlv1.ConnectionState_CONNECTION_STATE_PENDING
+	active       = controlv1.ConnectionState_CONNECTION_STATE_ACTIVE
+	disconnected = controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED
+)
+
+func TestFold(t *testing.T) {
+	stream := func(id string, at time.Time) *controlv1.PublishedStream {
+		return &controlv1.PublishedStream{StreamId: id, CreatedUnixMs: at.UnixMilli(), HasVideo: true}
+	}
+	for sentence, test := range map[string]struct {
+		status v1alpha1.ConnectionStatus
+		seen   *controlv1.ConnectionStatus
+		want   func(s v1alpha1.ConnectionStatus) bool
+	}{
+		"nothing is seen: it waits for its user": {
+			want: func(s v1alpha1.ConnectionStatus) bool { return s.State == v1alpha1.ConnectionStatePending },
+		},
+		"a user who came in is active since then, to the second": {
+			seen: &controlv1.ConnectionStatus{State: active, ActiveUnixMs: before.UnixMilli(), ClientData: "c", Ip: "1.2.3.4", Platform: "p"},
+			want: func(s v1alpha1.ConnectionStatus) bool {
+				return s.State == v1alpha1.ConnectionStateActive && s.ActiveTime.Time.Equal(before.Truncate(time.Second)) &&
+					s.ClientData == "c" && s.IP == "1.2.3.4" && s.Platform == "p"
+			},
+		},
+		"streams are ordered by creation, and each is there once": {
+			seen: &controlv1.ConnectionStatus{State: active, Publishers: []*controlv1.PublishedStream{
+				stream("b", now), stream("a", before), stream("b", now), stream("", now),
+			}, Subscribers: []string{"x", "y", "x", ""}},
+			want: func(s v1alpha1.ConnectionStatus) bool {
+				return len(s.Publishers) == 2 && s.Publishers[0].StreamID == "a" && len(s.Subscribers) == 2 && s.Subscribers[1].StreamID == "y"
+			},
+		},
+		"a state never goes back": {
+			status: v1alpha1.ConnectionStatus{State: v1alpha1.ConnectionStateDisconnected, DisconnectReason: "disconnect", DisconnectedTime: &metav1.Time{Time: before}},
+			seen:   &controlv1.ConnectionStatus{State: active, Publishers: []*controlv1.PublishedStream{stream("a", now)}},
+			want: func(s v1alpha1.ConnectionStatus) bool {
+				return s.State == v1alpha1.ConnectionStateDisconnected && s.DisconnectReason == "disconnect" && s.Publishers == nil &&
+					s.DisconnectedTime.Time.Equal(before)
+			},
+		},
+		"an active user of whom the pod says nothing yet stays as it was": {
+			status: v1alpha1.ConnectionStatus{State: v1alpha1.ConnectionStateActive, Publishers: []v1alpha1.PublisherStatus{{StreamID: "a"}}},
+			want: func(s v1alpha1.ConnectionStatus) bool {
+				return s.State == v1alpha1.ConnectionStateActive && len(s.Publishers) == 1
+			},
+		},
+		"a user who left has a time and a reason, and no streams": {
+			status: v1alpha1.ConnectionStatus{State: v1alpha1.ConnectionStateActive, Publishers: []v1alpha1.PublisherStatus{{StreamID: "a"}}},
+			seen:   &controlv1.ConnectionStatus{State: disconnected, DisconnectedUnixMs: before.UnixMilli(), DisconnectReason: "networkDisconnect"},
+			want: func(s v1alpha1.ConnectionStatus) bool {
+				return s.State == v1alpha1.ConnectionStateDisconnected && s.DisconnectReason == "networkDisconnect" && s.Publishers == nil &&
+					s.DisconnectedTime.Time.Equal(before.Truncate(time.Second))
+			},
+		},
+		"a user whom the new pod has never seen was on a pod that crashed": {
+			status: v1alpha1.ConnectionStatus{State: v1alpha1.ConnectionStateActive},
+			seen:   &controlv1.ConnectionStatus{State: disconnected},
+			want: func(s v1alpha1.ConnectionStatus) bool {
+				return s.DisconnectReason == ReasonNodeCrashed && s.DisconnectedTime.Time.Equal(now.Truncate(time.Second))
+			},
+		},
+		"a status that was lost is rebuilt from what the pod knows": {
+			seen: &controlv1.ConnectionStatus{State: active, ActiveUnixMs: before.UnixMilli(), Publishers: []*controlv1.PublishedStream{stream("a", before)}},
+			want: func(s v1alpha1.ConnectionStatus) bool {
+				return s.State == v1alpha1.ConnectionStateActive && s.ActiveTime.Time.Equal(before.Truncate(time.Second)) && len(s.Publishers) == 1
+			},
+		},
+		"what is too long is cut, between characters": {
+			seen: &controlv1.ConnectionStatus{State: active, ClientData: strings.Repeat("ä", maxClientData), Ip: strings.Repeat("1", 100)},
+			want: func(s v1alpha1.ConnectionStatus) bool {
+				return len(s.ClientData) == maxClientData && strings.HasSuffix(s.ClientData, "ä") && len(s.IP) == maxIP
+			},
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			if got := Fold(test.status, test.seen, now); !test.want(got) {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+func TestCrash(t *testing.T) {
+	waiting := &controlv1.ConnectionStatus{State: pending}
+	Crash(waiting, now)
+	if waiting.State != pending {
+		t.Error("a token that was not used is not spent by a crash")
+	}
+	left := &controlv1.ConnectionStatus{State: disconnected, DisconnectReason: "disconnect"}
+	Crash(left, now)
+	if left.DisconnectReason != "disconnect" {
+		t.Error("who had left before did so for another reason")
+	}
+	in := &controlv1.ConnectionStatus{State: active, ActiveUnixMs: 1, Subscribers: []string{"a"}}
+	Crash(in, now)
+	if in.State != disconnected || in.DisconnectReason != ReasonNodeCrashed || in.DisconnectedUnixMs != now.UnixMilli() || in.Subscribers != nil {
+		t.Errorf("got %v", in)
+	}
+}
