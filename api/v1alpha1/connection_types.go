@@ -14,7 +14,8 @@ type Role string
 // +kubebuilder:validation:Enum=Keep;Delete
 type WhenDisconnected string
 
-// ConnectionState is where a Connection is in its life; it only moves forward.
+// ConnectionState is where a Connection is in its life; it only moves
+// forward.
 // +kubebuilder:validation:Enum=Pending;Active;Disconnected
 type ConnectionState string
 
@@ -39,7 +40,8 @@ const (
 
 	// ConnectionStatePending: the token was not used yet.
 	ConnectionStatePending ConnectionState = "Pending"
-	// ConnectionStateActive: the user is in the room, or may still come back within the reconnection window.
+	// ConnectionStateActive: the user is in the room, or may still come back
+	// within the reconnection window.
 	ConnectionStateActive ConnectionState = "Active"
 	// ConnectionStateDisconnected: the user has left.
 	ConnectionStateDisconnected ConnectionState = "Disconnected"
@@ -52,37 +54,44 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.type != 'IPCam' || has(self.ipCam)",fieldPath=".ipCam",message="`ipCam` must be set when `type` is IPCam"
 // +kubebuilder:validation:XValidation:rule="self.type == 'IPCam' || !has(self.ipCam)",fieldPath=".ipCam",message="`ipCam` may be set only when `type` is IPCam"
 type ConnectionSpec struct {
-	// sessionName is the name of the Session object, in the same namespace. It may not be changed. While there is no such
-	// Session the Connection is not accepted (reason SessionNotFound).
+	// sessionName is the name of the Session object, in the same namespace. It
+	// may not be changed. While there is no such Session the Connection is not
+	// accepted (reason SessionNotFound).
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="`sessionName` must be the name of a Session object: lower-case letters, digits and `-`, with a letter or digit at both ends"
 	// +required
 	SessionName string `json:"sessionName"`
 
-	// type is WebRTC (a browser or another WebRTC client) or IPCam (a camera, see ipCam). It may not be changed.
+	// type is WebRTC (a browser or another WebRTC client) or IPCam (a camera, see
+	// ipCam). It may not be changed. This version does not serve cameras yet: a
+	// Connection of type IPCam is not accepted (reason Unsupported).
 	// +kubebuilder:default=WebRTC
 	// +optional
 	Type ConnectionType `json:"type,omitempty"`
 
-	// role is what the participant may do: Subscriber (receive), Publisher (also send) or Moderator (also evict users and
-	// end the streams of others). A change is told to a client that is in the room.
+	// role is what the participant may do: Subscriber (receive), Publisher (also
+	// send) or Moderator (also evict users and end the streams of others). A
+	// change is told to a client that is in the room.
 	// +kubebuilder:default=Publisher
 	// +optional
 	Role Role `json:"role,omitempty"`
 
-	// data is the server data that every participant of the room gets with this one, such as a JSON text with the user's
-	// name; up to 10,000 characters. It may not be changed.
+	// data is the server data that every participant of the room gets with this
+	// one, such as a JSON text with the user's name; up to 10,000 characters. It
+	// may not be changed.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=10000
 	// +optional
 	Data string `json:"data,omitempty"`
 
-	// record says whether this participant's streams are part of individual recordings.
+	// record says whether this participant's streams are part of individual
+	// recordings.
 	// +kubebuilder:default=true
 	// +optional
 	Record *bool `json:"record,omitempty"`
 
-	// customIceServers are the STUN and TURN servers for this client, instead of those of the pool.
+	// customIceServers are the STUN and TURN servers for this client, instead of
+	// those of the pool.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=atomic
 	// +optional
@@ -96,23 +105,26 @@ type ConnectionSpec struct {
 	// +optional
 	IPCam *IPCam `json:"ipCam,omitempty"`
 
-	// tokenSecretName is the name of a Secret, made and owned by this Connection, that takes the token (key `token`) instead of
-	// status.token: for teams whose viewers may read Connections but must not join. A Secret that exists already
-	// and belongs to something else is left alone (reason TokenSecretInUse).
+	// tokenSecretName is the name of a Secret, made and owned by this
+	// Connection, that takes the token (key `token`) instead of status.token:
+	// for teams whose viewers may read Connections but must not join. A Secret
+	// that exists already and belongs to something else is left alone (reason
+	// TokenSecretInUse).
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="`tokenSecretName` must be the name of a Secret: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends"
 	// +optional
 	TokenSecretName string `json:"tokenSecretName,omitempty"`
 
-	// tokenRotation is mixed into the token: another number makes a token that was not used yet worthless and gives a new one.
+	// tokenRotation is mixed into the token: another number makes a token that
+	// was not used yet worthless and gives a new one.
 	// +kubebuilder:default=0
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	TokenRotation int32 `json:"tokenRotation,omitempty"`
 
-	// whenDisconnected says what happens when the user has left: Keep the Connection as a record of the visit, or Delete it,
-	// as OpenVidu does.
+	// whenDisconnected says what happens when the user has left: Keep the
+	// Connection as a record of the visit, or Delete it, as OpenVidu does.
 	// +kubebuilder:default=Keep
 	// +optional
 	WhenDisconnected WhenDisconnected `json:"whenDisconnected,omitempty"`
@@ -123,8 +135,9 @@ type ConnectionSpec struct {
 // +kubebuilder:validation:XValidation:rule="!self.url.matches('^turns?:') || has(self.staticAuthSecret) || (has(self.username) && has(self.credential))",message="`username` and `credential`, or `staticAuthSecret`, must be set for a turn: or turns: `url`"
 // +kubebuilder:validation:XValidation:rule="!has(self.staticAuthSecret) || !(has(self.username) || has(self.credential))",message="`username` and `credential` may not be set together with `staticAuthSecret`"
 type IceServer struct {
-	// url is stun:HOST, stuns:HOST, turn:HOST or turns:HOST, with an optional :PORT; turn and turns may end in
-	// ?transport=udp or ?transport=tcp. An IPv6 address is written in brackets.
+	// url is stun:HOST, stuns:HOST, turn:HOST or turns:HOST, with an optional
+	// :PORT; turn and turns may end in ?transport=udp or ?transport=tcp. An IPv6
+	// address is written in brackets.
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(stun|stuns|turn|turns):')",message="`url` must start with stun:, stuns:, turn: or turns:"
 	// +kubebuilder:validation:XValidation:rule="!self.contains('?') || self.matches('^turns?:[^?]+[?]transport=(udp|tcp)$')",message="`url` may end only in ?transport=udp or ?transport=tcp, and only for turn: and turns:"
@@ -143,40 +156,48 @@ type IceServer struct {
 	// +kubebuilder:validation:MaxLength=512
 	// +optional
 	Credential string `json:"credential,omitempty"`
-	// staticAuthSecret is the shared secret of a TURN server (its REST scheme), instead of username and credential. Clients get
-	// credentials derived from it that hold for a day, never the secret. Who may read this object can read it.
+	// staticAuthSecret is the shared secret of a TURN server (its REST scheme),
+	// instead of username and credential. Clients get credentials derived from
+	// it that hold for a day, never the secret. Who may read this object can
+	// read it.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +optional
 	StaticAuthSecret string `json:"staticAuthSecret,omitempty"`
 }
 
-// KurentoOptions bound a participant's video bandwidth, in kilobits per second per stream, as seen from the participant.
-// 0 is no limit. The names are OpenVidu's; no Kurento takes part.
+// KurentoOptions bound a participant's video bandwidth, in kilobits per
+// second per stream, as seen from the participant. 0 is no limit. The names
+// are OpenVidu's; no Kurento takes part.
 // +kubebuilder:validation:XValidation:rule="self.?videoMaxRecvBandwidth.orValue(0) <= 0 || self.?videoMinRecvBandwidth.orValue(0) <= self.videoMaxRecvBandwidth",fieldPath=".videoMinRecvBandwidth",message="`videoMinRecvBandwidth` may not be greater than `videoMaxRecvBandwidth`"
 // +kubebuilder:validation:XValidation:rule="self.?videoMaxSendBandwidth.orValue(0) <= 0 || self.?videoMinSendBandwidth.orValue(0) <= self.videoMaxSendBandwidth",fieldPath=".videoMinSendBandwidth",message="`videoMinSendBandwidth` may not be greater than `videoMaxSendBandwidth`"
 type KurentoOptions struct {
-	// videoMaxRecvBandwidth bounds what this participant receives per stream, in kbps.
+	// videoMaxRecvBandwidth bounds what this participant receives per stream, in
+	// kbps.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	VideoMaxRecvBandwidth *int32 `json:"videoMaxRecvBandwidth,omitempty"`
-	// videoMinRecvBandwidth is stored for compatibility, in kbps: the media pod never sends more than there is.
+	// videoMinRecvBandwidth is stored for compatibility, in kbps: the media pod
+	// never sends more than there is.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	VideoMinRecvBandwidth *int32 `json:"videoMinRecvBandwidth,omitempty"`
-	// videoMaxSendBandwidth bounds what this participant sends per stream, in kbps.
+	// videoMaxSendBandwidth bounds what this participant sends per stream, in
+	// kbps.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	VideoMaxSendBandwidth *int32 `json:"videoMaxSendBandwidth,omitempty"`
-	// videoMinSendBandwidth is stored for compatibility, in kbps: a browser sends what its network allows.
+	// videoMinSendBandwidth is stored for compatibility, in kbps: a browser
+	// sends what its network allows.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	VideoMinSendBandwidth *int32 `json:"videoMinSendBandwidth,omitempty"`
-	// allowedFilters are stored for compatibility; there are no server-side filters.
+	// allowedFilters are stored for compatibility; there are no server-side
+	// filters.
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
@@ -187,7 +208,8 @@ type KurentoOptions struct {
 
 // IPCam is an IP camera that publishes to the room.
 type IPCam struct {
-	// rtspURI is where the camera is: a URL that starts with rtsp://, rtsps://, http://, https:// or file://.
+	// rtspURI is where the camera is: a URL that starts with rtsp://, rtsps://,
+	// http://, https:// or file://.
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(rtsp|rtsps|http|https|file)://[^[:space:]]+$') && isURL(self)",message="`rtspURI` must be a URL that starts with rtsp://, rtsps://, http://, https:// or file://"
 	// +required
@@ -200,8 +222,8 @@ type IPCam struct {
 	// +kubebuilder:default=true
 	// +optional
 	OnlyPlayWithSubscribers *bool `json:"onlyPlayWithSubscribers,omitempty"`
-	// networkCacheMilliseconds is the jitter buffer between the camera and the media pod: a smaller one is faster, a larger one
-	// steadier.
+	// networkCacheMilliseconds is the jitter buffer between the camera and the
+	// media pod: a smaller one is faster, a larger one steadier.
 	// +kubebuilder:default=2000
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=600000
@@ -209,18 +231,21 @@ type IPCam struct {
 	NetworkCacheMilliseconds *int32 `json:"networkCacheMilliseconds,omitempty"`
 }
 
-// ConnectionStatus is what was observed of a participant. All of it can be rebuilt.
+// ConnectionStatus is what was observed of a participant. All of it can be
+// rebuilt.
 type ConnectionStatus struct {
-	// conditions are Accepted (the Session is known and has room), Programmed (the media pod has applied this generation)
-	// and Ready (the token can be used now, or its user is in the room). All three are always there, Unknown while undecided.
+	// conditions are Accepted (the Session is known and has room), Programmed
+	// (the media pod has applied this generation) and Ready (the token can be
+	// used now, or its user is in the room). All three are always there, Unknown
+	// while undecided.
 	// +kubebuilder:default={{type: "Accepted", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Programmed", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Ready", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}}
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// observedGeneration is the last metadata.generation that was reconciled without an error. When it differs, the rest
-	// of the status may be stale.
+	// observedGeneration is the last metadata.generation that was reconciled
+	// without an error. When it differs, the rest of the status may be stale.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
@@ -228,11 +253,13 @@ type ConnectionStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	ConnectionID string `json:"connectionID,omitempty"`
-	// token is the URL that the client's Session.connect() takes. It works once. Absent when tokenSecretName is set.
+	// token is the URL that the client's Session.connect() takes. It works once.
+	// Absent when tokenSecretName is set.
 	// +kubebuilder:validation:MaxLength=2048
 	// +optional
 	Token string `json:"token,omitempty"`
-	// state is Pending (the token was not used), Active (the user is in the room) or Disconnected (the user has left).
+	// state is Pending (the token was not used), Active (the user is in the
+	// room) or Disconnected (the user has left).
 	// +optional
 	State ConnectionState `json:"state,omitempty"`
 	// createdTime is when the token was made.
@@ -244,7 +271,8 @@ type ConnectionStatus struct {
 	// disconnectedTime is when the user left.
 	// +optional
 	DisconnectedTime *metav1.Time `json:"disconnectedTime,omitempty"`
-	// disconnectReason is why, such as disconnect, networkDisconnect or nodeCrashed.
+	// disconnectReason is why, such as disconnect, networkDisconnect or
+	// nodeCrashed.
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	DisconnectReason string `json:"disconnectReason,omitempty"`
@@ -308,7 +336,8 @@ type PublisherStatus struct {
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	TypeOfVideo string `json:"typeOfVideo,omitempty"`
-	// frameRate that the publisher announced, in frames per second; absent when it did not.
+	// frameRate that the publisher announced, in frames per second; absent when
+	// it did not.
 	// +optional
 	FrameRate int32 `json:"frameRate,omitempty"`
 	// videoDimensions is a JSON text with width and height in pixels.
@@ -326,8 +355,10 @@ type SubscriberStatus struct {
 	StreamID string `json:"streamID"`
 }
 
-// Connection is one participant's admission to a room: pending until its token is used, then active, then disconnected. The token
-// is in status.token. Deleting a Connection evicts its user, or makes its unused token worthless.
+// Connection is one participant's admission to a room: pending until its
+// token is used, then active, then disconnected. The token is in
+// status.token. Deleting a Connection evicts its user, or makes its unused
+// token worthless.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=connections,scope=Namespaced,shortName=mrconn,categories=mediarooms

@@ -22,13 +22,16 @@ const (
 
 	// ExposureHostPort gives every pod a port of its own on its node.
 	ExposureHostPort ExposureType = "HostPort"
-	// ExposureHostNetwork runs the pods in their node's network, each on a port of its own.
+	// ExposureHostNetwork runs the pods in their node's network, each on a port
+	// of its own.
 	ExposureHostNetwork ExposureType = "HostNetwork"
 	// ExposureNodePort makes a Service of type NodePort per pod.
 	ExposureNodePort ExposureType = "NodePort"
-	// ExposureLoadBalancer makes a Service of type LoadBalancer per pod and advertises its address.
+	// ExposureLoadBalancer makes a Service of type LoadBalancer per pod and
+	// advertises its address.
 	ExposureLoadBalancer ExposureType = "LoadBalancer"
-	// ExposureInternal advertises the pods' own addresses; clients come through TURN.
+	// ExposureInternal advertises the pods' own addresses; clients come through
+	// TURN.
 	ExposureInternal ExposureType = "Internal"
 )
 
@@ -41,14 +44,15 @@ type MediaPoolSpec struct {
 	// +kubebuilder:validation:Maximum=1000
 	// +optional
 	MinPods *int32 `json:"minPods,omitempty"`
-	// maxPods is how many pods may run. When all of them are full, a new Session waits (reason NoCapacity).
+	// maxPods is how many pods may run. When all of them are full, a new Session
+	// waits (reason NoCapacity).
 	// +kubebuilder:default=10
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	// +optional
 	MaxPods int32 `json:"maxPods,omitempty"`
-	// warmSessions is how many more Sessions the running pods can always take, so that a new one need not wait for a pod to
-	// start.
+	// warmSessions is how many more Sessions the running pods can always take,
+	// so that a new one need not wait for a pod to start.
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
@@ -58,14 +62,16 @@ type MediaPoolSpec struct {
 	// +kubebuilder:default={}
 	// +optional
 	Capacity PodCapacity `json:"capacity,omitzero"`
-	// placement says which pod with room a new Session gets: Packed takes the fullest one (fewer pods), Spread the emptiest one
-	// (fewer Sessions hit by the loss of a pod).
+	// placement says which pod with room a new Session gets: Packed takes the
+	// fullest one (fewer pods), Spread the emptiest one (fewer Sessions hit by
+	// the loss of a pod).
 	// +kubebuilder:default=Packed
 	// +optional
 	Placement Placement `json:"placement,omitempty"`
-	// publicURL is where clients reach the gateway, such as https://rooms.example.org; tokens are made of it. It has no path.
-	// http and ws stand for the same, as do https and wss. An IPv6 address can't stand in it, since clients do not take tokens with one:
-	// give it a name.
+	// publicURL is where clients reach the gateway, such as
+	// https://rooms.example.org; tokens are made of it. It has no path. http and
+	// ws stand for the same, as do https and wss. An IPv6 address can't stand in
+	// it, since clients do not take tokens with one: give it a name.
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(http|https|ws|wss)://')",message="`publicURL` must start with http://, https://, ws:// or wss://"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^(http|https|ws|wss)://') || self.matches('^[a-z]+://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$')",message="`publicURL` must have a host name or an IPv4 address (clients take no IPv6 address), a port, if any, from 1 to 65535, and no path"
@@ -76,29 +82,34 @@ type MediaPoolSpec struct {
 	// +kubebuilder:default={}
 	// +optional
 	Exposure Exposure `json:"exposure,omitzero"`
-	// iceServers are the STUN and TURN servers for clients whose Connection brings none.
+	// iceServers are the STUN and TURN servers for clients whose Connection
+	// brings none.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=atomic
 	// +optional
 	IceServers []IceServer `json:"iceServers,omitempty"`
-	// reconnectWindowSeconds is how long a client that lost its connection may come back before it counts as gone.
+	// reconnectWindowSeconds is how long a client that lost its connection may
+	// come back before it counts as gone.
 	// +kubebuilder:default=10
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=300
 	// +optional
 	ReconnectWindowSeconds int32 `json:"reconnectWindowSeconds,omitempty"`
-	// drainSeconds is how long a pod that is to go may take to empty; after it the pod goes with whoever is still there.
+	// drainSeconds is how long a pod that is to go may take to empty; after it
+	// the pod goes with whoever is still there.
 	// +kubebuilder:default=60
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=86400
 	// +optional
 	DrainSeconds int32 `json:"drainSeconds,omitempty"`
-	// template is what a team may set on the pods; the rest is the operator's. Changing it replaces the pods one by one.
+	// template is what a team may set on the pods; the rest is the operator's.
+	// Changing it replaces the pods one by one.
 	// +optional
 	Template PodTemplate `json:"template,omitzero"`
 }
 
-// PodCapacity bounds what one media pod takes. Beyond it a Session waits with reason NoCapacity.
+// PodCapacity bounds what one media pod takes. Beyond it a Session waits
+// with reason NoCapacity.
 type PodCapacity struct {
 	// sessions is how many Sessions one pod hosts.
 	// +kubebuilder:default=50
@@ -117,18 +128,20 @@ type PodCapacity struct {
 // Exposure is how media reaches the pods.
 // +kubebuilder:validation:XValidation:rule="!has(self.portRange) || self.type in ['HostPort', 'HostNetwork']",fieldPath=".portRange",message="`portRange` may be set only when `type` is HostPort or HostNetwork"
 type Exposure struct {
-	// type is HostPort (each pod has a port of its own on its node), HostNetwork (the pods are in their node's network),
-	// NodePort or LoadBalancer (each pod has a Service of its own), or Internal (the pods' own addresses; clients come
-	// through a TURN server, see iceServers).
+	// type is HostPort (each pod has a port of its own on its node), HostNetwork
+	// (the pods are in their node's network), NodePort or LoadBalancer (each pod
+	// has a Service of its own), or Internal (the pods' own addresses; clients
+	// come through a TURN server, see iceServers).
 	// +kubebuilder:default=HostPort
 	// +optional
 	Type ExposureType `json:"type,omitempty"`
-	// portRange is where HostPort and HostNetwork pods get their ports from; 31000 to 31999 when absent. A port is used for UDP
-	// and TCP. It should lie outside the cluster's range of node ports.
+	// portRange is where HostPort and HostNetwork pods get their ports from;
+	// 31000 to 31999 when absent. A port is used for UDP and TCP. It should lie
+	// outside the cluster's range of node ports.
 	// +optional
 	PortRange *PortRange `json:"portRange,omitempty"`
-	// publicAddress is the IP address that clients are told, instead of the node's (ExternalIP, else InternalIP) or the load
-	// balancer's.
+	// publicAddress is the IP address that clients are told, instead of the
+	// node's (ExternalIP, else InternalIP) or the load balancer's.
 	// +kubebuilder:validation:MaxLength=45
 	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="`publicAddress` must be an IPv4 or IPv6 address"
 	// +kubebuilder:validation:XValidation:rule="!isIP(self) || ip(self).isGlobalUnicast() || ip(self).isLoopback()",message="`publicAddress` must be an address that clients can reach: it may not be unspecified, multicast or link-local"
@@ -161,7 +174,8 @@ type PodTemplate struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][A-Za-z0-9._/:@-]*$')",message="`image` must be the name of an image, such as registry.example.org/mediarooms:v1"
 	// +optional
 	Image string `json:"image,omitempty"`
-	// resources of the media container. A memory limit also bounds the heap of the process.
+	// resources of the media container. A memory limit also bounds the heap of
+	// the process.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 	// nodeSelector restricts the nodes.
@@ -198,16 +212,19 @@ type PodTemplate struct {
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 }
 
-// PodTemplateMetadata are labels and annotations of media pods; those of mediarooms.dev and app.kubernetes.io are the operator's.
+// PodTemplateMetadata are labels and annotations of media pods; those of
+// mediarooms.dev and app.kubernetes.io are the operator's.
 type PodTemplateMetadata struct {
-	// labels to add. Those that start with mediarooms.dev/ or app.kubernetes.io/ are the operator's.
+	// labels to add. Those that start with mediarooms.dev/ or app.kubernetes.io/
+	// are the operator's.
 	// +kubebuilder:validation:MaxProperties=64
 	// +kubebuilder:validation:XValidation:rule="self.all(key, !key.startsWith('mediarooms.dev/') && !key.startsWith('app.kubernetes.io/'))",message="`labels` may not contain names that start with mediarooms.dev/ or app.kubernetes.io/: those are the operator's"
 	// +kubebuilder:validation:XValidation:rule="self.all(key, !format.qualifiedName().validate(key).hasValue())",message="`labels` may contain only valid label names"
 	// +kubebuilder:validation:XValidation:rule="self.all(key, size(self[key]) <= 63)",message="`labels` may contain only values of at most 63 characters"
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
-	// annotations to add. Those that start with mediarooms.dev/ are the operator's.
+	// annotations to add. Those that start with mediarooms.dev/ are the
+	// operator's.
 	// +kubebuilder:validation:MaxProperties=64
 	// +kubebuilder:validation:XValidation:rule="self.all(key, !key.startsWith('mediarooms.dev/'))",message="`annotations` may not contain names that start with mediarooms.dev/: those are the operator's"
 	// +kubebuilder:validation:XValidation:rule="self.all(key, !format.qualifiedName().validate(key.lowerAscii()).hasValue())",message="`annotations` may contain only valid annotation names"
@@ -217,16 +234,16 @@ type PodTemplateMetadata struct {
 
 // MediaPoolStatus is what was observed of a fleet.
 type MediaPoolStatus struct {
-	// conditions are Accepted (the spec is valid) and Ready (the pool's minimum of pods can host rooms). Both are always
-	// there, Unknown while undecided.
+	// conditions are Accepted (the spec is valid) and Ready (the pool's minimum
+	// of pods can host rooms). Both are always there, Unknown while undecided.
 	// +kubebuilder:default={{type: "Accepted", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Ready", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}}
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// observedGeneration is the last metadata.generation that was reconciled without an error. When it differs, the rest
-	// of the status may be stale.
+	// observedGeneration is the last metadata.generation that was reconciled
+	// without an error. When it differs, the rest of the status may be stale.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
@@ -252,8 +269,9 @@ type MediaPoolStatus struct {
 	FreeSessions int32 `json:"freeSessions"`
 }
 
-// MediaPool is a fleet of media pods, in the operator's namespace. The one with the annotation
-// mediarooms.dev/is-default-pool: "true" hosts the Sessions that name no pool.
+// MediaPool is a fleet of media pods, in the operator's namespace. The one
+// with the annotation mediarooms.dev/is-default-pool: "true" hosts the
+// Sessions that name no pool.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=mediapools,scope=Cluster,shortName=mrpool,categories=mediarooms

@@ -14,7 +14,8 @@ type RecordingMode string
 // +kubebuilder:validation:Enum=MediaServerPreferred;None;VP8;VP9;H264
 type ForcedVideoCodec string
 
-// WhenEmpty says what happens to a Session when its last active connection leaves.
+// WhenEmpty says what happens to a Session when its last active connection
+// leaves.
 // +kubebuilder:validation:Enum=Keep;Delete
 type WhenEmpty string
 
@@ -30,7 +31,8 @@ const (
 	// RecordingModeAlways starts a recording with the first published stream.
 	RecordingModeAlways RecordingMode = "Always"
 
-	// ForcedVideoCodecMediaServerPreferred leaves the choice to the publisher, as None does.
+	// ForcedVideoCodecMediaServerPreferred leaves the choice to the publisher,
+	// as None does.
 	ForcedVideoCodecMediaServerPreferred ForcedVideoCodec = "MediaServerPreferred"
 	// ForcedVideoCodecNone leaves the choice to the publisher.
 	ForcedVideoCodecNone ForcedVideoCodec = "None"
@@ -59,7 +61,8 @@ type RecordingLayout string
 const (
 	// RecordingOutputModeComposed makes one file with all videos in a grid.
 	RecordingOutputModeComposed RecordingOutputMode = "Composed"
-	// RecordingOutputModeComposedQuickStart is Composed with the renderer running before the recording starts.
+	// RecordingOutputModeComposedQuickStart is Composed with the renderer
+	// running before the recording starts.
 	RecordingOutputModeComposedQuickStart RecordingOutputMode = "ComposedQuickStart"
 	// RecordingOutputModeIndividual makes one file per stream.
 	RecordingOutputModeIndividual RecordingOutputMode = "Individual"
@@ -68,9 +71,11 @@ const (
 	RecordingLayoutBestFit RecordingLayout = "BestFit"
 	// RecordingLayoutPictureInPicture is one large video with a small one in it.
 	RecordingLayoutPictureInPicture RecordingLayout = "PictureInPicture"
-	// RecordingLayoutVerticalPresentation is one large video with the others beside it.
+	// RecordingLayoutVerticalPresentation is one large video with the others
+	// beside it.
 	RecordingLayoutVerticalPresentation RecordingLayout = "VerticalPresentation"
-	// RecordingLayoutHorizontalPresentation is one large video with the others below it.
+	// RecordingLayoutHorizontalPresentation is one large video with the others
+	// below it.
 	RecordingLayoutHorizontalPresentation RecordingLayout = "HorizontalPresentation"
 	// RecordingLayoutCustom is the layout at RecordingProperties.CustomLayout.
 	RecordingLayoutCustom RecordingLayout = "Custom"
@@ -80,58 +85,70 @@ const (
 // +kubebuilder:validation:XValidation:rule="has(self.sessionID) == has(oldSelf.sessionID) && (!has(self.sessionID) || self.sessionID == oldSelf.sessionID)",fieldPath=".sessionID",message="`sessionID` may not be changed, set or unset after creation"
 // +kubebuilder:validation:XValidation:rule="has(self.poolName) == has(oldSelf.poolName) && (!has(self.poolName) || self.poolName == oldSelf.poolName)",fieldPath=".poolName",message="`poolName` may not be changed, set or unset after creation"
 type SessionSpec struct {
-	// sessionID is the identifier that clients and OpenVidu's REST API see. It may contain letters, digits, `_` and `-`.
-	// When absent it is the object's name. It may not be changed. It is unique in its namespace: of two Sessions with the
-	// same one the older is served, the other is not accepted (reason SessionIDInUse).
+	// sessionID is the identifier that clients and OpenVidu's REST API see. It
+	// may contain letters, digits, `_` and `-`. When absent it is the object's
+	// name. It may not be changed. It is unique in its namespace: of two
+	// Sessions with the same one the older is served, the other is not accepted
+	// (reason SessionIDInUse).
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]+$')",message="`sessionID` may contain only letters, digits, `_` and `-`"
 	// +optional
 	SessionID string `json:"sessionID,omitempty"`
 
-	// poolName is the name of the MediaPool that hosts the room. When absent it is the default pool: the one with the
-	// annotation mediarooms.dev/is-default-pool: "true". It may not be changed. While there is no such pool the Session
-	// is not accepted (reason PoolNotFound).
+	// poolName is the name of the MediaPool that hosts the room. When absent it
+	// is the default pool: the one with the annotation
+	// mediarooms.dev/is-default-pool: "true". It may not be changed. While there
+	// is no such pool the Session is not accepted (reason PoolNotFound).
 	// +kubebuilder:validation:MaxLength=40
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="`poolName` must be the name of a MediaPool: lower-case letters, digits and `-`, with a letter or digit at both ends"
 	// +optional
 	PoolName string `json:"poolName,omitempty"`
 
-	// mediaMode is Routed or Relayed. Media always goes through the media pod: Relayed is stored for clients of OpenVidu's
-	// API, and such a Session can't be recorded.
+	// mediaMode is Routed or Relayed. Media always goes through the media pod:
+	// Relayed is stored for clients of OpenVidu's API, and such a Session can't
+	// be recorded.
 	// +kubebuilder:default=Routed
 	// +optional
 	MediaMode MediaMode `json:"mediaMode,omitempty"`
 
-	// recordingMode is Manual (a recording is started on request) or Always (it starts with the first published stream).
+	// recordingMode is Manual (a recording is started on request) or Always (it
+	// starts with the first published stream). It is stored: this version does
+	// not record yet.
 	// +kubebuilder:default=Manual
 	// +optional
 	RecordingMode RecordingMode `json:"recordingMode,omitempty"`
 
-	// defaultRecordingProperties apply to recordings of this Session that do not set their own.
+	// defaultRecordingProperties apply to recordings of this Session that do not
+	// set their own.
 	// +optional
 	DefaultRecordingProperties *RecordingProperties `json:"defaultRecordingProperties,omitempty"`
 
-	// forcedVideoCodec restricts what later publishers may send: VP8, VP9 or H264. With MediaServerPreferred and None the
-	// publisher chooses: the media pod forwards every one of them.
+	// forcedVideoCodec restricts what later publishers may send: VP8, VP9 or
+	// H264. With MediaServerPreferred and None the publisher chooses: the media
+	// pod forwards every one of them.
 	// +kubebuilder:default=MediaServerPreferred
 	// +optional
 	ForcedVideoCodec ForcedVideoCodec `json:"forcedVideoCodec,omitempty"`
 
-	// allowTranscoding lets a publisher that lacks the forced codec send another one, instead of refusing it. The video is
-	// forwarded as it is: a media pod never transcodes.
+	// allowTranscoding lets a publisher that lacks the forced codec send another
+	// one, instead of refusing it. The video is forwarded as it is: a media pod
+	// never transcodes.
 	// +kubebuilder:default=false
 	// +optional
 	AllowTranscoding bool `json:"allowTranscoding,omitempty"`
 
-	// maxConnections bounds the Connections that are in the room or hold a token that was not used yet. The bound is exact.
-	// A Connection beyond it waits (reason SessionFull). Absent means no limit. Lowering it throws nobody out.
+	// maxConnections bounds the Connections that are in the room or hold a token
+	// that was not used yet. The bound is exact. A Connection beyond it waits
+	// (reason SessionFull). Absent means no limit. Lowering it throws nobody
+	// out.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	// +optional
 	MaxConnections *int32 `json:"maxConnections,omitempty"`
 
-	// whenEmpty says what happens when the last active connection leaves: Keep the Session (a room that is declared in Git
-	// does not vanish), or Delete it and its Connections, as OpenVidu does.
+	// whenEmpty says what happens when the last active connection leaves: Keep
+	// the Session (a room that is declared in Git does not vanish), or Delete it
+	// and its Connections, as OpenVidu does.
 	// +kubebuilder:default=Keep
 	// +optional
 	WhenEmpty WhenEmpty `json:"whenEmpty,omitempty"`
@@ -140,7 +157,8 @@ type SessionSpec struct {
 // RecordingProperties are the defaults of a Session's recordings.
 // +kubebuilder:validation:XValidation:rule="self.hasAudio || self.hasVideo",message="`hasAudio` and `hasVideo` may not both be false"
 type RecordingProperties struct {
-	// name of the recording. It may contain letters, digits, `_`, `-` and `~`. When absent it is the recording's identifier.
+	// name of the recording. It may contain letters, digits, `_`, `-` and `~`.
+	// When absent it is the recording's identifier.
 	// +kubebuilder:validation:MaxLength=255
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_~-]+$')",message="`name` may contain only letters, digits, `_`, `-` and `~`"
 	// +optional
@@ -153,13 +171,15 @@ type RecordingProperties struct {
 	// +kubebuilder:default=true
 	// +optional
 	HasVideo *bool `json:"hasVideo,omitempty"`
-	// outputMode is Composed (one file with all videos in a grid), ComposedQuickStart (the same, and the renderer already
-	// runs when the recording is started) or Individual (one file per stream).
+	// outputMode is Composed (one file with all videos in a grid),
+	// ComposedQuickStart (the same, and the renderer already runs when the
+	// recording is started) or Individual (one file per stream).
 	// +kubebuilder:default=Composed
 	// +optional
 	OutputMode RecordingOutputMode `json:"outputMode,omitempty"`
-	// recordingLayout arranges the videos of a composed recording: BestFit, PictureInPicture, VerticalPresentation,
-	// HorizontalPresentation, or Custom for the layout at customLayout.
+	// recordingLayout arranges the videos of a composed recording: BestFit,
+	// PictureInPicture, VerticalPresentation, HorizontalPresentation, or Custom
+	// for the layout at customLayout.
 	// +kubebuilder:default=BestFit
 	// +optional
 	RecordingLayout RecordingLayout `json:"recordingLayout,omitempty"`
@@ -168,7 +188,8 @@ type RecordingProperties struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	CustomLayout string `json:"customLayout,omitempty"`
-	// resolution of a composed recording: WIDTHxHEIGHT in pixels, each from 100 to 1999.
+	// resolution of a composed recording: WIDTHxHEIGHT in pixels, each from 100
+	// to 1999.
 	// +kubebuilder:default="1280x720"
 	// +kubebuilder:validation:MaxLength=9
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(1[0-9]{3}|[1-9][0-9]{2})x(1[0-9]{3}|[1-9][0-9]{2})$')",message="`resolution` must be WIDTHxHEIGHT, such as 1280x720, each from 100 to 1999"
@@ -180,7 +201,8 @@ type RecordingProperties struct {
 	// +kubebuilder:validation:Maximum=120
 	// +optional
 	FrameRate int32 `json:"frameRate,omitempty"`
-	// shmSizeBytes is the shared memory of a composed recording's renderer, in bytes; at least 128 MiB.
+	// shmSizeBytes is the shared memory of a composed recording's renderer, in
+	// bytes; at least 128 MiB.
 	// +kubebuilder:default=536870912
 	// +kubebuilder:validation:Minimum=134217728
 	// +kubebuilder:validation:Maximum=1099511627776
@@ -194,16 +216,18 @@ type RecordingProperties struct {
 
 // SessionStatus is what was observed of a room. All of it can be rebuilt.
 type SessionStatus struct {
-	// conditions are Accepted (the spec is valid and a pool has room), Programmed (the media pod has applied this generation)
-	// and Ready (a client can use the room now). All three are always there, Unknown while undecided.
+	// conditions are Accepted (the spec is valid and a pool has room),
+	// Programmed (the media pod has applied this generation) and Ready (a client
+	// can use the room now). All three are always there, Unknown while
+	// undecided.
 	// +kubebuilder:default={{type: "Accepted", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Programmed", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Ready", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}}
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// observedGeneration is the last metadata.generation that was reconciled without an error. When it differs, the rest
-	// of the status may be stale.
+	// observedGeneration is the last metadata.generation that was reconciled
+	// without an error. When it differs, the rest of the status may be stale.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
@@ -247,8 +271,9 @@ type SessionStatus struct {
 	Recording bool `json:"recording"`
 }
 
-// Session is a room. Users join it with the token of a Connection. Everything in its spec has a default: the smallest
-// Session is a name. Deleting it evicts everybody and removes its Connections.
+// Session is a room. Users join it with the token of a Connection.
+// Everything in its spec has a default: the smallest Session is a name.
+// Deleting it evicts everybody and removes its Connections.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=sessions,scope=Namespaced,shortName=mrsess,categories=mediarooms
