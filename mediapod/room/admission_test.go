@@ -260,6 +260,10 @@ func TestARoomTakesTheKeyOfItsPredecessor(t *testing.T) {
 }
 
 func TestFiftyRoundsLeaveNothingBehind(t *testing.T) {
+	synctest.Test(t, fiftyRounds)
+}
+
+func fiftyRounds(t *testing.T) {
 	s := newScene(t, "A", "B")
 	round := func() {
 		s.desired.Connections = []Connection{desiredConnection("A"), desiredConnection("B")}
@@ -273,7 +277,7 @@ func TestFiftyRoundsLeaveNothingBehind(t *testing.T) {
 		s.must(s.users["A"].Leave())
 		s.desired.Connections = nil
 		s.apply()
-		s.registry.closing.Wait()
+		synctest.Wait()
 	}
 	round()
 	before := runtime.NumGoroutine()

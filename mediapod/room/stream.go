@@ -54,7 +54,9 @@ func (p *Participant) Publish(ctx context.Context, options StreamOptions, offer 
 		answer, err = s.publication.Answer(ctx, offer)
 	}
 	if err != nil {
-		p.abandonStream(s)
+		if !p.abandonStream(s) {
+			return p.left()
+		}
 		if errors.Is(err, media.ErrForcedCodec) {
 			return refuse(CodeForcedCodecNotFound, "Error forcing codec: '%s', for PARTICIPANT: '%s' in Session: '%s'. Is publishing: 'true'. The offer does not have the codec: %v",
 				forced.codec, p.id, p.room.sessionID, err)
@@ -120,14 +122,17 @@ func (p *Participant) newStream(info Stream, codec string) *stream {
 	return s
 }
 
-// abandonStream undoes beginStream, so that the client can publish again.
-func (p *Participant) abandonStream(s *stream) {
+// abandonStream undoes beginStream, so that the client can publish again. It reports whether there was something to undo: the participant may
+// be gone.
+func (p *Participant) abandonStream(s *stream) bool {
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
-	if p.stream == s {
-		p.stream, p.early = nil, nil
+	if p.stream != s {
+		return false
 	}
+	p.stream, p.early = nil, nil
 	p.room.registry.release(s.publication)
+	return true
 }
 
 // announceStream answers the publisher and tells everybody else.
