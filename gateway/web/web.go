@@ -6,10 +6,12 @@ package web
 
 import (
 	"bytes"
+	"compress/gzip"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
+	"mime"
 	"net/http"
 	"path"
 	"strings"
@@ -22,6 +24,9 @@ var dist embed.FS
 // indexFile is the page; everything else in the build carries a hash of its content in its name.
 const indexFile = "index.html"
 
+// pageCaching keeps the page out of caches: it changes with every release, and its address may carry a token.
+const pageCaching = "no-cache, no-store"
+
 // unbuilt is what a gateway answers that was built without its page.
 const unbuilt = `<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Mediarooms</title>
@@ -30,10 +35,10 @@ const unbuilt = `<!doctype html>
 </html>
 `
 
-// contentSecurityPolicy lets the page load and talk to what its own gateway serves, and nothing else. The WebSocket of the signalling
-// is 'self' too: the page connects to the host that it came from.
-const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; " +
-	"media-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// contentSecurityPolicy lets the page load what its own gateway serves, and nothing else. Sockets may go to any host: a token names
+// the gateway as its guests reach it, which need not be the name under which the page was opened; the page shows such a host to the guest.
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; " +
+	"media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // permissionsPolicy gives the page the devices that a call needs.
 const permissionsPolicy = "camera=(self), microphone=(self), display-capture=(self), fullscreen=(self), speaker-selection=(self), autoplay=(self), " +
@@ -46,6 +51,7 @@ type Handler struct {
 
 type file struct {
 	content   []byte
+	gzipped   []byte // nil when it is no smaller
 	name      string
 	immutable bool
 }
@@ -69,17 +75,41 @@ func newHandler(built fs.FS) (*Handler, error) {
 		if err != nil {
 			return err
 		}
+		f := file{content: content, name: name, immutable: true}
+		if f.gzipped, err = compress(content); err != nil {
+			return err
+		}
 		if name == indexFile {
-			h.files["/"] = file{content: content, name: name}
+			f.immutable = false
+			h.files["/"] = f
 			return nil
 		}
-		h.files["/"+name] = file{content: content, name: name, immutable: true}
+		h.files["/"+name] = f
 		return nil
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading the embedded page: %w", err)
 	}
 	return h, nil
+}
+
+// compress returns the content for clients that take gzip, or nil when that is not worth it.
+func compress(content []byte) ([]byte, error) {
+	var smaller bytes.Buffer
+	w, err := gzip.NewWriterLevel(&smaller, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(content); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	if smaller.Len() >= len(content) {
+		return nil, nil
+	}
+	return smaller.Bytes(), nil
 }
 
 // ServeHTTP answers with a file of the page, or says that the page was not built.
@@ -105,11 +135,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case ok && found.immutable:
 		header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	case ok:
-		// The page's address may carry a token: no cache keeps it.
-		header.Set("Cache-Control", "no-store")
+		header.Set("Cache-Control", pageCaching)
 	case r.URL.Path == "/":
 		header.Set("Content-Type", "text/html; charset=utf-8")
-		header.Set("Cache-Control", "no-store")
+		header.Set("Cache-Control", pageCaching)
 		w.WriteHeader(http.StatusServiceUnavailable)
 		// A client that has gone needs no answer.
 		_, _ = w.Write([]byte(unbuilt))
@@ -118,5 +147,28 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	http.ServeContent(w, r, found.name, time.Time{}, bytes.NewReader(found.content))
+	content := found.content
+	header.Set("Vary", "Accept-Encoding")
+	if found.gzipped != nil && takesGzip(r) {
+		header.Set("Content-Encoding", "gzip")
+		content = found.gzipped
+	}
+	if kind := mime.TypeByExtension(path.Ext(found.name)); kind != "" {
+		header.Set("Content-Type", kind)
+	} else {
+		// Compressed content can't be guessed at.
+		header.Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	http.ServeContent(w, r, found.name, time.Time{}, bytes.NewReader(content))
+}
+
+// takesGzip says whether a client named gzip and did not refuse it (RFC 9110 12.5.3). A client that only says * gets the plain content.
+func takesGzip(r *http.Request) bool {
+	for offer := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
+		coding, weight, _ := strings.Cut(strings.ReplaceAll(offer, " ", ""), ";")
+		if strings.EqualFold(coding, "gzip") {
+			return strings.Trim(strings.TrimPrefix(strings.ToLower(weight), "q="), "0.") != "" || weight == ""
+		}
+	}
+	return false
 }

@@ -46,13 +46,35 @@ export function readInvitation(text, page) {
   };
 }
 
+/**
+ * Takes the invitation out of an address of this page.
+ *
+ * @param {string} href
+ * @returns {{text: string | null, rest: string}} what the address carries, null when it is nothing; and path and query without it
+ */
+export function takeInvitation(href) {
+  const address = new URL(href);
+  const text = invitationIn(address);
+  address.searchParams.delete('token');
+  if (text !== null) {
+    // A token that was put behind ?token= without encoding it: its own parameters have become the page's.
+    address.searchParams.delete('sessionId');
+  }
+  return { text, rest: address.pathname + address.search };
+}
+
+function invitationIn(address) {
+  const [first = null, ...more] = address.searchParams.getAll('token');
+  return more.length > 0 ? `${first}&token=${more[0]}` : first;
+}
+
 /** The token in a link to this page; anything else is taken for a token. */
 function tokenOfLink(text) {
   if (!/^https?:\/\//i.test(text)) {
     return text;
   }
   try {
-    return new URL(text).searchParams.get('token') ?? text;
+    return invitationIn(new URL(text)) ?? text;
   } catch {
     return text;
   }

@@ -1,0 +1,126 @@
+// The start screen: the invitation, the guest's name and devices, and why joining did not work.
+import { joinProblem, mediaProblem } from './messages.js';
+import { setToggle } from './toggle.js';
+
+const byId = (id) => document.getElementById(id);
+
+export class Start {
+  #media;
+  #joining = false;
+  /** Whether the invitation has to be pasted. */
+  #asking = false;
+
+  /**
+   * @param {import('./media.js').Media} media
+   * @param {{join: (pasted: string | null, name: string) => void, forget: () => void}} actions what the guest can do: join, with the
+   *   pasted text if it was asked for; or forget the invitation and use another
+   */
+  constructor(media, { join, forget }) {
+    this.#media = media;
+    byId('join-form').addEventListener('submit', (event) => {
+      event.preventDefault();
+      if (!this.#joining) {
+        join(this.#asking ? byId('token').value : null, byId('name').value);
+      }
+    });
+    byId('other-invitation').addEventListener('click', () => {
+      forget();
+      this.askForInvitation();
+      byId('token').focus();
+    });
+    byId('start-microphone').addEventListener('click', () => media.setMicrophone(!media.microphoneOn));
+    byId('start-camera').addEventListener('click', () => media.setCamera(!media.cameraOn));
+    for (const device of ['camera', 'microphone']) {
+      const select = byId(`${device}-select`);
+      select.addEventListener('change', () => media.choose(device, select.value));
+    }
+    navigator.mediaDevices?.addEventListener?.('devicechange', () => this.#listDevices());
+  }
+
+  /** Shows what the invitation is for. */
+  showInvitation({ session, host, elsewhere }) {
+    this.#asking = false;
+    byId('token-field').hidden = true;
+    byId('other-invitation').hidden = false;
+    byId('start-title').textContent = 'Ready to join?';
+    // Whoever follows a link should see when it leads to another server than the page's own.
+    byId('start-subtitle').textContent = elsewhere ? `Room ${session} on ${host}` : `Room ${session}`;
+    this.clearProblem();
+  }
+
+  /** Shows a field for an invitation. */
+  askForInvitation() {
+    this.#asking = true;
+    byId('token').value = '';
+    byId('token-field').hidden = false;
+    byId('other-invitation').hidden = true;
+    byId('start-title').textContent = 'Join a room';
+    byId('start-subtitle').textContent = 'Paste the link or the token that you were given.';
+    this.clearProblem();
+  }
+
+  /** Shows why joining did not work, and how to go on. */
+  showProblem(kind) {
+    const { title, text, retry } = joinProblem(kind);
+    byId('alert').hidden = false;
+    byId('alert').dataset.problem = kind;
+    byId('alert-title').textContent = title;
+    byId('alert-text').textContent = text;
+    byId('join-text').textContent = retry ? 'Try again' : 'Join';
+    byId('token').setAttribute('aria-invalid', String(this.#asking));
+    (this.#asking && !retry ? byId('token') : byId('alert')).focus();
+  }
+
+  /** Takes the message back. */
+  clearProblem() {
+    byId('alert').hidden = true;
+    delete byId('alert').dataset.problem;
+    byId('join-text').textContent = 'Join';
+    byId('token').removeAttribute('aria-invalid');
+  }
+
+  /** Shows that it is being joined, or no longer. */
+  setJoining(joining) {
+    this.#joining = joining;
+    const form = byId('join-form');
+    form.classList.toggle('joining', joining);
+    form.setAttribute('aria-busy', String(joining));
+    for (const control of form.elements) {
+      control.disabled = joining && control.id !== 'join';
+    }
+    byId('join').setAttribute('aria-disabled', String(joining));
+    if (joining) {
+      this.clearProblem();
+      byId('join-text').textContent = 'Joining…';
+    } else if (byId('alert').hidden) {
+      byId('join-text').textContent = 'Join';
+    }
+  }
+
+  /** Shows what microphone and camera do. */
+  renderMedia() {
+    const { camera, cameraOn, microphoneOn, problems } = this.#media;
+    setToggle(byId('start-microphone'), microphoneOn, 'microphone');
+    setToggle(byId('start-camera'), cameraOn, 'camera');
+    const video = byId('preview-video');
+    const shown = video.srcObject?.getVideoTracks()[0] ?? null;
+    if (shown !== camera) {
+      video.srcObject = camera ? new MediaStream([camera]) : null;
+    }
+    document.querySelector('.preview').dataset.camera = camera ? 'on' : 'off';
+    byId('preview-text').textContent = camera ? '' : cameraOn ? 'Starting your camera…' : 'Your camera is off';
+    byId('media-problem').textContent = mediaProblem(problems);
+    this.#listDevices();
+  }
+
+  async #listDevices() {
+    const devices = await this.#media.devices();
+    for (const device of ['camera', 'microphone']) {
+      const select = byId(`${device}-select`);
+      const options = devices[device].map(({ id, label }) => new Option(label, id));
+      select.replaceChildren(...options);
+      select.value = this.#media.current(device) || devices[device][0]?.id || '';
+      byId(`${device}-field`).hidden = options.length === 0;
+    }
+  }
+}
