@@ -32,7 +32,7 @@ func TestFirstPath(t *testing.T) {
 	if room == nil || len(room.Connections) != 1 || room.Key != "demo" {
 		t.Fatalf("the pod's room is %v", room)
 	}
-	if config := pod.Config(); len(config.Advertised) != 1 || config.Advertised[0].Ip[:8] != "192.0.2." || config.Advertised[0].UdpPort != 31000 {
+	if config := pod.Config(); len(config.Advertised) != 1 || config.Advertised[0].Ip[:8] != "192.0.2." || config.Advertised[0].UdpPort != 20000 {
 		t.Errorf("the pod's configuration is %v", config)
 	}
 

@@ -136,7 +136,7 @@ type Exposure struct {
 	// +optional
 	Type ExposureType `json:"type,omitempty"`
 	// portRange is where HostPort and HostNetwork pods get their ports from;
-	// 31000 to 31999 when absent. A port is used for UDP and TCP. It should lie
+	// 20000 to 20999 when absent. A port is used for UDP and TCP. It should lie
 	// outside the cluster's range of node ports.
 	// +optional
 	PortRange *PortRange `json:"portRange,omitempty"`

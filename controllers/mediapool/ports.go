@@ -6,7 +6,7 @@ import "mediarooms.dev/mediarooms/api/v1alpha1"
 const hostNetworkPorts = 5
 
 // defaultRange is where ports come from when a pool names no range (MediaPool.spec.exposure.portRange).
-var defaultRange = v1alpha1.PortRange{First: 31000, Last: 31999}
+var defaultRange = v1alpha1.PortRange{First: 20000, Last: 20999}
 
 // choosePort returns the lowest port of the range that the fewest pods use, in steps of stride. used counts the pods per port. Two pods
 // with the same port are kept on different nodes by the scheduler. 0 means that the range is smaller than the stride.
