@@ -238,7 +238,7 @@ func planSize(o observed, p *plan) {
 		current++
 		free += spec.Capacity.Sessions
 	}
-	// The youngest goes first; one pod per calm moment is enough.
+	// The youngest goes first.
 	for _, pod := range slices.Backward(o.pods) {
 		if !o.current(pod) || pod.load.Sessions > 0 || current <= minimum || free-o.free(pod) < needed(o) {
 			continue

@@ -38,7 +38,8 @@ type Pod struct {
 	rooms   map[string]*room
 	evicted map[string]string // connection -> why it was put out
 	closed  []string          // rooms that were closed, in order
-	muted   bool              // nothing is answered
+	muted   bool              // nothing is sent
+	deaf    bool              // rooms are ignored
 	streams int
 	send    func(*controlv1.PodMessage) // to the stream that is open; nil when none is
 }
@@ -119,12 +120,18 @@ func (p *Pod) Sync(stream controlv1.MediaPod_SyncServer) error {
 			p.config = m.Config
 			p.mu.Unlock()
 		case *controlv1.OperatorMessage_Room:
+			if p.isDeaf() {
+				continue
+			}
 			named[m.Room.Uid] = true
 			answer := p.apply(m.Room)
 			if synced {
 				send(answer)
 			}
 		case *controlv1.OperatorMessage_RemoveRoom:
+			if p.isDeaf() {
+				continue
+			}
 			p.remove(m.RemoveRoom.Uid)
 			send(&controlv1.PodMessage{Message: &controlv1.PodMessage_RoomRemoved{
 				RoomRemoved: &controlv1.RoomRemoved{Uid: m.RemoveRoom.Uid, Revision: m.RemoveRoom.Revision},
@@ -268,6 +275,19 @@ func (p *Pod) Mute(muted bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.muted = muted
+}
+
+// Deafen has the pod ignore what it is told of rooms. It goes on to say that it lives.
+func (p *Pod) Deafen() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = true
+}
+
+func (p *Pod) isDeaf() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.deaf
 }
 
 // Room returns what the operator wants of a room, nil when the pod has none.
