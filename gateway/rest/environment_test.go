@@ -1,0 +1,396 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	kuberest "k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/internal/token"
+)
+
+const (
+	password = "MY_SECRET"
+	// bound is how long a test waits for anything; nothing takes nearly as long.
+	bound = 30 * time.Second
+)
+
+// sessionIDPattern is what generated session ids look like.
+var sessionIDPattern = regexp.MustCompile(`^ses_[A-Z][A-Za-z0-9]{9}$`)
+
+// The tests of this package talk to one real API server.
+var (
+	cluster *kuberest.Config
+	scheme  = runtime.NewScheme()
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) (code int) {
+	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
+		fmt.Fprintf(os.Stderr, "building the scheme: %v\n", err)
+		return 1
+	}
+	environment := &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
+		ErrorIfCRDPathMissing: true,
+	}
+	var err error
+	if cluster, err = environment.Start(); err != nil {
+		fmt.Fprintf(os.Stderr, "starting an API server (KUBEBUILDER_ASSETS must name a directory with kube-apiserver and etcd): %v\n", err)
+		return 1
+	}
+	cluster.QPS = -1
+	log.SetLogger(logr.Discard())
+	defer func() {
+		if err := environment.Stop(); err != nil {
+			fmt.Fprintf(os.Stderr, "stopping the API server: %v\n", err)
+			code = 1
+		}
+	}()
+	return m.Run()
+}
+
+// world is a tenant with a namespace of its own, an operator for it, and two gateways.
+type world struct {
+	*testing.T
+	client.Client
+	namespace string
+	operator  *operator
+	gateways  [2]*httptest.Server
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	live, err := client.New(cluster, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "tenant-"}}
+	if err := live.Create(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{T: t, Client: live, namespace: namespace.Name}
+	w.setPassword(password)
+	w.operator = startOperator(t, live, w.namespace)
+	for i := range w.gateways {
+		w.gateways[i] = startGateway(t, live, w.namespace)
+	}
+	return w
+}
+
+// setPassword writes the tenant's REST Secret.
+func (w *world) setPassword(value string) {
+	w.Helper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "mediarooms-rest"}}
+	if _, err := controllerutil.CreateOrUpdate(w.Context(), w.Client, secret, func() error {
+		secret.Data = map[string][]byte{"secret": []byte(value)}
+		return nil
+	}); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func startGateway(t *testing.T, live client.Client, namespace string) *httptest.Server {
+	t.Helper()
+	objects, err := cache.New(cluster, cache.Options{Scheme: scheme, DefaultNamespaces: map[string]cache.Config{namespace: {}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := NewAPI(t.Context(), Config{
+		Tenants:  &SecretTenant{Reader: objects, Secret: client.ObjectKey{Namespace: namespace, Name: "mediarooms-rest"}},
+		Client:   live,
+		Cache:    objects,
+		Registry: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api.hosts = oneHost("")
+	if _, err := objects.GetInformer(t.Context(), &corev1.Secret{}); err != nil {
+		t.Fatal(err)
+	}
+	inBackground(t, objects.Start)
+	if !objects.WaitForCacheSync(t.Context()) {
+		t.Fatal("the caches were not filled")
+	}
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	return server
+}
+
+// inBackground runs something until the test ends.
+func inBackground(t *testing.T, run func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+// oneHost is the one host name that is known; "" is none.
+type oneHost string
+
+func (h oneHost) LookupHost(_ context.Context, name string) ([]string, error) {
+	if h == "" || string(h) != name {
+		return nil, errors.New("no such host")
+	}
+	return []string{"192.0.2.1"}, nil
+}
+
+// operator does what the operator does as far as REST sees it: it adds finalizers, makes tokens, and lets go what is deleted.
+type operator struct {
+	live  client.Client
+	queue workqueue.TypedInterface[client.Object]
+
+	mu       sync.Mutex // guards what follows
+	silent   bool       // makes no tokens
+	stubborn bool       // lets nothing go
+}
+
+func startOperator(t *testing.T, live client.Client, namespace string) *operator {
+	t.Helper()
+	objects, err := cache.New(cluster, cache.Options{Scheme: scheme, DefaultNamespaces: map[string]cache.Config{namespace: {}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &operator{live: live, queue: workqueue.NewTyped[client.Object]()}
+	for _, kind := range []client.Object{&v1alpha1.Session{}, &v1alpha1.Connection{}} {
+		informer, err := objects.GetInformer(t.Context(), kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    o.enqueue,
+			UpdateFunc: func(_, object any) { o.enqueue(object) },
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inBackground(t, objects.Start)
+	inBackground(t, func(ctx context.Context) error {
+		defer context.AfterFunc(ctx, o.queue.ShutDown)()
+		for {
+			object, ended := o.queue.Get()
+			if ended {
+				return nil
+			}
+			if err := o.reconcile(ctx, object); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("reconciling %T %s: %w", object, object.GetName(), err)
+			}
+			o.queue.Done(object)
+		}
+	})
+	return o
+}
+
+func (o *operator) enqueue(object any) {
+	if object, ok := object.(client.Object); ok {
+		o.queue.Add(object.DeepCopyObject().(client.Object))
+	}
+}
+
+func (o *operator) set(change func(*operator)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	change(o)
+}
+
+func (o *operator) reconcile(ctx context.Context, object client.Object) error {
+	o.mu.Lock()
+	silent, stubborn := o.silent, o.stubborn
+	o.mu.Unlock()
+	// The event may be older than what is there.
+	if err := o.live.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	finalizer := v1alpha1.SessionFinalizer
+	connection, isConnection := object.(*v1alpha1.Connection)
+	if isConnection {
+		finalizer = v1alpha1.ConnectionFinalizer
+	}
+	before := object.DeepCopyObject().(client.Object) //nolint:errcheck // A copy of an object is one.
+	lock := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	switch {
+	case !object.GetDeletionTimestamp().IsZero():
+		if stubborn || !controllerutil.RemoveFinalizer(object, finalizer) {
+			return nil
+		}
+		if !isConnection {
+			var members v1alpha1.ConnectionList
+			if err := o.live.List(ctx, &members, client.InNamespace(object.GetNamespace()), client.MatchingFields{v1alpha1.SessionNameField: object.GetName()}); err != nil {
+				return err
+			}
+			for i := range members.Items {
+				if err := client.IgnoreNotFound(o.live.Delete(ctx, &members.Items[i])); err != nil {
+					return err
+				}
+			}
+		}
+		return ignoreRace(o.live.Patch(ctx, object, lock))
+	case controllerutil.AddFinalizer(object, finalizer):
+		return ignoreRace(o.live.Patch(ctx, object, lock))
+	case !isConnection || connection.Status.Token != "" || silent:
+		return nil
+	}
+	connection.Status.State = v1alpha1.ConnectionStatePending
+	connection.Status.ConnectionID = token.ConnectionID(string(connection.UID))
+	connection.Status.Token = token.URL("ws://localhost:4443", connection.Spec.SessionName, "tok_"+connection.Name)
+	return ignoreRace(o.live.Status().Patch(ctx, connection, client.MergeFrom(before)))
+}
+
+// ignoreRace drops errors after which another event comes.
+func ignoreRace(err error) error {
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}
+
+// answer is what a gateway said.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// id returns the member "id" of the body.
+func (a answer) id(t *testing.T) string {
+	t.Helper()
+	var body struct{ ID string }
+	if err := json.Unmarshal([]byte(a.body), &body); err != nil || body.ID == "" {
+		t.Fatalf("no id in %s", a.body)
+	}
+	return body.ID
+}
+
+// call asks the first gateway.
+func (w *world) call(method, path, body string) answer {
+	w.Helper()
+	return w.callAt(0, method, path, body)
+}
+
+// callAt asks one of the gateways, with the tenant's password. The path is below /openvidu/api.
+func (w *world) callAt(gateway int, method, path, body string) answer {
+	w.Helper()
+	request := w.request(gateway, method, path, body)
+	request.SetBasicAuth("OPENVIDUAPP", password)
+	return w.do(request)
+}
+
+func (w *world) request(gateway int, method, path, body string) *http.Request {
+	w.Helper()
+	request, err := http.NewRequestWithContext(w.Context(), method, w.gateways[gateway].URL+"/openvidu/api"+path, strings.NewReader(body))
+	if err != nil {
+		w.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	return request
+}
+
+func (w *world) do(request *http.Request) answer {
+	w.Helper()
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return answer{status: response.StatusCode, header: response.Header, body: string(bytes.TrimSpace(body))}
+}
+
+// want calls and checks the status.
+func (w *world) want(status int, method, path, body string) answer {
+	w.Helper()
+	got := w.call(method, path, body)
+	if got.status != status {
+		w.Fatalf("%s %s %s: got %d %s, want %d", method, path, body, got.status, got.body, status)
+	}
+	return got
+}
+
+// create creates an object of the tenant as kubectl does.
+func (w *world) create(object client.Object) {
+	w.Helper()
+	object.SetNamespace(w.namespace)
+	if err := w.Create(w.Context(), object); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// join makes a Connection's user active, as the operator does.
+func (w *world) join(connectionID string) {
+	w.Helper()
+	var list v1alpha1.ConnectionList
+	if err := w.List(w.Context(), &list, client.InNamespace(w.namespace), client.MatchingFields{"status.connectionID": connectionID}); err != nil {
+		w.Fatal(err)
+	}
+	if len(list.Items) != 1 {
+		w.Fatalf("got %d Connections with id %s, want 1", len(list.Items), connectionID)
+	}
+	connection := &list.Items[0]
+	before := connection.DeepCopy()
+	now := metav1.Now()
+	status := &connection.Status
+	status.State, status.ActiveTime = v1alpha1.ConnectionStateActive, &now
+	status.ClientData, status.IP, status.Platform = `{"clientData":"<Ann>"}`, "192.0.2.7", "Chrome 150 on Linux"
+	status.Publishers = []v1alpha1.PublisherStatus{{
+		StreamID: "str_CAM_A1b2_" + connectionID, CreatedTime: now, HasVideo: true, VideoActive: true,
+		TypeOfVideo: "CAMERA", FrameRate: 30, VideoDimensions: `{"width":640,"height":480}`,
+	}}
+	if err := w.Status().Patch(w.Context(), connection, client.MergeFrom(before)); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(bound)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited too long for %s", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
