@@ -419,3 +419,42 @@ func TestPoolChanges(t *testing.T) {
 	w.gone(pool)
 	count(0)
 }
+
+func TestRoomsWithoutUsersLeaveAPodThatDrains(t *testing.T) {
+	w := newWorld(t)
+	pool := w.pool(func(s *v1alpha1.MediaPoolSpec) { s.DrainSeconds = 3600 })
+	empty, busy := w.session("empty", nil), w.session("busy", nil)
+	user, pending := w.connection("user", "busy", nil), w.connection("pending", "empty", nil)
+	for _, o := range []client.Object{empty, busy, user, pending} {
+		w.ready(o)
+	}
+	first := w.host(busy)
+	first.Join(string(user.UID), "", time.Now())
+	w.state(user, v1alpha1.ConnectionStateActive)
+	old, token := busy.Status.PodName, pending.Status.Token
+	w.change(pool, func() { pool.Spec.Template.Metadata.Labels = map[string]string{"team": "video"} })
+	w.eventually("the empty room has moved", func() error {
+		w.ready(empty)
+		if empty.Status.PodName == old {
+			return fmt.Errorf("it has not")
+		}
+		return nil
+	})
+	w.ready(pending)
+	if pending.Status.Token != token {
+		t.Error("the token has changed")
+	}
+	w.eventually("the pod before has closed it", func() error {
+		if closed := first.Closed(); !slices.Equal(closed, []string{string(empty.UID)}) {
+			return fmt.Errorf("closed are %v", closed)
+		}
+		return nil
+	})
+	w.ready(busy)
+	if busy.Status.PodName != old {
+		t.Error("the room with a user has moved")
+	}
+	first.Leave(string(user.UID), "disconnect", time.Now())
+	w.gone(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: old}})
+	w.ready(busy)
+}

@@ -77,6 +77,8 @@ type PodView struct {
 	Since time.Time
 	// Usable says whether it can take new rooms: it is synced, has its configuration, and is not draining.
 	Usable bool
+	// Draining says that its rooms are to go elsewhere.
+	Draining bool
 }
 
 // Rooms gives the desired state of a room at the moment it is sent.
@@ -309,16 +311,43 @@ func (f *Fleet) lose(l *link) func() {
 	}
 }
 
-// Configure sets the configuration of a pod. It is idempotent.
+// Configure sets the configuration of a pod. It is idempotent. The Sessions on a pod that is to drain are woken.
 func (f *Fleet) Configure(name string, config *controlv1.PodConfig) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	l, ok := f.links[name]
 	if !ok || proto.Equal(l.config, config) {
+		f.mu.Unlock()
 		return
 	}
 	l.config, l.configDirty = config, true
 	l.signal()
+	sessions := f.onDraining(l.pod.Pool)
+	f.mu.Unlock()
+	for _, session := range sessions {
+		f.config.Wakers.Session(session)
+	}
+}
+
+// onDraining returns the Sessions on pods of a pool that are to drain. f.mu is held.
+func (f *Fleet) onDraining(pool string) []types.NamespacedName {
+	var sessions []types.NamespacedName
+	for _, r := range f.rooms {
+		if l, ok := f.links[r.pod]; ok && l.pod.Pool == pool && l.config.GetDraining() {
+			sessions = append(sessions, r.Name)
+		}
+	}
+	return sessions
+}
+
+// podChanged tells of a pod that may host rooms now, or no longer. f.mu is not held.
+func (f *Fleet) podChanged(pod Pod) {
+	f.config.Wakers.Pod(pod)
+	f.mu.Lock()
+	sessions := f.onDraining(pod.Pool)
+	f.mu.Unlock()
+	for _, session := range sessions {
+		f.config.Wakers.Session(session)
+	}
 }
 
 // Pod returns one pod as it stands now. One that is not known is Lost.

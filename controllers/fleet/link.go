@@ -35,7 +35,7 @@ type link struct {
 	instance                string
 	config                  *controlv1.PodConfig
 	configDirty             bool
-	// dirty are the rooms to send; the room itself knows whether it is to be removed.
+	// dirty are the rooms to send; the room itself knows whether it is to be removed. One that is on another pod by now is closed here.
 	dirty map[types.UID]struct{}
 }
 
@@ -57,7 +57,7 @@ func (l *link) signal() {
 
 // view returns the pod as it stands. Fleet.mu is held.
 func (l *link) view() PodView {
-	view := PodView{Pod: l.pod, Known: true, Since: l.since}
+	view := PodView{Pod: l.pod, Known: true, Since: l.since, Draining: l.config.GetDraining()}
 	switch {
 	case l.lost:
 		view.State = Lost
@@ -207,7 +207,7 @@ func (f *Fleet) sendConfig(l *link, stream controlv1.MediaPod_SyncClient) error 
 		return fmt.Errorf("sending the configuration: %w", err)
 	}
 	// It may have become usable.
-	f.config.Wakers.Pod(l.pod)
+	f.podChanged(l.pod)
 	return nil
 }
 
@@ -217,7 +217,7 @@ func (f *Fleet) sendRoom(ctx context.Context, l *link, uid types.UID, stream con
 	r, ok := f.rooms[uid]
 	if !ok || r.pod != l.pod.Name {
 		f.mu.Unlock()
-		return nil
+		return sendRemoval(stream, uid, 0)
 	}
 	r.dirty = false
 	r.sent++
@@ -244,15 +244,20 @@ func (f *Fleet) sendRoom(ctx context.Context, l *link, uid types.UID, stream con
 		r.names, r.told, r.toldRoom = names, told, desired.GetGeneration()
 		f.mu.Unlock()
 	}
-	message := &controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_RemoveRoom{
-		RemoveRoom: &controlv1.RemoveRoom{Uid: string(uid), Revision: revision},
-	}}
-	if desired != nil {
-		desired.Revision = revision
-		message.Message = &controlv1.OperatorMessage_Room{Room: desired}
+	if desired == nil {
+		return sendRemoval(stream, uid, revision)
 	}
-	if err := stream.Send(message); err != nil {
+	desired.Revision = revision
+	if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Room{Room: desired}}); err != nil {
 		return fmt.Errorf("sending the room of Session %s: %w", assigned.Name, err)
+	}
+	return nil
+}
+
+func sendRemoval(stream controlv1.MediaPod_SyncClient, uid types.UID, revision uint64) error {
+	removal := &controlv1.RemoveRoom{Uid: string(uid), Revision: revision}
+	if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_RemoveRoom{RemoveRoom: removal}}); err != nil {
+		return fmt.Errorf("sending the removal of a room: %w", err)
 	}
 	return nil
 }
@@ -318,7 +323,7 @@ func (f *Fleet) take(l *link, message *controlv1.PodMessage) error {
 		f.config.Wakers.Session(name)
 	}
 	if podChanged {
-		f.config.Wakers.Pod(pod)
+		f.podChanged(pod)
 	}
 	return nil
 }

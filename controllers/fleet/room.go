@@ -30,7 +30,8 @@ type ConnectionView struct {
 	Programmed int64
 }
 
-// Assign puts a room on a pod. It is idempotent. On another pod than before, what was observed is kept: who has left stays out.
+// Assign puts a room on a pod. It is idempotent. On another pod than before, what was observed is kept: who has left stays out. The
+// pod before, if it lives, closes it.
 func (f *Fleet) Assign(assigned placement.Room, pod string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -40,6 +41,9 @@ func (f *Fleet) Assign(assigned placement.Room, pod string) {
 		f.rooms[assigned.UID] = r
 	} else if r.pod == pod && !r.removing {
 		return
+	}
+	if before, ok := f.links[r.pod]; ok && r.pod != pod {
+		before.mark(r.UID)
 	}
 	r.pod = pod
 	r.removing, r.removed, r.abandoned = false, false, false

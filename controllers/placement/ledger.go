@@ -146,6 +146,34 @@ func (l *Ledger) Place(room Room, candidates []Candidate, policy v1alpha1.Placem
 		l.rooms[room.UID] = r
 		l.names[room.Name] = room.UID
 	}
+	pod, placed := Choose(l.open(candidates), int32(len(r.guests)), policy, now)
+	r.pod = pod
+	l.mu.Unlock()
+	l.wakers.Pool(room.Pool)
+	return pod, placed
+}
+
+// Move puts a Session that is on a pod on one of the candidates instead. It stays where it is if none has room.
+func (l *Ledger) Move(room types.UID, candidates []Candidate, policy v1alpha1.Placement, now time.Time) (string, bool) {
+	l.mu.Lock()
+	r, ok := l.rooms[room]
+	if !ok || r.pod == "" {
+		l.mu.Unlock()
+		return "", false
+	}
+	pod, found := Choose(l.open(candidates), int32(len(r.guests)), policy, now)
+	if found {
+		r.pod = pod
+	}
+	l.mu.Unlock()
+	if found {
+		l.wakers.Pool(r.room.Pool)
+	}
+	return pod, found
+}
+
+// open returns the candidates that are not retired, with what is reserved on each and when it failed. l.mu is held.
+func (l *Ledger) open(candidates []Candidate) []Candidate {
 	open := make([]Candidate, 0, len(candidates))
 	load := l.load()
 	for _, c := range candidates {
@@ -159,11 +187,7 @@ func (l *Ledger) Place(room Room, candidates []Candidate, policy v1alpha1.Placem
 		}
 		open = append(open, c)
 	}
-	pod, placed := Choose(open, int32(len(r.guests)), policy, now)
-	r.pod = pod
-	l.mu.Unlock()
-	l.wakers.Pool(room.Pool)
-	return pod, placed
+	return open
 }
 
 // Displace takes a Session off its pod, which is lost. Its Connections keep their places.

@@ -26,6 +26,8 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) e
 			r.Ledger.Displace(o.session.UID, o.pod)
 		case place:
 			r.place(ctx, o)
+		case move:
+			r.move(ctx, o, a.reason)
 		case tell:
 			r.Fleet.TellRoom(o.session.UID, o.session.Generation)
 		case vacate:
@@ -67,4 +69,15 @@ func (r *Reconciler) place(ctx context.Context, o *observed) {
 	r.Fleet.Assign(room, pod)
 	r.Ledger.WakeGuests(o.session.UID)
 	log.FromContext(ctx).Info("Placed the room", "pod", pod, "pool", o.pool.Name)
+}
+
+// move reserves capacity on another pod and puts the room there; the pod before closes it.
+func (r *Reconciler) move(ctx context.Context, o *observed, reason string) {
+	before := o.pod
+	pod, found := r.Ledger.Move(o.session.UID, o.candidates, o.pool.Spec.Placement, o.now)
+	if !found {
+		return
+	}
+	r.Fleet.Assign(placement.Room{UID: o.session.UID, Name: client.ObjectKeyFromObject(o.session), Pool: o.pool.Name}, pod)
+	log.FromContext(ctx).Info("Moved the room", "from", before, "to", pod, "reason", reason)
 }

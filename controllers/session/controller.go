@@ -59,6 +59,7 @@ type Ledger interface {
 	Wait(ctx context.Context) error
 	Pod(session types.UID) (pod string, known bool)
 	Place(room placement.Room, candidates []placement.Candidate, policy v1alpha1.Placement, now time.Time) (string, bool)
+	Move(session types.UID, candidates []placement.Candidate, policy v1alpha1.Placement, now time.Time) (string, bool)
 	Displace(session types.UID, pod string)
 	Vacate(session types.UID)
 	UID(name types.NamespacedName) (types.UID, bool)

@@ -6,12 +6,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/fleet"
 )
 
 // Reasons and actions of Events.
 const (
 	eventPlaced     = "Placed"
 	eventPodLost    = "PodLost"
+	eventMoved      = "Moved"
 	eventWaiting    = "Waiting"
 	eventRefused    = "Refused"
 	eventNotClosed  = "CloseGivenUp"
@@ -23,7 +25,11 @@ const (
 // publish tells what a status write has changed.
 func (r *Reconciler) publish(s *v1alpha1.Session, before, after v1alpha1.SessionStatus) {
 	if before.PodName != "" && before.PodName != after.PodName {
-		r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, eventPodLost, actionPlacing, "Media pod %s was lost", before.PodName)
+		if r.Fleet.Pod(before.PodName).State == fleet.Lost {
+			r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, eventPodLost, actionPlacing, "Media pod %s was lost", before.PodName)
+		} else {
+			r.Recorder.Eventf(s, nil, corev1.EventTypeNormal, eventMoved, actionPlacing, "Media pod %s is being drained", before.PodName)
+		}
 	}
 	if after.PodName != "" && before.PodName != after.PodName {
 		r.Recorder.Eventf(s, nil, corev1.EventTypeNormal, eventPlaced, actionPlacing, "Placed on media pod %s", after.PodName)

@@ -27,6 +27,8 @@ type observed struct {
 	pod   string
 	// podState is how that pod stands; Lost when there is none.
 	podState fleet.State
+	// draining says that the pod is to lose its rooms.
+	draining bool
 	// candidates are the pods of the pool that can take rooms.
 	candidates []placement.Candidate
 	// view is what the pod knows of the room.
@@ -83,9 +85,10 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 // look reads what the ledger and the fleet know now.
 func (r *Reconciler) look(o *observed) {
 	o.pod, o.known = r.Ledger.Pod(o.session.UID)
-	o.podState = fleet.Lost
+	o.podState, o.draining = fleet.Lost, false
 	if o.pod != "" {
-		o.podState = r.Fleet.Pod(o.pod).State
+		pod := r.Fleet.Pod(o.pod)
+		o.podState, o.draining = pod.State, pod.Draining
 	}
 	o.view = r.Fleet.Room(o.session.UID)
 }

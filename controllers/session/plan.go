@@ -22,6 +22,8 @@ const (
 	displace actionKind = "Displace"
 	// place reserves capacity and puts the room on a pod, or has the Session wait.
 	place actionKind = "Place"
+	// move puts a room without users on another pod than one that drains.
+	move actionKind = "Move"
 	// tell sends the room again, for another generation.
 	tell actionKind = "Tell"
 	// vacate gives up what is held for a Session that is not accepted.
@@ -50,6 +52,8 @@ func makePlan(o observed) []action {
 		actions = append(actions, action{displace, "the media pod was lost"})
 	}
 	switch {
+	case hasPod && o.draining && o.podState == fleet.Synced && count(o, v1alpha1.ConnectionStateActive) == 0 && len(o.candidates) > 0:
+		actions = append(actions, action{move, "the media pod drains and nobody is in the room"})
 	case hasPod:
 		if o.view.Generation < o.session.Generation {
 			actions = append(actions, action{tell, "the media pod does not know this generation"})
@@ -67,16 +71,19 @@ func emptied(o observed) bool {
 	if o.session.Spec.WhenEmpty != v1alpha1.WhenEmptyDelete {
 		return false
 	}
-	active, left := 0, 0
+	left := count(o, v1alpha1.ConnectionStateDisconnected)
+	return count(o, v1alpha1.ConnectionStateActive) == 0 && (left > 0 || o.session.Status.ActiveConnections > 0)
+}
+
+// count returns how many Connections have come so far.
+func count(o observed, state v1alpha1.ConnectionState) int {
+	n := 0
 	for i := range o.connections {
-		switch stateOf(o, &o.connections[i]) {
-		case v1alpha1.ConnectionStateActive:
-			active++
-		case v1alpha1.ConnectionStateDisconnected:
-			left++
+		if stateOf(o, &o.connections[i]) == state {
+			n++
 		}
 	}
-	return active == 0 && (left > 0 || o.session.Status.ActiveConnections > 0)
+	return n
 }
 
 // stateOf returns how far a Connection has come.
