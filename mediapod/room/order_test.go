@@ -110,6 +110,18 @@ func TestEventOrder(t *testing.T) {
 			s.write("C leaves")
 			s.must(s.users["C"].Leave())
 		},
+		"a client is not told again of a stream that it receives": func(s *scene) {
+			s.join("A")
+			s.join("B")
+			s.users["B"].link.reading = false // it reads, but its confirmation is lost
+			s.write("B hears, but nobody knows that")
+			stream := s.publish("A")
+			s.receive("B", stream)
+			s.join("C")
+			s.write("B connects")
+			link := &recorder{scene: s, name: "B", reading: true}
+			s.must(s.registry.Reattach("rpc-B", link, func(*Participant) { s.write("  B <- answer") }))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, "A", "B", "C", "M:moderator")

@@ -172,6 +172,17 @@ func (p *Participant) keep(notifications []Notification) {
 	}
 }
 
+// knows reports whether a notification that was not confirmed has reached the client all the same: it receives the stream that it was told
+// of. Told again, it would lose its hold of the peer connection (openvidu-rpc, trap 20). The room is locked.
+func (p *Participant) knows(notification Notification) bool {
+	published, ok := notification.(ParticipantPublished)
+	if !ok {
+		return false
+	}
+	received := p.subscriptions[published.ConnectionID]
+	return received != nil && received.stream.info.ID == published.Stream.ID
+}
+
 // dismiss tells a participant that was removed that it must go. The room is locked.
 func (p *Participant) dismiss(reason string) {
 	if p.link != nil {

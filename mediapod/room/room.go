@@ -216,7 +216,9 @@ func (r *Room) reattach(rpcSessionID string, link Link, reply func(*Participant)
 	p.link = link
 	reply(p)
 	for _, notification := range p.missed {
-		link.Notify(notification)
+		if !p.knows(notification) {
+			link.Notify(notification)
+		}
 	}
 	p.missed, p.missedBytes = nil, 0
 	return true

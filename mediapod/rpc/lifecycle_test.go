@@ -1,0 +1,461 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"mediarooms.dev/mediarooms/mediapod/room"
+)
+
+func (p *pod) state(name string) room.ConnectionSnapshot {
+	p.t.Helper()
+	snapshot, _ := p.rooms.Snapshot("uid")
+	for _, connection := range snapshot.Connections {
+		if connection.UID == "uid-"+name {
+			return connection
+		}
+	}
+	p.t.Fatalf("%s is not in the snapshot", name)
+	return room.ConnectionSnapshot{}
+}
+
+func TestWhoStopsPingingIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t, DefaultLimits(), "A", "B")
+		a, b := p.join("A"), p.join("B")
+		a.notification()
+		alive := time.NewTicker(5 * time.Second)
+		defer alive.Stop()
+		joined := time.Now()
+		for i := 0; p.state("A").State == room.Active; i++ {
+			<-alive.C
+			b.callThrough("ping", `{}`)
+			synctest.Wait()
+			if i > 10 {
+				t.Fatal("A is still there")
+			}
+		}
+		// 15 s without a ping, and 10 s to come back.
+		if lost := p.state("A").DisconnectedTime.Sub(joined); lost != 25*time.Second {
+			t.Errorf("lost after %v", lost)
+		}
+		var closed websocket.CloseError
+		if err := <-a.ended; !errors.As(err, &closed) || closed.Code != websocket.StatusNormalClosure || closed.Reason != "Close for not receive ping from client" {
+			t.Errorf("the socket ended with %v", err)
+		}
+		b.callThrough("ping", `{}`)
+		if got := b.told; len(got) != 1 || got[0] != `participantLeft {"connectionId":"con_A","reason":"networkDisconnect"}` {
+			t.Errorf("B was told %q", got)
+		}
+	})
+}
+
+func TestARefusedClientMayPingForever(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t, DefaultLimits(), "A")
+		a := p.dial()
+		a.call("ping", `{"interval":5000}`)
+		a.refused("joinRoom", joinParams("tok_X", "team.room"))
+		for range 100 {
+			time.Sleep(5 * time.Second)
+			a.call("ping", `{}`)
+		}
+	})
+}
+
+func TestASilentStrangerIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t, DefaultLimits(), "A")
+		a := p.dial()
+		time.Sleep(missedPings*defaultPingInterval + time.Second)
+		synctest.Wait()
+		select {
+		case <-a.ended:
+		default:
+			t.Error("the socket is still open")
+		}
+	})
+}
+
+func TestALostClientComesBack(t *testing.T) {
+	for name, lose := range map[string]func(*client){
+		"its socket broke":             func(c *client) { _ = c.ws.CloseNow() },
+		"it closed to reconnect":       func(c *client) { _ = c.ws.Close(4104, "Connection closed for reconnection") },
+		"its old socket is still open": func(*client) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPod(t, DefaultLimits(), "A", "B", "C")
+			a, b := p.join("A"), p.join("B")
+			a.notification()
+			stream := b.publish(cameraParams)
+			a.notification()
+			lose(a)
+			p.join("C")
+			b.expectPrefix(`participantJoined {"id":"con_C"`)
+
+			back := p.dial()
+			result := back.call("connect", `{"sessionId":"rpc-A","reconnect":true}`)
+			if unquote(t, result["value"]) != "reconnection successful" || unquote(t, result["sessionId"]) != "rpc-A" {
+				t.Errorf("got %s", show(result))
+			}
+			back.callThrough("ping", `{"interval":5000}`)
+			back.callThrough("prepareReceiveVideoFrom", `{"sender":"`+stream+`","reconnect":true}`)
+			b.callThrough("leaveRoom", `{}`)
+			if got := back.untilLeft(); got != `participantLeft {"connectionId":"con_B","reason":"disconnect"}` {
+				t.Errorf("got %s", got)
+			}
+			if got := p.state("A"); got.State != room.Active {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+func (c *client) expectPrefix(prefix string) {
+	c.t.Helper()
+	if got := c.notification(); !strings.HasPrefix(got, prefix) {
+		c.t.Errorf("got %s, want %s...", got, prefix)
+	}
+}
+
+// untilLeft skips notifications until somebody leaves.
+func (c *client) untilLeft() string {
+	c.t.Helper()
+	for {
+		if got := c.notification(); strings.HasPrefix(got, "participantLeft") {
+			return got
+		}
+	}
+}
+
+func TestWhatALostClientMissedIsToldAfterItsAnswer(t *testing.T) {
+	p := newPod(t, DefaultLimits(), "A", "B", "C")
+	a := p.join("A")
+	_ = a.ws.CloseNow()
+	b := p.join("B")
+	b.publish(cameraParams)
+	p.join("C")
+	back := p.dial()
+	back.call("connect", `{"sessionId":"rpc-A","reconnect":true}`) // its answer comes first
+	back.expectPrefix(`participantJoined {"id":"con_B"`)
+	back.expectPrefix(`participantPublished {"id":"con_B"`)
+	back.expectPrefix(`participantJoined {"id":"con_C"`)
+	back.call("echo", `{}`)
+}
+
+func TestWhoHasLeftIsClosedInAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t, DefaultLimits(), "A")
+		a := p.join("A")
+		a.call("leaveRoom", `{}`)
+		time.Sleep(lingerTime - time.Second)
+		synctest.Wait()
+		select {
+		case err := <-a.ended:
+			t.Errorf("closed early: %v", err)
+		default:
+		}
+		time.Sleep(2 * time.Second)
+		if got := websocket.CloseStatus(<-a.ended); got != websocket.StatusNormalClosure {
+			t.Errorf("closed with %d", got)
+		}
+	})
+}
+
+func TestWhereNobodyCanBeLetIn(t *testing.T) {
+	const want = "There is no available Media Node where to initialize session 'team.room'. Code: 204"
+	params := joinParams("wss://host?sessionId=team.room&token=tok_A", "team.room")
+	t.Run("the session waits for a pod", func(t *testing.T) {
+		p := newPod(t, DefaultLimits(), "A")
+		if got := p.dial(HeaderSession, SessionWaiting).refused("joinRoom", params); got.Code != 204 || got.Message != want {
+			t.Errorf("got %+v", got)
+		}
+		p.join("A") // the token is as good as before
+	})
+	t.Run("the pod has too many sockets", func(t *testing.T) {
+		limits := DefaultLimits()
+		limits.Sockets = 1
+		p := newPod(t, limits, "A", "B")
+		a := p.join("A")
+		if got := p.dial().refused("joinRoom", params); got.Code != 204 || got.Message != want {
+			t.Errorf("got %+v", got)
+		}
+		a.call("echo", `{}`)
+	})
+}
+
+func TestLimits(t *testing.T) {
+	t.Run("joins per address", func(t *testing.T) {
+		limits := DefaultLimits()
+		limits.JoinsPerSecond, limits.JoinBurst = 1e-9, 2
+		p := newPod(t, limits, "A", "B")
+		params := joinParams("wss://host?sessionId=team.room&token=tok_X", "team.room")
+		for _, want := range []int{401, 401, 999} {
+			if got := p.dial(HeaderAddress, "192.0.2.1").refused("joinRoom", params); got.Code != want {
+				t.Errorf("got %+v, want %d", got, want)
+			}
+		}
+		if got := p.dial(HeaderAddress, "192.0.2.2").refused("joinRoom", params); got.Code != 401 {
+			t.Errorf("another address: %+v", got)
+		}
+	})
+	t.Run("messages per second", func(t *testing.T) {
+		limits := DefaultLimits()
+		limits.MessagesPerSecond, limits.MessageBurst = 1e-9, 4
+		p := newPod(t, limits, "A", "B")
+		a, b := p.join("A"), p.join("B") // two messages each
+		a.notification()
+		a.call("echo", `{}`)
+		a.call("echo", `{}`)
+		if got := a.refused("echo", `{}`); got.Code != 999 || !strings.HasPrefix(got.Message, "Too many messages") {
+			t.Errorf("got %+v", got)
+		}
+		b.call("echo", `{}`)
+	})
+	t.Run("a flood ends the socket", func(t *testing.T) {
+		limits := DefaultLimits()
+		limits.MessagesPerSecond, limits.MessageBurst = 1e-9, 1
+		p := newPod(t, limits, "A")
+		a := p.dial()
+		for {
+			if err := a.ws.Write(context.Background(), websocket.MessageText, []byte(`{"jsonrpc":"2.0","method":"echo","id":1}`)); err != nil {
+				break
+			}
+		}
+		if got := websocket.CloseStatus(<-a.ended); got != websocket.StatusPolicyViolation {
+			t.Errorf("closed with %d", got)
+		}
+	})
+}
+
+func TestAddressesOfOneIPv6NetworkAreOne(t *testing.T) {
+	limits := DefaultLimits()
+	limits.JoinsPerSecond, limits.JoinBurst = 1, 1
+	l := newJoinLimiter(limits)
+	now := time.Now()
+	for address, want := range map[string]bool{"2001:db8::1": true, "192.0.2.1": true, "2001:db8:1::1": true} {
+		if got := l.allow(netip.MustParseAddr(address), now); got != want {
+			t.Errorf("%s: %v", address, got)
+		}
+	}
+	for _, address := range []string{"2001:db8::ffff", "::ffff:192.0.2.1"} {
+		if l.allow(netip.MustParseAddr(address), now) {
+			t.Errorf("%s got another attempt", address)
+		}
+	}
+	if !l.allow(netip.MustParseAddr("2001:db8::1"), now.Add(time.Second)) {
+		t.Error("no attempt a second later")
+	}
+}
+
+func TestFiftyRoundsLeaveNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t, DefaultLimits(), "A", "B")
+		round := func() {
+			p.rooms.Apply(desired("A", "B"))
+			a, b := p.join("A"), p.join("B")
+			a.notification()
+			stream := a.publish(cameraParams)
+			b.notification()
+			b.call("prepareReceiveVideoFrom", `{"sender":"`+stream+`","reconnect":false}`)
+			b.call("receiveVideoFrom", `{"sender":"`+stream+`","sdpAnswer":"answer"}`)
+			a.call("leaveRoom", `{}`)
+			_ = a.ws.Close(4102, "Connection closed by client")
+			_ = b.ws.CloseNow()
+			time.Sleep(20 * time.Second)
+			p.rooms.Apply(desired())
+			synctest.Wait()
+		}
+		round()
+		before := runtime.NumGoroutine()
+		for range 50 {
+			round()
+		}
+		for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > before && time.Now().Before(deadline); {
+			time.Sleep(time.Second) // what is about to end, ends
+		}
+		if after := runtime.NumGoroutine(); after > before {
+			stacks := make([]byte, 1<<20)
+			t.Errorf("%d goroutines, %d before:\n%s", after, before, stacks[:runtime.Stack(stacks, true)])
+		}
+		if got := p.server.Sockets(); got != 0 {
+			t.Errorf("%d sockets", got)
+		}
+		if publications, subscriptions := p.engine.Open(); publications+subscriptions != 0 {
+			t.Errorf("%d publications, %d subscriptions are open", publications, subscriptions)
+		}
+	})
+}
+
+func TestShutdownTellsParticipantsAndEndsTheirSockets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t, DefaultLimits(), "A")
+		a := p.join("A")
+		p.rooms.Stop(room.ReasonServerStopped)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		p.server.Shutdown(ctx)
+		a.expect(`participantEvicted {"connectionId":"con_A","reason":"openviduServerStopped"}`)
+		<-a.ended
+	})
+}
+
+// wire is a transport of a test. Its client reads while reading is closed, and confirms when told.
+type wire struct {
+	mu       sync.Mutex // guards what follows
+	written  []string
+	dropped  error
+	blocked  chan struct{} // writes wait for it, when set
+	confirms chan struct{}
+}
+
+func (w *wire) writeText(ctx context.Context, data []byte) error {
+	if w.blocked != nil {
+		select {
+		case <-w.blocked:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.written = append(w.written, string(data))
+	return nil
+}
+
+func (w *wire) confirm(ctx context.Context) error {
+	select {
+	case <-w.confirms:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *wire) drop(cause error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dropped = cause
+}
+
+func (w *wire) linger(time.Duration) {}
+
+func left(id string) room.Notification {
+	return room.ParticipantLeft{ConnectionID: id, Reason: "disconnect"}
+}
+
+func TestOutboxReturnsWhatWasNotConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{confirms: make(chan struct{})}
+		o := newOutbox(w)
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() { _ = o.run(ctx, &group) })
+
+		o.Notify(left("1"))
+		o.Notify(left("2"))
+		synctest.Wait()
+		o.Notify(left("3")) // while the client is asked about the first two
+		synctest.Wait()
+		w.confirms <- struct{}{}
+		synctest.Wait() // asked about the third
+		o.reply([]byte("answer"))
+		synctest.Wait()
+		cancel() // the socket breaks
+		group.Wait()
+		o.Notify(left("4"))
+
+		missed := o.Release()
+		if len(missed) != 2 || missed[0] != left("3") || missed[1] != left("4") {
+			t.Errorf("got %v", missed)
+		}
+		if len(w.written) != 4 {
+			t.Errorf("written: %q", w.written)
+		}
+		o.Notify(left("5"))
+		if missed := o.Release(); len(missed) != 0 {
+			t.Errorf("got %v of a released outbox", missed)
+		}
+	})
+}
+
+func TestOutboxForgetsWhatAClientThatNeverConfirmsHasHadLongSince(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{confirms: make(chan struct{})}
+		o := newOutbox(w)
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() { _ = o.run(ctx, &group) })
+		for range 3 * maxUnconfirmed {
+			o.Notify(left("x"))
+			synctest.Wait()
+		}
+		if missed := o.Release(); len(missed) != maxUnconfirmed {
+			t.Errorf("%d notifications are kept", len(missed))
+		}
+		cancel()
+		group.Wait()
+	})
+}
+
+func TestAClientThatDoesNotReadIsDropped(t *testing.T) {
+	for name, fill := range map[string]func(*outbox){
+		"many messages": func(o *outbox) {
+			for range maxQueued + 2 {
+				o.Notify(left("x"))
+			}
+		},
+		"big messages": func(o *outbox) {
+			data := strings.Repeat("x", 1<<20)
+			for range maxQueuedBytes/len(data) + 1 {
+				o.Notify(room.SignalReceived{Signal: room.Signal{Data: &data}})
+			}
+		},
+		"big answers": func(o *outbox) {
+			for range 10 {
+				o.reply(make([]byte, 1<<20))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &wire{blocked: make(chan struct{})}
+				o := newOutbox(w)
+				ctx, cancel := context.WithCancel(t.Context())
+				var group sync.WaitGroup
+				group.Go(func() { _ = o.run(ctx, &group) })
+				fill(o)
+				if !errors.Is(w.dropped, errNotReading) {
+					t.Errorf("dropped: %v", w.dropped)
+				}
+				cancel()
+				group.Wait()
+			})
+		})
+	}
+}
+
+func TestAWriteThatTakesTooLongEndsTheSocket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{blocked: make(chan struct{})}
+		o := newOutbox(w)
+		var group sync.WaitGroup
+		o.Notify(left("x"))
+		began := time.Now()
+		if err := o.run(t.Context(), &group); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(began); took != writeTimeout {
+			t.Errorf("after %v", took)
+		}
+	})
+}
