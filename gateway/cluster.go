@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -43,11 +44,20 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 	}
 	// The kinds are known: nothing needs to be asked before the API server can be reached.
 	mapper := meta.NewDefaultRESTMapper(nil)
-	mapper.Add(v1alpha1.GroupVersion.WithKind("Session"), meta.RESTScopeNamespace)
-	mapper.Add(v1alpha1.GroupVersion.WithKind("Connection"), meta.RESTScopeNamespace)
-	mapper.Add(v1alpha1.GroupVersion.WithKind("MediaPool"), meta.RESTScopeRoot)
-	mapper.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)
-	mapper.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
+	for _, known := range []struct {
+		kind  schema.GroupVersionKind
+		scope meta.RESTScope
+	}{
+		{v1alpha1.GroupVersion.WithKind("Session"), meta.RESTScopeNamespace},
+		{v1alpha1.GroupVersion.WithKind("Connection"), meta.RESTScopeNamespace},
+		{v1alpha1.GroupVersion.WithKind("MediaPool"), meta.RESTScopeRoot},
+		{corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace},
+		{corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace},
+	} {
+		mapper.Add(known.kind, known.scope)
+		// A cache of some namespaces only looks up the scope of lists by their own kind.
+		mapper.Add(known.kind.GroupVersion().WithKind(known.kind.Kind+"List"), known.scope)
+	}
 
 	objects, err := cache.New(kubernetes, cache.Options{
 		Scheme:           scheme,
