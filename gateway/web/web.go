@@ -42,7 +42,7 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 
 
 // permissionsPolicy gives the page the devices that a call needs.
 const permissionsPolicy = "camera=(self), microphone=(self), display-capture=(self), fullscreen=(self), speaker-selection=(self), autoplay=(self), " +
-	"geolocation=(), payment=(), usb=(), serial=(), hid=(), bluetooth=(), midi=()"
+	"geolocation=(), payment=(), usb=(), serial=(), hid=(), midi=()"
 
 // Handler serves the room page at / and what it loads. Safe for concurrent use.
 type Handler struct {

@@ -6,6 +6,12 @@ import { colour, initials } from './people.js';
 export const MAX_TILES = 25;
 /** How many colours page.css has for people without a picture. */
 const COLOURS = 8;
+/** Widths in CSS pixels below which tiles lie closer together and have smaller names. */
+const SMALL = 180;
+const TINY = 110;
+/** Between tiles, in CSS pixels. */
+const GAP = 10;
+const SMALL_GAP = 6;
 
 export class Grid {
   #area;
@@ -65,12 +71,17 @@ export class Grid {
   /** Gives tiles the size that the area allows. */
   layOut() {
     const { clientWidth, clientHeight, children } = this.#area;
-    const gap = Number.parseFloat(getComputedStyle(this.#area).columnGap) || 0;
-    const best = bestGrid(children.length, clientWidth, clientHeight, gap);
+    let gap = GAP;
+    let best = bestGrid(children.length, clientWidth, clientHeight, gap);
+    if (best.width < SMALL) {
+      gap = SMALL_GAP;
+      best = bestGrid(children.length, clientWidth, clientHeight, gap);
+    }
+    this.#area.style.setProperty('--gap', `${gap}px`);
     this.#area.style.setProperty('--tile-width', `${best.width}px`);
     this.#area.style.setProperty('--tile-height', `${best.height}px`);
-    this.#area.classList.toggle('small', best.width < 170);
-    this.#area.classList.toggle('tiny', best.width < 110);
+    this.#area.classList.toggle('small', best.width < SMALL);
+    this.#area.classList.toggle('tiny', best.width < TINY);
   }
 
   /** Plays what the browser held back. */

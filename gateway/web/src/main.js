@@ -130,7 +130,11 @@ async function publish() {
   if (!current?.canPublish) {
     return;
   }
+  await media.settled();
   renderMedia();
+  if (current !== call) {
+    return;
+  }
   try {
     await current.publish({
       audio: media.microphone,

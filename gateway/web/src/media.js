@@ -66,6 +66,11 @@ export class Media {
     });
   }
 
+  /** Waits until every wish is fulfilled or has failed: the person may still have to allow a device. */
+  settled() {
+    return this.#last;
+  }
+
   /** Turns the microphone on or off. It stays open when off, so that it comes back at once. */
   setMicrophone(on) {
     return this.#queue(async () => {

@@ -65,7 +65,7 @@ const JOIN_PROBLEMS = {
 };
 
 /** Error codes of joinRoom. */
-const JOIN_CODES = { 401: 'refused-token', 202: 'unknown-room', 203: 'closing-room', 204: 'no-capacity', 429: 'too-many', 999: 'no-capacity' };
+const JOIN_CODES = { 401: 'refused-token', 202: 'unknown-room', 203: 'closing-room', 204: 'no-capacity' };
 
 /**
  * Which of the problems an error of connect() is.
@@ -82,6 +82,9 @@ export function joinProblemOf(error) {
   }
   if (error?.code === undefined && error?.message === 'Request has timed out') {
     return 'timeout';
+  }
+  if (error?.code === 999 && /too many/i.test(error.message)) {
+    return 'too-many';
   }
   return JOIN_CODES[error?.code] ?? 'unexpected';
 }
