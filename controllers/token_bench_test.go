@@ -75,7 +75,7 @@ func BenchmarkToken(b *testing.B) {
 				if err := w.Create(ctx, connection); err != nil {
 					return err
 				}
-				done, _ := waiting.LoadOrStore(types.UID(connection.UID), make(chan struct{}))
+				done, _ := waiting.LoadOrStore(connection.UID, make(chan struct{}))
 				select {
 				case <-done.(chan struct{}):
 					return nil
