@@ -256,7 +256,7 @@ func (h *handshake) proxyAny(ctx context.Context, waiting bool) error {
 // and the client not answered.
 func (h *handshake) proxy(pod string, toldWaiting bool) error {
 	var failure error
-	watched := &answerWatcher{ResponseWriter: h.w}
+	watched := &answerWatcher{ResponseWriter: h.w, socket: h.r.Context()}
 	metrics := h.handler.metrics
 	proxy := httputil.ReverseProxy{
 		Transport: h.handler.transport,
@@ -336,6 +336,7 @@ func (e *unreachableError) Unwrap() error { return e.cause }
 // answerWatcher knows whether the client has been answered: by a status, or by taking its connection over.
 type answerWatcher struct {
 	http.ResponseWriter
+	socket   context.Context // ends with the socket
 	answered bool
 }
 
@@ -345,10 +346,15 @@ func (w *answerWatcher) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Hijack notes the answer, and gives the connection away.
+// Hijack notes the answer, and gives the connection away. It is closed at the end of the socket: the proxy itself closes only the
+// way to the pod, and would wait for the client to follow.
 func (w *answerWatcher) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	w.answered = true
-	return http.NewResponseController(w.ResponseWriter).Hijack()
+	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err == nil {
+		context.AfterFunc(w.socket, func() { _ = conn.Close() })
+	}
+	return conn, buffered, err
 }
 
 // talkative is a connection that ends when nothing has been written to it for a while.

@@ -212,6 +212,7 @@ func (w *world) dial(query string, header http.Header) (*websocket.Conn, int) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
 	defer cancel()
+	//nolint:bodyclose // The websocket package has taken the body over.
 	ws, response, err := websocket.Dial(ctx, w.url+Path+"?"+query, &websocket.DialOptions{HTTPHeader: header})
 	if err != nil {
 		if response == nil {
