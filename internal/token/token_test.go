@@ -34,7 +34,8 @@ func TestTokensDifferByKeyObjectAndRotation(t *testing.T) {
 		}
 		seen[token] = name
 	}
-	if Derive(key, "u1", 0) != Derive(key, "u1", 0) {
+	first, second := Derive(key, "u1", 0), Derive(key, "u1", 0)
+	if first != second {
 		t.Error("the same Connection got two tokens")
 	}
 }
