@@ -2,19 +2,10 @@ package route
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +16,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
 )
 
 // shortHolds keep the order of the usual ones, and tests quick.
@@ -64,71 +56,6 @@ func (r *rooms) set(key string, room Room) {
 	r.changes.notify()
 }
 
-// authority makes certificate directories.
-type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "test"},
-		NotAfter:              time.Now().Add(time.Hour),
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &authority{t: t, cert: cert, key: key}
-}
-
-// directory returns a directory with the identity of a part.
-func (a *authority) directory(name string) string {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2),
-		DNSNames:     []string{name},
-		NotAfter:     time.Now().Add(time.Hour),
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	directory := a.t.TempDir()
-	for file, block := range map[string]*pem.Block{
-		mtls.CAFile:          {Type: "CERTIFICATE", Bytes: a.cert.Raw},
-		mtls.CertificateFile: {Type: "CERTIFICATE", Bytes: der},
-		mtls.PrivateKeyFile:  {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		if err := os.WriteFile(filepath.Join(directory, file), pem.EncodeToMemory(block), 0o600); err != nil {
-			a.t.Fatal(err)
-		}
-	}
-	return directory
-}
-
 // pod is a media pod that echoes every message, after one that says its name.
 type pod struct {
 	address string
@@ -136,9 +63,9 @@ type pod struct {
 }
 
 // startPod starts a pod that lets in gateways only, with the identity of a part of Mediarooms.
-func startPod(t *testing.T, authority *authority, name, identity string) *pod {
+func startPod(t *testing.T, authority *mtlstest.Authority, name, identity string) *pod {
 	t.Helper()
-	config, err := mtls.Server(authority.directory(identity), mtls.Gateway)
+	config, err := mtls.Server(authority.Directory(t, identity), mtls.Gateway)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,8 +109,8 @@ type world struct {
 
 func newWorld(t *testing.T, change func(*Config)) *world {
 	t.Helper()
-	authority := newAuthority(t)
-	identity, err := mtls.Client(authority.directory(mtls.Gateway), mtls.MediaPod)
+	authority := mtlstest.NewAuthority(t)
+	identity, err := mtls.Client(authority.Directory(t, mtls.Gateway), mtls.MediaPod)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -397,7 +324,7 @@ func TestAPodThatCannotBeReached(t *testing.T) {
 	})
 	t.Run("is one that is no media pod", func(t *testing.T) {
 		w := newWorld(t, nil)
-		impostor := startPod(t, newAuthority(t), "impostor", mtls.MediaPod)
+		impostor := startPod(t, mtlstest.NewAuthority(t), "impostor", mtls.MediaPod)
 		w.rooms.set("demo", Room{Known: true, Address: impostor.address, Programmed: true})
 		if _, status := w.dial("sessionId=demo&reconnect=true", nil); status != http.StatusServiceUnavailable {
 			t.Errorf("status = %d, want 503", status)
