@@ -168,6 +168,9 @@ func (f *Fleet) Start(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			f.mu.Lock()
+			f.ctx = nil // no stream is opened any more
+			f.mu.Unlock()
 			f.done.Wait()
 			return nil
 		case <-ticker.C():
@@ -186,7 +189,8 @@ func (f *Fleet) open(l *link) {
 	ctx, cancel := context.WithCancel(f.ctx)
 	l.cancel = cancel
 	l.since = f.config.Clock.Now()
-	f.done.Go(func() { f.run(ctx, l) })
+	pod := l.pod
+	f.done.Go(func() { f.run(ctx, l, pod) })
 }
 
 // Track starts to talk to a pod. It is idempotent, and takes in what may change of a pod; one that is lost stays so.

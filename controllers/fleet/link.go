@@ -22,7 +22,8 @@ var errOtherPod = errors.New("another pod answered")
 // errRestarted is a pod whose process is another one than before: its rooms are gone.
 var errRestarted = errors.New("the pod's process has restarted")
 
-// link is the control stream to one pod, guarded by Fleet.mu except for wake. Its goroutine (run) is the only one that uses the stream.
+// link is the control stream to one pod, guarded by Fleet.mu except for wake and what never changes of the pod (its name, UID, pool and
+// address). Its goroutine (run) is the only one that uses the stream.
 type link struct {
 	pod    Pod
 	cancel context.CancelFunc
@@ -73,12 +74,12 @@ func (l *link) view() PodView {
 }
 
 // run keeps a stream to the pod until the context ends or the pod is lost.
-func (f *Fleet) run(ctx context.Context, l *link) {
-	logger := log.FromContext(ctx).WithValues("Pod", l.pod.Name)
+func (f *Fleet) run(ctx context.Context, l *link, pod Pod) {
+	logger := log.FromContext(ctx).WithValues("Pod", pod.Name)
 	ctx = log.IntoContext(ctx, logger)
 	var last string
 	for ctx.Err() == nil {
-		err := f.sync(ctx, l)
+		err := f.sync(ctx, l, pod)
 		if ctx.Err() != nil {
 			return
 		}
@@ -87,14 +88,14 @@ func (f *Fleet) run(ctx context.Context, l *link) {
 		l.connected, l.synced = false, false
 		f.mu.Unlock()
 		if wasSynced {
-			f.config.Wakers.Pod(l.pod)
+			f.config.Wakers.Pod(pod)
 		}
 		if text := err.Error(); text != last {
 			last = text
 			logger.Info("Control stream is down", "reason", text)
 		}
 		if errors.Is(err, errRestarted) {
-			f.Lose(l.pod.Name)
+			f.Lose(pod.Name)
 			return
 		}
 		select {
@@ -105,9 +106,9 @@ func (f *Fleet) run(ctx context.Context, l *link) {
 }
 
 // sync is the life of one stream. It returns why it ended.
-func (f *Fleet) sync(ctx context.Context, l *link) error {
+func (f *Fleet) sync(ctx context.Context, l *link, pod Pod) error {
 	// Heartbeats tell whether the pod lives, so gRPC sends no pings of its own.
-	connection, err := grpc.NewClient("passthrough:///"+l.pod.Address,
+	connection, err := grpc.NewClient("passthrough:///"+pod.Address,
 		grpc.WithTransportCredentials(f.config.Credentials),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
 	if err != nil {
@@ -123,7 +124,7 @@ func (f *Fleet) sync(ctx context.Context, l *link) error {
 	if err != nil {
 		return cause(ctx, fmt.Errorf("opening the stream: %w", err))
 	}
-	hello := &controlv1.OperatorHello{Version: f.config.Version, PodUid: l.pod.UID}
+	hello := &controlv1.OperatorHello{Version: f.config.Version, PodUid: pod.UID}
 	if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Hello{Hello: hello}}); err != nil {
 		return cause(ctx, fmt.Errorf("sending hello: %w", err))
 	}
@@ -197,7 +198,7 @@ func (f *Fleet) takeDirty(l *link) []types.UID {
 
 func (f *Fleet) sendConfig(l *link, stream controlv1.MediaPod_SyncClient) error {
 	f.mu.Lock()
-	config, dirty := l.config, l.configDirty
+	config, dirty, pod := l.config, l.configDirty, l.pod
 	l.configDirty = false
 	f.mu.Unlock()
 	if !dirty {
@@ -207,7 +208,7 @@ func (f *Fleet) sendConfig(l *link, stream controlv1.MediaPod_SyncClient) error 
 		return fmt.Errorf("sending the configuration: %w", err)
 	}
 	// It may have become usable.
-	f.podChanged(l.pod)
+	f.podChanged(pod)
 	return nil
 }
 

@@ -30,18 +30,20 @@ const (
 // Pod is a fake media pod. Its methods are safe for concurrent use.
 type Pod struct {
 	controlv1.UnimplementedMediaPodServer
-	uid, instance string
-	server        *grpc.Server
+	uid    string
+	server *grpc.Server
 
-	mu      sync.Mutex // guards what follows
-	config  *controlv1.PodConfig
-	rooms   map[string]*room
-	evicted map[string]string // connection -> why it was put out
-	closed  []string          // rooms that were closed, in order
-	muted   bool              // nothing is sent
-	deaf    bool              // rooms are ignored
-	streams int
-	send    func(*controlv1.PodMessage) // to the stream that is open; nil when none is
+	mu       sync.Mutex // guards what follows
+	instance string
+	breaks   chan struct{} // closed to end the streams that are open
+	config   *controlv1.PodConfig
+	rooms    map[string]*room
+	evicted  map[string]string // connection -> why it was put out
+	closed   []string          // rooms that were closed, in order
+	muted    bool              // nothing is sent
+	deaf     bool              // rooms are ignored
+	streams  int
+	send     func(*controlv1.PodMessage) // to the stream that is open; nil when none is
 }
 
 type room struct {
@@ -55,7 +57,7 @@ func Start(address, uid, instance string, identity mtls.Source) (*Pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
-	p := &Pod{uid: uid, instance: instance, rooms: make(map[string]*room), evicted: make(map[string]string)}
+	p := &Pod{uid: uid, instance: instance, breaks: make(chan struct{}), rooms: make(map[string]*room), evicted: make(map[string]string)}
 	p.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(mtls.ServerFrom(identity, mtls.Manager))))
 	controlv1.RegisterMediaPodServer(p.server, p)
 	go func() { _ = p.server.Serve(listener) }() // it ends with Stop
@@ -82,8 +84,11 @@ func (p *Pod) Sync(stream controlv1.MediaPod_SyncServer) error {
 	p.mu.Lock()
 	p.send = send
 	p.streams++
+	instance, breaks := p.instance, p.breaks
 	p.mu.Unlock()
 	done := make(chan struct{})
+	ended := make(chan error, 1)
+	go func() { ended <- p.receive(stream, send, instance) }()
 	defer close(done)
 	go func() {
 		ticker := time.NewTicker(100 * time.Millisecond)
@@ -97,6 +102,16 @@ func (p *Pod) Sync(stream controlv1.MediaPod_SyncServer) error {
 			}
 		}
 	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-breaks:
+		return status.Error(codes.Unavailable, "the stream is broken")
+	}
+}
+
+// receive takes in what the operator says.
+func (p *Pod) receive(stream controlv1.MediaPod_SyncServer, send func(*controlv1.PodMessage), instance string) error {
 	named := make(map[string]bool)
 	synced := false
 	for {
@@ -113,7 +128,7 @@ func (p *Pod) Sync(stream controlv1.MediaPod_SyncServer) error {
 				return status.Error(codes.FailedPrecondition, "another pod")
 			}
 			send(&controlv1.PodMessage{Message: &controlv1.PodMessage_Hello{
-				Hello: &controlv1.PodHello{Version: "fake", PodUid: p.uid, InstanceId: p.instance},
+				Hello: &controlv1.PodHello{Version: "fake", PodUid: p.uid, InstanceId: instance},
 			}})
 		case *controlv1.OperatorMessage_Config:
 			p.mu.Lock()
@@ -275,6 +290,23 @@ func (p *Pod) Mute(muted bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.muted = muted
+}
+
+// Break ends the streams that are open. The rooms stay.
+func (p *Pod) Break() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.breaks)
+	p.breaks = make(chan struct{})
+}
+
+// Restart ends the streams and has another process answer, without rooms.
+func (p *Pod) Restart(instance string) {
+	p.mu.Lock()
+	p.instance = instance
+	p.rooms = make(map[string]*room)
+	p.mu.Unlock()
+	p.Break()
 }
 
 // Deafen has the pod ignore what it is told of rooms. It goes on to say that it lives.
