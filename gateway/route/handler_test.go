@@ -139,12 +139,12 @@ func (w *world) dial(query string, header http.Header) (*websocket.Conn, int) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
 	defer cancel()
-	//nolint:bodyclose // The websocket package has taken the body over.
 	ws, response, err := websocket.Dial(ctx, w.url+Path+"?"+query, &websocket.DialOptions{HTTPHeader: header})
+	if response == nil {
+		w.t.Fatalf("dialling: %v", err)
+	}
 	if err != nil {
-		if response == nil {
-			w.t.Fatalf("dialling: %v", err)
-		}
+		_ = response.Body.Close()
 		return nil, response.StatusCode
 	}
 	w.t.Cleanup(func() { _ = ws.CloseNow() })
