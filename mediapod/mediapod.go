@@ -198,7 +198,12 @@ func (p *Pod) Run(ctx context.Context) error {
 	metrics.Handle("GET /metrics", observed.handler(p.engine, p.rooms, p.signalling))
 
 	serving, ended := errgroup.WithContext(ctx)
-	serving.Go(func() error { return p.grpc.Serve(p.listeners.control) })
+	serving.Go(func() error {
+		if err := p.grpc.Serve(p.listeners.control); !errors.Is(err, grpc.ErrServerStopped) {
+			return err
+		}
+		return nil // it was stopped before it had started
+	})
 	servers := []*http.Server{
 		serveHTTP(serving, p.log, p.listeners.signalling, p.signalling),
 		serveHTTP(serving, p.log, p.listeners.health, health),

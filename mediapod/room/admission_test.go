@@ -89,14 +89,14 @@ func TestReconnectionWindow(t *testing.T) {
 		reason string
 	}{
 		"who does not come back leaves when the window is over": {
-			play: func(s *scene, b *user) {
+			play: func(_ *scene, b *user) {
 				b.Detach(b.link)
 				time.Sleep(window + time.Nanosecond)
 			},
 			want: Disconnected, reason: ReasonNetworkDisconnect,
 		},
 		"who may still come back is there": {
-			play: func(s *scene, b *user) {
+			play: func(_ *scene, b *user) {
 				b.Detach(b.link)
 				time.Sleep(window - time.Nanosecond)
 			},

@@ -79,7 +79,8 @@ func TestASilentStrangerIsCutOff(t *testing.T) {
 		time.Sleep(missedPings*defaultPingInterval + time.Second)
 		synctest.Wait()
 		select {
-		case <-a.ended:
+		case err := <-a.ended:
+			t.Logf("ended with %v", err)
 		default:
 			t.Error("the socket is still open")
 		}
@@ -307,7 +308,9 @@ func TestShutdownTellsParticipantsAndEndsTheirSockets(t *testing.T) {
 		defer cancel()
 		p.server.Shutdown(ctx)
 		a.expect(`participantEvicted {"connectionId":"con_A","reason":"openviduServerStopped"}`)
-		<-a.ended
+		if err := <-a.ended; err == nil {
+			t.Error("the socket ended without an error")
+		}
 	})
 }
 

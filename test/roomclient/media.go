@@ -22,7 +22,8 @@ type Media struct {
 	api *webrtc.API
 }
 
-// NewMedia returns peer connections with host candidates over UDP of IPv4 addresses. keep, unless nil, restricts the network interfaces.
+// NewMedia returns peer connections with host candidates over UDP of IPv4 addresses. keep, unless nil, restricts the network interfaces;
+// the loopback interface is used only when keep says so.
 func NewMedia(keep func(networkInterface string) bool) (*Media, error) {
 	engine := &webrtc.MediaEngine{}
 	feedback := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}}
@@ -47,6 +48,7 @@ func NewMedia(keep func(networkInterface string) bool) (*Media, error) {
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	if keep != nil {
 		settings.SetInterfaceFilter(keep)
+		settings.SetIncludeLoopbackCandidate(keep("lo"))
 	}
 	return &Media{api: webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(settings),
 		webrtc.WithInterceptorRegistry(&interceptor.Registry{}))}, nil
