@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -477,10 +476,4 @@ func (k *kubelet) pod(name string) *fakepod.Pod {
 // identityOf reads the certificate of a Secret.
 func identityOf(secret *corev1.Secret) (*mtls.Memory, error) {
 	return mtls.FromPEM(secret.Data[mtls.CertificateFile], secret.Data[mtls.PrivateKeyFile], secret.Data[mtls.CAFile])
-}
-
-// tokenOf returns the secret part of a token URL.
-func tokenOf(url string) string {
-	_, token, _ := strings.Cut(url, "&token=")
-	return token
 }

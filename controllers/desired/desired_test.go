@@ -1,0 +1,139 @@
+package desired
+
+import (
+	"crypto/sha256"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/token"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func input(connections ...v1alpha1.Connection) Input {
+	return Input{
+		Session: &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: "tenant", Name: "demo", UID: "uid", Generation: 3}},
+		IceServers: []v1alpha1.IceServer{
+			{URL: "stun:stun.example.org"}, {URL: "turn:turn.example.org", StaticAuthSecret: "very secret"},
+		},
+		Connections: connections, Spent: func(*v1alpha1.Connection) bool { return false },
+		Key: make([]byte, 32), DefaultNamespace: "default", Now: now,
+	}
+}
+
+func TestRoom(t *testing.T) {
+	in := input()
+	room := Room(in)
+	if room.Key != "tenant.demo" || room.SessionId != "demo" || room.Generation != 3 || room.ForcedVideoCodec != "" {
+		t.Errorf("it is %v", room)
+	}
+	in.Session.Namespace, in.Session.Spec.SessionID, in.Session.Spec.ForcedVideoCodec = "default", "Demo_1", v1alpha1.ForcedVideoCodecVP8
+	if room = Room(in); room.Key != "Demo_1" || room.SessionId != "Demo_1" || room.ForcedVideoCodec != "VP8" {
+		t.Errorf("it is %v", room)
+	}
+	for _, codec := range []v1alpha1.ForcedVideoCodec{v1alpha1.ForcedVideoCodecNone, v1alpha1.ForcedVideoCodecMediaServerPreferred} {
+		in.Session.Spec.ForcedVideoCodec = codec
+		if room = Room(in); room.ForcedVideoCodec != "" {
+			t.Errorf("%s forces %q", codec, room.ForcedVideoCodec)
+		}
+	}
+}
+
+func TestConnectionInRoom(t *testing.T) {
+	c := v1alpha1.Connection{ObjectMeta: metav1.ObjectMeta{UID: "guest", Generation: 2}}
+	c.Spec = v1alpha1.ConnectionSpec{
+		Role: v1alpha1.RoleModerator, Data: "data", Record: ptr.To(false),
+		KurentoOptions: &v1alpha1.KurentoOptions{VideoMaxSendBandwidth: ptr.To(int32(700)), VideoMaxRecvBandwidth: ptr.To(int32(900))},
+	}
+	in := input(c)
+	in.Spent = func(*v1alpha1.Connection) bool { return true }
+	got := Room(in).Connections[0]
+	digest := sha256.Sum256([]byte(token.Derive(in.Key, "guest", 0)))
+	if got.Uid != "guest" || got.Generation != 2 || got.Role != controlv1.Role_ROLE_MODERATOR || got.ServerData != "data" || got.Record || !got.Spent ||
+		got.MaxPublishKbps != 700 || got.MaxReceiveKbps != 900 || !slices.Equal(got.TokenSha256, digest[:]) {
+		t.Errorf("it is %v", got)
+	}
+}
+
+func TestIceServers(t *testing.T) {
+	own := v1alpha1.Connection{ObjectMeta: metav1.ObjectMeta{UID: "own"}}
+	own.Spec.CustomIceServers = []v1alpha1.IceServer{{URL: "turn:own.example.org", Username: "u", Credential: "c"}}
+	room := Room(input(v1alpha1.Connection{ObjectMeta: metav1.ObjectMeta{UID: "a"}}, own))
+	if servers := room.Connections[1].IceServers; len(servers) != 1 || servers[0].Username != "u" || servers[0].Credential != "c" {
+		t.Errorf("who brings servers gets %v", servers)
+	}
+	servers := room.Connections[0].IceServers
+	if len(servers) != 2 || servers[0].Url != "stun:stun.example.org" || servers[0].Username != "" {
+		t.Fatalf("who brings none gets %v", servers)
+	}
+	expiry, user, _ := strings.Cut(servers[1].Username, ":")
+	seconds, err := strconv.ParseInt(expiry, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Unix(seconds, 0).Sub(now); left < credentialLife || left > credentialLife+credentialPeriod {
+		t.Errorf("the credentials hold for %s", left)
+	}
+	if user == "" || servers[1].Credential == "" || strings.Contains(room.String(), "very secret") {
+		t.Errorf("the server is %v", servers[1])
+	}
+	again := input(v1alpha1.Connection{ObjectMeta: metav1.ObjectMeta{UID: "a"}})
+	again.Now = now.Add(time.Minute)
+	if Room(again).Connections[0].IceServers[1].Username != servers[1].Username {
+		t.Error("they change all the time")
+	}
+}
+
+func TestPoolOf(t *testing.T) {
+	pool := func(name string, standard bool, age time.Duration) v1alpha1.MediaPool {
+		p := v1alpha1.MediaPool{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.Time{Time: now.Add(-age)}}}
+		if standard {
+			p.Annotations = map[string]string{v1alpha1.DefaultPoolAnnotation: "true"}
+		}
+		return p
+	}
+	pools := []v1alpha1.MediaPool{pool("young", true, time.Hour), pool("old", true, 2*time.Hour), pool("other", false, 3*time.Hour)}
+	for sentence, test := range map[string]struct {
+		spec, status string
+		pools        []v1alpha1.MediaPool
+		want         string
+	}{
+		"the oldest default pool counts":                 {"", "", pools, "old"},
+		"a named pool is taken":                          {"other", "", pools, "other"},
+		"a named pool that does not exist is not there":  {"missing", "", pools, ""},
+		"a Session stays in the pool that it was put on": {"", "young", pools, "young"},
+		"a Session whose pool is gone gets the default":  {"", "gone", pools, "old"},
+		"without a default there is none":                {"", "", pools[2:], ""},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := &v1alpha1.Session{Spec: v1alpha1.SessionSpec{PoolName: test.spec}, Status: v1alpha1.SessionStatus{PoolName: test.status}}
+			got := ""
+			if p := PoolOf(s, test.pools); p != nil {
+				got = p.Name
+			}
+			if got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestSignallingURL(t *testing.T) {
+	for public, want := range map[string]string{
+		"http://localhost:4443":      "ws://localhost:4443",
+		"https://rooms.example.org/": "wss://rooms.example.org",
+		"wss://rooms.example.org":    "wss://rooms.example.org",
+	} {
+		if got := SignallingURL(&v1alpha1.MediaPool{Spec: v1alpha1.MediaPoolSpec{PublicURL: public}}); got != want {
+			t.Errorf("%s gives %s, want %s", public, got, want)
+		}
+	}
+}

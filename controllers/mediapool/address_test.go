@@ -1,0 +1,109 @@
+package mediapool
+
+import (
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+)
+
+func TestAdvertise(t *testing.T) {
+	node := func(addresses ...corev1.NodeAddress) *corev1.Node {
+		return &corev1.Node{Status: corev1.NodeStatus{Addresses: addresses}}
+	}
+	internal := corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: "10.0.0.1"}
+	external := corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: "203.0.113.1"}
+	nodePorts := &corev1.Service{Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{
+		{Protocol: corev1.ProtocolUDP, NodePort: 30001}, {Protocol: corev1.ProtocolTCP, NodePort: 30002},
+	}}}
+	balancer := func(ingress ...corev1.LoadBalancerIngress) *corev1.Service {
+		return &corev1.Service{Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: ingress}}}
+	}
+	for sentence, test := range map[string]struct {
+		exposure v1alpha1.ExposureType
+		public   string
+		node     *corev1.Node
+		service  *corev1.Service
+		ip       string
+		udp, tcp int32
+		missing  string // part of the reason
+	}{
+		"an external address is preferred":                  {exposure: v1alpha1.ExposureHostPort, node: node(internal, external), ip: "203.0.113.1", udp: 21000, tcp: 21000},
+		"an internal address is better than none":           {exposure: v1alpha1.ExposureHostPort, node: node(internal), ip: "10.0.0.1", udp: 21000, tcp: 21000},
+		"an address that was set by hand wins":              {exposure: v1alpha1.ExposureHostPort, public: "198.51.100.1", node: node(external), ip: "198.51.100.1", udp: 21000, tcp: 21000},
+		"a name is no address":                              {exposure: v1alpha1.ExposureHostPort, node: node(corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: "host"}), missing: "publicAddress"},
+		"a pod that is on no node has none":                 {exposure: v1alpha1.ExposureHostPort, missing: "no node yet"},
+		"node ports are advertised with the node's address": {exposure: v1alpha1.ExposureNodePort, node: node(internal), service: nodePorts, ip: "10.0.0.1", udp: 30001, tcp: 30002},
+		"node ports have to be there":                       {exposure: v1alpha1.ExposureNodePort, node: node(internal), missing: "no node ports yet"},
+		"a load balancer is UDP only": {
+			exposure: v1alpha1.ExposureLoadBalancer, service: balancer(corev1.LoadBalancerIngress{IP: "198.51.100.2"}), ip: "198.51.100.2", udp: 21000,
+		},
+		"a load balancer may take its time": {exposure: v1alpha1.ExposureLoadBalancer, service: balancer(), missing: "no address yet"},
+		"a load balancer with a name needs an address by hand": {
+			exposure: v1alpha1.ExposureLoadBalancer, service: balancer(corev1.LoadBalancerIngress{Hostname: "lb.example.org"}), missing: "publicAddress",
+		},
+		"internal is the pod's own": {exposure: v1alpha1.ExposureInternal, ip: "10.1.1.1", udp: 21000, tcp: 21000},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			pool := newPool()
+			pool.Spec.Exposure = v1alpha1.Exposure{Type: test.exposure, PublicAddress: test.public}
+			pod := &corev1.Pod{
+				Spec:   corev1.PodSpec{Containers: []corev1.Container{{Ports: []corev1.ContainerPort{{Name: "media-udp", ContainerPort: 21000}}}}},
+				Status: corev1.PodStatus{PodIP: "10.1.1.1"},
+			}
+			got, missing := advertise(pool, pod, test.node, test.service)
+			if test.missing != "" {
+				if got != nil || !strings.Contains(missing, test.missing) {
+					t.Errorf("got %v, %q", got, missing)
+				}
+				return
+			}
+			if len(got) != 1 || got[0].Ip != test.ip || got[0].UdpPort != test.udp || got[0].TcpPort != test.tcp {
+				t.Errorf("got %v, %q", got, missing)
+			}
+		})
+	}
+}
+
+func TestPod(t *testing.T) {
+	pool := newPool()
+	pool.Spec.Template.Metadata.Labels = map[string]string{v1alpha1.PoolLabel: "stolen", "team": "video"}
+	pod := buildPod(pool, "ns", "name", 31000, Image{Name: "image"})
+	if pod.Labels[v1alpha1.PoolLabel] != "pool" || pod.Labels["team"] != "video" {
+		t.Errorf("labels are %v", pod.Labels)
+	}
+	c := pod.Spec.Containers[0]
+	if *pod.Spec.AutomountServiceAccountToken || *pod.Spec.EnableServiceLinks || pod.Spec.RestartPolicy != corev1.RestartPolicyNever ||
+		!*pod.Spec.SecurityContext.RunAsNonRoot || *pod.Spec.SecurityContext.RunAsUser != 65532 ||
+		pod.Spec.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault ||
+		!*c.SecurityContext.ReadOnlyRootFilesystem || *c.SecurityContext.AllowPrivilegeEscalation || c.SecurityContext.Capabilities.Drop[0] != "ALL" {
+		t.Errorf("it is %+v", pod.Spec)
+	}
+	if givenPort(pod) != 31000 {
+		t.Errorf("its port is %d", givenPort(pod))
+	}
+	if len(pod.Spec.TopologySpreadConstraints) != 1 || pod.Spec.TopologySpreadConstraints[0].WhenUnsatisfiable != corev1.ScheduleAnyway {
+		t.Errorf("it is spread by %v", pod.Spec.TopologySpreadConstraints)
+	}
+
+	pool.Spec.Exposure = v1alpha1.Exposure{Type: v1alpha1.ExposureHostNetwork}
+	pod = buildPod(pool, "ns", "name", 31000, Image{Name: "image"})
+	numbers := make(map[string]int32)
+	for _, port := range pod.Spec.Containers[0].Ports {
+		numbers[port.Name] = port.ContainerPort
+	}
+	if !pod.Spec.HostNetwork || numbers["media-udp"] != 31000 || numbers["media-tcp"] != 31000 || numbers["control"] != 31001 || numbers["metrics"] != 31004 {
+		t.Errorf("ports are %v", numbers)
+	}
+
+	before := templateHash(pool, Image{Name: "image"})
+	pool.Spec.Exposure.PublicAddress = "198.51.100.1"
+	if templateHash(pool, Image{Name: "image"}) != before {
+		t.Error("an address that is sent to running pods replaces them")
+	}
+	if templateHash(pool, Image{Name: "other"}) == before {
+		t.Error("another image does not")
+	}
+}
