@@ -48,9 +48,9 @@ const fakePictures = `document.querySelectorAll('[data-testid="tile"]').forEach(
   setInterval(() => { c.fillRect(319, 169, 2, 2); }, 100);
 })`
 
-// dark makes the page take its dark colours.
-const dark = `for (const sheet of document.styleSheets) for (const rule of sheet.cssRules)
-  if (rule.media?.mediaText.includes('prefers-color-scheme: dark')) rule.media.mediaText = 'all'`
+// theme makes the page take its light or dark colours, whatever the browser prefers.
+const theme = `for (const sheet of document.styleSheets) for (const rule of sheet.cssRules)
+  if (rule.media && (rule.dark ||= rule.media.mediaText.includes('prefers-color-scheme: dark'))) rule.media.mediaText = %q === 'dark' ? 'all' : 'not all'`
 
 // measure gives everything that is wrong with how the visible page is laid out.
 const measure = `(() => {
@@ -95,17 +95,15 @@ func inspect(t *testing.T, page *browser.Page, name string) {
 	if folder == "" {
 		return
 	}
-	for _, theme := range []string{"light", "dark"} {
-		if theme == "dark" {
-			if err := page.Evaluate(dark, nil); err != nil {
-				t.Fatal(err)
-			}
+	for _, colours := range []string{"light", "dark"} {
+		if err := page.Evaluate(fmt.Sprintf(theme, colours), nil); err != nil {
+			t.Fatal(err)
 		}
 		// Transitions are over when every animation that ends has ended.
 		if err := page.Evaluate(`Promise.all(document.getAnimations().filter((a) => a.effect.getTiming().iterations !== Infinity).map((a) => a.finished)).then(() => 1)`, nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := page.Screenshot(filepath.Join(folder, name+"-"+theme+".png")); err != nil {
+		if err := page.Screenshot(filepath.Join(folder, name+"-"+colours+".png")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -26,6 +26,7 @@ type signalling struct {
 
 	mu      sync.Mutex // guards what follows
 	refuse  bool       // refuse WebSockets
+	refused int        // WebSockets
 	silent  bool       // never answer joinRoom
 	refusal *refusal   // answer joinRoom with it
 	gone    bool       // answer connect with 40007
@@ -94,6 +95,9 @@ func (s *signalling) set(change func(*signalling)) {
 func (s *signalling) accept(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	refuse := s.refuse
+	if refuse {
+		s.refused++
+	}
 	s.mu.Unlock()
 	if refuse {
 		http.Error(w, "no pod", http.StatusServiceUnavailable)
@@ -201,6 +205,13 @@ var notMirrored = regexp.MustCompile(`(?m)^a=(ssrc|ssrc-group|msid|candidate|sim
 func mirror(offer string) string {
 	answer := notMirrored.ReplaceAllString(offer, "")
 	return strings.NewReplacer("a=setup:actpass", "a=setup:passive", "a=sendonly", "a=recvonly", "a=sendrecv", "a=recvonly").Replace(answer)
+}
+
+// refusals is how many WebSockets were refused.
+func (s *signalling) refusals() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused
 }
 
 // tell sends a notification to everybody.

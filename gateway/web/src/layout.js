@@ -1,8 +1,9 @@
 // How people are laid out: the sizes of equal tiles in a grid.
 
-/** Width by height of a tile: no wider than a camera's picture, no narrower than a phone's. */
+/** Width by height of a tile: no wider than a camera's picture. */
 const WIDEST = 16 / 9;
-const NARROWEST = 3 / 4;
+/** A screen on its side keeps to the shape of cameras; upright it is a phone's, and so are most pictures. */
+const NARROWEST = { landscape: 4 / 3, portrait: 9 / 16 };
 
 /**
  * Finds the grid with the largest tiles.
@@ -14,6 +15,7 @@ const NARROWEST = 3 / 4;
  * @returns {{columns: number, rows: number, width: number, height: number}} sizes of the grid and of one tile, whole pixels
  */
 export function bestGrid(count, width, height, gap) {
+  const narrowest = width >= height ? NARROWEST.landscape : NARROWEST.portrait;
   let best = { columns: 1, rows: Math.max(count, 1), width: 0, height: 0 };
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns);
@@ -23,7 +25,7 @@ export function bestGrid(count, width, height, gap) {
       continue;
     }
     w = Math.min(w, h * WIDEST);
-    h = Math.min(h, w / NARROWEST);
+    h = Math.min(h, w / narrowest);
     const candidate = { columns, rows, width: Math.floor(w), height: Math.floor(h) };
     if (candidate.width * candidate.height > best.width * best.height) {
       best = candidate;

@@ -100,7 +100,7 @@ export function joinProblem(kind) {
 }
 
 const ENDS = {
-  disconnect: { title: 'You left the room', text: 'Thank you for being there. You can close this page.', calm: true },
+  disconnect: { title: 'You left the room', text: 'Thanks for joining. You can close this page.', calm: true },
   forceDisconnectByServer: { title: 'You were removed from the room', text: 'The organiser ended your part in the call.' },
   forceDisconnectByUser: { title: 'You were removed from the room', text: 'A moderator ended your part in the call.' },
   sessionClosedByServer: { title: 'The room has ended', text: 'The organiser closed it for everybody.', calm: true },

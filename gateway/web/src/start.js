@@ -6,6 +6,7 @@ const byId = (id) => document.getElementById(id);
 
 export class Start {
   #media;
+  #forget;
   #joining = false;
   /** Whether the invitation has to be pasted. */
   #asking = false;
@@ -23,9 +24,9 @@ export class Start {
         join(this.#asking ? byId('token').value : null, byId('name').value);
       }
     });
+    this.#forget = forget;
     byId('other-invitation').addEventListener('click', () => {
-      forget();
-      this.askForInvitation();
+      this.#askAnew();
       byId('token').focus();
     });
     byId('start-microphone').addEventListener('click', () => media.setMicrophone(!media.microphoneOn));
@@ -59,16 +60,24 @@ export class Start {
     this.clearProblem();
   }
 
+  #askAnew() {
+    this.#forget();
+    this.askForInvitation();
+  }
+
   /** Shows why joining did not work, and how to go on. */
   showProblem(kind) {
     const { title, text, retry } = joinProblem(kind);
+    if (!retry && !this.#asking) {
+      this.#askAnew();
+    }
     byId('alert').hidden = false;
     byId('alert').dataset.problem = kind;
     byId('alert-title').textContent = title;
     byId('alert-text').textContent = text;
     byId('join-text').textContent = retry ? 'Try again' : 'Join';
     byId('token').setAttribute('aria-invalid', String(this.#asking));
-    (this.#asking && !retry ? byId('token') : byId('alert')).focus();
+    byId('alert').focus();
   }
 
   /** Takes the message back. */
