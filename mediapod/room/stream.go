@@ -407,10 +407,12 @@ func (p *Participant) AddICECandidate(ownerID string, candidate media.ICECandida
 	if endpoint == nil || err != nil {
 		return err
 	}
-	if err := endpoint.AddICECandidate(candidate); err != nil {
+	if err = endpoint.AddICECandidate(candidate); errors.Is(err, media.ErrCandidate) {
 		return mediaError(err, "Unable to add ICE candidate")
 	}
-	return nil
+	// Any other error means that the peer connection has just ended. The client's next notification says why; an error here would
+	// become an exception event of its own.
+	return nil //nolint:nilerr // as said above
 }
 
 type candidateEndpoint interface {

@@ -158,7 +158,7 @@ var trailing = regexp.MustCompile(`"id"\s*:\s*(-?[0-9]{1,18}|"[^"\\]{1,60}")\s*}
 // trailingID finds the id in a message that is not decoded, where the browser puts it: last.
 func trailingID(tail []byte) json.RawMessage {
 	tail = tail[max(0, len(tail)-128):]
-	if match := trailing.FindSubmatch(tail); match != nil {
+	if match := trailing.FindSubmatch(tail); match != nil && json.Valid(match[1]) {
 		return bytes.Clone(match[1])
 	}
 	return nil
