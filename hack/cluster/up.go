@@ -79,7 +79,7 @@ func (c *cluster) lock() (unlock func(), err error) {
 }
 
 // programs are what an instance needs on the machine.
-var programs = []string{"etcd", "containerd", "containerd-shim-runc-v2", "ctr", "runc", "ip", "nsenter", "nft", "iptables", "conntrack", "/usr/lib/cni/bridge"}
+var programs = []string{"containerd", "containerd-shim-runc-v2", "ctr", "runc", "ip", "nsenter", "nft", "iptables", "conntrack", "/usr/lib/cni/bridge"}
 
 func prepareAssets(ctx context.Context, c *cluster) (string, error) {
 	var missing []string

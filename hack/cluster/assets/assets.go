@@ -23,7 +23,7 @@ import (
 )
 
 // links are the names that the one Kubernetes binary answers to.
-var links = []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"}
+var links = []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"}
 
 // PauseArchive is the file name of the sandbox image in the assets' folder.
 const PauseArchive = "pause.tar"
@@ -73,10 +73,9 @@ func Ensure(ctx context.Context, root string, log io.Writer) (string, error) {
 	return final, nil
 }
 
-// complete tells whether a folder has everything, etcd included: Debian's may
-// have been installed after the folder was made.
+// complete tells whether a folder has everything.
 func complete(dir string) bool {
-	for _, name := range append([]string{"kubernetes", "etcd", PauseArchive}, links...) {
+	for _, name := range append([]string{"kubernetes", PauseArchive}, links...) {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			return false
 		}
@@ -128,10 +127,6 @@ func lock(path string, log io.Writer) (unlock func(), err error) {
 }
 
 func build(ctx context.Context, root, source, version, dir string, log io.Writer) error {
-	etcd, err := exec.LookPath("etcd")
-	if err != nil {
-		return fmt.Errorf("looking for etcd (Debian's etcd-server; hack/install-deps installs it): %w", err)
-	}
 	if err := compile(ctx, source, version, filepath.Join(dir, "kubernetes"), log); err != nil {
 		return err
 	}
@@ -139,9 +134,6 @@ func build(ctx context.Context, root, source, version, dir string, log io.Writer
 		if err := os.Symlink("kubernetes", filepath.Join(dir, link)); err != nil {
 			return fmt.Errorf("linking %s: %w", link, err)
 		}
-	}
-	if err := os.Symlink(etcd, filepath.Join(dir, "etcd")); err != nil {
-		return fmt.Errorf("linking etcd: %w", err)
 	}
 	pause := filepath.Join(dir, "pause")
 	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", pause, "./hack/pause")
