@@ -164,19 +164,27 @@ func sample(ctx context.Context, workers, samples int, measure func(ctx context.
 
 // tokenWatch tells when the Connections of a namespace have their tokens.
 type tokenWatch struct {
-	stop func()
+	stop  func()
+	ended chan struct{} // closed when the watch has ended
 
 	mu      sync.Mutex // guards waiting
 	waiting map[string]chan<- time.Time
 }
 
 func watchTokens(ctx context.Context, kube *cluster.Cluster, namespace string) (*tokenWatch, error) {
-	w, err := kube.Client.Watch(ctx, &v1alpha1.ConnectionList{}, client.InNamespace(namespace))
+	var existing v1alpha1.ConnectionList
+	if err := kube.Client.List(ctx, &existing, client.InNamespace(namespace)); err != nil {
+		return nil, fmt.Errorf("listing Connections: %w", err)
+	}
+	w, err := kube.Client.Watch(ctx, &v1alpha1.ConnectionList{}, &client.ListOptions{
+		Namespace: namespace, Raw: &metav1.ListOptions{ResourceVersion: existing.ResourceVersion},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("watching Connections: %w", err)
 	}
-	t := &tokenWatch{stop: w.Stop, waiting: map[string]chan<- time.Time{}}
+	t := &tokenWatch{stop: w.Stop, ended: make(chan struct{}), waiting: map[string]chan<- time.Time{}}
 	go func() {
+		defer close(t.ended)
 		for event := range w.ResultChan() {
 			connection, ok := event.Object.(*v1alpha1.Connection)
 			if !ok || event.Type == watch.Deleted || connection.Status.Token == "" {
@@ -213,6 +221,8 @@ func (t *tokenWatch) time(ctx context.Context, kube *cluster.Cluster, namespace,
 	select {
 	case at := <-token:
 		took = at.Sub(start)
+	case <-t.ended:
+		return 0, errors.New("waiting for a token: the watch has ended")
 	case <-time.After(30 * time.Second):
 		return 0, fmt.Errorf("waiting for the token of %s: none after 30 s", name)
 	case <-ctx.Done():
