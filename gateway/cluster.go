@@ -76,6 +76,10 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 	if err != nil {
 		return nil, fmt.Errorf("building the cache: %w", err)
 	}
+	// Asked for now, it is there before the first request.
+	if _, err := objects.GetInformer(ctx, &corev1.Secret{}); err != nil {
+		return nil, fmt.Errorf("watching the REST secret: %w", err)
+	}
 	live, err := client.New(kubernetes, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {
 		return nil, fmt.Errorf("building the client: %w", err)

@@ -1,0 +1,616 @@
+package gateway_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/go-logr/logr"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	kuberest "k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway"
+	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
+)
+
+const (
+	systemNamespace = "mediarooms-system"
+	password        = "MY_SECRET"
+	// bound is how long a test waits for anything; nothing takes nearly as long.
+	bound = 30 * time.Second
+)
+
+// The tests of this package talk to one real API server, as the service account that config/gateway gives rights to.
+var (
+	admin   client.Client
+	account *kuberest.Config
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) (code int) {
+	environment := &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join("..", "config", "crd", "bases")},
+		ErrorIfCRDPathMissing: true,
+	}
+	cluster, err := environment.Start()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "starting an API server (KUBEBUILDER_ASSETS must name a directory with kube-apiserver and etcd): %v\n", err)
+		return 1
+	}
+	defer func() {
+		if err := environment.Stop(); err != nil {
+			fmt.Fprintf(os.Stderr, "stopping the API server: %v\n", err)
+			code = 1
+		}
+	}()
+	log.SetLogger(logr.Discard())
+	if err := prepare(cluster); err != nil {
+		fmt.Fprintf(os.Stderr, "preparing the cluster: %v\n", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// prepare installs what an installation has.
+func prepare(cluster *kuberest.Config) error {
+	scheme := runtime.NewScheme()
+	err := errors.Join(corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
+	if err != nil {
+		return err
+	}
+	if admin, err = client.New(cluster, client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	account = kuberest.CopyConfig(cluster)
+	account.Impersonate = kuberest.ImpersonationConfig{
+		UserName: "system:serviceaccount:" + systemNamespace + ":mediarooms-gateway",
+		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + systemNamespace, "system:authenticated"},
+	}
+	ctx := context.Background()
+	if err := admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}}); err != nil {
+		return err
+	}
+	if err := admin.Create(ctx, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "mediarooms-rest"},
+		Data:       map[string][]byte{"secret": []byte(password)},
+	}); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join("..", "config", "gateway", "rbac.yaml"))
+	if err != nil {
+		return err
+	}
+	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
+	for {
+		var object unstructured.Unstructured
+		if err := decoder.Decode(&object); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := admin.Create(ctx, &object); err != nil {
+			return fmt.Errorf("creating %s %s: %w", object.GetKind(), object.GetName(), err)
+		}
+	}
+}
+
+// running is a gateway that runs.
+type running struct {
+	*testing.T
+	config gateway.Config
+	stop   context.CancelFunc
+	ended  chan error
+}
+
+// start starts a gateway; it goes away with the test.
+func start(t *testing.T, kubernetes *kuberest.Config, authority *mtlstest.Authority, change func(*gateway.Config)) *running {
+	t.Helper()
+	config := gateway.Config{
+		Address: freeAddress(t), HealthAddress: freeAddress(t), MetricsAddress: freeAddress(t),
+		TLSDirectory:           authority.Directory(t, mtls.Gateway),
+		Namespace:              systemNamespace,
+		DefaultTenantNamespace: "default",
+		DrainDelay:             10 * time.Millisecond,
+		DrainTime:              10 * time.Millisecond,
+	}
+	if change != nil {
+		change(&config)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g, err := gateway.New(ctx, kubernetes, config)
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	r := &running{T: t, config: config, stop: cancel, ended: make(chan error, 1)}
+	go func() { r.ended <- g.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := r.wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// wait waits for the gateway's end.
+func (r *running) wait() error {
+	r.Helper()
+	select {
+	case err := <-r.ended:
+		r.ended <- err
+		return err
+	case <-time.After(bound):
+		return errors.New("the gateway does not end")
+	}
+}
+
+// freeAddress returns an address on which nothing listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// get returns the status and the body of a page; 0 when nobody answers.
+func (r *running) get(address, path string) (int, string, http.Header) {
+	r.Helper()
+	response, err := http.Get("http://" + address + path)
+	if err != nil {
+		return 0, "", nil
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return response.StatusCode, string(body), response.Header
+}
+
+func (r *running) ready() bool {
+	r.Helper()
+	status, _, _ := r.get(r.config.HealthAddress, "/readyz")
+	return status == http.StatusOK
+}
+
+func (r *running) untilReady() {
+	r.Helper()
+	eventually(r.T, "the gateway to be ready", r.ready)
+	eventually(r.T, "the gateway to serve", func() bool {
+		status, _, _ := r.get(r.config.Address, "/")
+		return status != 0
+	})
+}
+
+// ask calls the REST API.
+func (r *running) ask(method, path, body string) int {
+	r.Helper()
+	request, err := http.NewRequestWithContext(r.Context(), method, "http://"+r.config.Address+"/openvidu/api"+path, strings.NewReader(body))
+	if err != nil {
+		r.Fatal(err)
+	}
+	request.SetBasicAuth("OPENVIDUAPP", password)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := (&http.Client{Timeout: bound}).Do(request)
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer response.Body.Close()
+	return response.StatusCode
+}
+
+// dial opens a signalling socket and returns what the media pod says first; "" and the status for a refusal.
+func (r *running) dial(query string) (*websocket.Conn, string, int) {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	defer cancel()
+	socket, response, err := websocket.Dial(ctx, "ws://"+r.config.Address+"/openvidu?"+query, nil)
+	if err != nil {
+		if response == nil {
+			r.Fatal(err)
+		}
+		return nil, "", response.StatusCode
+	}
+	r.Cleanup(func() { _ = socket.CloseNow() })
+	_, message, err := socket.Read(ctx)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return socket, string(message), response.StatusCode
+}
+
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(bound)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited too long for %s", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// startPod starts a media pod's signalling, and creates the Pod object for it. Each socket first gets the pod's name and the routing key.
+func startPod(t *testing.T, authority *mtlstest.Authority, name string) *corev1.Pod {
+	t.Helper()
+	config, err := mtls.Server(authority.Directory(t, mtls.MediaPod), mtls.Gateway)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		socket, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer func() { _ = socket.CloseNow() }()
+		if socket.Write(r.Context(), websocket.MessageText, []byte(name+" "+r.URL.Query().Get("sessionId"))) == nil {
+			_, _, _ = socket.Read(r.Context())
+		}
+	}))
+	server.TLS = config
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	address, ok := server.Listener.Addr().(*net.TCPAddr)
+	if !ok {
+		t.Fatal("not a TCP address")
+	}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: systemNamespace, Name: name,
+			Labels: map[string]string{v1alpha1.ComponentLabel: v1alpha1.ComponentMediaPod},
+		},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{
+			Name: "mediapod", Image: "none",
+			Ports: []corev1.ContainerPort{{Name: "signalling", ContainerPort: int32(address.Port)}}, //nolint:gosec // A port.
+		}}},
+	}
+	create(t, pod)
+	pod.Status.PodIP = "127.0.0.1"
+	pod.Status.PodIPs = []corev1.PodIP{{IP: "127.0.0.1"}}
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	if err := admin.Status().Update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	return pod
+}
+
+// create creates an object; it goes away with the test.
+func create(t *testing.T, object client.Object) {
+	t.Helper()
+	if err := admin.Create(t.Context(), object); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		err := admin.Delete(context.Background(), object, client.GracePeriodSeconds(0))
+		if err != nil && !apierrors.IsNotFound(err) {
+			t.Error(err)
+		}
+	})
+}
+
+// place creates a Session and puts it on a pod, as the operator does.
+func place(t *testing.T, namespace, name, pod string) *v1alpha1.Session {
+	t.Helper()
+	session := &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	create(t, session)
+	session.Status.PodName = pod
+	session.Status.Conditions = []metav1.Condition{{
+		Type: v1alpha1.ConditionProgrammed, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonProgrammed, LastTransitionTime: metav1.Now(),
+	}}
+	if err := admin.Status().Update(t.Context(), session); err != nil {
+		t.Fatal(err)
+	}
+	return session
+}
+
+func TestOnePortServesSignallingRESTAndThePage(t *testing.T) {
+	authority := mtlstest.NewAuthority(t)
+	startPod(t, authority, "pod-a")
+	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "acme"}})
+	place(t, "default", "demo", "pod-a")
+	place(t, "acme", "demo", "pod-a")
+	r := start(t, account, authority, nil)
+	r.untilReady()
+
+	if _, said, status := r.dial("sessionId=demo"); said != "pod-a demo" {
+		t.Errorf("a socket of the default tenant: got %d %q", status, said)
+	}
+	if _, said, status := r.dial("sessionId=acme.demo"); said != "pod-a acme.demo" {
+		t.Errorf("a socket of another tenant: got %d %q", status, said)
+	}
+	if got := r.ask(http.MethodPost, "/sessions", `{"customSessionId":"by-rest"}`); got != http.StatusOK {
+		t.Errorf("POST /sessions: got %d", got)
+	}
+	if got := r.ask(http.MethodPost, "/sessions", `{"mediaNode":{"id":"unknown"}}`); got != http.StatusBadRequest {
+		t.Errorf("POST /sessions with an unknown pool: got %d", got)
+	}
+	if got := r.ask(http.MethodGet, "/sessions/by-rest", ""); got != http.StatusOK {
+		t.Errorf("GET /sessions/by-rest: got %d", got)
+	}
+	if got := r.ask(http.MethodDelete, "/sessions/by-rest", ""); got != http.StatusNoContent {
+		t.Errorf("DELETE /sessions/by-rest: got %d", got)
+	}
+	if _, _, header := r.get(r.config.Address, "/"); header.Get("Content-Security-Policy") == "" {
+		t.Error("/ is not the page")
+	}
+	for path, want := range map[string]int{
+		"/openvidu":                  http.StatusUpgradeRequired,
+		"/openvidu/api/sessions":     http.StatusUnauthorized,
+		"/openvidu/api//sessions":    http.StatusUnauthorized,
+		"/openvidu/api/../sessions":  http.StatusUnauthorized,
+		"/openvidu/recordings/x.mp4": http.StatusUnauthorized,
+		"/nothing":                   http.StatusNotFound,
+	} {
+		if got, _, _ := r.get(r.config.Address, path); got != want {
+			t.Errorf("GET %s: got %d, want %d", path, got, want)
+		}
+	}
+	if status, _, _ := r.get(r.config.HealthAddress, "/healthz"); status != http.StatusOK {
+		t.Errorf("/healthz: got %d", status)
+	}
+	_, metrics, _ := r.get(r.config.MetricsAddress, "/metrics")
+	for _, line := range []string{
+		"mediarooms_gateway_signalling_sockets 2", `mediarooms_gateway_rest_requests_total{code="204",endpoint="DELETE sessions/{session}"} 1`, "go_goroutines",
+	} {
+		if !strings.Contains(metrics, line) {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+	if strings.Contains(metrics, password) {
+		t.Error("the metrics hold a secret")
+	}
+}
+
+func TestTheWayFollowsTheSession(t *testing.T) {
+	authority := mtlstest.NewAuthority(t)
+	podA := startPod(t, authority, "pod-a")
+	startPod(t, authority, "pod-b")
+	session := place(t, "default", "moving", "pod-a")
+	r := start(t, account, authority, nil)
+	r.untilReady()
+	if _, said, _ := r.dial("sessionId=moving"); said != "pod-a moving" {
+		t.Fatalf("got %q", said)
+	}
+	if err := admin.Delete(t.Context(), podA, client.GracePeriodSeconds(0)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a reconnection to be refused", func() bool {
+		_, _, status := r.dial("sessionId=moving&reconnect=true")
+		return status == http.StatusServiceUnavailable
+	})
+	session.Status.PodName = "pod-b"
+	if err := admin.Status().Update(t.Context(), session); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a reconnection to reach the other pod", func() bool {
+		_, said, _ := r.dial("sessionId=moving&reconnect=true")
+		return said == "pod-b moving"
+	})
+}
+
+func TestStopping(t *testing.T) {
+	authority := mtlstest.NewAuthority(t)
+	startPod(t, authority, "pod-a")
+	place(t, "default", "demo", "pod-a")
+	r := start(t, account, authority, func(c *gateway.Config) { c.DrainDelay = time.Second })
+	r.untilReady()
+	socket, _, _ := r.dial("sessionId=demo")
+
+	r.stop()
+	eventually(t, "the gateway to be unready", func() bool { return !r.ready() })
+	if _, said, status := r.dial("sessionId=demo"); said == "" {
+		t.Errorf("a socket that comes before everybody knows of the end is refused with %d", status)
+	}
+	if status, _, _ := r.get(r.config.HealthAddress, "/healthz"); status != http.StatusOK {
+		t.Errorf("/healthz while stopping: got %d", status)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	if _, _, err := socket.Read(ctx); err == nil || ctx.Err() != nil {
+		t.Errorf("the socket was not ended: %v", err)
+	}
+	if err := r.wait(); err != nil {
+		t.Error(err)
+	}
+	if status, _, _ := r.get(r.config.Address, "/"); status != 0 {
+		t.Error("a gateway that has ended answers")
+	}
+}
+
+func TestWithoutTheAPIServer(t *testing.T) {
+	authority := mtlstest.NewAuthority(t)
+	startPod(t, authority, "pod-a")
+	place(t, "default", "demo", "pod-a")
+	server := newWay(t, account)
+
+	server.cut()
+	r := start(t, server.config, authority, nil)
+	eventually(t, "the gateway to be alive", func() bool {
+		status, _, _ := r.get(r.config.HealthAddress, "/healthz")
+		return status == http.StatusOK
+	})
+	if r.ready() {
+		t.Error("a gateway that knows nothing yet is ready")
+	}
+	server.open()
+	r.untilReady()
+
+	server.cut()
+	if got := r.ask(http.MethodGet, "/sessions", ""); got != http.StatusServiceUnavailable {
+		t.Errorf("GET /sessions: got %d, want 503", got)
+	}
+	if _, said, status := r.dial("sessionId=demo"); said != "pod-a demo" {
+		t.Errorf("a socket during the outage: got %d %q", status, said)
+	}
+	if !r.ready() {
+		t.Error("the outage makes the gateway unready")
+	}
+	server.open()
+	if got := r.ask(http.MethodGet, "/sessions", ""); got != http.StatusOK {
+		t.Errorf("GET /sessions after the outage: got %d", got)
+	}
+
+	server.cut()
+	waiting := start(t, server.config, authority, nil)
+	eventually(t, "the gateway to be alive", func() bool {
+		status, _, _ := waiting.get(waiting.config.HealthAddress, "/healthz")
+		return status == http.StatusOK
+	})
+	waiting.stop()
+	if err := waiting.wait(); err != nil {
+		t.Errorf("stopping before the first sight of the API server: %v", err)
+	}
+}
+
+// way is a way to the API server that can be cut.
+type way struct {
+	config *kuberest.Config
+	target string
+	t      *testing.T
+
+	mu       sync.Mutex // guards what follows
+	address  string
+	listener net.Listener
+	conns    []net.Conn
+}
+
+func newWay(t *testing.T, to *kuberest.Config) *way {
+	t.Helper()
+	w := &way{config: kuberest.CopyConfig(to), target: strings.Trim(strings.TrimPrefix(to.Host, "https:"), "/"), t: t, address: freeAddress(t)}
+	w.config.Host = "https://" + w.address
+	w.open()
+	t.Cleanup(w.cut)
+	return w
+}
+
+func (w *way) open() {
+	w.t.Helper()
+	listener, err := net.Listen("tcp", w.address)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.listener = listener
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", w.target)
+			if err != nil {
+				_ = near.Close()
+				continue
+			}
+			w.mu.Lock()
+			w.conns = append(w.conns, near, far)
+			w.mu.Unlock()
+			go pass(near, far)
+			go pass(far, near)
+		}
+	}()
+}
+
+func pass(to, from net.Conn) {
+	_, _ = io.Copy(to, from)
+	_ = to.Close()
+	_ = from.Close()
+}
+
+func (w *way) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.listener.Close()
+	for _, conn := range w.conns {
+		_ = conn.Close()
+	}
+	w.conns = nil
+}
+
+func TestHTTPS(t *testing.T) {
+	authority := mtlstest.NewAuthority(t)
+	directory := authority.Directory(t, "rooms.example.com")
+	r := start(t, account, authority, func(c *gateway.Config) { c.ServingCertificateDirectory = directory })
+	handshake := func() string {
+		conn, err := tls.Dial("tcp", r.config.Address, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authority.Pool(), ServerName: "rooms.example.com"})
+		if err != nil {
+			return ""
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
+	}
+	eventually(t, "HTTPS", func() bool { return handshake() != "" })
+	first := handshake()
+	eventually(t, "the new certificate", func() bool {
+		// Files of one and the same instant are taken for unchanged.
+		authority.Write(t, directory, "rooms.example.com")
+		return handshake() != first
+	})
+
+	missing := gateway.Config{TLSDirectory: authority.Directory(t, mtls.Gateway), Namespace: systemNamespace, ServingCertificateDirectory: t.TempDir()}
+	if _, err := gateway.New(t.Context(), account, missing); err == nil {
+		t.Error("a gateway without the certificate that it was told of starts")
+	}
+}
+
+func TestAPortThatIsTakenIsAnError(t *testing.T) {
+	authority := mtlstest.NewAuthority(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	config := gateway.Config{
+		Address: listener.Addr().String(), HealthAddress: freeAddress(t), MetricsAddress: freeAddress(t), TLSDirectory: authority.Directory(t, mtls.Gateway),
+		Namespace: systemNamespace, DefaultTenantNamespace: "default",
+	}
+	g, err := gateway.New(t.Context(), account, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(t.Context()) }()
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(err.Error(), config.Address) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(bound):
+		t.Fatal("the gateway goes on")
+	}
+}
