@@ -243,7 +243,7 @@ func (o *operator) reconcile(ctx context.Context, object client.Object) error {
 	if isConnection {
 		finalizer = v1alpha1.ConnectionFinalizer
 	}
-	before := object.DeepCopyObject().(client.Object) //nolint:errcheck // A copy of an object is one.
+	before := object.DeepCopyObject().(client.Object)
 	lock := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	switch {
 	case !object.GetDeletionTimestamp().IsZero():
