@@ -39,6 +39,13 @@ const FieldOwner = client.FieldOwner("mediarooms-connection")
 // workers reconcile at the same time. A pass waits for the API server most of its time, so there are far more than cores.
 const workers = 32
 
+const (
+	// retry is when a pass is tried again that lost a race.
+	retry = 50 * time.Millisecond
+	// secretRetry is when a token's Secret is tried again that could not be written.
+	secretRetry = 30 * time.Second
+)
+
 // Fleet is what this controller needs of the media pods.
 type Fleet interface {
 	Connection(session, connection types.UID) fleet.ConnectionView
@@ -122,6 +129,15 @@ func sessionConcernsConnections() predicate.Predicate {
 
 // Reconcile brings one Connection forward.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	result, err := r.reconcile(ctx, request)
+	if apierrors.IsConflict(err) {
+		// Somebody else wrote it first; the watch brings what they wrote.
+		return ctrl.Result{RequeueAfter: retry}, nil
+	}
+	return result, err
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	if err := r.Ledger.Wait(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -145,6 +161,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	r.admit(&observed)
 	problem, err := r.apply(ctx, &observed, makePlan(observed))
 	again, statusErr := r.writeStatus(ctx, &observed, problem, err)
+	if again == 0 && (problem != nil || secretInUse(observed)) {
+		again = secretRetry // no watch tells when that is over
+	}
 	return ctrl.Result{RequeueAfter: again}, errors.Join(err, statusErr)
 }
 

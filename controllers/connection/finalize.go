@@ -23,7 +23,7 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 		return ctrl.Result{}, nil
 	}
 	evicted := o.session == nil || r.Fleet.Evict(o.session.UID, c.UID, client.ObjectKeyFromObject(c))
-	wait := c.DeletionTimestamp.Add(evictionBound).Sub(o.now)
+	wait := r.pace.Begun(c.UID, o.now).Add(evictionBound).Sub(o.now)
 	if !evicted && wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}

@@ -39,6 +39,23 @@ type Pace struct {
 	last  map[types.UID]time.Time
 	await map[types.UID]time.Time // since when a write waits for an answer
 	wrote map[types.UID]string    // the resource version of the last write
+	begun map[types.UID]time.Time // since when something bounded is waited for
+}
+
+// Begun returns since when something that has a bound is waited for: the first call is its beginning. A leader that is new gives it the
+// whole time, however long ago the object was deleted.
+func (p *Pace) Begun(uid types.UID, now time.Time) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	begun, ok := p.begun[uid]
+	if !ok {
+		if p.begun == nil {
+			p.begun = make(map[types.UID]time.Time)
+		}
+		begun = now
+		p.begun[uid] = now
+	}
+	return begun
 }
 
 // Stale says whether an object, as the cache has it, is older than what was written last. The watch brings the newer one.
@@ -108,4 +125,5 @@ func (p *Pace) Forget(uid types.UID) {
 	delete(p.last, uid)
 	delete(p.await, uid)
 	delete(p.wrote, uid)
+	delete(p.begun, uid)
 }

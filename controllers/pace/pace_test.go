@@ -62,3 +62,15 @@ func TestStale(t *testing.T) {
 		t.Error("an object that is gone is remembered")
 	}
 }
+
+func TestBegun(t *testing.T) {
+	var p Pace
+	p.Begun("a", now)
+	if begun := p.Begun("a", now.Add(time.Minute)); !begun.Equal(now) {
+		t.Errorf("it begins anew at %s", begun)
+	}
+	p.Forget("a")
+	if begun := p.Begun("a", now.Add(time.Minute)); begun.Equal(now) {
+		t.Error("an object that is gone is remembered")
+	}
+}

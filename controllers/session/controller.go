@@ -42,6 +42,9 @@ const IDField = "sessionID"
 // workers reconcile at the same time.
 const workers = 8
 
+// retry is when a pass is tried again that lost a race.
+const retry = 50 * time.Millisecond
+
 // Fleet is what this controller needs of the media pods.
 type Fleet interface {
 	Pods(pool string) []fleet.PodView
@@ -160,6 +163,15 @@ func countChanges() predicate.Predicate {
 
 // Reconcile brings one Session forward.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	result, err := r.reconcile(ctx, request)
+	if apierrors.IsConflict(err) {
+		// Somebody else wrote it first; the watch brings what they wrote.
+		return ctrl.Result{RequeueAfter: retry}, nil
+	}
+	return result, err
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	if err := r.Ledger.Wait(ctx); err != nil {
 		return ctrl.Result{}, err
 	}

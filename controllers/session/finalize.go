@@ -13,10 +13,10 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
 
-// closeBound is how long a deletion waits for the media pod, and goneBound until the Connections are gone.
+// closeBound is how long a deletion waits for the media pod, and goneBound for that and until the Connections are gone.
 const (
 	closeBound = 10 * time.Second
-	goneBound  = 15 * time.Second
+	goneBound  = 25 * time.Second
 )
 
 // finalize closes the room, then removes the Connections, then lets the Session go. Each step waits for the one before, up to its bound.
@@ -25,9 +25,9 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 	if !o.finalizing() {
 		return ctrl.Result{}, nil
 	}
-	deleted := s.DeletionTimestamp.Time
+	begun := r.pace.Begun(s.UID, o.now)
 	closed := r.Fleet.Close(s.UID)
-	if wait := deleted.Add(closeBound).Sub(o.now); !closed && wait > 0 {
+	if wait := begun.Add(closeBound).Sub(o.now); !closed && wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	if !closed {
@@ -42,7 +42,7 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 			return ctrl.Result{}, fmt.Errorf("deleting Connection %s: %w", c.Name, err)
 		}
 	}
-	if wait := deleted.Add(goneBound).Sub(o.now); o.leaves() && wait > 0 {
+	if wait := begun.Add(goneBound).Sub(o.now); o.leaves() && wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	before := s.DeepCopy()
