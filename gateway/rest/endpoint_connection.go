@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -61,7 +62,10 @@ func (a *API) createConnection(ctx context.Context, c *call) (reply, error) {
 	}
 	ready, err := a.waitToken(ctx, connection)
 	if err != nil {
-		return reply{}, errors.Join(err, a.withdraw(ctx, connection))
+		if err := a.withdraw(ctx, connection); err != nil {
+			logr.FromContextOrDiscard(ctx).Error(err, "Leaving a Connection without a token behind", "Connection", client.ObjectKeyFromObject(connection).String())
+		}
+		return reply{}, err
 	}
 	return reply{http.StatusOK, projectConnection(ready, sessionID(session))}, nil
 }
@@ -114,7 +118,7 @@ func (a *API) withdraw(ctx context.Context, connection *v1alpha1.Connection) err
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTimeout)
 	defer cancel()
 	if err := a.objects.live.Delete(ctx, connection, client.Preconditions{UID: &connection.UID}); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("deleting Connection %s, which has no token: %w", connection.Name, err)
+		return fmt.Errorf("deleting Connection %s: %w", connection.Name, err)
 	}
 	return nil
 }
