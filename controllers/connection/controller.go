@@ -159,8 +159,12 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return r.finalize(ctx, observed)
 	}
 	r.admit(&observed)
-	problem, err := r.apply(ctx, &observed, makePlan(observed))
+	plan := makePlan(observed)
+	problem, err := r.apply(ctx, &observed, plan.first)
 	again, statusErr := r.writeStatus(ctx, &observed, problem, err)
+	if err == nil && statusErr == nil && again == 0 {
+		_, err = r.apply(ctx, &observed, plan.then)
+	}
 	if again == 0 && (problem != nil || secretInUse(observed)) {
 		again = secretRetry // no watch tells when that is over
 	}

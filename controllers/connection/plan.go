@@ -32,22 +32,24 @@ const (
 	remove actionKind = "Remove"
 )
 
+// plan is what to write before the status, and after it.
+type plan struct {
+	first, then []action
+}
+
 // makePlan decides what to write, apart from the status. It is pure.
 //
-// The pod is told first, so that it answers while the finalizer is written, and one status write then holds the
-// token and that it works. Nothing is lost if the Connection goes in between: it is then missing in the next Room, and
-// the finalizer is there only to make the deletion wait for that.
-func makePlan(o observed) []action {
+// Somebody waits for the token, so nothing that can wait is written before it. The pod is told first, and one status write then holds
+// the token and that it works. The finalizer follows: a Connection that goes in between is missing in the next Room, so its user is
+// out or its token worthless all the same; what the finalizer adds is that the deletion waits until the pod has confirmed that.
+func makePlan(o observed) plan {
 	c := o.connection
 	if o.session == nil || !o.session.DeletionTimestamp.IsZero() || o.verdict != placement.Admitted {
-		return nil
+		return plan{}
 	}
 	var actions []action
 	if o.view.Programmed < c.Generation {
 		actions = append(actions, action{tell, "the media pod does not know this generation"})
-	}
-	if !adopted(o) {
-		actions = append(actions, action{adopt, "the Connection has to wait for its eviction when it is deleted"})
 	}
 	state := participant.State(c.Status.State, o.view.Seen)
 	if c.Spec.TokenSecretName != "" && o.tokenURL != "" && !secretInUse(o) && !secretWritten(o) {
@@ -60,7 +62,11 @@ func makePlan(o observed) []action {
 			actions = append(actions, action{remove, "the user has left and whenDisconnected is Delete"})
 		}
 	}
-	return actions
+	p := plan{first: actions}
+	if !adopted(o) {
+		p.then = append(p.then, action{adopt, "the Connection has to wait for its eviction when it is deleted"})
+	}
+	return p
 }
 
 // adopted says whether the finalizer and the owner reference are there.

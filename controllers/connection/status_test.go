@@ -2,6 +2,7 @@ package connection
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -250,10 +251,10 @@ func TestPlan(t *testing.T) {
 		want   string
 	}{
 		"all is done": {func(*observed) {}, ""},
-		"a new one is told to the pod before anything is written": {func(o *observed) {
+		"a new one is told to the pod, and adopted after its token is out": {func(o *observed) {
 			o.connection.Finalizers, o.connection.OwnerReferences, o.view.Programmed = nil, nil, 0
-		}, "Tell Adopt"},
-		"one with another Session of the name is adopted by this one": {func(o *observed) { o.connection.OwnerReferences[0].UID = "other" }, "Adopt"},
+		}, "Tell, Adopt"},
+		"one with another Session of the name is adopted by this one": {func(o *observed) { o.connection.OwnerReferences[0].UID = "other" }, ", Adopt"},
 		"who is turned away is not touched": {func(o *observed) {
 			o.verdict, o.connection.Finalizers, o.view.Programmed = placement.SessionFull, nil, 0
 		}, ""},
@@ -278,13 +279,19 @@ func TestPlan(t *testing.T) {
 			o := admitted()
 			test.change(&o)
 			var got []string
-			for _, a := range makePlan(o) {
+			plan := makePlan(o)
+			for _, a := range slices.Concat(plan.first, plan.then) {
 				if a.reason == "" {
 					t.Errorf("%s has no reason", a.kind)
 				}
-				got = append(got, string(a.kind))
 			}
-			if got := strings.Join(got, " "); got != test.want {
+			for n, a := range plan.first {
+				got = append(got, strings.Repeat(" ", min(n, 1))+string(a.kind))
+			}
+			for _, a := range plan.then {
+				got = append(got, ", "+string(a.kind))
+			}
+			if got := strings.Join(got, ""); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
