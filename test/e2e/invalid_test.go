@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -53,6 +54,13 @@ func TestKubectlApplyRefusesInvalidManifestsWithAMessageThatNamesTheField(t *tes
 	if after := restarts(t); !slices.Equal(after, processes) {
 		t.Errorf("refused manifests made something restart.\nbefore: %q\nafter: %q", processes, after)
 	}
+
+	// Nothing is blocked either.
+	namespace := kube.NewNamespace(t)
+	kube.CreateSession(t, namespace, "room")
+	kube.CreateConnection(t, namespace, "room", "guest", nil)
+	kube.WaitSession(t, 5*time.Second, namespace, "room")
+	kube.WaitConnection(t, 5*time.Second, namespace, "guest")
 }
 
 // expectations are what the comment lines at the top of a manifest say.
