@@ -71,6 +71,10 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 	)
 	poolNamed := func(name string) { wakePool.Wake(types.NamespacedName{Name: name}) }
 	ledger := placement.NewLedger(placement.Wakers{Session: wakeSession.Wake, Connection: wakeConnection.Wake, Pool: poolNamed})
+	stalls := &fleet.StallMeter{}
+	if err := mgr.Add(stalls); err != nil {
+		return fmt.Errorf("adding the stall meter: %w", err)
+	}
 	pods := fleet.New(fleet.Config{
 		Rooms: &desired.Rooms{
 			Reader: mgr.GetClient(), Admissions: ledger, Keys: keys,
@@ -92,6 +96,7 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 		Credentials: credentials.NewTLS(mtls.ClientFrom(&identity, mtls.MediaPod)),
 		Version:     config.Version,
 		Clock:       config.Clock,
+		Stalled:     stalls.Stalled,
 	})
 	consistent, err := client.New(mgr.GetConfig(), client.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),

@@ -32,6 +32,9 @@ import (
 const (
 	// silence is how long a pod that was heard of may be silent before it is lost.
 	silence = 4 * time.Second
+	// isolation is how long it takes when no pod at all is heard of any more: then the operator's own network is the likelier cause,
+	// and calls must not end for that.
+	isolation = 12 * time.Second
 	// patience is how long a pod that hosts rooms, but was never heard of by this leader, may take.
 	patience = 8 * time.Second
 	// tick is how often silence is looked for.
@@ -106,6 +109,8 @@ type Config struct {
 	Version string
 	// Clock times silence; streams themselves use the system's.
 	Clock clock.WithTicker
+	// Stalled returns for how long the operator itself did not run so far, which is nobody's silence. May be nil.
+	Stalled func() time.Duration
 }
 
 // Fleet talks to all media pods. Safe for concurrent use.
@@ -252,6 +257,10 @@ func (f *Fleet) findLost(now time.Time) {
 	for _, r := range f.rooms {
 		hosting[r.pod] = true
 	}
+	stalled, bound := f.stalled(), silence
+	if f.isolated(now, stalled) {
+		bound = isolation
+	}
 	var wakes []func()
 	for _, l := range f.links {
 		if l.lost {
@@ -264,7 +273,7 @@ func (f *Fleet) findLost(now time.Time) {
 			}
 			continue
 		}
-		if now.Sub(l.heard) >= silence {
+		if l.silent(now, stalled) >= bound {
 			wakes = append(wakes, f.lose(l))
 		}
 	}
@@ -272,6 +281,27 @@ func (f *Fleet) findLost(now time.Time) {
 	for _, wake := range wakes {
 		wake()
 	}
+}
+
+// isolated says whether several pods were heard of and all of them have gone silent. f.mu is held.
+func (f *Fleet) isolated(now time.Time, stalled time.Duration) bool {
+	known := 0
+	for _, l := range f.links {
+		if l.lost || l.heard.IsZero() {
+			continue
+		}
+		if known++; l.silent(now, stalled) < silence {
+			return false
+		}
+	}
+	return known > 1
+}
+
+func (f *Fleet) stalled() time.Duration {
+	if f.config.Stalled == nil {
+		return 0
+	}
+	return f.config.Stalled()
 }
 
 // lose gives a pod up and returns what wakes everybody concerned, to be called without the lock. f.mu is held.

@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,6 +75,7 @@ type fixture struct {
 	rooms    *rooms
 	clock    *clock.FakeClock
 	identity *mtls.Memory
+	stalls   atomic.Int64 // nanoseconds in which the operator did not run
 	cancel   context.CancelFunc
 	done     chan struct{}
 
@@ -108,6 +110,7 @@ func newFixture(t *testing.T) *fixture {
 			},
 		},
 		Credentials: credentials.NewTLS(mtls.ClientFrom(manager, mtls.MediaPod)), Version: "test", Clock: f.clock,
+		Stalled: func() time.Duration { return time.Duration(f.stalls.Load()) },
 	})
 	return f
 }
@@ -306,6 +309,43 @@ func TestASnapshotIsNeverPartial(t *testing.T) {
 	f.rooms.fail = false
 	f.rooms.mu.Unlock()
 	f.eventually("it is programmed", func() bool { return f.Connection("room", "guest").Programmed == 1 })
+}
+
+func TestTimeInWhichTheOperatorDidNotRunIsNotSilence(t *testing.T) {
+	f := newFixture(t)
+	f.start()
+	pod := f.pod("a", "1")
+	f.state("a", Synced)
+	pod.Stop()
+	f.state("a", Broken)
+	f.stalls.Add(int64(time.Minute))
+	f.clock.Step(time.Minute + silence - time.Millisecond)
+	f.sleepers()
+	if state := f.Pod("a").State; state != Broken {
+		t.Errorf("it is %d before its time", state)
+	}
+	f.clock.Step(tick)
+	f.state("a", Lost)
+}
+
+func TestWhenAllPodsFallSilentTheOperatorDoubtsItself(t *testing.T) {
+	f := newFixture(t)
+	f.start()
+	a, b := f.pod("a", "1"), f.pod("b", "1")
+	f.state("a", Synced)
+	f.state("b", Synced)
+	a.Stop()
+	b.Stop()
+	f.state("a", Broken)
+	f.state("b", Broken)
+	f.clock.Step(isolation - time.Second)
+	f.sleepers()
+	if f.Pod("a").State != Broken || f.Pod("b").State != Broken {
+		t.Error("it gave pods up although it heard of none")
+	}
+	f.clock.Step(time.Second + tick)
+	f.state("a", Lost)
+	f.state("b", Lost)
 }
 
 func TestAPodWithRoomsThatNeverAnswersIsLostInTheEnd(t *testing.T) {

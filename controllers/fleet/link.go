@@ -31,6 +31,8 @@ type link struct {
 	wake chan struct{}
 	// since is when dialling began, heard when the last message came (zero: never).
 	since, heard time.Time
+	// stalled is how long the operator had not run when the last message came.
+	stalled time.Duration
 	// connected: the pod has said hello on the running stream; synced: both snapshots are through.
 	connected, synced, lost bool
 	instance                string
@@ -54,6 +56,11 @@ func (l *link) signal() {
 	case l.wake <- struct{}{}:
 	default:
 	}
+}
+
+// silent returns for how long nothing was heard while the operator listened. Fleet.mu is held.
+func (l *link) silent(now time.Time, stalled time.Duration) time.Duration {
+	return now.Sub(l.heard) - (stalled - l.stalled)
 }
 
 // view returns the pod as it stands. Fleet.mu is held.
@@ -282,7 +289,7 @@ func (f *Fleet) take(l *link, message *controlv1.PodMessage) error {
 	var sessions, connections []types.NamespacedName
 	podChanged := false
 	f.mu.Lock()
-	l.heard = f.config.Clock.Now()
+	l.heard, l.stalled = f.config.Clock.Now(), f.stalled()
 	switch m := message.Message.(type) {
 	case *controlv1.PodMessage_Hello:
 		if m.Hello.PodUid != l.pod.UID {
