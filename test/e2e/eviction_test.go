@@ -12,6 +12,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/roomclient"
@@ -138,30 +139,11 @@ func refused(t *testing.T, socketToken, token string, code int, text string) {
 
 func TestDeletingASessionEvictsEverybodyAndFreesThePod(t *testing.T) {
 	removeSamples(t)
-	var before int32
-	cluster.Eventually(t, 30*time.Second, "the pool to be as without the samples", func() error {
-		pool, err := kube.Pool(cluster.DefaultPool)
-		if err != nil {
-			return err
-		}
-		before = pool.Status.Sessions
-		if pool.Status.FreeSessions < 1 {
-			return fmt.Errorf("free: %d", pool.Status.FreeSessions)
-		}
-		return nil
-	})
+	quiet(t)
+	before := sessions(t)
 	applySamples(t)
 	a, b := call(t, cluster.DefaultTenant, guest1, guest2)
-	cluster.Eventually(t, 10*time.Second, "the pool to count the Session", func() error {
-		pool, err := kube.Pool(cluster.DefaultPool)
-		if err != nil {
-			return err
-		}
-		if pool.Status.Sessions != before+1 {
-			return fmt.Errorf("sessions: %d, before %d", pool.Status.Sessions, before)
-		}
-		return nil
-	})
+	cluster.Eventually(t, 10*time.Second, "the pool to count the Session", func() error { return poolCounts(before + 1) })
 
 	start := time.Now()
 	if _, err := kube.Kubectl(t.Context(), "delete", "session", demo); err != nil {
@@ -190,14 +172,27 @@ func TestDeletingASessionEvictsEverybodyAndFreesThePod(t *testing.T) {
 		}
 		cluster.Eventually(t, 10*time.Second, "Connection "+name+" to be gone", func() error { return kube.Gone(connection) })
 	}
-	cluster.Eventually(t, 10*time.Second, "the pod to be free again", func() error {
-		pool, err := kube.Pool(cluster.DefaultPool)
-		if err != nil {
-			return err
-		}
-		if pool.Status.Sessions != before {
-			return fmt.Errorf("sessions: %d, before %d", pool.Status.Sessions, before)
-		}
-		return nil
-	})
+	cluster.Eventually(t, 10*time.Second, "the pod to be free again", func() error { return poolCounts(before) })
+}
+
+// sessions is how many Sessions there are, of all tenants.
+func sessions(t *testing.T) int32 {
+	t.Helper()
+	var list v1alpha1.SessionList
+	if err := kube.Client.List(t.Context(), &list); err != nil {
+		t.Fatal(err)
+	}
+	return int32(len(list.Items))
+}
+
+// poolCounts gives no error when the default pool counts that many Sessions.
+func poolCounts(want int32) error {
+	pool, err := kube.Pool(cluster.DefaultPool)
+	if err != nil {
+		return err
+	}
+	if pool.Status.Sessions != want {
+		return fmt.Errorf("the pool counts %d Sessions, want %d", pool.Status.Sessions, want)
+	}
+	return nil
 }

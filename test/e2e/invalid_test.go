@@ -33,6 +33,7 @@ func TestKubectlApplyRefusesInvalidManifestsWithAMessageThatNamesTheField(t *tes
 	if len(files) < leastInvalid {
 		t.Fatalf("%d invalid manifests in testdata/invalid, want at least %d", len(files), leastInvalid)
 	}
+	quiet(t)
 	objects, processes := everything(t), restarts(t)
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
