@@ -88,6 +88,12 @@ func TestPod(t *testing.T) {
 		t.Errorf("it is spread by %v", pod.Spec.TopologySpreadConstraints)
 	}
 
+	avoidNodes(pod, pool, []string{"a", "b"})
+	terms := pod.Spec.Affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution
+	if len(terms) != 1 || len(terms[0].Preference.MatchFields) != 2 || pool.Spec.Template.Affinity != nil || pod.Spec.TopologySpreadConstraints != nil {
+		t.Errorf("nodes are avoided by %v, and it is spread by %v", terms, pod.Spec.TopologySpreadConstraints)
+	}
+
 	pool.Spec.Exposure = v1alpha1.Exposure{Type: v1alpha1.ExposureHostNetwork}
 	pod = buildPod(pool, "ns", "name", 31000, Image{Name: "image"})
 	numbers := make(map[string]int32)

@@ -55,6 +55,7 @@ func (r *Reconciler) createPod(ctx context.Context, o observed, a createPod) err
 	}
 	name := fmt.Sprintf("mediapod-%s-%s", o.pool.Name, rand.String(5))
 	pod := buildPod(o.pool, r.Namespace, name, a.port, r.Image)
+	avoidNodes(pod, o.pool, a.avoid)
 	if err := r.Client.Create(ctx, pod, FieldOwner); err != nil {
 		return fmt.Errorf("creating a media pod: %w", err)
 	}
@@ -75,6 +76,9 @@ func (r *Reconciler) deletePod(ctx context.Context, o observed, a deletePod) err
 	}
 	if err := r.Client.Delete(ctx, a.pod, options...); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting media pod %s: %w", name, err)
+	}
+	if a.blame {
+		r.Ledger.Failed(name, a.pod.Spec.NodeName, o.now)
 	}
 	if a.lose {
 		r.Fleet.GiveUp(name)

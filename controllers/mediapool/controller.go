@@ -55,6 +55,8 @@ type Ledger interface {
 	Loads() map[string]placement.Load
 	Waiting(pool string) int32
 	Retire(pod string) bool
+	Failed(pod, node string, now time.Time)
+	FailedLately(now time.Time) []string
 	Forget(pod string)
 	WakeTurnedAway(pool string)
 }

@@ -24,6 +24,8 @@ type observed struct {
 	pods []podFacts
 	// usedPorts counts the pods of all pools per given port.
 	usedPorts map[int32]int
+	// suspects are nodes on which a pod has failed a short while ago.
+	suspects []string
 	// waiting Sessions have no pod.
 	waiting int32
 	// calm is how long a pod has no room before it is removed.
@@ -64,6 +66,11 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.MediaPool) (obs
 	nodes, err := r.nodes(ctx)
 	if err != nil {
 		return o, err
+	}
+	for _, name := range r.Ledger.FailedLately(o.now) {
+		if nodes[name] != nil {
+			o.suspects = append(o.suspects, name)
+		}
 	}
 	loads := r.Ledger.Loads()
 	for i := range pods.Items {

@@ -15,6 +15,8 @@ import (
 
 // Bounds of a pod's life.
 const (
+	// nodeBound is how long a node may take to begin with a pod. A kubelet does so within a second, however long the image takes then.
+	nodeBound = 30 * time.Second
 	// startBound is how long a pod that runs may take until it was heard of.
 	startBound = 2 * time.Minute
 	// goingBound is how long a pod that is lost may be on its way out before it is struck off.
@@ -33,18 +35,20 @@ type because string
 
 func (b because) why() string { return string(b) }
 
-// createPod makes a pod with a port of the range; 0 when it needs none.
+// createPod makes a pod with a port of the range; 0 when it needs none. It comes to a node to avoid only if there is no other.
 type createPod struct {
 	because
-	port int32
+	port  int32
+	avoid []string
 }
 
-// deletePod deletes a pod. With retire, only if no Session was placed on it meanwhile. With lose, it is given up at once.
+// deletePod deletes a pod. With retire, only if no Session was placed on it meanwhile. With lose, it is given up at once. With blame, its
+// node has failed.
 type deletePod struct {
 	because
-	pod          *corev1.Pod
-	graceSeconds *int64
-	retire, lose bool
+	pod                 *corev1.Pod
+	graceSeconds        *int64
+	retire, lose, blame bool
 }
 
 // configurePod tells a running pod its addresses.
@@ -114,8 +118,26 @@ func planDead(o observed, p *plan) {
 				continue
 			}
 			p.add(deletePod{because: "the pod runs, but was never heard of", pod: pod.pod, graceSeconds: now, lose: true})
+		case !pod.going() && pod.pod.Spec.NodeName != "" && pod.pod.Status.StartTime == nil:
+			// Kubernetes takes most of a minute to see that a node is gone, and schedules to it meanwhile.
+			wait := scheduledTime(pod.pod).Add(nodeBound).Sub(o.now)
+			if wait > 0 {
+				p.lookAgain(wait)
+				continue
+			}
+			p.add(deletePod{because: "its node does not begin with the pod", pod: pod.pod, graceSeconds: now, blame: true})
 		}
 	}
+}
+
+// scheduledTime returns since when a pod is on its node.
+func scheduledTime(pod *corev1.Pod) time.Time {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionTrue {
+			return condition.LastTransitionTime.Time
+		}
+	}
+	return pod.CreationTimestamp.Time
 }
 
 // planConfiguration tells pods their addresses, and keeps their annotations and Services.
@@ -233,7 +255,7 @@ func planSize(o observed, p *plan) {
 		}
 		port := portFor(spec.Exposure, used)
 		used[port]++
-		p.add(createPod{because: because, port: port})
+		p.add(createPod{because: because, port: port, avoid: o.suspects})
 		alive++
 		current++
 		free += spec.Capacity.Sessions

@@ -220,6 +220,21 @@ func TestTranscripts(t *testing.T) {
 			})
 			s.step("it still does not", s.after(startBound, nil))
 		},
+		"dead_node": func(s *simulation) {
+			s.step("the pool is made", nil)
+			s.step("the pod is scheduled", func() {
+				s.pods["pod-1"].pod.Spec.NodeName = "node"
+				s.pods["pod-1"].pod.Status.Conditions = []corev1.PodCondition{{
+					Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Time{Time: s.now},
+				}}
+			})
+			s.step("its node has not begun with it", s.after(nodeBound, nil))
+			s.step("the next is on a node that pulls the image for long", s.after(time.Second, func() {
+				s.pods["pod-2"].pod.Spec.NodeName = "other"
+				s.pods["pod-2"].pod.Status.StartTime = &metav1.Time{Time: s.now}
+			}))
+			s.step("it still does", s.after(10*time.Minute, nil))
+		},
 		"new_leader": func(s *simulation) {
 			s.step("the pool is made", nil)
 			s.step("it is up and hosts a room", func() { s.up("pod-1")(); s.pods["pod-1"].load.Sessions = 1 })

@@ -135,6 +135,33 @@ func buildPod(pool *v1alpha1.MediaPool, namespace, name string, given int32, ima
 	return pod
 }
 
+// avoidNodes has the scheduler prefer other nodes to those that have just failed, which look idle. Spreading, unless the pool asks for
+// it, would weigh as much.
+func avoidNodes(pod *corev1.Pod, pool *v1alpha1.MediaPool, nodes []string) {
+	if len(nodes) == 0 {
+		return
+	}
+	pod.Spec.TopologySpreadConstraints = pool.Spec.Template.TopologySpreadConstraints
+	affinity := &corev1.Affinity{}
+	if pod.Spec.Affinity != nil {
+		affinity = pod.Spec.Affinity.DeepCopy() // it is the pool's
+	}
+	if affinity.NodeAffinity == nil {
+		affinity.NodeAffinity = &corev1.NodeAffinity{}
+	}
+	// A term by name takes one value.
+	var others corev1.NodeSelectorTerm
+	for _, node := range nodes {
+		others.MatchFields = append(others.MatchFields, corev1.NodeSelectorRequirement{
+			Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpNotIn, Values: []string{node},
+		})
+	}
+	affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution = append(
+		affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution,
+		corev1.PreferredSchedulingTerm{Weight: 100, Preference: others})
+	pod.Spec.Affinity = affinity
+}
+
 func container(pool *v1alpha1.MediaPool, ports podPorts, image Image) corev1.Container {
 	template := pool.Spec.Template
 	address := func(port int32) string { return ":" + strconv.Itoa(int(port)) }

@@ -454,6 +454,20 @@ func (l *Ledger) Failed(pod, node string, now time.Time) {
 	}
 }
 
+// FailedLately returns the pods and nodes that failed within FailureMemory, by name.
+func (l *Ledger) FailedLately(now time.Time) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var names []string
+	for name, at := range l.failures {
+		if now.Sub(at) < FailureMemory {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Forget drops what is remembered of a pod that is gone.
 func (l *Ledger) Forget(pod string) {
 	l.mu.Lock()
