@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
@@ -59,11 +60,9 @@ func measureTokens(ctx context.Context, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, removeFloor()) }()
 
-	tokens, err := watchTokens(ctx, kube, namespace.Name)
-	if err != nil {
-		return err
-	}
-	defer tokens.stop()
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	tokens := watchTokens(watching, kube, namespace.Name)
 	table := newTable("at a time", "what", "p50", "p99", "p50 of the floor", "p99 of the floor")
 	for _, workers := range atATime {
 		progress("%d at a time: floor", workers)
@@ -164,42 +163,59 @@ func sample(ctx context.Context, workers, samples int, measure func(ctx context.
 
 // tokenWatch tells when the Connections of a namespace have their tokens.
 type tokenWatch struct {
-	stop  func()
-	ended chan struct{} // closed when the watch has ended
-
 	mu      sync.Mutex // guards waiting
 	waiting map[string]chan<- time.Time
 }
 
-func watchTokens(ctx context.Context, kube *cluster.Cluster, namespace string) (*tokenWatch, error) {
+// watchTokens watches until the context ends.
+func watchTokens(ctx context.Context, kube *cluster.Cluster, namespace string) *tokenWatch {
+	t := &tokenWatch{waiting: map[string]chan<- time.Time{}}
+	go func() {
+		// An API server may end a watch at any time.
+		for ctx.Err() == nil {
+			if err := t.watch(ctx, kube, namespace); err != nil && ctx.Err() == nil {
+				progress("watching Connections: %v; once more", err)
+			}
+		}
+	}()
+	return t
+}
+
+// watch lists and then watches until the watch ends.
+func (t *tokenWatch) watch(ctx context.Context, kube *cluster.Cluster, namespace string) error {
 	var existing v1alpha1.ConnectionList
 	if err := kube.Client.List(ctx, &existing, client.InNamespace(namespace)); err != nil {
-		return nil, fmt.Errorf("listing Connections: %w", err)
+		return err
+	}
+	for i := range existing.Items {
+		t.saw(&existing.Items[i])
 	}
 	w, err := kube.Client.Watch(ctx, &v1alpha1.ConnectionList{}, &client.ListOptions{
 		Namespace: namespace, Raw: &metav1.ListOptions{ResourceVersion: existing.ResourceVersion},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("watching Connections: %w", err)
+		return err
 	}
-	t := &tokenWatch{stop: w.Stop, ended: make(chan struct{}), waiting: map[string]chan<- time.Time{}}
-	go func() {
-		defer close(t.ended)
-		for event := range w.ResultChan() {
-			connection, ok := event.Object.(*v1alpha1.Connection)
-			if !ok || event.Type == watch.Deleted || connection.Status.Token == "" {
-				continue
-			}
-			now := time.Now()
-			t.mu.Lock()
-			if waiting, found := t.waiting[connection.Name]; found {
-				waiting <- now
-				delete(t.waiting, connection.Name)
-			}
-			t.mu.Unlock()
+	defer w.Stop()
+	for event := range w.ResultChan() {
+		switch object := event.Object.(type) {
+		case *v1alpha1.Connection:
+			t.saw(object)
+		default:
+			return apierrors.FromObject(object)
 		}
-	}()
-	return t, nil
+	}
+	return io.EOF
+}
+
+func (t *tokenWatch) saw(connection *v1alpha1.Connection) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if waiting, found := t.waiting[connection.Name]; found && connection.Status.Token != "" {
+		waiting <- now
+		delete(t.waiting, connection.Name)
+	}
 }
 
 // time creates a Connection and returns how long its token took. The Connection is deleted, and gone, before it returns; that
@@ -221,8 +237,6 @@ func (t *tokenWatch) time(ctx context.Context, kube *cluster.Cluster, namespace,
 	select {
 	case at := <-token:
 		took = at.Sub(start)
-	case <-t.ended:
-		return 0, errors.New("waiting for a token: the watch has ended")
 	case <-time.After(30 * time.Second):
 		return 0, fmt.Errorf("waiting for the token of %s: none after 30 s", name)
 	case <-ctx.Done():

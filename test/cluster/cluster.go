@@ -14,12 +14,14 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/go-logr/logr"
 	k8sruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
@@ -97,6 +99,8 @@ func Open() (*Cluster, error) {
 	}
 	// Tests ask often and must see times as they are.
 	c.Config.QPS, c.Config.Burst = -1, -1
+	// The library complains when nobody chose where it logs; nothing that it says matters here.
+	log.SetLogger(logr.Discard())
 	scheme := k8sruntime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return nil, err
