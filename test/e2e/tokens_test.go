@@ -141,11 +141,21 @@ func TestATokenWorksOnceAndNoOtherTokenWorks(t *testing.T) {
 	}
 }
 
-// quiet waits until the pool's counts have followed what the test did: they are written last.
+// quiet waits until the pool counts what the test did and nothing has changed for three times as long as the operator may hold a
+// status back (a second): counts are written last.
 func quiet(t *testing.T) {
 	t.Helper()
 	want := sessions(t)
-	cluster.Eventually(t, 10*time.Second, "the pool to count what there is", func() error { return poolCounts(want) })
+	last, since := "", time.Now()
+	cluster.Eventually(t, 30*time.Second, "everything to be written", func() error {
+		if now := everything(t); now != last {
+			last, since = now, time.Now()
+		}
+		if calm := time.Since(since); calm < 3*time.Second {
+			return fmt.Errorf("something changed %v ago", calm)
+		}
+		return poolCounts(want)
+	})
 }
 
 // bystanders is everything but the room and the guest that somebody joins last.
