@@ -6,6 +6,7 @@ package media
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Engine makes the media side of a room: it terminates the peer connections of publishers and subscribers and forwards
@@ -34,6 +35,10 @@ type Publication interface {
 	// AddICECandidate adds a candidate of the publisher; "" is the end of candidates. Candidates that come before
 	// the first offer are kept (at most 64). A malformed one is ErrCandidate.
 	AddICECandidate(candidate ICECandidate) error
+
+	// Reception returns what was observed of the publisher since it was last called. It is false while there is nothing to
+	// say: no connection, or nothing arrived yet.
+	Reception() (Reception, bool)
 
 	// Close ends the stream and all subscriptions to it. It is idempotent and returns when nothing of it runs any more.
 	Close() error
@@ -77,6 +82,22 @@ type PublicationOptions struct {
 type SubscriptionOptions struct {
 	// MaxVideoKbps bounds what the subscriber is sent; 0 is no limit.
 	MaxVideoKbps int
+	// Outdated, when set, is called at most once, from a goroutine of the engine's, when the publisher has come back with
+	// a codec that this subscription was not offered: the receiver needs a new one (openvidu-rpc 3.10). It must not block.
+	Outdated func()
+}
+
+// Reception is how well a publisher's media arrives.
+type Reception struct {
+	// Lost is the share of packets that did not arrive in time, repaired ones not counted, from 0 to 1.
+	Lost float64
+	// Jitter is the interarrival jitter of RFC 3550, section 6.4.1, the greatest of the stream's kinds.
+	Jitter time.Duration
+	// RoundTrip is the round-trip time of the media path; 0 when it is not known.
+	RoundTrip time.Duration
+	// VideoKbps is what arrives, TargetKbps what the publisher may and should send for the video that it has announced.
+	// Both are 0 without video, or while it is muted or paused by the publisher.
+	VideoKbps, TargetKbps int
 }
 
 // What an Engine refuses. They are wrapped with the details that a client may be told.

@@ -125,4 +125,5 @@ const (
 	ReasonServerStopped           = "openviduServerStopped"
 	ReasonUnpublish               = "unpublish"
 	ReasonForceUnpublishByUser    = "forceUnpublishByUser"
+	ReasonForceUnpublishByServer  = "forceUnpublishByServer"
 )

@@ -533,9 +533,11 @@ type PodConfig struct {
 	// reconnect_window_seconds is how long a client that lost its socket may come back.
 	ReconnectWindowSeconds int32 `protobuf:"varint,2,opt,name=reconnect_window_seconds,json=reconnectWindowSeconds,proto3" json:"reconnect_window_seconds,omitempty"`
 	// draining takes no new rooms.
-	Draining      bool `protobuf:"varint,3,opt,name=draining,proto3" json:"draining,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Draining bool `protobuf:"varint,3,opt,name=draining,proto3" json:"draining,omitempty"`
+	// network_quality_interval_seconds is how often clients are told of each other's network quality; 0 is never.
+	NetworkQualityIntervalSeconds int32 `protobuf:"varint,4,opt,name=network_quality_interval_seconds,json=networkQualityIntervalSeconds,proto3" json:"network_quality_interval_seconds,omitempty"`
+	unknownFields                 protoimpl.UnknownFields
+	sizeCache                     protoimpl.SizeCache
 }
 
 func (x *PodConfig) Reset() {
@@ -587,6 +589,13 @@ func (x *PodConfig) GetDraining() bool {
 		return x.Draining
 	}
 	return false
+}
+
+func (x *PodConfig) GetNetworkQualityIntervalSeconds() int32 {
+	if x != nil {
+		return x.NetworkQualityIntervalSeconds
+	}
+	return 0
 }
 
 type TransportAddress struct {
@@ -817,8 +826,9 @@ type Connection struct {
 	Record     bool         `protobuf:"varint,9,opt,name=record,proto3" json:"record,omitempty"`
 	IceServers []*IceServer `protobuf:"bytes,10,rep,name=ice_servers,json=iceServers,proto3" json:"ice_servers,omitempty"`
 	// max_publish_kbps and max_receive_kbps bound the video that the participant sends, and receives per stream. 0 is no limit.
-	MaxPublishKbps int32 `protobuf:"varint,11,opt,name=max_publish_kbps,json=maxPublishKbps,proto3" json:"max_publish_kbps,omitempty"`
-	MaxReceiveKbps int32 `protobuf:"varint,12,opt,name=max_receive_kbps,json=maxReceiveKbps,proto3" json:"max_receive_kbps,omitempty"`
+	MaxPublishKbps int32       `protobuf:"varint,11,opt,name=max_publish_kbps,json=maxPublishKbps,proto3" json:"max_publish_kbps,omitempty"`
+	MaxReceiveKbps int32       `protobuf:"varint,12,opt,name=max_receive_kbps,json=maxReceiveKbps,proto3" json:"max_receive_kbps,omitempty"`
+	Moderation     *Moderation `protobuf:"bytes,13,opt,name=moderation,proto3" json:"moderation,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -937,6 +947,75 @@ func (x *Connection) GetMaxReceiveKbps() int32 {
 	return 0
 }
 
+func (x *Connection) GetModeration() *Moderation {
+	if x != nil {
+		return x.Moderation
+	}
+	return nil
+}
+
+// Moderation says what a participant may not publish. A stream that is not allowed any more ends with forceUnpublishByServer.
+type Moderation struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	AudioBlocked bool                   `protobuf:"varint,1,opt,name=audio_blocked,json=audioBlocked,proto3" json:"audio_blocked,omitempty"`
+	VideoBlocked bool                   `protobuf:"varint,2,opt,name=video_blocked,json=videoBlocked,proto3" json:"video_blocked,omitempty"`
+	// ended_stream_ids are streams that must not be: the participant may publish again, as another stream.
+	EndedStreamIds []string `protobuf:"bytes,3,rep,name=ended_stream_ids,json=endedStreamIds,proto3" json:"ended_stream_ids,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Moderation) Reset() {
+	*x = Moderation{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Moderation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Moderation) ProtoMessage() {}
+
+func (x *Moderation) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Moderation.ProtoReflect.Descriptor instead.
+func (*Moderation) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Moderation) GetAudioBlocked() bool {
+	if x != nil {
+		return x.AudioBlocked
+	}
+	return false
+}
+
+func (x *Moderation) GetVideoBlocked() bool {
+	if x != nil {
+		return x.VideoBlocked
+	}
+	return false
+}
+
+func (x *Moderation) GetEndedStreamIds() []string {
+	if x != nil {
+		return x.EndedStreamIds
+	}
+	return nil
+}
+
 // IceServer is a STUN or TURN server as the client gets it.
 type IceServer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -949,7 +1028,7 @@ type IceServer struct {
 
 func (x *IceServer) Reset() {
 	*x = IceServer{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[9]
+	mi := &file_internal_control_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -961,7 +1040,7 @@ func (x *IceServer) String() string {
 func (*IceServer) ProtoMessage() {}
 
 func (x *IceServer) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[9]
+	mi := &file_internal_control_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -974,7 +1053,7 @@ func (x *IceServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IceServer.ProtoReflect.Descriptor instead.
 func (*IceServer) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *IceServer) GetUrl() string {
@@ -1011,7 +1090,7 @@ type RemoveRoom struct {
 
 func (x *RemoveRoom) Reset() {
 	*x = RemoveRoom{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[10]
+	mi := &file_internal_control_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1102,7 @@ func (x *RemoveRoom) String() string {
 func (*RemoveRoom) ProtoMessage() {}
 
 func (x *RemoveRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[10]
+	mi := &file_internal_control_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1115,7 @@ func (x *RemoveRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRoom.ProtoReflect.Descriptor instead.
 func (*RemoveRoom) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RemoveRoom) GetUid() string {
@@ -1071,7 +1150,7 @@ type RoomRemoved struct {
 
 func (x *RoomRemoved) Reset() {
 	*x = RoomRemoved{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[11]
+	mi := &file_internal_control_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1162,7 @@ func (x *RoomRemoved) String() string {
 func (*RoomRemoved) ProtoMessage() {}
 
 func (x *RoomRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[11]
+	mi := &file_internal_control_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1175,7 @@ func (x *RoomRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomRemoved.ProtoReflect.Descriptor instead.
 func (*RoomRemoved) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RoomRemoved) GetUid() string {
@@ -1130,7 +1209,7 @@ type RoomStatus struct {
 
 func (x *RoomStatus) Reset() {
 	*x = RoomStatus{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[12]
+	mi := &file_internal_control_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1221,7 @@ func (x *RoomStatus) String() string {
 func (*RoomStatus) ProtoMessage() {}
 
 func (x *RoomStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[12]
+	mi := &file_internal_control_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1234,7 @@ func (x *RoomStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomStatus.ProtoReflect.Descriptor instead.
 func (*RoomStatus) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RoomStatus) GetUid() string {
@@ -1211,7 +1290,7 @@ type ConnectionStatus struct {
 
 func (x *ConnectionStatus) Reset() {
 	*x = ConnectionStatus{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[13]
+	mi := &file_internal_control_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1223,7 +1302,7 @@ func (x *ConnectionStatus) String() string {
 func (*ConnectionStatus) ProtoMessage() {}
 
 func (x *ConnectionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[13]
+	mi := &file_internal_control_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1236,7 +1315,7 @@ func (x *ConnectionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionStatus.ProtoReflect.Descriptor instead.
 func (*ConnectionStatus) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ConnectionStatus) GetUid() string {
@@ -1335,7 +1414,7 @@ type PublishedStream struct {
 
 func (x *PublishedStream) Reset() {
 	*x = PublishedStream{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[14]
+	mi := &file_internal_control_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1426,7 @@ func (x *PublishedStream) String() string {
 func (*PublishedStream) ProtoMessage() {}
 
 func (x *PublishedStream) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[14]
+	mi := &file_internal_control_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1439,7 @@ func (x *PublishedStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedStream.ProtoReflect.Descriptor instead.
 func (*PublishedStream) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PublishedStream) GetStreamId() string {
@@ -1439,7 +1518,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[15]
+	mi := &file_internal_control_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1530,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[15]
+	mi := &file_internal_control_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1543,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Heartbeat) GetRooms() int32 {
@@ -1523,13 +1602,14 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x17\n" +
 	"\apod_uid\x18\x02 \x01(\tR\x06podUid\x12\x1f\n" +
 	"\vinstance_id\x18\x03 \x01(\tR\n" +
-	"instanceId\"\xaa\x01\n" +
+	"instanceId\"\xf3\x01\n" +
 	"\tPodConfig\x12G\n" +
 	"\n" +
 	"advertised\x18\x01 \x03(\v2'.mediarooms.control.v1.TransportAddressR\n" +
 	"advertised\x128\n" +
 	"\x18reconnect_window_seconds\x18\x02 \x01(\x05R\x16reconnectWindowSeconds\x12\x1a\n" +
-	"\bdraining\x18\x03 \x01(\bR\bdraining\"X\n" +
+	"\bdraining\x18\x03 \x01(\bR\bdraining\x12G\n" +
+	" network_quality_interval_seconds\x18\x04 \x01(\x05R\x1dnetworkQualityIntervalSeconds\"X\n" +
 	"\x10TransportAddress\x12\x0e\n" +
 	"\x02ip\x18\x01 \x01(\tR\x02ip\x12\x19\n" +
 	"\budp_port\x18\x02 \x01(\x05R\audpPort\x12\x19\n" +
@@ -1546,7 +1626,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"session_id\x18\x05 \x01(\tR\tsessionId\x12,\n" +
 	"\x12forced_video_codec\x18\x06 \x01(\tR\x10forcedVideoCodec\x12+\n" +
 	"\x11allow_transcoding\x18\a \x01(\bR\x10allowTranscoding\x12C\n" +
-	"\vconnections\x18\b \x03(\v2!.mediarooms.control.v1.ConnectionR\vconnections\"\xc3\x03\n" +
+	"\vconnections\x18\b \x03(\v2!.mediarooms.control.v1.ConnectionR\vconnections\"\x86\x04\n" +
 	"\n" +
 	"Connection\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1e\n" +
@@ -1565,7 +1645,15 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	" \x03(\v2 .mediarooms.control.v1.IceServerR\n" +
 	"iceServers\x12(\n" +
 	"\x10max_publish_kbps\x18\v \x01(\x05R\x0emaxPublishKbps\x12(\n" +
-	"\x10max_receive_kbps\x18\f \x01(\x05R\x0emaxReceiveKbps\"Y\n" +
+	"\x10max_receive_kbps\x18\f \x01(\x05R\x0emaxReceiveKbps\x12A\n" +
+	"\n" +
+	"moderation\x18\r \x01(\v2!.mediarooms.control.v1.ModerationR\n" +
+	"moderation\"\x80\x01\n" +
+	"\n" +
+	"Moderation\x12#\n" +
+	"\raudio_blocked\x18\x01 \x01(\bR\faudioBlocked\x12#\n" +
+	"\rvideo_blocked\x18\x02 \x01(\bR\fvideoBlocked\x12(\n" +
+	"\x10ended_stream_ids\x18\x03 \x03(\tR\x0eendedStreamIds\"Y\n" +
 	"\tIceServer\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1e\n" +
@@ -1650,7 +1738,7 @@ func file_internal_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_internal_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_internal_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_internal_control_v1_control_proto_goTypes = []any{
 	(Role)(0),                // 0: mediarooms.control.v1.Role
 	(ConnectionState)(0),     // 1: mediarooms.control.v1.ConnectionState
@@ -1663,39 +1751,41 @@ var file_internal_control_v1_control_proto_goTypes = []any{
 	(*SnapshotEnd)(nil),      // 8: mediarooms.control.v1.SnapshotEnd
 	(*Room)(nil),             // 9: mediarooms.control.v1.Room
 	(*Connection)(nil),       // 10: mediarooms.control.v1.Connection
-	(*IceServer)(nil),        // 11: mediarooms.control.v1.IceServer
-	(*RemoveRoom)(nil),       // 12: mediarooms.control.v1.RemoveRoom
-	(*RoomRemoved)(nil),      // 13: mediarooms.control.v1.RoomRemoved
-	(*RoomStatus)(nil),       // 14: mediarooms.control.v1.RoomStatus
-	(*ConnectionStatus)(nil), // 15: mediarooms.control.v1.ConnectionStatus
-	(*PublishedStream)(nil),  // 16: mediarooms.control.v1.PublishedStream
-	(*Heartbeat)(nil),        // 17: mediarooms.control.v1.Heartbeat
+	(*Moderation)(nil),       // 11: mediarooms.control.v1.Moderation
+	(*IceServer)(nil),        // 12: mediarooms.control.v1.IceServer
+	(*RemoveRoom)(nil),       // 13: mediarooms.control.v1.RemoveRoom
+	(*RoomRemoved)(nil),      // 14: mediarooms.control.v1.RoomRemoved
+	(*RoomStatus)(nil),       // 15: mediarooms.control.v1.RoomStatus
+	(*ConnectionStatus)(nil), // 16: mediarooms.control.v1.ConnectionStatus
+	(*PublishedStream)(nil),  // 17: mediarooms.control.v1.PublishedStream
+	(*Heartbeat)(nil),        // 18: mediarooms.control.v1.Heartbeat
 }
 var file_internal_control_v1_control_proto_depIdxs = []int32{
 	4,  // 0: mediarooms.control.v1.OperatorMessage.hello:type_name -> mediarooms.control.v1.OperatorHello
 	6,  // 1: mediarooms.control.v1.OperatorMessage.config:type_name -> mediarooms.control.v1.PodConfig
 	9,  // 2: mediarooms.control.v1.OperatorMessage.room:type_name -> mediarooms.control.v1.Room
-	12, // 3: mediarooms.control.v1.OperatorMessage.remove_room:type_name -> mediarooms.control.v1.RemoveRoom
+	13, // 3: mediarooms.control.v1.OperatorMessage.remove_room:type_name -> mediarooms.control.v1.RemoveRoom
 	8,  // 4: mediarooms.control.v1.OperatorMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
 	5,  // 5: mediarooms.control.v1.PodMessage.hello:type_name -> mediarooms.control.v1.PodHello
-	14, // 6: mediarooms.control.v1.PodMessage.room:type_name -> mediarooms.control.v1.RoomStatus
-	13, // 7: mediarooms.control.v1.PodMessage.room_removed:type_name -> mediarooms.control.v1.RoomRemoved
+	15, // 6: mediarooms.control.v1.PodMessage.room:type_name -> mediarooms.control.v1.RoomStatus
+	14, // 7: mediarooms.control.v1.PodMessage.room_removed:type_name -> mediarooms.control.v1.RoomRemoved
 	8,  // 8: mediarooms.control.v1.PodMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
-	17, // 9: mediarooms.control.v1.PodMessage.heartbeat:type_name -> mediarooms.control.v1.Heartbeat
+	18, // 9: mediarooms.control.v1.PodMessage.heartbeat:type_name -> mediarooms.control.v1.Heartbeat
 	7,  // 10: mediarooms.control.v1.PodConfig.advertised:type_name -> mediarooms.control.v1.TransportAddress
 	10, // 11: mediarooms.control.v1.Room.connections:type_name -> mediarooms.control.v1.Connection
 	0,  // 12: mediarooms.control.v1.Connection.role:type_name -> mediarooms.control.v1.Role
-	11, // 13: mediarooms.control.v1.Connection.ice_servers:type_name -> mediarooms.control.v1.IceServer
-	15, // 14: mediarooms.control.v1.RoomStatus.connections:type_name -> mediarooms.control.v1.ConnectionStatus
-	1,  // 15: mediarooms.control.v1.ConnectionStatus.state:type_name -> mediarooms.control.v1.ConnectionState
-	16, // 16: mediarooms.control.v1.ConnectionStatus.publishers:type_name -> mediarooms.control.v1.PublishedStream
-	2,  // 17: mediarooms.control.v1.MediaPod.Sync:input_type -> mediarooms.control.v1.OperatorMessage
-	3,  // 18: mediarooms.control.v1.MediaPod.Sync:output_type -> mediarooms.control.v1.PodMessage
-	18, // [18:19] is the sub-list for method output_type
-	17, // [17:18] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	12, // 13: mediarooms.control.v1.Connection.ice_servers:type_name -> mediarooms.control.v1.IceServer
+	11, // 14: mediarooms.control.v1.Connection.moderation:type_name -> mediarooms.control.v1.Moderation
+	16, // 15: mediarooms.control.v1.RoomStatus.connections:type_name -> mediarooms.control.v1.ConnectionStatus
+	1,  // 16: mediarooms.control.v1.ConnectionStatus.state:type_name -> mediarooms.control.v1.ConnectionState
+	17, // 17: mediarooms.control.v1.ConnectionStatus.publishers:type_name -> mediarooms.control.v1.PublishedStream
+	2,  // 18: mediarooms.control.v1.MediaPod.Sync:input_type -> mediarooms.control.v1.OperatorMessage
+	3,  // 19: mediarooms.control.v1.MediaPod.Sync:output_type -> mediarooms.control.v1.PodMessage
+	19, // [19:20] is the sub-list for method output_type
+	18, // [18:19] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_internal_control_v1_control_proto_init() }
@@ -1723,7 +1813,7 @@ func file_internal_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_v1_control_proto_rawDesc), len(file_internal_control_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -86,6 +86,7 @@ type Publication struct {
 
 	closed     bool
 	candidates []media.ICECandidate
+	reception  *media.Reception
 }
 
 // Answer implements media.Publication.
@@ -106,6 +107,23 @@ func (p *Publication) Answer(_ context.Context, offer string) (string, error) {
 		return "", fmt.Errorf("looking for %s: %w", p.Options.ForcedVideoCodec, media.ErrForcedCodec)
 	}
 	return "answer to " + offer, nil
+}
+
+// Reception implements media.Publication: it returns what SetReception was given.
+func (p *Publication) Reception() (media.Reception, bool) {
+	p.engine.mu.Lock()
+	defer p.engine.mu.Unlock()
+	if p.reception == nil {
+		return media.Reception{}, false
+	}
+	return *p.reception, true
+}
+
+// SetReception sets what Reception returns.
+func (p *Publication) SetReception(reception media.Reception) {
+	p.engine.mu.Lock()
+	defer p.engine.mu.Unlock()
+	p.reception = &reception
 }
 
 // AddICECandidate implements media.Publication.
