@@ -35,6 +35,10 @@ test-unit: ## Run the unit tests only, with a real API server where they need on
 test-e2e: ## Run the end-to-end tests only, on a cluster of their own.
 	hack/test e2e
 
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for 10 minutes and keep the inputs that reach new code (FUZZTIME, FUZZ: a pattern).
+	hack/fuzz $(or $(FUZZTIME),10m) $(FUZZ)
+
 .PHONY: bench
 bench: ## Print figures: cost per packet and subscriber, time to a token.
 	hack/bench
