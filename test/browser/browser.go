@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,8 +45,21 @@ type Browser struct {
 	cancel func()
 }
 
+// Place is where a browser runs. The zero value is this machine as it is.
+type Place struct {
+	// NetworkNamespace is the path of the namespace in which the browser runs, empty for that of the test.
+	NetworkNamespace string
+	// Addresses say where to connect to, as host:port, instead of a host:port that URLs name.
+	Addresses map[string]string
+}
+
 // Start starts a browser with fake camera and microphone. It ends with Close, or with this process.
 func Start() (*Browser, error) {
+	return StartAt(Place{})
+}
+
+// StartAt is Start at a place.
+func StartAt(place Place) (*Browser, error) {
 	executable, err := Executable()
 	if err != nil {
 		return nil, err
@@ -61,6 +75,19 @@ func Start() (*Browser, error) {
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
 		chromedp.Flag("mute-audio", true),
 	)
+	if len(place.Addresses) > 0 {
+		var rules []string
+		for from, to := range place.Addresses {
+			rules = append(rules, "MAP "+from+" "+to)
+		}
+		options = append(options, chromedp.Flag("host-resolver-rules", strings.Join(rules, ", ")))
+	}
+	if place.NetworkNamespace != "" {
+		options = append(options, chromedp.ModifyCmdFunc(func(command *exec.Cmd) {
+			enter(command, place.NetworkNamespace)
+			command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // as without this function
+		}))
+	}
 	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, stopBrowser := chromedp.NewContext(allocator)
 	b := &Browser{ctx: ctx, cancel: func() { stopBrowser(); stopAllocator() }}
@@ -69,6 +96,12 @@ func Start() (*Browser, error) {
 		return nil, fmt.Errorf("starting %s: %w", executable, err)
 	}
 	return b, nil
+}
+
+// enter lets a command run in a network namespace. The process id stays the command's own: nsenter becomes it.
+func enter(command *exec.Cmd, namespace string) {
+	command.Args = append([]string{"nsenter", "--net=" + namespace, command.Path}, command.Args[1:]...)
+	command.Path = "/usr/bin/nsenter"
 }
 
 // Close ends the browser's processes and removes its profile. It returns when that is done.
@@ -82,7 +115,8 @@ type Page struct {
 	// Name is what the test log calls it.
 	Name string
 
-	ctx context.Context
+	ctx   context.Context
+	close context.CancelFunc
 
 	running sync.Mutex // held during a call: the actions of a chromedp context must not overlap
 
@@ -102,13 +136,12 @@ type Viewport struct {
 func (b *Browser) Open(t testing.TB, name, url string, viewport Viewport) *Page {
 	t.Helper()
 	page := &Page{Name: name}
-	var closePage context.CancelFunc
-	page.ctx, closePage = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
+	page.ctx, page.close = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("console of %s:\n%s", name, page.Console())
 		}
-		closePage()
+		page.close()
 	})
 	// The first Do binds the tab to its context, so that one has no deadline.
 	if err := chromedp.Do(page.ctx); err != nil {
@@ -148,6 +181,11 @@ func redact(url string) string {
 func function(expression string) string {
 	before, _, _ := strings.Cut(expression, "(")
 	return before
+}
+
+// Close implements Tab.
+func (p *Page) Close() {
+	p.close()
 }
 
 func (p *Page) do(actions ...chromedp.Action[chromedp.Void]) error {

@@ -7,9 +7,22 @@ import (
 	"time"
 )
 
-// Participant is a page with openvidu-browser in it (page/page.js), and what it sees of a room.
+// Participant is a tab with openvidu-browser in it (page/page.js), and what it sees of a room. It is the same in every browser.
 type Participant struct {
-	*Page
+	Tab
+	// Name is what the test log calls it.
+	Name string
+}
+
+// Tab is what a Participant needs of a browser: a page and its JavaScript.
+type Tab interface {
+	// Evaluate runs a JavaScript expression, waits for its promise if it is one, and decodes what it gives into result
+	// unless that is nil.
+	Evaluate(expression string, result any) error
+	// Console is what the page wrote to its console, the last lines of it.
+	Console() string
+	// Close ends the page without a word to it, as a user does who closes a tab. It may be called again.
+	Close()
 }
 
 // Event is one event of openvidu-browser, as the page recorded it.
@@ -91,7 +104,12 @@ type Gaps struct {
 // OpenParticipant opens the page of a site.
 func (b *Browser) OpenParticipant(t testing.TB, site *Site, name string) *Participant {
 	t.Helper()
-	p := &Participant{Page: b.Open(t, name, site.URL, Viewport{})}
+	return participant(t, b.Open(t, name, site.URL, Viewport{}), name)
+}
+
+// participant writes what a participant has seen to the test log if the test fails.
+func participant(t testing.TB, tab Tab, name string) *Participant {
+	p := &Participant{Tab: tab, Name: name}
 	t.Cleanup(func() {
 		if !t.Failed() {
 			return
