@@ -10,6 +10,10 @@ type ConnectionType string
 // +kubebuilder:validation:Enum=Subscriber;Publisher;Moderator
 type Role string
 
+// MediaKind is one kind of media.
+// +kubebuilder:validation:Enum=Audio;Video
+type MediaKind string
+
 // WhenDisconnected says what happens to a Connection when its user has left.
 // +kubebuilder:validation:Enum=Keep;Delete
 type WhenDisconnected string
@@ -32,6 +36,11 @@ const (
 	RolePublisher Role = "Publisher"
 	// RoleModerator also evicts users and ends the streams of others.
 	RoleModerator Role = "Moderator"
+
+	// MediaKindAudio is sound.
+	MediaKindAudio MediaKind = "Audio"
+	// MediaKindVideo is a picture: of a camera, a screen or anything else.
+	MediaKindVideo MediaKind = "Video"
 
 	// WhenDisconnectedKeep keeps the Connection, as a record of the visit.
 	WhenDisconnectedKeep WhenDisconnected = "Keep"
@@ -76,6 +85,11 @@ type ConnectionSpec struct {
 	// +optional
 	Role Role `json:"role,omitempty"`
 
+	// moderation takes away what the role allows: kinds of media, or single
+	// streams. It may be changed at any time and holds at once.
+	// +optional
+	Moderation Moderation `json:"moderation,omitzero"`
+
 	// data is the server data that every participant of the room gets with this
 	// one, such as a JSON text with the user's name; up to 10,000 characters. It
 	// may not be changed.
@@ -97,7 +111,8 @@ type ConnectionSpec struct {
 	// +optional
 	CustomIceServers []IceServer `json:"customIceServers,omitempty"`
 
-	// kurentoOptions bound this participant's video bandwidth.
+	// kurentoOptions bound this participant's video bandwidth. What is absent
+	// in it is as the pool says (spec.bandwidth).
 	// +optional
 	KurentoOptions *KurentoOptions `json:"kurentoOptions,omitempty"`
 
@@ -128,6 +143,30 @@ type ConnectionSpec struct {
 	// +kubebuilder:default=Keep
 	// +optional
 	WhenDisconnected WhenDisconnected `json:"whenDisconnected,omitempty"`
+}
+
+// Moderation takes away from a participant what its role allows. A stream
+// that may not be any more ends: every client in the room, the publisher's
+// too, is told so with the reason forceUnpublishByServer.
+type Moderation struct {
+	// publish are the kinds of media that the participant may publish: Audio,
+	// Video or both. Absent means both, an empty list none. A stream with a kind
+	// that is not in the list ends, and publishing one is refused (error 401);
+	// the client may publish again without that kind.
+	// +kubebuilder:validation:MaxItems=2
+	// +listType=set
+	// +optional
+	Publish []MediaKind `json:"publish,omitzero"`
+	// endedStreamIDs are streams of this participant (status.publishers) that
+	// must not be. The client may publish again: that is a stream with another
+	// identifier. Identifiers of streams that are gone do no harm and may be
+	// removed.
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^str_[A-Z]{3}_[A-Z][0-9A-Za-z]{3}_(con|ipc)_[0-9A-Za-z_-]+$')",message="`endedStreamIDs` may contain only identifiers of streams, such as str_CAM_A1b2_con_C3d4E5f6G7"
+	// +listType=set
+	// +optional
+	EndedStreamIDs []string `json:"endedStreamIDs,omitempty"`
 }
 
 // IceServer is one STUN or TURN server as a client gets it.
@@ -167,8 +206,8 @@ type IceServer struct {
 }
 
 // KurentoOptions bound a participant's video bandwidth, in kilobits per
-// second per stream, as seen from the participant. 0 is no limit. The names
-// are OpenVidu's; no Kurento takes part.
+// second per stream, as seen from the participant. 0 is no limit, also where
+// the pool has one. The names are OpenVidu's; no Kurento takes part.
 // +kubebuilder:validation:XValidation:rule="self.?videoMaxRecvBandwidth.orValue(0) <= 0 || self.?videoMinRecvBandwidth.orValue(0) <= self.videoMaxRecvBandwidth",fieldPath=".videoMinRecvBandwidth",message="`videoMinRecvBandwidth` may not be greater than `videoMaxRecvBandwidth`"
 // +kubebuilder:validation:XValidation:rule="self.?videoMaxSendBandwidth.orValue(0) <= 0 || self.?videoMinSendBandwidth.orValue(0) <= self.videoMaxSendBandwidth",fieldPath=".videoMinSendBandwidth",message="`videoMinSendBandwidth` may not be greater than `videoMaxSendBandwidth`"
 type KurentoOptions struct {

@@ -2,6 +2,7 @@ package v1alpha1_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -14,15 +15,16 @@ spec: {sessionName: demo}
 `
 
 const (
-	iceScheme      = "`url` must start with stun:, stuns:, turn: or turns:"
-	iceQuery       = "`url` may end only in ?transport=udp or ?transport=tcp, and only for turn: and turns:"
-	iceHost        = "`url` must have a host name, an IPv4 address or an IPv6 address in brackets, and its port, if any, must be from 1 to 65535"
-	iceIPv4        = "`url` must have a valid IPv4 address"
-	iceIPv6        = "`url` must have a valid IPv6 address between the brackets"
-	iceStun        = "`username`, `credential` and `staticAuthSecret` may not be set for a stun: or stuns: `url`"
-	iceTurn        = "`username` and `credential`, or `staticAuthSecret`, must be set for a turn: or turns: `url`"
-	iceBoth        = "`username` and `credential` may not be set together with `staticAuthSecret`"
-	rtspURIMessage = "spec.ipCam.rtspURI: Invalid value: \"%\": `rtspURI` must be a URL that starts with rtsp://, rtsps://, http://, https:// or file://"
+	iceScheme       = "`url` must start with stun:, stuns:, turn: or turns:"
+	iceQuery        = "`url` may end only in ?transport=udp or ?transport=tcp, and only for turn: and turns:"
+	iceHost         = "`url` must have a host name, an IPv4 address or an IPv6 address in brackets, and its port, if any, must be from 1 to 65535"
+	iceIPv4         = "`url` must have a valid IPv4 address"
+	iceIPv6         = "`url` must have a valid IPv6 address between the brackets"
+	iceStun         = "`username`, `credential` and `staticAuthSecret` may not be set for a stun: or stuns: `url`"
+	iceTurn         = "`username` and `credential`, or `staticAuthSecret`, must be set for a turn: or turns: `url`"
+	iceBoth         = "`username` and `credential` may not be set together with `staticAuthSecret`"
+	streamIDMessage = "spec.moderation.endedStreamIDs[0]: Invalid value: %: `endedStreamIDs` may contain only identifiers of streams, such as str_CAM_A1b2_con_C3d4E5f6G7"
+	rtspURIMessage  = "spec.ipCam.rtspURI: Invalid value: \"%\": `rtspURI` must be a URL that starts with rtsp://, rtsps://, http://, https:// or file://"
 )
 
 // iceServers returns the change that makes one ICE server the whole list at a path.
@@ -100,6 +102,24 @@ func iceServerCreations(path string) map[string]creation {
 	)
 }
 
+// streamIDs tries identifiers of streams.
+func streamIDs() map[string]creation {
+	table := make(map[string]creation)
+	ids := func(id string) change { return change{"spec.moderation.endedStreamIDs": []any{id}} }
+	for _, id := range []string{
+		"str_CAM_A1b2_con_C3d4E5f6G7", "str_SCR_Zzz9_con_my_own-id", "str_MIC_A000_con_C3d4E5f6G7", "str_IPC_QXYZ_ipc_IPCAM_rtsp_ABCD_host_554_live",
+	} {
+		table["a stream is "+id] = creation{change: ids(id)}
+	}
+	for _, id := range []string{
+		"con_C3d4E5f6G7", "str_CAM_A1b2", "str_cam_A1b2_con_C3d4E5f6G7", "str_CAM_a1b2_con_C3d4E5f6G7", "str_CAM_A1b_con_C3d4E5f6G7",
+		"str_CAM_A1b2_con_", "str_CAM_A1b2_con_C3d4/5f6G7", " str_CAM_A1b2_con_C3d4E5f6G7", "str_CAM_A1b2_con_C3d4E5f6G7\n",
+	} {
+		table[fmt.Sprintf("a stream is %q", id)] = creation{change: ids(id), want: message(streamIDMessage, strconv.Quote(id))}
+	}
+	return table
+}
+
 // camera sets a field of spec.ipCam in a Connection of type IPCam.
 func camera(field string) set {
 	return func(v any) change {
@@ -161,6 +181,20 @@ var connectionValidation = kind{
 		enum("spec.role", nil, "Subscriber", "Publisher", "Moderator"),
 		text("spec.data", nil, 10000, tooShort, nil),
 		boolean("spec.record", nil),
+		map[string]creation{
+			"moderation is empty":             {change: change{"spec.moderation": map[string]any{}}},
+			"moderation is null":              {change: change{"spec.moderation": nil}},
+			"nothing may be published":        {change: change{"spec.moderation.publish": []any{}}},
+			"a kind is named twice":           {change: change{"spec.moderation.publish": []any{"Audio", "Audio"}}, want: "spec.moderation.publish[1]: Duplicate value: \"Audio\""},
+			"every kind is named, and one is": {change: change{"spec.moderation.publish": []any{"Audio", "Video", "Audio"}}, bound: "spec.moderation.publish maxItems 2", want: "spec.moderation.publish: Too many: 3: must have at most 2 items"},
+			"both kinds may be published":     {change: change{"spec.moderation.publish": []any{"Video", "Audio"}}},
+			"a stream is ended twice":         {change: change{"spec.moderation.endedStreamIDs": []any{"str_CAM_A1b2_con_a", "str_CAM_A1b2_con_a"}}, want: "spec.moderation.endedStreamIDs[1]: Duplicate value: \"str_CAM_A1b2_con_a\""},
+		},
+		enum("spec.moderation.publish[]", func(v any) change { return change{"spec.moderation.publish": []any{v}} }, "Audio", "Video"),
+		streamIDs(),
+		list("spec.moderation.endedStreamIDs", 16, func(i int) any { return fmt.Sprintf("str_CAM_A1b2_con_%d", i) }),
+		text("spec.moderation.endedStreamIDs[]", func(v any) change { return change{"spec.moderation.endedStreamIDs": []any{v}} }, 256,
+			": Invalid value: \"\": `endedStreamIDs` may ", func(n int) string { return "str_CAM_A1b2_con_" + strings.Repeat("a", n-17) }),
 		integer("spec.kurentoOptions.videoMaxRecvBandwidth", nil, 0, 1000000),
 		integer("spec.kurentoOptions.videoMinRecvBandwidth", nil, 0, 1000000),
 		integer("spec.kurentoOptions.videoMaxSendBandwidth", nil, 0, 1000000),
@@ -205,10 +239,14 @@ var connectionValidation = kind{
 		"all that may be changed is changed": {
 			before: change{"spec.data": "one"},
 			after: change{
-				"spec.role": "Moderator", "spec.record": false, "spec.tokenRotation": int64(1), "spec.tokenSecretName": "guest-1",
+				"spec.role": "Moderator", "spec.record": false, "spec.moderation": map[string]any{"publish": []any{"Audio"}}, "spec.tokenRotation": int64(1), "spec.tokenSecretName": "guest-1",
 				"spec.whenDisconnected": "Delete", "spec.kurentoOptions": map[string]any{"videoMaxSendBandwidth": int64(500)},
 				"spec.customIceServers": []any{map[string]any{"url": "stun:host"}},
 			},
+		},
+		"moderation is lifted": {
+			before: change{"spec.moderation": map[string]any{"publish": []any{}, "endedStreamIDs": []any{"str_CAM_A1b2_con_a"}}},
+			after:  change{"spec.moderation": removed},
 		},
 		"the camera is changed": {
 			before: change{"spec.type": "IPCam", "spec.ipCam": map[string]any{"rtspURI": "rtsp://cam"}},

@@ -90,6 +90,24 @@ drainSeconds: 60
 `,
 			conditions: []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionReady},
 		},
+		"a MediaPool with empty objects": {
+			base:   minimalMediaPool,
+			change: change{"spec.bandwidth": map[string]any{}, "spec.networkQuality": map[string]any{}},
+			want: `
+publicURL: http://localhost:4443
+minPods: 1
+maxPods: 10
+warmSessions: 1
+capacity: {sessions: 50, connections: 500}
+placement: Packed
+exposure: {type: HostPort}
+bandwidth: {videoMaxSendKbps: 0, videoMaxRecvKbps: 0}
+networkQuality: {intervalSeconds: 5}
+reconnectWindowSeconds: 10
+drainSeconds: 60
+`,
+			conditions: []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionReady},
+		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			stored := object(t, test.base, test.change)
@@ -177,6 +195,7 @@ recording: true
 sessionName: demo
 type: IPCam
 role: Moderator
+moderation: {publish: [], endedStreamIDs: [str_CAM_A1b2_con_C3d4E5f6G7]}
 data: '{"name":"Ann"}'
 record: false
 customIceServers:
@@ -233,6 +252,8 @@ capacity: {sessions: 5, connections: 50}
 placement: Spread
 exposure: {type: HostNetwork, portRange: {first: 20000, last: 20100}, publicAddress: 192.0.2.7}
 iceServers: [{url: "stun:host"}]
+bandwidth: {videoMaxSendKbps: 1000, videoMaxRecvKbps: 2000}
+networkQuality: {intervalSeconds: 7}
 reconnectWindowSeconds: 20
 drainSeconds: 30
 template:

@@ -88,6 +88,15 @@ type MediaPoolSpec struct {
 	// +listType=atomic
 	// +optional
 	IceServers []IceServer `json:"iceServers,omitempty"`
+	// bandwidth bounds the video of clients whose Connection does not say
+	// (kurentoOptions). A change holds for streams that begin after it.
+	// +optional
+	Bandwidth VideoBandwidth `json:"bandwidth,omitzero"`
+	// networkQuality tells clients how good the network of each publisher is
+	// (networkQualityLevelChanged, from 0 to 5). Absent means that they are not
+	// told.
+	// +optional
+	NetworkQuality *NetworkQuality `json:"networkQuality,omitempty"`
 	// reconnectWindowSeconds is how long a client that lost its connection may
 	// come back before it counts as gone.
 	// +kubebuilder:default=10
@@ -123,6 +132,35 @@ type PodCapacity struct {
 	// +kubebuilder:validation:Maximum=100000
 	// +optional
 	Connections int32 `json:"connections,omitempty"`
+}
+
+// VideoBandwidth bounds a participant's video, as seen from the participant.
+type VideoBandwidth struct {
+	// videoMaxSendKbps bounds what a participant sends per stream, in kbps; 0 is
+	// no limit.
+	// +kubebuilder:default=0
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	VideoMaxSendKbps int32 `json:"videoMaxSendKbps,omitempty"`
+	// videoMaxRecvKbps bounds what a participant receives per stream, in kbps; 0
+	// is no limit.
+	// +kubebuilder:default=0
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	VideoMaxRecvKbps int32 `json:"videoMaxRecvKbps,omitempty"`
+}
+
+// NetworkQuality is how clients are told of each other's network.
+type NetworkQuality struct {
+	// intervalSeconds is how often the media pod judges it. Clients are told of
+	// changes only.
+	// +kubebuilder:default=5
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=60
+	// +optional
+	IntervalSeconds int32 `json:"intervalSeconds,omitempty"`
 }
 
 // Exposure is how media reaches the pods.

@@ -134,6 +134,9 @@ var mediaPoolValidation = kind{
 			}
 			return strings.Repeat("1", n)
 		}),
+		integer("spec.bandwidth.videoMaxSendKbps", nil, 0, 1000000),
+		integer("spec.bandwidth.videoMaxRecvKbps", nil, 0, 1000000),
+		integer("spec.networkQuality.intervalSeconds", nil, 1, 60),
 		integer("spec.reconnectWindowSeconds", nil, 1, 300),
 		integer("spec.drainSeconds", nil, 1, 86400),
 		text("spec.template.image", nil, 1024, ": Invalid value: \"\": `image` must ", nil),
@@ -152,6 +155,7 @@ var mediaPoolValidation = kind{
 				"spec.publicURL": "https://rooms.example.org", "spec.exposure": map[string]any{"type": "HostNetwork", "portRange": ports(20000, 20100)},
 				"spec.capacity": map[string]any{"sessions": int64(5), "connections": int64(50)}, "spec.template": fullTemplate,
 				"spec.iceServers": []any{map[string]any{"url": "stun:host"}}, "spec.drainSeconds": int64(1), "spec.reconnectWindowSeconds": int64(1),
+				"spec.bandwidth": map[string]any{"videoMaxSendKbps": int64(1)}, "spec.networkQuality": map[string]any{"intervalSeconds": int64(1)},
 			},
 		},
 		"maxPods is lowered below minPods": {

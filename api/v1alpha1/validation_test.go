@@ -60,8 +60,9 @@ func testValidation(t *testing.T, k kind) {
 		t.Run(sentence, func(t *testing.T) {
 			err := apiClient.Create(ctx, object(t, k.base, test.change), strict, client.DryRunAll)
 			checkRefusal(t, err, test.want)
-			// A number out of its bounds may also break a rule that compares it with another.
-			if !strings.Contains(test.bound, "imum ") {
+			// A number out of its bounds may also break a rule that compares it with another, and a set that is longer than its enum has
+			// duplicates.
+			if !strings.Contains(test.bound, "imum ") && test.bound != "spec.moderation.publish maxItems 2" {
 				checkOneMessage(t, err)
 			}
 		})
