@@ -31,6 +31,8 @@ type Input struct {
 	Session *v1alpha1.Session
 	// IceServers of the pool, for Connections that bring none.
 	IceServers []v1alpha1.IceServer
+	// Bandwidth of the pool, for Connections that do not say.
+	Bandwidth v1alpha1.VideoBandwidth
 	// Connections that may be in the room, or have been in it.
 	Connections []v1alpha1.Connection
 	// Spent says whether a Connection's token was used, as far as status or any pod knows.
@@ -75,6 +77,7 @@ func connection(c *v1alpha1.Connection, in Input) *controlv1.Connection {
 		Role:         role(c.Spec.Role),
 		ServerData:   c.Spec.Data,
 		Record:       ptr.Deref(c.Spec.Record, true),
+		Moderation:   moderation(c.Spec.Moderation),
 	}
 	servers := c.Spec.CustomIceServers
 	if len(servers) == 0 {
@@ -83,12 +86,26 @@ func connection(c *v1alpha1.Connection, in Input) *controlv1.Connection {
 	for _, server := range servers {
 		out.IceServers = append(out.IceServers, iceServer(server, out.ConnectionId, in.Now))
 	}
+	// "Send" and "Recv" are the participant's.
+	out.MaxPublishKbps, out.MaxReceiveKbps = in.Bandwidth.VideoMaxSendKbps, in.Bandwidth.VideoMaxRecvKbps
 	if options := c.Spec.KurentoOptions; options != nil {
-		// "Send" and "Recv" are the participant's.
-		out.MaxPublishKbps = ptr.Deref(options.VideoMaxSendBandwidth, 0)
-		out.MaxReceiveKbps = ptr.Deref(options.VideoMaxRecvBandwidth, 0)
+		// A 0 that is set lifts the pool's limit.
+		out.MaxPublishKbps = ptr.Deref(options.VideoMaxSendBandwidth, out.MaxPublishKbps)
+		out.MaxReceiveKbps = ptr.Deref(options.VideoMaxRecvBandwidth, out.MaxReceiveKbps)
 	}
 	return out
+}
+
+// moderation returns what a participant may not publish, nil when it is nothing. A list that is absent allows all kinds, an empty one none.
+func moderation(m v1alpha1.Moderation) *controlv1.Moderation {
+	if m.Publish == nil && len(m.EndedStreamIDs) == 0 {
+		return nil
+	}
+	return &controlv1.Moderation{
+		AudioBlocked:   m.Publish != nil && !slices.Contains(m.Publish, v1alpha1.MediaKindAudio),
+		VideoBlocked:   m.Publish != nil && !slices.Contains(m.Publish, v1alpha1.MediaKindVideo),
+		EndedStreamIds: m.EndedStreamIDs,
+	}
 }
 
 func role(role v1alpha1.Role) controlv1.Role {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -60,6 +61,57 @@ func TestConnectionInRoom(t *testing.T) {
 	if got.Uid != "guest" || got.Generation != 2 || got.Role != controlv1.Role_ROLE_MODERATOR || got.ServerData != "data" || got.Record || !got.Spent ||
 		got.MaxPublishKbps != 700 || got.MaxReceiveKbps != 900 || !slices.Equal(got.TokenSha256, digest[:]) {
 		t.Errorf("it is %v", got)
+	}
+}
+
+func TestBandwidth(t *testing.T) {
+	for sentence, test := range map[string]struct {
+		pool          v1alpha1.VideoBandwidth
+		own           *v1alpha1.KurentoOptions
+		send, receive int32
+	}{
+		"nobody says anything": {},
+		"the pool says":        {pool: v1alpha1.VideoBandwidth{VideoMaxSendKbps: 1, VideoMaxRecvKbps: 2}, send: 1, receive: 2},
+		"what the Connection leaves out is the pool's": {
+			pool: v1alpha1.VideoBandwidth{VideoMaxSendKbps: 1, VideoMaxRecvKbps: 2},
+			own:  &v1alpha1.KurentoOptions{VideoMaxSendBandwidth: ptr.To(int32(7))}, send: 7, receive: 2,
+		},
+		"a Connection may have no limit": {
+			pool: v1alpha1.VideoBandwidth{VideoMaxSendKbps: 1, VideoMaxRecvKbps: 2},
+			own:  &v1alpha1.KurentoOptions{VideoMaxSendBandwidth: ptr.To(int32(0)), VideoMaxRecvBandwidth: ptr.To(int32(0))},
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			c := v1alpha1.Connection{Spec: v1alpha1.ConnectionSpec{KurentoOptions: test.own}}
+			in := input(c)
+			in.Bandwidth = test.pool
+			if got := Room(in).Connections[0]; got.MaxPublishKbps != test.send || got.MaxReceiveKbps != test.receive {
+				t.Errorf("it may send %d kbps and receive %d", got.MaxPublishKbps, got.MaxReceiveKbps)
+			}
+		})
+	}
+}
+
+func TestModeration(t *testing.T) {
+	const audio, video = v1alpha1.MediaKindAudio, v1alpha1.MediaKindVideo
+	for sentence, test := range map[string]struct {
+		spec v1alpha1.Moderation
+		want *controlv1.Moderation
+	}{
+		"nothing is said":           {},
+		"both kinds are allowed":    {v1alpha1.Moderation{Publish: []v1alpha1.MediaKind{video, audio}}, &controlv1.Moderation{}},
+		"only audio is allowed":     {v1alpha1.Moderation{Publish: []v1alpha1.MediaKind{audio}}, &controlv1.Moderation{VideoBlocked: true}},
+		"only video is allowed":     {v1alpha1.Moderation{Publish: []v1alpha1.MediaKind{video}}, &controlv1.Moderation{AudioBlocked: true}},
+		"an empty list is nothing":  {v1alpha1.Moderation{Publish: []v1alpha1.MediaKind{}}, &controlv1.Moderation{AudioBlocked: true, VideoBlocked: true}},
+		"only a stream is to end":   {v1alpha1.Moderation{EndedStreamIDs: []string{"a", "b"}}, &controlv1.Moderation{EndedStreamIds: []string{"a", "b"}}},
+		"no stream is to end (yet)": {v1alpha1.Moderation{EndedStreamIDs: []string{}}, nil},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			c := v1alpha1.Connection{Spec: v1alpha1.ConnectionSpec{Moderation: test.spec}}
+			if got := Room(input(c)).Connections[0].Moderation; !proto.Equal(got, test.want) {
+				t.Errorf("it is %v, want %v", got, test.want)
+			}
+		})
 	}
 }
 

@@ -83,6 +83,7 @@ func (r *Rooms) Room(ctx context.Context, room placement.Room, seen map[types.UI
 	return Room(Input{
 		Session:     &session,
 		IceServers:  pool.Spec.IceServers,
+		Bandwidth:   pool.Spec.Bandwidth,
 		Connections: members,
 		Spent: func(c *v1alpha1.Connection) bool {
 			return state(c) != v1alpha1.ConnectionStatePending

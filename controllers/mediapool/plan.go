@@ -51,7 +51,7 @@ type deletePod struct {
 	retire, lose, blame bool
 }
 
-// configurePod tells a running pod its addresses.
+// configurePod tells a running pod its addresses and what else the pool says.
 type configurePod struct {
 	because
 	pod    string
@@ -150,11 +150,7 @@ func planConfiguration(o observed, p *plan) {
 		if len(pod.addresses) > 0 && pod.view.Known {
 			// An outdated pod takes rooms as long as there is no other.
 			draining := pod.going() || !pod.drainingSince.IsZero() || o.outdated(pod) && replaced
-			p.add(configurePod{because: "the pod has to know its addresses", pod: pod.pod.Name, config: &controlv1.PodConfig{
-				Advertised:             pod.addresses,
-				ReconnectWindowSeconds: o.pool.Spec.ReconnectWindowSeconds,
-				Draining:               draining,
-			}})
+			p.add(configurePod{because: "the pod has to know its addresses", pod: pod.pod.Name, config: podConfig(o.pool, pod, draining)})
 		}
 		if pod.going() {
 			continue
@@ -167,6 +163,19 @@ func planConfiguration(o observed, p *plan) {
 			p.add(exposePod{because: "clients reach the pod through a Service", pod: pod.pod})
 		}
 	}
+}
+
+// podConfig is all that a pod is told. A change of it restarts nothing.
+func podConfig(pool *v1alpha1.MediaPool, pod podFacts, draining bool) *controlv1.PodConfig {
+	config := &controlv1.PodConfig{
+		Advertised:             pod.addresses,
+		ReconnectWindowSeconds: pool.Spec.ReconnectWindowSeconds,
+		Draining:               draining,
+	}
+	if quality := pool.Spec.NetworkQuality; quality != nil {
+		config.NetworkQualityIntervalSeconds = quality.IntervalSeconds
+	}
+	return config
 }
 
 func annotationsOf(evictable string, drainingSince time.Time) map[string]string {

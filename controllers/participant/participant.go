@@ -130,14 +130,15 @@ func publishers(streams []*controlv1.PublishedStream) []v1alpha1.PublisherStatus
 			continue
 		}
 		out = append(out, v1alpha1.PublisherStatus{
-			StreamID:        stream.StreamId,
-			CreatedTime:     *instant(stream.CreatedUnixMs),
-			HasAudio:        stream.HasAudio,
-			HasVideo:        stream.HasVideo,
-			AudioActive:     stream.AudioActive,
-			VideoActive:     stream.VideoActive,
-			TypeOfVideo:     text(stream.TypeOfVideo, "", maxName),
-			FrameRate:       stream.FrameRate,
+			StreamID:    stream.StreamId,
+			CreatedTime: *instant(stream.CreatedUnixMs),
+			HasAudio:    stream.HasAudio,
+			HasVideo:    stream.HasVideo,
+			AudioActive: stream.AudioActive,
+			VideoActive: stream.VideoActive,
+			TypeOfVideo: text(stream.TypeOfVideo, "", maxName),
+			// A publisher that announced none is reported as 0, and by older pods as -1.
+			FrameRate:       max(0, stream.FrameRate),
 			VideoDimensions: text(stream.VideoDimensions, "", maxDimensions),
 		})
 	}

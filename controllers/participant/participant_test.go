@@ -49,6 +49,14 @@ func TestFold(t *testing.T) {
 				return len(s.Publishers) == 2 && s.Publishers[0].StreamID == "a" && len(s.Subscribers) == 2 && s.Subscribers[1].StreamID == "y"
 			},
 		},
+		"a frame rate that was not announced is absent": {
+			seen: &controlv1.ConnectionStatus{State: active, Publishers: []*controlv1.PublishedStream{
+				{StreamId: "a", FrameRate: -1}, {StreamId: "b", FrameRate: 0}, {StreamId: "c", FrameRate: 30},
+			}},
+			want: func(s v1alpha1.ConnectionStatus) bool {
+				return s.Publishers[0].FrameRate == 0 && s.Publishers[1].FrameRate == 0 && s.Publishers[2].FrameRate == 30
+			},
+		},
 		"a state never goes back": {
 			status: v1alpha1.ConnectionStatus{State: v1alpha1.ConnectionStateDisconnected, DisconnectReason: "disconnect", DisconnectedTime: &metav1.Time{Time: before}},
 			seen:   &controlv1.ConnectionStatus{State: active, Publishers: []*controlv1.PublishedStream{stream("a", now)}},
