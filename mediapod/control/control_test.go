@@ -456,6 +456,7 @@ func TestTranslation(t *testing.T) {
 		Connections: []*controlv1.Connection{{
 			Uid: "c", Generation: 4, ConnectionId: "con_A", TokenSha256: digest[:], RpcSessionId: "rpc", Spent: true, Role: 99, ServerData: "data", Record: true,
 			IceServers: []*controlv1.IceServer{{Url: "turn:h", Username: "u", Credential: "c"}}, MaxPublishKbps: 5, MaxReceiveKbps: 6,
+			Moderation: &controlv1.Moderation{AudioBlocked: true, VideoBlocked: true, EndedStreamIds: []string{"str_1", "str_2"}},
 		}},
 	})
 	if err != nil {
@@ -466,10 +467,17 @@ func TestTranslation(t *testing.T) {
 		Connections: []room.Connection{{
 			UID: "c", Generation: 4, ID: "con_A", Token: digest, RPCSessionID: "rpc", Spent: true, Role: room.Subscriber, ServerData: "data", Record: true,
 			ICEServers: []room.ICEServer{{URL: "turn:h", Username: "u", Credential: "c"}}, MaxPublishKbps: 5, MaxReceiveKbps: 6,
+			Moderation: room.Moderation{AudioBlocked: true, VideoBlocked: true, EndedStreamIDs: []string{"str_1", "str_2"}},
 		}},
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	for told, want := range map[int]int32{30: 30, 0: 0, -1: 0} {
+		status := connectionStatus(room.ConnectionSnapshot{Published: []room.Stream{{StreamOptions: room.StreamOptions{FrameRate: told}}}})
+		if got := status.GetPublishers()[0].GetFrameRate(); got != want {
+			t.Errorf("a frame rate of %d is reported as %d, want %d", told, got, want)
+		}
 	}
 	for name, message := range map[string]*controlv1.PodConfig{
 		"a name for an address": {Advertised: []*controlv1.TransportAddress{{Ip: "example.org"}}},

@@ -53,6 +53,11 @@ func desiredConnection(message *controlv1.Connection) (room.Connection, error) {
 		Record:         message.GetRecord(),
 		MaxPublishKbps: int(message.GetMaxPublishKbps()),
 		MaxReceiveKbps: int(message.GetMaxReceiveKbps()),
+		Moderation: room.Moderation{
+			AudioBlocked:   message.GetModeration().GetAudioBlocked(),
+			VideoBlocked:   message.GetModeration().GetVideoBlocked(),
+			EndedStreamIDs: message.GetModeration().GetEndedStreamIds(),
+		},
 	}
 	if connection.UID == "" || connection.ID == "" {
 		return connection, fmt.Errorf("connection %q with id %q: %w", connection.UID, connection.ID, errInvalid)
@@ -118,7 +123,7 @@ func connectionStatus(connection room.ConnectionSnapshot) *controlv1.ConnectionS
 			AudioActive:     stream.AudioActive,
 			VideoActive:     stream.VideoActive,
 			TypeOfVideo:     stream.TypeOfVideo,
-			FrameRate:       int32(stream.FrameRate),
+			FrameRate:       max(0, int32(stream.FrameRate)), // 0 is unknown
 			VideoDimensions: stream.VideoDimensions,
 		})
 	}

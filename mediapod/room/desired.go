@@ -2,6 +2,7 @@ package room
 
 import (
 	"crypto/sha256"
+	"slices"
 	"time"
 )
 
@@ -54,6 +55,19 @@ type Connection struct {
 	ICEServers []ICEServer
 	// MaxPublishKbps and MaxReceiveKbps bound video, the latter per stream. 0 is no limit.
 	MaxPublishKbps, MaxReceiveKbps int
+	Moderation                     Moderation
+}
+
+// Moderation is what a participant may not publish, whatever its role. A stream that is not allowed any more ends.
+type Moderation struct {
+	// AudioBlocked and VideoBlocked forbid streams that have the kind.
+	AudioBlocked, VideoBlocked bool
+	// EndedStreamIDs are streams that must not be. The participant may publish again, as another stream.
+	EndedStreamIDs []string
+}
+
+func (m Moderation) allows(stream Stream) bool {
+	return !(m.AudioBlocked && stream.HasAudio) && !(m.VideoBlocked && stream.HasVideo) && !slices.Contains(m.EndedStreamIDs, stream.ID)
 }
 
 // ICEServer is a STUN or TURN server that a client is told.
@@ -161,6 +175,11 @@ func (s *seat) snapshot() ConnectionSnapshot {
 		snapshot.Published, snapshot.Received = s.participant.streams()
 	}
 	return snapshot
+}
+
+// mayPublish reports whether the participant may send a stream (openvidu-rpc 7.1).
+func (s *seat) mayPublish(stream Stream) bool {
+	return s.desired.Role.mayPublish() && s.desired.Moderation.allows(stream)
 }
 
 // metadata is what others are told of the participant: client data, then server data (openvidu-rpc 2.1).

@@ -95,6 +95,38 @@ func TestEventOrder(t *testing.T) {
 			s.write("A throws B out")
 			s.must(s.users["A"].ForceDisconnect("con_B", s.answered("A")))
 		},
+		"who may not publish any more stops": func(s *scene) {
+			s.join("A")
+			s.publish("A")
+			s.join("B")
+			s.write("A becomes a subscriber")
+			s.desired.Connections[0].Role = Subscriber
+			s.apply()
+			s.write("A publishes")
+			wantCode(s.t, s.tryPublish("A", "offer"), CodeUnauthorized)
+			s.write("A becomes a publisher")
+			s.desired.Connections[0].Role = Publisher
+			s.apply()
+			s.publish("A")
+		},
+		"the server cuts a stream": func(s *scene) {
+			s.join("A")
+			s.join("B")
+			stream := s.publish("A")
+			s.receive("B", stream)
+			s.join("C")
+			s.write("A's stream is ended")
+			s.desired.Connections[0].Moderation.EndedStreamIDs = []string{stream}
+			s.apply()
+			s.write("nothing changes")
+			s.apply()
+			s.publish("A")
+			s.write("A's video is blocked")
+			s.desired.Connections[0].Moderation.VideoBlocked = true
+			s.apply()
+			s.write("A publishes")
+			wantCode(s.t, s.tryPublish("A", "offer"), CodeUnauthorized)
+		},
 		"a client comes back and hears what it missed": func(s *scene) {
 			s.join("A")
 			s.join("B")

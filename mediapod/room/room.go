@@ -117,7 +117,22 @@ func (r *Room) apply(desired Desired) {
 		}
 		r.byRPC[sha256.Sum256([]byte(s.desired.RPCSessionID))] = s
 	}
+	r.endForbiddenStreams()
 	r.registry.changed.mark(r.uid)
+}
+
+// endForbiddenStreams ends what participants send and may not send any more; everybody is told, the owner too. What is not announced yet
+// is looked at when it is (announceStream). The room is locked.
+func (r *Room) endForbiddenStreams() {
+	for _, p := range r.participants {
+		if p.stream == nil || !p.stream.live || p.seat.mayPublish(p.stream.info) {
+			continue
+		}
+		for _, other := range r.participants {
+			other.notify(ParticipantUnpublished{ConnectionID: p.id, Reason: ReasonForceUnpublishByServer})
+		}
+		r.endStream(p)
+	}
 }
 
 // update takes the desired state of a connection over. The room is locked.

@@ -78,16 +78,21 @@ func (p *Participant) beginStream(options StreamOptions) (*stream, forcedCodec, 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	forced := forcedCodec{codec: r.forcedCodec, optional: r.anyCodec}
+	info := Stream{ID: streamID(options, p.id), StreamOptions: options}
 	switch {
 	case p.gone:
 		return nil, forced, p.left()
-	case !p.seat.desired.Role.mayPublish():
-		return nil, forced, refuse(CodeUnauthorized, "Unable to publish video. The user does not have a valid token")
+	case !p.seat.mayPublish(info):
+		return nil, forced, mayNotPublish()
 	case p.stream != nil:
 		return nil, forced, refuse(CodeUserAlreadyStreams, "User %s is already publishing in session %s", p.id, r.sessionID)
 	}
-	p.stream = p.newStream(Stream{ID: streamID(options, p.id), StreamOptions: options}, forced.codec)
+	p.stream = p.newStream(info, forced.codec)
 	return p.stream, forced, nil
+}
+
+func mayNotPublish() *Error {
+	return refuse(CodeUnauthorized, "Unable to publish video. The user does not have a valid token")
 }
 
 // replaceStream puts a stream whose codec is not forced in the place of one that could not be negotiated.
@@ -143,6 +148,12 @@ func (p *Participant) announceStream(s *stream, answer string, reply func(Stream
 	if p.gone || p.stream != s {
 		// It left or was thrown out meanwhile; the publication is being closed.
 		return p.left()
+	}
+	if !p.seat.mayPublish(s.info) {
+		// That it may was taken from it meanwhile.
+		p.stream, p.early = nil, nil
+		r.registry.release(s.publication)
+		return mayNotPublish()
 	}
 	p.early = nil
 	s.live, s.info.Created = true, time.Now()

@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,6 +100,62 @@ func TestRoles(t *testing.T) {
 			outcome(s.tryPublish("A", "offer"), may.publish)
 			outcome(a.ForceUnpublish(stream, func() {}), may.force)
 			outcome(a.ForceDisconnect("con_C", func() {}), may.force)
+		})
+	}
+}
+
+func TestModeration(t *testing.T) {
+	kinds := map[string]StreamOptions{
+		"audio": {HasAudio: true}, "video": {HasVideo: true, TypeOfVideo: "SCREEN"}, "both": {HasAudio: true, HasVideo: true, TypeOfVideo: "CAMERA"},
+	}
+	for name, c := range map[string]struct {
+		moderation Moderation
+		allowed    []string
+	}{
+		"nothing is blocked": {Moderation{}, []string{"audio", "video", "both"}},
+		"audio is blocked":   {Moderation{AudioBlocked: true}, []string{"video"}},
+		"video is blocked":   {Moderation{VideoBlocked: true}, []string{"audio"}},
+		"both are blocked":   {Moderation{AudioBlocked: true, VideoBlocked: true}, nil},
+		"another was ended":  {Moderation{EndedStreamIDs: []string{"str_CAM_X123_con_A"}}, []string{"audio", "video", "both"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for kind, options := range kinds {
+				for _, when := range []string{"before", "while negotiated", "live"} {
+					s := newScene(t, "A", "B")
+					s.join("A")
+					s.join("B")
+					moderate := func() {
+						s.desired.Connections[0].Moderation = c.moderation
+						s.apply()
+					}
+					s.engine.BeforeAnswer = func(string) {
+						if when == "while negotiated" {
+							moderate()
+						}
+					}
+					if when == "before" {
+						moderate()
+					}
+					err := s.users["A"].Publish(context.Background(), options, "offer", func(Stream, string) {})
+					if when == "live" {
+						s.must(err)
+						moderate()
+					}
+					allowed := slices.Contains(c.allowed, kind)
+					if !allowed && when != "live" {
+						wantCode(t, err, CodeUnauthorized)
+						if strings.Contains(s.text(), "participantPublished") {
+							t.Errorf("%s %s: B was told", kind, when)
+						}
+					}
+					if live := len(s.state("A").Published) == 1; live != allowed {
+						t.Errorf("%s %s: live is %v", kind, when, live)
+					}
+					if told := strings.Contains(s.text(), "participantUnpublished A forceUnpublishByServer"); told != (when == "live" && !allowed) {
+						t.Errorf("%s %s: the end was told: %v", kind, when, told)
+					}
+				}
+			}
 		})
 	}
 }
