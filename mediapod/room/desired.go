@@ -145,7 +145,7 @@ type StreamOptions struct {
 	Loopback bool
 }
 
-// Totals are counts over all rooms.
+// Totals are counts over all rooms. Who joined by the server's secret is no active connection.
 type Totals struct {
 	Rooms, ActiveConnections, Publishers, Subscriptions int
 }
@@ -153,6 +153,7 @@ type Totals struct {
 // seat is one desired connection and what became of it. It belongs to its room and is guarded by the room's mutex.
 type seat struct {
 	desired     Connection
+	admission   Admission
 	state       State
 	activated   time.Time
 	left        time.Time
@@ -179,7 +180,15 @@ func (s *seat) snapshot() ConnectionSnapshot {
 
 // mayPublish reports whether the participant may send a stream (openvidu-rpc 7.1).
 func (s *seat) mayPublish(stream Stream) bool {
+	if s.admission != ByToken {
+		return !s.admission.hidden()
+	}
 	return s.desired.Role.mayPublish() && s.desired.Moderation.allows(stream)
+}
+
+// mayModerate reports whether the participant may throw others out and end their streams.
+func (s *seat) mayModerate() bool {
+	return s.admission != ByToken || s.desired.Role.mayModerate()
 }
 
 // metadata is what others are told of the participant: client data, then server data (openvidu-rpc 2.1).

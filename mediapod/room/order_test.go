@@ -127,6 +127,26 @@ func TestEventOrder(t *testing.T) {
 			s.write("A publishes")
 			wantCode(s.t, s.tryPublish("A", "offer"), CodeUnauthorized)
 		},
+		"a recorder and speech to text are hidden": func(s *scene) {
+			s.join("A")
+			s.intrude("R", BySecretAsRecorder)
+			s.intrude("T", BySecretAsSpeechToText)
+			s.join("B")
+			stream := s.publish("B")
+			s.receive("R", stream)
+			s.receive("T", stream)
+			s.write("A signals to all")
+			s.must(s.users["A"].Signal(nil, Signal{Type: text("signal:chat"), Data: text("hello")}))
+			s.write("R publishes")
+			wantCode(s.t, s.tryPublish("R", "offer"), CodeUnauthorized)
+			s.intrude("Q", BySecretAsRecorder)
+			s.write("T leaves")
+			s.must(s.users["T"].Leave())
+			s.write("B leaves")
+			s.must(s.users["B"].Leave())
+			s.write("A leaves")
+			s.must(s.users["A"].Leave())
+		},
 		"a client comes back and hears what it missed": func(s *scene) {
 			s.join("A")
 			s.join("B")

@@ -102,7 +102,7 @@ func (p *Participant) ForceDisconnect(connectionID string, reply func()) error {
 	if p.gone {
 		return p.left()
 	}
-	if !p.seat.desired.Role.mayModerate() {
+	if !p.seat.mayModerate() {
 		return refuse(CodeUnauthorized, "Unable to force disconnect. The user does not have a valid token")
 	}
 	target, found := p.room.find(connectionID)

@@ -40,9 +40,11 @@ type Room struct {
 
 // JoinRequest is what a client brings to get in.
 type JoinRequest struct {
-	// Token is the secret part of the token.
+	// Token is the secret part of the token, for who comes by one.
 	Token  string
 	Client Client
+	// Admission other than ByToken is for who has shown the server's secret.
+	Admission Admission
 }
 
 // Announcement is what participants are told of each other. Stream is nil for one that does not publish.
@@ -117,6 +119,9 @@ func (r *Room) apply(desired Desired) {
 		}
 		r.byRPC[sha256.Sum256([]byte(s.desired.RPCSessionID))] = s
 	}
+	for _, p := range r.participants {
+		r.byRPC[sha256.Sum256([]byte(p.seat.desired.RPCSessionID))] = p.seat // also those that no desired state has
+	}
 	r.endForbiddenStreams()
 	r.registry.changed.mark(r.uid)
 }
@@ -169,16 +174,10 @@ func (s *seat) update(desired Connection) {
 func (r *Room) Join(request JoinRequest, link Link, reply func(Joined)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
-		return ErrClosed
+	s, err := r.admit(request)
+	if err != nil {
+		return err
 	}
-	digest := TokenDigest(sha256.Sum256([]byte(request.Token)))
-	s, found := r.byToken[digest]
-	if !found || subtle.ConstantTimeCompare(digest[:], s.desired.Token[:]) != 1 {
-		return ErrToken
-	}
-	delete(r.byToken, digest)
-
 	s.state, s.activated, s.client = Active, time.Now(), request.Client
 	p := &Participant{
 		room:          r,
@@ -199,14 +198,38 @@ func (r *Room) Join(request JoinRequest, link Link, reply func(Joined)) error {
 		ICEServers:   s.desired.ICEServers,
 	}
 	for _, other := range r.participants {
-		joined.Others = append(joined.Others, other.announcement())
-		other.notify(ParticipantJoined{Participant: joined.Self})
+		if !other.hidden() {
+			joined.Others = append(joined.Others, other.announcement())
+		}
+		if !p.hidden() {
+			other.notify(ParticipantJoined{Participant: joined.Self})
+		}
 	}
 	r.participants = append(r.participants, p)
 	reply(joined)
 	r.registry.changed.mark(r.uid)
 	r.registry.log.Info("Participant joined", "room", r.uid, "connection", p.id)
 	return nil
+}
+
+// admit finds the seat that a client may take. The room is locked.
+func (r *Room) admit(request JoinRequest) (*seat, error) {
+	if request.Admission != ByToken {
+		if r.closed {
+			return nil, ErrClosed
+		}
+		return r.newInsider(request.Admission), nil
+	}
+	digest := TokenDigest(sha256.Sum256([]byte(request.Token)))
+	s, found := r.byToken[digest]
+	switch {
+	case !found || subtle.ConstantTimeCompare(digest[:], s.desired.Token[:]) != 1:
+		return nil, ErrToken
+	case r.closed:
+		return nil, ErrClosed
+	}
+	delete(r.byToken, digest)
+	return s, nil
 }
 
 // reattach gives the participant with the private id another link. It reports whether there is one.
@@ -266,13 +289,21 @@ func (r *Room) remove(p *Participant, reason string) {
 	s := p.seat
 	s.state, s.left, s.reason, s.participant = Disconnected, time.Now(), reason, nil
 	r.participants = slices.DeleteFunc(r.participants, func(other *Participant) bool { return other == p })
-	for _, other := range r.participants {
-		other.notify(ParticipantLeft{ConnectionID: p.id, Reason: reason})
+	if !p.hidden() {
+		for _, other := range r.participants {
+			other.notify(ParticipantLeft{ConnectionID: p.id, Reason: reason})
+		}
+	}
+	if s.admission != ByToken {
+		delete(r.byRPC, sha256.Sum256([]byte(s.desired.RPCSessionID)))
 	}
 	r.endStream(p)
 	p.endSubscriptions()
 	r.registry.changed.mark(r.uid)
 	r.registry.log.Info("Participant left", "room", r.uid, "connection", p.id, "reason", reason)
+	if !p.hidden() && !r.closed {
+		r.evictHidden(ReasonSessionClosedByServer)
+	}
 }
 
 // find returns the participant with the connection id. The room is locked.
@@ -299,9 +330,11 @@ func (r *Room) count(totals *Totals) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	totals.Rooms++
-	totals.ActiveConnections += len(r.participants)
 	totals.Publishers += len(r.live)
 	for _, p := range r.participants {
+		if p.seat.admission == ByToken {
+			totals.ActiveConnections++
+		}
 		for _, s := range p.subscriptions {
 			if s.answered {
 				totals.Subscriptions++

@@ -123,6 +123,31 @@ func (s *scene) join(name string) *user {
 	return u
 }
 
+// intrude joins by the server's secret, under a name that starts with I.
+func (s *scene) intrude(name string, admission Admission) *user {
+	s.t.Helper()
+	s.write("%s joins by the secret", name)
+	room, found := s.registry.Lookup(s.desired.Key)
+	if !found {
+		s.t.Fatal("no such room")
+	}
+	u := &user{link: &recorder{scene: s, name: name, reading: true}}
+	s.must(room.Join(JoinRequest{Admission: admission, Client: Client{Metadata: "client " + name}}, u.link, func(joined Joined) {
+		u.Participant = joined.Participant
+		var others []string
+		for _, other := range joined.Others {
+			others = append(others, describe(other))
+		}
+		id := joined.Self.ConnectionID
+		if admission == BySecret {
+			id = "a new connection"
+		}
+		s.write("  %s <- joined as %s %s; there: %s", name, id, joined.Role, strings.Join(others, ", "))
+	}))
+	s.users[name] = u
+	return u
+}
+
 func describe(a Announcement) string {
 	if a.Stream == nil {
 		return a.ConnectionID

@@ -197,7 +197,7 @@ func (p *Participant) ForceUnpublish(streamID string, reply func()) error {
 	if p.gone {
 		return p.left()
 	}
-	if !p.seat.desired.Role.mayModerate() {
+	if !p.seat.mayModerate() {
 		return refuse(CodeUnauthorized, "Unable to force unpublish. The user does not have a valid token")
 	}
 	s, found := r.live[streamID]

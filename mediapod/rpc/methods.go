@@ -108,6 +108,7 @@ func join(c *call) error {
 	session := c.params.text("session", maxName)
 	metadata := c.params.optionalText("metadata", 4*maxMetadata)
 	platform := c.params.optionalText("platform", maxPlatform)
+	admission := admission(c)
 	switch {
 	case c.params.err != nil:
 		return c.params.err
@@ -128,7 +129,8 @@ func join(c *call) error {
 	if s.address.IsValid() {
 		client.Address = s.address.String()
 	}
-	err := where.Join(room.JoinRequest{Token: token.FromURL(tokenURL), Client: client}, s.out, func(joined room.Joined) {
+	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Admission: admission}
+	err := where.Join(request, s.out, func(joined room.Joined) {
 		s.participant, s.private = joined.Participant, joined.RPCSessionID
 		c.reply(s.server.joinResult(joined))
 	})

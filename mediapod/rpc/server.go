@@ -108,6 +108,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		log:     s.log,
 		address: clientAddress(r),
 		opened:  time.Now(),
+		secrets: secretDigests(r.Header),
 		calls:   make(chan request, maxPending),
 	}
 	if sockets > s.limits.Sockets || r.Header.Get(HeaderSession) == SessionWaiting {

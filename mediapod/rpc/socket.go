@@ -62,6 +62,7 @@ type socket struct {
 	log     logr.Logger
 	address netip.Addr
 	opened  time.Time
+	secrets []secretDigest
 	// refusal answers joinRoom in this socket, when the server can't let anybody in here; nil otherwise.
 	refusal func(sessionID string) *Error
 
