@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
@@ -120,8 +121,9 @@ type Page struct {
 
 	running sync.Mutex // held during a call: the actions of a chromedp context must not overlap
 
-	mu      sync.Mutex // guards console
+	mu      sync.Mutex // guards what follows
 	console []string
+	frames  []Frame
 }
 
 // Viewport is the size of a page in CSS pixels.
@@ -156,6 +158,9 @@ func (b *Browser) Open(t testing.TB, name, url string, viewport Viewport) *Page 
 			page.keep(string(message.Type) + ": " + message.Text)
 		}
 	}()
+	if err := page.network(); err != nil {
+		t.Fatalf("watching the sockets of %s: %v", name, err)
+	}
 	actions := []chromedp.Action[chromedp.Void]{}
 	if viewport.Width > 0 {
 		var options []chromedp.EmulateViewportOption
@@ -169,6 +174,15 @@ func (b *Browser) Open(t testing.TB, name, url string, viewport Viewport) *Page 
 		t.Fatalf("opening %s for %s: %v", redact(url), name, err)
 	}
 	return page
+}
+
+// network begins to keep what passes on the page's sockets.
+func (p *Page) network() error {
+	if err := chromedp.Listen(p.ctx, p.frame); err != nil {
+		return err
+	}
+	_, err := chromedp.Call(p.ctx, network.Enable, network.EnableParams{})
+	return err
 }
 
 // redact cuts the query off a URL: it may hold a token.

@@ -3,15 +3,18 @@ package browser
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
 
-// Participant is a tab with openvidu-browser in it (page/page.js), and what it sees of a room. It is the same in every browser.
+// Participant is an OpenVidu object in a tab (page/client.js), and what it sees of a room. It is the same in every browser.
 type Participant struct {
 	Tab
 	// Name is what the test log calls it.
 	Name string
+	// client is the page's name of the object, empty for the first.
+	client string
 }
 
 // Tab is what a Participant needs of a browser: a page and its JavaScript.
@@ -29,6 +32,8 @@ type Tab interface {
 type Event struct {
 	// At is when, in milliseconds since 1970 by this machine's clock.
 	At int64 `json:"at"`
+	// Client tells the OpenVidu objects of a page apart.
+	Client string `json:"client"`
 	// On is what emitted it: session, publisher, or harness for what the page notes itself.
 	On string `json:"on"`
 	// Name and the rest are as in openvidu-rpc section 5.3; members that an event does not have are empty.
@@ -40,7 +45,10 @@ type Event struct {
 	Data         string `json:"data"`
 	Property     string `json:"property"`
 	NewValue     string `json:"newValue"`
+	OldValue     string `json:"oldValue"`
 	Message      string `json:"message"`
+	// Exception is the name of an exception event: ICE_CONNECTION_FAILED, ...
+	Exception string `json:"exception"`
 }
 
 // Time is when the event came.
@@ -65,46 +73,22 @@ type Joined struct {
 	ConnectionID string   `json:"connectionId"`
 	SessionID    string   `json:"sessionId"`
 	Role         string   `json:"role"`
+	Record       bool     `json:"record"`
 	Data         string   `json:"data"`
 	Others       []string `json:"others"`
-}
-
-// Media is what is sent or received of one stream, from the browser's statistics. A figure is 0 as long as the
-// browser does not report it.
-type Media struct {
-	// Subscribed says whether there is a receiving peer connection.
-	Subscribed bool   `json:"subscribed"`
-	ICEState   string `json:"iceState"`
-	Video      struct {
-		FramesDecoded int64  `json:"framesDecoded"`
-		FramesEncoded int64  `json:"framesEncoded"`
-		Width         int    `json:"width"`
-		Height        int    `json:"height"`
-		Packets       int64  `json:"packets"`
-		Bytes         int64  `json:"bytes"`
-		Lost          int64  `json:"lost"`
-		Codec         string `json:"codec"`
-	} `json:"video"`
-	Audio struct {
-		Packets int64 `json:"packets"`
-		Bytes   int64 `json:"bytes"`
-		// Energy is totalAudioEnergy of the decoded audio (W3C webrtc-stats).
-		Energy  float64 `json:"energy"`
-		Samples int64   `json:"samples"`
-		Codec   string  `json:"codec"`
-	} `json:"audio"`
-}
-
-// Gaps are the longest times in which nothing new came.
-type Gaps struct {
-	VideoMilliseconds float64 `json:"videoMs"`
-	AudioMilliseconds float64 `json:"audioMs"`
 }
 
 // OpenParticipant opens the page of a site.
 func (b *Browser) OpenParticipant(t testing.TB, site *Site, name string) *Participant {
 	t.Helper()
 	return participant(t, b.Open(t, name, site.URL, Viewport{}), name)
+}
+
+// OpenParticipantOn opens the page of a site on a screen of a given size or on a phone, and gives the page as well.
+func (b *Browser) OpenParticipantOn(t testing.TB, site *Site, name string, viewport Viewport) (*Participant, *Page) {
+	t.Helper()
+	page := b.Open(t, name, site.URL, viewport)
+	return participant(t, page, name), page
 }
 
 // participant writes what a participant has seen to the test log if the test fails.
@@ -114,17 +98,29 @@ func participant(t testing.TB, tab Tab, name string) *Participant {
 		if !t.Failed() {
 			return
 		}
-		if events, err := p.Events(); err == nil {
-			for _, event := range events {
-				t.Logf("%s %s %+v", name, event.Time().Format("15:04:05.000"), event)
+		if page, ok := tab.(*Page); ok {
+			for _, frame := range page.Frames() {
+				t.Logf("%s %s %s", name, frame.At.Format("15:04:05.000"), frame)
 			}
+		}
+		var events []Event
+		if err := p.Evaluate("window.events", &events); err != nil {
+			return // the page is gone, which may be the test's own doing
+		}
+		for _, event := range events {
+			t.Logf("%s %s %+v", name, event.Time().Format("15:04:05.000"), event)
 		}
 	})
 	return p
 }
 
-// call runs a function of the page's harness. An error of openvidu-browser is a *Failure.
-func (p *Participant) call(function string, argument, result any) error {
+// Another is one more OpenVidu object in the same page.
+func (p *Participant) Another(client string) *Participant {
+	return &Participant{Tab: p.Tab, Name: p.Name + ", " + client, client: client}
+}
+
+// call runs a method of the page's client. An error of openvidu-browser is a *Failure.
+func (p *Participant) call(method string, argument, result any) error {
 	encoded := []byte("undefined")
 	if argument != nil {
 		var err error
@@ -133,8 +129,8 @@ func (p *Participant) call(function string, argument, result any) error {
 		}
 	}
 	var raw json.RawMessage
-	if err := p.Evaluate(fmt.Sprintf("harness.%s(%s)", function, encoded), &raw); err != nil {
-		return err
+	if err := p.Evaluate(fmt.Sprintf("harness.call(%q, %q, %s)", p.client, method, encoded), &raw); err != nil {
+		return fmt.Errorf("calling %s: %w", method, err)
 	}
 	var failed struct {
 		Error *Failure `json:"error"`
@@ -148,77 +144,11 @@ func (p *Participant) call(function string, argument, result any) error {
 	return json.Unmarshal(raw, result)
 }
 
-// Join calls Session.connect with a token. Streams of others are received as soon as they are announced.
-func (p *Participant) Join(token, clientData string) (Joined, error) {
-	var joined Joined
-	err := p.call("join", map[string]any{"token": token, "clientData": clientData}, &joined)
-	return joined, err
-}
-
-// Publish sends the fake camera, WIDTHxHEIGHT, and microphone. It returns the stream's id.
-func (p *Participant) Publish(resolution string) (string, error) {
-	var published struct {
-		StreamID string `json:"streamId"`
-	}
-	err := p.call("publish", map[string]any{"resolution": resolution}, &published)
-	return published.StreamID, err
-}
-
-// Unpublish stops sending.
-func (p *Participant) Unpublish() error { return p.call("unpublish", nil, nil) }
-
-// Subscribe receives the stream of a participant.
-func (p *Participant) Subscribe(connectionID string) error {
-	return p.call("subscribe", connectionID, nil)
-}
-
-// Unsubscribe stops receiving it.
-func (p *Participant) Unsubscribe(connectionID string) error {
-	return p.call("unsubscribe", connectionID, nil)
-}
-
-// Signal sends a signal; to no connection ids is to everybody.
-func (p *Participant) Signal(kind, data string, to ...string) error {
-	return p.call("signal", map[string]any{"type": kind, "data": data, "to": append([]string{}, to...)}, nil)
-}
-
-// MuteVideo stops or resumes the pictures of the published stream.
-func (p *Participant) MuteVideo(muted bool) error {
-	return p.call("mute", map[string]any{"video": muted}, nil)
-}
-
-// Leave calls Session.disconnect.
-func (p *Participant) Leave() error { return p.call("leave", nil, nil) }
-
-// Received is what comes from the participant with a connection id.
-func (p *Participant) Received(connectionID string) (Media, error) {
-	var media Media
-	err := p.call("received", connectionID, &media)
-	return media, err
-}
-
-// Sent is what the participant's own publisher sends.
-func (p *Participant) Sent() (Media, error) {
-	var media Media
-	err := p.call("sent", nil, &media)
-	return media, err
-}
-
-// Watch starts to measure the gaps in what comes from a participant.
-func (p *Participant) Watch(connectionID string) error {
-	return p.call("watch", connectionID, nil)
-}
-
-// Gaps ends the measurement.
-func (p *Participant) Gaps(connectionID string) (Gaps, error) {
-	var gaps Gaps
-	err := p.call("gaps", connectionID, &gaps)
-	return gaps, err
-}
-
-// Events are all that came so far, in their order.
+// Events are all that came so far to this OpenVidu object, in their order.
 func (p *Participant) Events() ([]Event, error) {
 	var events []Event
-	err := p.Evaluate("window.events", &events)
-	return events, err
+	if err := p.Evaluate("window.events", &events); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(events, func(e Event) bool { return e.Client != p.client }), nil
 }

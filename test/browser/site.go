@@ -36,7 +36,9 @@ func Serve(ctx context.Context) (*Site, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", file(folder, "index.html"))
-	mux.Handle("GET /page.js", file(folder, "page.js"))
+	for _, script := range []string{"probes.js", "client.js", "page.js"} {
+		mux.Handle("GET /"+script, file(folder, script))
+	}
 	mux.Handle("GET /openvidu-browser.js",
 		file(folder, "node_modules/openvidu-browser/static/js/openvidu-browser-2.32.2.min.js"))
 	listener, err := net.Listen("tcp", "localhost:0")

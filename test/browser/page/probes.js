@@ -1,0 +1,66 @@
+// What tests need of the browser itself, put around WebSocket and RTCPeerConnection before openvidu-browser is loaded. The package is
+// unmodified; without a fault asked for, the two classes do exactly what the browser's own do.
+
+/** Every WebSocket of the page, oldest first. */
+window.probes = {
+  sockets: [],
+  /** Every RTCPeerConnection of the page, oldest first. */
+  connections: [],
+  /** While true, messages on sockets are lost in both directions, as on a network that drops everything. */
+  deaf: false,
+  /** While true, a new socket fails like one to a host that is not reachable. */
+  unreachable: false,
+  /** Video codecs (VP8, ...) that this browser behaves as if it had never heard of. */
+  missingCodecs: [],
+};
+
+window.WebSocket = class extends WebSocket {
+  constructor(url, protocols) {
+    // Port 9 of this machine (discard) refuses connections.
+    super(window.probes.unreachable ? 'ws://127.0.0.1:9/' : url, protocols ?? []);
+    // First of all listeners, so it can keep a message from those of the application.
+    super.addEventListener('message', (event) => {
+      if (window.probes.deaf) {
+        event.stopImmediatePropagation();
+      }
+    });
+    window.probes.sockets.push(this);
+  }
+
+  send(data) {
+    if (!window.probes.deaf) {
+      super.send(data);
+    }
+  }
+};
+
+window.RTCPeerConnection = class extends RTCPeerConnection {
+  constructor(...args) {
+    super(...args);
+    window.probes.connections.push(this);
+  }
+
+  /** A sender does not offer a codec that is missing. */
+  createOffer(...args) {
+    const missing = window.probes.missingCodecs;
+    if (missing.length > 0) {
+      const codecs = RTCRtpReceiver.getCapabilities('video').codecs
+        .filter((codec) => !missing.includes(codec.mimeType.replace('video/', '')));
+      for (const transceiver of this.getTransceivers()) {
+        if (transceiver.receiver.track.kind === 'video') {
+          transceiver.setCodecPreferences(codecs);
+        }
+      }
+    }
+    return super.createOffer(...args);
+  }
+
+  /** A receiver does not know the name of a codec that is missing. */
+  setRemoteDescription(description) {
+    let { sdp } = description;
+    for (const name of window.probes.missingCodecs) {
+      sdp = sdp.replaceAll(` ${name}/90000`, ` X-${name}/90000`);
+    }
+    return super.setRemoteDescription({ type: description.type, sdp });
+  }
+};
