@@ -46,6 +46,11 @@ func TestEventOrder(t *testing.T) {
 			s.must(s.users["A"].Signal([]string{"con_C", "con_A", "con_C"}, Signal{Type: text("signal:chat"), Data: text("psst")}))
 			s.write("A signals to B and somebody unknown")
 			wantCode(s.t, s.users["A"].Signal([]string{"con_B", "con_X"}, Signal{}), CodeSignalTo)
+			room, _ := s.registry.Lookup(s.desired.Key)
+			s.write("the server signals to all")
+			s.must(room.Signal(nil, Signal{Type: text("signal:news"), Data: text("extra")}))
+			s.write("the server signals to B and somebody unknown")
+			wantCode(s.t, room.Signal([]string{"con_B", "con_X"}, Signal{}), CodeSignalTo)
 		},
 		"a moderator throws somebody out": func(s *scene) {
 			s.join("A")

@@ -115,33 +115,6 @@ func (p *Participant) ForceDisconnect(connectionID string, reply func()) error {
 	return nil
 }
 
-// Signal sends a message to the listed connections, or to everybody, itself included, when none is listed.
-// Nobody gets it when one of them is not in the room.
-func (p *Participant) Signal(to []string, signal Signal) error {
-	p.room.mu.Lock()
-	defer p.room.mu.Unlock()
-	if p.gone {
-		return p.left()
-	}
-	recipients := p.room.participants
-	if len(to) > 0 {
-		recipients = nil
-		for _, connectionID := range to {
-			recipient, found := p.room.find(connectionID)
-			if !found {
-				return refuse(CodeSignalTo, `Signal "to" field invalid format: some connectionId does not exist in this session`)
-			}
-			if !slices.Contains(recipients, recipient) {
-				recipients = append(recipients, recipient)
-			}
-		}
-	}
-	for _, recipient := range recipients {
-		recipient.notify(SignalReceived{From: p.id, Signal: signal})
-	}
-	return nil
-}
-
 // announcement is what others are told of the participant. The room is locked.
 func (p *Participant) announcement() Announcement {
 	announcement := Announcement{ConnectionID: p.id, Created: p.seat.activated, Metadata: p.seat.metadata()}

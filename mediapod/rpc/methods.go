@@ -383,17 +383,9 @@ func sendMessage(_ context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	var parsed struct {
-		To   json.RawMessage `json:"to"`
-		Type *string         `json:"type"`
-		Data *string         `json:"data"`
-	}
-	if tooDeep([]byte(message)) || json.Unmarshal([]byte(message), &parsed) != nil {
-		return refuse(codeSignalFormat, "Provided signal object '%.*s' has not a valid JSON format", quotedSignal, message)
-	}
-	var to []string
-	if !absent(parsed.To) && json.Unmarshal(parsed.To, &to) != nil {
-		return refuse(int(room.CodeSignalTo), `Signal "to" field invalid format: it must be an array of connectionIds`)
+	parsed, to, refused := parseSignal([]byte(message))
+	if refused != nil {
+		return refused
 	}
 	return c.socket.participant.Signal(to, room.Signal{Type: parsed.Type, Data: parsed.Data})
 }

@@ -48,7 +48,7 @@ type Config struct {
 	ICEServers func() []room.ICEServer
 }
 
-// Server lets clients in over WebSockets. It is an http.Handler.
+// Server lets clients in over WebSockets, and gateways send the server's signals. It is an http.Handler.
 type Server struct {
 	rooms      *room.Registry
 	log        logr.Logger
@@ -56,6 +56,7 @@ type Server struct {
 	limits     Limits
 	iceServers func() []room.ICEServer
 	joins      *joinLimiter
+	routes     *http.ServeMux
 
 	// Every socket ends with this context.
 	ctx    context.Context
@@ -79,15 +80,19 @@ func NewServer(config Config) *Server {
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.idle = sync.NewCond(&s.mu)
+	s.routes = http.NewServeMux()
+	s.routes.HandleFunc("GET "+Path, s.serveClient)
+	s.routes.HandleFunc("POST "+SignalPath, s.serveSignal)
 	return s
 }
 
-// ServeHTTP implements http.Handler: it upgrades to a WebSocket and serves that to its end.
+// ServeHTTP implements http.Handler: clients' WebSockets at Path, the server's signals at SignalPath.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != Path {
-		http.NotFound(w, r)
-		return
-	}
+	s.routes.ServeHTTP(w, r)
+}
+
+// serveClient upgrades to a WebSocket and serves that to its end.
+func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	sockets, admitted := s.enter()
 	if !admitted {
 		http.Error(w, "this media pod takes no more connections", http.StatusServiceUnavailable)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -334,11 +335,19 @@ func (s *socket) close(code websocket.StatusCode, reason string, cause error) {
 	s.cancel(cause)
 }
 
-// shorten bounds what is quoted of a client's message.
+// shorten bounds what is quoted of a client's message in a log.
 func shorten(text string) string {
 	const limit = 200
 	if len(text) <= limit {
 		return text
 	}
-	return fmt.Sprintf("%.*s...", limit, text)
+	return cut(text, limit) + "..."
+}
+
+// cut returns at most so many bytes of a text, and no half character.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "")
 }

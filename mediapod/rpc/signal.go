@@ -1,0 +1,79 @@
+package rpc
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"mediarooms.dev/mediarooms/mediapod/room"
+)
+
+// SignalPath is where a gateway posts what the server has to say to a room. {key} is what clients name the room by.
+const SignalPath = "/rooms/{key}/signal"
+
+// signalPrefix is what types of signals begin with on the wire. A listener of the client hears no others (openvidu-rpc 3.6).
+const signalPrefix = "signal:"
+
+// signalBodyTimeout bounds how long a gateway may take to send a signal.
+const signalBodyTimeout = 10 * time.Second
+
+// signal is a message to some or all participants, from a participant or from the server. What is nil was not given.
+type signal struct {
+	To   json.RawMessage `json:"to"`
+	Type *string         `json:"type"`
+	Data *string         `json:"data"`
+}
+
+// parseSignal reads a signal, and its recipients: none is everybody.
+func parseSignal(text []byte) (signal, []string, *Error) {
+	var parsed signal
+	if !strings.HasPrefix(strings.TrimLeft(string(text[:min(len(text), quotedSignal)]), " \t\r\n"), "{") || tooDeep(text) || json.Unmarshal(text, &parsed) != nil {
+		return parsed, nil, refuse(codeSignalFormat, "Provided signal object '%s' has not a valid JSON format", cut(string(text), quotedSignal))
+	}
+	var to []string
+	if !absent(parsed.To) && json.Unmarshal(parsed.To, &to) != nil {
+		return parsed, nil, refuse(int(room.CodeSignalTo), `Signal "to" field invalid format: it must be an array of connectionIds`)
+	}
+	return parsed, to, nil
+}
+
+// serveSignal sends a signal of the server: 204 when it was sent, 404 when there is no such room, 406 when nobody is there or somebody of
+// those who are meant is not, 400 when it can't be read.
+func (s *Server) serveSignal(w http.ResponseWriter, r *http.Request) {
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(signalBodyTimeout)); err != nil {
+		s.log.V(1).Info("Reading a signal without a deadline", "reason", err.Error())
+	}
+	where, found := s.rooms.Lookup(r.PathValue("key"))
+	if !found {
+		http.Error(w, "no such room", http.StatusNotFound)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSignal))
+	if err != nil {
+		http.Error(w, "reading the signal: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	message, to, refused := parseSignal(body)
+	if refused != nil {
+		http.Error(w, refused.Message, http.StatusBadRequest)
+		return
+	}
+	if message.Type != nil && !strings.HasPrefix(*message.Type, signalPrefix) {
+		prefixed := signalPrefix + *message.Type
+		message.Type = &prefixed
+	}
+	var unheard *room.Error
+	switch err := where.Signal(to, room.Signal{Type: message.Type, Data: message.Data}); {
+	case errors.Is(err, room.ErrClosed):
+		http.Error(w, "no such room", http.StatusNotFound)
+	case errors.As(err, &unheard):
+		http.Error(w, unheard.Message, http.StatusNotAcceptable)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
