@@ -7,7 +7,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"sync"
 	"testing"
@@ -21,7 +20,7 @@ import (
 var (
 	kube    *cluster.Cluster
 	site    *browser.Site
-	samples manifests
+	samples cluster.Samples
 )
 
 // browsers are the Chromium processes of the suite, by number. A participant has a process of its own, as on a machine of its
@@ -62,44 +61,8 @@ func prepare(ctx context.Context) error {
 	if site, err = browser.Serve(ctx); err != nil {
 		return err
 	}
-	if samples, err = readSamples(ctx); err != nil {
-		return err
-	}
-	if _, err := kube.KubectlInput(ctx, samples.pool, "apply", "-f", "-"); err != nil {
-		return fmt.Errorf("applying the default pool: %w", err)
-	}
-	if err := cluster.Poll(ctx, 2*time.Minute, warm); err != nil {
-		return fmt.Errorf("waiting for a warm media pod: %w", err)
-	}
-	if err := cluster.Poll(ctx, time.Minute, gatewayAnswers); err != nil {
-		return fmt.Errorf("waiting for the gateway: %w", err)
-	}
-	return nil
-}
-
-// warm gives no error when the default pool has room for a Session on a pod that runs.
-func warm() error {
-	pool, err := kube.Pool(cluster.DefaultPool)
-	if err != nil {
-		return err
-	}
-	if err := cluster.Ready(pool, pool.Status.Conditions); err != nil {
-		return err
-	}
-	if pool.Status.FreeSessions < 1 {
-		return fmt.Errorf("pool %s has room for %d Sessions", pool.Name, pool.Status.FreeSessions)
-	}
-	return nil
-}
-
-// gatewayAnswers gives no error when there is any answer of HTTP: whatever passes connections on may be up before the gateway.
-func gatewayAnswers() error {
-	client := http.Client{Timeout: 2 * time.Second}
-	answer, err := client.Get(kube.GatewayURL + "/")
-	if err != nil {
-		return err
-	}
-	return answer.Body.Close()
+	samples, err = kube.Prepare(ctx)
+	return err
 }
 
 // chromium returns the browser with a number, and starts it when it is the first time.

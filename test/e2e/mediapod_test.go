@@ -82,5 +82,5 @@ func TestARoomComesBackOnAnotherPodWhenItsMediaPodIsKilled(t *testing.T) {
 	// A token that was there before works on the new pod, and so does a new one; media flows.
 	kube.CreateConnection(t, namespace, "room", "dave", nil)
 	call(t, namespace, "carol", "dave")
-	cluster.Eventually(t, 60*time.Second, "the pool to have a warm pod again", warm)
+	cluster.Eventually(t, 60*time.Second, "the pool to have a warm pod again", kube.Warm)
 }

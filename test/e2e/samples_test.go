@@ -5,14 +5,10 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	"mediarooms.dev/mediarooms/test/cluster"
 )
@@ -23,47 +19,6 @@ const (
 	guest1 = "guest-1"
 	guest2 = "guest-2"
 )
-
-// manifests are config/samples as kubectl renders them.
-type manifests struct {
-	// pool is the default pool, with the URL of the gateway under test.
-	pool string
-	// room are the Session and the Connections, verbatim.
-	room string
-}
-
-func readSamples(ctx context.Context) (manifests, error) {
-	rendered, err := kube.Kubectl(ctx, "kustomize", filepath.Join(cluster.Root(), "config", "samples"))
-	if err != nil {
-		return manifests{}, fmt.Errorf("rendering config/samples: %w", err)
-	}
-	var m manifests
-	var room []string
-	for document := range strings.SplitSeq(rendered, "\n---\n") {
-		object := &unstructured.Unstructured{}
-		if err := yaml.Unmarshal([]byte(document), &object.Object); err != nil {
-			return manifests{}, fmt.Errorf("parsing config/samples: %w", err)
-		}
-		switch object.GetKind() {
-		case "MediaPool":
-			if err := unstructured.SetNestedField(object.Object, kube.GatewayURL, "spec", "publicURL"); err != nil {
-				return manifests{}, err
-			}
-			changed, err := yaml.Marshal(object.Object)
-			if err != nil {
-				return manifests{}, err
-			}
-			m.pool = string(changed)
-		case "Session", "Connection":
-			room = append(room, document)
-		}
-	}
-	m.room = strings.Join(room, "\n---\n")
-	if m.pool == "" || m.room == "" {
-		return manifests{}, fmt.Errorf("reading config/samples: no MediaPool, or no Session and Connection, in it")
-	}
-	return m, nil
-}
 
 // applySamples applies the room of config/samples to the default tenant, on a warm pool, and removes it at the end of the
 // test. An earlier room is removed first. It returns when kubectl was started.
@@ -76,9 +31,9 @@ func applySamples(t *testing.T) time.Time {
 		}
 		removeSamples(t)
 	})
-	cluster.Eventually(t, time.Minute, "a warm pod", warm)
+	cluster.Eventually(t, time.Minute, "a warm pod", kube.Warm)
 	start := time.Now()
-	if _, err := kube.KubectlInput(t.Context(), samples.room, "apply", "-f", "-"); err != nil {
+	if _, err := kube.KubectlInput(t.Context(), samples.Room, "apply", "-f", "-"); err != nil {
 		t.Fatal(err)
 	}
 	return start
@@ -88,7 +43,7 @@ func removeSamples(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if _, err := kube.KubectlInput(ctx, samples.room, "delete", "--ignore-not-found", "-f", "-"); err != nil {
+	if _, err := kube.KubectlInput(ctx, samples.Room, "delete", "--ignore-not-found", "-f", "-"); err != nil {
 		t.Error(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,20 @@ type Notification struct {
 	At time.Time
 }
 
+// Message is any message of the server.
+type Message struct {
+	// Raw is the message as it came.
+	Raw json.RawMessage
+	// Notification is set when the message has a method.
+	Notification *Notification
+	// Answers is the method of the request of Call that the message answers, "" when there is none.
+	Answers string
+	// Err is the error of an answer, nil when there is none.
+	Err *Error
+	// At is when it came.
+	At time.Time
+}
+
 // Options of a client.
 type Options struct {
 	// Token is the URL that openvidu-browser's connect() takes.
@@ -60,6 +75,8 @@ type Options struct {
 	Header http.Header
 	// Reconnect marks the handshake as that of a client that comes back.
 	Reconnect bool
+	// Silent sends no pings, neither the first nor later ones.
+	Silent bool
 }
 
 // Client is one socket. It is safe for concurrent use. It sends pings as browsers do until it is closed.
@@ -71,16 +88,22 @@ type Client struct {
 	done    chan struct{} // closed when the reader has ended
 	nextID  atomic.Int64
 
-	mu            sync.Mutex // guards what follows
-	pending       map[int64]chan<- response
-	notifications []Notification
-	changed       chan struct{} // closed and replaced at every notification
-	readError     error
+	mu        sync.Mutex // guards what follows
+	pending   map[int64]request
+	messages  []Message
+	changed   chan struct{} // closed and replaced at every message
+	readError error
+}
+
+// request waits for its answer.
+type request struct {
+	method string
+	answer chan<- response
 }
 
 type message struct {
 	Version string          `json:"jsonrpc"`
-	ID      *int64          `json:"id,omitempty"`
+	ID      json.RawMessage `json:"id,omitempty"`
 	Method  string          `json:"method,omitempty"`
 	Params  json.RawMessage `json:"params,omitempty"`
 	Result  json.RawMessage `json:"result,omitempty"`
@@ -121,10 +144,13 @@ func Dial(ctx context.Context, options Options) (*Client, error) {
 	running, cancel := context.WithCancel(context.Background())
 	c := &Client{
 		token: options.Token, session: session, conn: conn, cancel: cancel, done: make(chan struct{}),
-		pending: map[int64]chan<- response{}, changed: make(chan struct{}),
+		pending: map[int64]request{}, changed: make(chan struct{}),
 	}
 	c.nextID.Store(-1)
 	go c.read(running)
+	if options.Silent {
+		return c, nil
+	}
 	if err := c.Call(ctx, "ping", map[string]any{"interval": pingInterval.Milliseconds()}, nil); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("sending the first ping: %w", err)
@@ -140,8 +166,21 @@ func (c *Client) Close() {
 	<-c.done
 }
 
+// CloseWith ends the socket with a close frame, as a browser does, and waits for the reader.
+func (c *Client) CloseWith(code websocket.StatusCode, reason string) {
+	_ = c.conn.Close(code, reason) // the server may have closed it meanwhile
+	c.Close()
+}
+
 // Done is closed when the socket has ended.
 func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Err says why the socket has ended, nil while it is open. It wraps ErrClosed, and a websocket.CloseError when the server closed it.
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.readError
+}
 
 func (c *Client) ping(ctx context.Context) {
 	tick := time.NewTicker(pingInterval)
@@ -172,8 +211,8 @@ func (c *Client) read(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.readError = fmt.Errorf("%w: %w", ErrClosed, err)
-	for id, answer := range c.pending {
-		answer <- response{err: c.readError}
+	for id, waiting := range c.pending {
+		waiting.answer <- response{err: c.readError}
 		delete(c.pending, id)
 	}
 	close(c.changed)
@@ -188,25 +227,28 @@ func (c *Client) dispatch(raw []byte) error {
 	if m.Version != "2.0" {
 		return fmt.Errorf("parsing a message of the server: jsonrpc is %q", m.Version)
 	}
+	if m.Method == "" && m.ID == nil && m.Error == nil {
+		return errors.New("parsing a message of the server: neither method nor id")
+	}
+	came := Message{Raw: raw, Err: m.Error, At: time.Now()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if m.Method != "" {
-		c.notifications = append(c.notifications, Notification{Method: m.Method, Params: m.Params, At: time.Now()})
-		close(c.changed)
-		c.changed = make(chan struct{})
-		return nil
-	}
-	if m.ID == nil {
-		return errors.New("parsing a message of the server: neither method nor id")
-	}
-	if answer, waiting := c.pending[*m.ID]; waiting {
-		delete(c.pending, *m.ID)
-		if m.Error != nil {
-			answer <- response{err: m.Error}
-		} else {
-			answer <- response{result: m.Result}
+		came.Notification = &Notification{Method: m.Method, Params: m.Params, At: came.At}
+	} else if id, err := strconv.ParseInt(string(m.ID), 10, 64); err == nil {
+		if waiting, found := c.pending[id]; found {
+			delete(c.pending, id)
+			came.Answers = waiting.method
+			if m.Error != nil {
+				waiting.answer <- response{err: m.Error}
+			} else {
+				waiting.answer <- response{result: m.Result}
+			}
 		}
 	}
+	c.messages = append(c.messages, came)
+	close(c.changed)
+	c.changed = make(chan struct{})
 	return nil
 }
 
@@ -221,7 +263,7 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 		}
 	}
 	id := c.nextID.Add(1)
-	request, err := json.Marshal(message{Version: "2.0", ID: &id, Method: method, Params: encoded})
+	raw, err := json.Marshal(message{Version: "2.0", ID: strconv.AppendInt(nil, id, 10), Method: method, Params: encoded})
 	if err != nil {
 		return err
 	}
@@ -231,7 +273,7 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 		defer c.mu.Unlock()
 		return c.readError
 	}
-	c.pending[id] = answer
+	c.pending[id] = request{method: method, answer: answer}
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
@@ -241,7 +283,7 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if err := c.Send(ctx, request); err != nil {
+	if err := c.Send(ctx, raw); err != nil {
 		return fmt.Errorf("calling %s: %w", method, err)
 	}
 	select {
@@ -266,35 +308,56 @@ func (c *Client) Send(ctx context.Context, raw []byte) error {
 	return c.conn.Write(ctx, websocket.MessageText, raw)
 }
 
-// Notifications are all that came so far, in their order.
-func (c *Client) Notifications() []Notification {
+// Messages are all that came so far, in their order.
+func (c *Client) Messages() []Message {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.notifications)
+	return slices.Clone(c.messages)
 }
 
-// WaitNotification waits for a notification of a method that matches, also one that came already. match may be nil.
-func (c *Client) WaitNotification(ctx context.Context, method string, match func(params json.RawMessage) bool) (Notification, error) {
+// Notifications are all that came so far, in their order.
+func (c *Client) Notifications() []Notification {
+	var notifications []Notification
+	for _, m := range c.Messages() {
+		if m.Notification != nil {
+			notifications = append(notifications, *m.Notification)
+		}
+	}
+	return notifications
+}
+
+// WaitMessage waits for a message that matches, also one that came already.
+func (c *Client) WaitMessage(ctx context.Context, match func(Message) bool) (Message, error) {
 	seen := 0
 	for {
 		c.mu.Lock()
-		notifications, changed, readError := c.notifications, c.changed, c.readError
+		messages, changed, readError := c.messages, c.changed, c.readError
 		c.mu.Unlock()
-		for ; seen < len(notifications); seen++ {
-			n := notifications[seen]
-			if n.Method == method && (match == nil || match(n.Params)) {
-				return n, nil
+		for ; seen < len(messages); seen++ {
+			if match(messages[seen]) {
+				return messages[seen], nil
 			}
 		}
 		if readError != nil {
-			return Notification{}, fmt.Errorf("waiting for %s: %w", method, readError)
+			return Message{}, readError
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return Notification{}, fmt.Errorf("waiting for %s: %w", method, ctx.Err())
+			return Message{}, ctx.Err()
 		}
 	}
+}
+
+// WaitNotification waits for a notification of a method that matches, also one that came already. match may be nil.
+func (c *Client) WaitNotification(ctx context.Context, method string, match func(params json.RawMessage) bool) (Notification, error) {
+	m, err := c.WaitMessage(ctx, func(m Message) bool {
+		return m.Notification != nil && m.Notification.Method == method && (match == nil || match(m.Notification.Params))
+	})
+	if err != nil {
+		return Notification{}, fmt.Errorf("waiting for %s: %w", method, err)
+	}
+	return *m.Notification, nil
 }
 
 // Joined is the result of joinRoom (openvidu-rpc 2.1).
@@ -325,21 +388,31 @@ func (c *Client) Join(ctx context.Context, metadata string) (*Joined, error) {
 
 // JoinWith calls joinRoom with any text as the token.
 func (c *Client) JoinWith(ctx context.Context, token, metadata string) (*Joined, error) {
+	parameters := c.JoinParameters()
+	parameters["token"], parameters["metadata"] = token, metadata
 	joined := &Joined{}
-	err := c.Call(ctx, "joinRoom", map[string]any{
-		"token": token, "session": c.session, "platform": "mediarooms test client", "sdkVersion": "2.32.2",
-		"metadata": metadata, "secret": "", "recorder": false, "stt": false,
-	}, joined)
-	if err != nil {
+	if err := c.Call(ctx, "joinRoom", parameters, joined); err != nil {
 		return nil, err
 	}
 	return joined, nil
 }
 
+// JoinParameters are those that openvidu-browser gives joinRoom, for callers that change some.
+func (c *Client) JoinParameters() map[string]any {
+	return map[string]any{
+		"token": c.token, "session": c.session, "platform": "mediarooms test client", "sdkVersion": "2.32.2",
+		"metadata": "", "secret": "", "recorder": false, "stt": false,
+	}
+}
+
+// Reconnect calls connect on a new socket to take a connection up again, by the private id that joinRoom gave.
+func (c *Client) Reconnect(ctx context.Context, rpcSessionID string) error {
+	return c.Call(ctx, "connect", map[string]any{"sessionId": rpcSessionID, "reconnect": true}, nil)
+}
+
 // Leave calls leaveRoom and closes the socket, as Session.disconnect() does.
 func (c *Client) Leave(ctx context.Context) error {
 	err := c.Call(ctx, "leaveRoom", map[string]any{}, nil)
-	_ = c.conn.Close(4102, "Connection closed by client") // the answer of leaveRoom is what counts
-	c.Close()
+	c.CloseWith(4102, "Connection closed by client")
 	return err
 }

@@ -1,0 +1,121 @@
+//go:build e2e
+
+package conformance
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/test/cluster"
+)
+
+// ready is how long a Session or a Connection may take to be Ready while many tests run on a small machine.
+const ready = 60 * time.Second
+
+// parallel is how many tests with t.Parallel run at once unless -parallel says otherwise: most of them wait for timers of the protocol.
+const parallel = "32"
+
+// roomLabel marks the Sessions of this suite.
+const roomLabel = "conformance"
+
+// kube is the cluster under test. It is set once, by TestMain.
+var kube *cluster.Cluster
+
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", parallel); err != nil {
+		panic(err)
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	var err error
+	if kube, err = cluster.Open(); err == nil {
+		_, err = kube.Prepare(ctx)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "conformance: %v\n", err)
+		return 1
+	}
+	code := m.Run()
+	if err := cluster.Poll(context.Background(), time.Minute, noRooms); err != nil {
+		fmt.Fprintf(os.Stderr, "conformance: %v\n", err)
+		return 1
+	}
+	return code
+}
+
+// noRooms gives no error when no Session of this suite exists any more.
+func noRooms() error {
+	var sessions v1alpha1.SessionList
+	err := kube.Client.List(context.Background(), &sessions, client.InNamespace(cluster.DefaultTenant), client.HasLabels{roomLabel})
+	if err == nil && len(sessions.Items) > 0 {
+		err = fmt.Errorf("%d Sessions are left, the first is %s", len(sessions.Items), sessions.Items[0].Name)
+	}
+	return err
+}
+
+// room is a Session of a test's own, in the default tenant, so that its name is its session id. It goes at the end of the test.
+type room struct {
+	name string
+}
+
+// dumped makes sure that the state of the cluster is written down for the first failure only.
+var dumped sync.Once
+
+// newRoom makes a Session and waits until it is Ready; change, unless nil, changes it first.
+func newRoom(t *testing.T, change func(*v1alpha1.SessionSpec)) *room {
+	t.Helper()
+	session := &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{
+		Namespace: cluster.DefaultTenant, GenerateName: "conf-", Labels: map[string]string{roomLabel: "raw"},
+	}}
+	if change != nil {
+		change(&session.Spec)
+	}
+	if err := kube.Client.Create(t.Context(), session); err != nil {
+		t.Fatalf("creating a Session: %v", err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			dumped.Do(func() { kube.Dump(t, cluster.DefaultTenant) })
+		}
+		if err := client.IgnoreNotFound(kube.Client.Delete(context.Background(), session)); err != nil {
+			t.Errorf("deleting Session %s: %v", session.Name, err)
+		}
+	})
+	kube.WaitSession(t, ready, cluster.DefaultTenant, session.Name)
+	return &room{name: session.Name}
+}
+
+// connection makes a Connection to the room and waits until it has a token; change, unless nil, changes it first.
+func (r *room) connection(t *testing.T, change func(*v1alpha1.ConnectionSpec)) *v1alpha1.Connection {
+	t.Helper()
+	connection := &v1alpha1.Connection{
+		ObjectMeta: metav1.ObjectMeta{Namespace: cluster.DefaultTenant, GenerateName: r.name + "-"},
+		Spec:       v1alpha1.ConnectionSpec{SessionName: r.name},
+	}
+	if change != nil {
+		change(&connection.Spec)
+	}
+	if err := kube.Client.Create(t.Context(), connection); err != nil {
+		t.Fatalf("creating a Connection: %v", err)
+	}
+	return kube.WaitConnection(t, ready, cluster.DefaultTenant, connection.Name)
+}
+
+// token returns the token URL of a new Connection with a role.
+func (r *room) token(t *testing.T, role v1alpha1.Role) string {
+	t.Helper()
+	return r.connection(t, func(spec *v1alpha1.ConnectionSpec) { spec.Role = role }).Status.Token
+}

@@ -1,0 +1,126 @@
+//go:build e2e
+
+package conformance
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/test/roomclient"
+)
+
+// patience is how long an answer or a notification may take while many tests run on a small machine; a client waits as long.
+const patience = 10 * time.Second
+
+// member is a raw client, in the room once it has joined.
+type member struct {
+	*roomclient.Client
+	t *testing.T
+	// name in transcripts and errors.
+	name string
+	// token is the URL that it was dialled with.
+	token string
+	// joined is what joinRoom told, nil before.
+	joined *roomclient.Joined
+}
+
+// dial opens a socket with a token. It is closed at the end of the test.
+func dial(t *testing.T, name, token string) *member {
+	t.Helper()
+	return dialWith(t, name, roomclient.Options{Token: token})
+}
+
+// dialWith is dial with all options.
+func dialWith(t *testing.T, name string, options roomclient.Options) *member {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	client, err := roomclient.Dial(ctx, options)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	t.Cleanup(client.Close)
+	return &member{Client: client, t: t, name: name, token: options.Token}
+}
+
+// join dials with the token of a new Connection and joins.
+func (r *room) join(t *testing.T, name string, role v1alpha1.Role) *member {
+	t.Helper()
+	m := dial(t, name, r.token(t, role))
+	m.join()
+	return m
+}
+
+// join calls joinRoom. The client's data is its name.
+func (m *member) join() {
+	m.t.Helper()
+	var err error
+	if m.joined, err = m.Join(m.t.Context(), m.name); err != nil {
+		m.t.Fatalf("%s: %v", m.name, err)
+	}
+}
+
+// call sends a request, which must succeed, and returns its result.
+func (m *member) call(method string, params any) map[string]any {
+	m.t.Helper()
+	var result map[string]any
+	if err := m.Call(m.t.Context(), method, params, &result); err != nil {
+		m.t.Fatalf("%s: %v", m.name, err)
+	}
+	return result
+}
+
+// refused sends a request, which must be answered with this error.
+func (m *member) refused(method string, params any, code int, text string) {
+	m.t.Helper()
+	err := m.Call(m.t.Context(), method, params, nil)
+	var refusal *roomclient.Error
+	if !errors.As(err, &refusal) {
+		m.t.Fatalf("%s: %s gave %v, want the error %d %q", m.name, method, err, code, text)
+	}
+	if refusal.Code != code || refusal.Message != text {
+		m.t.Errorf("%s: %s was refused with %d %q, want %d %q", m.name, method, refusal.Code, refusal.Message, code, text)
+	}
+}
+
+// gets waits for a notification whose members have these values, also one that came already, and returns all its members.
+func (m *member) gets(method string, want map[string]any) map[string]any {
+	m.t.Helper()
+	return m.getsWithin(patience, method, want)
+}
+
+// getsWithin is gets with another patience.
+func (m *member) getsWithin(within time.Duration, method string, want map[string]any) map[string]any {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), within)
+	defer cancel()
+	var found map[string]any
+	_, err := m.WaitNotification(ctx, method, func(raw json.RawMessage) bool {
+		var params map[string]any
+		if json.Unmarshal(raw, &params) != nil {
+			return false
+		}
+		for name, value := range want {
+			if params[name] != value {
+				return false
+			}
+		}
+		found = params
+		return true
+	})
+	if err != nil {
+		var got []string
+		for _, message := range m.Messages() {
+			got = append(got, string(message.Raw))
+		}
+		m.t.Fatalf("%s: waiting for %s %v: %v; it got %q", m.name, method, want, err, got)
+	}
+	return found
+}
+
+// id is the connection id.
+func (m *member) id() string { return m.joined.ID }
