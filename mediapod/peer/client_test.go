@@ -284,18 +284,26 @@ func newSource(t testing.TB, start uint16, o clientOptions, direction webrtc.RTP
 				if err != nil {
 					return
 				}
-				for _, p := range packets {
-					if _, ok := p.(*rtcp.PictureLossIndication); ok {
-						select {
-						case s.plis <- struct{}{}:
-						default:
-						}
+				for range plis(packets, 0) {
+					select {
+					case s.plis <- struct{}{}:
+					default:
 					}
 				}
 			}
 		})
 	}
 	return s
+}
+
+// plis counts the keyframe requests for an SSRC, 0 for any.
+func plis(packets []rtcp.Packet, ssrc uint32) (n int) {
+	for _, p := range packets {
+		if p, ok := p.(*rtcp.PictureLossIndication); ok && (ssrc == 0 || p.MediaSSRC == ssrc) {
+			n++
+		}
+	}
+	return n
 }
 
 // keyframe and delta are the starts of frames, by MIME type.

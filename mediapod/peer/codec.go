@@ -150,7 +150,7 @@ var receivedExtensions = map[string][]webrtc.RTPCodecType{
 
 // interceptors makes the chain of a connection. Of pion's own only the transport-wide feedback to publishers earns its
 // place: the rest of RTCP is the SFU's. Packets to subscribers pass through none.
-func interceptors(d direction, repair func(packet []byte), logs pionLogs) (*interceptor.Registry, error) {
+func interceptors(d direction, events connEvents, logs pionLogs) (*interceptor.Registry, error) {
 	registry := &interceptor.Registry{}
 	if d == sending {
 		return registry, nil
@@ -160,36 +160,8 @@ func interceptors(d direction, repair func(packet []byte), logs pionLogs) (*inte
 		return nil, fmt.Errorf("making transport-wide feedback: %w", err)
 	}
 	registry.Add(feedback)
-	registry.Add(&repairTap{repair: repair})
+	registry.Add(&repairTap{repair: events.repair, layered: events.layered})
 	return registry, nil
-}
-
-// repairTap is an interceptor that takes retransmissions (RFC 4588) out of pion's hands, which would hold them until the
-// next packet of the media stream comes.
-type repairTap struct {
-	interceptor.NoOp
-	repair func(packet []byte)
-}
-
-// NewInterceptor returns the tap itself, which belongs to one connection.
-func (t *repairTap) NewInterceptor(string) (interceptor.Interceptor, error) { return t, nil }
-
-// Close does nothing: the tap holds nothing.
-func (t *repairTap) Close() error { return nil }
-
-// BindRemoteStream taps retransmission streams and leaves the others alone.
-func (t *repairTap) BindRemoteStream(info *interceptor.StreamInfo, reader interceptor.RTPReader) interceptor.RTPReader {
-	if !strings.EqualFold(info.MimeType, webrtc.MimeTypeRTX) {
-		return reader
-	}
-	return interceptor.RTPReaderFunc(func(b []byte, a interceptor.Attributes) (int, interceptor.Attributes, error) {
-		n, attributes, err := reader.Read(b, a)
-		if err != nil {
-			return n, attributes, err
-		}
-		t.repair(b[:n])
-		return 0, attributes, nil // pion skips what is empty
-	})
 }
 
 // webrtcName is the encoding name of a codec of pion's.

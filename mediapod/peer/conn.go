@@ -38,8 +38,10 @@ type conn struct {
 type connEvents struct {
 	// connected is called once, when packets can be sent; ended once, when the connection ends, or never connects.
 	connected, ended func()
-	// repair gets the packets of a publisher's retransmission streams.
-	repair func(packet []byte)
+	// repair gets the packets of a publisher's retransmission streams, with the rid of the layer that they repair when there is one.
+	repair func(rid string, packet []byte)
+	// layered tells that there is simulcast.
+	layered bool
 }
 
 // newConn makes a connection that negotiates the given codecs.
@@ -48,7 +50,7 @@ func (e *Engine) newConn(d direction, codecs []codec, logger logr.Logger, events
 	if err != nil {
 		return nil, err
 	}
-	chain, err := interceptors(d, events.repair, pionLogs{e.logger})
+	chain, err := interceptors(d, events, pionLogs{e.logger})
 	if err != nil {
 		return nil, err
 	}

@@ -5,12 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/pion/rtcp"
-	"github.com/pion/webrtc/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/sfu"
@@ -78,14 +74,15 @@ func (p *Publication) Answer(ctx context.Context, offer string) (string, error) 
 
 // accept makes the connection for an offer.
 func (p *Publication) accept(ctx context.Context, d *description) (*ingest, string, error) {
-	in := &ingest{publication: p}
+	in := &ingest{publication: p, feeds: map[sfu.Kind]*sfu.Feed{}, video: map[string]*sfu.Layer{}}
 	var codecs []codec
 	for _, line := range d.media {
 		codecs = append(codecs, line.codecs...)
+		in.rids = append(in.rids, line.layers...)
 	}
 	var err error
 	in.conn, err = p.engine.newConn(receiving, codecs, p.logger.WithValues("direction", "publish"), connEvents{
-		connected: in.connected, ended: in.ended, repair: in.repair,
+		connected: in.connected, ended: in.ended, repair: in.repair, layered: len(in.rids) > 0,
 	})
 	if err != nil {
 		return nil, "", err
@@ -168,126 +165,4 @@ func (p *Publication) decodable(d *description) bool {
 	line := d.line(sfu.Video)
 	return p.video == nil || line == nil ||
 		slices.ContainsFunc(line.codecs, func(c codec) bool { return c.name == p.video.name })
-}
-
-// ingest is one connection of a publisher.
-type ingest struct {
-	publication *Publication
-	conn        *conn
-	video       atomic.Pointer[sfu.Layer] // nil until its first packet
-	loopback    *egress                   // nil without; set before the connection starts
-}
-
-func (in *ingest) answer(ctx context.Context, d *description) (string, error) {
-	pc := in.conn.pc
-	pc.OnTrack(in.onTrack)
-	if err := in.conn.setRemote(webrtc.SDPTypeOffer, d); err != nil {
-		return "", err
-	}
-	if in.publication.options.Loopback {
-		if err := in.loop(d); err != nil {
-			return "", err
-		}
-	}
-	answer, err := pc.CreateAnswer(nil)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", media.ErrSDP, err)
-	}
-	return in.conn.setLocal(ctx, answer, publisherBitrates(in.publication.options.MaxVideoKbps))
-}
-
-// loop sends the publisher its own media back, on the m-lines on which it wants to receive.
-func (in *ingest) loop(d *description) error {
-	var err error
-	in.loopback, err = newEgress(in.conn, in.publication.stream, 0)
-	if err != nil {
-		return err
-	}
-	for _, line := range d.media {
-		if !line.receives {
-			continue
-		}
-		sender, err := in.conn.pc.AddTrack(&outgoing{egress: in.loopback, kind: line.kind})
-		if err != nil {
-			return fmt.Errorf("adding loopback: %w", err)
-		}
-		in.loopback.readRTCP(sender)
-	}
-	return nil
-}
-
-func (in *ingest) connected() {
-	if in.loopback != nil {
-		in.loopback.start()
-	}
-}
-
-// onTrack feeds a layer with what comes in, until the connection closes.
-func (in *ingest) onTrack(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-	parameters := remote.Codec()
-	c := codec{name: supportedVideo(webrtcName(parameters), parameters.SDPFmtpLine)}
-	if remote.Kind() == webrtc.RTPCodecTypeAudio {
-		c = opus
-	}
-	if c.name == "" {
-		return // a retransmission stream that nothing declared
-	}
-	layer, err := in.publication.stream.Track(c.kind()).Publish(sfu.LayerConfig{
-		SSRC:        uint32(remote.SSRC()),
-		PayloadType: uint8(parameters.PayloadType),
-		Codec:       sfu.Codec{Name: c.name, ClockRate: c.clockRate()},
-		Feedback:    in.conn.pc,
-	}, time.Now())
-	if err != nil {
-		return // the publication has ended
-	}
-	if c.kind() == sfu.Video {
-		in.video.Store(layer)
-	}
-	in.conn.logger.V(1).Info("Track arrives", "kind", remote.Kind().String(), "codec", c.name)
-	in.conn.run(func() { readPackets(remote, layer) })
-	in.conn.run(func() { readReports(remote, receiver, layer) })
-}
-
-func readPackets(remote *webrtc.TrackRemote, layer *sfu.Layer) {
-	buffer := make([]byte, 1500)
-	for {
-		n, _, err := remote.Read(buffer)
-		if err != nil {
-			return
-		}
-		_ = layer.Write(buffer[:n], time.Now()) // what is malformed is the publisher's loss
-	}
-}
-
-func readReports(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver, layer *sfu.Layer) {
-	buffer := make([]byte, 1500)
-	for {
-		n, _, err := receiver.ReadSimulcast(buffer, remote.RID())
-		if err != nil {
-			return
-		}
-		packets, err := rtcp.Unmarshal(buffer[:n])
-		if err != nil {
-			continue
-		}
-		for _, packet := range packets {
-			if sr, ok := packet.(*rtcp.SenderReport); ok && sr.SSRC == uint32(remote.SSRC()) {
-				layer.SenderReport(sr, time.Now())
-			}
-		}
-	}
-}
-
-// repair takes a packet of the retransmission stream.
-func (in *ingest) repair(packet []byte) {
-	if layer := in.video.Load(); layer != nil {
-		_ = layer.WriteRepair(packet, time.Now()) // what is malformed is the publisher's loss
-	}
-}
-
-func (in *ingest) ended() {
-	if in.loopback != nil {
-		in.loopback.subscriber.Close()
-	}
 }

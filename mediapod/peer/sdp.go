@@ -10,6 +10,7 @@ import (
 	"github.com/pion/sdp/v3"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
@@ -35,6 +36,8 @@ type mediaLine struct {
 	kind sfu.Kind
 	// codecs are those that both sides support; in a publisher's offer the one that was chosen.
 	codecs []codec
+	// layers are the rids of the simulcast layers that are accepted, from low to high; nil without simulcast.
+	layers []string
 	// receives tells that the client wants to receive on this line.
 	receives bool
 }
@@ -209,7 +212,8 @@ func rebuild(
 		if err != nil {
 			return nil, err
 		}
-		cleanMedia, receives, err := rebuildMedia(session, m, codecs)
+		rids := simulcast(m)
+		cleanMedia, receives, err := rebuildMedia(session, m, codecs, rids)
 		if err != nil {
 			return nil, err
 		}
@@ -219,7 +223,7 @@ func rebuild(
 		mid, _ := cleanMedia.Attribute("mid")
 		group += " " + mid
 		clean.MediaDescriptions = append(clean.MediaDescriptions, cleanMedia)
-		d.media = append(d.media, mediaLine{kind: kind, codecs: codecs, receives: receives})
+		d.media = append(d.media, mediaLine{kind: kind, codecs: codecs, layers: rids, receives: receives})
 	}
 	if len(d.media) == 2 {
 		if err := checkBundle(session, strings.Fields(group)[1:]); err != nil {
@@ -255,7 +259,9 @@ func checkBundle(session *sdp.SessionDescription, mids []string) error {
 // transportAttributes must be there for each m-line, in it or for the whole session.
 var transportAttributes = []string{"ice-ufrag", "ice-pwd", "fingerprint", "setup"}
 
-func rebuildMedia(session *sdp.SessionDescription, m *sdp.MediaDescription, codecs []codec) (*sdp.MediaDescription, bool, error) {
+func rebuildMedia(
+	session *sdp.SessionDescription, m *sdp.MediaDescription, codecs []codec, rids []string,
+) (*sdp.MediaDescription, bool, error) {
 	clean := &sdp.MediaDescription{
 		MediaName: sdp.MediaName{
 			Media: m.MediaName.Media, Port: sdp.RangedPort{Value: 9}, Protos: []string{"UDP", "TLS", "RTP", "SAVPF"},
@@ -299,15 +305,13 @@ func rebuildMedia(session *sdp.SessionDescription, m *sdp.MediaDescription, code
 		}
 	}
 	clean.MediaName.Formats = keep
-	copyStreams(clean, m, keep)
+	copyStreams(clean, m, keep, rids)
 	return clean, receives, nil
 }
 
-// copyStreams copies what describes the codecs that are kept and the streams. Of several simulcast layers only the last is
-// kept, which OpenVidu's client lists as the best one (openvidu-rpc 4.4): the answer accepts it alone, and the client sends
-// no other (RFC 8853, section 5.3.2).
-func copyStreams(clean, m *sdp.MediaDescription, keep []string) {
-	layer := bestLayer(m)
+// copyStreams copies what describes the codecs that are kept and the streams: with simulcast those by their rids (RFC 8853),
+// else by their SSRCs.
+func copyStreams(clean, m *sdp.MediaDescription, keep, rids []string) {
 	for _, a := range m.Attributes {
 		subject, rest, _ := strings.Cut(a.Value, " ")
 		switch a.Key {
@@ -320,36 +324,62 @@ func copyStreams(clean, m *sdp.MediaDescription, keep []string) {
 				clean.WithValueAttribute(a.Key, a.Value)
 			}
 		case "msid", "ssrc", "ssrc-group":
-			clean.WithValueAttribute(a.Key, a.Value)
-		case "rid":
-			if layer != "" && subject == layer && strings.HasPrefix(rest, "send") {
-				clean.WithValueAttribute(a.Key, layer+" send")
+			if len(rids) == 0 {
+				clean.WithValueAttribute(a.Key, a.Value)
 			}
 		}
 	}
-	if layer != "" {
-		clean.WithValueAttribute("simulcast", "send "+layer)
+	if len(rids) == 0 {
+		return
 	}
+	clean.WithValueAttribute("msid", "stream "+m.MediaName.Media) // without one pion takes no layers
+	for _, rid := range rids {
+		clean.WithValueAttribute("rid", rid+" send")
+	}
+	clean.WithValueAttribute("simulcast", "send "+strings.Join(rids, ";"))
 }
 
-// bestLayer returns the last layer of a simulcast offer, or "" when there is none.
-func bestLayer(m *sdp.MediaDescription) string {
-	value, ok := m.Attribute("simulcast")
-	if !ok {
-		return ""
-	}
+// simulcast returns the rids of the layers that a client offers to send, in its order, which OpenVidu's client lists from low to
+// high (openvidu-rpc 4.4); nil without simulcast. Of alternatives the first is taken, and of more layers than there may be
+// the best (RFC 8853, section 5.1).
+func simulcast(m *sdp.MediaDescription) []string {
+	value, _ := m.Attribute("simulcast")
 	fields := strings.Fields(value)
-	for i := 0; i+1 < len(fields); i++ {
-		if fields[i] != "send" {
-			continue
-		}
-		layers := strings.Split(fields[i+1], ";")
-		first, _, _ := strings.Cut(layers[len(layers)-1], ",") // "," separates alternatives
-		if id := strings.TrimPrefix(first, "~"); token(id) {
-			return id
+	at := slices.Index(fields, "send")
+	if at < 0 || at+1 >= len(fields) {
+		return nil
+	}
+	var rids []string
+	for _, alternatives := range strings.Split(fields[at+1], ";") {
+		first, _, _ := strings.Cut(alternatives, ",")
+		if id := strings.TrimPrefix(first, "~"); validRID(id) && !slices.Contains(rids, id) && offersToSend(m, id) {
+			rids = append(rids, id)
 		}
 	}
-	return ""
+	return rids[max(0, len(rids)-layers.Max):]
+}
+
+// offersToSend reports whether there is an a=rid line for the direction send (RFC 8851, section 4).
+func offersToSend(m *sdp.MediaDescription, rid string) bool {
+	return slices.ContainsFunc(m.Attributes, func(a sdp.Attribute) bool {
+		fields := strings.Fields(a.Value)
+		return a.Key == "rid" && len(fields) >= 2 && fields[0] == rid && fields[1] == "send"
+	})
+}
+
+// maxRIDBytes is what fits into a header extension of one-byte form (RFC 8285, section 4.2).
+const maxRIDBytes = 16
+
+func validRID(id string) bool {
+	if id == "" || len(id) > maxRIDBytes {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
 }
 
 func validTransport(key, value string) bool {

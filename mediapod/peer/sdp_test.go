@@ -124,7 +124,7 @@ func TestTheCodecOfAnOffer(t *testing.T) {
 	}
 }
 
-func TestTheAnswerAcceptsTheBestLayerOnly(t *testing.T) {
+func TestTheAnswerAcceptsAllLayers(t *testing.T) {
 	e := newEngine(t)
 	p := e.NewPublication(media.PublicationOptions{HasAudio: true, HasVideo: true, MaxVideoKbps: 1200})
 	answer, err := p.Answer(t.Context(), crlf(chromium))
@@ -134,7 +134,7 @@ func TestTheAnswerAcceptsTheBestLayerOnly(t *testing.T) {
 	for _, want := range []string{
 		"a=ice-lite", "a=group:BUNDLE 0 1", "a=setup:passive", "a=recvonly", "a=rtcp-mux",
 		"m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 9 UDP/TLS/RTP/SAVPF 96 97", "a=fmtp:97 apt=96",
-		"a=rid:rdiv1 recv", "a=simulcast:recv rdiv1", "b=AS:1200", "b=TIAS:1200000", "a=fmtp:96 x-google-start-bitrate=1000",
+		"a=rid:rdiv4 recv", "a=rid:rdiv2 recv", "a=rid:rdiv1 recv", "a=simulcast:recv rdiv4;rdiv2;rdiv1", "b=AS:1200", "b=TIAS:1200000", "a=fmtp:96 x-google-start-bitrate=1000",
 		"a=rtcp-fb:96 transport-cc", "a=rtcp-fb:96 nack", "a=rtcp-fb:96 nack pli", "a=rtcp-fb:111 transport-cc",
 		"a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
 		fmt.Sprintf("a=candidate:1 1 udp 2130706175 127.0.0.1 %d typ host", e.UDPPort()), "a=end-of-candidates",
@@ -143,13 +143,47 @@ func TestTheAnswerAcceptsTheBestLayerOnly(t *testing.T) {
 			t.Errorf("no line %q in\n%s", want, answer)
 		}
 	}
-	for _, no := range []string{"rdiv2", "rdiv4", "VP9", "H264", "AV1", "G722", "red/", "abs-send-time"} {
+	for _, no := range []string{"VP9", "H264", "AV1", "G722", "red/", "abs-send-time"} {
 		if strings.Contains(answer, no) {
 			t.Errorf("%q in\n%s", no, answer)
 		}
 	}
 	if n := strings.Count(answer, "a=candidate:"); n != 1 {
 		t.Errorf("%d candidates", n)
+	}
+}
+
+func TestTheLayersOfAnOffer(t *testing.T) {
+	rids := "a=rid:rdiv4 send\na=rid:rdiv2 send\na=rid:rdiv1 send\na=simulcast:send rdiv4;rdiv2;rdiv1\n"
+	for name, c := range map[string]struct {
+		lines string
+		want  []string
+	}{
+		"three":                      {rids, []string{"rdiv4", "rdiv2", "rdiv1"}},
+		"one":                        {"a=rid:rdiv1 send\na=simulcast:send rdiv1\n", []string{"rdiv1"}},
+		"none":                       {"", nil},
+		"with restrictions":          {"a=rid:l send pt=96;max-width=320\na=rid:h send\na=simulcast:send l;h\n", []string{"l", "h"}},
+		"paused, and an alternative": {"a=rid:l send\na=rid:m send\na=rid:h send\na=simulcast:send ~l;h,m\n", []string{"l", "h"}},
+		"both directions":            {"a=rid:l send\na=rid:h send\na=rid:x recv\na=simulcast:recv x send l;h\n", []string{"l", "h"}},
+		"to receive only":            {"a=rid:l recv\na=simulcast:recv l\n", nil},
+		"without rid lines":          {"a=simulcast:send l;h\n", nil},
+		"rid lines alone":            {"a=rid:l send\na=rid:h send\n", nil},
+		"the same twice":             {"a=rid:l send\na=simulcast:send l;l\n", []string{"l"}},
+		"bad names":                  {"a=rid:l send\na=rid:\u00fc send\na=simulcast:send l;\u00fc;;~\n", []string{"l"}},
+		"six": {"a=rid:1 send\na=rid:2 send\na=rid:3 send\na=rid:4 send\na=rid:5 send\na=rid:6 send\na=simulcast:send 1;2;3;4;5;6\n",
+			[]string{"3", "4", "5", "6"}},
+	} {
+		d, err := readOffer(crlf(strings.Replace(chromium, rids, c.lines, 1)), "", "")
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := d.line(sfu.Video).layers; !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+		if strings.Contains(d.raw, "a=simulcast") != (c.want != nil) {
+			t.Errorf("%s:\n%s", name, d.raw)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,6 +48,10 @@ type Forwarder struct {
 	track  *Track
 	config ForwarderConfig
 
+	// Guarded by track.mu.
+	aimed     *Layer    // the target; nil while nobody publishes
+	connected [2]*Layer // the layers that know the forwarder as a receiver: source and target
+
 	mu          sync.Mutex // guards the fields below; never held across a write
 	rewriter    *rewrite.Rewriter[*Layer]
 	target      *Layer // what to change over to, or the source; nil while nobody publishes
@@ -73,11 +78,46 @@ func newForwarder(t *Track, config ForwarderConfig) *Forwarder {
 	}
 }
 
-// aim sets the layer to change over to.
+// aim sets the layer to change over to. The caller holds track.mu.
 func (f *Forwarder) aim(layer *Layer) {
+	f.aimed = layer
 	f.mu.Lock()
 	f.target = layer
 	f.mu.Unlock()
+}
+
+// connect makes the forwarder a receiver of its source and its target, and of no other layer. The caller holds track.mu.
+func (f *Forwarder) connect() {
+	f.mu.Lock()
+	source, _ := f.rewriter.Source()
+	f.mu.Unlock()
+	if source == f.aimed {
+		source = nil
+	}
+	f.receive([2]*Layer{f.aimed, source})
+}
+
+// disconnect ends the forwarding. The caller holds track.mu.
+func (f *Forwarder) disconnect() {
+	f.receive([2]*Layer{})
+}
+
+func (f *Forwarder) receive(from [2]*Layer) {
+	if from == f.connected {
+		return
+	}
+	before := f.connected
+	f.connected = from
+	for _, layer := range from {
+		if layer != nil && !slices.Contains(before[:], layer) {
+			layer.receivers.add(f)
+		}
+	}
+	for _, layer := range before {
+		if layer != nil && !slices.Contains(from[:], layer) {
+			layer.receivers.remove(f)
+		}
+	}
 }
 
 type outcome int
@@ -206,13 +246,17 @@ func (f *Forwarder) prepareResend(c *copyOfPacket, sequence uint16, now time.Tim
 	return layer, in, true
 }
 
-// requestKeyframe asks for a keyframe of what the forwarder forwards or waits for.
+// requestKeyframe asks for a keyframe of what the forwarder forwards and, when it is to change over, of what it waits for.
 func (f *Forwarder) requestKeyframe(now time.Time) {
 	f.mu.Lock()
 	target := f.target
+	source, _ := f.rewriter.Source()
 	f.mu.Unlock()
 	if target != nil {
 		target.RequestKeyframe(now)
+	}
+	if source != nil && source != target {
+		source.RequestKeyframe(now)
 	}
 }
 

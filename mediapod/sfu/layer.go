@@ -10,6 +10,7 @@ import (
 
 	"mediarooms.dev/mediarooms/mediapod/rtp/keyframe"
 	"mediarooms.dev/mediarooms/mediapod/rtp/nack"
+	"mediarooms.dev/mediarooms/mediapod/rtp/rate"
 	"mediarooms.dev/mediarooms/mediapod/rtp/report"
 	"mediarooms.dev/mediarooms/mediapod/rtp/ring"
 )
@@ -21,9 +22,14 @@ const (
 	audioRing = 64
 )
 
+// rtpOverhead is counted per packet beside its payload: RTP, SRTP, UDP and IP.
+const rtpOverhead = 12 + 10 + 8 + 20
+
 // LayerConfig describes an incoming RTP stream.
 type LayerConfig struct {
-	SSRC        uint32
+	SSRC uint32
+	// Rank orders the layers of a feed: the higher, the better.
+	Rank        int
 	PayloadType uint8
 	Codec       Codec
 	// Feedback takes the RTCP for the stream's sender.
@@ -35,16 +41,21 @@ type Layer struct {
 	track    *Track
 	config   LayerConfig
 	keyframe keyframe.Detector // nil when a receiver can start anywhere
+	// receivers are the forwarders that forward the layer or are to change over to it; changed by the owner of track.mu.
+	receivers set[*Forwarder]
 
 	mu       sync.Mutex // guards the fields below
+	used     bool       // somebody receives the layer: else nothing is asked for
 	ring     *ring.Ring
 	missing  nack.Tracker
 	requests keyframe.Requests
 	receiver *report.Receiver
 	clock    report.Clock
+	meter    rate.Meter
+	frames   uint64
+	newest   uint32 // the timestamp of the newest packet
 
-	due     []uint16 // owned by tick
-	limited bool     // owned by report: the sender was told a bitrate limit
+	due []uint16 // owned by tick
 }
 
 func newLayer(t *Track, config LayerConfig, now time.Time) *Layer {
@@ -122,7 +133,7 @@ func (l *Layer) distribute(p *packet, at time.Time) {
 		l.sendKeyframeRequest()
 	}
 	var sent, failed uint64
-	for _, f := range l.track.forwarders.load() {
+	for _, f := range l.receivers.load() {
 		switch f.forward(p) {
 		case forwarded:
 			sent++
@@ -151,13 +162,18 @@ func (l *Layer) note(p *packet) (isNew, ask bool) {
 		return false, false
 	}
 	l.receiver.Received(p.SequenceNumber, p.Timestamp, p.at)
+	l.meter.Add(len(p.Payload)+rtpOverhead, p.at)
+	if l.frames == 0 || p.Timestamp != l.newest {
+		l.frames++
+		l.newest = p.Timestamp
+	}
 	if l.track.kind != Video {
 		return true, false
 	}
 	if p.keyframe {
 		l.requests.Arrived()
 	}
-	if !l.missing.Received(p.SequenceNumber, p.at) {
+	if l.used && !l.missing.Received(p.SequenceNumber, p.at) {
 		ask = l.requests.Request(p.at)
 	}
 	return true, ask
@@ -199,7 +215,7 @@ func (l *Layer) send(packets ...rtcp.Packet) {
 func (l *Layer) tick(now time.Time) {
 	l.mu.Lock()
 	l.due = l.missing.Due(now, l.due[:0])
-	ask := l.requests.Due(now)
+	ask := l.used && l.requests.Due(now)
 	l.mu.Unlock()
 	if ask {
 		l.sendKeyframeRequest()
@@ -214,21 +230,28 @@ func (l *Layer) tick(now time.Time) {
 	}
 }
 
-// report sends a receiver report and, when there is or was one, the bitrate limit; 0 is none.
-func (l *Layer) report(now time.Time, limitKbps int) {
+// use notes whether somebody receives the layer.
+func (l *Layer) use(used bool) {
 	l.mu.Lock()
-	reception, ok := l.receiver.Report(l.config.SSRC, now)
-	l.mu.Unlock()
-	if !ok {
-		return
+	defer l.mu.Unlock()
+	if used != l.used {
+		l.used = used
+		l.missing = nack.Tracker{} // what was missed meanwhile is of no use: a receiver starts with a keyframe
 	}
-	ssrc := l.track.publisher.ssrc
-	packets := []rtcp.Packet{&rtcp.ReceiverReport{SSRC: ssrc, Reports: []rtcp.ReceptionReport{reception}}}
-	if limitKbps > 0 || l.limited {
-		l.limited = true
-		packets = append(packets, bitrateLimit(ssrc, l.config.SSRC, limitKbps))
-	}
-	l.send(packets...)
+}
+
+// flow returns how many frames have come so far, and the bitrate.
+func (l *Layer) flow(now time.Time) (frames uint64, kbps int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.frames, l.meter.Kbps(now)
+}
+
+// reception returns what a receiver report says of the layer; false before its first packet.
+func (l *Layer) reception(now time.Time) (rtcp.ReceptionReport, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.receiver.Report(l.config.SSRC, now)
 }
 
 // cached appends the payload of a packet to buffer; see ring.Ring.Get.

@@ -2,16 +2,22 @@
 // what is sent again, and what RTCP says about it. It knows RTP and RTCP, and nothing of how peers are connected.
 //
 // Glossary. A Publisher is one published stream, whoever sends it and however often its connection is replaced. It has
-// one Track for each Kind. A Layer is one incoming RTP stream of a track, that is, one SSRC. A Subscriber is one
-// receiver of a publisher; it has one Forwarder, that is, one outgoing RTP stream, for each track that it receives.
+// one Track for each Kind. A Feed is what one connection of the publisher sends of a track. A Layer is one incoming RTP stream of a
+// feed, that is, one SSRC; with simulcast a feed has several, of the same picture at different bitrates. A Subscriber is
+// one receiver of a publisher; it has one Forwarder, that is, one outgoing RTP stream, for each track that it receives.
 //
-//	                         Track ---- Forwarder -> PacketWriter
-//	packets -> Layer.Write -> |    \--- Forwarder -> PacketWriter   (of another Subscriber)
-//	           ring, NACK     |
+//	                            Track
+//	packets -> Layer.Write -----> Forwarder -> PacketWriter
+//	           ring, NACK   \---> Forwarder -> PacketWriter   (of another Subscriber)
+//	packets -> Layer.Write -----> Forwarder -> PacketWriter
+//	           (another layer)
 //
-// A packet is forwarded by the goroutine that brings it. That goroutine reads the set of forwarders from a snapshot, so
+// A forwarder forwards one layer, its source. The track aims it at the layer that suits its receiver best, its target, and it changes
+// over at the target's next keyframe.
+//
+// A packet is forwarded by the goroutine that brings it. That goroutine reads the layer's receivers from a snapshot, so
 // subscribers share no lock, and it allocates nothing. Locks are per layer and per forwarder, and none of them is held
-// across a write.
+// across a write. A layer without receivers costs its bookkeeping only, and nothing of it is asked for.
 package sfu
 
 import (

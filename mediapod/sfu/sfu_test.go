@@ -112,7 +112,7 @@ func (r *room) publish(codec Codec, now time.Time) {
 	if codec == opus {
 		kind = Audio
 	}
-	layer, err := r.publisher.Track(kind).Publish(LayerConfig{
+	layer, err := r.publisher.Track(kind).NewFeed().Publish(LayerConfig{
 		SSRC: 7, PayloadType: publisherPT, Codec: codec, Feedback: r.upstream,
 	}, now)
 	if err != nil {
@@ -326,6 +326,7 @@ func TestLossFromThePublisherIsRepairedOnce(t *testing.T) {
 
 func TestALargeGapAsksForAKeyframe(t *testing.T) {
 	r := newRoom(t, 0)
+	r.subscribe(epoch)
 	r.write(raw(t, 0, 0, key(0)...), epoch)
 	r.write(raw(t, 5000, 0, delta(0)...), epoch.Add(time.Second))
 	if n, _ := count[*rtcp.PictureLossIndication](r.upstream.control); n != 1 {
@@ -510,7 +511,7 @@ func TestCloseStopsForwarding(t *testing.T) {
 	if _, err := r.publisher.Subscribe(w); !errors.Is(err, ErrClosed) {
 		t.Errorf("subscribing to a closed publisher: %v", err)
 	}
-	if _, err := r.publisher.Track(Video).Publish(LayerConfig{Codec: vp8}, epoch); !errors.Is(err, ErrClosed) {
+	if _, err := r.publisher.Track(Video).NewFeed().Publish(LayerConfig{Codec: vp8}, epoch); !errors.Is(err, ErrClosed) {
 		t.Errorf("publishing to a closed publisher: %v", err)
 	}
 	if err := s.Forward(Audio, ForwarderConfig{ClockRate: 48_000}, epoch); !errors.Is(err, ErrClosed) {
@@ -570,7 +571,7 @@ func TestJoiningAndLeavingDuringMedia(t *testing.T) {
 	joiners.Wait()
 	close(stop)
 	running.Wait()
-	if n := len(r.publisher.Track(Video).forwarders.load()); n != 0 {
+	if n := len(r.publisher.Track(Video).forwarders) + len(r.layer.receivers.load()); n != 0 {
 		t.Errorf("%d forwarders left behind", n)
 	}
 	if n := len(r.publisher.subscribers.load()); n != 0 {

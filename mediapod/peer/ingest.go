@@ -1,0 +1,158 @@
+package peer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/sfu"
+)
+
+// ingest is one connection of a publisher.
+type ingest struct {
+	publication *Publication
+	conn        *conn
+	loopback    *egress  // nil without; set before the connection starts
+	rids        []string // of the simulcast layers of the video, from low to high; nil without simulcast
+
+	mu    sync.Mutex // guards the fields below
+	feeds map[sfu.Kind]*sfu.Feed
+	video map[string]*sfu.Layer // by rid, "" without simulcast
+}
+
+func (in *ingest) answer(ctx context.Context, d *description) (string, error) {
+	pc := in.conn.pc
+	pc.OnTrack(in.onTrack)
+	if err := in.conn.setRemote(webrtc.SDPTypeOffer, d); err != nil {
+		return "", err
+	}
+	if in.publication.options.Loopback {
+		if err := in.loop(d); err != nil {
+			return "", err
+		}
+	}
+	answer, err := pc.CreateAnswer(nil)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", media.ErrSDP, err)
+	}
+	return in.conn.setLocal(ctx, answer, publisherBitrates(in.publication.options.MaxVideoKbps))
+}
+
+// loop sends the publisher its own media back, on the m-lines on which it wants to receive.
+func (in *ingest) loop(d *description) error {
+	var err error
+	in.loopback, err = newEgress(in.conn, in.publication.stream, 0)
+	if err != nil {
+		return err
+	}
+	for _, line := range d.media {
+		if !line.receives {
+			continue
+		}
+		sender, err := in.conn.pc.AddTrack(&outgoing{egress: in.loopback, kind: line.kind})
+		if err != nil {
+			return fmt.Errorf("adding loopback: %w", err)
+		}
+		in.loopback.readRTCP(sender)
+	}
+	return nil
+}
+
+func (in *ingest) connected() {
+	if in.loopback != nil {
+		in.loopback.start()
+	}
+}
+
+// onTrack feeds a layer with what comes in, until the connection closes.
+func (in *ingest) onTrack(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+	parameters := remote.Codec()
+	c := codec{name: supportedVideo(webrtcName(parameters), parameters.SDPFmtpLine)}
+	if remote.Kind() == webrtc.RTPCodecTypeAudio {
+		c = opus
+	}
+	if c.name == "" {
+		return // a retransmission stream that nothing declared
+	}
+	layer, err := in.publish(c.kind(), remote.RID(), sfu.LayerConfig{
+		SSRC:        uint32(remote.SSRC()),
+		PayloadType: uint8(parameters.PayloadType),
+		Codec:       sfu.Codec{Name: c.name, ClockRate: c.clockRate()},
+		Feedback:    in.conn.pc,
+	})
+	if err != nil {
+		return // the publication has ended, or it has layers enough
+	}
+	in.conn.logger.V(1).Info("Track arrives", "kind", remote.Kind().String(), "codec", c.name, "layer", remote.RID())
+	in.conn.run(func() { readPackets(remote, layer) })
+	in.conn.run(func() { readReports(remote, receiver, layer) })
+}
+
+// publish adds a layer to the feed of its kind.
+func (in *ingest) publish(kind sfu.Kind, rid string, config sfu.LayerConfig) (*sfu.Layer, error) {
+	config.Rank = max(slices.Index(in.rids, rid), 0)
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	feed := in.feeds[kind]
+	if feed == nil {
+		feed = in.publication.stream.Track(kind).NewFeed()
+		in.feeds[kind] = feed
+	}
+	layer, err := feed.Publish(config, time.Now())
+	if err == nil && kind == sfu.Video {
+		in.video[rid] = layer
+	}
+	return layer, err
+}
+
+func readPackets(remote *webrtc.TrackRemote, layer *sfu.Layer) {
+	buffer := make([]byte, 1500)
+	for {
+		n, _, err := remote.Read(buffer)
+		if err != nil {
+			return
+		}
+		_ = layer.Write(buffer[:n], time.Now()) // what is malformed is the publisher's loss
+	}
+}
+
+func readReports(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver, layer *sfu.Layer) {
+	buffer := make([]byte, 1500)
+	for {
+		n, _, err := receiver.ReadSimulcast(buffer, remote.RID())
+		if err != nil {
+			return
+		}
+		packets, err := rtcp.Unmarshal(buffer[:n])
+		if err != nil {
+			continue
+		}
+		for _, packet := range packets {
+			if sr, ok := packet.(*rtcp.SenderReport); ok && sr.SSRC == uint32(remote.SSRC()) {
+				layer.SenderReport(sr, time.Now())
+			}
+		}
+	}
+}
+
+// repair takes a packet of the retransmission stream of a layer.
+func (in *ingest) repair(rid string, packet []byte) {
+	in.mu.Lock()
+	layer := in.video[rid]
+	in.mu.Unlock()
+	if layer != nil {
+		_ = layer.WriteRepair(packet, time.Now()) // what is malformed is the publisher's loss
+	}
+}
+
+func (in *ingest) ended() {
+	if in.loopback != nil {
+		in.loopback.subscriber.Close()
+	}
+}

@@ -1,0 +1,252 @@
+package sfu
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pion/rtcp"
+
+	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
+)
+
+// chooseInterval is how often the layers of forwarders are chosen anew.
+const chooseInterval = 100 * time.Millisecond
+
+// Track is one kind of media of a publisher. Its methods are safe for concurrent use.
+type Track struct {
+	kind      Kind
+	publisher *Publisher
+	maxKbps   int // 0 is no limit
+
+	// mu guards the fields below, those of the feeds, and what forwarders are aimed at. It is never held across a write.
+	mu         sync.Mutex
+	forwarders []*Forwarder
+	feed       *Feed // what forwarders should get; nil while nobody publishes
+	feeds      int   // how many there were
+	chosenAt   time.Time
+	closed     bool
+}
+
+// Feed is what one publishing connection sends of a track: one layer or, with simulcast, several.
+type Feed struct {
+	track  *Track
+	number int
+
+	// Guarded by track.mu.
+	layers   []*Layer // from low to high
+	measured []layers.Layer
+	liveness layers.Liveness
+
+	limited bool // owned by report: the sender was told a bitrate limit
+}
+
+// NewFeed makes a feed that nothing has been sent on yet. With its first layer it takes the place of all feeds before it.
+func (t *Track) NewFeed() *Feed {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.feeds++
+	return &Feed{track: t, number: t.feeds}
+}
+
+// Publish adds a layer that the connection has started to send, or replaces the one of the same rank. Each forwarder that it suits
+// changes over to it at its first keyframe, or at its first packet when it has none.
+func (f *Feed) Publish(config LayerConfig, now time.Time) (*Layer, error) {
+	t := f.track
+	layer := newLayer(t, config, now)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, ErrClosed
+	}
+	at, replaced := slices.BinarySearchFunc(f.layers, config.Rank, func(l *Layer, rank int) int { return l.config.Rank - rank })
+	if !replaced && len(f.layers) == layers.Max {
+		return nil, fmt.Errorf("publishing more than %d layers", layers.Max)
+	}
+	all := slices.Clone(f.layers) // the old slice may be being read
+	if replaced {
+		all[at] = layer
+	} else {
+		all = slices.Insert(all, at, layer)
+	}
+	f.layers = all
+	f.liveness = layers.Liveness{}
+	if t.feed == nil || t.feed.number < f.number {
+		t.feed = f
+	}
+	if t.feed == f {
+		f.measure(now)
+		for _, forwarder := range t.forwarders {
+			t.aim(forwarder)
+		}
+	}
+	return layer, nil
+}
+
+// measure looks at what the layers bring.
+func (f *Feed) measure(now time.Time) {
+	var frames [layers.Max]uint64
+	f.measured = f.measured[:0]
+	for i, l := range f.layers {
+		n, kbps := l.flow(now)
+		frames[i] = n
+		f.measured = append(f.measured, layers.Layer{Kbps: kbps})
+	}
+	f.liveness.Update(frames[:len(f.layers)], now)
+	for i := range f.measured {
+		f.measured[i].Alive = f.liveness.Alive(i)
+	}
+}
+
+// aim has a forwarder change over to the layer that suits it best. It returns that layer when it is another one than before.
+func (t *Track) aim(f *Forwarder) *Layer {
+	if t.feed == nil {
+		return nil
+	}
+	current := slices.Index(t.feed.layers, f.aimed)
+	choice, _ := layers.Choose(t.feed.measured, current, layers.Path{}, f.config.MaxKbps)
+	if choice == current {
+		return nil
+	}
+	layer := t.feed.layers[choice]
+	layer.use(true)
+	f.aim(layer)
+	f.connect()
+	return layer
+}
+
+func (t *Track) add(f *Forwarder, now time.Time) error {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return ErrClosed
+	}
+	t.forwarders = append(t.forwarders, f)
+	layer := t.aim(f)
+	t.mu.Unlock()
+	// Only now, so that the keyframe that answers this finds the forwarder.
+	if layer != nil {
+		layer.RequestKeyframe(now)
+	}
+	return nil
+}
+
+func (t *Track) remove(f *Forwarder) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forwarders = slices.DeleteFunc(t.forwarders, func(other *Forwarder) bool { return other == f })
+	f.disconnect()
+}
+
+func (t *Track) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	t.feed = nil
+	for _, f := range t.forwarders {
+		f.disconnect()
+	}
+	t.forwarders = nil
+}
+
+// tick chooses layers and lets them do what time brings.
+func (t *Track) tick(now time.Time, report bool) {
+	t.mu.Lock()
+	feed := t.feed
+	if feed == nil {
+		t.mu.Unlock()
+		return
+	}
+	choose := now.Sub(t.chosenAt) >= chooseInterval
+	if choose {
+		t.chosenAt = now
+		feed.measure(now)
+	}
+	all := feed.layers
+	var used, wanted [layers.Max]bool
+	for _, f := range t.forwarders {
+		if choose {
+			if layer := t.aim(f); layer != nil {
+				wanted[slices.Index(all, layer)] = true
+			}
+		}
+		f.connect()
+		for i, layer := range all {
+			used[i] = used[i] || slices.Contains(f.connected[:], layer)
+		}
+	}
+	for i, layer := range all {
+		layer.use(used[i])
+	}
+	limit := t.limit()
+	t.mu.Unlock()
+	for i, layer := range all {
+		if wanted[i] {
+			layer.RequestKeyframe(now)
+		}
+		layer.tick(now)
+	}
+	if report {
+		feed.report(all, now, limit)
+	}
+}
+
+// report sends the feed's receiver reports and, when there is or was one, the bitrate limit; 0 is none.
+func (f *Feed) report(all []*Layer, now time.Time, limitKbps int) {
+	rr := &rtcp.ReceiverReport{SSRC: f.track.publisher.ssrc}
+	var ssrcs []uint32
+	for _, layer := range all {
+		if reception, ok := layer.reception(now); ok {
+			rr.Reports = append(rr.Reports, reception)
+			ssrcs = append(ssrcs, layer.config.SSRC)
+		}
+	}
+	if len(ssrcs) == 0 {
+		return
+	}
+	packets := []rtcp.Packet{rr}
+	if limitKbps > 0 || f.limited {
+		f.limited = true
+		packets = append(packets, bitrateLimit(rr.SSRC, ssrcs, limitKbps))
+	}
+	all[0].send(packets...)
+}
+
+// limit returns the highest bitrate in kbps that is of use: the track's own limit or, when lower and there is no other layer for
+// the smaller receivers, the highest of those of its forwarders. 0 is no limit.
+func (t *Track) limit() int {
+	if len(t.forwarders) == 0 || len(t.feed.layers) > 1 {
+		return t.maxKbps
+	}
+	highest := 0
+	for _, f := range t.forwarders {
+		if f.config.MaxKbps == 0 {
+			return t.maxKbps
+		}
+		highest = max(highest, f.config.MaxKbps)
+	}
+	if t.maxKbps == 0 {
+		return highest
+	}
+	return min(highest, t.maxKbps)
+}
+
+const (
+	audioKbps     = 64        // what a limit leaves for the audio beside the video
+	unlimitedKbps = 1_000_000 // what lifts a limit
+)
+
+// bitrateLimit is the message by which a sender is told not to exceed a video bitrate, 0 for no limit
+// (draft-alvestrand-rmcat-remb, section 2.2). It bounds all that the sender's connection carries.
+func bitrateLimit(sender uint32, media []uint32, kbps int) rtcp.Packet {
+	total := unlimitedKbps
+	if kbps > 0 {
+		total = min(kbps+audioKbps, unlimitedKbps)
+	}
+	return &rtcp.ReceiverEstimatedMaximumBitrate{
+		SenderSSRC: sender,
+		Bitrate:    float32(total) * 1000,
+		SSRCs:      media,
+	}
+}
