@@ -19,18 +19,17 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway/route"
+	"mediarooms.dev/mediarooms/gateway/tenant"
 )
 
-// restSecret is the name of the Secret with a tenant's REST password.
-const restSecret = "mediarooms-rest"
-
-// cluster is what a gateway knows of the cluster: caches of all Sessions, of the media pods, and of the
-// tenant's Connections and REST secret.
+// cluster is what a gateway knows of the cluster: caches of all Sessions, of the media pods, of the tenants' REST secrets, and of the default tenant's
+// Connections.
 type cluster struct {
-	cache  cache.Cache
-	client client.Client
-	rooms  *route.Directory
-	synced atomic.Bool
+	cache   cache.Cache
+	client  client.Client
+	rooms   *route.Directory
+	tenants *tenant.Directory
+	synced  atomic.Bool
 }
 
 func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*cluster, error) {
@@ -68,9 +67,7 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 				config.Namespace: {LabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.ComponentLabel: v1alpha1.ComponentMediaPod})},
 			}},
 			&v1alpha1.Connection{}: {Namespaces: map[string]cache.Config{config.DefaultTenantNamespace: {}}},
-			&corev1.Secret{}: {Namespaces: map[string]cache.Config{
-				config.DefaultTenantNamespace: {FieldSelector: fields.OneTermEqualSelector("metadata.name", restSecret)},
-			}},
+			&corev1.Secret{}:       {Field: fields.OneTermEqualSelector("metadata.name", tenant.SecretName)},
 		},
 	})
 	if err != nil {
@@ -78,7 +75,7 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 	}
 	// Asked for now, it is there before the first request.
 	if _, err := objects.GetInformer(ctx, &corev1.Secret{}); err != nil {
-		return nil, fmt.Errorf("watching the REST secret: %w", err)
+		return nil, fmt.Errorf("watching the REST secrets: %w", err)
 	}
 	live, err := client.New(kubernetes, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {
@@ -88,7 +85,7 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{cache: objects, client: live, rooms: rooms}, nil
+	return &cluster{cache: objects, client: live, rooms: rooms, tenants: &tenant.Directory{Reader: objects}}, nil
 }
 
 // run fills the caches until the context ends.

@@ -11,6 +11,7 @@ import (
 	"log" //nolint:depguard // net/http takes no other logger; what it says goes to logr.
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,7 +21,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	kuberest "k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/gateway/rest"
 	"mediarooms.dev/mediarooms/gateway/route"
@@ -84,6 +84,7 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 	}
 	signals, err := route.NewHandler(route.Config{
 		Rooms:                cluster.rooms,
+		Secrets:              cluster.tenants,
 		TLS:                  identity,
 		TrustedProxies:       config.TrustedProxies,
 		MaxSockets:           config.MaxSockets,
@@ -94,7 +95,9 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 		return nil, err
 	}
 	api, err := rest.NewAPI(ctx, rest.Config{
-		Tenants:  &rest.SecretTenant{Reader: cluster.cache, Secret: client.ObjectKey{Namespace: config.DefaultTenantNamespace, Name: restSecret}},
+		Tenants:  cluster.tenants,
+		Address:  func(r *http.Request) netip.Prefix { return route.ClientPrefix(r, config.TrustedProxies) },
+		Rooms:    route.NewSignals(cluster.rooms, identity, config.DefaultTenantNamespace),
 		Client:   cluster.client,
 		Cache:    cluster.cache,
 		Registry: registry,

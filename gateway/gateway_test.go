@@ -34,6 +34,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway"
+	"mediarooms.dev/mediarooms/gateway/tenant"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
 )
@@ -271,6 +272,13 @@ func startPod(t *testing.T, authority *mtlstest.Authority, name string) *corev1.
 		t.Fatal(err)
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/rooms/demo/signal" {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		if digests := r.Header.Get(tenant.DigestsHeader); (digests != "") == strings.HasPrefix(r.URL.Query().Get("sessionId"), "acme.") {
+			t.Errorf("of the secrets in %s the pod is told %q", r.URL.Query().Get("sessionId"), digests)
+		}
 		socket, err := websocket.Accept(w, r, nil)
 		if err != nil {
 			return
@@ -360,6 +368,12 @@ func TestOnePortServesSignallingRESTAndThePage(t *testing.T) {
 	}
 	if got := r.ask(http.MethodGet, "/sessions/by-rest", ""); got != http.StatusOK {
 		t.Errorf("GET /sessions/by-rest: got %d", got)
+	}
+	if got := r.ask(http.MethodPost, "/signal", `{"session":"demo"}`); got != http.StatusOK {
+		t.Errorf("POST /signal: got %d", got)
+	}
+	if got := r.ask(http.MethodPost, "/signal", `{"session":"by-rest"}`); got != http.StatusNotAcceptable {
+		t.Errorf("POST /signal to a session without a media pod: got %d", got)
 	}
 	if got := r.ask(http.MethodDelete, "/sessions/by-rest", ""); got != http.StatusNoContent {
 		t.Errorf("DELETE /sessions/by-rest: got %d", got)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"mediarooms.dev/mediarooms/gateway/route"
 )
 
 // Prefix is the path below which the API is.
@@ -27,10 +30,17 @@ const (
 	bodyTimeout = 10 * time.Second
 )
 
-// Tenants knows who may ask. *SecretTenant is one.
+// Tenants knows who may ask. *tenant.Directory is one.
 type Tenants interface {
-	// Authenticate returns the namespace in which a request acts; false when it shows no valid credentials.
-	Authenticate(r *http.Request) (namespace string, ok bool)
+	// Holder returns the namespace whose tenant has a password, "" for none.
+	Holder(ctx context.Context, password string) (namespace string, err error)
+}
+
+// Rooms carries what is said to rooms. *route.Signals is one.
+type Rooms interface {
+	// Send sends a signal to users of a Session. It returns false, and nobody was told anything, when nobody is in the room or somebody whom the signal is for is
+	// not. An error that wraps route.ErrUnreachable means that it is not known who is in the room.
+	Send(ctx context.Context, namespace, sessionID string, signal route.Signal) (sent bool, err error)
 }
 
 // Config is what an API needs.
@@ -41,16 +51,23 @@ type Config struct {
 	Client client.Client
 	// Cache holds the Sessions and Connections of the tenants' namespaces.
 	Cache cache.Cache
+	// Address returns what counts as one caller for the limit of wrong passwords.
+	Address func(*http.Request) netip.Prefix
+	// Rooms carries what is said to rooms.
+	Rooms Rooms
 	// Registry takes the metrics.
 	Registry prometheus.Registerer
 }
 
 // API serves the OpenVidu REST API. Safe for concurrent use.
 type API struct {
-	tenants Tenants
-	objects *objects
-	hosts   resolver
-	metrics *metrics
+	tenants  Tenants
+	address  func(*http.Request) netip.Prefix
+	failures failures
+	objects  *objects
+	rooms    Rooms
+	hosts    resolver
+	metrics  *metrics
 }
 
 // NewAPI returns the API over a cache that has not started yet. It fails when the metrics are registered already.
@@ -63,7 +80,9 @@ func NewAPI(ctx context.Context, config Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &API{tenants: config.Tenants, objects: objects, hosts: net.DefaultResolver, metrics: metrics}, nil
+	return &API{
+		tenants: config.Tenants, address: config.Address, objects: objects, rooms: config.Rooms, hosts: net.DefaultResolver, metrics: metrics,
+	}, nil
 }
 
 // call is one request to an endpoint.
@@ -92,6 +111,7 @@ var endpoints = []endpoint{
 	{http.MethodGet, "sessions/{session}/connection", (*API).listConnections},
 	{http.MethodGet, "sessions/{session}/connection/{connection}", (*API).readConnection},
 	{http.MethodDelete, "sessions/{session}/connection/{connection}", (*API).deleteConnection},
+	{http.MethodPost, "signal", (*API).sendSignal},
 }
 
 type endpoint struct {
@@ -146,11 +166,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	namespace, authentic := a.tenants.Authenticate(r)
-	if !authentic {
-		a.metrics.count(unauthenticated, http.StatusUnauthorized)
-		header.Set("WWW-Authenticate", `Basic realm="Realm"`)
-		w.WriteHeader(http.StatusUnauthorized)
+	namespace, err := a.authenticate(r.Context(), r)
+	if err != nil {
+		a.turnAway(w, r, err)
 		return
 	}
 	endpoint, ids := find(r)
@@ -163,20 +181,34 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	answer, err := endpoint.serve(a, ctx, &call{w: w, r: r, namespace: namespace, session: ids["session"], connection: ids["connection"]})
+	label := endpoint.method + " " + endpoint.pattern
 	if err != nil {
-		answer = a.refuse(r, endpoint, err)
+		answer = a.refuse(r, label, err)
 	}
 	send(w, answer)
-	label := endpoint.method + " " + endpoint.pattern
 	a.metrics.count(label, answer.status)
 	a.metrics.seconds.WithLabelValues(label).Observe(time.Since(arrived).Seconds())
 }
 
+// turnAway answers a request that does not say who asks.
+func (a *API) turnAway(w http.ResponseWriter, r *http.Request, err error) {
+	answer := a.refuse(r, unauthenticated, err)
+	switch answer.status {
+	case http.StatusUnauthorized:
+		// Without it the Java client never sends its credentials.
+		w.Header().Set("WWW-Authenticate", `Basic realm="Realm"`)
+	case http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", strconv.Itoa(int(failureRecovery.Seconds())))
+	}
+	send(w, answer)
+	a.metrics.count(unauthenticated, answer.status)
+}
+
 // refuse returns the answer for an error, and logs what its cause is when that is not the caller.
-func (a *API) refuse(r *http.Request, endpoint *endpoint, err error) reply {
+func (a *API) refuse(r *http.Request, endpoint string, err error) reply {
 	problem, news := asProblem(err)
 	if news && r.Context().Err() == nil {
-		logr.FromContextOrDiscard(r.Context()).Error(err, "Answering a REST request", "method", endpoint.method, "endpoint", endpoint.pattern)
+		logr.FromContextOrDiscard(r.Context()).Error(err, "Answering a REST request", "endpoint", endpoint)
 	}
 	answer := reply{status: problem.status}
 	if problem.message != "" {

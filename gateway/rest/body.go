@@ -46,6 +46,15 @@ func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 	return values, nil
 }
 
+// requireBody returns a request's JSON object, and fails for a request without a body.
+func requireBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
+	values, err := readBody(w, r)
+	if err == nil && values == nil {
+		err = errForbidden
+	}
+	return values, err
+}
+
 // fields reads typed values out of a JSON object and keeps the first thing that is wrong. JSON null is the same as an absent key.
 type fields struct {
 	values map[string]any
@@ -70,6 +79,15 @@ func (f *fields) text(key string) (value string, ok bool) {
 		f.fail("'%s%s' must be a string", f.prefix, key)
 		return "", false
 	}
+}
+
+// required returns a string that must be there.
+func (f *fields) required(key string) string {
+	value, ok := f.text(key)
+	if !ok {
+		f.fail("'%s%s' is mandatory", f.prefix, key)
+	}
+	return value
 }
 
 // flag returns a boolean; nil for an absent one.

@@ -3,6 +3,7 @@ package rest
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -18,8 +19,11 @@ const emptyList = `{"numberOfElements":0,"content":[]}`
 
 func TestWhoAsks(t *testing.T) {
 	w := newWorld(t)
+	clients := netip.MustParseAddr("192.0.2.0")
 	get := func(user, secret string) answer {
 		request := w.request(0, http.MethodGet, "/sessions", "")
+		clients = clients.Next()
+		request.Header.Set(clientHeader, clients.String())
 		if user != "" {
 			request.SetBasicAuth(user, secret)
 		}

@@ -9,9 +9,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -33,6 +35,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/route"
+	"mediarooms.dev/mediarooms/gateway/tenant"
 	"mediarooms.dev/mediarooms/internal/token"
 )
 
@@ -86,6 +90,7 @@ type world struct {
 	client.Client
 	namespace string
 	operator  *operator
+	rooms     *rooms
 	gateways  [2]*httptest.Server
 }
 
@@ -99,11 +104,11 @@ func newWorld(t *testing.T) *world {
 	if err := live.Create(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, Client: live, namespace: namespace.Name}
+	w := &world{T: t, Client: live, namespace: namespace.Name, rooms: &rooms{in: map[string][]string{}}}
 	w.setPassword(password)
 	w.operator = startOperator(t, live, w.namespace)
 	for i := range w.gateways {
-		w.gateways[i] = startGateway(t, live, w.namespace)
+		w.gateways[i] = startGateway(t, live, w.namespace, w.rooms)
 	}
 	return w
 }
@@ -120,14 +125,63 @@ func (w *world) setPassword(value string) {
 	}
 }
 
-func startGateway(t *testing.T, live client.Client, namespace string) *httptest.Server {
+// clientHeader says in these tests which client a request comes from.
+const clientHeader = "X-Client"
+
+func clientOf(r *http.Request) netip.Prefix {
+	address, err := netip.ParseAddr(r.Header.Get(clientHeader))
+	if err != nil {
+		address = netip.IPv4Unspecified()
+	}
+	return netip.PrefixFrom(address, address.BitLen())
+}
+
+// rooms is the media pods as the REST API sees them: it notes what was sent.
+type rooms struct {
+	mu   sync.Mutex          // guards what follows
+	in   map[string][]string // session id -> the connections in its room
+	sent []string            // one JSON text per signal
+	err  error
+}
+
+// Send implements Rooms.
+func (r *rooms) Send(_ context.Context, namespace, sessionID string, signal route.Signal) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return false, r.err
+	}
+	in := r.in[sessionID]
+	if len(in) == 0 || slices.ContainsFunc(signal.To, func(id string) bool { return !slices.Contains(in, id) }) {
+		return false, nil
+	}
+	text, err := json.Marshal(signal)
+	if err != nil {
+		return false, err
+	}
+	r.sent = append(r.sent, namespace+"/"+sessionID+" "+string(text))
+	return true, nil
+}
+
+// take returns what was sent since it was asked before.
+func (r *rooms) take() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	sent := r.sent
+	r.sent = nil
+	return sent
+}
+
+func startGateway(t *testing.T, live client.Client, namespace string, rooms *rooms) *httptest.Server {
 	t.Helper()
 	objects, err := cache.New(cluster, cache.Options{Scheme: scheme, DefaultNamespaces: map[string]cache.Config{namespace: {}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	api, err := NewAPI(t.Context(), Config{
-		Tenants:  &SecretTenant{Reader: objects, Secret: client.ObjectKey{Namespace: namespace, Name: "mediarooms-rest"}},
+		Tenants:  &tenant.Directory{Reader: objects},
+		Address:  clientOf,
+		Rooms:    rooms,
 		Client:   live,
 		Cache:    objects,
 		Registry: prometheus.NewRegistry(),
@@ -381,6 +435,9 @@ func (w *world) join(connectionID string) {
 	if err := w.Status().Patch(w.Context(), connection, client.MergeFrom(before)); err != nil {
 		w.Fatal(err)
 	}
+	w.rooms.mu.Lock()
+	defer w.rooms.mu.Unlock()
+	w.rooms.in[connection.Spec.SessionName] = append(w.rooms.in[connection.Spec.SessionName], connectionID)
 }
 
 // eventually waits until something holds.

@@ -51,6 +51,11 @@ var (
 	errConnectionUnknown      = &problem{status: http.StatusNotFound}
 	errSessionUnknownBad      = &problem{status: http.StatusBadRequest} // where the reference answers 400 for an unknown session
 	errSessionExists          = &problem{status: http.StatusConflict}
+	errUnauthenticated        = &problem{status: http.StatusUnauthorized}
+	errTooManyFailures        = &problem{status: http.StatusTooManyRequests}
+	errSessionInactive        = &problem{status: http.StatusNotAcceptable}
+	errRecipientUnknown       = &problem{status: http.StatusNotAcceptable, message: "'to' must contain ids of active connections of the session only"}
+	errRoomUnreachable        = &problem{status: http.StatusServiceUnavailable, message: "The session's media pod can't be reached at the moment"}
 	errForbidden              = &problem{status: http.StatusForbidden}
 	errSessionClosing         = &problem{status: http.StatusNotFound, message: "The session is being closed"}
 	errStillClosing           = &problem{status: http.StatusInternalServerError, message: "The session is still being closed. Ask again"}

@@ -32,6 +32,11 @@ func ClientAddress(r *http.Request, trustedProxies int) netip.Addr {
 	return address.Unmap().WithZone("")
 }
 
+// ClientPrefix returns what counts as one client for limits, for the address that a request comes from.
+func ClientPrefix(r *http.Request, trustedProxies int) netip.Prefix {
+	return limitPrefix(ClientAddress(r, trustedProxies))
+}
+
 // limitPrefix returns what counts as one client for limits: an IPv4 address, or the /64 of an IPv6 address.
 func limitPrefix(address netip.Addr) netip.Prefix {
 	bits := 32

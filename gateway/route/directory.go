@@ -80,7 +80,7 @@ func (d *Directory) Find(ctx context.Context, key string) (Room, error) {
 	if session == nil {
 		return Room{}, nil
 	}
-	room := Room{Known: true}
+	room := Room{Known: true, Namespace: session.Namespace, Occupied: session.Status.ActiveConnections > 0}
 	if session.Status.PodName == "" {
 		return room, nil
 	}

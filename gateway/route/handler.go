@@ -18,6 +18,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"mediarooms.dev/mediarooms/gateway/tenant"
 )
 
 // Path is where clients open their signalling WebSockets, at the gateway and at a media pod.
@@ -53,10 +55,18 @@ type Rooms interface {
 	Changed() <-chan struct{}
 }
 
+// Secrets knows what a media pod is told of the secrets of tenants. *tenant.Directory is one.
+type Secrets interface {
+	// Digests returns the value of tenant.DigestsHeader for a room of a namespace; "" for none.
+	Digests(ctx context.Context, namespace string) (string, error)
+}
+
 // Config is what a Handler needs.
 type Config struct {
 	// Rooms is where rooms are.
 	Rooms Rooms
+	// Secrets are those of the tenants.
+	Secrets Secrets
 	// TLS is the identity towards media pods; nobody but a media pod is accepted.
 	TLS *tls.Config
 	// TrustedProxies is the number of proxies in front of the gateway whose X-Forwarded-For is believed.
@@ -70,6 +80,7 @@ type Config struct {
 // Handler proxies signalling WebSockets to media pods. Safe for concurrent use.
 type Handler struct {
 	rooms          Rooms
+	secrets        Secrets
 	transport      *http.Transport
 	trustedProxies int
 	holds          holds
@@ -86,6 +97,7 @@ func NewHandler(config Config) (*Handler, error) {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
 	return &Handler{
 		rooms:          config.Rooms,
+		secrets:        config.Secrets,
 		trustedProxies: config.TrustedProxies,
 		holds:          usualHolds,
 		sockets:        newSockets(config.MaxSockets, config.MaxSocketsPerAddress),
@@ -171,7 +183,8 @@ type handshake struct {
 	reconnect bool
 	address   netip.Addr
 	arrived   time.Time
-	switched  bool // the pod has accepted the WebSocket
+	digests   string // what the pod is told of the tenant's secrets
+	switched  bool   // the pod has accepted the WebSocket
 }
 
 func (h *handshake) serve() {
@@ -211,6 +224,12 @@ func (h *handshake) route(ctx context.Context) error {
 			return err
 		}
 		next := h.handler.holds.plan(room, h.reconnect, time.Since(h.arrived))
+		h.digests = ""
+		if room.Known && next.action != actionWait {
+			if h.digests, err = h.handler.secrets.Digests(ctx, room.Namespace); err != nil {
+				return err
+			}
+		}
 		if next.action == actionOwn {
 			var unreachable *unreachableError
 			err := h.proxy(room.Address, false)
@@ -298,8 +317,11 @@ func (h *handshake) rewrite(out *http.Request, pod string, toldWaiting bool) {
 	}
 	out.URL = &url.URL{Scheme: "https", Host: pod, Path: Path, RawQuery: query.Encode()}
 	out.Host = pod
-	for _, name := range []string{"Authorization", "Cookie", "Origin", "Referer", WaitingHeader} {
+	for _, name := range []string{"Authorization", "Cookie", "Origin", "Referer", WaitingHeader, tenant.DigestsHeader} {
 		out.Header.Del(name)
+	}
+	if h.digests != "" {
+		out.Header.Set(tenant.DigestsHeader, h.digests)
 	}
 	out.Header.Set("X-Real-IP", h.address.String())
 	if toldWaiting {

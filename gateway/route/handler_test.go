@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"mediarooms.dev/mediarooms/gateway/tenant"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
 )
@@ -54,6 +55,13 @@ func (r *rooms) set(key string, room Room) {
 	r.known[key] = room
 	r.mu.Unlock()
 	r.changes.notify()
+}
+
+// secrets is what pods are told of the secrets of each namespace.
+type secrets map[string]string
+
+func (s secrets) Digests(_ context.Context, namespace string) (string, error) {
+	return s[namespace], nil
 }
 
 // pod is a media pod that echoes every message, after one that says its name.
@@ -115,7 +123,7 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, rooms: &rooms{}, a: startPod(t, authority, "a", mtls.MediaPod), b: startPod(t, authority, "b", mtls.MediaPod)}
-	config := Config{Rooms: w.rooms, TLS: identity, Registry: prometheus.NewRegistry()}
+	config := Config{Rooms: w.rooms, Secrets: secrets{"acme": "salt:digest"}, TLS: identity, Registry: prometheus.NewRegistry()}
 	if change != nil {
 		change(&config)
 	}
@@ -220,18 +228,40 @@ func TestOnlyTheHandshakeReachesThePod(t *testing.T) {
 		"X-Real-Ip":            {"203.0.113.9"},
 		"X-Forwarded-For":      {"203.0.113.9"},
 		"X-Mediarooms-Session": {"waiting"},
+		tenant.DigestsHeader:   {"mine:mine"},
 	})
 	if ws == nil {
 		t.Fatalf("refused with %d", status)
 	}
 	request := <-w.a.seen
-	for _, name := range []string{"Authorization", "Cookie", "Origin", "X-Forwarded-For", WaitingHeader} {
+	for _, name := range []string{"Authorization", "Cookie", "Origin", "X-Forwarded-For", WaitingHeader, tenant.DigestsHeader} {
 		if got := request.Header.Get(name); got != "" {
 			t.Errorf("the pod got %s: %s", name, got)
 		}
 	}
 	if got := request.Header.Get("X-Real-IP"); got != "127.0.0.1" {
 		t.Errorf("X-Real-IP = %q, want 127.0.0.1", got)
+	}
+}
+
+func TestThePodIsToldOfTheSecretsOfTheRoomsTenant(t *testing.T) {
+	w := newWorld(t, nil)
+	w.rooms.set("acme.demo", Room{Known: true, Namespace: "acme", Address: w.a.address, Programmed: true})
+	for _, connection := range []string{"Upgrade", "Upgrade, " + tenant.DigestsHeader} {
+		header := http.Header{tenant.DigestsHeader: {"mine:mine"}, "Connection": {connection}}
+		if ws, status := w.dial("sessionId=acme.demo", header); ws == nil {
+			t.Fatalf("refused with %d", status)
+		}
+		if got := (<-w.a.seen).Header.Values(tenant.DigestsHeader); len(got) != 1 || got[0] != "salt:digest" {
+			t.Errorf("Connection: %s: the pod got %q", connection, got)
+		}
+	}
+	w.rooms.ready = []string{w.b.address}
+	if ws, status := w.dial("sessionId=nobody", http.Header{tenant.DigestsHeader: {"mine:mine"}}); ws == nil {
+		t.Fatalf("refused with %d", status)
+	}
+	if got := (<-w.b.seen).Header.Values(tenant.DigestsHeader); len(got) != 0 {
+		t.Errorf("for an unknown room the pod got %q", got)
 	}
 }
 

@@ -21,10 +21,14 @@ var usualHolds = holds{unknown: time.Second, programmed: 2 * time.Second, pod: 8
 type Room struct {
 	// Known says whether there is such a Session.
 	Known bool
+	// Namespace is the Session's.
+	Namespace string
 	// Address of its media pod's signalling, host:port; empty while it has no usable pod.
 	Address string
 	// Programmed says whether that pod is known to host the room by now.
 	Programmed bool
+	// Occupied says whether users are in it, as far as the operator has observed.
+	Occupied bool
 }
 
 // action is what happens to a handshake next.

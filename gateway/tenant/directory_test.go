@@ -1,0 +1,101 @@
+package tenant
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// secrets is a cache with some Secrets.
+type secrets []corev1.Secret
+
+func (s secrets) Get(_ context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+	for i := range s {
+		if client.ObjectKeyFromObject(&s[i]) == key {
+			s[i].DeepCopyInto(object.(*corev1.Secret))
+			return nil
+		}
+	}
+	return apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, key.Name)
+}
+
+func (s secrets) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
+	found, ok := list.(*corev1.SecretList)
+	if !ok {
+		return errors.New("not Secrets")
+	}
+	found.Items = s
+	return nil
+}
+
+func secret(namespace, name string, data map[string]string) corev1.Secret {
+	made := corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Data: map[string][]byte{}}
+	for key, value := range data {
+		made.Data[key] = []byte(value)
+	}
+	return made
+}
+
+var tenants = &Directory{Reader: secrets{
+	secret("a", SecretName, map[string]string{CurrentKey: "new-a\n", PreviousKey: "old-a", "other": "no"}),
+	secret("b", SecretName, map[string]string{CurrentKey: "b", PreviousKey: ""}),
+	secret("c", SecretName, map[string]string{CurrentKey: " \n"}),
+	secret("d", SecretName, map[string]string{CurrentKey: "twice", PreviousKey: "twice"}),
+	secret("e", SecretName, map[string]string{CurrentKey: "shared"}),
+	secret("f", SecretName, map[string]string{CurrentKey: "f", PreviousKey: "shared"}),
+	secret("g", "another", map[string]string{CurrentKey: "g"}),
+}}
+
+func TestAPasswordSaysWhoAsks(t *testing.T) {
+	for password, want := range map[string]string{
+		"new-a": "a", "old-a": "a", "b": "b", "twice": "d", "f": "f",
+		"new-a\n": "", "no": "", "": "", " ": "", "B": "", "g": "", "new-ab": "",
+		"shared": "", // that of two tenants
+	} {
+		got, err := tenants.Holder(t.Context(), password)
+		if err != nil || got != want {
+			t.Errorf("%q: got %q and %v, want %q", password, got, err, want)
+		}
+	}
+}
+
+func TestDigestsCanBeCheckedButNotRead(t *testing.T) {
+	for namespace, want := range map[string][]string{"a": {"new-a", "old-a"}, "b": {"b"}, "c": nil, "nobody": nil} {
+		value, err := tenants.Digests(t.Context(), namespace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var entries []string
+		if value != "" {
+			entries = strings.Split(value, ",")
+		}
+		if len(entries) != len(want) {
+			t.Fatalf("%s: got %q, want %d entries", namespace, value, len(want))
+		}
+		for i, entry := range entries {
+			salt, sum, _ := strings.Cut(entry, ":")
+			key, err := hex.DecodeString(salt)
+			if err != nil || len(key) != saltSize {
+				t.Fatalf("%s: the salt is %q", namespace, salt)
+			}
+			mac := hmac.New(sha256.New, key)
+			mac.Write([]byte(want[i]))
+			if hex.EncodeToString(mac.Sum(nil)) != sum || strings.Contains(value, want[i]) && len(want[i]) > 1 {
+				t.Errorf("%s: entry %d is %s", namespace, i, entry)
+			}
+		}
+		if again, _ := tenants.Digests(t.Context(), namespace); again == value && value != "" {
+			t.Errorf("%s: the salt is not new", namespace)
+		}
+	}
+}
