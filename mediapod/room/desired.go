@@ -67,7 +67,8 @@ type Moderation struct {
 }
 
 func (m Moderation) allows(stream Stream) bool {
-	return !(m.AudioBlocked && stream.HasAudio) && !(m.VideoBlocked && stream.HasVideo) && !slices.Contains(m.EndedStreamIDs, stream.ID)
+	blocked := m.AudioBlocked && stream.HasAudio || m.VideoBlocked && stream.HasVideo
+	return !blocked && !slices.Contains(m.EndedStreamIDs, stream.ID)
 }
 
 // ICEServer is a STUN or TURN server that a client is told.

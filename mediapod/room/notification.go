@@ -75,6 +75,11 @@ type PropertyChange struct {
 	VideoDimensions          *string
 }
 
+// ForciblyReconnectSubscriber makes a client build another peer connection for a stream that it receives (3.10).
+type ForciblyReconnectSubscriber struct {
+	ConnectionID, StreamID, SDPOffer string
+}
+
 // ConnectionPropertyChanged tells a participant that its own connection has changed (8.2).
 type ConnectionPropertyChanged struct {
 	Property, NewValue string
@@ -114,6 +119,9 @@ func (n StreamPropertyChanged) Weight() int { return baseWeight + len(n.Change.N
 
 // Weight implements Notification.
 func (n ConnectionPropertyChanged) Weight() int { return baseWeight }
+
+// Weight implements Notification.
+func (n ForciblyReconnectSubscriber) Weight() int { return baseWeight + len(n.SDPOffer) }
 
 // Why a participant or a stream is gone (openvidu-rpc section 5).
 const (

@@ -2,9 +2,6 @@ package room
 
 import (
 	"flag"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -183,20 +180,7 @@ func TestEventOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, "A", "B", "C", "M:moderator")
 			play(s)
-			got := s.text()
-			file := filepath.Join("testdata", strings.ReplaceAll(name, " ", "_")+".golden")
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("got:\n%s\nwant:\n%s", got, want)
-			}
+			s.golden(name)
 		})
 	}
 }

@@ -145,15 +145,18 @@ func (p *Participant) keep(notifications []Notification) {
 	}
 }
 
-// knows reports whether a notification that was not confirmed has reached the client all the same: it receives the stream that it was told
-// of. Told again, it would lose its hold of the peer connection (openvidu-rpc, trap 20). The room is locked.
-func (p *Participant) knows(notification Notification) bool {
-	published, ok := notification.(ParticipantPublished)
-	if !ok {
-		return false
+// stale reports whether a client that is back must not be told something that it may have missed. The room is locked.
+func (p *Participant) stale(notification Notification) bool {
+	switch n := notification.(type) {
+	case ParticipantPublished:
+		// The client has heard it after all when it receives the stream. Told again, it would lose its hold of the peer
+		// connection (openvidu-rpc, trap 20).
+		received := p.subscriptions[n.ConnectionID]
+		return received != nil && received.stream.info.ID == n.Stream.ID
+	case ForciblyReconnectSubscriber:
+		return true // it gets an offer of now (renewAll)
 	}
-	received := p.subscriptions[published.ConnectionID]
-	return received != nil && received.stream.info.ID == published.Stream.ID
+	return false
 }
 
 // dismiss tells a participant that was removed that it must go. The room is locked.
@@ -192,7 +195,7 @@ func (p *Participant) streams() (published []Stream, received []string) {
 	}
 	byCreation := func(a, b *subscription) int { return cmp.Compare(a.order, b.order) }
 	for _, s := range slices.SortedFunc(maps.Values(p.subscriptions), byCreation) {
-		if s.answered {
+		if s.received() {
 			received = append(received, s.stream.info.ID)
 		}
 	}

@@ -254,11 +254,12 @@ func (r *Room) reattach(rpcSessionID string, link Link, reply func(*Participant)
 	p.link = link
 	reply(p)
 	for _, notification := range p.missed {
-		if !p.knows(notification) {
+		if !p.stale(notification) {
 			link.Notify(notification)
 		}
 	}
 	p.missed, p.missedBytes = nil, 0
+	p.renewAll()
 	return true
 }
 
@@ -336,7 +337,7 @@ func (r *Room) count(totals *Totals) {
 			totals.ActiveConnections++
 		}
 		for _, s := range p.subscriptions {
-			if s.answered {
+			if s.received() {
 				totals.Subscriptions++
 			}
 		}

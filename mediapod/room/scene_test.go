@@ -178,7 +178,7 @@ func (s *scene) receive(name, streamID string) {
 	offer, err := s.users[name].PrepareReceive(context.Background(), streamID)
 	s.must(err)
 	s.write("  %s <- %s", name, offer)
-	s.must(s.users[name].Receive(context.Background(), streamID, "answer"))
+	s.must(s.users[name].Receive(context.Background(), streamID, "answer", func() {}))
 }
 
 // answered returns a reply that is written down.
@@ -257,6 +257,8 @@ func show(notification Notification) string {
 		return fmt.Sprintf("sendMessage from %s: %s %s", n.From, *n.Type, *n.Data)
 	case StreamPropertyChanged:
 		return fmt.Sprintf("streamPropertyChanged %s %s %s=%s %s", n.ConnectionID, n.StreamID, n.Change.Property, n.Change.NewValue, n.Change.Reason)
+	case ForciblyReconnectSubscriber:
+		return fmt.Sprintf("forciblyReconnectSubscriber %s %s: %s", n.ConnectionID, n.StreamID, n.SDPOffer)
 	case ConnectionPropertyChanged:
 		return fmt.Sprintf("connectionPropertyChanged %s=%s", n.Property, n.NewValue)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"math/big"
-	"strings"
 	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
@@ -18,24 +17,16 @@ const (
 	maxCandidates      = 256
 )
 
-// stream is one published stream. Owner and publication never change; the rest is guarded by the room's mutex.
+// stream is one published stream. Owner, publication and codec never change; the rest is guarded by the room's mutex.
 //
 //	negotiating --publisher's offer answered--> live --unpublished, publisher left--> (forgotten)
 type stream struct {
 	owner       *Participant
 	publication media.Publication
+	codec       string // that is forced, or ""
 	info        Stream
 	live        bool // was announced
 	candidates  int
-}
-
-// subscription is one participant's reception of one stream. The stream never changes; the rest is guarded by the room's mutex.
-type subscription struct {
-	stream     *stream
-	media      media.Subscription // nil while the offer is made
-	answered   bool
-	order      int
-	candidates int
 }
 
 // Publish starts a stream: the client's SDP offer is answered, then everybody else is told. The reply gets the stream and the SDP answer.
@@ -57,13 +48,18 @@ func (p *Participant) Publish(ctx context.Context, options StreamOptions, offer 
 		if !p.abandonStream(s) {
 			return p.left()
 		}
-		if errors.Is(err, media.ErrForcedCodec) {
-			return refuse(CodeForcedCodecNotFound, "Error forcing codec: '%s', for PARTICIPANT: '%s' in Session: '%s'. Is publishing: 'true'. The offer does not have the codec: %v",
-				forced.codec, p.id, p.room.sessionID, err)
-		}
-		return mediaError(err, "Error generating SDP response for publishing user "+p.id)
+		return p.offerRefused(s, err)
 	}
 	return p.announceStream(s, answer, reply)
+}
+
+// offerRefused turns the engine's refusal of a publisher's offer into one for the client.
+func (p *Participant) offerRefused(s *stream, err error) *Error {
+	if errors.Is(err, media.ErrForcedCodec) {
+		return refuse(CodeForcedCodecNotFound, "Error forcing codec: '%s', for PARTICIPANT: '%s' in Session: '%s'. Is publishing: 'true'. The offer does not have the codec: %v",
+			s.codec, p.id, p.room.sessionID, err)
+	}
+	return mediaError(err, "Error generating SDP response for publishing user "+p.id)
 }
 
 // forcedCodec is the video codec that a room wants; optional when a publisher without it is let in.
@@ -108,7 +104,7 @@ func (p *Participant) replaceStream(before *stream) (*stream, error) {
 
 // newStream prepares the media of a stream. The room is locked; the engine promises not to block here.
 func (p *Participant) newStream(info Stream, codec string) *stream {
-	s := &stream{owner: p, info: info}
+	s := &stream{owner: p, codec: codec, info: info}
 	s.publication = p.room.engine().NewPublication(media.PublicationOptions{
 		StreamID:         info.ID,
 		HasAudio:         info.HasAudio,
@@ -202,7 +198,7 @@ func (p *Participant) ForceUnpublish(streamID string, reply func()) error {
 	}
 	s, found := r.live[streamID]
 	if !found {
-		return refuse(CodeUserNotStreaming, "Stream '%s' does not exist in Session '%s'", streamID, r.sessionID)
+		return r.noSuchStream(streamID)
 	}
 	reply()
 	for _, other := range r.participants {
@@ -234,140 +230,6 @@ func (r *Room) endStream(p *Participant) {
 	r.registry.release(append(closers, s.publication)...)
 }
 
-// PrepareReceive makes the SDP offer by which the client receives a stream. What it received of the same publisher before is dropped.
-func (p *Participant) PrepareReceive(ctx context.Context, streamID string) (string, error) {
-	received, options, err := p.beginSubscription(streamID)
-	if err != nil {
-		return "", err
-	}
-	subscription, offer, err := p.room.engine().Subscribe(ctx, received.stream.publication, options)
-	if err != nil {
-		p.abandonSubscription(received)
-		return "", mediaError(err, "Unable to create subscriber endpoint")
-	}
-	if !p.completeSubscription(received, subscription) {
-		p.room.registry.release(subscription)
-		return "", refuse(CodeMediaEndpoint, "Unable to create subscriber endpoint: the subscription was ended meanwhile")
-	}
-	return offer, nil
-}
-
-func (p *Participant) beginSubscription(streamID string) (*subscription, media.SubscriptionOptions, error) {
-	r := p.room
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	options := media.SubscriptionOptions{MaxVideoKbps: p.seat.desired.MaxReceiveKbps}
-	if p.gone {
-		return nil, options, p.left()
-	}
-	s, err := r.findStream(streamID)
-	if err != nil {
-		return nil, options, err
-	}
-	if s.owner == p {
-		return nil, options, refuse(CodeUserNotStreaming, "Can loopback only when publishing media")
-	}
-	p.dropSubscription(s.owner.id)
-	r.subscriptionSeq++
-	received := &subscription{stream: s, order: r.subscriptionSeq}
-	p.subscriptions[s.owner.id] = received
-	return received, options, nil
-}
-
-// findStream returns a stream that was announced, or the refusal for one that was not. The room is locked.
-func (r *Room) findStream(streamID string) (*stream, *Error) {
-	if s, found := r.live[streamID]; found {
-		return s, nil
-	}
-	owner := streamID[max(0, strings.LastIndex(streamID, "con_")):]
-	if _, found := r.find(owner); !found {
-		return nil, refuse(CodeUserNotFound, "User '%s' not found in session '%s'", owner, r.sessionID)
-	}
-	return nil, refuse(CodeUserNotStreaming, "User '%s' not streaming media in session '%s'", owner, r.sessionID)
-}
-
-// completeSubscription keeps the media of a subscription. It reports whether that is still wanted.
-func (p *Participant) completeSubscription(received *subscription, subscription media.Subscription) bool {
-	p.room.mu.Lock()
-	defer p.room.mu.Unlock()
-	if p.subscriptions[received.stream.owner.id] != received {
-		return false
-	}
-	received.media = subscription
-	return true
-}
-
-func (p *Participant) abandonSubscription(received *subscription) {
-	p.room.mu.Lock()
-	defer p.room.mu.Unlock()
-	if p.subscriptions[received.stream.owner.id] == received {
-		p.dropSubscription(received.stream.owner.id)
-	}
-}
-
-// dropSubscription ends what is received of a publisher, if anything. The room is locked.
-func (p *Participant) dropSubscription(publisherID string) {
-	received, found := p.subscriptions[publisherID]
-	if !found {
-		return
-	}
-	delete(p.subscriptions, publisherID)
-	if received.media != nil {
-		p.room.registry.release(received.media)
-	}
-	p.room.registry.changed.mark(p.room.uid)
-}
-
-// Receive takes the client's SDP answer to the offer of PrepareReceive.
-func (p *Participant) Receive(ctx context.Context, streamID, answer string) error {
-	received, subscription, err := p.prepared(streamID)
-	if err != nil {
-		return err
-	}
-	if err := subscription.Answer(ctx, answer); err != nil {
-		p.abandonSubscription(received)
-		return mediaError(err, "Error generating SDP response for subscribing user "+p.id)
-	}
-	p.room.mu.Lock()
-	defer p.room.mu.Unlock()
-	received.answered = true
-	p.room.registry.changed.mark(p.room.uid)
-	return nil
-}
-
-// prepared returns the subscription whose offer the client has.
-func (p *Participant) prepared(streamID string) (*subscription, media.Subscription, error) {
-	r := p.room
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if p.gone {
-		return nil, nil, p.left()
-	}
-	s, err := r.findStream(streamID)
-	if err != nil {
-		return nil, nil, err
-	}
-	received := p.subscriptions[s.owner.id]
-	if received == nil || received.media == nil || received.stream != s {
-		return nil, nil, refuse(CodeMediaEndpoint, "User '%s' has no offer to answer for stream '%s': 'prepareReceiveVideoFrom' comes first", p.id, streamID)
-	}
-	return received, received.media, nil
-}
-
-// Unsubscribe stops receiving what a participant publishes, if anything is received.
-func (p *Participant) Unsubscribe(publisherID string) error {
-	p.room.mu.Lock()
-	defer p.room.mu.Unlock()
-	if p.gone {
-		return p.left()
-	}
-	if _, found := p.room.find(publisherID); !found {
-		return refuse(CodeUserNotFound, "User %s not found in session %s", publisherID, p.room.sessionID)
-	}
-	p.dropSubscription(publisherID)
-	return nil
-}
-
 // Reconnection is the outcome of ReconnectStream for a publisher.
 type Reconnection struct {
 	Stream    Stream
@@ -375,22 +237,29 @@ type Reconnection struct {
 }
 
 // ReconnectStream gives a stream another peer connection (openvidu-rpc 2.18). For the participant's own stream, which "" stands for too, the
-// SDP is an offer; nobody else is told. For another's stream it is the answer to the offer of PrepareReceive, and
-// the result is nil.
-func (p *Participant) ReconnectStream(ctx context.Context, streamID, sdp string) (*Reconnection, error) {
+// SDP is an offer; nobody else is told. For another's stream it is the answer to the offer of PrepareReceive or, when forced, to that of
+// ForciblyReconnectSubscriber; then reply is called as Receive does, and the result is nil.
+func (p *Participant) ReconnectStream(ctx context.Context, streamID, sdp string, forced bool, reply func()) (*Reconnection, error) {
 	own, err := p.ownStream(streamID)
 	if err != nil {
 		return nil, err
 	}
 	if own == nil {
-		return nil, p.Receive(ctx, streamID, sdp)
+		return nil, p.receive(ctx, streamID, sdp, forced, reply)
 	}
 	answer, err := own.publication.Answer(ctx, sdp)
 	if err != nil {
-		return nil, mediaError(err, "Error generating SDP response for publishing user "+p.id)
+		return nil, p.offerRefused(own, err)
 	}
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
+	switch {
+	case p.gone:
+		return nil, p.left()
+	case p.stream != own:
+		// It was ended meanwhile; the client is told so.
+		return nil, p.room.noSuchStream(streamID)
+	}
 	own.info.Created, own.candidates = time.Now(), 0
 	return &Reconnection{Stream: own.info, SDPAnswer: answer}, nil
 }
@@ -406,9 +275,13 @@ func (p *Participant) ownStream(streamID string) (*stream, error) {
 		return p.stream, nil
 	}
 	if _, found := p.room.live[streamID]; !found {
-		return nil, refuse(CodeUserNotStreaming, "Stream '%s' does not exist in Session '%s'", streamID, p.room.sessionID)
+		return nil, p.room.noSuchStream(streamID)
 	}
 	return nil, nil
+}
+
+func (r *Room) noSuchStream(streamID string) *Error {
+	return refuse(CodeUserNotStreaming, "Stream '%s' does not exist in Session '%s'", streamID, r.sessionID)
 }
 
 // AddICECandidate takes a candidate of the client for what it publishes, when the owner is itself, or receives of the owner. One for

@@ -178,28 +178,28 @@ func TestRefusalsOfStreams(t *testing.T) {
 			return err
 		}, CodeUserNotFound},
 		"to receive nonsense":        {func(s *scene, _ string) error { _, err := s.users["A"].PrepareReceive(ctx, "nonsense"); return err }, CodeUserNotFound},
-		"to answer without an offer": {func(s *scene, stream string) error { return s.users["B"].Receive(ctx, stream, "answer") }, CodeMediaEndpoint},
+		"to answer without an offer": {func(s *scene, stream string) error { return s.users["B"].Receive(ctx, stream, "answer", func() {}) }, CodeMediaEndpoint},
 		"a malformed answer": {func(s *scene, stream string) error {
 			_, err := s.users["B"].PrepareReceive(ctx, stream)
 			s.must(err)
-			return s.users["B"].Receive(ctx, stream, mediatest.Malformed)
+			return s.users["B"].Receive(ctx, stream, mediatest.Malformed, func() {})
 		}, CodeMediaSDP},
 		"an answer of a browser that can't decode it": {func(s *scene, stream string) error {
 			_, err := s.users["B"].PrepareReceive(ctx, stream)
 			s.must(err)
-			return s.users["B"].Receive(ctx, stream, mediatest.CantDecode)
+			return s.users["B"].Receive(ctx, stream, mediatest.CantDecode, func() {})
 		}, CodeForcedCodecNotFound},
 		"to unsubscribe from somebody unknown": {func(s *scene, _ string) error { return s.users["B"].Unsubscribe("con_X") }, CodeUserNotFound},
 		"to reconnect an unknown stream": {func(s *scene, _ string) error {
-			_, err := s.users["B"].ReconnectStream(ctx, "str_CAM_X123_con_X", "offer")
+			_, err := s.users["B"].ReconnectStream(ctx, "str_CAM_X123_con_X", "offer", false, func() {})
 			return err
 		}, CodeUserNotStreaming},
 		"to reconnect no stream": {func(s *scene, _ string) error {
-			_, err := s.users["B"].ReconnectStream(ctx, "", "offer")
+			_, err := s.users["B"].ReconnectStream(ctx, "", "offer", false, func() {})
 			return err
 		}, CodeUserNotStreaming},
 		"a malformed offer on reconnection": {func(s *scene, stream string) error {
-			_, err := s.users["A"].ReconnectStream(ctx, stream, mediatest.Malformed)
+			_, err := s.users["A"].ReconnectStream(ctx, stream, mediatest.Malformed, false, func() {})
 			return err
 		}, CodeMediaSDP},
 		"a malformed candidate": {func(s *scene, _ string) error {
@@ -235,10 +235,10 @@ func TestWhoHasLeftIsRefusedEverything(t *testing.T) {
 		t.Error("the link was not told")
 	}
 	_, prepare := a.PrepareReceive(ctx, stream)
-	_, reconnect := a.ReconnectStream(ctx, stream, "offer")
+	_, reconnect := a.ReconnectStream(ctx, stream, "offer", false, func() {})
 	for name, err := range map[string]error{
 		"Leave": a.Leave(), "Alive": a.Alive(), "Publish": s.tryPublish("A", "offer"), "Unpublish": a.Unpublish(), "PrepareReceive": prepare,
-		"Receive": a.Receive(ctx, stream, "answer"), "Unsubscribe": a.Unsubscribe("con_B"), "ReconnectStream": reconnect,
+		"Receive": a.Receive(ctx, stream, "answer", func() {}), "Unsubscribe": a.Unsubscribe("con_B"), "ReconnectStream": reconnect,
 		"AddICECandidate": a.AddICECandidate("con_B", candidate), "ChangeStream": a.ChangeStream(PropertyChange{}), "Signal": a.Signal(nil, Signal{}),
 		"ForceDisconnect": a.ForceDisconnect("con_B", func() {}), "ForceUnpublish": a.ForceUnpublish(stream, func() {}),
 	} {
@@ -254,7 +254,7 @@ func TestReconnectingAStreamIsSilentForOthers(t *testing.T) {
 	s.receive("B", stream)
 	before := s.text()
 	for _, id := range []string{stream, ""} {
-		again, err := s.users["A"].ReconnectStream(context.Background(), id, "offer")
+		again, err := s.users["A"].ReconnectStream(context.Background(), id, "offer", false, func() {})
 		s.must(err)
 		if again == nil || again.Stream.ID != stream || again.SDPAnswer != "answer to offer" {
 			t.Errorf("got %+v", again)
@@ -266,7 +266,7 @@ func TestReconnectingAStreamIsSilentForOthers(t *testing.T) {
 	// The subscriber rebuilds its side with a new offer of ours.
 	_, err := s.users["B"].PrepareReceive(context.Background(), stream)
 	s.must(err)
-	again, err := s.users["B"].ReconnectStream(context.Background(), stream, "answer")
+	again, err := s.users["B"].ReconnectStream(context.Background(), stream, "answer", false, func() {})
 	s.must(err)
 	if again != nil {
 		t.Errorf("a subscriber got %+v", again)

@@ -275,7 +275,7 @@ func receiveVideoFrom(ctx context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	return c.socket.participant.Receive(ctx, sender, answer)
+	return c.socket.participant.Receive(ctx, sender, answer, func() { c.reply(struct{}{}) })
 }
 
 func clientOffers(name string) *Error {
@@ -299,10 +299,11 @@ func reconnectStream(ctx context.Context, c *call) error {
 		return clientOffers("reconnectStream")
 	}
 	sdp := c.params.text("sdpString", maxSDP)
+	forced := c.params.optionalFlag("forciblyReconnect", false)
 	if c.params.err != nil {
 		return c.params.err
 	}
-	reconnected, err := c.socket.participant.ReconnectStream(ctx, stream, sdp)
+	reconnected, err := c.socket.participant.ReconnectStream(ctx, stream, sdp, forced, func() { c.reply(struct{}{}) })
 	if err != nil {
 		return err
 	}

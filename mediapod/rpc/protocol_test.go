@@ -327,3 +327,31 @@ func TestNotificationsOfClientsAreNotAnswered(t *testing.T) {
 	a.send(`{"jsonrpc":"2.0","method":"nonsense"}`)
 	a.call("echo", `{}`) // the next message is its answer
 }
+
+func TestAClientIsForcedToReconnectAsASubscriber(t *testing.T) {
+	p := newPod(t, DefaultLimits(), "A", "B")
+	a, b := p.join("A"), p.join("B")
+	a.notification()
+	stream := a.publish(cameraParams)
+	b.notification()
+	reconnect := func(forced string) string {
+		return `{"stream":"` + stream + `","sdpString":"answer","forciblyReconnect":` + forced + `}`
+	}
+	b.call("prepareReceiveVideoFrom", `{"sender":"`+stream+`","reconnect":false}`)
+	b.call("receiveVideoFrom", `{"sender":"`+stream+`","sdpAnswer":"answer"}`)
+	if got := b.refused("reconnectStream", reconnect("false")); got.Code != 303 || got.Data != "{}" {
+		t.Errorf("without an offer: %+v", got)
+	}
+	for _, subscription := range p.engine.Subscriptions() {
+		subscription.Options.Outdated()
+	}
+	b.expect(`forciblyReconnectSubscriber {"connectionId":"con_A","streamId":"` + stream + `","sdpOffer":"offer 2 of audio+video"}`)
+	if got := b.call("reconnectStream", reconnect("true")); len(got) != 1 {
+		t.Errorf("got %s", show(got))
+	}
+	a.call("unpublishVideo", `{}`)
+	b.notification()
+	if got := b.refused("reconnectStream", reconnect("true")); got.Code != 105 || got.Data != "{}" {
+		t.Errorf("a stream that has ended: %+v", got)
+	}
+}

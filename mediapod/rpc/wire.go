@@ -120,6 +120,12 @@ func encodeNotification(notification room.Notification) ([]byte, error) {
 			NewValue     string `json:"newValue"`
 			Reason       string `json:"reason"`
 		}{n.ConnectionID, n.StreamID, n.Change.Property, n.Change.NewValue, n.Change.Reason}
+	case room.ForciblyReconnectSubscriber:
+		message.Method, message.Params = "forciblyReconnectSubscriber", struct {
+			ConnectionID string `json:"connectionId"`
+			StreamID     string `json:"streamId"`
+			SDPOffer     string `json:"sdpOffer"`
+		}(n)
 	case room.ConnectionPropertyChanged:
 		message.Method, message.Params = "connectionPropertyChanged", struct {
 			Property string `json:"property"`

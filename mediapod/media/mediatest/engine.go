@@ -62,10 +62,10 @@ func (e *Engine) Subscribe(_ context.Context, publication media.Publication, opt
 	if p.closed {
 		return nil, "", fmt.Errorf("subscribing: %w", media.ErrPublicationClosed)
 	}
-	s := &Subscription{publication: p, Options: options}
-	e.subscriptions[s] = struct{}{}
 	e.made++
-	return s, fmt.Sprintf("offer %d of %s", e.made, kinds(p.Options)), nil
+	s := &Subscription{publication: p, Options: options, Offer: fmt.Sprintf("offer %d of %s", e.made, kinds(p.Options))}
+	e.subscriptions[s] = struct{}{}
+	return s, s.Offer, nil
 }
 
 func kinds(options media.PublicationOptions) string {
@@ -155,6 +155,19 @@ func (p *Publication) Close() error {
 type Subscription struct {
 	publication *Publication
 	Options     media.SubscriptionOptions
+	// Offer is what the subscriber was offered, Answered the last answer that was taken.
+	Offer, Answered string
+}
+
+// Subscriptions returns those that are not closed.
+func (e *Engine) Subscriptions() []*Subscription {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	open := make([]*Subscription, 0, len(e.subscriptions))
+	for s := range e.subscriptions {
+		open = append(open, s)
+	}
+	return open
 }
 
 // Answer implements media.Subscription.
@@ -165,6 +178,9 @@ func (s *Subscription) Answer(_ context.Context, answer string) error {
 	case strings.Contains(answer, CantDecode):
 		return fmt.Errorf("reading the answer: %w", media.ErrCodecRejected)
 	}
+	s.publication.engine.mu.Lock()
+	defer s.publication.engine.mu.Unlock()
+	s.Answered = answer
 	return nil
 }
 
