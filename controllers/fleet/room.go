@@ -79,6 +79,17 @@ func (f *Fleet) TellRoom(session types.UID, generation int64) {
 	}
 }
 
+// PushPool sends all rooms of a pool again, since what the pool says for them may have changed.
+func (f *Fleet) PushPool(pool string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.rooms {
+		if r.Pool == pool {
+			f.push(r)
+		}
+	}
+}
+
 // push marks a room as changed. f.mu is held.
 func (f *Fleet) push(r *room) {
 	r.dirty = true

@@ -47,6 +47,7 @@ type Fleet interface {
 	Pod(name string) fleet.PodView
 	Configure(name string, config *controlv1.PodConfig)
 	GiveUp(name string)
+	PushPool(pool string)
 }
 
 // Ledger is what this controller needs of the reservations.
@@ -169,6 +170,7 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	if pool.Generation != pool.Status.ObservedGeneration {
 		r.Ledger.WakeTurnedAway(pool.Name)
+		r.Fleet.PushPool(pool.Name)
 	}
 	plan := makePlan(observed)
 	err = r.apply(ctx, observed, plan.actions)
