@@ -6,15 +6,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/controllers/participant"
 )
 
-// Reasons and actions of Events. Joins and leaves are in status and make no Events: they would double the writes of a busy room.
+// Reasons and actions of Events. Those of leaves are participant.Cause.
 const (
 	eventAdmitted    = "Admitted"
 	eventWaiting     = "Waiting"
 	eventRefused     = "Refused"
-	eventUserLost    = "UserLost"
+	eventUserJoined  = "UserJoined"
 	eventNotEvicted  = "EvictionGivenUp"
 	actionAdmitting  = "Admitting"
 	actionObserving  = "Observing"
@@ -42,8 +41,5 @@ func (r *Reconciler) publish(c *v1alpha1.Connection, before, after v1alpha1.Conn
 		default:
 			r.Recorder.Eventf(c, nil, corev1.EventTypeWarning, eventRefused, actionAdmitting, "%s: %s", now.Reason, now.Message)
 		}
-	}
-	if before.State != after.State && after.DisconnectReason == participant.ReasonNodeCrashed {
-		r.Recorder.Eventf(c, nil, corev1.EventTypeWarning, eventUserLost, actionObserving, "The media pod was lost with the user on it")
 	}
 }

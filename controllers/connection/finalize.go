@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/participant"
 )
 
 // evictionBound is how long a deletion waits for the media pod.
@@ -24,6 +25,9 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 	}
 	evicted := o.session == nil || r.Fleet.Evict(o.session.UID, c.UID, client.ObjectKeyFromObject(c))
 	wait := r.pace.Begun(c.UID, o.now).Add(evictionBound).Sub(o.now)
+	if err := r.writeEnd(ctx, &o, evicted || wait <= 0); err != nil {
+		return ctrl.Result{}, err
+	}
 	if !evicted && wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
@@ -39,4 +43,22 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 	r.Ledger.Dismiss(client.ObjectKeyFromObject(c), c.UID)
 	r.pace.Forget(c.UID)
 	return ctrl.Result{}, nil
+}
+
+// writeEnd writes into the status of a Connection that is being deleted whether its user is in or out: whoever watches, and the event
+// log, learn of the end before the object goes.
+func (r *Reconciler) writeEnd(ctx context.Context, o *observed, out bool) error {
+	c := o.connection
+	after := participant.Fold(c.Status, o.view.Seen, o.now)
+	if out {
+		reason := participant.ReasonForceDisconnectByServer
+		if o.session == nil || !o.session.DeletionTimestamp.IsZero() {
+			reason = participant.ReasonSessionClosedByServer
+		}
+		after = participant.Evict(after, reason, *c.DeletionTimestamp)
+	}
+	if c.Status.State == after.State || after.State == v1alpha1.ConnectionStatePending {
+		return nil
+	}
+	return client.IgnoreNotFound(r.patchStatus(ctx, o, after))
 }

@@ -7,6 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/participant"
 )
 
 // tokenSeconds is how long people wait for tokens. Creation times are whole seconds in the API, so single values are off by up to one.
@@ -16,13 +17,41 @@ var tokenSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 	Buckets: []float64{0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 30, 60, 300},
 })
 
+// joins and disconnections follow the status: each visit is counted with the write that tells of it.
+var (
+	joins = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "mediarooms_joins_total",
+		Help: "Users that came into a room.",
+	})
+	disconnections = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "mediarooms_disconnections_total",
+		Help: "Users that left a room, by cause (ClientDisconnected, ForceDisconnected, NetworkDisconnected) and OpenVidu's reason.",
+	}, []string{"cause", "reason"})
+)
+
 func init() {
-	metrics.Registry.MustRegister(tokenSeconds)
+	metrics.Registry.MustRegister(tokenSeconds, joins, disconnections)
+	for _, reason := range participant.Reasons() {
+		cause, _ := participant.Disconnection(reason)
+		disconnections.WithLabelValues(string(cause), reason) // a rate needs the 0 before the first one
+	}
+}
+
+// count counts visits that a status tells of.
+func count(visits []visit, status v1alpha1.ConnectionStatus) {
+	for _, v := range visits {
+		if v.part == joined {
+			joins.Inc()
+			continue
+		}
+		cause, reason := participant.Disconnection(status.DisconnectReason)
+		disconnections.WithLabelValues(string(cause), reason).Inc()
+	}
 }
 
 // observeLatency counts a status write that has published the first token.
-func observeLatency(before, after *v1alpha1.Connection, now time.Time) {
-	if before.Status.ConnectionID == "" && after.Status.ConnectionID != "" {
+func observeLatency(before v1alpha1.ConnectionStatus, after *v1alpha1.Connection, now time.Time) {
+	if before.ConnectionID == "" && after.Status.ConnectionID != "" {
 		tokenSeconds.Observe(max(0, now.Sub(after.CreationTimestamp.Time).Seconds()))
 	}
 }

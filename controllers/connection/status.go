@@ -31,17 +31,28 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observed, found *proble
 	if urgency == pace.Unchanged {
 		return 0, nil
 	}
+	if err := r.patchStatus(ctx, o, after); err != nil {
+		return 0, client.IgnoreNotFound(err)
+	}
+	r.pace.Wrote(o.connection.UID, now)
+	observeLatency(before, o.connection, now)
+	r.publish(o.connection, before, after)
+	return 0, nil
+}
+
+// patchStatus records who came and went, and writes the status.
+func (r *Reconciler) patchStatus(ctx context.Context, o *observed, after v1alpha1.ConnectionStatus) error {
+	visits := visits(o.connection, o.connection.Status, after)
+	r.record(ctx, o, visits)
 	base := o.connection.DeepCopy()
 	o.connection.Status = after
 	// This controller is the only writer of this status, so a merge patch of what differs needs no lock.
 	if err := r.Client.Status().Patch(ctx, o.connection, client.MergeFrom(base), FieldOwner); err != nil {
-		return 0, client.IgnoreNotFound(fmt.Errorf("writing the status: %w", err))
+		return fmt.Errorf("writing the status: %w", err)
 	}
-	r.pace.Wrote(o.connection.UID, now)
 	r.pace.Changed(o.connection.UID, o.connection.ResourceVersion)
-	observeLatency(base, o.connection, now)
-	r.publish(o.connection, before, after)
-	return 0, nil
+	count(visits, after)
+	return nil
 }
 
 // urgencyOf says whether somebody waits for what has changed.
@@ -85,6 +96,9 @@ func makeStatus(o observed, found *problem, succeeded bool) v1alpha1.ConnectionS
 		if lost(o) && participant.State(status.State, seen) == v1alpha1.ConnectionStateActive {
 			// Nobody is in a room that is on no pod. Carrying users over to another pod would begin here.
 			seen = &controlv1.ConnectionStatus{State: controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED}
+			if !o.session.DeletionTimestamp.IsZero() {
+				seen.DisconnectReason = participant.ReasonSessionClosedByServer
+			}
 		}
 		status = participant.Fold(status, seen, o.now)
 		status.ConnectionID = token.ConnectionID(string(c.UID))

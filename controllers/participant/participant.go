@@ -1,5 +1,5 @@
 // Package participant is the authority on how what a media pod observes of a participant becomes the status of its
-// Connection. The state only moves forward: Pending, Active, Disconnected.
+// Connection, and on what the reasons of leaving mean. The state only moves forward: Pending, Active, Disconnected.
 package participant
 
 import (
@@ -12,9 +12,6 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
-
-// ReasonNodeCrashed is why a user left whose media pod was lost (openvidu-rpc section 5).
-const ReasonNodeCrashed = "nodeCrashed"
 
 // Bounds of the lists and texts in status, as in the schema, in bytes: what a pod reports must not make a status that the API server
 // refuses.
