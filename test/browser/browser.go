@@ -1,4 +1,4 @@
-// Package browser is the authority on how tests drive real browsers: it starts Chromium with fake devices, opens pages,
+// Package browser is the authority on how tests drive real browsers: it starts Chromium and Firefox with fake devices, opens pages,
 // keeps what they write to their console, and makes sure that every process that it started ends.
 package browser
 
@@ -121,9 +121,31 @@ type Page struct {
 
 	running sync.Mutex // held during a call: the actions of a chromedp context must not overlap
 
-	mu      sync.Mutex // guards what follows
-	console []string
-	frames  []Frame
+	console console
+
+	mu     sync.Mutex // guards frames
+	frames []Frame
+}
+
+// console keeps the last lines that a page wrote to its console. It is safe for concurrent use.
+type console struct {
+	mu    sync.Mutex // guards lines
+	lines []string
+}
+
+func (c *console) keep(line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lines = append(c.lines, time.Now().Format("15:04:05.000 ")+line)
+	if len(c.lines) > consoleLines {
+		c.lines = c.lines[len(c.lines)-consoleLines:]
+	}
+}
+
+func (c *console) text() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Join(c.lines, "\n")
 }
 
 // Viewport is the size of a page in CSS pixels.
@@ -155,7 +177,7 @@ func (b *Browser) Open(t testing.TB, name, url string, viewport Viewport) *Page 
 			if err != nil {
 				return
 			}
-			page.keep(string(message.Type) + ": " + message.Text)
+			page.console.keep(string(message.Type) + ": " + message.Text)
 		}
 	}()
 	if err := page.network(); err != nil {
@@ -210,20 +232,9 @@ func (p *Page) do(actions ...chromedp.Action[chromedp.Void]) error {
 	return chromedp.Do(ctx, actions...)
 }
 
-func (p *Page) keep(line string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.console = append(p.console, time.Now().Format("15:04:05.000 ")+line)
-	if len(p.console) > consoleLines {
-		p.console = p.console[len(p.console)-consoleLines:]
-	}
-}
-
 // Console is what the page wrote to its console, the last lines of it.
 func (p *Page) Console() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return strings.Join(p.console, "\n")
+	return p.console.text()
 }
 
 // Evaluate runs a JavaScript expression, waits for its promise if it is one, and decodes what it gives into result

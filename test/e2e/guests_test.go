@@ -36,9 +36,15 @@ type guest struct {
 // join lets a browser of its own join with the token of a Connection. number tells browsers apart that are in the room at once.
 func join(t *testing.T, number int, namespace, connection string) *guest {
 	t.Helper()
+	return joinWith(t, chromium(t, number), namespace, connection)
+}
+
+// joinWith lets a page of a browser join with the token of a Connection.
+func joinWith(t *testing.T, in opener, namespace, connection string) *guest {
+	t.Helper()
 	token := kube.WaitConnection(t, 20*time.Second, namespace, connection).Status.Token
 	g := &guest{
-		Participant: chromium(t, number).OpenParticipant(t, site, connection),
+		Participant: in.OpenParticipant(t, site, connection),
 		namespace:   namespace, connection: connection,
 		clientData: fmt.Sprintf(`{"name":"user of %s"}`, connection),
 		at:         time.Now(),

@@ -23,11 +23,12 @@ var (
 	samples cluster.Samples
 )
 
-// browsers are the Chromium processes of the suite, by number. A participant has a process of its own, as on a machine of its
+// browsers are the browsers of the suite, by number. A participant has a process of its own, as on a machine of its
 // own, so that no page is in the background of another. They start when they are first used.
 var browsers struct {
-	mu      sync.Mutex // guards started
-	started []*browser.Browser
+	mu        sync.Mutex // guards what follows
+	started   []*browser.Browser
+	firefoxes []*browser.Firefox
 }
 
 func TestMain(m *testing.M) {
@@ -47,6 +48,9 @@ func run(m *testing.M) int {
 		for _, b := range browsers.started {
 			b.Close()
 		}
+		for _, f := range browsers.firefoxes {
+			f.Close()
+		}
 		_ = site.Close() // nobody is left to be served
 	}()
 	return m.Run()
@@ -65,6 +69,11 @@ func prepare(ctx context.Context) error {
 	return err
 }
 
+// opener is a browser: it opens pages for participants.
+type opener interface {
+	OpenParticipant(t testing.TB, site *browser.Site, name string) *browser.Participant
+}
+
 // chromium returns the browser with a number, and starts it when it is the first time.
 func chromium(t *testing.T, number int) *browser.Browser {
 	t.Helper()
@@ -78,4 +87,19 @@ func chromium(t *testing.T, number int) *browser.Browser {
 		browsers.started = append(browsers.started, b)
 	}
 	return browsers.started[number]
+}
+
+// firefox is chromium for Firefox.
+func firefox(t *testing.T, number int) *browser.Firefox {
+	t.Helper()
+	browsers.mu.Lock()
+	defer browsers.mu.Unlock()
+	for len(browsers.firefoxes) <= number {
+		f, err := browser.StartFirefox()
+		if err != nil {
+			t.Fatal(err)
+		}
+		browsers.firefoxes = append(browsers.firefoxes, f)
+	}
+	return browsers.firefoxes[number]
 }
