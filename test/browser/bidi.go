@@ -41,7 +41,7 @@ type bidiMessage struct {
 
 // dialBiDi connects to a browser that was started with a remote debugging port. Events are given to the function.
 func dialBiDi(ctx context.Context, url string, event func(method string, params json.RawMessage)) (*bidi, error) {
-	socket, _, err := websocket.Dial(ctx, url, nil)
+	socket, _, err := websocket.Dial(ctx, url, nil) //nolint:bodyclose // the library says that it is never to be closed
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the browser at %s: %w", url, err)
 	}
