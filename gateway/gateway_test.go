@@ -37,6 +37,7 @@ import (
 	"mediarooms.dev/mediarooms/gateway/tenant"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
+	"mediarooms.dev/mediarooms/internal/token"
 )
 
 const (
@@ -374,6 +375,17 @@ func TestOnePortServesSignallingRESTAndThePage(t *testing.T) {
 	}
 	if got := r.ask(http.MethodPost, "/signal", `{"session":"by-rest"}`); got != http.StatusNotAcceptable {
 		t.Errorf("POST /signal to a session without a media pod: got %d", got)
+	}
+	guest := &v1alpha1.Connection{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "guest"}, Spec: v1alpha1.ConnectionSpec{SessionName: "by-rest"},
+	}
+	create(t, guest)
+	guestID := token.ConnectionID(string(guest.UID))
+	if got := r.ask(http.MethodPatch, "/sessions/by-rest/connection/"+guestID, `{"role":"SUBSCRIBER"}`); got != http.StatusOK {
+		t.Errorf("PATCH of a connection: got %d", got)
+	}
+	if got := r.ask(http.MethodDelete, "/sessions/by-rest/connection/"+guestID, ""); got != http.StatusNoContent {
+		t.Errorf("DELETE of a connection: got %d", got)
 	}
 	if got := r.ask(http.MethodDelete, "/sessions/by-rest", ""); got != http.StatusNoContent {
 		t.Errorf("DELETE /sessions/by-rest: got %d", got)

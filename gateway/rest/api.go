@@ -91,8 +91,8 @@ type call struct {
 	r *http.Request
 	// namespace is the tenant's.
 	namespace string
-	// session and connection are the ids in the path.
-	session, connection string
+	// session, connection and stream are the ids in the path.
+	session, connection, stream string
 }
 
 // reply is an answer of success; its body is nil for none.
@@ -111,6 +111,8 @@ var endpoints = []endpoint{
 	{http.MethodGet, "sessions/{session}/connection", (*API).listConnections},
 	{http.MethodGet, "sessions/{session}/connection/{connection}", (*API).readConnection},
 	{http.MethodDelete, "sessions/{session}/connection/{connection}", (*API).deleteConnection},
+	{http.MethodPatch, "sessions/{session}/connection/{connection}", (*API).updateConnection},
+	{http.MethodDelete, "sessions/{session}/stream/{stream}", (*API).deleteStream},
 	{http.MethodPost, "signal", (*API).sendSignal},
 }
 
@@ -180,7 +182,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	arrived := time.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
-	answer, err := endpoint.serve(a, ctx, &call{w: w, r: r, namespace: namespace, session: ids["session"], connection: ids["connection"]})
+	answer, err := endpoint.serve(a, ctx, &call{w: w, r: r, namespace: namespace, session: ids["session"], connection: ids["connection"], stream: ids["stream"]})
 	label := endpoint.method + " " + endpoint.pattern
 	if err != nil {
 		answer = a.refuse(r, label, err)

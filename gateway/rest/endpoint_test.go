@@ -126,7 +126,6 @@ func TestStatusCodes(t *testing.T) {
 		{"camera without an address", "POST", "/sessions/S1/connection", `{"type":"IPCAM"}`, 400, true},
 		{"camera", "POST", "/sessions/S1/connection", `{"type":"IPCAM","rtspUri":"rtsp://camera.example.com/live"}`, 501, true},
 
-		{"update of a connection", "PATCH", "/sessions/S1/connection/X", `{}`, 403, false},
 		{"unknown endpoint", "GET", "/nothing", "", 403, false},
 		{"other method", "PUT", "/sessions", `{}`, 403, false},
 		{"a slash too many", "GET", "/sessions/", "", 403, false},

@@ -22,7 +22,9 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	kuberest "k8s.io/client-go/rest"
@@ -226,13 +228,13 @@ func (h oneHost) LookupHost(_ context.Context, name string) ([]string, error) {
 	return []string{"192.0.2.1"}, nil
 }
 
-// operator does what the operator does as far as REST sees it: it adds finalizers, makes tokens, and lets go what is deleted.
+// operator does what the operator does as far as REST sees it: it adds finalizers, makes tokens, ends streams, and lets go what is deleted.
 type operator struct {
 	live  client.Client
 	queue workqueue.TypedInterface[client.Object]
 
 	mu       sync.Mutex // guards what follows
-	silent   bool       // makes no tokens
+	silent   bool       // does nothing with what is there
 	stubborn bool       // lets nothing go
 }
 
@@ -318,12 +320,24 @@ func (o *operator) reconcile(ctx context.Context, object client.Object) error {
 		return ignoreRace(o.live.Patch(ctx, object, lock))
 	case controllerutil.AddFinalizer(object, finalizer):
 		return ignoreRace(o.live.Patch(ctx, object, lock))
-	case !isConnection || connection.Status.Token != "" || silent:
+	case !isConnection || silent:
 		return nil
 	}
-	connection.Status.State = v1alpha1.ConnectionStatePending
-	connection.Status.ConnectionID = token.ConnectionID(string(connection.UID))
-	connection.Status.Token = token.URL("ws://localhost:4443", connection.Spec.SessionName, "tok_"+connection.Name)
+	status := &connection.Status
+	if status.Token == "" {
+		status.State = v1alpha1.ConnectionStatePending
+		status.ConnectionID = token.ConnectionID(string(connection.UID))
+		status.Token = token.URL("ws://localhost:4443", connection.Spec.SessionName, "tok_"+connection.Name)
+	}
+	status.Publishers = slices.DeleteFunc(status.Publishers, func(publisher v1alpha1.PublisherStatus) bool {
+		return slices.Contains(connection.Spec.Moderation.EndedStreamIDs, publisher.StreamID)
+	})
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionProgrammed, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonProgrammed, ObservedGeneration: connection.Generation,
+	})
+	if equality.Semantic.DeepEqual(before, object) {
+		return nil
+	}
 	return ignoreRace(o.live.Status().Patch(ctx, connection, client.MergeFrom(before)))
 }
 
@@ -350,6 +364,14 @@ func (a answer) id(t *testing.T) string {
 		t.Fatalf("no id in %s", a.body)
 	}
 	return body.ID
+}
+
+// decode reads the body.
+func (a answer) decode(t *testing.T, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.body), into); err != nil {
+		t.Fatalf("reading %s: %v", a.body, err)
+	}
 }
 
 // call asks the first gateway.

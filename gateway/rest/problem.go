@@ -60,6 +60,10 @@ var (
 	errSessionClosing         = &problem{status: http.StatusNotFound, message: "The session is being closed"}
 	errStillClosing           = &problem{status: http.StatusInternalServerError, message: "The session is still being closed. Ask again"}
 	errStillDisconnecting     = &problem{status: http.StatusInternalServerError, message: "The connection is still being ended. Ask again"}
+	errStreamUnknown          = &problem{status: http.StatusNotFound}
+	errStreamOfCamera         = &problem{status: http.StatusMethodNotAllowed}
+	errStillPublishing        = &problem{status: http.StatusInternalServerError, message: "The stream is still being ended. Ask again"}
+	errStillChanging          = &problem{status: http.StatusInternalServerError, message: "Others change the connection at the same time. Ask again"}
 	errTokenNotMade           = &problem{status: http.StatusInternalServerError, message: "No token was made in time. Is the operator running?"}
 	errIPCamUnavailable       = &problem{status: http.StatusNotImplemented, message: "IPCAM connections are not available yet"}
 	errKubernetesNotReachable = &problem{status: http.StatusServiceUnavailable, message: "The cluster's API server can't be reached at the moment"}
