@@ -24,6 +24,8 @@ type member struct {
 	name string
 	// token is the URL that it was dialled with.
 	token string
+	// connection is the name of its Connection object, when the room made it.
+	connection string
 	// joined is what joinRoom told, nil before.
 	joined *roomclient.Joined
 }
@@ -50,7 +52,15 @@ func dialWith(t *testing.T, name string, options roomclient.Options) *member {
 // join dials with the token of a new Connection and joins.
 func (r *room) join(t *testing.T, name string, role v1alpha1.Role) *member {
 	t.Helper()
-	m := dial(t, name, r.token(t, role))
+	return r.joinWith(t, name, func(spec *v1alpha1.ConnectionSpec) { spec.Role = role })
+}
+
+// joinWith dials with the token of a new Connection that change has changed, unless nil, and joins.
+func (r *room) joinWith(t *testing.T, name string, change func(*v1alpha1.ConnectionSpec)) *member {
+	t.Helper()
+	connection := r.connection(t, change)
+	m := dial(t, name, connection.Status.Token)
+	m.connection = connection.Name
 	m.join()
 	return m
 }

@@ -1,6 +1,7 @@
 package roomclient
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -20,28 +21,40 @@ import (
 // use.
 type Media struct {
 	api *webrtc.API
+	// video is the codec that publishers prefer.
+	video webrtc.RTPCodecCapability
+}
+
+// Video codecs that a Media may have. What is sent is VP8 by its form, whatever was negotiated: nobody decodes it.
+var (
+	VP8  = videoCodec(96, webrtc.MimeTypeVP8, "")
+	H264 = videoCodec(102, webrtc.MimeTypeH264, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f")
+)
+
+func videoCodec(payload webrtc.PayloadType, mime, parameters string) webrtc.RTPCodecParameters {
+	return webrtc.RTPCodecParameters{PayloadType: payload, RTPCodecCapability: webrtc.RTPCodecCapability{
+		MimeType: mime, ClockRate: 90000, SDPFmtpLine: parameters,
+		RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}},
+	}}
 }
 
 // NewMedia returns peer connections with host candidates over UDP of IPv4 addresses. keep, unless nil, restricts the network interfaces;
-// the loopback interface is used only when keep says so.
-func NewMedia(keep func(networkInterface string) bool) (*Media, error) {
+// the loopback interface is used only when keep says so. video are the codecs of video by preference, VP8 when there is none.
+func NewMedia(keep func(networkInterface string) bool, video ...webrtc.RTPCodecParameters) (*Media, error) {
 	engine := &webrtc.MediaEngine{}
-	feedback := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}}
-	codecs := []struct {
-		kind  webrtc.RTPCodecType
-		codec webrtc.RTPCodecParameters
-	}{
-		{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecParameters{PayloadType: 96, RTPCodecCapability: webrtc.RTPCodecCapability{
-			MimeType: webrtc.MimeTypeVP8, ClockRate: 90000, RTCPFeedback: feedback,
-		}}},
-		{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecParameters{PayloadType: 111, RTPCodecCapability: webrtc.RTPCodecCapability{
-			MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
-		}}},
+	if len(video) == 0 {
+		video = []webrtc.RTPCodecParameters{VP8}
 	}
-	for _, c := range codecs {
-		if err := engine.RegisterCodec(c.codec, c.kind); err != nil {
+	for _, codec := range video {
+		if err := engine.RegisterCodec(codec, webrtc.RTPCodecTypeVideo); err != nil {
 			return nil, fmt.Errorf("registering codecs: %w", err)
 		}
+	}
+	err := engine.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: 111, RTPCodecCapability: webrtc.RTPCodecCapability{
+		MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
+	}}, webrtc.RTPCodecTypeAudio)
+	if err != nil {
+		return nil, fmt.Errorf("registering codecs: %w", err)
 	}
 	settings := webrtc.SettingEngine{}
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
@@ -51,15 +64,17 @@ func NewMedia(keep func(networkInterface string) bool) (*Media, error) {
 		settings.SetIncludeLoopbackCandidate(keep("lo"))
 	}
 	return &Media{api: webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(settings),
-		webrtc.WithInterceptorRegistry(&interceptor.Registry{}))}, nil
+		webrtc.WithInterceptorRegistry(&interceptor.Registry{})), video: video[0].RTPCodecCapability}, nil
 }
 
-// peer is a peer connection and the goroutines that read from it.
+// peer is a peer connection and the goroutines that read from it. It counts what comes.
 type peer struct {
 	pc        *webrtc.PeerConnection
 	connected chan struct{} // closed when ICE and DTLS are up
 	ended     chan struct{} // closed when the connection has failed or was closed
 	readers   sync.WaitGroup
+
+	video, audio, bytes atomic.Int64
 }
 
 func (m *Media) newPeer() (*peer, error) {
@@ -76,6 +91,9 @@ func (m *Media) newPeer() (*peer, error) {
 		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 			ended.Do(func() { close(p.ended) })
 		}
+	})
+	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+		p.readers.Go(func() { p.count(track) })
 	})
 	return p, nil
 }
@@ -94,7 +112,8 @@ func (p *peer) local(ctx context.Context, description webrtc.SessionDescription)
 	}
 }
 
-func (p *peer) waitConnected(ctx context.Context) error {
+// WaitConnected waits until ICE and DTLS are up.
+func (p *peer) WaitConnected(ctx context.Context) error {
 	select {
 	case <-p.connected:
 		return nil
@@ -104,6 +123,31 @@ func (p *peer) waitConnected(ctx context.Context) error {
 		return fmt.Errorf("connecting: %w", ctx.Err())
 	}
 }
+
+func (p *peer) count(track *webrtc.TrackRemote) {
+	counter := &p.audio
+	if track.Kind() == webrtc.RTPCodecTypeVideo {
+		counter = &p.video
+	}
+	buffer := make([]byte, 1600)
+	for {
+		n, _, err := track.Read(buffer)
+		if err != nil {
+			return // the peer connection was closed
+		}
+		counter.Add(1)
+		p.bytes.Add(int64(n))
+	}
+}
+
+// VideoPackets is how many video packets came.
+func (p *peer) VideoPackets() int64 { return p.video.Load() }
+
+// AudioPackets is how many audio packets came.
+func (p *peer) AudioPackets() int64 { return p.audio.Load() }
+
+// Bytes is how many bytes of RTP came.
+func (p *peer) Bytes() int64 { return p.bytes.Load() }
 
 // Ended is closed when the peer connection has failed, or was closed by either side.
 func (p *peer) Ended() <-chan struct{} { return p.ended }
@@ -122,6 +166,14 @@ type Stream struct {
 	VideoFrameRate, VideoPackets, VideoPacketBytes int
 	// AudioPacketBytes is the payload of an Opus packet; 50 are sent a second.
 	AudioPacketBytes int
+	// VideoFirst puts the video's m-line before that of the audio.
+	VideoFirst bool
+	// Loopback asks the server for the stream itself; what comes is counted.
+	Loopback bool
+	// AudioMuted and VideoMuted announce the media as not active. They are sent all the same.
+	AudioMuted, VideoMuted bool
+	// TypeOfVideo is CAMERA when it is "".
+	TypeOfVideo string
 }
 
 // Publisher is a published stream that a goroutine feeds until it is closed.
@@ -129,6 +181,12 @@ type Publisher struct {
 	*peer
 	// StreamID is what the server named it.
 	StreamID string
+	// Offer is its SDP, with all candidates inside.
+	Offer string
+
+	stream     Stream
+	videoTrack *webrtc.TrackLocalStaticRTP
+	audioTrack *webrtc.TrackLocalStaticRTP
 
 	keyframe atomic.Bool // the next frame is a key frame
 	requests atomic.Int64
@@ -140,27 +198,62 @@ type Publisher struct {
 
 // Publish calls publishVideo, waits for the media path and starts to send.
 func (c *Client) Publish(ctx context.Context, media *Media, stream Stream) (*Publisher, error) {
-	base, err := media.newPeer()
+	p, err := media.NewPublisher(ctx, stream)
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{peer: base, stop: make(chan struct{})}
-	if err := p.start(ctx, c, stream); err != nil {
+	if err := p.negotiate(ctx, c, "publishVideo", p.Parameters()); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }
 
-func (p *Publisher) start(ctx context.Context, c *Client, stream Stream) error {
-	var video, audio *webrtc.TrackLocalStaticRTP
-	var err error
-	if stream.AudioPacketBytes > 0 {
-		if audio, err = p.addTrack(webrtc.MimeTypeOpus, "audio"); err != nil {
-			return err
-		}
+// Republish gives a published stream another peer connection by reconnectStream, as a browser does whose media path was lost. What the
+// stream had before is the caller's to close.
+func (c *Client) Republish(ctx context.Context, media *Media, before *Publisher) (*Publisher, error) {
+	p, err := media.NewPublisher(ctx, before.stream)
+	if err != nil {
+		return nil, err
 	}
-	if stream.VideoFrameRate > 0 {
-		if video, err = p.addTrack(webrtc.MimeTypeVP8, "video"); err != nil {
+	params := map[string]any{"stream": before.StreamID, "sdpString": p.Offer}
+	if err := p.negotiate(ctx, c, "reconnectStream", params); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+// NewPublisher makes a peer connection for a stream, and its offer. The server knows nothing of it yet.
+func (m *Media) NewPublisher(ctx context.Context, stream Stream) (*Publisher, error) {
+	base, err := m.newPeer()
+	if err != nil {
+		return nil, err
+	}
+	p := &Publisher{peer: base, stream: stream, stop: make(chan struct{})}
+	if err := p.makeOffer(ctx, m); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+func (p *Publisher) makeOffer(ctx context.Context, m *Media) error {
+	audio := func() (err error) {
+		if p.stream.AudioPacketBytes > 0 {
+			p.audioTrack, err = p.addTrack(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "audio")
+		}
+		return err
+	}
+	video := func() (err error) {
+		if p.stream.VideoFrameRate > 0 {
+			p.videoTrack, err = p.addTrack(m.video, "video")
+		}
+		return err
+	}
+	order := []func() error{audio, video}
+	if p.stream.VideoFirst {
+		order = []func() error{video, audio}
+	}
+	for _, add := range order {
+		if err := add(); err != nil {
 			return err
 		}
 	}
@@ -168,52 +261,64 @@ func (p *Publisher) start(ctx context.Context, c *Client, stream Stream) error {
 	if err != nil {
 		return fmt.Errorf("making an offer: %w", err)
 	}
-	sdp, err := p.local(ctx, offer)
-	if err != nil {
-		return err
-	}
+	p.Offer, err = p.local(ctx, offer)
+	return err
+}
+
+// Parameters are those that openvidu-browser gives publishVideo for the stream.
+func (p *Publisher) Parameters() map[string]any {
 	params := map[string]any{
-		"sdpOffer": sdp, "doLoopback": false, "hasAudio": audio != nil, "hasVideo": video != nil, "frameRate": -1,
+		"sdpOffer": p.Offer, "doLoopback": p.stream.Loopback, "hasAudio": p.audioTrack != nil, "hasVideo": p.videoTrack != nil, "frameRate": -1,
 	}
-	if audio != nil {
-		params["audioActive"] = true
+	if p.audioTrack != nil {
+		params["audioActive"] = !p.stream.AudioMuted
 	}
-	if video != nil {
-		params["videoActive"], params["typeOfVideo"] = true, "CAMERA"
+	if p.videoTrack != nil {
+		params["videoActive"], params["typeOfVideo"] = !p.stream.VideoMuted, cmp.Or(p.stream.TypeOfVideo, "CAMERA")
 		params["videoDimensions"] = `{"width":640,"height":480}`
 	}
+	return params
+}
+
+func (p *Publisher) negotiate(ctx context.Context, c *Client, method string, params map[string]any) error {
 	var result struct {
 		SDPAnswer string `json:"sdpAnswer"`
 		ID        string `json:"id"`
 	}
-	if err := c.Call(ctx, "publishVideo", params, &result); err != nil {
+	if err := c.Call(ctx, method, params, &result); err != nil {
 		return err
 	}
 	p.StreamID = result.ID
-	answer := webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: result.SDPAnswer}
-	if err := p.pc.SetRemoteDescription(answer); err != nil {
+	return p.Start(ctx, result.SDPAnswer)
+}
+
+// Start takes the server's answer, waits for the media path and starts to send.
+func (p *Publisher) Start(ctx context.Context, answer string) error {
+	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
 		return fmt.Errorf("taking the answer: %w", err)
 	}
-	if err := p.waitConnected(ctx); err != nil {
+	if err := p.WaitConnected(ctx); err != nil {
 		return err
 	}
-	if video != nil {
-		p.sources.Go(func() { p.sendVideo(video, stream) })
+	if p.videoTrack != nil {
+		p.sources.Go(func() { p.sendVideo(p.videoTrack, p.stream) })
 	}
-	if audio != nil {
-		p.sources.Go(func() { p.sendAudio(audio, stream) })
+	if p.audioTrack != nil {
+		p.sources.Go(func() { p.sendAudio(p.audioTrack, p.stream) })
 	}
 	return nil
 }
 
-func (p *Publisher) addTrack(mime, id string) (*webrtc.TrackLocalStaticRTP, error) {
-	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: mime}, id, "stream")
+func (p *Publisher) addTrack(codec webrtc.RTPCodecCapability, id string) (*webrtc.TrackLocalStaticRTP, error) {
+	track, err := webrtc.NewTrackLocalStaticRTP(codec, id, "stream")
 	if err != nil {
 		return nil, fmt.Errorf("making a track: %w", err)
 	}
-	transceiver, err := p.pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{
-		Direction: webrtc.RTPTransceiverDirectionSendonly,
-	})
+	direction := webrtc.RTPTransceiverDirectionSendonly
+	if p.stream.Loopback {
+		direction = webrtc.RTPTransceiverDirectionSendrecv
+	}
+	transceiver, err := p.pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: direction})
 	if err != nil {
 		return nil, fmt.Errorf("adding a track: %w", err)
 	}
@@ -328,73 +433,70 @@ func (p *Publisher) Close() error {
 // Subscriber receives one stream and counts what comes.
 type Subscriber struct {
 	*peer
-
-	video, audio, bytes atomic.Int64
 }
 
 // Subscribe calls prepareReceiveVideoFrom and receiveVideoFrom and waits for the media path.
 func (c *Client) Subscribe(ctx context.Context, media *Media, streamID string) (*Subscriber, error) {
-	base, err := media.newPeer()
+	return c.subscribe(ctx, media, streamID, false)
+}
+
+// Resubscribe receives a stream by another peer connection with reconnectStream, as a browser does whose media path was lost. What it was
+// received by before is the caller's to close.
+func (c *Client) Resubscribe(ctx context.Context, media *Media, streamID string) (*Subscriber, error) {
+	return c.subscribe(ctx, media, streamID, true)
+}
+
+func (c *Client) subscribe(ctx context.Context, media *Media, streamID string, again bool) (*Subscriber, error) {
+	s, err := media.NewSubscriber()
 	if err != nil {
 		return nil, err
 	}
-	s := &Subscriber{peer: base}
-	if err := s.start(ctx, c, streamID); err != nil {
+	if err := s.negotiate(ctx, c, streamID, again); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Subscriber) start(ctx context.Context, c *Client, streamID string) error {
-	s.pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
-		s.readers.Go(func() { s.count(track) })
-	})
+// NewSubscriber makes a peer connection to receive with. The server knows nothing of it yet.
+func (m *Media) NewSubscriber() (*Subscriber, error) {
+	base, err := m.newPeer()
+	if err != nil {
+		return nil, err
+	}
+	return &Subscriber{peer: base}, nil
+}
+
+func (s *Subscriber) negotiate(ctx context.Context, c *Client, streamID string, again bool) error {
 	var prepared struct {
 		SDPOffer string `json:"sdpOffer"`
 	}
-	err := c.Call(ctx, "prepareReceiveVideoFrom", map[string]any{"sender": streamID, "reconnect": false}, &prepared)
+	err := c.Call(ctx, "prepareReceiveVideoFrom", map[string]any{"sender": streamID, "reconnect": again}, &prepared)
 	if err != nil {
 		return err
 	}
-	offer := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: prepared.SDPOffer}
-	if err := s.pc.SetRemoteDescription(offer); err != nil {
-		return fmt.Errorf("taking the offer: %w", err)
+	sdp, err := s.Answer(ctx, prepared.SDPOffer)
+	if err != nil {
+		return err
+	}
+	if again {
+		err = c.Call(ctx, "reconnectStream", map[string]any{"stream": streamID, "sdpString": sdp, "forciblyReconnect": false}, nil)
+	} else {
+		err = c.Call(ctx, "receiveVideoFrom", map[string]any{"sender": streamID, "sdpAnswer": sdp}, nil)
+	}
+	if err != nil {
+		return err
+	}
+	return s.WaitConnected(ctx)
+}
+
+// Answer takes the server's offer and returns the answer to it, with all candidates inside.
+func (s *Subscriber) Answer(ctx context.Context, offer string) (string, error) {
+	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
+		return "", fmt.Errorf("taking the offer: %w", err)
 	}
 	answer, err := s.pc.CreateAnswer(nil)
 	if err != nil {
-		return fmt.Errorf("making an answer: %w", err)
+		return "", fmt.Errorf("making an answer: %w", err)
 	}
-	sdp, err := s.local(ctx, answer)
-	if err != nil {
-		return err
-	}
-	if err := c.Call(ctx, "receiveVideoFrom", map[string]any{"sender": streamID, "sdpAnswer": sdp}, nil); err != nil {
-		return err
-	}
-	return s.waitConnected(ctx)
+	return s.local(ctx, answer)
 }
-
-func (s *Subscriber) count(track *webrtc.TrackRemote) {
-	counter := &s.audio
-	if track.Kind() == webrtc.RTPCodecTypeVideo {
-		counter = &s.video
-	}
-	buffer := make([]byte, 1600)
-	for {
-		n, _, err := track.Read(buffer)
-		if err != nil {
-			return // the peer connection was closed
-		}
-		counter.Add(1)
-		s.bytes.Add(int64(n))
-	}
-}
-
-// VideoPackets is how many video packets came.
-func (s *Subscriber) VideoPackets() int64 { return s.video.Load() }
-
-// AudioPackets is how many audio packets came.
-func (s *Subscriber) AudioPackets() int64 { return s.audio.Load() }
-
-// Bytes is how many bytes of RTP came.
-func (s *Subscriber) Bytes() int64 { return s.bytes.Load() }
