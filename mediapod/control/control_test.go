@@ -479,6 +479,11 @@ func TestTranslation(t *testing.T) {
 			t.Errorf("a frame rate of %d is reported as %d, want %d", told, got, want)
 		}
 	}
+	for seconds, want := range map[int32]time.Duration{0: 0, 5: 5 * time.Second, -1: 0} {
+		if config, err := podConfig(&controlv1.PodConfig{NetworkQualityIntervalSeconds: seconds}); err != nil || config.NetworkQualityInterval != want {
+			t.Errorf("an interval of %d s is %v, %v", seconds, config.NetworkQualityInterval, err)
+		}
+	}
 	for name, message := range map[string]*controlv1.PodConfig{
 		"a name for an address": {Advertised: []*controlv1.TransportAddress{{Ip: "example.org"}}},
 		"a port above 65535":    {Advertised: []*controlv1.TransportAddress{{Ip: "192.0.2.1", UdpPort: 65536}}},

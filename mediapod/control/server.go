@@ -37,6 +37,8 @@ type Config struct {
 	ReconnectWindow time.Duration
 	// Draining takes no new rooms.
 	Draining bool
+	// NetworkQualityInterval is how often participants are told of changes of the network quality; 0 is never.
+	NetworkQualityInterval time.Duration
 }
 
 // Address is one advertised media address. A port is 0 where the protocol is not reachable.
@@ -281,6 +283,7 @@ func (st *stream) do(step step) {
 	switch {
 	case step.configure != nil:
 		rooms.SetReconnectWindow(step.configure.ReconnectWindow)
+		rooms.SetNetworkQualityInterval(step.configure.NetworkQualityInterval)
 		st.server.configure(*step.configure)
 	case step.apply != nil:
 		rooms.Apply(*step.apply)
@@ -361,8 +364,9 @@ func (st *stream) heartbeat() *controlv1.PodMessage {
 
 func podConfig(message *controlv1.PodConfig) (Config, error) {
 	config := Config{
-		ReconnectWindow: time.Duration(message.GetReconnectWindowSeconds()) * time.Second,
-		Draining:        message.GetDraining(),
+		ReconnectWindow:        time.Duration(message.GetReconnectWindowSeconds()) * time.Second,
+		Draining:               message.GetDraining(),
+		NetworkQualityInterval: time.Duration(max(0, message.GetNetworkQualityIntervalSeconds())) * time.Second,
 	}
 	for _, address := range message.GetAdvertised() {
 		ip, err := netip.ParseAddr(address.GetIp())

@@ -80,6 +80,14 @@ type ForciblyReconnectSubscriber struct {
 	ConnectionID, StreamID, SDPOffer string
 }
 
+// NetworkQualityLevelChanged tells everybody, the publisher too, how well a publisher's media arrives (8.1).
+type NetworkQualityLevelChanged struct {
+	ConnectionID string
+	// NewValue is a level of package quality. OldValue is what the client was told before, or nil.
+	NewValue int
+	OldValue *int
+}
+
 // ConnectionPropertyChanged tells a participant that its own connection has changed (8.2).
 type ConnectionPropertyChanged struct {
 	Property, NewValue string
@@ -122,6 +130,9 @@ func (n ConnectionPropertyChanged) Weight() int { return baseWeight }
 
 // Weight implements Notification.
 func (n ForciblyReconnectSubscriber) Weight() int { return baseWeight + len(n.SDPOffer) }
+
+// Weight implements Notification.
+func (n NetworkQualityLevelChanged) Weight() int { return baseWeight }
 
 // Why a participant or a stream is gone (openvidu-rpc section 5).
 const (

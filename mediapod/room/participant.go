@@ -31,6 +31,7 @@ type Participant struct {
 	stream        *stream // what it publishes, or is about to
 	early         []media.ICECandidate
 	subscriptions map[string]*subscription // connection id of the publisher -> what is received of it
+	heardLevels   map[string]int           // connection id of a publisher -> the network quality level that the client was told
 	gone          bool
 }
 

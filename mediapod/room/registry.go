@@ -27,12 +27,13 @@ type Registry struct {
 	engine  media.Engine
 	log     logr.Logger
 	window  atomic.Int64   // reconnection window, nanoseconds
-	closing sync.WaitGroup // media that is being closed
+	closing sync.WaitGroup // what runs in the background: mostly media that is being closed
 
 	mu      sync.Mutex       // guards what follows; no room is locked while it is held
 	byKey   map[string]*Room // what clients name a room by -> room
 	byUID   map[string]*Room
 	stopped bool
+	quality qualityTicker
 
 	changed changes
 }
@@ -119,13 +120,14 @@ func (g *Registry) Remove(uid, reason string) {
 func (g *Registry) Stop(reason string) {
 	g.mu.Lock()
 	g.stopped = true
+	g.stopMeasuring()
 	g.mu.Unlock()
 	for _, room := range g.rooms() {
 		room.close(reason)
 	}
 }
 
-// Wait returns when no media of a participant that is gone runs any more. It is for use after Stop.
+// Wait returns when no media of a participant that is gone, and nothing else of rooms, runs any more. It is for use after Stop.
 func (g *Registry) Wait() {
 	g.closing.Wait()
 }

@@ -295,6 +295,9 @@ func (r *Room) remove(p *Participant, reason string) {
 			other.notify(ParticipantLeft{ConnectionID: p.id, Reason: reason})
 		}
 	}
+	for _, other := range r.participants {
+		delete(other.heardLevels, p.id)
+	}
 	if s.admission != ByToken {
 		delete(r.byRPC, sha256.Sum256([]byte(s.desired.RPCSessionID)))
 	}

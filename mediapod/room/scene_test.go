@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -257,6 +258,12 @@ func show(notification Notification) string {
 		return fmt.Sprintf("sendMessage from %s: %s %s", n.From, *n.Type, *n.Data)
 	case StreamPropertyChanged:
 		return fmt.Sprintf("streamPropertyChanged %s %s %s=%s %s", n.ConnectionID, n.StreamID, n.Change.Property, n.Change.NewValue, n.Change.Reason)
+	case NetworkQualityLevelChanged:
+		old := "nothing"
+		if n.OldValue != nil {
+			old = strconv.Itoa(*n.OldValue)
+		}
+		return fmt.Sprintf("networkQualityLevelChanged %s: %d, was %s", n.ConnectionID, n.NewValue, old)
 	case ForciblyReconnectSubscriber:
 		return fmt.Sprintf("forciblyReconnectSubscriber %s %s: %s", n.ConnectionID, n.StreamID, n.SDPOffer)
 	case ConnectionPropertyChanged:

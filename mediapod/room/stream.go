@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/quality"
 )
 
 // Bounds of ICE candidates from a client. A browser sends a dozen per peer connection.
@@ -27,6 +28,7 @@ type stream struct {
 	info        Stream
 	live        bool // was announced
 	candidates  int
+	meter       quality.Meter
 }
 
 // Publish starts a stream: the client's SDP offer is answered, then everybody else is told. The reply gets the stream and the SDP answer.

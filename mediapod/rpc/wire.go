@@ -126,6 +126,12 @@ func encodeNotification(notification room.Notification) ([]byte, error) {
 			StreamID     string `json:"streamId"`
 			SDPOffer     string `json:"sdpOffer"`
 		}(n)
+	case room.NetworkQualityLevelChanged:
+		message.Method, message.Params = "networkQualityLevelChanged", struct {
+			ConnectionID string `json:"connectionId"`
+			NewValue     int    `json:"newValue"`
+			OldValue     *int   `json:"oldValue,omitempty"`
+		}(n)
 	case room.ConnectionPropertyChanged:
 		message.Method, message.Params = "connectionPropertyChanged", struct {
 			Property string `json:"property"`

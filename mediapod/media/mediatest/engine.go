@@ -87,6 +87,7 @@ type Publication struct {
 	closed     bool
 	candidates []media.ICECandidate
 	reception  *media.Reception
+	measured   int
 }
 
 // Answer implements media.Publication.
@@ -113,17 +114,25 @@ func (p *Publication) Answer(_ context.Context, offer string) (string, error) {
 func (p *Publication) Reception() (media.Reception, bool) {
 	p.engine.mu.Lock()
 	defer p.engine.mu.Unlock()
+	p.measured++
 	if p.reception == nil {
 		return media.Reception{}, false
 	}
 	return *p.reception, true
 }
 
-// SetReception sets what Reception returns.
-func (p *Publication) SetReception(reception media.Reception) {
+// SetReception sets what Reception returns; nil is nothing.
+func (p *Publication) SetReception(reception *media.Reception) {
 	p.engine.mu.Lock()
 	defer p.engine.mu.Unlock()
-	p.reception = &reception
+	p.reception = reception
+}
+
+// Measured returns how often Reception was called.
+func (p *Publication) Measured() int {
+	p.engine.mu.Lock()
+	defer p.engine.mu.Unlock()
+	return p.measured
 }
 
 // AddICECandidate implements media.Publication.
@@ -157,6 +166,17 @@ type Subscription struct {
 	Options     media.SubscriptionOptions
 	// Offer is what the subscriber was offered, Answered the last answer that was taken.
 	Offer, Answered string
+}
+
+// Publications returns those that are not closed.
+func (e *Engine) Publications() []*Publication {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	open := make([]*Publication, 0, len(e.publications))
+	for p := range e.publications {
+		open = append(open, p)
+	}
+	return open
 }
 
 // Subscriptions returns those that are not closed.

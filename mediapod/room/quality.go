@@ -1,0 +1,121 @@
+package room
+
+import (
+	"time"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
+)
+
+// videoRampUp is how long a new stream may take to reach its bitrate: the browser begins low and finds out what the network carries.
+const videoRampUp = 10 * time.Second
+
+// qualityTicker measures all rooms in the background, while it is there. The registry's mutex guards it.
+type qualityTicker struct {
+	interval time.Duration
+	stop     chan struct{} // nil when it does not run
+}
+
+// SetNetworkQualityInterval sets how often participants are told of changes of the publishers' network quality (openvidu-rpc 8.1). 0 is
+// never, and then nothing is measured. After Stop it does nothing.
+func (g *Registry) SetNetworkQualityInterval(interval time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stopped || interval == g.quality.interval {
+		return
+	}
+	g.stopMeasuring()
+	if g.quality.interval = max(0, interval); g.quality.interval == 0 {
+		return
+	}
+	stop := make(chan struct{})
+	g.quality.stop = stop
+	g.closing.Go(func() {
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case now := <-ticker.C:
+				for _, r := range g.rooms() {
+					r.measure(now)
+				}
+			}
+		}
+	})
+}
+
+// stopMeasuring ends the background work. The registry is locked.
+func (g *Registry) stopMeasuring() {
+	if g.quality.stop != nil {
+		close(g.quality.stop)
+		g.quality.stop = nil
+	}
+}
+
+// measure takes what is observed of every publisher, and tells everybody what has changed for them.
+func (r *Room) measure(now time.Time) {
+	r.mu.Lock()
+	streams := make([]*stream, 0, len(r.live))
+	for _, p := range r.participants {
+		if p.stream != nil && p.stream.live {
+			streams = append(streams, p.stream)
+		}
+	}
+	r.mu.Unlock()
+
+	receptions := make([]*media.Reception, len(streams))
+	for i, s := range streams {
+		if reception, ok := s.publication.Reception(); ok {
+			receptions[i] = &reception
+		}
+	}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, s := range streams {
+		if s.owner.stream != s {
+			continue // it has ended meanwhile
+		}
+		s.measure(receptions[i], now)
+		if level, known := s.meter.Level(); known {
+			r.tellQuality(s.owner, level)
+		}
+	}
+}
+
+// measure judges one observation of a stream; nil is none. Video that is not sent, or is not a camera's, may have any bitrate. The room is locked.
+func (s *stream) measure(observed *media.Reception, now time.Time) {
+	info := s.info
+	if observed == nil {
+		if info.HasAudio && info.AudioActive || info.HasVideo && info.VideoActive {
+			s.meter.Miss()
+		}
+		return
+	}
+	reception := *observed
+	if !info.VideoActive || info.TypeOfVideo != "CAMERA" || now.Sub(info.Created) < videoRampUp {
+		reception.VideoKbps, reception.TargetKbps = 0, 0
+	}
+	s.meter.Measure(reception)
+}
+
+// tellQuality tells everybody, the publisher too, who has not heard the level yet: all of them when it has changed, who came later otherwise.
+// The room is locked.
+func (r *Room) tellQuality(publisher *Participant, level int) {
+	for _, p := range r.participants {
+		before, told := p.heardLevels[publisher.id]
+		if told && before == level {
+			continue
+		}
+		notification := NetworkQualityLevelChanged{ConnectionID: publisher.id, NewValue: level}
+		if told {
+			notification.OldValue = &before
+		}
+		if p.heardLevels == nil {
+			p.heardLevels = make(map[string]int)
+		}
+		p.heardLevels[publisher.id] = level
+		p.notify(notification)
+	}
+}
