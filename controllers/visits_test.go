@@ -105,7 +105,7 @@ func TestVisits(t *testing.T) {
 
 	want := map[string]string{
 		"early": "ClientDisconnected disconnect",
-		"left": "ClientDisconnected disconnect", "kicked": "ForceDisconnected forceDisconnectByUser",
+		"left":  "ClientDisconnected disconnect", "kicked": "ForceDisconnected forceDisconnectByUser",
 		"cut": "NetworkDisconnected networkDisconnect", "deleted": "ForceDisconnected forceDisconnectByServer",
 	}
 	got := make(map[string]string)
@@ -234,7 +234,7 @@ func TestChangeAtRunTime(t *testing.T) {
 		pod.Publish(string(guest.UID), fmt.Sprintf("str_CAM_A%03d_con_a", n%10), time.Now())
 		w.change(guest, func() { guest.Spec.Role = role })
 		w.eventually("the pod knows", func() error {
-			if told := w.desired(session, guest); told.GetGeneration() != guest.Generation || strings.ToLower(string(role)) != strings.ToLower(told.Role.String()[5:]) {
+			if told := w.desired(session, guest); told.GetGeneration() != guest.Generation || !strings.EqualFold(string(role), told.Role.String()[len("ROLE_"):]) {
 				return fmt.Errorf("it knows %v", told)
 			}
 			return nil
@@ -256,7 +256,9 @@ func TestChangeAtRunTime(t *testing.T) {
 		}
 		return nil
 	})
-	w.change(guest, func() { guest.Spec.Moderation = v1alpha1.Moderation{Publish: []v1alpha1.MediaKind{v1alpha1.MediaKindAudio}} })
+	w.change(guest, func() {
+		guest.Spec.Moderation = v1alpha1.Moderation{Publish: []v1alpha1.MediaKind{v1alpha1.MediaKindAudio}}
+	})
 	w.eventually("the pod knows of another moderation", func() error {
 		if m := w.desired(session, guest).GetModeration(); m.GetAudioBlocked() || !m.GetVideoBlocked() || len(m.GetEndedStreamIds()) != 0 {
 			return fmt.Errorf("it knows %v", m)

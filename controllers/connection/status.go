@@ -42,7 +42,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observed, found *proble
 
 // patchStatus records who came and went, and writes the status.
 func (r *Reconciler) patchStatus(ctx context.Context, o *observed, after v1alpha1.ConnectionStatus) error {
-	visits := visits(o.connection, o.connection.Status, after)
+	visits := visits(o.connection, o.connection.Status, after, o.view.Seen)
 	r.record(ctx, o, visits)
 	base := o.connection.DeepCopy()
 	o.connection.Status = after

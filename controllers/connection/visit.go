@@ -13,6 +13,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/participant"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/token"
 )
 
@@ -37,8 +38,8 @@ const (
 )
 
 // visits returns what a change of status tells of a user's coming and going, in order. It is pure. The notes name the Connection and
-// nothing that the user or the application has put into it.
-func visits(c *v1alpha1.Connection, before, after v1alpha1.ConnectionStatus) []visit {
+// nothing that the user or the application has put into it. seen, what the pod says of it, may be nil: it only knows the time better.
+func visits(c *v1alpha1.Connection, before, after v1alpha1.ConnectionStatus, seen *controlv1.ConnectionStatus) []visit {
 	if before.State == after.State || before.State == v1alpha1.ConnectionStateDisconnected {
 		return nil
 	}
@@ -46,7 +47,8 @@ func visits(c *v1alpha1.Connection, before, after v1alpha1.ConnectionStatus) []v
 	var found []visit
 	if before.State != v1alpha1.ConnectionStateActive && after.ActiveTime != nil {
 		found = append(found, visit{
-			reason: eventUserJoined, kind: corev1.EventTypeNormal, note: who + " is in the room", at: after.ActiveTime.Time, part: joined,
+			reason: eventUserJoined, kind: corev1.EventTypeNormal, note: who + " is in the room", part: joined,
+			at: precisely(after.ActiveTime, seen.GetActiveUnixMs()),
 		})
 	}
 	if after.State != v1alpha1.ConnectionStateDisconnected || after.DisconnectedTime == nil {
@@ -55,15 +57,23 @@ func visits(c *v1alpha1.Connection, before, after v1alpha1.ConnectionStatus) []v
 	cause, reason := participant.Disconnection(after.DisconnectReason)
 	end := visit{
 		reason: string(cause), kind: corev1.EventTypeNormal, note: fmt.Sprintf("%s has left: %s", who, reason),
-		at: after.DisconnectedTime.Time, part: left,
+		at: precisely(after.DisconnectedTime, seen.GetDisconnectedUnixMs()), part: left,
 	}
 	if after.ActiveTime != nil {
-		end.note = fmt.Sprintf("%s has left after %s: %s", who, max(0, end.at.Sub(after.ActiveTime.Time)), reason)
+		end.note = fmt.Sprintf("%s has left after %s: %s", who, max(0, after.DisconnectedTime.Sub(after.ActiveTime.Time)), reason)
 	}
 	if reason == participant.ReasonNodeCrashed {
 		end.kind = corev1.EventTypeWarning
 	}
 	return append(found, end)
+}
+
+// precisely returns a time of the status, which is in whole seconds, in milliseconds if the pod still says so.
+func precisely(inStatus *metav1.Time, unixMs int64) time.Time {
+	if at := time.UnixMilli(unixMs); at.Truncate(time.Second).Equal(inStatus.Time) {
+		return at
+	}
+	return inStatus.Time
 }
 
 // record writes the Events of visits. It comes before the write of the status: an operator that ends in between comes here again when it

@@ -63,13 +63,28 @@ func TestVisits(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) {
 			c := &v1alpha1.Connection{ObjectMeta: metav1.ObjectMeta{Name: "guest", UID: "uid-guest"}}
 			var got []string
-			for _, v := range visits(c, test.before, test.after) {
+			for _, v := range visits(c, test.before, test.after, nil) {
 				got = append(got, v.kind+" "+v.reason+": "+strings.ReplaceAll(v.note, token.ConnectionID(string(c.UID)), "con_"))
 			}
 			if got := strings.Join(got, "; "); got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
+	}
+}
+
+func TestVisitsAreTimedByThePod(t *testing.T) {
+	c := &v1alpha1.Connection{ObjectMeta: metav1.ObjectMeta{Name: "guest", UID: "uid-guest"}}
+	after := v1alpha1.ConnectionStatus{
+		State: v1alpha1.ConnectionStateDisconnected, ActiveTime: &metav1.Time{Time: now}, DisconnectedTime: &metav1.Time{Time: now},
+	}
+	seen := &controlv1.ConnectionStatus{ActiveUnixMs: now.Add(5 * time.Millisecond).UnixMilli(), DisconnectedUnixMs: now.Add(2 * time.Second).UnixMilli()}
+	got := visits(c, v1alpha1.ConnectionStatus{}, after, seen)
+	if !got[0].at.Equal(now.Add(5 * time.Millisecond)) {
+		t.Errorf("the user came at %s, want what the pod says", got[0].at)
+	}
+	if !got[1].at.Equal(now) {
+		t.Errorf("the user left at %s, want what status says when the pod means another time", got[1].at)
 	}
 }
 
