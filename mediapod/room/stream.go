@@ -327,9 +327,10 @@ func (p *Participant) candidateEndpoint(ownerID string, candidate media.ICECandi
 		}
 		return p.stream.publication, nil
 	}
-	if len(p.early) < maxEarlyCandidates {
-		p.early = append(p.early, candidate)
+	if len(p.early) == maxEarlyCandidates {
+		return nil, refuse(CodeMediaCandidate, "Unable to add ICE candidate: more than %d before the stream is published", maxEarlyCandidates)
 	}
+	p.early = append(p.early, candidate)
 	return nil, nil
 }
 

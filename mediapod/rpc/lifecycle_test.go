@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -192,70 +191,6 @@ func TestWhereNobodyCanBeLetIn(t *testing.T) {
 		}
 		a.call("echo", `{}`)
 	})
-}
-
-func TestLimits(t *testing.T) {
-	t.Run("joins per address", func(t *testing.T) {
-		limits := DefaultLimits()
-		limits.JoinsPerSecond, limits.JoinBurst = 1e-9, 2
-		p := newPod(t, limits, "A", "B")
-		params := joinParams("wss://host?sessionId=team.room&token=tok_X", "team.room")
-		for _, want := range []int{401, 401, 999} {
-			if got := p.dial(HeaderAddress, "192.0.2.1").refused("joinRoom", params); got.Code != want {
-				t.Errorf("got %+v, want %d", got, want)
-			}
-		}
-		if got := p.dial(HeaderAddress, "192.0.2.2").refused("joinRoom", params); got.Code != 401 {
-			t.Errorf("another address: %+v", got)
-		}
-	})
-	t.Run("messages per second", func(t *testing.T) {
-		limits := DefaultLimits()
-		limits.MessagesPerSecond, limits.MessageBurst = 1e-9, 4
-		p := newPod(t, limits, "A", "B")
-		a, b := p.join("A"), p.join("B") // two messages each
-		a.notification()
-		a.call("echo", `{}`)
-		a.call("echo", `{}`)
-		if got := a.refused("echo", `{}`); got.Code != 999 || !strings.HasPrefix(got.Message, "Too many messages") {
-			t.Errorf("got %+v", got)
-		}
-		b.call("echo", `{}`)
-	})
-	t.Run("a flood ends the socket", func(t *testing.T) {
-		limits := DefaultLimits()
-		limits.MessagesPerSecond, limits.MessageBurst = 1e-9, 1
-		p := newPod(t, limits, "A")
-		a := p.dial()
-		for {
-			if err := a.ws.Write(context.Background(), websocket.MessageText, []byte(`{"jsonrpc":"2.0","method":"echo","id":1}`)); err != nil {
-				break
-			}
-		}
-		if got := websocket.CloseStatus(<-a.ended); got != websocket.StatusPolicyViolation {
-			t.Errorf("closed with %d", got)
-		}
-	})
-}
-
-func TestAddressesOfOneIPv6NetworkAreOne(t *testing.T) {
-	limits := DefaultLimits()
-	limits.JoinsPerSecond, limits.JoinBurst = 1, 1
-	l := newJoinLimiter(limits)
-	now := time.Now()
-	for address, want := range map[string]bool{"2001:db8::1": true, "192.0.2.1": true, "2001:db8:1::1": true} {
-		if got := l.allow(netip.MustParseAddr(address), now); got != want {
-			t.Errorf("%s: %v", address, got)
-		}
-	}
-	for _, address := range []string{"2001:db8::ffff", "::ffff:192.0.2.1"} {
-		if l.allow(netip.MustParseAddr(address), now) {
-			t.Errorf("%s got another attempt", address)
-		}
-	}
-	if !l.allow(netip.MustParseAddr("2001:db8::1"), now.Add(time.Second)) {
-		t.Error("no attempt a second later")
-	}
 }
 
 func TestFiftyRoundsLeaveNothingBehind(t *testing.T) {

@@ -6,80 +6,152 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
-// Limits bound what clients may do. What is over them is answered with an error, to that client alone.
+// Limits bound what clients may do. What is over them is answered with an error that names the limit, to that client alone.
+// docs/protocol-limits.md lists them, with those that are constants.
 type Limits struct {
 	// MessageBytes is the size of one message.
 	MessageBytes int64
-	// MessagesPerSecond and MessageBurst bound the messages of one socket. Candidates of many peer connections come in bursts.
-	MessagesPerSecond float64
-	MessageBurst      int
-	// JoinsPerSecond and JoinBurst bound the joins from one IP address, of IPv6 from one /64.
-	JoinsPerSecond float64
-	JoinBurst      int
+	// Socket bounds what comes over one socket, Address what comes from one IP address, of IPv6 from one /64.
+	Socket, Address Rates
 	// Sockets is how many clients may be connected. Up to a quarter more are connected and told why they can't join.
 	Sockets int
 }
 
-// DefaultLimits are far above what a browser does, also behind a shared address.
+// Rates bound how much may come.
+type Rates struct {
+	// Joins are attempts to join a room, Messages all messages, Bytes what those have together.
+	Joins, Messages, Bytes Rate
+}
+
+// Rate is a token bucket: so many per second in the long run, and Burst at once.
+type Rate struct {
+	PerSecond float64
+	Burst     int
+}
+
+// DefaultLimits are far above what a browser does, also behind an address that hundreds share.
 func DefaultLimits() Limits {
 	return Limits{
-		MessageBytes:      1 << 20,
-		MessagesPerSecond: 200,
-		MessageBurst:      2000,
-		JoinsPerSecond:    50,
-		JoinBurst:         500,
-		Sockets:           10000,
+		MessageBytes: 1 << 20,
+		Socket: Rates{
+			Joins:    Rate{PerSecond: 1, Burst: 10},
+			Messages: Rate{PerSecond: 200, Burst: 2000}, // candidates of many peer connections come in bursts
+			Bytes:    Rate{PerSecond: 1 << 20, Burst: 16 << 20},
+		},
+		Address: Rates{
+			Joins:    Rate{PerSecond: 50, Burst: 500},
+			Messages: Rate{PerSecond: 10000, Burst: 100000},
+			Bytes:    Rate{PerSecond: 16 << 20, Burst: 256 << 20},
+		},
+		Sockets: 10000,
 	}
 }
 
-// joinLimiter bounds joins per address.
-type joinLimiter struct {
-	limits Limits
+// budget is what one source of messages has left. It is safe for concurrent use.
+type budget struct {
+	source string // in the words of an error
+	rates  Rates
 
-	mu        sync.Mutex // guards what follows
-	byAddress map[netip.Prefix]*rate.Limiter
+	joins, messages, bytes *rate.Limiter
+
+	sockets int // how many use it; guarded by the addresses that it belongs to
 }
 
-// maxAddresses is how many addresses are kept apart before those that have been quiet are forgotten.
+func newBudget(source string, rates Rates) *budget {
+	limiter := func(r Rate) *rate.Limiter { return rate.NewLimiter(rate.Limit(r.PerSecond), r.Burst) }
+	return &budget{source: source, rates: rates, joins: limiter(rates.Joins), messages: limiter(rates.Messages), bytes: limiter(rates.Bytes)}
+}
+
+func (b *budget) tooMany(what string, r Rate) *Error {
+	return refuse(int(room.CodeGeneric), "Too many %s: at most %g per second from one %s", what, r.PerSecond, b.source)
+}
+
+// join takes one attempt to join off.
+func (b *budget) join(now time.Time) *Error {
+	if !b.joins.AllowN(now, 1) {
+		return b.tooMany("attempts to join", b.rates.Joins)
+	}
+	return nil
+}
+
+// message takes a message of that size off.
+func (b *budget) message(now time.Time, size int) *Error {
+	switch {
+	case !b.messages.AllowN(now, 1):
+		return b.tooMany("messages", b.rates.Messages)
+	case !b.bytes.AllowN(now, size):
+		return b.tooMany("bytes", b.rates.Bytes)
+	}
+	return nil
+}
+
+// full reports whether a new budget would be no better.
+func (b *budget) full(now time.Time) bool {
+	return b.joins.TokensAt(now) >= float64(b.rates.Joins.Burst) &&
+		b.messages.TokensAt(now) >= float64(b.rates.Messages.Burst) &&
+		b.bytes.TokensAt(now) >= float64(b.rates.Bytes.Burst)
+}
+
+// addresses holds a budget per address.
+type addresses struct {
+	rates Rates
+
+	mu      sync.Mutex // guards what follows, and the number of sockets of each budget
+	budgets map[netip.Prefix]*budget
+}
+
+// maxAddresses is how many addresses without a socket are kept apart before they are forgotten, those first that have been quiet.
 const maxAddresses = 10000
 
-func newJoinLimiter(limits Limits) *joinLimiter {
-	return &joinLimiter{limits: limits, byAddress: make(map[netip.Prefix]*rate.Limiter)}
+func newAddresses(rates Rates) *addresses {
+	return &addresses{rates: rates, budgets: make(map[netip.Prefix]*budget)}
 }
 
-func (l *joinLimiter) allow(address netip.Addr, now time.Time) bool {
+// enter returns the budget of an address for one more socket. Leave must follow.
+func (a *addresses) enter(address netip.Addr, now time.Time) *budget {
 	bits := 32
 	if address = address.Unmap(); address.Is6() {
 		bits = 64
 	}
 	prefix, err := address.Prefix(bits)
 	if err != nil {
-		prefix = netip.Prefix{} // clients without a known address share one limit
+		prefix = netip.Prefix{} // clients without a known address share one budget
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	limiter, known := l.byAddress[prefix]
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b, known := a.budgets[prefix]
 	if !known {
-		l.forgetQuiet(now)
-		limiter = rate.NewLimiter(rate.Limit(l.limits.JoinsPerSecond), l.limits.JoinBurst)
-		l.byAddress[prefix] = limiter
+		a.forget(now)
+		b = newBudget("address", a.rates)
+		a.budgets[prefix] = b
 	}
-	return limiter.AllowN(now, 1)
+	b.sockets++
+	return b
 }
 
-// forgetQuiet makes room when there are many addresses: one whose limiter is full again needs none. The limiter is locked.
-func (l *joinLimiter) forgetQuiet(now time.Time) {
-	if len(l.byAddress) < maxAddresses {
-		return
-	}
-	for prefix, limiter := range l.byAddress {
-		if limiter.TokensAt(now) >= float64(l.limits.JoinBurst) {
-			delete(l.byAddress, prefix)
+func (a *addresses) leave(b *budget) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b.sockets--
+}
+
+// forget makes room when there are many addresses. It is locked.
+func (a *addresses) forget(now time.Time) {
+	for _, may := range []func(*budget) bool{
+		func(b *budget) bool { return b.full(now) },
+		func(*budget) bool { return true },
+	} {
+		if len(a.budgets) < maxAddresses {
+			return
 		}
-	}
-	if len(l.byAddress) >= maxAddresses {
-		clear(l.byAddress)
+		for prefix, b := range a.budgets {
+			if b.sockets == 0 && may(b) {
+				delete(a.budgets, prefix)
+			}
+		}
 	}
 }

@@ -114,12 +114,15 @@ func join(c *call) error {
 		return c.params.err
 	case s.participant != nil:
 		return refuse(codeExistingUser, "Unable to join session %s. This connection has joined a session already", session)
-	case !s.server.joins.allow(s.address, time.Now()):
-		return refuse(int(room.CodeGeneric), "Unable to join session %s. Too many attempts from this address", session)
 	case utf8.RuneCountInString(metadata) > maxMetadata:
 		return refuse(codeMetadata, "Unable to join session %s. The metadata may have at most %d characters", session, maxMetadata)
 	case s.refusal != nil:
 		return s.refusal(session)
+	}
+	for _, b := range []*budget{s.own, s.shared} {
+		if over := b.join(time.Now()); over != nil {
+			return over
+		}
 	}
 	where, found := s.server.rooms.Lookup(session)
 	if !found {

@@ -37,7 +37,9 @@ func (p *params) text(name string, limit int) string {
 	var value string
 	p.read(name, "a string", &value)
 	if len(value) > limit {
-		p.wrong(name, fmt.Sprintf("a string of at most %d bytes", limit))
+		if p.err == nil {
+			p.err = bare(codeParameter, "Request element '%s' of RPC method '%s' is too long: it may have at most %d bytes", name, p.method, limit)
+		}
 		return ""
 	}
 	return value

@@ -174,7 +174,7 @@ func TestErrorsAreTheReferences(t *testing.T) {
 		"a used token":          {as: "A", method: "joinRoom", params: joinParams(token, "team.room"), code: 104},
 		"joining without token": {method: "joinRoom", params: `{"session":"room"}`, code: -1, message: "java.lang.RuntimeException:Request element 'token' is missing in RPC method 'joinRoom'. Check that it is given and is a string"},
 		"a token of a number":   {method: "joinRoom", params: `{"token":7,"session":"room"}`, code: -1},
-		"a huge token":          {method: "joinRoom", params: joinParams(strings.Repeat("x", maxToken+1), "team.room"), code: -1, message: "java.lang.RuntimeException:Request element 'token' is missing in RPC method 'joinRoom'. Check that it is given and is a string of at most 4096 bytes"},
+		"a huge token":          {method: "joinRoom", params: joinParams(strings.Repeat("x", maxToken+1), "team.room"), code: -1, message: "Request element 'token' of RPC method 'joinRoom' is too long: it may have at most 4096 bytes"},
 		"huge metadata":         {method: "joinRoom", params: `{"token":"t","session":"team.room","metadata":"` + strings.Repeat("x", maxMetadata+1) + `"}`, code: 500},
 
 		"connecting as nobody":        {method: "connect", params: `{"sessionId":"unknown","reconnect":true}`, code: 40007, message: "reconnection error"},

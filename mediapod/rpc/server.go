@@ -55,7 +55,7 @@ type Server struct {
 	observer   Observer
 	limits     Limits
 	iceServers func() []room.ICEServer
-	joins      *joinLimiter
+	addresses  *addresses
 	routes     *http.ServeMux
 
 	// Every socket ends with this context.
@@ -76,7 +76,7 @@ func NewServer(config Config) *Server {
 		observer:   config.Observer,
 		limits:     config.Limits,
 		iceServers: config.ICEServers,
-		joins:      newJoinLimiter(config.Limits),
+		addresses:  newAddresses(config.Limits.Address),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.idle = sync.NewCond(&s.mu)
@@ -114,8 +114,11 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 		address: clientAddress(r),
 		opened:  time.Now(),
 		secrets: secretDigests(r.Header),
+		own:     newBudget("connection", s.limits.Socket),
 		calls:   make(chan request, maxPending),
 	}
+	client.shared = s.addresses.enter(client.address, client.opened)
+	defer s.addresses.leave(client.shared)
 	if sockets > s.limits.Sockets || r.Header.Get(HeaderSession) == SessionWaiting {
 		client.refusal = noMediaNode
 	}

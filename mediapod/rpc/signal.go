@@ -30,7 +30,10 @@ type signal struct {
 // parseSignal reads a signal, and its recipients: none is everybody.
 func parseSignal(text []byte) (signal, []string, *Error) {
 	var parsed signal
-	if !strings.HasPrefix(strings.TrimLeft(string(text[:min(len(text), quotedSignal)]), " \t\r\n"), "{") || tooDeep(text) || json.Unmarshal(text, &parsed) != nil {
+	if tooDeep(text) {
+		return parsed, nil, refuse(codeSignalFormat, "Provided signal object has not a valid JSON format: it is nested deeper than %d", maxDepth)
+	}
+	if !strings.HasPrefix(strings.TrimLeft(string(text[:min(len(text), quotedSignal)]), " \t\r\n"), "{") || json.Unmarshal(text, &parsed) != nil {
 		return parsed, nil, refuse(codeSignalFormat, "Provided signal object '%s' has not a valid JSON format", cut(string(text), quotedSignal))
 	}
 	var to []string

@@ -16,7 +16,6 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
-	"golang.org/x/time/rate"
 
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -29,6 +28,8 @@ const (
 
 	// requestTimeout is shorter than the client's own of 10 s, so that it gets an error that says something.
 	requestTimeout = 9 * time.Second
+
+	methodPing = "ping"
 
 	// maxPending is how many requests of one client may wait for their turn.
 	maxPending = 2048
@@ -64,6 +65,8 @@ type socket struct {
 	address netip.Addr
 	opened  time.Time
 	secrets []secretDigest
+	// own is what this socket may send, shared what all of its address may.
+	own, shared *budget
 	// refusal answers joinRoom in this socket, when the server can't let anybody in here; nil otherwise.
 	refusal func(sessionID string) *Error
 
@@ -75,6 +78,7 @@ type socket struct {
 	watchdog  *time.Timer   // ends the socket; the reader resets it
 	silence   time.Duration // what the watchdog waits; owned by the reader
 	pinged    bool          // owned by the reader
+	refusals  int           // in a row, for too much; owned by the reader
 	lingering atomic.Pointer[time.Timer]
 
 	participant *room.Participant // set once; owned by the worker
@@ -128,8 +132,6 @@ func (s *socket) serve(ctx context.Context) error {
 
 // read takes messages until the socket ends.
 func (s *socket) read(ctx context.Context) error {
-	limiter := rate.NewLimiter(rate.Limit(s.server.limits.MessagesPerSecond), s.server.limits.MessageBurst)
-	refusals := 0
 	var buffer bytes.Buffer
 	for {
 		kind, reader, err := s.ws.Reader(ctx)
@@ -137,44 +139,30 @@ func (s *socket) read(ctx context.Context) error {
 			return err
 		}
 		buffer.Reset()
-		oversize, err := s.readMessage(&buffer, reader)
+		size, err := s.readMessage(&buffer, reader)
 		if err != nil {
 			return err
 		}
+		s.watchdog.Reset(s.silence)
 		if kind != websocket.MessageText {
 			continue // clients send none; the reference ignores them
 		}
-		s.watchdog.Reset(s.silence)
-		incoming, refused := decode(buffer.Bytes())
-		if oversize {
-			refused = bare(codeInvalidRequest, "Invalid request: a message may have at most %d bytes", s.server.limits.MessageBytes)
-			incoming = request{ID: trailingID(buffer.Bytes())}
+		if err := s.take(buffer.Bytes(), size); err != nil {
+			s.close(websocket.StatusPolicyViolation, err.Error(), err)
+			return err
 		}
-		if !limiter.Allow() {
-			refused = refuse(int(room.CodeGeneric), "Too many messages: at most %g per second", s.server.limits.MessagesPerSecond)
-			if refusals++; refusals > maxRefusals {
-				s.close(websocket.StatusPolicyViolation, "too many messages", errFlooding)
-				return errFlooding
-			}
-		} else {
-			refusals = 0
-		}
-		if refused != nil {
-			s.fail(incoming, refused)
-			continue
-		}
-		s.accept(incoming)
 	}
 }
 
-// readMessage reads one message into the buffer. Of one that is too big only the end is kept, for its id.
-func (s *socket) readMessage(buffer *bytes.Buffer, reader io.Reader) (oversize bool, err error) {
+// readMessage reads one message into the buffer and returns its size. Of one that is too big only the end is kept, for its id.
+func (s *socket) readMessage(buffer *bytes.Buffer, reader io.Reader) (size int, err error) {
 	limit := s.server.limits.MessageBytes
 	if _, err := buffer.ReadFrom(io.LimitReader(reader, limit+1)); err != nil {
-		return false, err
+		return 0, err
 	}
-	if int64(buffer.Len()) <= limit {
-		return false, nil
+	size = buffer.Len()
+	if int64(size) <= limit {
+		return size, nil
 	}
 	var chunk [4096]byte
 	for {
@@ -184,18 +172,53 @@ func (s *socket) readMessage(buffer *bytes.Buffer, reader io.Reader) (oversize b
 		buffer.Reset()
 		buffer.Write(tail)
 		buffer.Write(chunk[:n])
+		size += n
 		if err == io.EOF {
-			return true, nil
+			return size, nil
 		}
 		if err != nil {
-			return true, err
+			return size, err
 		}
 	}
 }
 
+// take handles one message of that size: pings are answered, what can't be done is refused, everything else waits for the worker. Of a message that is
+// too big only the end is given. An error means that the client floods.
+func (s *socket) take(message []byte, size int) error {
+	incoming, refused := decode(message)
+	if int64(size) > s.server.limits.MessageBytes {
+		incoming = request{ID: trailingID(message)}
+		refused = bare(codeInvalidRequest, "Invalid request: a message may have at most %d bytes", s.server.limits.MessageBytes)
+	}
+	if over := s.spend(incoming.Method, size); over != nil {
+		refused = over
+		if s.refusals++; s.refusals > maxRefusals {
+			return errFlooding
+		}
+	} else {
+		s.refusals = 0
+	}
+	if refused != nil {
+		s.fail(incoming, refused)
+		return nil
+	}
+	s.accept(incoming)
+	return nil
+}
+
+// spend takes a message off the budgets. A ping costs the address nothing: a client whose ping is refused for the sake of its neighbours would
+// reconnect, which costs more.
+func (s *socket) spend(method string, size int) *Error {
+	now := time.Now()
+	if over := s.own.message(now, size); over != nil || method == methodPing {
+		return over
+	}
+	return s.shared.message(now, size)
+}
+
 // accept answers a ping at once and hands everything else to the worker.
 func (s *socket) accept(incoming request) {
-	if incoming.Method == "ping" {
+	if incoming.Method == methodPing {
 		s.ping(incoming)
 		return
 	}
