@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,6 +107,21 @@ type pipeListener struct {
 	conns  chan net.Conn
 	once   sync.Once
 	closed chan struct{}
+	last   *cuttable // the newest connection
+}
+
+// cuttable is the server's end of a connection. Once it is cut, what the server sends is lost, as in a network without a word.
+type cuttable struct {
+	net.Conn
+	cut atomic.Bool
+}
+
+// Write implements net.Conn.
+func (c *cuttable) Write(p []byte) (int, error) {
+	if c.cut.Load() {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
 }
 
 func (l *pipeListener) Accept() (net.Conn, error) {
@@ -126,8 +142,9 @@ func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	near, far := net.Pipe()
+	l.last = &cuttable{Conn: far}
 	select {
-	case l.conns <- far:
+	case l.conns <- l.last:
 		return near, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()

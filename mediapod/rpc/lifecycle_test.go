@@ -58,6 +58,22 @@ func TestWhoStopsPingingIsLost(t *testing.T) {
 	})
 }
 
+// The pod's close frame is lost as well, and nobody answers it.
+func TestWhoseNetworkIsGoneIsLostInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t, DefaultLimits(), "A")
+		p.join("A")
+		p.listener.last.cut.Store(true)
+		joined := time.Now()
+		time.Sleep(15*time.Second + 10*time.Second + closeTimeout)
+		synctest.Wait()
+		state := p.state("A")
+		if state.State != room.Disconnected || state.Reason != room.ReasonNetworkDisconnect {
+			t.Fatalf("%v after its network was cut, A is %v for %q", time.Since(joined), state.State, state.Reason)
+		}
+	})
+}
+
 func TestARefusedClientMayPingForever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPod(t, DefaultLimits(), "A")

@@ -31,6 +31,9 @@ const (
 
 	methodPing = "ping"
 
+	// closeTimeout is how long a client may take to answer a close frame.
+	closeTimeout = 500 * time.Millisecond
+
 	// maxPending is how many requests of one client may wait for their turn.
 	maxPending = 2048
 
@@ -352,8 +355,11 @@ func (s *socket) linger(after time.Duration) {
 	}))
 }
 
-// close ends the socket with a close frame, waiting a few seconds for the client's.
+// close ends the socket with a close frame, waiting a moment for the client's. The library alone would wait for 5 s, by which a client whose
+// network is gone would stay longer than its reconnection window.
 func (s *socket) close(code websocket.StatusCode, reason string, cause error) {
+	hurry := time.AfterFunc(closeTimeout, func() { s.cancel(cause) })
+	defer hurry.Stop()
 	_ = s.ws.Close(code, reason) // the client may be gone, and then it does not matter
 	s.cancel(cause)
 }
