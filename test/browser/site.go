@@ -23,9 +23,22 @@ type Site struct {
 	server *http.Server
 }
 
-// Serve installs the page's npm packages when they are missing or older than the lockfile, and serves the page on a
-// free port. It ends with Close.
+// Serve serves the page on a free port of this machine.
 func Serve(ctx context.Context) (*Site, error) {
+	listener, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		return nil, fmt.Errorf("serving the page: %w", err)
+	}
+	site, err := ServeOn(ctx, listener)
+	if err != nil {
+		_ = listener.Close() // the error says why it is of no use
+	}
+	return site, err
+}
+
+// ServeOn installs the page's npm packages when they are missing or older than the lockfile, and serves the page on a
+// listener of the loopback interface. It ends with Close, which closes the listener.
+func ServeOn(ctx context.Context, listener net.Listener) (*Site, error) {
 	_, source, _, ok := runtime.Caller(0)
 	if !ok {
 		return nil, errors.New("finding the page's folder: the source file is unknown")
@@ -41,10 +54,6 @@ func Serve(ctx context.Context) (*Site, error) {
 	}
 	mux.Handle("GET /openvidu-browser.js",
 		file(folder, "node_modules/openvidu-browser/static/js/openvidu-browser-2.32.2.min.js"))
-	listener, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		return nil, fmt.Errorf("serving the page: %w", err)
-	}
 	site := &Site{
 		URL:    fmt.Sprintf("http://localhost:%d/", listener.Addr().(*net.TCPAddr).Port),
 		server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second},

@@ -137,9 +137,9 @@ func core(t *testing.T, moderatorIn, publisherIn opener) {
 
 // told waits for an event with exactly these members. Its time does not matter, nor a type that repeats its name, nor
 // an old value that is not asked for.
-func (g *guest) told(t *testing.T, want browser.Event) {
+func (g *guest) told(t *testing.T, want browser.Event) browser.Event {
 	t.Helper()
-	g.event(t, 10*time.Second, fmt.Sprintf("%+v", want), func(e browser.Event) bool {
+	return g.event(t, 10*time.Second, fmt.Sprintf("%+v", want), func(e browser.Event) bool {
 		e.At = 0
 		if e.Type == e.Name {
 			e.Type = ""

@@ -1,0 +1,182 @@
+// Package network is the authority on the machines that tests make up: network namespaces with a link to the cluster's
+// nodes that can be cut. Nothing else of this machine's network is touched.
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// namespaces is where ip-netns(8) keeps names of network namespaces.
+const namespaces = "/run/netns"
+
+// Segment is the Ethernet that a cluster's nodes are on: a bridge of this machine.
+type Segment struct {
+	bridge string
+	prefix netip.Prefix
+}
+
+// SegmentOf finds the bridge on which a node with an address is.
+func SegmentOf(node string) (Segment, error) {
+	address, err := netip.ParseAddr(node)
+	if err != nil {
+		return Segment{}, fmt.Errorf("looking for the nodes' network: %w", err)
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return Segment{}, fmt.Errorf("looking for the nodes' network: %w", err)
+	}
+	for _, candidate := range interfaces {
+		if _, err := os.Stat(filepath.Join("/sys/class/net", candidate.Name, "bridge")); err != nil {
+			continue
+		}
+		prefixes, err := candidate.Addrs()
+		if err != nil {
+			return Segment{}, fmt.Errorf("listing the addresses of %s: %w", candidate.Name, err)
+		}
+		for _, text := range prefixes {
+			if prefix, err := netip.ParsePrefix(text.String()); err == nil && prefix.Contains(address) {
+				return Segment{bridge: candidate.Name, prefix: prefix.Masked()}, nil
+			}
+		}
+	}
+	return Segment{}, fmt.Errorf("looking for the nodes' network: no bridge of this machine has %s on it; a local cluster is needed", node)
+}
+
+// name is a name for a machine of this segment. It has at most 15 characters, as names of interfaces must.
+func (s Segment) name(number int) string {
+	return fmt.Sprintf("%s%d", s.names(), number)
+}
+
+// names is what the names of all machines of this segment begin with.
+func (s Segment) names() string {
+	return fmt.Sprintf("mrt%08x", crc32.ChecksumIEEE([]byte(s.bridge)))
+}
+
+// Sweep removes what a run that was killed has left of its machines on this segment.
+func (s Segment) Sweep(ctx context.Context) error {
+	interfaces, err := filepath.Glob("/sys/class/net/" + s.names() + "*")
+	if err != nil {
+		return err
+	}
+	for _, link := range interfaces {
+		if err := ip(ctx, "link delete "+filepath.Base(link)); err != nil {
+			return err
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(namespaces, s.names()+"*"))
+	if err != nil {
+		return err
+	}
+	for _, namespace := range left {
+		if err := ip(ctx, "netns delete "+filepath.Base(namespace)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Machine is a network namespace with a link to a Segment, and nothing else but its loopback interface. There is no
+// route to anywhere else.
+type Machine struct {
+	segment Segment
+	name    string
+}
+
+// NewMachine makes a machine. The number, 0 to 9, tells the machines of a segment apart. It is removed at the end of the test.
+func (s Segment) NewMachine(t testing.TB, number int) *Machine {
+	t.Helper()
+	m := &Machine{segment: s, name: s.name(number)}
+	address := s.prefix.Addr().As4()
+	address[3] = byte(240 + number)
+	inside := "-n " + m.name + " "
+	t.Cleanup(func() {
+		// The link goes with the namespace, which lives on as long as processes are in it: so the link is removed by its name.
+		for _, command := range []string{"link delete " + m.name, "netns delete " + m.name} {
+			if err := ip(context.Background(), command); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for _, command := range []string{
+		"netns add " + m.name,
+		"link add " + m.name + " type veth peer name eth0 netns " + m.name,
+		"link set " + m.name + " master " + s.bridge + " up",
+		inside + "link set lo up",
+		inside + fmt.Sprintf("address add %s/%d dev eth0", netip.AddrFrom4(address), s.prefix.Bits()),
+		inside + "link set eth0 up",
+	} {
+		if err := ip(t.Context(), command); err != nil {
+			t.Fatalf("making a machine: %v", err)
+		}
+	}
+	return m
+}
+
+// Namespace is the path of the machine's network namespace.
+func (m *Machine) Namespace() string {
+	return filepath.Join(namespaces, m.name)
+}
+
+// Cut loses everything on the link from now on, both ways. The machine itself does not notice: its end of the link stays up.
+func (m *Machine) Cut(ctx context.Context) error {
+	return ip(ctx, "link set "+m.name+" nomaster")
+}
+
+// Mend ends a Cut.
+func (m *Machine) Mend(ctx context.Context) error {
+	return ip(ctx, "link set "+m.name+" master "+m.segment.bridge)
+}
+
+// Listen listens on a free TCP port of the machine's own loopback interface.
+func (m *Machine) Listen(ctx context.Context) (net.Listener, error) {
+	type result struct {
+		listener net.Listener
+		err      error
+	}
+	results := make(chan result)
+	go func() {
+		// A socket stays in the namespace in which it was made. The thread is not used again: it ends with this goroutine.
+		runtime.LockOSThread()
+		var r result
+		if r.err = m.enter(); r.err == nil {
+			r.listener, r.err = (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
+		}
+		results <- r
+	}()
+	r := <-results
+	if r.err != nil {
+		return nil, fmt.Errorf("listening in namespace %s: %w", m.name, r.err)
+	}
+	return r.listener, nil
+}
+
+// enter brings the thread into the machine's namespace.
+func (m *Machine) enter() error {
+	namespace, err := os.Open(m.Namespace())
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET), namespace.Close())
+}
+
+// ip runs ip(8).
+func ip(ctx context.Context, command string) error {
+	output, err := exec.CommandContext(ctx, "ip", strings.Fields(command)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("running ip %s: %w: %s", command, err, strings.TrimSpace(string(output)))
+	}
+	return nil
+}
