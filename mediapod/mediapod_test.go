@@ -258,6 +258,16 @@ func TestACallFromEndToEnd(t *testing.T) {
 	w.until("A is gone", func(status *controlv1.RoomStatus) bool {
 		return status.GetRevision() == 2 && len(status.GetConnections()) == 1
 	})
+	_, metrics = get(t, w.pod.listeners.metrics.Addr().String(), "/metrics")
+	for _, line := range []string{
+		`mediarooms_participants_left_total{cause="ForceDisconnected",reason="forceDisconnectByServer"} 1`,
+		`mediarooms_participants_left_total{cause="ClientDisconnected",reason="disconnect"} 0`,
+		`mediarooms_participants_left_total{cause="NetworkDisconnected",reason="networkDisconnect"} 0`,
+	} {
+		if !strings.Contains(metrics, "\n"+line) {
+			t.Errorf("no metric %s", line)
+		}
+	}
 	var refused *roomclient.Error
 	if _, err := w.dial("A").Join(t.Context(), ""); !errors.As(err, &refused) || refused.Code != 401 {
 		t.Errorf("joining with a used token: %v", err)

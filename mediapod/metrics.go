@@ -89,6 +89,33 @@ func (s *snapshot) Collect(out chan<- prometheus.Metric) {
 	for _, f := range s.figures() {
 		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(f.name, f.help, nil, nil), f.kind, f.value)
 	}
+	departures := s.rooms.Departures()
+	for _, reason := range knownReasons {
+		departures[reason] += 0 // a rate needs the 0 before the first one
+	}
+	for reason, count := range departures {
+		out <- prometheus.MustNewConstMetric(participantsLeft, prometheus.CounterValue, float64(count), cause(reason), reason)
+	}
+}
+
+var participantsLeft = prometheus.NewDesc("mediarooms_participants_left_total",
+	"Users that left a room, by cause (ClientDisconnected, ForceDisconnected, NetworkDisconnected) and OpenVidu's reason.", []string{"cause", "reason"}, nil)
+
+var knownReasons = []string{
+	room.ReasonDisconnect, room.ReasonForceDisconnectByUser, room.ReasonForceDisconnectByServer,
+	room.ReasonSessionClosedByServer, room.ReasonNetworkDisconnect, room.ReasonServerStopped,
+}
+
+// cause is whose doing it is that a user has left, as the operator's Events tell it.
+func cause(reason string) string {
+	switch reason {
+	case room.ReasonDisconnect:
+		return "ClientDisconnected"
+	case room.ReasonNetworkDisconnect:
+		return "NetworkDisconnected"
+	default:
+		return "ForceDisconnected"
+	}
 }
 
 func (s *snapshot) figures() []figure {

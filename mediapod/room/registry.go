@@ -8,6 +8,7 @@ package room
 import (
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -35,7 +36,20 @@ type Registry struct {
 	stopped bool
 	quality qualityTicker
 
-	changed changes
+	changed  changes
+	departed departures
+}
+
+// departures counts who has left. It has a lock of its own, a leaf: rooms call it while locked.
+type departures struct {
+	mu       sync.Mutex // guards byReason
+	byReason map[string]int
+}
+
+func (d *departures) count(reason string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.byReason[reason]++
 }
 
 // changes collects which rooms have changed. It has a lock of its own, a leaf: rooms call it while locked.
@@ -49,11 +63,12 @@ type changes struct {
 // NewRegistry returns a registry without rooms.
 func NewRegistry(engine media.Engine, log logr.Logger) *Registry {
 	g := &Registry{
-		engine:  engine,
-		log:     log,
-		byKey:   make(map[string]*Room),
-		byUID:   make(map[string]*Room),
-		changed: changes{signal: make(chan struct{}, 1), uids: make(map[string]struct{})},
+		engine:   engine,
+		log:      log,
+		byKey:    make(map[string]*Room),
+		byUID:    make(map[string]*Room),
+		departed: departures{byReason: make(map[string]int)},
+		changed:  changes{signal: make(chan struct{}, 1), uids: make(map[string]struct{})},
 	}
 	g.window.Store(int64(DefaultReconnectWindow))
 	return g
@@ -214,6 +229,13 @@ func (g *Registry) Totals() Totals {
 		room.count(&totals)
 	}
 	return totals
+}
+
+// Departures returns how many have left since the start, by the reason of openvidu-rpc section 5. Who had joined by the server's secret does not count.
+func (g *Registry) Departures() map[string]int {
+	g.departed.mu.Lock()
+	defer g.departed.mu.Unlock()
+	return maps.Clone(g.departed.byReason)
 }
 
 func (g *Registry) rooms() []*Room {

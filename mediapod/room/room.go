@@ -298,7 +298,9 @@ func (r *Room) remove(p *Participant, reason string) {
 	for _, other := range r.participants {
 		delete(other.heardLevels, p.id)
 	}
-	if s.admission != ByToken {
+	if s.admission == ByToken {
+		r.registry.departed.count(reason)
+	} else {
 		delete(r.byRPC, sha256.Sum256([]byte(s.desired.RPCSessionID)))
 	}
 	r.endStream(p)
