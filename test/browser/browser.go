@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
@@ -116,8 +118,9 @@ type Page struct {
 	// Name is what the test log calls it.
 	Name string
 
-	ctx   context.Context
-	close context.CancelFunc
+	ctx      context.Context
+	close    context.CancelFunc
+	viewport Viewport
 
 	running sync.Mutex // held during a call: the actions of a chromedp context must not overlap
 
@@ -151,15 +154,45 @@ func (c *console) text() string {
 // Viewport is the size of a page in CSS pixels.
 type Viewport struct {
 	Width, Height int64
-	// Phone emulates a touch screen and a high pixel density.
+	// Phone emulates a phone: a touch screen, a high pixel density, and what the browser calls itself.
 	Phone bool
+}
+
+// phone is what Chromium calls itself on a phone.
+const phone = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36"
+
+// asPhone lets the browser call itself that.
+func asPhone(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+	_, err := cdp.Call(ctx, t, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: phone, Platform: "Linux armv81"})
+	return chromedp.Void{}, err
+}
+
+// emulate gives a page this screen.
+func (v Viewport) emulate() chromedp.Action[chromedp.Void] {
+	var options []chromedp.EmulateViewportOption
+	if v.Phone {
+		options = append(options, chromedp.EmulateMobile, chromedp.EmulateTouch, chromedp.EmulateScale(2))
+	}
+	if v.Phone && v.Width > v.Height {
+		options = append(options, chromedp.EmulateLandscape)
+	}
+	return chromedp.EmulateViewport(v.Width, v.Height, options...)
+}
+
+// Rotate turns a phone by a quarter.
+func (p *Page) Rotate() error {
+	p.viewport.Width, p.viewport.Height = p.viewport.Height, p.viewport.Width
+	if err := p.do(p.viewport.emulate()); err != nil {
+		return fmt.Errorf("rotating %s: %w", p.Name, err)
+	}
+	return nil
 }
 
 // Open opens a page at a URL. It is closed at the end of the test; when the test fails, its console is written
 // to the test log. A zero viewport leaves the browser's own.
 func (b *Browser) Open(t testing.TB, name, url string, viewport Viewport) *Page {
 	t.Helper()
-	page := &Page{Name: name}
+	page := &Page{Name: name, viewport: viewport}
 	page.ctx, page.close = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -185,11 +218,10 @@ func (b *Browser) Open(t testing.TB, name, url string, viewport Viewport) *Page 
 	}
 	actions := []chromedp.Action[chromedp.Void]{}
 	if viewport.Width > 0 {
-		var options []chromedp.EmulateViewportOption
-		if viewport.Phone {
-			options = append(options, chromedp.EmulateMobile, chromedp.EmulateTouch, chromedp.EmulateScale(2))
-		}
-		actions = append(actions, chromedp.EmulateViewport(viewport.Width, viewport.Height, options...))
+		actions = append(actions, viewport.emulate())
+	}
+	if viewport.Phone {
+		actions = append(actions, asPhone)
 	}
 	actions = append(actions, chromedp.Navigate(url))
 	if err := page.do(actions...); err != nil {
