@@ -19,7 +19,7 @@ func TestEveryKindOfStreamReachesThoseWhoAreThereAndThoseWhoComeLater(t *testing
 	t.Parallel()
 	covers(t, "4.8b-audio-only", "4.8b-video-only", "4.8b-muted", "4.8b-screen", "4.8b-custom", "4.7-subscriber-offer", "4.11-identifiers",
 		"5.3-streamCreated", "5.3-streamDestroyed-remote", "5.3-streamDestroyed-local", "5.2-unpublish", "9-24", "9-34", "2.4-unpublishVideo")
-	reserve(t, 3)
+	reserve(t, 2)
 	for _, publication := range []struct {
 		name   string
 		what   browser.Publication

@@ -49,6 +49,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	code := m.Run()
+	closeChromium()
 	if err := cluster.Poll(context.Background(), time.Minute, noRooms); err != nil {
 		fmt.Fprintf(os.Stderr, "conformance: %v\n", err)
 		return 1
