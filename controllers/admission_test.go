@@ -158,8 +158,21 @@ func TestConnection(t *testing.T) {
 		if c.Status.Token != "" {
 			t.Error("the token is in status as well")
 		}
-		// There is no garbage collector here.
-		w.delete(&secret)
+		first := secret
+		w.change(c, func() { c.Spec.TokenSecretName = "moved" })
+		w.gone(&first)
+		if err := w.Get(t.Context(), client.ObjectKey{Namespace: tenantNamespace, Name: "moved"}, &secret); err != nil {
+			t.Fatal(err)
+		}
+		w.change(c, func() { c.Spec.TokenSecretName = "" })
+		w.gone(&secret)
+		w.eventually("the token is in status", func() error {
+			w.ready(c)
+			if c.Status.Token == "" || c.Status.TokenSecretName != "" {
+				return fmt.Errorf("it is %+v", c.Status)
+			}
+			return nil
+		})
 	})
 	t.Run("a Secret of somebody else is left alone", func(t *testing.T) {
 		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: tenantNamespace, Name: "foreign"}, Data: map[string][]byte{"token": []byte("x")}}

@@ -297,6 +297,11 @@ type ConnectionStatus struct {
 	// +kubebuilder:validation:MaxLength=2048
 	// +optional
 	Token string `json:"token,omitempty"`
+	// tokenSecretName is the Secret that holds the token, if one does. When
+	// spec.tokenSecretName names another one, or none, this one is deleted.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	TokenSecretName string `json:"tokenSecretName,omitempty"`
 	// state is Pending (the token was not used), Active (the user is in the
 	// room) or Disconnected (the user has left).
 	// +optional

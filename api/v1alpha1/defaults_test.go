@@ -218,6 +218,7 @@ conditions: [{type: Ready, status: "True", reason: Active, message: m, lastTrans
 observedGeneration: 1
 connectionID: con_Abc
 token: wss://rooms.example.org?sessionId=demo&token=tok_A
+tokenSecretName: guest-1
 state: Disconnected
 createdTime: "2026-01-01T00:00:00Z"
 activeTime: "2026-01-01T00:00:01Z"

@@ -37,6 +37,10 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) (
 			err = r.adopt(ctx, o)
 		case writeSecret:
 			found, err = r.writeSecret(ctx, o)
+		case dropSecret:
+			if found == nil {
+				err = r.dropSecret(ctx, o)
+			}
 		case dismiss:
 			r.Ledger.Dismiss(client.ObjectKeyFromObject(o.connection), o.connection.UID)
 		case remove:
@@ -101,4 +105,17 @@ func (r *Reconciler) writeSecret(ctx context.Context, o *observed) (*problem, er
 		return nil, fmt.Errorf("writing the token's Secret: %w", err)
 	}
 	return nil, nil
+}
+
+// dropSecret deletes the Secret that the token was in. One that may not be deleted goes with the Connection.
+func (r *Reconciler) dropSecret(ctx context.Context, o *observed) error {
+	err := r.Client.Delete(ctx, o.outdated, client.Preconditions{UID: &o.outdated.UID, ResourceVersion: &o.outdated.ResourceVersion})
+	if apierrors.IsForbidden(err) {
+		log.FromContext(ctx).Info("Not deleting the Secret that a token was in: it is forbidden", "Secret", o.outdated.Name)
+		return nil
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting the Secret that the token was in: %w", err)
+	}
+	return nil
 }

@@ -33,6 +33,8 @@ type observed struct {
 	tokenURL string
 	// secret is the Secret of spec.tokenSecretName; nil when there is none, or none is named.
 	secret *corev1.Secret
+	// outdated is the Secret that the token was in, when another is named now, or none; nil when there is none.
+	outdated *corev1.Secret
 	// verdict of the ledger; admit sets it.
 	verdict placement.Verdict
 	now     time.Time
@@ -68,7 +70,12 @@ func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connectio
 		o.tokenURL = token.URL(desired.SignallingURL(pool), desired.Key(&session, r.DefaultNamespace), secret)
 	}
 	if connection.Spec.TokenSecretName != "" {
-		if o.secret, err = r.tokenSecret(ctx, connection); err != nil {
+		if o.secret, err = r.tokenSecret(ctx, connection, connection.Spec.TokenSecretName); err != nil {
+			return o, err
+		}
+	}
+	if before := connection.Status.TokenSecretName; before != "" && before != connection.Spec.TokenSecretName {
+		if o.outdated, err = r.tokenSecret(ctx, connection, before); err != nil {
 			return o, err
 		}
 	}
@@ -84,10 +91,10 @@ func (r *Reconciler) pool(ctx context.Context, session *v1alpha1.Session) (*v1al
 	return desired.PoolOf(session, list.Items), nil
 }
 
-// tokenSecret returns the Secret that a Connection names, nil when there is none, or none that may be read: writing it then says so.
-func (r *Reconciler) tokenSecret(ctx context.Context, connection *v1alpha1.Connection) (*corev1.Secret, error) {
+// tokenSecret returns a Secret of a Connection, nil when there is none, or none that may be read: writing it then says so.
+func (r *Reconciler) tokenSecret(ctx context.Context, connection *v1alpha1.Connection, name string) (*corev1.Secret, error) {
 	var secret corev1.Secret
-	err := r.Live.Get(ctx, client.ObjectKey{Namespace: connection.Namespace, Name: connection.Spec.TokenSecretName}, &secret)
+	err := r.Live.Get(ctx, client.ObjectKey{Namespace: connection.Namespace, Name: name}, &secret)
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
 		return nil, nil
 	}

@@ -26,6 +26,8 @@ const (
 	adopt actionKind = "Adopt"
 	// writeSecret writes the token's Secret.
 	writeSecret actionKind = "WriteSecret"
+	// dropSecret deletes the Secret that the token was in before.
+	dropSecret actionKind = "DropSecret"
 	// dismiss frees the place of a user that has left.
 	dismiss actionKind = "Dismiss"
 	// remove deletes the Connection.
@@ -54,6 +56,9 @@ func makePlan(o observed) plan {
 	state := participant.State(c.Status.State, o.view.Seen)
 	if c.Spec.TokenSecretName != "" && o.tokenURL != "" && !secretInUse(o) && !secretWritten(o) {
 		actions = append(actions, action{writeSecret, "the Secret does not hold the token"})
+	}
+	if o.outdated != nil && metav1.IsControlledBy(o.outdated, c) && !secretInUse(o) {
+		actions = append(actions, action{dropSecret, "the Connection names another Secret now, or none"})
 	}
 	if state == v1alpha1.ConnectionStateDisconnected || lost(o) && state == v1alpha1.ConnectionStateActive {
 		actions = append(actions, action{dismiss, "the user has left"})

@@ -111,6 +111,9 @@ func makeStatus(o observed, found *problem, succeeded bool) v1alpha1.ConnectionS
 	case accepted.Status == metav1.ConditionTrue && o.tokenURL != "":
 		status.Token = o.tokenURL
 	}
+	if succeeded && accepted.Status == metav1.ConditionTrue && (c.Spec.TokenSecretName == "" || secretWritten(o)) {
+		status.TokenSecretName = c.Spec.TokenSecretName // by now the one before is gone
+	}
 	if succeeded {
 		status.ObservedGeneration = c.Generation
 	}

@@ -245,6 +245,11 @@ func TestUrgency(t *testing.T) {
 	}
 }
 
+// owned is a Secret of the Connection.
+func owned(name string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, OwnerReferences: []metav1.OwnerReference{{UID: "uid-guest", Controller: ptr.To(true)}}}}
+}
+
 func TestPlan(t *testing.T) {
 	for sentence, test := range map[string]struct {
 		change func(o *observed)
@@ -268,6 +273,14 @@ func TestPlan(t *testing.T) {
 			o.connection.Spec.TokenSecretName = "s"
 			o.secret = &corev1.Secret{}
 		}, ""},
+		"the Secret of before goes once the token is in another": {func(o *observed) {
+			o.connection.Spec.TokenSecretName, o.outdated = "s", owned("before")
+		}, "WriteSecret DropSecret"},
+		"the Secret of before goes when the token is in status": {func(o *observed) { o.outdated = owned("before") }, "DropSecret"},
+		"the Secret of before stays while the other is not ours": {func(o *observed) {
+			o.connection.Spec.TokenSecretName, o.secret, o.outdated = "s", &corev1.Secret{}, owned("before")
+		}, ""},
+		"a Secret of before that is somebody else's by now stays": {func(o *observed) { o.outdated = &corev1.Secret{} }, ""},
 		"who has left frees the place": {seen(controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED), "Dismiss"},
 		"who has left is deleted once status says so": {func(o *observed) {
 			seen(controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED)(o)
