@@ -98,6 +98,7 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 		Tenants:  cluster.tenants,
 		Address:  func(r *http.Request) netip.Prefix { return route.ClientPrefix(r, config.TrustedProxies) },
 		Rooms:    route.NewSignals(cluster.rooms, identity, config.DefaultTenantNamespace),
+		Pods:     cluster.rooms,
 		Client:   cluster.client,
 		Cache:    cluster.cache,
 		Registry: registry,
@@ -136,7 +137,7 @@ func byPath(signals, api, page http.Handler) http.Handler {
 		switch {
 		case r.URL.Path == route.Path:
 			signals.ServeHTTP(w, r)
-		case strings.HasPrefix(r.URL.Path, rest.Prefix):
+		case rest.Serves(r.URL.Path):
 			api.ServeHTTP(w, r)
 		default:
 			page.ServeHTTP(w, r)

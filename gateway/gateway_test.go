@@ -399,6 +399,9 @@ func TestOnePortServesSignallingRESTAndThePage(t *testing.T) {
 		"/openvidu/api//sessions":    http.StatusUnauthorized,
 		"/openvidu/api/../sessions":  http.StatusUnauthorized,
 		"/openvidu/recordings/x.mp4": http.StatusUnauthorized,
+		"/api/sessions":              http.StatusUnauthorized,
+		"/config":                    http.StatusUnauthorized,
+		"/config/openvidu-publicurl": http.StatusOK,
 		"/nothing":                   http.StatusNotFound,
 	} {
 		if got, _, _ := r.get(r.config.Address, path); got != want {

@@ -19,11 +19,7 @@ import (
 	"mediarooms.dev/mediarooms/gateway/route"
 )
 
-// Prefix is the path below which the API is.
-const Prefix = "/openvidu/"
-
 const (
-	apiPrefix = Prefix + "api/"
 	// requestTimeout bounds a request, all its waiting included. The Java client gives up after 30 s.
 	requestTimeout = 25 * time.Second
 	// bodyTimeout bounds the time that a client takes to send its body.
@@ -43,18 +39,26 @@ type Rooms interface {
 	Send(ctx context.Context, namespace, sessionID string, signal route.Signal) (sent bool, err error)
 }
 
+// Pods knows the media pods. *route.Directory is one.
+type Pods interface {
+	// Ready returns the addresses of the media pods that can host rooms now.
+	Ready(ctx context.Context) ([]string, error)
+}
+
 // Config is what an API needs.
 type Config struct {
 	// Tenants knows who may ask.
 	Tenants Tenants
 	// Client reads and writes at the API server itself.
 	Client client.Client
-	// Cache holds the Sessions and Connections of the tenants' namespaces.
+	// Cache holds the Sessions and Connections of the tenants' namespaces, and the MediaPools.
 	Cache cache.Cache
 	// Address returns what counts as one caller for the limit of wrong passwords.
 	Address func(*http.Request) netip.Prefix
 	// Rooms carries what is said to rooms.
 	Rooms Rooms
+	// Pods knows the media pods.
+	Pods Pods
 	// Registry takes the metrics.
 	Registry prometheus.Registerer
 }
@@ -66,6 +70,7 @@ type API struct {
 	failures failures
 	objects  *objects
 	rooms    Rooms
+	pods     Pods
 	hosts    resolver
 	metrics  *metrics
 }
@@ -81,7 +86,7 @@ func NewAPI(ctx context.Context, config Config) (*API, error) {
 		return nil, err
 	}
 	return &API{
-		tenants: config.Tenants, address: config.Address, objects: objects, rooms: config.Rooms, hosts: net.DefaultResolver, metrics: metrics,
+		tenants: config.Tenants, address: config.Address, objects: objects, rooms: config.Rooms, pods: config.Pods, hosts: net.DefaultResolver, metrics: metrics,
 	}, nil
 }
 
@@ -95,85 +100,36 @@ type call struct {
 	session, connection, stream string
 }
 
-// reply is an answer of success; its body is nil for none.
+// reply is an answer; its body is nil for none, a text or what is encoded as JSON.
 type reply struct {
 	status int
 	body   any
 }
 
-// endpoints is every endpoint there is. Anything else an authenticated caller is forbidden, as with the reference (openvidu-rest 1.5).
-var endpoints = []endpoint{
-	{http.MethodPost, "sessions", (*API).createSession},
-	{http.MethodGet, "sessions", (*API).listSessions},
-	{http.MethodGet, "sessions/{session}", (*API).readSession},
-	{http.MethodDelete, "sessions/{session}", (*API).deleteSession},
-	{http.MethodPost, "sessions/{session}/connection", (*API).createConnection},
-	{http.MethodGet, "sessions/{session}/connection", (*API).listConnections},
-	{http.MethodGet, "sessions/{session}/connection/{connection}", (*API).readConnection},
-	{http.MethodDelete, "sessions/{session}/connection/{connection}", (*API).deleteConnection},
-	{http.MethodPatch, "sessions/{session}/connection/{connection}", (*API).updateConnection},
-	{http.MethodDelete, "sessions/{session}/stream/{stream}", (*API).deleteStream},
-	{http.MethodPost, "signal", (*API).sendSignal},
-}
-
-type endpoint struct {
-	method  string
-	pattern string
-	serve   func(*API, context.Context, *call) (reply, error)
-}
-
-// find returns the endpoint for a request, and the ids in its path; nil for none.
-func find(r *http.Request) (*endpoint, map[string]string) {
-	path, found := strings.CutPrefix(r.URL.Path, apiPrefix)
-	if !found {
-		return nil, nil
-	}
-	method := r.Method
-	if method == http.MethodHead {
-		method = http.MethodGet
-	}
-	for i := range endpoints {
-		if endpoints[i].method != method {
-			continue
-		}
-		if ids, ok := match(endpoints[i].pattern, path); ok {
-			return &endpoints[i], ids
-		}
-	}
-	return nil, nil
-}
-
-// match returns what stands in a path for the {names} of a pattern, none of it empty.
-func match(pattern, path string) (map[string]string, bool) {
-	wanted, given := strings.Split(pattern, "/"), strings.Split(path, "/")
-	if len(wanted) != len(given) {
-		return nil, false
-	}
-	ids := map[string]string{}
-	for i, segment := range wanted {
-		if name, found := strings.CutPrefix(segment, "{"); found && given[i] != "" {
-			ids[strings.TrimSuffix(name, "}")] = given[i]
-		} else if segment != given[i] {
-			return nil, false
-		}
-	}
-	return ids, true
-}
+// A text is a body that is no JSON, by its type.
+type (
+	plainText string
+	hyperText string
+)
 
 // ServeHTTP answers one request. The order is the reference's: CORS, then who asks, then what is asked for.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = current(r)
 	if allowOrigins(w, r) {
 		return
 	}
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	namespace, err := a.authenticate(r.Context(), r)
-	if err != nil {
-		a.turnAway(w, r, err)
-		return
-	}
 	endpoint, ids := find(r)
+	var namespace string
+	if endpoint == nil || !endpoint.public {
+		var err error
+		if namespace, err = a.authenticate(r.Context(), r); err != nil {
+			a.turnAway(w, r, err)
+			return
+		}
+	}
 	if endpoint == nil {
 		a.metrics.count(unknownEndpoint, errForbidden.status)
 		w.WriteHeader(errForbidden.status)
@@ -183,7 +139,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
 	answer, err := endpoint.serve(a, ctx, &call{w: w, r: r, namespace: namespace, session: ids["session"], connection: ids["connection"], stream: ids["stream"]})
-	label := endpoint.method + " " + endpoint.pattern
+	label := endpoint.label()
 	if err != nil {
 		answer = a.refuse(r, label, err)
 	}
@@ -224,18 +180,32 @@ func send(w http.ResponseWriter, answer reply) {
 		w.WriteHeader(answer.status)
 		return
 	}
+	var text []byte
+	switch body := answer.body.(type) {
+	case plainText:
+		text = []byte(body)
+		w.Header().Set("Content-Type", "text/plain;charset=UTF-8")
+	case hyperText:
+		text = []byte(body)
+		w.Header().Set("Content-Type", "text/html;charset=UTF-8")
+	default:
+		text = encode(body)
+		w.Header().Set("Content-Type", "application/json")
+	}
+	w.WriteHeader(answer.status)
+	// A client that has gone needs no answer.
+	_, _ = w.Write(text)
+}
+
+func encode(body any) []byte {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(answer.body); err != nil {
+	if err := encoder.Encode(body); err != nil {
 		// Every body is a struct of this package; none of them can't be encoded.
 		panic(err)
 	}
-	text.Truncate(text.Len() - 1)
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(answer.status)
-	// A client that has gone needs no answer.
-	_, _ = w.Write(text.Bytes())
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 }
 
 // allowOrigins allows every origin, method and header, but no credentials of a browser's own (openvidu-rest 1.4). It returns true for a

@@ -44,6 +44,15 @@ func (a *API) createConnection(ctx context.Context, c *call) (reply, error) {
 	if spec.Type == v1alpha1.ConnectionTypeIPCam {
 		return reply{}, errIPCamUnavailable
 	}
+	connection, err := a.admit(ctx, session, spec, now)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{http.StatusOK, projectConnection(connection, sessionID(session))}, nil
+}
+
+// admit creates a Connection of a Session and returns it once it has its token.
+func (a *API) admit(ctx context.Context, session *v1alpha1.Session, spec v1alpha1.ConnectionSpec, now time.Time) (*v1alpha1.Connection, error) {
 	connection := &v1alpha1.Connection{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:   session.Namespace,
@@ -58,16 +67,16 @@ func (a *API) createConnection(ctx context.Context, c *call) (reply, error) {
 		Spec: spec,
 	}
 	if err := a.objects.live.Create(ctx, connection); err != nil {
-		return reply{}, fmt.Errorf("creating a Connection: %w", err)
+		return nil, fmt.Errorf("creating a Connection: %w", err)
 	}
 	ready, err := a.waitToken(ctx, connection)
 	if err != nil {
 		if err := a.withdraw(ctx, connection); err != nil {
 			logr.FromContextOrDiscard(ctx).Error(err, "Leaving a Connection without a token behind", "Connection", client.ObjectKeyFromObject(connection).String())
 		}
-		return reply{}, err
+		return nil, err
 	}
-	return reply{http.StatusOK, projectConnection(ready, sessionID(session))}, nil
+	return ready, nil
 }
 
 // waitToken returns a Connection once it has its token.

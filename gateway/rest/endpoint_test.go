@@ -17,6 +17,7 @@ import (
 
 const emptyList = `{"numberOfElements":0,"content":[]}`
 
+// Cases 1, 2 and 3.
 func TestWhoAsks(t *testing.T) {
 	w := newWorld(t)
 	clients := netip.MustParseAddr("192.0.2.0")
@@ -62,6 +63,7 @@ func TestWhoAsks(t *testing.T) {
 	}
 }
 
+// Case 12.
 func TestOtherOrigins(t *testing.T) {
 	w := newWorld(t)
 	preflight := w.request(0, http.MethodOptions, "/sessions/x/connection/y", "")
@@ -83,6 +85,7 @@ func TestOtherOrigins(t *testing.T) {
 	}
 }
 
+// The numbers are those of section 9 of the REST reference.
 func TestStatusCodes(t *testing.T) {
 	w := newWorld(t)
 	w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)
@@ -91,39 +94,47 @@ func TestStatusCodes(t *testing.T) {
 		status                   int
 		withBody                 bool
 	}{
-		{"unknown session", "GET", "/sessions/NOT_EXISTS", "", 404, false},
+		{"13 unknown session", "GET", "/sessions/NOT_EXISTS", "", 404, false},
 		{"an id that can't be one", "GET", "/sessions/a%2Fb", "", 403, false},
 		{"an id with other characters", "GET", "/sessions/S1.", "", 404, false},
-		{"delete without an id", "DELETE", "/sessions", "", 403, false},
-		{"delete an unknown session", "DELETE", "/sessions/NOT_EXISTS", "", 404, false},
-		{"an id that is in use", "POST", "/sessions", `{"customSessionId":"S1","recordingMode":"ALWAYS"}`, 409, false},
-		{"media mode", "POST", "/sessions", `{"mediaMode":"NOT_EXISTS"}`, 400, true},
-		{"recording mode of another type", "POST", "/sessions", `{"recordingMode":false}`, 400, true},
-		{"session id of another type", "POST", "/sessions", `{"customSessionId":999}`, 400, true},
-		{"session id with another character", "POST", "/sessions", `{"customSessionId":"session#"}`, 400, true},
-		{"media node as a string", "POST", "/sessions", `{"mediaNode":"node"}`, 400, true},
-		{"media node without an id", "POST", "/sessions", `{"mediaNode":{}}`, 400, true},
+		{"29 delete without an id", "DELETE", "/sessions", "", 403, false},
+		{"30 delete an unknown session", "DELETE", "/sessions/NOT_EXISTS", "", 404, false},
+		{"25 an id that is in use", "POST", "/sessions", `{"customSessionId":"S1","recordingMode":"ALWAYS"}`, 409, false},
+		{"15 media mode", "POST", "/sessions", `{"mediaMode":"NOT_EXISTS"}`, 400, true},
+		{"16 recording mode of another type", "POST", "/sessions", `{"recordingMode":false}`, 400, true},
+		{"17 recording mode", "POST", "/sessions", `{"recordingMode":"NOT_EXISTS"}`, 400, true},
+		{"18 session id of another type", "POST", "/sessions", `{"customSessionId":999}`, 400, true},
+		{"19 session id with another character", "POST", "/sessions", `{"customSessionId":"session#"}`, 400, true},
+		{"37 media node as a string", "POST", "/sessions", `{"mediaNode":"node"}`, 400, true},
+		{"37 media node without an id", "POST", "/sessions", `{"mediaNode":{}}`, 400, true},
 		{"unknown media node", "POST", "/sessions", `{"mediaNode":{"id":"unknown"}}`, 400, true},
-		{"recording properties of another type", "POST", "/sessions", `{"defaultRecordingProperties":"STR"}`, 400, true},
+		{"20 recording properties of another type", "POST", "/sessions", `{"defaultRecordingProperties":"STR"}`, 400, true},
+		{"21 recording's output mode", "POST", "/sessions", `{"defaultRecordingProperties":{"outputMode":"NOT_EXISTS"}}`, 400, true},
+		{"22 recording's layout", "POST", "/sessions", `{"defaultRecordingProperties":{"recordingLayout":"NOT_EXISTS"}}`, 400, true},
+		{"37 media node with another id", "POST", "/sessions", `{"mediaNode":{"id":123}}`, 400, true},
 		{"bad JSON", "POST", "/sessions", `{`, 403, true},
 		{"JSON that is no object", "POST", "/sessions", `[]`, 403, true},
 		{"two JSON texts", "POST", "/sessions", `{}{}`, 403, true},
 		{"too large", "POST", "/sessions", `{"x":"` + strings.Repeat("x", maxBody) + `"}`, 413, true},
 		{"bad flag", "GET", "/sessions?pendingConnections=maybe", "", 403, false},
 
-		{"connections of an unknown session", "GET", "/sessions/NOT_EXISTS/connection", "", 404, false},
-		{"connection of an unknown session", "GET", "/sessions/NOT_EXISTS/connection/X", "", 400, false},
-		{"unknown connection", "GET", "/sessions/S1/connection/X", "", 404, false},
-		{"delete a connection of an unknown session", "DELETE", "/sessions/NOT_EXISTS/connection/X", "", 400, false},
-		{"delete an unknown connection", "DELETE", "/sessions/S1/connection/X", "", 404, false},
-		{"new connection of an unknown session", "POST", "/sessions/NOT_EXISTS/connection", `{"type":"IPCAM"}`, 404, false},
-		{"unknown session comes before a bad body", "POST", "/sessions/NOT_EXISTS/connection", `{`, 404, false},
-		{"type of another type", "POST", "/sessions/S1/connection", `{"type":false}`, 400, true},
-		{"role of another type", "POST", "/sessions/S1/connection", `{"role":123}`, 400, true},
-		{"data of another type", "POST", "/sessions/S1/connection", `{"data":true}`, 400, true},
-		{"record of another type", "POST", "/sessions/S1/connection", `{"record":4000}`, 400, true},
-		{"ICE server", "POST", "/sessions/S1/connection", `{"customIceServers":[{"url":"bad-ice-server"}]}`, 400, true},
-		{"camera without an address", "POST", "/sessions/S1/connection", `{"type":"IPCAM"}`, 400, true},
+		{"41 connections of an unknown session", "GET", "/sessions/NOT_EXISTS/connection", "", 404, false},
+		{"43 connection of an unknown session", "GET", "/sessions/NOT_EXISTS/connection/X", "", 400, false},
+		{"44 unknown connection", "GET", "/sessions/S1/connection/X", "", 404, false},
+		{"79 delete a connection of an unknown session", "DELETE", "/sessions/NOT_EXISTS/connection/X", "", 400, false},
+		{"79 delete an unknown connection", "DELETE", "/sessions/S1/connection/X", "", 404, false},
+		{"58 new connection of an unknown session", "POST", "/sessions/NOT_EXISTS/connection", `{"type":"IPCAM"}`, 404, false},
+		{"58 unknown session comes before a bad body", "POST", "/sessions/NOT_EXISTS/connection", `{`, 404, false},
+		{"53 type of another type", "POST", "/sessions/S1/connection", `{"type":false}`, 400, true},
+		{"54 type", "POST", "/sessions/S1/connection", `{"type":"NOT_EXISTS"}`, 400, true},
+		{"55 role of another type", "POST", "/sessions/S1/connection", `{"role":123}`, 400, true},
+		{"56 data of another type", "POST", "/sessions/S1/connection", `{"data":true}`, 400, true},
+		{"57 record of another type", "POST", "/sessions/S1/connection", `{"record":4000}`, 400, true},
+		{"59 ICE server", "POST", "/sessions/S1/connection", `{"customIceServers":[{"url":"bad-ice-server"}]}`, 400, true},
+		{"145 camera without an address", "POST", "/sessions/S1/connection", `{"type":"IPCAM"}`, 400, true},
+		{"146 camera that is nowhere", "POST", "/sessions/S1/connection", `{"type":"IPCAM","rtspUri":"NOT_A_URL"}`, 400, true},
+		{"147 camera with a flag of another type", "POST", "/sessions/S1/connection", `{"type":"IPCAM","rtspUri":"rtsp://c/x","adaptativeBitrate":123}`, 400, true},
+		{"154 camera with another scheme", "POST", "/sessions/S1/connection", `{"type":"IPCAM","rtspUri":"filse://c/x"}`, 400, true},
 		{"camera", "POST", "/sessions/S1/connection", `{"type":"IPCAM","rtspUri":"rtsp://camera.example.com/live"}`, 501, true},
 
 		{"unknown endpoint", "GET", "/nothing", "", 403, false},
@@ -151,6 +162,7 @@ func TestStatusCodes(t *testing.T) {
 	}
 }
 
+// Cases 14, 23, 27, 28 and 35.
 func TestSessionAsCreatedAndRead(t *testing.T) {
 	w := newWorld(t)
 	created := w.want(200, "POST", "/sessions", `{"customSessionId":"S1","mediaMode":null,"unknown":1}`)
@@ -181,6 +193,7 @@ func TestSessionAsCreatedAndRead(t *testing.T) {
 	}
 }
 
+// Case 24.
 func TestGeneratedSessionID(t *testing.T) {
 	w := newWorld(t)
 	for _, body := range []string{"", "{}", `{"customSessionId":""}`, `{"customSessionId":null}`} {
@@ -237,6 +250,7 @@ func TestSessionsThatKubectlMadeAreThere(t *testing.T) {
 	w.want(404, "GET", "/sessions/demo", "")
 }
 
+// Case 38.
 func TestOneOfConcurrentRequestsForAnIDWins(t *testing.T) {
 	w := newWorld(t)
 	const callers = 8
@@ -256,6 +270,7 @@ func TestOneOfConcurrentRequestsForAnIDWins(t *testing.T) {
 	}
 }
 
+// Cases 39, 67, 70, 72, 73, 74 and 75.
 func TestConnectionAsCreatedReadAndJoined(t *testing.T) {
 	w := newWorld(t)
 	w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)
@@ -330,6 +345,7 @@ func TestConnectionsAreListedInTheOrderOfTheirCreation(t *testing.T) {
 	}
 }
 
+// Cases 31, 33, 42 and 79.
 func TestReadYourWritesAtAnotherGateway(t *testing.T) {
 	w := newWorld(t)
 	for round := range 20 {
@@ -363,6 +379,7 @@ func TestReadYourWritesAtAnotherGateway(t *testing.T) {
 	}
 }
 
+// Case 32.
 func TestAnIDCanBeReusedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	first := w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)

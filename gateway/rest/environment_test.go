@@ -106,7 +106,7 @@ func newWorld(t *testing.T) *world {
 	if err := live.Create(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, Client: live, namespace: namespace.Name, rooms: &rooms{in: map[string][]string{}}}
+	w := &world{T: t, Client: live, namespace: namespace.Name, rooms: &rooms{in: map[string][]string{}, ready: []string{"192.0.2.9:1"}}}
 	w.setPassword(password)
 	w.operator = startOperator(t, live, w.namespace)
 	for i := range w.gateways {
@@ -144,6 +144,8 @@ type rooms struct {
 	in   map[string][]string // session id -> the connections in its room
 	sent []string            // one JSON text per signal
 	err  error
+	// ready is the media pods that can host rooms.
+	ready []string
 }
 
 // Send implements Rooms.
@@ -165,6 +167,13 @@ func (r *rooms) Send(_ context.Context, namespace, sessionID string, signal rout
 	return true, nil
 }
 
+// Ready implements Pods.
+func (r *rooms) Ready(context.Context) ([]string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ready, nil
+}
+
 // take returns what was sent since it was asked before.
 func (r *rooms) take() []string {
 	r.mu.Lock()
@@ -184,6 +193,7 @@ func startGateway(t *testing.T, live client.Client, namespace string, rooms *roo
 		Tenants:  &tenant.Directory{Reader: objects},
 		Address:  clientOf,
 		Rooms:    rooms,
+		Pods:     rooms,
 		Client:   live,
 		Cache:    objects,
 		Registry: prometheus.NewRegistry(),

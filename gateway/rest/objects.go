@@ -50,6 +50,10 @@ func newObjects(ctx context.Context, objectCache cache.Cache, live client.Client
 			return nil, fmt.Errorf("watching %T: %w", kind.object, err)
 		}
 	}
+	// Asked for now, they are there before the first request.
+	if _, err := objectCache.GetInformer(ctx, &v1alpha1.MediaPool{}); err != nil {
+		return nil, fmt.Errorf("watching the MediaPools: %w", err)
+	}
 	return o, nil
 }
 
@@ -132,6 +136,21 @@ func (o *objects) checkPool(ctx context.Context, name string) error {
 		return fmt.Errorf("reading MediaPool %s: %w", name, err)
 	}
 	return nil
+}
+
+// defaultPool returns the MediaPool that hosts the Sessions that name none, from the cache; an empty one when there is none.
+func (o *objects) defaultPool(ctx context.Context) (*v1alpha1.MediaPool, error) {
+	var pools v1alpha1.MediaPoolList
+	if err := o.cached.List(ctx, &pools); err != nil {
+		return nil, fmt.Errorf("looking up the MediaPools: %w", err)
+	}
+	byCreation[v1alpha1.MediaPool](pools.Items)
+	for i := range pools.Items {
+		if pools.Items[i].Annotations[v1alpha1.DefaultPoolAnnotation] == "true" {
+			return &pools.Items[i], nil
+		}
+	}
+	return &v1alpha1.MediaPool{}, nil
 }
 
 // connection returns the Connection of a Session that has a connection id, if REST shows it; nil for none.

@@ -48,6 +48,7 @@ func badRequest(format string, arguments ...any) *problem {
 // Problems without a body.
 var (
 	errSessionUnknown         = &problem{status: http.StatusNotFound}
+	errTokenSessionUnknown    = &problem{status: http.StatusNotFound, message: "There is no such session"}
 	errConnectionUnknown      = &problem{status: http.StatusNotFound}
 	errSessionUnknownBad      = &problem{status: http.StatusBadRequest} // where the reference answers 400 for an unknown session
 	errSessionExists          = &problem{status: http.StatusConflict}

@@ -83,6 +83,7 @@ func TestBadRecordingProperties(t *testing.T) {
 	}
 }
 
+// Case 19 of section 9 of the REST reference.
 func TestSessionIDs(t *testing.T) {
 	for _, id := range []string{
 		"session#", "session!", "sess(ion", "session:session", "session@session", "ses=sion", "session,", "/session", "session?", "session%", "[session]", "session.",
@@ -119,6 +120,7 @@ func TestSessionIDs(t *testing.T) {
 	}
 }
 
+// Cases 59 to 66 and 68 of section 9 of the REST reference.
 func TestIceServers(t *testing.T) {
 	const account = `,"username":"u","credential":"c"`
 	for _, test := range []struct {
@@ -154,6 +156,7 @@ func TestIceServers(t *testing.T) {
 	}
 }
 
+// Case 69 of section 9 of the REST reference.
 func TestAStaticAuthSecretBecomesCredentials(t *testing.T) {
 	now := time.Unix(1700000000, 0)
 	spec, err := parseConnection(t.Context(), decode(t, `{"customIceServers":[{"url":"turn:hostname.com","staticAuthSecret":"very secret"}]}`), "s", oneHost(""), now)

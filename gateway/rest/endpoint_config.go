@@ -1,0 +1,158 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+)
+
+// version is the version of OpenVidu whose API this is.
+const version = "2.32.2"
+
+// configJSON is the configuration as far as there is something like it here: exactly these keys, which are those of a server without CDR, recording
+// and webhook (openvidu-rest 2.16).
+type configJSON struct {
+	Version           string `json:"VERSION"`
+	Domain            string `json:"DOMAIN_OR_PUBLIC_IP"`
+	HTTPSPort         int    `json:"HTTPS_PORT"`
+	PublicURL         string `json:"OPENVIDU_PUBLICURL"`
+	CDR               bool   `json:"OPENVIDU_CDR"`
+	MaxRecvBandwidth  int32  `json:"OPENVIDU_STREAMS_VIDEO_MAX_RECV_BANDWIDTH"`
+	MinRecvBandwidth  int32  `json:"OPENVIDU_STREAMS_VIDEO_MIN_RECV_BANDWIDTH"`
+	MaxSendBandwidth  int32  `json:"OPENVIDU_STREAMS_VIDEO_MAX_SEND_BANDWIDTH"`
+	MinSendBandwidth  int32  `json:"OPENVIDU_STREAMS_VIDEO_MIN_SEND_BANDWIDTH"`
+	ForcedVideoCodec  string `json:"OPENVIDU_STREAMS_FORCED_VIDEO_CODEC"`
+	AllowTranscoding  bool   `json:"OPENVIDU_STREAMS_ALLOW_TRANSCODING"`
+	Simulcast         bool   `json:"OPENVIDU_WEBRTC_SIMULCAST"`
+	GarbageInterval   int    `json:"OPENVIDU_SESSIONS_GARBAGE_INTERVAL"`
+	GarbageThreshold  int    `json:"OPENVIDU_SESSIONS_GARBAGE_THRESHOLD"`
+	RecordingModule   bool   `json:"OPENVIDU_RECORDING"`
+	WebhookDelivering bool   `json:"OPENVIDU_WEBHOOK"`
+}
+
+// readConfig serves GET /config (openvidu-rest 2.16).
+func (a *API) readConfig(ctx context.Context, c *call) (reply, error) {
+	pool, err := a.objects.defaultPool(ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	public := publicURL(pool, c.r)
+	return reply{http.StatusOK, configJSON{
+		Version:   version,
+		Domain:    public.Hostname(),
+		HTTPSPort: portOf(public),
+		PublicURL: public.String(),
+		// The server receives what the participant sends.
+		MaxRecvBandwidth: pool.Spec.Bandwidth.VideoMaxSendKbps,
+		MaxSendBandwidth: pool.Spec.Bandwidth.VideoMaxRecvKbps,
+		ForcedVideoCodec: videoCodecs.name(v1alpha1.ForcedVideoCodecMediaServerPreferred),
+		GarbageThreshold: garbageThreshold,
+	}}, nil
+}
+
+// garbageThreshold is the reference's, in seconds. An interval of 0 beside it says that nobody collects.
+const garbageThreshold = 3600
+
+// readVersion serves GET /config/openvidu-version.
+func (a *API) readVersion(context.Context, *call) (reply, error) {
+	return reply{http.StatusOK, plainText(version)}, nil
+}
+
+// readPublicURL serves GET /config/openvidu-publicurl, which needs no credentials.
+func (a *API) readPublicURL(ctx context.Context, c *call) (reply, error) {
+	pool, err := a.objects.defaultPool(ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{http.StatusOK, plainText(publicURL(pool, c.r).String() + "/")}, nil
+}
+
+// readRecordingModule serves GET /config/openvidu-recording.
+func (a *API) readRecordingModule(context.Context, *call) (reply, error) {
+	return reply{http.StatusOK, plainText("false")}, nil
+}
+
+// readRecordingPath serves GET /config/openvidu-recording-path: the reference's default, since nothing is recorded.
+func (a *API) readRecordingPath(context.Context, *call) (reply, error) {
+	return reply{http.StatusOK, plainText("/opt/openvidu/recordings/")}, nil
+}
+
+// readCDRModule serves GET /config/openvidu-cdr.
+func (a *API) readCDRModule(context.Context, *call) (reply, error) {
+	return reply{http.StatusOK, plainText("false")}, nil
+}
+
+// publicURL returns where clients reach the gateway, with neither path nor the port that goes without saying: what the default pool says, or else
+// where this very request has reached it.
+func publicURL(pool *v1alpha1.MediaPool, r *http.Request) *url.URL {
+	found, err := url.Parse(pool.Spec.PublicURL)
+	if err != nil || found.Host == "" {
+		found = &url.URL{Scheme: "http", Host: r.Host}
+		if r.TLS != nil {
+			found.Scheme = "https"
+		}
+	}
+	public := &url.URL{Scheme: "https", Host: found.Host}
+	if found.Scheme == "http" || found.Scheme == "ws" {
+		public.Scheme = "http"
+	}
+	if found.Port() == strconv.Itoa(defaultPorts[public.Scheme]) {
+		public.Host = strings.TrimSuffix(public.Host, ":"+found.Port())
+	}
+	return public
+}
+
+var defaultPorts = map[string]int{"https": 443, "http": 80}
+
+func portOf(public *url.URL) int {
+	if port, err := strconv.Atoi(public.Port()); err == nil {
+		return port
+	}
+	return defaultPorts[public.Scheme]
+}
+
+// healthJSON is how the installation is (openvidu-rest 2.20).
+type healthJSON struct {
+	Status                 string   `json:"status"`
+	DisconnectedMediaNodes []string `json:"disconnectedMediaNodes"`
+}
+
+// readHealth serves GET /health: rooms can be had as long as one media pod is ready.
+func (a *API) readHealth(ctx context.Context, _ *call) (reply, error) {
+	ready, err := a.pods.Ready(ctx)
+	if err != nil {
+		return reply{}, fmt.Errorf("looking at the media pods: %w", err)
+	}
+	if len(ready) == 0 {
+		return reply{http.StatusServiceUnavailable, healthJSON{Status: "DOWN", DisconnectedMediaNodes: []string{}}}, nil
+	}
+	return reply{http.StatusOK, healthJSON{Status: "UP", DisconnectedMediaNodes: []string{}}}, nil
+}
+
+// listCDR serves GET /openvidu/cdr (openvidu-rest 2.17): there are no files.
+func (a *API) listCDR(context.Context, *call) (reply, error) {
+	return reply{http.StatusOK, []string{}}, nil
+}
+
+// readCDR serves GET /openvidu/cdr/FILE: there are no files.
+func (a *API) readCDR(context.Context, *call) (reply, error) {
+	return reply{status: http.StatusNotFound}, nil
+}
+
+// disabled serves the endpoints of modules that are not there, as a server does whose configuration has switched them off (openvidu-rest 2.11, 2.19).
+func (a *API) disabled(context.Context, *call) (reply, error) {
+	return reply{status: http.StatusNotImplemented}, nil
+}
+
+// acceptCertificate serves GET /openvidu/accept-certificate: who sees this page has accepted the certificate.
+func (a *API) acceptCertificate(context.Context, *call) (reply, error) {
+	const page = `<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Mediarooms</title></head><body><p>Your browser has accepted the certificate. You can close this page.</p></body></html>
+`
+	return reply{http.StatusOK, hyperText(page)}, nil
+}
