@@ -1,0 +1,196 @@
+//go:build e2e
+
+package peer
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/test/browser"
+)
+
+// page has a publisher and subscribers in one tab, negotiated by hand.
+const page = `<!doctype html><title>media</title><script>
+const peers = {};
+async function publish(name, width, height, encodings) {
+	const pc = peers[name] = new RTCPeerConnection();
+	const stream = await navigator.mediaDevices.getUserMedia({audio: true, video: {width, height}});
+	for (const track of stream.getTracks()) {
+		const init = {direction: 'sendonly', streams: [stream]};
+		if (track.kind === 'video' && encodings) init.sendEncodings = encodings;
+		pc.addTransceiver(track, init);
+	}
+	await pc.setLocalDescription(await pc.createOffer());
+	return pc.localDescription.sdp;
+}
+async function accept(name, sdp) {
+	await peers[name].setRemoteDescription({type: 'answer', sdp});
+	return true;
+}
+async function subscribe(name, sdp) {
+	const pc = peers[name] = new RTCPeerConnection();
+	const video = document.createElement('video');
+	video.muted = true; video.autoplay = true; document.body.append(video);
+	video.srcObject = new MediaStream();
+	pc.ontrack = e => video.srcObject.addTrack(e.track);
+	await pc.setRemoteDescription({type: 'offer', sdp});
+	await pc.setLocalDescription(await pc.createAnswer());
+	return pc.localDescription.sdp;
+}
+async function encodings(name, change) {
+	const sender = peers[name].getSenders().find(s => s.track.kind === 'video');
+	const parameters = sender.getParameters();
+	for (const e of parameters.encodings) Object.assign(e, change[e.rid] || change['*'] || {});
+	await sender.setParameters(parameters);
+	return true;
+}
+async function stats(name, type, kind) {
+	const all = [];
+	for (const s of (await peers[name].getStats()).values()) if (s.type === type && (!kind || s.kind === kind)) all.push(s);
+	return all;
+}
+</script>`
+
+// tab is a browser tab with peer connections to an engine.
+type tab struct {
+	t    *testing.T
+	page *browser.Page
+}
+
+func openTab(t *testing.T) *tab {
+	t.Helper()
+	b, err := browser.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, page)
+	}))
+	t.Cleanup(site.Close)
+	return &tab{t: t, page: b.Open(t, "media", site.URL, browser.Viewport{})}
+}
+
+// call calls a function of the page with arguments that are written as JSON.
+func (b *tab) call(result any, function string, arguments ...any) {
+	b.t.Helper()
+	expression := function + "("
+	for i, a := range arguments {
+		raw, err := json.Marshal(a)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if i > 0 {
+			expression += ","
+		}
+		expression += string(raw)
+	}
+	if err := b.page.Evaluate(expression+")", result); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// ladderOf are the encodings of openvidu-rpc 4.4 for a camera of HD size.
+var ladderOf = []map[string]any{
+	{"rid": "rdiv4", "scaleResolutionDownBy": 4, "scalabilityMode": "L1T1"},
+	{"rid": "rdiv2", "scaleResolutionDownBy": 2, "scalabilityMode": "L1T1"},
+	{"rid": "rdiv1", "scaleResolutionDownBy": 1, "scalabilityMode": "L1T1"},
+}
+
+func (b *tab) publish(p media.Publication, name string, width, height int, encodings any) {
+	b.t.Helper()
+	var offer string
+	b.call(&offer, "publish", name, width, height, encodings)
+	answer, err := p.Answer(b.t.Context(), offer)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.call(nil, "accept", name, answer)
+}
+
+func (b *tab) subscribe(e *Engine, p media.Publication, name string, options media.SubscriptionOptions) media.Subscription {
+	b.t.Helper()
+	s, offer, err := e.Subscribe(b.t.Context(), p, options)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var answer string
+	b.call(&answer, "subscribe", name, offer)
+	if err := s.Answer(b.t.Context(), answer); err != nil {
+		b.t.Fatal(err)
+	}
+	return s
+}
+
+// received is the part of a subscriber's statistics of video that tests look at.
+type received struct {
+	FrameWidth        int     `json:"frameWidth"`
+	FramesDecoded     int     `json:"framesDecoded"`
+	FramesPerSecond   float64 `json:"framesPerSecond"`
+	FreezeCount       int     `json:"freezeCount"`
+	TotalFreezes      float64 `json:"totalFreezesDuration"`
+	PLICount          int     `json:"pliCount"`
+	NACKCount         int     `json:"nackCount"`
+	BytesReceived     int     `json:"bytesReceived"`
+	KeyFramesDecoded  int     `json:"keyFramesDecoded"`
+	PacketsLost       int     `json:"packetsLost"`
+	RetransmittedSeen int     `json:"retransmittedPacketsReceived"`
+}
+
+func (b *tab) video(name string) received {
+	b.t.Helper()
+	var all []received
+	b.call(&all, "stats", name, "inbound-rtp", "video")
+	if len(all) == 0 {
+		return received{}
+	}
+	return all[0]
+}
+
+// until waits until a condition holds, for at most half a minute.
+func (b *tab) until(what string, condition func() bool) time.Duration {
+	b.t.Helper()
+	begin := time.Now()
+	for !condition() {
+		if time.Since(begin) > 30*time.Second {
+			b.t.Fatalf("never happened: %s", what)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return time.Since(begin)
+}
+
+func TestChromiumSwitchesLayersWithoutABreak(t *testing.T) {
+	e := newEngine(t)
+	p := e.NewPublication(both)
+	b := openTab(t)
+	b.publish(p, "publisher", 1280, 720, ladderOf)
+	b.subscribe(e, p, "subscriber", media.SubscriptionOptions{})
+	width := func(want int) func() bool {
+		return func() bool { return b.video("subscriber").FrameWidth == want }
+	}
+	t.Logf("best layer after %v", b.until("the best layer is shown", width(1280)))
+	begin := b.video("subscriber")
+	for range 3 {
+		b.call(nil, "encodings", "publisher", map[string]any{"rdiv1": map[string]any{"active": false}})
+		t.Logf("middle layer after %v", b.until("the middle layer is shown", width(640)))
+		b.call(nil, "encodings", "publisher", map[string]any{"rdiv1": map[string]any{"active": true}})
+		t.Logf("best layer after %v", b.until("the best layer is shown again", width(1280)))
+	}
+	end := b.video("subscriber")
+	t.Logf("%+v, then %+v", begin, end)
+	t.Logf("%+v", e.Stats())
+	for _, kind := range []string{"remote-inbound-rtp", "outbound-rtp"} {
+		var all []map[string]any
+		b.call(&all, "stats", "publisher", kind, "")
+		for _, s := range all {
+			t.Log(kind, s["kind"], s["rid"], s["targetBitrate"], s["frameWidth"], s["nackCount"], s["retransmittedPacketsSent"], s["pliCount"], s["roundTripTime"], s["qualityLimitationReason"])
+		}
+	}
+}
