@@ -104,9 +104,7 @@ func mediaEngine(codecs []codec, d direction) (*webrtc.MediaEngine, error) {
 		} else {
 			feedback = append(feedback, repairFeedback...)
 		}
-		if d == receiving {
-			feedback = append(feedback, rateFeedback...)
-		}
+		feedback = append(feedback, rateFeedback...)
 		entries := []webrtc.RTPCodecParameters{{
 			RTPCodecCapability: webrtc.RTPCodecCapability{
 				MimeType: media + c.name, ClockRate: c.clockRate(), Channels: channels, SDPFmtpLine: c.fmtp, RTCPFeedback: feedback,
@@ -127,10 +125,11 @@ func mediaEngine(codecs []codec, d direction) (*webrtc.MediaEngine, error) {
 			}
 		}
 	}
+	extensions := receivedExtensions
 	if d == sending {
-		return engine, nil
+		extensions = sentExtensions
 	}
-	for uri, kinds := range receivedExtensions {
+	for uri, kinds := range extensions {
 		for _, kind := range kinds {
 			if err := engine.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, kind); err != nil {
 				return nil, fmt.Errorf("registering header extension: %w", err)
@@ -146,6 +145,11 @@ var receivedExtensions = map[string][]webrtc.RTPCodecType{
 	sdp.SDESRTPStreamIDURI:       {webrtc.RTPCodecTypeVideo},
 	sdp.SDESRepairRTPStreamIDURI: {webrtc.RTPCodecTypeVideo},
 	sdp.TransportCCURI:           {webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo},
+}
+
+// sentExtensions are those of what subscribers get.
+var sentExtensions = map[string][]webrtc.RTPCodecType{
+	sdp.TransportCCURI: {webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo},
 }
 
 // interceptors makes the chain of a connection. Of pion's own only the transport-wide feedback to publishers earns its

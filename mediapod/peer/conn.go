@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
@@ -38,6 +39,8 @@ type conn struct {
 type connEvents struct {
 	// connected is called once, when packets can be sent; ended once, when the connection ends, or never connects.
 	connected, ended func()
+	// control gets the RTCP of the peer, packet by packet. It must not block.
+	control func(packets []rtcp.Packet)
 	// repair gets the packets of a publisher's retransmission streams, with the rid of the layer that they repair when there is one.
 	repair func(rid string, packet []byte)
 	// layered tells that there is simulcast.
@@ -54,7 +57,9 @@ func (e *Engine) newConn(d direction, codecs []codec, logger logr.Logger, events
 	if err != nil {
 		return nil, err
 	}
-	api := webrtc.NewAPI(webrtc.WithMediaEngine(table), webrtc.WithInterceptorRegistry(chain), webrtc.WithSettingEngine(e.settings))
+	settings := e.settings
+	settings.BufferFactory = controlTap{handle: events.control}.buffer
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(table), webrtc.WithInterceptorRegistry(chain), webrtc.WithSettingEngine(settings))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{
 		Certificates:  e.identity,
 		BundlePolicy:  webrtc.BundlePolicyMaxBundle,

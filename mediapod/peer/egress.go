@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pion/rtcp"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/sfu"
@@ -70,24 +70,6 @@ func (e *egress) forward(kind sfu.Kind, config sfu.ForwarderConfig) {
 	}
 }
 
-// readRTCP passes what the peer reports about a sender to the subscriber, until the connection closes.
-func (e *egress) readRTCP(sender *webrtc.RTPSender) {
-	e.conn.run(func() {
-		buffer := make([]byte, 1500)
-		for {
-			n, _, err := sender.Read(buffer)
-			if err != nil {
-				return
-			}
-			packets, err := rtcp.Unmarshal(buffer[:n])
-			if err != nil {
-				continue // the peer's fault, and its loss
-			}
-			e.subscriber.HandleRTCP(packets, time.Now())
-		}
-	})
-}
-
 // outgoing is the local track of pion's that stands for the forwarder of a kind.
 type outgoing struct {
 	egress *egress
@@ -104,6 +86,11 @@ func (o *outgoing) Bind(t webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, 
 		ClockRate: 90_000,
 		Codecs:    map[string]sfu.PayloadTypes{},
 		Writer:    t.WriteStream(),
+	}
+	for _, extension := range t.HeaderExtensions() {
+		if extension.URI == sdp.TransportCCURI && extension.ID > 0 && extension.ID < 15 {
+			config.TransportCC = uint8(extension.ID)
+		}
 	}
 	negotiated := t.CodecParameters()
 	first := -1

@@ -21,9 +21,10 @@ type ingest struct {
 	loopback    *egress  // nil without; set before the connection starts
 	rids        []string // of the simulcast layers of the video, from low to high; nil without simulcast
 
-	mu    sync.Mutex // guards the fields below
-	feeds map[sfu.Kind]*sfu.Feed
-	video map[string]*sfu.Layer // by rid, "" without simulcast
+	mu     sync.Mutex // guards the fields below
+	feeds  map[sfu.Kind]*sfu.Feed
+	layers map[uint32]*sfu.Layer // by SSRC
+	video  map[string]*sfu.Layer // by rid, "" without simulcast
 }
 
 func (in *ingest) answer(ctx context.Context, d *description) (string, error) {
@@ -55,11 +56,9 @@ func (in *ingest) loop(d *description) error {
 		if !line.receives {
 			continue
 		}
-		sender, err := in.conn.pc.AddTrack(&outgoing{egress: in.loopback, kind: line.kind})
-		if err != nil {
+		if _, err := in.conn.pc.AddTrack(&outgoing{egress: in.loopback, kind: line.kind}); err != nil {
 			return fmt.Errorf("adding loopback: %w", err)
 		}
-		in.loopback.readRTCP(sender)
 	}
 	return nil
 }
@@ -71,7 +70,7 @@ func (in *ingest) connected() {
 }
 
 // onTrack feeds a layer with what comes in, until the connection closes.
-func (in *ingest) onTrack(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+func (in *ingest) onTrack(remote *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 	parameters := remote.Codec()
 	c := codec{name: supportedVideo(webrtcName(parameters), parameters.SDPFmtpLine)}
 	if remote.Kind() == webrtc.RTPCodecTypeAudio {
@@ -91,7 +90,6 @@ func (in *ingest) onTrack(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiv
 	}
 	in.conn.logger.V(1).Info("Track arrives", "kind", remote.Kind().String(), "codec", c.name, "layer", remote.RID())
 	in.conn.run(func() { readPackets(remote, layer) })
-	in.conn.run(func() { readReports(remote, receiver, layer) })
 }
 
 // publish adds a layer to the feed of its kind.
@@ -105,10 +103,14 @@ func (in *ingest) publish(kind sfu.Kind, rid string, config sfu.LayerConfig) (*s
 		in.feeds[kind] = feed
 	}
 	layer, err := feed.Publish(config, time.Now())
-	if err == nil && kind == sfu.Video {
+	if err != nil {
+		return nil, err
+	}
+	in.layers[config.SSRC] = layer
+	if kind == sfu.Video {
 		in.video[rid] = layer
 	}
-	return layer, err
+	return layer, nil
 }
 
 func readPackets(remote *webrtc.TrackRemote, layer *sfu.Layer) {
@@ -122,22 +124,21 @@ func readPackets(remote *webrtc.TrackRemote, layer *sfu.Layer) {
 	}
 }
 
-func readReports(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver, layer *sfu.Layer) {
-	buffer := make([]byte, 1500)
-	for {
-		n, _, err := receiver.ReadSimulcast(buffer, remote.RID())
-		if err != nil {
-			return
-		}
-		packets, err := rtcp.Unmarshal(buffer[:n])
-		if err != nil {
-			continue
-		}
-		for _, packet := range packets {
-			if sr, ok := packet.(*rtcp.SenderReport); ok && sr.SSRC == uint32(remote.SSRC()) {
-				layer.SenderReport(sr, time.Now())
+// control takes RTCP.
+func (in *ingest) control(packets []rtcp.Packet) {
+	now := time.Now()
+	for _, packet := range packets {
+		if sr, ok := packet.(*rtcp.SenderReport); ok {
+			in.mu.Lock()
+			layer := in.layers[sr.SSRC]
+			in.mu.Unlock()
+			if layer != nil {
+				layer.SenderReport(sr, now)
 			}
 		}
+	}
+	if in.loopback != nil {
+		in.loopback.subscriber.HandleRTCP(packets, now)
 	}
 }
 

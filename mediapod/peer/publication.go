@@ -74,7 +74,9 @@ func (p *Publication) Answer(ctx context.Context, offer string) (string, error) 
 
 // accept makes the connection for an offer.
 func (p *Publication) accept(ctx context.Context, d *description) (*ingest, string, error) {
-	in := &ingest{publication: p, feeds: map[sfu.Kind]*sfu.Feed{}, video: map[string]*sfu.Layer{}}
+	in := &ingest{
+		publication: p, feeds: map[sfu.Kind]*sfu.Feed{}, layers: map[uint32]*sfu.Layer{}, video: map[string]*sfu.Layer{},
+	}
 	var codecs []codec
 	for _, line := range d.media {
 		codecs = append(codecs, line.codecs...)
@@ -82,7 +84,7 @@ func (p *Publication) accept(ctx context.Context, d *description) (*ingest, stri
 	}
 	var err error
 	in.conn, err = p.engine.newConn(receiving, codecs, p.logger.WithValues("direction", "publish"), connEvents{
-		connected: in.connected, ended: in.ended, repair: in.repair, layered: len(in.rids) > 0,
+		connected: in.connected, ended: in.ended, control: in.control, repair: in.repair, layered: len(in.rids) > 0,
 	})
 	if err != nil {
 		return nil, "", err

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
@@ -32,7 +34,9 @@ func (p *Publication) subscribe(ctx context.Context, options media.SubscriptionO
 	}
 	var err error
 	logger := p.logger.WithValues("direction", "subscribe")
-	s.conn, err = p.engine.newConn(sending, p.offered(), logger, connEvents{connected: s.connected, ended: s.ended})
+	s.conn, err = p.engine.newConn(sending, p.offered(), logger, connEvents{
+		connected: s.connected, ended: s.ended, control: s.control,
+	})
 	if err != nil {
 		return nil, "", err
 	}
@@ -63,14 +67,13 @@ func (s *Subscription) offer(ctx context.Context, options media.SubscriptionOpti
 		return "", err
 	}
 	for _, kind := range s.kinds {
-		transceiver, err := s.conn.pc.AddTransceiverFromTrack(
+		_, err := s.conn.pc.AddTransceiverFromTrack(
 			&outgoing{egress: s.egress, kind: kind},
 			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly},
 		)
 		if err != nil {
 			return "", fmt.Errorf("adding track: %w", err)
 		}
-		s.egress.readRTCP(transceiver.Sender())
 	}
 	offer, err := s.conn.pc.CreateOffer(nil)
 	if err != nil {
@@ -116,6 +119,11 @@ func (s *Subscription) Close() error {
 }
 
 func (s *Subscription) connected() { s.egress.start() }
+
+// control takes RTCP. There is none before the answer, and so not before the egress.
+func (s *Subscription) control(packets []rtcp.Packet) {
+	s.egress.subscriber.HandleRTCP(packets, time.Now())
+}
 
 func (s *Subscription) ended() {
 	if s.egress != nil {

@@ -20,6 +20,12 @@ const (
 	resendBurst    = 128
 )
 
+// A probe sends each of the newest probePackets packets at most probeRounds times at once.
+const (
+	probePackets = 16
+	probeRounds  = 4
+)
+
 // ForwarderConfig describes an outgoing RTP stream.
 type ForwarderConfig struct {
 	SSRC uint32
@@ -30,6 +36,8 @@ type ForwarderConfig struct {
 	Codecs map[string]PayloadTypes
 	// ClockRate is in Hz.
 	ClockRate uint32
+	// TransportCC is the number of the header extension for transport-wide sequence numbers, from 1 to 14; 0 without.
+	TransportCC uint8
 	// MaxKbps is the most that the subscriber should be sent, 0 for no limit.
 	MaxKbps int
 	Writer  PacketWriter
@@ -46,6 +54,7 @@ type PayloadTypes struct {
 // one it goes on with the old one until it can start on the new one, with continuous sequence numbers and timestamps.
 type Forwarder struct {
 	track  *Track
+	path   *path
 	config ForwarderConfig
 
 	// Guarded by track.mu.
@@ -69,9 +78,10 @@ type resend struct {
 	sequence uint16
 }
 
-func newForwarder(t *Track, config ForwarderConfig) *Forwarder {
+func newForwarder(t *Track, p *path, config ForwarderConfig) *Forwarder {
 	return &Forwarder{
 		track:       t,
+		path:        p,
 		config:      config,
 		rewriter:    rewrite.New[*Layer](config.ClockRate, uint16(rand.Uint32()), rand.Uint32()),
 		rtxSequence: uint16(rand.Uint32()),
@@ -167,13 +177,17 @@ func (f *Forwarder) rewrite(p *packet) bool {
 		SequenceNumber: sequence,
 		Timestamp:      timestamp,
 		SSRC:           f.config.SSRC,
+		Extensions:     p.slots[:0],
 	}
+	f.path.number(&p.out, &p.number, f.config.TransportCC, f.track.kind, len(p.Payload), p.at)
 	return true
 }
 
 // copyOfPacket is a packet on its way to being sent again.
 type copyOfPacket struct {
 	header rtp.Header
+	slots  [1]rtp.Extension
+	number [2]byte
 	buffer []byte
 }
 
@@ -181,11 +195,20 @@ var copies = sync.Pool{New: func() any { return &copyOfPacket{buffer: make([]byt
 
 // resend sends an outgoing packet again when it is still there and was not sent again just now.
 func (f *Forwarder) resend(sequence uint16, now time.Time) bool {
+	if !f.mayResend(sequence, now) {
+		return false
+	}
+	return f.copy(sequence, now, false) > 0
+}
+
+// copy sends an outgoing packet again. It returns how many bytes that took; 0 when the packet is not there any more, or could not be
+// sent. A probe does not count as a need of the stream.
+func (f *Forwarder) copy(sequence uint16, now time.Time, probe bool) int {
 	c := copies.Get().(*copyOfPacket)
 	defer copies.Put(c)
-	layer, in, ok := f.prepareResend(c, sequence, now)
+	layer, in, ok := f.prepareCopy(c, sequence)
 	if !ok {
-		return false
+		return 0
 	}
 	rtx := f.config.RTXSSRC != 0
 	c.buffer = c.buffer[:0]
@@ -194,7 +217,7 @@ func (f *Forwarder) resend(sequence uint16, now time.Time) bool {
 	}
 	original, ok := layer.cached(in, c.buffer)
 	if !ok {
-		return false
+		return 0
 	}
 	c.buffer = original.Payload
 	c.header.Marker = original.Marker
@@ -205,40 +228,78 @@ func (f *Forwarder) resend(sequence uint16, now time.Time) bool {
 		f.rtxSequence++
 		f.mu.Unlock()
 	}
-	_, err := f.config.Writer.WriteRTP(&c.header, c.buffer)
-	return err == nil
+	kind := f.track.kind
+	if probe {
+		kind = kinds
+	}
+	f.path.number(&c.header, &c.number, f.config.TransportCC, kind, len(c.buffer), now)
+	if _, err := f.config.Writer.WriteRTP(&c.header, c.buffer); err != nil {
+		return 0
+	}
+	return len(c.buffer) + rtpOverhead
 }
 
-// prepareResend applies the limits, finds where the packet came from, and starts its header: the timestamp is still what
-// is to be added to the original one.
-func (f *Forwarder) prepareResend(c *copyOfPacket, sequence uint16, now time.Time) (*Layer, uint16, bool) {
+// probe sends copies of the newest packets, of about so many bytes. Receivers drop what they have; only by RTX they are sure to.
+func (f *Forwarder) probe(bytes int, now time.Time) {
+	if f.config.RTXSSRC == 0 {
+		return
+	}
+	f.mu.Lock()
+	newest, ok := f.rewriter.Newest()
+	f.mu.Unlock()
+	if !ok {
+		return
+	}
+	for round := 0; round < probeRounds && bytes > 0; round++ {
+		sent := 0
+		for i := uint16(0); i < probePackets && bytes > sent; i++ {
+			sent += f.copy(newest-i, now, true)
+		}
+		if sent == 0 {
+			return
+		}
+		bytes -= sent
+	}
+}
+
+// mayResend applies the limits.
+func (f *Forwarder) mayResend(sequence uint16, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.resent == nil {
+		f.resent = make([]resend, resendMemory)
+	}
+	last := &f.resent[sequence%resendMemory]
+	if last.sequence == sequence && !last.at.IsZero() && now.Sub(last.at) < resendInterval {
+		return false
+	}
+	if now.Sub(f.windowStart) >= resendWindow {
+		f.windowStart, f.windowCount = now, 0
+	}
+	if f.windowCount >= resendBurst {
+		return false
+	}
+	f.windowCount++
+	*last = resend{at: now, sequence: sequence}
+	return true
+}
+
+// prepareCopy finds where an outgoing packet came from, and starts the header of its copy: the timestamp is still what is
+// to be added to the original one.
+func (f *Forwarder) prepareCopy(c *copyOfPacket, sequence uint16) (*Layer, uint16, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	layer, in, timestampDelta, ok := f.rewriter.Origin(sequence)
 	if !ok {
 		return nil, 0, false
 	}
-	if f.resent == nil {
-		f.resent = make([]resend, resendMemory)
-	}
-	last := &f.resent[sequence%resendMemory]
-	if last.sequence == sequence && !last.at.IsZero() && now.Sub(last.at) < resendInterval {
-		return nil, 0, false
-	}
-	if now.Sub(f.windowStart) >= resendWindow {
-		f.windowStart, f.windowCount = now, 0
-	}
-	if f.windowCount >= resendBurst {
-		return nil, 0, false
-	}
-	f.windowCount++
-	*last = resend{at: now, sequence: sequence}
 	c.header = rtp.Header{
 		Version:        2,
 		PayloadType:    f.payload.Media,
 		SequenceNumber: sequence,
 		Timestamp:      timestampDelta,
 		SSRC:           f.config.SSRC,
+		Extensions:     c.slots[:0],
 	}
 	if f.config.RTXSSRC != 0 {
 		c.header.PayloadType, c.header.SSRC = f.payload.RTX, f.config.RTXSSRC

@@ -80,7 +80,10 @@ type packet struct {
 	layer    *Layer
 	at       time.Time
 	keyframe bool // a receiver can start here
-	out      rtp.Header
+
+	out    rtp.Header
+	slots  [1]rtp.Extension // of out
+	number [2]byte          // of the transport, in out
 }
 
 func (p *packet) release() {

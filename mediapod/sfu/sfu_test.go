@@ -41,7 +41,7 @@ func (w *wire) WriteRTP(header *rtp.Header, payload []byte) (int, error) {
 	if w.err != nil {
 		return 0, w.err
 	}
-	w.packets = append(w.packets, rtp.Packet{Header: *header, Payload: slices.Clone(payload)})
+	w.packets = append(w.packets, rtp.Packet{Header: header.Clone(), Payload: slices.Clone(payload)})
 	return len(payload), nil
 }
 
@@ -324,6 +324,27 @@ func TestLossFromThePublisherIsRepairedOnce(t *testing.T) {
 	}
 }
 
+func TestPacketsHaveTransportWideNumbers(t *testing.T) {
+	r := newRoom(t, 0)
+	s, w := r.subscribe(epoch, func(c *ForwarderConfig) { c.TransportCC = 3 })
+	r.write(raw(t, 0, 0, key(0)...), epoch)
+	r.write(raw(t, 1, 3000, delta(1)...), epoch)
+	first, _ := w.take()
+	s.HandleRTCP(nackOf(first[1].SequenceNumber), epoch)
+	r.write(raw(t, 2, 6000, delta(2)...), epoch)
+	again, _ := w.take()
+	for i, p := range append(first, again...) {
+		if got := p.GetExtension(3); len(got) != 2 || got[0] != 0 || int(got[1]) != i {
+			t.Errorf("number of packet %d is %x", i, got)
+		}
+	}
+	_, plain := r.subscribe(epoch)
+	r.write(raw(t, 3, 9000, key(3)...), epoch)
+	if got, _ := plain.take(); len(got) != 1 || got[0].Extension {
+		t.Errorf("without the extension: %v", got)
+	}
+}
+
 func TestALargeGapAsksForAKeyframe(t *testing.T) {
 	r := newRoom(t, 0)
 	r.subscribe(epoch)
@@ -601,7 +622,7 @@ func BenchmarkForward(b *testing.B) {
 	const subscribers = 100
 	r := newRoom(b, 0)
 	for range subscribers {
-		r.subscribe(epoch, func(c *ForwarderConfig) { c.Writer = null{} })
+		r.subscribe(epoch, func(c *ForwarderConfig) { c.Writer, c.TransportCC = null{}, 3 })
 	}
 	packet := raw(b, 0, 0, append(key(0), make([]byte, 1197)...)...)
 	r.write(packet, epoch)
@@ -621,7 +642,7 @@ func BenchmarkForward(b *testing.B) {
 func TestForwardingDoesNotAllocate(t *testing.T) {
 	r := newRoom(t, 0)
 	for range 10 {
-		r.subscribe(epoch, func(c *ForwarderConfig) { c.Writer = null{} })
+		r.subscribe(epoch, func(c *ForwarderConfig) { c.Writer, c.TransportCC = null{}, 3 })
 	}
 	packet := raw(t, 0, 0, append(key(0), make([]byte, 1197)...)...)
 	sequence := uint16(0)

@@ -12,6 +12,7 @@ import (
 type Subscriber struct {
 	publisher *Publisher
 	control   ControlWriter
+	path      path
 
 	mu         sync.Mutex // guards the fields below
 	forwarders [kinds]*Forwarder
@@ -23,7 +24,7 @@ type Subscriber struct {
 // keyframe is asked for now.
 func (s *Subscriber) Forward(kind Kind, config ForwarderConfig, now time.Time) error {
 	track := s.publisher.Track(kind)
-	f := newForwarder(track, config)
+	f := newForwarder(track, &s.path, config)
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -60,6 +61,10 @@ func (s *Subscriber) HandleRTCP(packets []rtcp.Packet, now time.Time) {
 			if f := s.forwarder(packet.MediaSSRC); f != nil {
 				f.requestKeyframe(now)
 			}
+		case *rtcp.TransportLayerCC:
+			s.path.feedback(packet, now)
+		case *rtcp.ReceiverEstimatedMaximumBitrate:
+			s.path.told(int(min(packet.Bitrate/1000, maxToldKbps)), now)
 		case *rtcp.FullIntraRequest:
 			for _, entry := range packet.FIR {
 				if f := s.forwarder(entry.SSRC); f != nil {
@@ -95,12 +100,15 @@ func (s *Subscriber) forwarder(ssrc uint32) *Forwarder {
 	return nil
 }
 
-// tick sends sender reports: of all streams when they are due, else of those that have never been reported on, so
+// tick probes the path, and sends sender reports: of all streams when they are due, else of those that have never been reported on, so
 // that a receiver can bring audio and video together soon.
 func (s *Subscriber) tick(now time.Time, due bool) {
 	s.mu.Lock()
 	forwarders, reported := s.forwarders, s.reported
 	s.mu.Unlock()
+	if bytes := s.path.tick(now); bytes > 0 && forwarders[Video] != nil {
+		forwarders[Video].probe(bytes, now)
+	}
 	var reports []rtcp.Packet
 	for kind, f := range forwarders {
 		if f == nil || reported[kind] && !due {

@@ -78,7 +78,7 @@ func (f *Feed) Publish(config LayerConfig, now time.Time) (*Layer, error) {
 	if t.feed == f {
 		f.measure(now)
 		for _, forwarder := range t.forwarders {
-			t.aim(forwarder)
+			t.aim(forwarder, now)
 		}
 	}
 	return layer, nil
@@ -100,12 +100,17 @@ func (f *Feed) measure(now time.Time) {
 }
 
 // aim has a forwarder change over to the layer that suits it best. It returns that layer when it is another one than before.
-func (t *Track) aim(f *Forwarder) *Layer {
+func (t *Track) aim(f *Forwarder, now time.Time) *Layer {
 	if t.feed == nil {
 		return nil
 	}
 	current := slices.Index(t.feed.layers, f.aimed)
-	choice, _ := layers.Choose(t.feed.measured, current, layers.Path{}, f.config.MaxKbps)
+	var choice int
+	if t.kind == Video {
+		var wanted int
+		choice, wanted = layers.Choose(t.feed.measured, current, f.path.video(now), f.config.MaxKbps)
+		f.path.want(wanted, now)
+	}
 	if choice == current {
 		return nil
 	}
@@ -123,7 +128,7 @@ func (t *Track) add(f *Forwarder, now time.Time) error {
 		return ErrClosed
 	}
 	t.forwarders = append(t.forwarders, f)
-	layer := t.aim(f)
+	layer := t.aim(f, now)
 	t.mu.Unlock()
 	// Only now, so that the keyframe that answers this finds the forwarder.
 	if layer != nil {
@@ -167,7 +172,7 @@ func (t *Track) tick(now time.Time, report bool) {
 	var used, wanted [layers.Max]bool
 	for _, f := range t.forwarders {
 		if choose {
-			if layer := t.aim(f); layer != nil {
+			if layer := t.aim(f, now); layer != nil {
 				wanted[slices.Index(all, layer)] = true
 			}
 		}

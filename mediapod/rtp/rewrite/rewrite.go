@@ -52,6 +52,11 @@ func (r *Rewriter[S]) Source() (S, bool) {
 	return r.current.source, r.current.live
 }
 
+// Newest returns the highest outgoing number; false before the first Splice.
+func (r *Rewriter[S]) Newest() (uint16, bool) {
+	return uint16(r.highest), r.current.live
+}
+
 // Splice makes the packet with the given number and timestamp, of the given source, the one that follows all that
 // was sent so far. The outgoing timestamp goes on by the time that has passed since the last packet.
 func (r *Rewriter[S]) Splice(source S, sequence uint16, timestamp uint32, now time.Time) {

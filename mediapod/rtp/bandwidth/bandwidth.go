@@ -1,0 +1,274 @@
+// Package bandwidth is the single authority on how much a path to a receiver carries, by what the receiver reports of each packet
+// (transport-wide feedback, draft-holmer-rmcat-transport-wide-cc-extensions). Times are arguments: it has no clock.
+//
+// A path is congested when packets queue in it, or when it loses many. A queue is a delay above the least one of the last half minute
+// that even the fastest packet of an interval has, and that does not get less. Then the estimate becomes a little less
+// than what came through. Until the first congestion nothing is known, and nothing is to be held back. What came
+// through without congestion raises the estimate; when that is not enough, probes show what more would.
+package bandwidth
+
+import "time"
+
+const (
+	// interval is the time over which packets are looked at together.
+	interval = 100 * time.Millisecond
+	// queued is the delay from which on there is a queue, drained that up to which there is none.
+	queued  = 50 * time.Millisecond
+	drained = 30 * time.Millisecond
+	// steady is by how much the delay of a queue that does not change may change, from one look to the next.
+	steady = 5 * time.Millisecond
+	// share of what came through under congestion that becomes the estimate, in percent: the queue must drain.
+	share = 85
+	// hold is how long a lower estimate is given to show, before the next one.
+	hold = 600 * time.Millisecond
+	// standing is after which time a queue that does not drain is taken for the path's own delay.
+	standing = 4 * time.Second
+	// lossy is the share of lost packets that is congestion, in percent, over at least enoughLost packets.
+	lossy      = 15
+	enoughLost = 5
+	// remembered is how long the least delay counts; half of it at least.
+	remembered = 30 * time.Second
+	// minKbps is what an estimate never goes below.
+	minKbps = 30
+)
+
+const (
+	history = 1024 // packets whose report is awaited, a power of two
+	recent  = 10   // intervals that are kept
+	rated   = 3    // intervals over which what comes through is measured
+)
+
+// Estimator estimates one path. Its zero value knows nothing yet. It is not safe for concurrent use.
+type Estimator struct {
+	epoch    time.Time // what our clock counts from
+	packets  [history]packet
+	sequence uint16 // of the next packet
+
+	reference referenceClock
+	current   span
+	spans     [recent]span // the newest last; not all are filled at first
+	filled    int
+
+	least     [2]time.Duration // delays of this and the previous half of remembered
+	leastFrom time.Time
+
+	estimate  int // kbps; 0 is unknown
+	congested bool
+	queuing   int // intervals in a row with a queue that does not get less
+	changedAt time.Time
+	probe     probe
+}
+
+type packet struct {
+	at       time.Duration
+	bytes    uint16
+	sequence uint16
+	waiting  bool // for a report
+	missing  bool // reported as not received
+}
+
+// span is what is known of the packets that were sent within one interval.
+type span struct {
+	from, to       time.Duration // of sending, on our clock
+	first, last    time.Duration // of arrival, on the receiver's clock
+	least          time.Duration // delay, between the two clocks
+	bytes          int
+	packets        int
+	received, lost int // lost may be negative, by late packets of the intervals before
+}
+
+// Sent notes that a packet of so many bytes is being sent and returns its transport-wide sequence number.
+func (e *Estimator) Sent(bytes int, at time.Time) uint16 {
+	if e.epoch.IsZero() {
+		e.epoch = at
+	}
+	sequence := e.sequence
+	e.sequence++
+	e.packets[sequence%history] = packet{at: at.Sub(e.epoch), bytes: uint16(min(bytes, 1<<16-1)), sequence: sequence, waiting: true}
+	return sequence
+}
+
+// Kbps returns the estimate in kbps; 0 while the path has carried all that it was given.
+func (e *Estimator) Kbps() int {
+	return e.estimate
+}
+
+// Congested tells that the path does not carry what it is given.
+func (e *Estimator) Congested() bool {
+	return e.congested
+}
+
+// report takes that the packet with the given number has arrived at a time of the receiver's clock or, when received is
+// false, that it has not so far. Packets are to be reported in order.
+func (e *Estimator) report(sequence uint16, received bool, arrival time.Duration, now time.Time) {
+	p := &e.packets[sequence%history]
+	if p.sequence == sequence && p.missing && received { // late
+		p.missing = false
+		e.current.lost--
+		return
+	}
+	if !p.waiting || p.sequence != sequence {
+		return
+	}
+	p.waiting, p.missing = false, !received
+	sent := p.at
+	c := &e.current
+	if c.packets > 0 && sent-c.from >= interval {
+		e.close(now)
+	}
+	if c.packets == 0 {
+		c.from, c.to = sent, sent
+	}
+	c.packets++
+	c.to = max(c.to, sent)
+	if !received {
+		c.lost++
+		return
+	}
+	if c.received == 0 {
+		c.first, c.last, c.least = arrival, arrival, arrival-sent
+	}
+	c.first, c.last, c.least = min(c.first, arrival), max(c.last, arrival), min(c.least, arrival-sent)
+	c.bytes += int(p.bytes)
+	c.received++
+}
+
+// close ends the current interval and draws the conclusions.
+func (e *Estimator) close(now time.Time) {
+	copy(e.spans[:], e.spans[1:])
+	e.spans[recent-1] = e.current
+	e.filled = min(e.filled+1, recent)
+	newest := &e.spans[recent-1]
+	e.current = span{}
+	if newest.received == 0 {
+		newest.least = e.spans[recent-2].least // nothing is known of its delay
+		newest.first, newest.last = e.spans[recent-2].last, e.spans[recent-2].last
+	} else {
+		e.learn(newest.least, now)
+	}
+	queue, before := e.queue(recent-1), e.queue(recent-2)
+	switch {
+	case e.filled > 1 && queue >= queued && queue >= before-steady:
+		e.queuing++
+	case queue < queued:
+		e.queuing = 0
+	default: // it gets less
+		e.queuing = max(e.queuing-1, 0)
+	}
+	through := e.through()
+	loss := e.loss()
+	switch {
+	case (e.queuing >= 2 || loss) && now.Sub(e.changedAt) >= hold:
+		e.decrease(through, now)
+	case queue < drained && !loss && (!e.congested || now.Sub(e.changedAt) >= hold):
+		e.congested = false
+		if e.estimate > 0 {
+			e.estimate = max(e.estimate, through)
+		}
+	case e.congested && now.Sub(e.changedAt) >= standing && e.queuing == 0:
+		e.rebase(newest.least, now)
+	}
+	e.judge(queue, before, loss, now)
+}
+
+func (e *Estimator) decrease(through int, now time.Time) {
+	kbps := max(through*share/100, minKbps)
+	if e.congested && e.estimate > 0 && e.unmoved() {
+		// Less is sent, and the queue is as long as before: it is not ours.
+		e.rebase(e.spans[recent-1].least, now)
+		return
+	}
+	if e.estimate == 0 || kbps < e.estimate {
+		e.estimate = kbps
+	}
+	e.congested = true
+	e.changedAt = now
+	e.queuing = 0
+	for i := range e.spans { // what was lost has been counted
+		e.spans[i].lost = 0
+	}
+	e.probe.congested(now)
+}
+
+// unmoved reports whether the queue has neither grown nor shrunk over all intervals that are kept.
+func (e *Estimator) unmoved() bool {
+	if e.filled < recent {
+		return false
+	}
+	lowest, highest := e.queue(0), e.queue(0)
+	for i := range e.spans {
+		lowest, highest = min(lowest, e.queue(i)), max(highest, e.queue(i))
+	}
+	return highest-lowest <= 2*steady
+}
+
+// queue is by how much the fastest packet of an interval was slower than the fastest of all.
+func (e *Estimator) queue(i int) time.Duration {
+	if i < recent-e.filled {
+		return 0
+	}
+	return max(e.spans[i].least-e.base(), 0)
+}
+
+func (e *Estimator) base() time.Duration {
+	return min(e.least[0], e.least[1])
+}
+
+// learn enters a delay into the least ones.
+func (e *Estimator) learn(delay time.Duration, now time.Time) {
+	switch {
+	case e.leastFrom.IsZero():
+		e.rebase(delay, now)
+	case now.Sub(e.leastFrom) >= remembered/2:
+		e.least[1], e.least[0] = e.least[0], delay
+		e.leastFrom = now
+	default:
+		e.least[0] = min(e.least[0], delay)
+	}
+}
+
+// rebase makes a delay that of a path without a queue.
+func (e *Estimator) rebase(delay time.Duration, now time.Time) {
+	e.least[0], e.least[1] = delay, delay
+	e.leastFrom = now
+	e.congested = false
+	e.queuing = 0
+}
+
+// Told takes what the receiver itself says that the path carries (draft-alvestrand-rmcat-remb), when it does not report on packets. sending is
+// what is being sent. Both are in kbps.
+func (e *Estimator) Told(kbps, sending int, now time.Time) {
+	congested := kbps < sending*95/100
+	if congested && !e.congested {
+		e.probe.congested(now)
+	}
+	e.congested = congested
+	e.estimate = max(kbps, minKbps)
+	e.judge(0, 0, false, now)
+}
+
+// through returns what came through in the newest intervals, in kbps.
+func (e *Estimator) through() int {
+	n := min(rated, e.filled)
+	bytes := 0
+	for _, s := range e.spans[recent-n:] {
+		bytes += s.bytes
+	}
+	newest, oldest := &e.spans[recent-1], &e.spans[recent-n]
+	took := newest.last - oldest.first
+	if e.filled > n && e.spans[recent-n-1].received > 0 {
+		took = newest.last - e.spans[recent-n-1].last // with the gap before the first packet
+	}
+	took = max(took, newest.to-oldest.from, time.Duration(n)*interval/2)
+	return int(int64(bytes) * 8 * int64(time.Millisecond) / int64(took))
+}
+
+// loss reports whether so many packets were lost in the intervals that are kept that it is congestion.
+func (e *Estimator) loss() bool {
+	received, lost := 0, 0
+	for _, s := range e.spans[recent-e.filled:] {
+		received += s.received
+		lost += s.lost
+	}
+	return lost >= enoughLost && lost*100 > (received+lost)*lossy
+}

@@ -1,0 +1,363 @@
+package bandwidth
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+
+	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
+)
+
+var epoch = time.Unix(1_000_000, 0)
+
+// link is a simulated path: a bottleneck with a queue, a delay, jitter and random loss, and a receiver that reports every 100 ms.
+type link struct {
+	kbps    int           // 0: no bottleneck
+	buffer  time.Duration // what the queue holds; more is dropped
+	delay   time.Duration
+	jitter  time.Duration
+	lossy   float64
+	random  *rand.Rand
+	freeAt  time.Duration // when the bottleneck is free again
+	arrived []arrival
+	next    uint16 // first number of the next report
+	queue   time.Duration
+	lost    int
+}
+
+type arrival struct {
+	sequence uint16
+	at       time.Duration // since epoch
+}
+
+func newLink(kbps int) *link {
+	return &link{kbps: kbps, buffer: 500 * time.Millisecond, delay: 25 * time.Millisecond, random: rand.New(rand.NewPCG(1, 2))}
+}
+
+func (l *link) send(sequence uint16, bytes int, at time.Duration) {
+	if l.random.Float64() < l.lossy {
+		l.lost++
+		return
+	}
+	l.queue = max(l.freeAt-at, 0)
+	if l.kbps > 0 {
+		if l.queue > l.buffer {
+			l.lost++
+			return
+		}
+		l.freeAt = at + l.queue + time.Duration(bytes*8)*time.Millisecond/time.Duration(l.kbps)
+		at = l.freeAt
+	}
+	at += l.delay
+	if l.jitter > 0 {
+		at += time.Duration(l.random.Int64N(int64(l.jitter)))
+	}
+	l.arrived = append(l.arrived, arrival{sequence, at})
+}
+
+// report makes the feedback for what has arrived by a time of the receiver, whose clock is far from ours.
+func (l *link) report(by time.Duration) *rtcp.TransportLayerCC {
+	const clock = 12345 * time.Hour
+	got := map[uint16]time.Duration{}
+	last, any := l.next-1, false
+	for _, a := range l.arrived { // what comes late is reported, too
+		if a.at <= by && int16(a.sequence-l.next) < 0 {
+			l.next = a.sequence
+		}
+	}
+	rest := l.arrived[:0]
+	for _, a := range l.arrived {
+		if a.at > by {
+			rest = append(rest, a)
+			continue
+		}
+		got[a.sequence] = a.at
+		any = true
+		if int16(a.sequence-last) > 0 {
+			last = a.sequence
+		}
+	}
+	l.arrived = rest
+	if !any {
+		return nil
+	}
+	f := &rtcp.TransportLayerCC{BaseSequenceNumber: l.next, PacketStatusCount: last - l.next + 1}
+	reference := time.Duration(-1)
+	var at time.Duration
+	for sequence := l.next; sequence != last+1; sequence++ {
+		symbol := uint16(rtcp.TypeTCCPacketNotReceived)
+		if a, ok := got[sequence]; ok {
+			symbol = rtcp.TypeTCCPacketReceivedLargeDelta
+			if reference < 0 {
+				reference = (a + clock) / referenceUnit
+				at = reference * referenceUnit
+			}
+			delta := (a + clock - at) / (250 * time.Microsecond) * 250
+			at += delta * time.Microsecond
+			f.RecvDeltas = append(f.RecvDeltas, &rtcp.RecvDelta{Type: symbol, Delta: int64(delta)})
+		}
+		if n := len(f.PacketChunks); n > 0 && f.PacketChunks[n-1].(*rtcp.RunLengthChunk).PacketStatusSymbol == symbol {
+			f.PacketChunks[n-1].(*rtcp.RunLengthChunk).RunLength++
+		} else {
+			f.PacketChunks = append(f.PacketChunks, &rtcp.RunLengthChunk{PacketStatusSymbol: symbol, RunLength: 1})
+		}
+	}
+	f.ReferenceTime = uint32(reference) & (1<<referenceBits - 1)
+	l.next = last + 1
+	return f
+}
+
+// call sends simulcast video and audio over a link, as a forwarder would.
+type call struct {
+	*link
+	estimator Estimator
+	layers    []layers.Layer
+	current   int
+	changeAt  time.Duration // when the change to another layer happens
+	change    int
+	now       time.Duration
+	probed    int // bytes
+	worst     time.Duration
+}
+
+const audioKbps = 40
+
+func newCall(l *link) *call {
+	return &call{link: l, layers: []layers.Layer{{Kbps: 150, Alive: true}, {Kbps: 500, Alive: true}, {Kbps: 1700, Alive: true}}, current: 2}
+}
+
+// play lets time pass in steps of 20 ms: video has 25 frames a second, every 75th of them thrice as large.
+func (c *call) play(duration time.Duration) {
+	const step = 20 * time.Millisecond
+	for end := c.now + duration; c.now < end; c.now += step {
+		at := epoch.Add(c.now)
+		send := func(bytes int) {
+			c.send(c.estimator.Sent(bytes, at), bytes, c.now)
+			c.worst = max(c.worst, c.queue)
+		}
+		send(audioKbps * 20 / 8)
+		sending := c.layers[c.current].Kbps + audioKbps
+		if n := int(c.now / step); n%2 == 0 {
+			bytes := c.layers[c.current].Kbps * 40 / 8
+			if n%150 == 0 {
+				bytes *= 3
+			}
+			for ; bytes > 0; bytes -= 1200 {
+				send(min(bytes, 1200))
+			}
+		}
+		kbps := c.estimator.Kbps()
+		if kbps > 0 {
+			kbps = max(kbps-audioKbps, 1)
+		}
+		choice, wanted := layers.Choose(c.layers, c.change, layers.Path{Kbps: kbps, Congested: c.estimator.Congested()}, 0)
+		if choice != c.change {
+			c.change, c.changeAt = choice, c.now+150*time.Millisecond // till the keyframe comes
+		}
+		if c.now >= c.changeAt {
+			c.current = c.change
+		}
+		if wanted > 0 {
+			wanted += audioKbps
+		}
+		if target := c.estimator.Probe(wanted, sending, at); target > sending {
+			for bytes := (target - sending) * 20 / 8; bytes > 0; bytes -= 600 {
+				send(min(bytes, 600))
+				c.probed += min(bytes, 600)
+			}
+		}
+		if int(c.now/step)%5 == 0 {
+			if f := c.report(c.now - c.delay); f != nil {
+				c.estimator.Feedback(f, at)
+			}
+		}
+	}
+}
+
+func TestAPathThatCarriesEverythingIsLeftAlone(t *testing.T) {
+	for name, l := range map[string]*link{
+		"no bottleneck":         {random: rand.New(rand.NewPCG(1, 1))},
+		"a fast one":            newLink(5000),
+		"jitter":                {jitter: 40 * time.Millisecond, random: rand.New(rand.NewPCG(1, 3))},
+		"a few losses":          {lossy: 0.05, random: rand.New(rand.NewPCG(1, 4))},
+		"a few losses, delayed": {lossy: 0.04, delay: 150 * time.Millisecond, jitter: 20 * time.Millisecond, random: rand.New(rand.NewPCG(1, 5))},
+	} {
+		c := newCall(l)
+		c.change = 2
+		c.play(2 * time.Minute)
+		if c.current != 2 || c.estimator.Kbps() != 0 || c.probed != 0 {
+			t.Errorf("%s: layer %d, %d kbps, %d bytes of probes", name, c.current, c.estimator.Kbps(), c.probed)
+		}
+	}
+}
+
+func TestASpellOfDelayIsNoCongestion(t *testing.T) {
+	c := newCall(newLink(0))
+	c.change = 2
+	for range 20 { // the receiver's computer is busy for a while
+		c.play(2 * time.Second)
+		c.freeAt = c.now + 250*time.Millisecond
+		c.kbps = 1_000_000
+		c.play(300 * time.Millisecond)
+		c.kbps = 0
+	}
+	if c.current != 2 || c.estimator.Kbps() != 0 {
+		t.Errorf("layer %d, %d kbps", c.current, c.estimator.Kbps())
+	}
+}
+
+func TestALowerCapacityIsFoundAndTheHigherOneToo(t *testing.T) {
+	for name, c := range map[string]struct {
+		low    int // kbps
+		buffer time.Duration
+		layer  int
+	}{
+		"to a third, much buffer":   {1000, time.Second, 1},
+		"to a third, little buffer": {1000, 60 * time.Millisecond, 1},
+		"to a sixth":                {500, 500 * time.Millisecond, 0},
+		"to a sixth, little buffer": {500, 40 * time.Millisecond, 0},
+		"just below what is needed": {1600, 500 * time.Millisecond, 1},
+		"to less than audio":        {20, 300 * time.Millisecond, 0},
+	} {
+		call := newCall(newLink(3000))
+		call.change = 2
+		call.play(10 * time.Second)
+		call.kbps, call.buffer = c.low, c.buffer
+		took := time.Duration(0)
+		for call.current != c.layer && took < 10*time.Second {
+			call.play(100 * time.Millisecond)
+			took += 100 * time.Millisecond
+		}
+		if took > 2*time.Second {
+			t.Errorf("%s: layer %d after %v", name, call.current, took)
+		}
+		call.play(3 * time.Second)
+		call.worst = 0
+		lost := call.lost
+		call.play(50 * time.Second)
+		if call.current != c.layer {
+			t.Errorf("%s: layer %d in the end", name, call.current)
+		}
+		if call.worst > 300*time.Millisecond && c.low > 100 {
+			t.Errorf("%s: probes made a queue of %v", name, call.worst)
+		}
+		t.Logf("%s: found in %v, then %d kbps, worst queue %v, %d lost, %d bytes of probes in 50 s",
+			name, took, call.estimator.Kbps(), call.worst, call.lost-lost, call.probed)
+		call.kbps, call.buffer = 3000, 500*time.Millisecond
+		took = 0
+		for call.current != 2 && took < 30*time.Second {
+			call.play(100 * time.Millisecond)
+			took += 100 * time.Millisecond
+		}
+		if took > 10*time.Second {
+			t.Errorf("%s: the best layer is back after %v", name, took)
+		}
+		call.play(time.Minute)
+		if call.current != 2 || call.estimator.Congested() {
+			t.Errorf("%s: layer %d a minute later", name, call.current)
+		}
+		t.Logf("%s: back in %v", name, took)
+	}
+}
+
+func TestHeavyLossIsCongestion(t *testing.T) {
+	c := newCall(newLink(0))
+	c.change = 2
+	c.play(5 * time.Second)
+	c.lossy = 0.3
+	c.play(3 * time.Second)
+	if c.current == 2 {
+		t.Errorf("layer %d, %d kbps", c.current, c.estimator.Kbps())
+	}
+	c.lossy = 0
+	c.play(12 * time.Second)
+	if c.current != 2 {
+		t.Errorf("without loss again: layer %d, %d kbps", c.current, c.estimator.Kbps())
+	}
+}
+
+func TestALongerPathIsNoCongestionForLong(t *testing.T) {
+	c := newCall(newLink(0))
+	c.change = 2
+	c.play(10 * time.Second)
+	c.delay += 120 * time.Millisecond
+	c.play(30 * time.Second)
+	if c.current != 2 {
+		t.Errorf("layer %d, %d kbps", c.current, c.estimator.Kbps())
+	}
+}
+
+func TestWhatTheReceiverSaysIsBelieved(t *testing.T) {
+	var e Estimator
+	now := epoch
+	e.Told(600, 1700, now)
+	if e.Kbps() != 600 || !e.Congested() {
+		t.Fatalf("%d kbps, congested %v", e.Kbps(), e.Congested())
+	}
+	e.Told(600, 500, now)
+	if e.Congested() {
+		t.Fatal("still congested")
+	}
+	shown := 0
+	for range 1000 { // a receiver that says what it gets and half as much again
+		now = now.Add(20 * time.Millisecond)
+		sending := max(e.Probe(1955, 500, now), 500)
+		shown = max(shown, sending)
+		e.Told(sending*3/2, sending, now)
+	}
+	if e.Kbps() < 750 || shown < 1300 {
+		t.Errorf("%d kbps, at most %d kbps sent", e.Kbps(), shown)
+	}
+}
+
+func TestReportsOfWhatWasNotSentAreIgnored(t *testing.T) {
+	var e Estimator
+	for i := range 70_000 {
+		e.Sent(1000, epoch.Add(time.Duration(i)*time.Millisecond))
+	}
+	before := e
+	for _, base := range []uint16{e.sequence, e.sequence + 1, e.sequence + 1000, e.sequence - history - 1000} {
+		e.Feedback(&rtcp.TransportLayerCC{
+			BaseSequenceNumber: base, PacketStatusCount: 500,
+			PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{RunLength: 500}},
+		}, epoch)
+	}
+	before.reference = e.reference
+	if e != before {
+		t.Error("they were believed")
+	}
+}
+
+func FuzzFeedback(f *testing.F) {
+	l := newLink(1000)
+	for i := range uint16(50) {
+		l.send(i, 1000, time.Duration(i)*time.Millisecond)
+	}
+	raw, err := l.report(time.Second).Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var report rtcp.TransportLayerCC
+		if report.Unmarshal(raw) != nil {
+			return
+		}
+		var e Estimator
+		now := epoch
+		for range 3 {
+			for range 200 {
+				e.Sent(1000, now)
+				now = now.Add(time.Millisecond)
+			}
+			e.Feedback(&report, now)
+			report.BaseSequenceNumber += 200
+			e.Probe(1000, 100, now)
+		}
+		if kbps := e.Kbps(); kbps < 0 || kbps > 100_000 {
+			t.Errorf("%d kbps", kbps)
+		}
+	})
+}

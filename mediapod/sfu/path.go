@@ -1,0 +1,114 @@
+package sfu
+
+import (
+	"sync"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+
+	"mediarooms.dev/mediarooms/mediapod/rtp/bandwidth"
+	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
+	"mediarooms.dev/mediarooms/mediapod/rtp/rate"
+)
+
+const (
+	// maxToldKbps bounds what a receiver can say that its path carries.
+	maxToldKbps = 1_000_000
+	// maxProbeTime bounds for how much time a tick that is late makes up.
+	maxProbeTime = 3 * TickInterval
+)
+
+// path is the way to one subscriber: what is sent on it, and what it carries. Audio comes first: video gets what audio leaves.
+type path struct {
+	mu        sync.Mutex           // guards the fields below; never held across a write
+	estimator *bandwidth.Estimator // nil until something is said about the path
+	numbered  bool                 // packets have transport-wide numbers: what is said by REMB does not count
+	bytes     [kinds + 1]int       // sent since the last tick, by kind, the last of them being probes
+	sent      rate.Meter           // all but probes, up to the last tick
+	audio     rate.Meter
+	wanted    int // kbps that the path would have to carry for a better layer, 0 for none
+	probedAt  time.Time
+}
+
+// number gives a packet its transport-wide sequence number when the extension with the given number, not 0, is negotiated, and counts it.
+// The kind is the number of kinds for a probe.
+func (p *path) number(header *rtp.Header, number *[2]byte, extension uint8, kind Kind, payload int, at time.Time) {
+	bytes := payload + rtpOverhead
+	p.mu.Lock()
+	p.bytes[kind] += bytes
+	if extension == 0 {
+		p.mu.Unlock()
+		return
+	}
+	if !p.numbered {
+		p.numbered = true
+		p.estimator = new(bandwidth.Estimator)
+	}
+	sequence := p.estimator.Sent(bytes, at)
+	p.mu.Unlock()
+	number[0], number[1] = byte(sequence>>8), byte(sequence)
+	_ = header.SetExtension(extension, number[:]) // of one-byte form, always
+}
+
+// feedback takes a transport-wide report of the receiver.
+func (p *path) feedback(report *rtcp.TransportLayerCC, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.numbered {
+		p.estimator.Feedback(report, now)
+	}
+}
+
+// told takes what the receiver says that the path carries.
+func (p *path) told(kbps int, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.numbered {
+		return
+	}
+	if p.estimator == nil {
+		p.estimator = new(bandwidth.Estimator)
+	}
+	p.estimator.Told(kbps, p.sent.Kbps(now), now)
+}
+
+// video returns what the path carries of video.
+func (p *path) video(now time.Time) layers.Path {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.estimator == nil || p.estimator.Kbps() == 0 {
+		return layers.Path{}
+	}
+	return layers.Path{Kbps: max(p.estimator.Kbps()-p.audio.Kbps(now), 1), Congested: p.estimator.Congested()}
+}
+
+// want notes which bitrate of video a better layer would take; 0 when there is none.
+func (p *path) want(kbps int, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if kbps > 0 {
+		kbps += p.audio.Kbps(now)
+	}
+	p.wanted = kbps
+}
+
+// tick measures what is sent, and returns how many bytes are to be sent now beside all else, to find out whether the path carries what is wanted.
+func (p *path) tick(now time.Time) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.audio.Add(p.bytes[Audio], now)
+	p.sent.Add(p.bytes[Audio]+p.bytes[Video], now)
+	p.bytes = [kinds + 1]int{}
+	if p.estimator == nil {
+		return 0
+	}
+	sending := p.sent.Kbps(now)
+	target := p.estimator.Probe(p.wanted, sending, now)
+	passed := min(now.Sub(p.probedAt), maxProbeTime)
+	p.probedAt = now
+	if target <= sending {
+		return 0
+	}
+	return (target - sending) * int(passed/time.Millisecond) / 8
+}
