@@ -194,3 +194,41 @@ func TestChromiumSwitchesLayersWithoutABreak(t *testing.T) {
 		}
 	}
 }
+
+func TestChromiumOnAPathOfChangingCapacity(t *testing.T) {
+	e := newEngine(t)
+	p := e.NewPublication(both)
+	b := openTab(t)
+	b.publish(p, "publisher", 1280, 720, ladderOf)
+	path := newBottleneck(t, e, nil)
+	path.kbps.Store(5000)
+	b.subscribe(e, p, "subscriber", media.SubscriptionOptions{})
+	width := func(is func(int) bool) func() bool {
+		return func() bool { return is(b.video("subscriber").FrameWidth) }
+	}
+	best := width(func(w int) bool { return w == 1280 })
+	t.Logf("best layer after %v", b.until("the best layer is shown", best))
+	b.steady("subscriber", 1280, 5*time.Second)
+	for range 2 {
+		path.kbps.Store(500)
+		t.Logf("lower layer after %v", b.until("a lower layer is shown", width(func(w int) bool { return w > 0 && w < 1280 })))
+		before := b.video("subscriber")
+		time.Sleep(8 * time.Second)
+		after := b.video("subscriber")
+		t.Logf("%d frames, %d freezes of %v s in 8 s of little capacity, width %d", after.FramesDecoded-before.FramesDecoded,
+			after.FreezeCount-before.FreezeCount, after.TotalFreezes-before.TotalFreezes, after.FrameWidth)
+		path.kbps.Store(5000)
+		t.Logf("best layer after %v", b.until("the best layer is shown again", best))
+	}
+	t.Logf("%+v %+v", b.video("subscriber"), e.Stats())
+}
+
+// steady checks that a subscriber sees the same width for a while.
+func (b *tab) steady(name string, width int, duration time.Duration) {
+	b.t.Helper()
+	for begin := time.Now(); time.Since(begin) < duration; time.Sleep(100 * time.Millisecond) {
+		if got := b.video(name).FrameWidth; got != width {
+			b.t.Fatalf("width %d after %v", got, time.Since(begin))
+		}
+	}
+}
