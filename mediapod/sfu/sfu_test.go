@@ -324,27 +324,6 @@ func TestLossFromThePublisherIsRepairedOnce(t *testing.T) {
 	}
 }
 
-func TestPacketsHaveTransportWideNumbers(t *testing.T) {
-	r := newRoom(t, 0)
-	s, w := r.subscribe(epoch, func(c *ForwarderConfig) { c.TransportCC = 3 })
-	r.write(raw(t, 0, 0, key(0)...), epoch)
-	r.write(raw(t, 1, 3000, delta(1)...), epoch)
-	first, _ := w.take()
-	s.HandleRTCP(nackOf(first[1].SequenceNumber), epoch)
-	r.write(raw(t, 2, 6000, delta(2)...), epoch)
-	again, _ := w.take()
-	for i, p := range append(first, again...) {
-		if got := p.GetExtension(3); len(got) != 2 || got[0] != 0 || int(got[1]) != i {
-			t.Errorf("number of packet %d is %x", i, got)
-		}
-	}
-	_, plain := r.subscribe(epoch)
-	r.write(raw(t, 3, 9000, key(3)...), epoch)
-	if got, _ := plain.take(); len(got) != 1 || got[0].Extension {
-		t.Errorf("without the extension: %v", got)
-	}
-}
-
 func TestALargeGapAsksForAKeyframe(t *testing.T) {
 	r := newRoom(t, 0)
 	r.subscribe(epoch)

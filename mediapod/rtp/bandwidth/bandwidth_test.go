@@ -61,7 +61,7 @@ func (l *link) send(sequence uint16, bytes int, at time.Duration) {
 func (l *link) report(by time.Duration) *rtcp.TransportLayerCC {
 	const clock = 12345 * time.Hour
 	got := map[uint16]time.Duration{}
-	last, any := l.next-1, false
+	last, some := l.next-1, false
 	for _, a := range l.arrived { // what comes late is reported, too
 		if a.at <= by && int16(a.sequence-l.next) < 0 {
 			l.next = a.sequence
@@ -74,29 +74,28 @@ func (l *link) report(by time.Duration) *rtcp.TransportLayerCC {
 			continue
 		}
 		got[a.sequence] = a.at
-		any = true
+		some = true
 		if int16(a.sequence-last) > 0 {
 			last = a.sequence
 		}
 	}
 	l.arrived = rest
-	if !any {
+	if !some {
 		return nil
 	}
 	f := &rtcp.TransportLayerCC{BaseSequenceNumber: l.next, PacketStatusCount: last - l.next + 1}
-	reference := time.Duration(-1)
-	var at time.Duration
+	reference, at := int64(-1), int64(0) // in units of 64 ms and microseconds
 	for sequence := l.next; sequence != last+1; sequence++ {
-		symbol := uint16(rtcp.TypeTCCPacketNotReceived)
+		symbol := rtcp.TypeTCCPacketNotReceived
 		if a, ok := got[sequence]; ok {
 			symbol = rtcp.TypeTCCPacketReceivedLargeDelta
 			if reference < 0 {
-				reference = (a + clock) / referenceUnit
-				at = reference * referenceUnit
+				reference = int64((a + clock) / referenceUnit)
+				at = reference * referenceUnit.Microseconds()
 			}
-			delta := (a + clock - at) / (250 * time.Microsecond) * 250
-			at += delta * time.Microsecond
-			f.RecvDeltas = append(f.RecvDeltas, &rtcp.RecvDelta{Type: symbol, Delta: int64(delta)})
+			delta := ((a + clock).Microseconds() - at) / 250 * 250
+			at += delta
+			f.RecvDeltas = append(f.RecvDeltas, &rtcp.RecvDelta{Type: symbol, Delta: delta})
 		}
 		if n := len(f.PacketChunks); n > 0 && f.PacketChunks[n-1].(*rtcp.RunLengthChunk).PacketStatusSymbol == symbol {
 			f.PacketChunks[n-1].(*rtcp.RunLengthChunk).RunLength++
