@@ -253,7 +253,7 @@ func TestARoomTakesTheKeyOfItsPredecessor(t *testing.T) {
 	if _, found := s.registry.Snapshot(s.desired.UID); found {
 		t.Error("the predecessor is still there")
 	}
-	wantCode(t, a.Alive(), CodeUserNotFound)
+	wantCode(t, a.Alive(), CodeRoomClosed)
 	if err := s.tryToken("tok_A"); err != nil {
 		t.Errorf("joining its successor: %v", err)
 	}

@@ -50,8 +50,11 @@ func refuse(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// left answers a request of somebody who is no longer in the room. The reference does not answer at all.
+// left answers a request of somebody who is no longer in the room. The reference does not answer at all. The room is locked.
 func (p *Participant) left() *Error {
+	if p.room.closed {
+		return refuse(CodeRoomClosed, "Session %s is closed", p.room.sessionID)
+	}
 	return refuse(CodeUserNotFound, "User %s not found in session %s", p.id, p.room.sessionID)
 }
 

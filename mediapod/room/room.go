@@ -13,7 +13,7 @@ import (
 // Bounds of what is kept for a client without a socket. One that misses more can't be brought up to date any more.
 const (
 	maxMissed      = 1024
-	maxMissedBytes = 4 << 20
+	maxMissedBytes = 16 << 20
 )
 
 // Room is one room. Its methods are safe for concurrent use.

@@ -47,8 +47,8 @@ func (p *Participant) Publish(ctx context.Context, options StreamOptions, offer 
 		answer, err = s.publication.Answer(ctx, offer)
 	}
 	if err != nil {
-		if !p.abandonStream(s) {
-			return p.left()
+		if refused := p.abandonStream(s); refused != nil {
+			return refused
 		}
 		return p.offerRefused(s, err)
 	}
@@ -125,17 +125,16 @@ func (p *Participant) newStream(info Stream, codec string) *stream {
 	return s
 }
 
-// abandonStream undoes beginStream, so that the client can publish again. It reports whether there was something to undo: the participant may
-// be gone.
-func (p *Participant) abandonStream(s *stream) bool {
+// abandonStream undoes beginStream, so that the client can publish again. It refuses when the participant is gone, and its stream with it.
+func (p *Participant) abandonStream(s *stream) *Error {
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
 	if p.stream != s {
-		return false
+		return p.left()
 	}
 	p.stream, p.early = nil, nil
 	p.room.registry.release(s.publication)
-	return true
+	return nil
 }
 
 // announceStream answers the publisher and tells everybody else.

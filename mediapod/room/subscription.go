@@ -85,7 +85,8 @@ func (r *Room) findStream(streamID string) (*stream, *Error) {
 	}
 	owner := streamID[max(0, strings.LastIndex(streamID, "con_")):]
 	if _, found := r.find(owner); !found {
-		return nil, refuse(CodeUserNotFound, "User '%s' not found in session '%s'", owner, r.sessionID)
+		// The quote that is missing is missing in the reference, too.
+		return nil, refuse(CodeUserNotFound, "User '%s not found in session '%s'", owner, r.sessionID)
 	}
 	return nil, refuse(CodeUserNotStreaming, "User '%s' not streaming media in session '%s'", owner, r.sessionID)
 }

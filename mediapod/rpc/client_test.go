@@ -156,6 +156,7 @@ type client struct {
 	t    *testing.T
 	ws   *websocket.Conn
 	next int
+	deaf atomic.Bool // it reads no more, once it has read the next message
 
 	told     []string                        // notifications that callThrough has skipped
 	messages chan map[string]json.RawMessage // what has come, in order
@@ -199,6 +200,9 @@ func (c *client) read() {
 			return
 		}
 		c.messages <- message
+		if c.deaf.Load() {
+			return
+		}
 	}
 }
 

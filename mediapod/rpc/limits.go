@@ -39,8 +39,8 @@ func DefaultLimits() Limits {
 		MessageBytes: 1 << 20,
 		Socket: Rates{
 			Joins:    Rate{PerSecond: 1, Burst: 10},
-			Messages: Rate{PerSecond: 200, Burst: 2000}, // candidates of many peer connections come in bursts
-			Bytes:    Rate{PerSecond: 1 << 20, Burst: 16 << 20},
+			Messages: Rate{PerSecond: 200, Burst: 2000},          // candidates of many peer connections come in bursts
+			Bytes:    Rate{PerSecond: 512 << 10, Burst: 4 << 20}, // a quarter of what may wait for others
 		},
 		Address: Rates{
 			Joins:    Rate{PerSecond: 50, Burst: 500},

@@ -26,6 +26,7 @@ const (
 	codeExistingUser        = 104
 	codeNoMediaNode         = 204
 	codeMetadata            = 500
+	codeFilter              = 406
 	codeSignalFormat        = 600
 	codeTransport           = 803
 	codeWrongEdition        = 997

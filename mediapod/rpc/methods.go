@@ -24,6 +24,7 @@ const (
 	maxSDP             = 256 << 10
 	maxCandidate       = 1024
 	maxVideoDimensions = 1024
+	maxPropertyValue   = 16 << 10
 	maxFrameRate       = 1000
 	maxSignal          = 1 << 20 // a message is not bigger
 	quotedSignal       = 1000
@@ -183,6 +184,10 @@ func finalUserID(connectionID string) string {
 func connect(_ context.Context, c *call) error {
 	s := c.socket
 	private := c.params.text("sessionId", maxName)
+	if s.participant != nil && private == s.private && s.participant.Alive() == nil {
+		c.reply(map[string]string{"value": "reconnection successful"}) // it is here already
+		return nil
+	}
 	if c.params.err != nil || s.participant != nil {
 		return bare(codeReconnection, "%v", room.ErrReconnection)
 	}
@@ -226,14 +231,29 @@ func publishVideo(ctx context.Context, c *call) error {
 		options.VideoActive = c.params.optionalFlag("videoActive", true)
 		options.FrameRate = c.params.optionalInteger("frameRate", -1, maxFrameRate, -1)
 		options.VideoDimensions = c.params.optionalText("videoDimensions", maxVideoDimensions)
+		checkDimensions(c, "videoDimensions", options.VideoDimensions)
 		options.TypeOfVideo = typeOfVideo(c)
 	}
 	if c.params.err != nil {
 		return c.params.err
 	}
+	if c.params.has("filter") && !isObject(c.params.fields["filter"]) {
+		return refuse(codeFilter, "'filter' parameter is not a JSON object: %s", cut(compact(c.params.fields["filter"]), quotedSignal))
+	}
 	return c.socket.participant.Publish(ctx, options, offer, func(published room.Stream, answer string) {
 		c.reply(publishResult{SDPAnswer: answer, ID: published.ID, Created: published.Created.UnixMilli()})
 	})
+}
+
+// checkDimensions refuses what is not JSON: clients that join later would never get in with it.
+func checkDimensions(c *call, name, dimensions string) {
+	if dimensions != "" && !json.Valid([]byte(dimensions)) {
+		c.params.wrong(name, "a string with a JSON object")
+	}
+}
+
+func isObject(raw json.RawMessage) bool {
+	return len(raw) > 0 && raw[0] == '{'
 }
 
 func typeOfVideo(c *call) string {
@@ -344,6 +364,7 @@ func streamPropertyChanged(_ context.Context, c *call) error {
 		c.params.wrong("newValue", "a JSON value")
 	}
 	change.NewValue = compact(c.params.fields["newValue"])
+	c.params.bound("newValue", len(change.NewValue), maxPropertyValue)
 	switch change.Property {
 	case "audioActive":
 		change.AudioActive = activity(c, &change)
@@ -351,6 +372,7 @@ func streamPropertyChanged(_ context.Context, c *call) error {
 		change.VideoActive = activity(c, &change)
 	case "videoDimensions":
 		dimensions := c.params.text("newValue", maxVideoDimensions)
+		checkDimensions(c, "newValue", dimensions)
 		change.VideoDimensions = &dimensions
 	}
 	if c.params.err != nil {

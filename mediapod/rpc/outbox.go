@@ -11,7 +11,7 @@ import (
 // Bounds of what waits to be written to a client. One that lets more pile up is dropped.
 const (
 	maxQueued      = 4096
-	maxQueuedBytes = 8 << 20
+	maxQueuedBytes = 16 << 20
 	maxUnconfirmed = 512
 	writeTimeout   = 10 * time.Second
 	lingerTime     = 10 * time.Second

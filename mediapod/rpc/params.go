@@ -36,13 +36,18 @@ func (p *params) read(name, kind string, into any) {
 func (p *params) text(name string, limit int) string {
 	var value string
 	p.read(name, "a string", &value)
-	if len(value) > limit {
-		if p.err == nil {
-			p.err = bare(codeParameter, "Request element '%s' of RPC method '%s' is too long: it may have at most %d bytes", name, p.method, limit)
-		}
+	p.bound(name, len(value), limit)
+	if p.err != nil {
 		return ""
 	}
 	return value
+}
+
+// bound refuses a parameter of more bytes than the limit.
+func (p *params) bound(name string, size, limit int) {
+	if p.err == nil && size > limit {
+		p.err = bare(codeParameter, "Request element '%s' of RPC method '%s' is too long: it may have at most %d bytes", name, p.method, limit)
+	}
 }
 
 // optionalText is like text, but "" when the parameter is not there.

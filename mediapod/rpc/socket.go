@@ -26,6 +26,9 @@ const (
 	minPingInterval     = time.Second
 	missedPings         = 3
 
+	// probeTimeout is how long a browser may take to answer a WebSocket ping.
+	probeTimeout = 10 * time.Second
+
 	// requestTimeout is shorter than the client's own of 10 s, so that it gets an error that says something.
 	requestTimeout = 9 * time.Second
 
@@ -81,6 +84,7 @@ type socket struct {
 	watchdog  *time.Timer   // ends the socket; the reader resets it
 	silence   time.Duration // what the watchdog waits; owned by the reader
 	pinged    bool          // owned by the reader
+	spoke     atomic.Bool   // a request other than ping has come
 	refusals  int           // in a row, for too much; owned by the reader
 	lingering atomic.Pointer[time.Timer]
 
@@ -97,9 +101,7 @@ func (s *socket) serve(ctx context.Context) error {
 	defer s.cancel(nil) // before the wait
 
 	s.silence = missedPings * defaultPingInterval
-	s.watchdog = time.AfterFunc(s.silence, func() {
-		s.close(websocket.StatusNormalClosure, "Close for not receive ping from client", errSilent)
-	})
+	s.watchdog = time.AfterFunc(s.silence, func() { s.bark(ctx) })
 	defer func() {
 		s.watchdog.Stop()
 		if lingering := s.lingering.Load(); lingering != nil {
@@ -155,6 +157,20 @@ func (s *socket) read(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// bark ends a socket that was silent for too long. One that has never asked for anything may stay while its browser answers: a client
+// whose join was cut off waits on such a socket, without pings, and would come back again and again (openvidu-rpc 1.6, trap 14).
+func (s *socket) bark(ctx context.Context) {
+	if !s.spoke.Load() {
+		probing, cancel := context.WithTimeout(ctx, probeTimeout)
+		defer cancel()
+		if s.ws.Ping(probing) == nil && ctx.Err() == nil {
+			s.watchdog.Reset(missedPings * defaultPingInterval)
+			return
+		}
+	}
+	s.close(websocket.StatusNormalClosure, "Close for not receive ping from client", errSilent)
 }
 
 // readMessage reads one message into the buffer and returns its size. Of one that is too big only the end is kept, for its id.
@@ -225,6 +241,7 @@ func (s *socket) accept(incoming request) {
 		s.ping(incoming)
 		return
 	}
+	s.spoke.Store(true)
 	select {
 	case s.calls <- incoming:
 	default:
