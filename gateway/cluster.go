@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,14 +23,18 @@ import (
 	"mediarooms.dev/mediarooms/gateway/tenant"
 )
 
-// cluster is what a gateway knows of the cluster: caches of all Sessions, of the media pods, of the tenants' REST secrets, and of the default tenant's
-// Connections.
+// cluster is what a gateway knows of the cluster: caches of all Sessions, of the media pods, of the tenants' REST secrets, and a way to those of each
+// tenant's Connections.
 type cluster struct {
 	cache   cache.Cache
 	client  client.Client
 	rooms   *route.Directory
 	tenants *tenant.Directory
-	synced  atomic.Bool
+	// gone is told of the namespace of a tenant that is none any more.
+	gone func(namespace string)
+	// connections returns a cache, not started, for the Connections of a namespace.
+	connections func(namespace string) (cache.Cache, error)
+	synced      atomic.Bool
 }
 
 func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*cluster, error) {
@@ -66,16 +71,11 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 			&corev1.Pod{}: {Namespaces: map[string]cache.Config{
 				config.Namespace: {LabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.ComponentLabel: v1alpha1.ComponentMediaPod})},
 			}},
-			&v1alpha1.Connection{}: {Namespaces: map[string]cache.Config{config.DefaultTenantNamespace: {}}},
-			&corev1.Secret{}:       {Field: fields.OneTermEqualSelector("metadata.name", tenant.SecretName)},
+			&corev1.Secret{}: {Field: fields.OneTermEqualSelector("metadata.name", tenant.SecretName)},
 		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("building the cache: %w", err)
-	}
-	// Asked for now, it is there before the first request.
-	if _, err := objects.GetInformer(ctx, &corev1.Secret{}); err != nil {
-		return nil, fmt.Errorf("watching the REST secrets: %w", err)
 	}
 	live, err := client.New(kubernetes, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {
@@ -85,7 +85,33 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{cache: objects, client: live, rooms: rooms, tenants: &tenant.Directory{Reader: objects}}, nil
+	c := &cluster{cache: objects, client: live, rooms: rooms, tenants: &tenant.Directory{Reader: objects}, gone: func(string) {}}
+	c.connections = func(namespace string) (cache.Cache, error) {
+		return cache.New(kubernetes, cache.Options{
+			Scheme: scheme, Mapper: mapper, DefaultTransform: cache.TransformStripManagedFields(), DefaultNamespaces: map[string]cache.Config{namespace: {}},
+		})
+	}
+	return c, c.watchTenants(ctx)
+}
+
+// watchTenants notes the end of tenants. The Secrets are there before the first request, since their informer is asked for now.
+func (c *cluster) watchTenants(ctx context.Context) error {
+	informer, err := c.cache.GetInformer(ctx, &corev1.Secret{})
+	if err != nil {
+		return fmt.Errorf("watching the REST secrets: %w", err)
+	}
+	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{DeleteFunc: func(object any) {
+		if last, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+			object = last.Obj
+		}
+		if secret, ok := object.(*corev1.Secret); ok {
+			c.gone(secret.Namespace)
+		}
+	}})
+	if err != nil {
+		return fmt.Errorf("watching the REST secrets: %w", err)
+	}
+	return nil
 }
 
 // run fills the caches until the context ends.

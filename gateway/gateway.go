@@ -63,6 +63,7 @@ type Gateway struct {
 	config   Config
 	cluster  *cluster
 	signals  *route.Handler
+	api      *rest.API
 	clients  *http.Server
 	health   *http.Server
 	metrics  *http.Server
@@ -95,23 +96,25 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 		return nil, err
 	}
 	api, err := rest.NewAPI(ctx, rest.Config{
-		Tenants:  cluster.tenants,
-		Address:  func(r *http.Request) netip.Prefix { return route.ClientPrefix(r, config.TrustedProxies) },
-		Rooms:    route.NewSignals(cluster.rooms, identity, config.DefaultTenantNamespace),
-		Pods:     cluster.rooms,
-		Client:   cluster.client,
-		Cache:    cluster.cache,
-		Registry: registry,
+		Tenants:   cluster.tenants,
+		Address:   func(r *http.Request) netip.Prefix { return route.ClientPrefix(r, config.TrustedProxies) },
+		Rooms:     route.NewSignals(cluster.rooms, identity, config.DefaultTenantNamespace),
+		Pods:      cluster.rooms,
+		Client:    cluster.client,
+		Cache:     cluster.cache,
+		OpenCache: cluster.connections,
+		Registry:  registry,
 	})
 	if err != nil {
 		return nil, err
 	}
+	cluster.gone = api.Forget
 	page, err := web.New()
 	if err != nil {
 		return nil, err
 	}
 
-	g := &Gateway{config: config, cluster: cluster, signals: signals}
+	g := &Gateway{config: config, cluster: cluster, signals: signals, api: api}
 	g.clients = g.server(ctx, config.Address, byPath(signals, api, page))
 	if config.ServingCertificateDirectory != "" {
 		certificate := &servingCertificate{directory: config.ServingCertificateDirectory}
@@ -185,6 +188,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	logger := logr.FromContextOrDiscard(ctx)
 	serving, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
+	defer g.api.Close()
 
 	go func() { stop(g.cluster.run(serving)) }()
 	for _, server := range []*http.Server{g.health, g.metrics} {

@@ -130,6 +130,7 @@ type running struct {
 	config gateway.Config
 	stop   context.CancelFunc
 	ended  chan error
+	asked  int // requests to the REST API so far
 }
 
 // start starts a gateway; it goes away with the test.
@@ -216,14 +217,22 @@ func (r *running) untilReady() {
 	})
 }
 
-// ask calls the REST API.
+// ask calls the REST API as the default tenant.
 func (r *running) ask(method, path, body string) int {
+	r.Helper()
+	return r.askWith(password, method, path, body)
+}
+
+// askWith calls the REST API with a secret, as if from an address of its own each time.
+func (r *running) askWith(secret, method, path, body string) int {
 	r.Helper()
 	request, err := http.NewRequestWithContext(r.Context(), method, "http://"+r.config.Address+"/openvidu/api"+path, strings.NewReader(body))
 	if err != nil {
 		r.Fatal(err)
 	}
-	request.SetBasicAuth("OPENVIDUAPP", password)
+	r.asked++
+	request.Header.Set("X-Forwarded-For", fmt.Sprintf("192.0.%d.%d", 2+r.asked/256, r.asked%256))
+	request.SetBasicAuth("OPENVIDUAPP", secret)
 	request.Header.Set("Content-Type", "application/json")
 	response, err := (&http.Client{Timeout: bound}).Do(request)
 	if err != nil {
@@ -421,6 +430,65 @@ func TestOnePortServesSignallingRESTAndThePage(t *testing.T) {
 	}
 	if strings.Contains(metrics, password) {
 		t.Error("the metrics hold a secret")
+	}
+}
+
+func TestTenantsComeAndGoWithTheirSecrets(t *testing.T) {
+	authority := mtlstest.NewAuthority(t)
+	r := start(t, account, authority, func(c *gateway.Config) { c.TrustedProxies = 1 })
+	r.untilReady()
+	const secret = "OTHERS"
+	if got := r.askWith(secret, http.MethodGet, "/sessions", ""); got != http.StatusUnauthorized {
+		t.Errorf("before there is a tenant: got %d", got)
+	}
+	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "others"}})
+	create(t, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "others", Name: "mediarooms-rest"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "mediarooms-rest"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: systemNamespace, Name: "mediarooms-gateway"}},
+	})
+	password := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "others", Name: tenant.SecretName}, StringData: map[string]string{"secret": secret}}
+	for range 2 {
+		password = password.DeepCopy()
+		password.ResourceVersion = ""
+		create(t, password)
+		eventually(t, "the tenant", func() bool { return r.askWith(secret, http.MethodGet, "/sessions", "") == http.StatusOK })
+		if got := r.askWith(secret, http.MethodPost, "/sessions", `{"customSessionId":"same"}`); got != http.StatusOK {
+			t.Errorf("POST /sessions: got %d", got)
+		}
+		var session v1alpha1.Session
+		if err := admin.Get(t.Context(), client.ObjectKey{Namespace: "others", Name: "same"}, &session); err != nil {
+			t.Error(err)
+		}
+		if got := r.ask(http.MethodGet, "/sessions/same", ""); got != http.StatusNotFound {
+			t.Errorf("the default tenant sees the session of another one: got %d", got)
+		}
+		// This needs the tenant's cache.
+		if got := r.askWith(secret, http.MethodGet, "/sessions/same/connection/con_x", ""); got != http.StatusNotFound {
+			t.Errorf("GET of an unknown connection: got %d", got)
+		}
+		if got := r.askWith(secret, http.MethodDelete, "/sessions/same", ""); got != http.StatusNoContent {
+			t.Errorf("DELETE: got %d", got)
+		}
+		if err := admin.Delete(t.Context(), password); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the end of the tenant", func() bool { return r.askWith(secret, http.MethodGet, "/sessions", "") == http.StatusUnauthorized })
+	}
+}
+
+func TestATenantWhoseConnectionsTheGatewayMayNotSee(t *testing.T) {
+	authority := mtlstest.NewAuthority(t)
+	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "unbound"}})
+	create(t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "unbound", Name: tenant.SecretName}, StringData: map[string]string{"secret": "UNBOUND"}})
+	create(t, &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: "unbound", Name: "demo"}})
+	r := start(t, account, authority, nil)
+	r.untilReady()
+	if got := r.askWith("UNBOUND", http.MethodGet, "/sessions/demo/connection/con_x", ""); got != http.StatusServiceUnavailable {
+		t.Errorf("got %d, want 503", got)
+	}
+	if got := r.ask(http.MethodGet, "/sessions", ""); got != http.StatusOK {
+		t.Errorf("another tenant: got %d", got)
 	}
 }
 

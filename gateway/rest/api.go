@@ -51,8 +51,10 @@ type Config struct {
 	Tenants Tenants
 	// Client reads and writes at the API server itself.
 	Client client.Client
-	// Cache holds the Sessions and Connections of the tenants' namespaces, and the MediaPools.
+	// Cache holds the Sessions of the tenants' namespaces, and the MediaPools.
 	Cache cache.Cache
+	// OpenCache returns a cache, not started, for the Connections of a namespace.
+	OpenCache func(namespace string) (cache.Cache, error)
 	// Address returns what counts as one caller for the limit of wrong passwords.
 	Address func(*http.Request) netip.Prefix
 	// Rooms carries what is said to rooms.
@@ -81,7 +83,7 @@ func NewAPI(ctx context.Context, config Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects, err := newObjects(ctx, config.Cache, config.Client)
+	objects, err := newObjects(ctx, config.Cache, config.OpenCache, config.Client)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +91,12 @@ func NewAPI(ctx context.Context, config Config) (*API, error) {
 		tenants: config.Tenants, address: config.Address, objects: objects, rooms: config.Rooms, pods: config.Pods, hosts: net.DefaultResolver, metrics: metrics,
 	}, nil
 }
+
+// Forget drops what is kept for a tenant that is none any more. It may become one again.
+func (a *API) Forget(namespace string) { a.objects.tenants.forget(namespace) }
+
+// Close ends what runs in the background. Requests fail from then on.
+func (a *API) Close() { a.objects.tenants.close() }
 
 // call is one request to an endpoint.
 type call struct {

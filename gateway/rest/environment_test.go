@@ -190,18 +190,22 @@ func startGateway(t *testing.T, live client.Client, namespace string, rooms *roo
 		t.Fatal(err)
 	}
 	api, err := NewAPI(t.Context(), Config{
-		Tenants:  &tenant.Directory{Reader: objects},
-		Address:  clientOf,
-		Rooms:    rooms,
-		Pods:     rooms,
-		Client:   live,
-		Cache:    objects,
+		Tenants: &tenant.Directory{Reader: objects},
+		Address: clientOf,
+		Rooms:   rooms,
+		Pods:    rooms,
+		Client:  live,
+		Cache:   objects,
+		OpenCache: func(namespace string) (cache.Cache, error) {
+			return cache.New(cluster, cache.Options{Scheme: scheme, DefaultNamespaces: map[string]cache.Config{namespace: {}}})
+		},
 		Registry: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	api.hosts = oneHost("")
+	t.Cleanup(api.Close)
 	if _, err := objects.GetInformer(t.Context(), &corev1.Secret{}); err != nil {
 		t.Fatal(err)
 	}

@@ -24,34 +24,28 @@ const (
 type objects struct {
 	live     client.Client
 	cached   client.Reader
+	tenants  *members
 	sessions changes
 	members  changes // of Connections
 }
 
-func newObjects(ctx context.Context, objectCache cache.Cache, live client.Client) (*objects, error) {
-	o := &objects{live: live, cached: objectCache}
-	for _, kind := range []struct {
-		object  client.Object
-		index   string
-		value   client.IndexerFunc
-		changes *changes
-	}{
-		{&v1alpha1.Session{}, sessionIDIndex, indexSession, &o.sessions},
-		{&v1alpha1.Connection{}, connectionIDIndex, indexConnection, &o.members},
-	} {
-		if err := objectCache.IndexField(ctx, kind.object, kind.index, kind.value); err != nil {
-			return nil, fmt.Errorf("indexing %T: %w", kind.object, err)
-		}
-		informer, err := objectCache.GetInformer(ctx, kind.object)
-		if err != nil {
-			return nil, fmt.Errorf("watching %T: %w", kind.object, err)
-		}
-		if err := kind.changes.watch(informer); err != nil {
-			return nil, fmt.Errorf("watching %T: %w", kind.object, err)
-		}
+// newObjects returns the objects that a cache of all Sessions and MediaPools, and caches of each tenant's Connections know of.
+func newObjects(ctx context.Context, shared cache.Cache, open func(namespace string) (cache.Cache, error), live client.Client) (*objects, error) {
+	o := &objects{live: live}
+	o.tenants = &members{open: open, changes: &o.members, running: context.WithoutCancel(ctx)}
+	o.cached = cached{shared: shared, members: o.tenants}
+	if err := shared.IndexField(ctx, &v1alpha1.Session{}, sessionIDIndex, indexSession); err != nil {
+		return nil, fmt.Errorf("indexing Sessions: %w", err)
+	}
+	informer, err := shared.GetInformer(ctx, &v1alpha1.Session{})
+	if err != nil {
+		return nil, fmt.Errorf("watching Sessions: %w", err)
+	}
+	if err := o.sessions.watch(informer); err != nil {
+		return nil, fmt.Errorf("watching Sessions: %w", err)
 	}
 	// Asked for now, they are there before the first request.
-	if _, err := objectCache.GetInformer(ctx, &v1alpha1.MediaPool{}); err != nil {
+	if _, err := shared.GetInformer(ctx, &v1alpha1.MediaPool{}); err != nil {
 		return nil, fmt.Errorf("watching the MediaPools: %w", err)
 	}
 	return o, nil

@@ -67,6 +67,7 @@ var (
 	errStillChanging          = &problem{status: http.StatusInternalServerError, message: "Others change the connection at the same time. Ask again"}
 	errTokenNotMade           = &problem{status: http.StatusInternalServerError, message: "No token was made in time. Is the operator running?"}
 	errIPCamUnavailable       = &problem{status: http.StatusNotImplemented, message: "IPCAM connections are not available yet"}
+	errTenantNotSeen          = &problem{status: http.StatusServiceUnavailable, message: "The tenant's connections can't be seen. Is mediarooms-rest bound in its namespace?"}
 	errKubernetesNotReachable = &problem{status: http.StatusServiceUnavailable, message: "The cluster's API server can't be reached at the moment"}
 	errInternal               = &problem{status: http.StatusInternalServerError, message: "Something went wrong here. The gateway's log says what"}
 	errMalformedBody          = &problem{status: http.StatusForbidden, message: "The body must be one JSON object"}
