@@ -186,10 +186,8 @@ func (p *Participant) LoseSockets(duration time.Duration) error {
 	return p.Evaluate(fmt.Sprintf("harness.loseSockets(%d)", duration.Milliseconds()), nil)
 }
 
-// Deafen loses all messages of the page's sockets in both directions, or lets them pass again. The sockets stay open.
-func (p *Participant) Deafen(deaf bool) error {
-	return p.Evaluate(fmt.Sprintf("window.probes.deaf = %t", deaf), nil)
-}
+// KillSockets loses all messages of the page's sockets in both directions from now on. They stay open, and new ones work.
+func (p *Participant) KillSockets() error { return p.Evaluate("harness.killSockets()", nil) }
 
 // MissCodecs lets the page be a browser without some video codecs: VP8, VP9, H264, AV1.
 func (p *Participant) MissCodecs(names ...string) error {

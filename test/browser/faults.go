@@ -34,16 +34,15 @@ func (p *Page) Crash() {
 	_, _ = chromedp.Call(ctx, page.Crash, cdp.Empty{})
 }
 
-// LosePackets lets that many percent of the packets of the page's peer connections get lost, 0 to 100.
+// LosePackets lets that many percent of the packets of the page's peer connections get lost, 0 to 100. It only reaches peer
+// connections that were made while it was in force with any number: call it with 0 before.
 func (p *Page) LosePackets(percent float64) error {
 	p.running.Lock()
 	defer p.running.Unlock()
 	ctx, cancel := context.WithTimeout(p.ctx, callTimeout)
 	defer cancel()
-	conditions := []*network.Conditions{}
-	if percent > 0 {
-		conditions = append(conditions, &network.Conditions{DownloadThroughput: -1, UploadThroughput: -1, PacketLoss: percent})
-	}
+	// The browser looks at packets only where a queue is bounded.
+	conditions := []*network.Conditions{{DownloadThroughput: -1, UploadThroughput: -1, PacketLoss: percent, PacketQueueLength: 10_000}}
 	_, err := chromedp.Call(ctx, network.EmulateNetworkConditionsByRule,
 		network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: conditions})
 	if err != nil {

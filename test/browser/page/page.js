@@ -41,4 +41,10 @@ function loseSockets(ms) {
   return {};
 }
 
-window.harness = { call, dropSockets, loseSockets };
+/** Loses all that is sent and received on the sockets that are open now, which stay open. */
+function killSockets() {
+  window.probes.sockets.forEach((socket) => window.probes.dead.add(socket));
+  return {};
+}
+
+window.harness = { call, dropSockets, killSockets, loseSockets };

@@ -6,8 +6,8 @@ window.probes = {
   sockets: [],
   /** Every RTCPeerConnection of the page, oldest first. */
   connections: [],
-  /** While true, messages on sockets are lost in both directions, as on a network that drops everything. */
-  deaf: false,
+  /** Sockets whose messages are lost in both directions, as on a path that is dead without anybody knowing. */
+  dead: new Set(),
   /** While true, a new socket fails like one to a host that is not reachable. */
   unreachable: false,
   /** Video codecs (VP8, ...) that this browser behaves as if it had never heard of. */
@@ -20,7 +20,7 @@ window.WebSocket = class extends WebSocket {
     super(window.probes.unreachable ? 'ws://127.0.0.1:9/' : url, protocols ?? []);
     // First of all listeners, so it can keep a message from those of the application.
     super.addEventListener('message', (event) => {
-      if (window.probes.deaf) {
+      if (window.probes.dead.has(this)) {
         event.stopImmediatePropagation();
       }
     });
@@ -28,7 +28,7 @@ window.WebSocket = class extends WebSocket {
   }
 
   send(data) {
-    if (!window.probes.deaf) {
+    if (!window.probes.dead.has(this)) {
       super.send(data);
     }
   }
