@@ -76,6 +76,8 @@ type PublicationOptions struct {
 	ForcedVideoCodec string
 	// MaxVideoKbps bounds what the publisher is asked to send; 0 is no limit.
 	MaxVideoKbps int
+	// VideoWidth and VideoHeight are the size of the video in pixels as it was announced; 0 when that is not known.
+	VideoWidth, VideoHeight int
 }
 
 // SubscriptionOptions are the limits of one receiver.
@@ -89,13 +91,15 @@ type SubscriptionOptions struct {
 
 // Reception is how well a publisher's media arrives.
 type Reception struct {
-	// Lost is the share of packets that did not arrive in time, repaired ones not counted, from 0 to 1.
+	// Lost is the share of packets that did not arrive, repaired ones not counted, from 0 to 1. What nobody receives is not
+	// repaired.
 	Lost float64
-	// Jitter is the interarrival jitter of RFC 3550, section 6.4.1, the greatest of the stream's kinds.
+	// Jitter is the interarrival jitter of RFC 3550, section 6.4.1, of the first packets of frames, the greatest of the stream's kinds.
 	Jitter time.Duration
 	// RoundTrip is the round-trip time of the media path; 0 when it is not known.
 	RoundTrip time.Duration
-	// VideoKbps is what arrives, TargetKbps what the publisher may and should send for the video that it has announced.
+	// VideoKbps is what arrives, of all simulcast layers, TargetKbps what the publisher may and should send at least for the video that it has
+	// announced: half of what browsers aim for at that size (640x480 when it is not known), or its limit when that is less.
 	// Both are 0 without video, or while it is muted or paused by the publisher.
 	VideoKbps, TargetKbps int
 }

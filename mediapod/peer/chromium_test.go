@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +48,10 @@ async function encodings(name, change) {
 	const parameters = sender.getParameters();
 	for (const e of parameters.encodings) Object.assign(e, change[e.rid] || change['*'] || {});
 	await sender.setParameters(parameters);
+	return true;
+}
+async function mute(name, kind) {
+	peers[name].getSenders().find(s => s.track.kind === kind).track.enabled = false;
 	return true;
 }
 async function stats(name, type, kind) {
@@ -230,5 +235,90 @@ func (b *tab) steady(name string, width int, duration time.Duration) {
 		if got := b.video(name).FrameWidth; got != width {
 			b.t.Fatalf("width %d after %v", got, time.Since(begin))
 		}
+	}
+}
+
+func TestChromiumIsObserved(t *testing.T) {
+	e := newEngine(t)
+	p := e.NewPublication(media.PublicationOptions{HasAudio: true, HasVideo: true, VideoWidth: 640, VideoHeight: 480})
+	b := openTab(t)
+	b.publish(p, "publisher", 640, 480, nil)
+	b.subscribe(e, p, "subscriber", media.SubscriptionOptions{})
+	b.until("the picture is shown", func() bool { return b.video("subscriber").FrameWidth == 640 })
+	b.until("the round trip is known", func() bool {
+		r, ok := p.Reception()
+		return ok && r.RoundTrip > 0
+	})
+	p.Reception()
+	time.Sleep(3 * time.Second)
+	r, ok := p.Reception()
+	t.Logf("%+v %v", r, ok)
+	if !ok || r.Lost > 0.05 || r.RoundTrip <= 0 || r.RoundTrip > time.Second || r.VideoKbps == 0 || r.TargetKbps != 450 {
+		t.Errorf("%+v %v", r, ok)
+	}
+	b.call(nil, "mute", "publisher", "video")
+	time.Sleep(2 * time.Second)
+	p.Reception()
+	time.Sleep(3 * time.Second)
+	if r, ok = p.Reception(); !ok || r.VideoKbps != 0 {
+		t.Errorf("muted: %+v %v", r, ok)
+	}
+}
+
+func TestChromiumKeepsToItsLimit(t *testing.T) {
+	e := newEngine(t)
+	p := e.NewPublication(media.PublicationOptions{HasAudio: true, HasVideo: true})
+	b := openTab(t)
+	b.publish(p, "publisher", 640, 480, nil)
+	target := func() float64 {
+		var all []struct {
+			TargetBitrate float64 `json:"targetBitrate"`
+		}
+		b.call(&all, "stats", "publisher", "outbound-rtp", "video")
+		if len(all) == 0 {
+			return 0
+		}
+		return all[0].TargetBitrate / 1000
+	}
+	b.until("the publisher aims high", func() bool { return target() > 800 })
+	// Only REMB can tell it now: its connection uses transport-wide feedback.
+	b.subscribe(e, p, "subscriber", media.SubscriptionOptions{MaxVideoKbps: 300})
+	b.until("it keeps to the limit of its only subscriber", func() bool { return target() <= 310 })
+	b.subscribe(e, p, "other", media.SubscriptionOptions{})
+	b.until("it aims high again for another one", func() bool { return target() > 500 })
+
+	limited := e.NewPublication(media.PublicationOptions{HasAudio: true, HasVideo: true, MaxVideoKbps: 250})
+	b.publish(limited, "publisher", 640, 480, nil)
+	b.until("it sends", func() bool { return target() > 100 })
+	time.Sleep(5 * time.Second)
+	if got := target(); got > 260 {
+		t.Errorf("%v kbps with a limit of 250", got)
+	}
+}
+
+func TestChromiumRepairsSimulcastLayers(t *testing.T) {
+	e := newEngine(t)
+	p := e.NewPublication(both)
+	b := openTab(t)
+	var seen atomic.Int64
+	newBottleneck(t, e, func(packet []byte) bool {
+		// RTP of video, by its size: what goes up has no other large packets.
+		return len(packet) > 400 && packet[0]&0xc0 == 0x80 && seen.Add(1)%40 == 7
+	})
+	b.publish(p, "publisher", 1280, 720, ladderOf)
+	b.subscribe(e, p, "subscriber", media.SubscriptionOptions{})
+	b.until("the best layer is shown", func() bool { return b.video("subscriber").FrameWidth == 1280 })
+	before, begin := b.video("subscriber"), e.Stats()
+	time.Sleep(8 * time.Second)
+	after, end := b.video("subscriber"), e.Stats()
+	t.Logf("%d frames, %d freezes, %d NACKs to the publisher, %d keyframes asked for", after.FramesDecoded-before.FramesDecoded,
+		after.FreezeCount-before.FreezeCount, end.NACKsSent-begin.NACKsSent, end.KeyframeRequests-begin.KeyframeRequests)
+	p.Reception()
+	time.Sleep(3 * time.Second)
+	if r, ok := p.Reception(); !ok || r.Lost > 0.01 {
+		t.Errorf("%+v %v", r, ok)
+	}
+	if end.NACKsSent == begin.NACKsSent {
+		t.Error("nothing was repaired: the test tests nothing")
 	}
 }

@@ -137,6 +137,7 @@ func (in *ingest) control(packets []rtcp.Packet) {
 			}
 		}
 	}
+	in.publication.stream.HandleRTCP(packets, now)
 	if in.loopback != nil {
 		in.loopback.subscriber.HandleRTCP(packets, now)
 	}

@@ -102,11 +102,6 @@ func (p *Publication) AddICECandidate(candidate media.ICECandidate) error {
 	return checkCandidate(candidate)
 }
 
-// Reception implements media.Publication.
-func (p *Publication) Reception() (media.Reception, bool) {
-	return media.Reception{}, false
-}
-
 // Close implements media.Publication.
 func (p *Publication) Close() error {
 	p.mu.Lock()

@@ -52,6 +52,8 @@ type Layer struct {
 	receiver *report.Receiver
 	clock    report.Clock
 	meter    rate.Meter
+	bytes    int64     // since seenAt
+	seenAt   time.Time // of the last observation
 	frames   uint64
 	newest   uint32 // the timestamp of the newest packet
 
@@ -64,6 +66,7 @@ func newLayer(t *Track, config LayerConfig, now time.Time) *Layer {
 		config:   config,
 		keyframe: keyframe.For(config.Codec.Name),
 		receiver: report.NewReceiver(config.Codec.ClockRate),
+		seenAt:   now,
 	}
 	if t.kind == Video {
 		l.ring = ring.New(videoRing)
@@ -166,6 +169,7 @@ func (l *Layer) note(p *packet) (isNew, ask bool) {
 	}
 	l.receiver.Received(p.SequenceNumber, p.Timestamp, p.at)
 	l.meter.Add(len(p.Payload)+rtpOverhead, p.at)
+	l.bytes += int64(len(p.Payload) + rtpOverhead)
 	if l.frames == 0 || p.Timestamp != l.newest {
 		l.frames++
 		l.newest = p.Timestamp

@@ -18,6 +18,7 @@ type Publisher struct {
 	counters *Counters
 	ssrc     uint32 // of the RTCP that is sent to publishing connections
 	tracks   [kinds]Track
+	trip     trip
 
 	mu          sync.Mutex // serialises changes of subscribers, and guards closed
 	subscribers set[*Subscriber]

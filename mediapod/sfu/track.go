@@ -210,7 +210,7 @@ func (f *Feed) report(all []*Layer, now time.Time, limitKbps int) {
 	if len(ssrcs) == 0 {
 		return
 	}
-	packets := []rtcp.Packet{rr}
+	packets := []rtcp.Packet{rr, referenceTime(rr.SSRC, now)}
 	if limitKbps > 0 || f.limited {
 		f.limited = true
 		packets = append(packets, bitrateLimit(rr.SSRC, ssrcs, limitKbps))

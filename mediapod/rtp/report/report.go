@@ -18,8 +18,10 @@ type Receiver struct {
 	received  int64
 	started   bool
 
-	expectedPrior, receivedPrior int64
+	expectedPrior, receivedPrior int64 // of Report
+	expectedShown, receivedShown int64 // of Loss
 
+	newest  uint32  // the newest timestamp
 	jitter  float64 // in timestamp units
 	transit int64   // of the last packet, in timestamp units
 
@@ -42,6 +44,7 @@ func (r *Receiver) Received(sequence uint16, timestamp uint32, at time.Time) {
 	if !r.started {
 		r.started = true
 		r.first = n
+		r.newest = timestamp
 		r.transit = transit
 		return
 	}
@@ -49,6 +52,10 @@ func (r *Receiver) Received(sequence uint16, timestamp uint32, at time.Time) {
 	if n <= highest {
 		return // late packets say more about their repair than about the path
 	}
+	if timestamp == r.newest {
+		return // the rest of a frame takes as long as its sender likes to take
+	}
+	r.newest = timestamp
 	d := int64(int32(uint32(transit) - uint32(r.transit)))
 	r.transit = transit
 	r.jitter += (float64(max(d, -d)) - r.jitter) / 16 // RFC 3550, appendix A.8
@@ -85,6 +92,43 @@ func (r *Receiver) Report(ssrc uint32, now time.Time) (rtcp.ReceptionReport, boo
 		report.Delay = uint32(now.Sub(r.lastSRAt).Seconds() * 65536)
 	}
 	return report, true
+}
+
+// Jitter returns the interarrival jitter of what begins a new timestamp (RFC 3550, section 6.4.1).
+func (r *Receiver) Jitter() time.Duration {
+	return time.Duration(r.jitter * float64(time.Second) / float64(r.clockRate))
+}
+
+// Loss returns how many packets were to arrive since it was last called, and how many of them have not. Both are 0 when nothing came.
+func (r *Receiver) Loss() (expected, lost int64) {
+	if !r.started {
+		return 0, 0
+	}
+	all := r.sequence.Highest() - r.first + 1
+	expected = all - r.expectedShown
+	lost = expected - (r.received - r.receivedShown)
+	r.expectedShown, r.receivedShown = all, r.received
+	return max(expected, 0), max(min(lost, expected), 0)
+}
+
+// NTP returns a moment as NTP time (RFC 5905, section 6): seconds since 1900, with 32 bits of fraction.
+func NTP(t time.Time) uint64 {
+	const since1900 = 2_208_988_800
+	return uint64(t.Unix()+since1900)<<32 | uint64(t.Nanosecond())<<32/uint64(time.Second)
+}
+
+// RoundTrip returns how long an answer to a report that was sent took beside the delay of the peer, both as they are in DLRR blocks: the middle 32
+// bits of the NTP time of the report, and 1/65536 s (RFC 3611, section 4.5). It returns false for an answer to no report.
+func RoundTrip(sent, delay uint32, now time.Time) (time.Duration, bool) {
+	if sent == 0 {
+		return 0, false
+	}
+	took := uint32(NTP(now)>>16) - sent - delay
+	if int32(took) < 0 { // clocks tick differently
+		took = 0
+	}
+	const longest = 60 << 16
+	return time.Duration(took) * time.Second >> 16, took <= longest
 }
 
 // Clock maps the time of a sender to the timestamps of one of its streams, as its last sender report says. Its zero value

@@ -86,3 +86,59 @@ func TestClockGoesOn(t *testing.T) {
 		t.Errorf("%#x %d %v", ntp, ts, ok)
 	}
 }
+
+func TestLossSinceItWasLastAskedFor(t *testing.T) {
+	r := NewReceiver(90_000)
+	if expected, lost := r.Loss(); expected != 0 || lost != 0 {
+		t.Errorf("before the first packet: %d of %d", lost, expected)
+	}
+	for round := range 3 {
+		for i := range 100 {
+			if i%10 != 5 {
+				r.Received(uint16(65_500+100*round+i), 0, epoch)
+			}
+		}
+		r.Report(1, epoch) // has an interval of its own
+		if expected, lost := r.Loss(); expected != 100 || lost != 10 {
+			t.Errorf("round %d: %d of %d", round, lost, expected)
+		}
+	}
+	late := 65_500 + 205
+	r.Received(uint16(late), 0, epoch) // a repair that comes after it was counted as lost
+	if expected, lost := r.Loss(); expected != 0 || lost != 0 {
+		t.Errorf("after a late repair: %d of %d", lost, expected)
+	}
+}
+
+func TestJitterIsThatOfFrames(t *testing.T) {
+	r := NewReceiver(90_000)
+	n := uint16(0)
+	for frame := range 200 {
+		for part := range 10 { // paced over 20 ms
+			r.Received(n, uint32(frame)*3000, epoch.Add(time.Duration(frame)*time.Second/30+time.Duration(part)*2*time.Millisecond))
+			n++
+		}
+	}
+	if got := r.Jitter(); got > time.Millisecond {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	for _, start := range []time.Time{epoch, time.Unix(1_000_000, 999_999_999), time.Unix(1<<16*40-1, 0)} {
+		sent := uint32(NTP(start) >> 16)
+		got, ok := RoundTrip(sent, 65536/4, start.Add(350*time.Millisecond))
+		if !ok || got < 99*time.Millisecond || got > 101*time.Millisecond {
+			t.Errorf("%v %v, want 100 ms", got, ok)
+		}
+		if got, ok := RoundTrip(sent, 65536, start.Add(900*time.Millisecond)); !ok || got != 0 {
+			t.Errorf("a delay that is longer than all: %v %v", got, ok)
+		}
+		if _, ok := RoundTrip(sent, 0, start.Add(5*time.Minute)); ok {
+			t.Error("an answer after five minutes is believed")
+		}
+	}
+	if _, ok := RoundTrip(0, 0, epoch); ok {
+		t.Error("an answer to no report is believed")
+	}
+}
