@@ -76,8 +76,9 @@ type PublicationOptions struct {
 	ForcedVideoCodec string
 	// MaxVideoKbps bounds what the publisher is asked to send; 0 is no limit.
 	MaxVideoKbps int
-	// VideoWidth and VideoHeight are the size of the video in pixels as it was announced; 0 when that is not known.
-	VideoWidth, VideoHeight int
+	// VideoDimensions is the size of the video as the client announced it: JSON text with "width" and "height" in pixels. It is not
+	// known when it is anything else.
+	VideoDimensions string
 }
 
 // SubscriptionOptions are the limits of one receiver.

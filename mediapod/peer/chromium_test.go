@@ -240,7 +240,7 @@ func (b *tab) steady(name string, width int, duration time.Duration) {
 
 func TestChromiumIsObserved(t *testing.T) {
 	e := newEngine(t)
-	p := e.NewPublication(media.PublicationOptions{HasAudio: true, HasVideo: true, VideoWidth: 640, VideoHeight: 480})
+	p := e.NewPublication(media.PublicationOptions{HasAudio: true, HasVideo: true, VideoDimensions: `{"width":640,"height":480}`})
 	b := openTab(t)
 	b.publish(p, "publisher", 640, 480, nil)
 	b.subscribe(e, p, "subscriber", media.SubscriptionOptions{})

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"encoding/json"
 	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
@@ -28,12 +29,16 @@ var aims = []struct{ pixels, kbps int }{
 	{320 * 180, 200}, {480 * 270, 450}, {640 * 360, 700}, {640 * 480, 900}, {960 * 540, 1200}, {1280 * 720, 2500}, {1920 * 1080, 4000},
 }
 
+// maxSide is the greatest width or height that is believed.
+const maxSide = 16384
+
 // targetKbps returns what a publisher should send at least: half of the aim for its size, since a calm picture needs no more, but not
 // more than it may.
 func targetKbps(options media.PublicationOptions) int {
-	pixels := options.VideoWidth * options.VideoHeight
-	if options.VideoWidth <= 0 || options.VideoHeight <= 0 {
-		pixels = 640 * 480
+	pixels := 640 * 480
+	var size struct{ Width, Height float64 }
+	if json.Unmarshal([]byte(options.VideoDimensions), &size) == nil && size.Width >= 1 && size.Height >= 1 {
+		pixels = int(min(size.Width, maxSide) * min(size.Height, maxSide))
 	}
 	kbps := aims[0].kbps
 	for _, aim := range aims {

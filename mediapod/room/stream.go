@@ -114,6 +114,7 @@ func (p *Participant) newStream(info Stream, codec string) *stream {
 		Loopback:         info.Loopback,
 		ForcedVideoCodec: codec,
 		MaxVideoKbps:     p.seat.desired.MaxPublishKbps,
+		VideoDimensions:  info.VideoDimensions,
 	})
 	for _, candidate := range p.early {
 		// The client was told already that its candidate is taken; ICE works without it.
