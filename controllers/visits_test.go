@@ -38,7 +38,7 @@ func counted(t *testing.T) map[string]float64 {
 	}
 	values := make(map[string]float64)
 	for _, family := range families {
-		if name := family.GetName(); name == "mediarooms_joins_total" || name == "mediarooms_disconnections_total" {
+		if name := family.GetName(); name == "mediarooms_visits_total" || name == "mediarooms_disconnections_total" {
 			for _, metric := range family.GetMetric() {
 				key := strings.TrimPrefix(name, "mediarooms_")
 				for _, label := range metric.GetLabel() {
@@ -147,7 +147,7 @@ func TestVisits(t *testing.T) {
 		}
 	}
 	wantCounts := map[string]float64{
-		"joins_total": 5, "disconnections_total ClientDisconnected disconnect": 1, "disconnections_total ForceDisconnected forceDisconnectByUser": 1,
+		"visits_total": 5, "disconnections_total ClientDisconnected disconnect": 1, "disconnections_total ForceDisconnected forceDisconnectByUser": 1,
 		"disconnections_total NetworkDisconnected networkDisconnect": 1, "disconnections_total ForceDisconnected forceDisconnectByServer": 1,
 		"disconnections_total ForceDisconnected sessionClosedByServer": 1,
 	}
@@ -203,7 +203,7 @@ func TestBurstOfLeaves(t *testing.T) {
 		t.Errorf("the log has %v, want %v", log, want)
 	}
 	want := map[string]float64{
-		"joins_total": crowd, "disconnections_total ClientDisconnected disconnect": crowd / 6,
+		"visits_total": crowd, "disconnections_total ClientDisconnected disconnect": crowd / 6,
 		"disconnections_total NetworkDisconnected networkDisconnect": crowd - crowd/6,
 	}
 	if got := increments(t, since); !maps.Equal(got, want) {

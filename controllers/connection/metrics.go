@@ -20,7 +20,7 @@ var tokenSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 // joins and disconnections follow the status: each visit is counted with the write that tells of it.
 var (
 	joins = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "mediarooms_joins_total",
+		Name: "mediarooms_visits_total",
 		Help: "Users that came into a room.",
 	})
 	disconnections = prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -281,7 +281,7 @@ func TestPlan(t *testing.T) {
 			o.connection.Spec.TokenSecretName, o.secret, o.outdated = "s", &corev1.Secret{}, owned("before")
 		}, ""},
 		"a Secret of before that is somebody else's by now stays": {func(o *observed) { o.outdated = &corev1.Secret{} }, ""},
-		"who has left frees the place": {seen(controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED), "Dismiss"},
+		"who has left frees the place":                            {seen(controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED), "Dismiss"},
 		"who has left is deleted once status says so": {func(o *observed) {
 			seen(controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED)(o)
 			o.connection.Spec.WhenDisconnected = v1alpha1.WhenDisconnectedDelete
