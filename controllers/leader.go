@@ -43,22 +43,28 @@ func (l *leader) Start(ctx context.Context) error {
 	for i := range pods.Items {
 		l.fleet.See(&pods.Items[i])
 	}
-	placed := inherit(sessions.Items, connections.Items)
+	// No pod can be talked to before there is a certificate, and no time to answer may run before.
+	if _, err := l.keys.SigningKey(ctx); err != nil {
+		return nil // the context has ended
+	}
+	var hosted map[types.UID]fleet.Pod
+	if slices.ContainsFunc(sessions.Items, func(s v1alpha1.Session) bool { return s.Status.PodName == "" }) {
+		// Either it waits, or its status was lost while no operator ran, and somebody may be in the room.
+		hosted = l.fleet.Survey(ctx)
+	}
+	placed := inherit(sessions.Items, connections.Items, hosted)
 	for _, p := range placed {
 		l.fleet.Assign(p.Room, p.Pod)
 	}
 	l.ledger.Seed(placed)
 	log.FromContext(ctx).Info("Took over", "pods", len(pods.Items), "rooms", len(placed))
-	// No pod can be talked to before there is a certificate, and no time to answer may run before.
-	if _, err := l.keys.SigningKey(ctx); err != nil {
-		return nil // the context has ended
-	}
 	return l.fleet.Start(ctx)
 }
 
-// inherit returns which Sessions are placed and who holds a place in them, by what the status of the objects says. It is pure. Who was
-// given a token holds a place; of the others the older ones come first, as long as there are places: their status was lost.
-func inherit(sessions []v1alpha1.Session, connections []v1alpha1.Connection) []placement.Placed {
+// inherit returns which Sessions are placed and who holds a place in them, by what the status of the objects says, or else by what the
+// pods host. It is pure. Who was given a token holds a place; of the others the older ones come first, as long as there are places: their
+// status was lost.
+func inherit(sessions []v1alpha1.Session, connections []v1alpha1.Connection, hosted map[types.UID]fleet.Pod) []placement.Placed {
 	guests := make(map[types.NamespacedName][]*v1alpha1.Connection)
 	for i := range connections {
 		c := &connections[i]
@@ -77,13 +83,14 @@ func inherit(sessions []v1alpha1.Session, connections []v1alpha1.Connection) []p
 	var placed []placement.Placed
 	for i := range sessions {
 		s := &sessions[i]
-		if s.Status.PodName == "" {
+		pod, pool := s.Status.PodName, s.Status.PoolName
+		if host, ok := hosted[s.UID]; ok && pod == "" {
+			pod, pool = host.Name, host.Pool
+		}
+		if pod == "" {
 			continue
 		}
-		p := placement.Placed{
-			Room: placement.Room{UID: s.UID, Name: client.ObjectKeyFromObject(s), Pool: s.Status.PoolName},
-			Pod:  s.Status.PodName,
-		}
+		p := placement.Placed{Room: placement.Room{UID: s.UID, Name: client.ObjectKeyFromObject(s), Pool: pool}, Pod: pod}
 		of := guests[p.Room.Name]
 		slices.SortFunc(of, func(a, b *v1alpha1.Connection) int {
 			return cmp.Or(cmp.Compare(hasToken(a), hasToken(b)),

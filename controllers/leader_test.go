@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/fleet"
 )
 
 func TestInherit(t *testing.T) {
@@ -30,6 +31,7 @@ func TestInherit(t *testing.T) {
 	}
 	hasToken := func(c *v1alpha1.Connection) { c.Status.ConnectionID = "con_X" }
 	waits := v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "waits", UID: "waits"}}
+	hosted := map[types.UID]fleet.Pod{"uid": {Name: "liar", Pool: "other"}, "wiped": {Name: "host", Pool: "pool"}}
 	placed := inherit([]v1alpha1.Session{session, waits}, []v1alpha1.Connection{
 		guest("young-with-token", 1, hasToken),
 		guest("older", 3, nil),
@@ -39,7 +41,7 @@ func TestInherit(t *testing.T) {
 		guest("going", 9, func(c *v1alpha1.Connection) { c.DeletionTimestamp = &metav1.Time{Time: start} }),
 		guest("camera", 9, func(c *v1alpha1.Connection) { c.Spec.Type = v1alpha1.ConnectionTypeIPCam }),
 		guest("of-another", 9, func(c *v1alpha1.Connection) { c.Spec.SessionName = "other" }),
-	})
+	}, hosted)
 	if len(placed) != 1 || placed[0].Pod != "pod" || placed[0].Room.Pool != "pool" || placed[0].Room.UID != "uid" {
 		t.Fatalf("placed are %+v", placed)
 	}
@@ -51,13 +53,19 @@ func TestInherit(t *testing.T) {
 	if want := []string{"young-with-token", "oldest", "older"}; !slices.Equal(names, want) {
 		t.Errorf("guests are %v, want %v", names, want)
 	}
+	// A Session whose status was lost is where its room is.
+	wiped := v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "wiped", UID: "wiped"}}
+	found := inherit([]v1alpha1.Session{waits, wiped}, nil, hosted)
+	if len(found) != 1 || found[0].Pod != "host" || found[0].Room.Pool != "pool" || found[0].Room.UID != "wiped" {
+		t.Errorf("found are %+v", found)
+	}
 	// Who has a token keeps the place, also beyond the limit.
 	session.Spec.MaxConnections = ptr.To(int32(1))
 	var many []v1alpha1.Connection
 	for n := range 5 {
 		many = append(many, guest(fmt.Sprint("guest-", n), n, hasToken))
 	}
-	if placed := inherit([]v1alpha1.Session{session}, many); len(placed[0].Guests) != 5 {
+	if placed := inherit([]v1alpha1.Session{session}, many, nil); len(placed[0].Guests) != 5 {
 		t.Errorf("%d of 5 keep their places", len(placed[0].Guests))
 	}
 }

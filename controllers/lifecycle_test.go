@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
@@ -107,6 +108,40 @@ func TestRestartOfTheOperatorKeepsRooms(t *testing.T) {
 	}
 	if pod != w.host(session) {
 		t.Error("the room has moved")
+	}
+}
+
+func TestStatusThatIsLostWhileNoOperatorRunsKeepsRooms(t *testing.T) {
+	w := newWorld(t)
+	w.pool(func(s *v1alpha1.MediaPoolSpec) { s.MinPods = ptr.To(int32(2)) })
+	session := w.session("demo", nil)
+	guest := w.connection("guest", "demo", nil)
+	w.ready(session)
+	w.ready(guest)
+	pod := w.host(session)
+	pod.Join(string(guest.UID), "", time.Now())
+	w.state(guest, v1alpha1.ConnectionStateActive)
+	w.stop()
+	for o, wipe := range map[client.Object]func(){
+		session: func() { session.Status = v1alpha1.SessionStatus{} }, guest: func() { guest.Status = v1alpha1.ConnectionStatus{} },
+	} {
+		if err := w.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+			t.Fatal(err)
+		}
+		base, ok := o.DeepCopyObject().(client.Object)
+		if !ok {
+			t.Fatal("not an object")
+		}
+		wipe()
+		if err := w.Status().Patch(t.Context(), o, client.MergeFrom(base)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.startOperator()
+	w.ready(session)
+	w.state(guest, v1alpha1.ConnectionStateActive)
+	if w.host(session) != pod || len(pod.Closed()) != 0 || pod.Evicted(string(guest.UID)) != "" {
+		t.Errorf("closed are %v, and the user is out because of %q", pod.Closed(), pod.Evicted(string(guest.UID)))
 	}
 }
 

@@ -128,11 +128,14 @@ func (f *fixture) start() {
 	})
 }
 
+// address is where the fake pod of a number is.
+func address(n int) string { return fmt.Sprintf("127.0.2.%d:7443", n) }
+
 // pod starts a fake pod and tracks it.
 func (f *fixture) pod(name, instance string) *fakepod.Pod {
 	f.Helper()
 	f.pods++
-	address := fmt.Sprintf("127.0.2.%d:7443", f.pods)
+	address := address(f.pods)
 	pod, err := fakepod.Start(address, "uid-"+name, instance, f.identity)
 	if err != nil {
 		f.Fatal(err)

@@ -114,12 +114,9 @@ func (f *Fleet) run(ctx context.Context, l *link, pod Pod) {
 
 // sync is the life of one stream. It returns why it ended.
 func (f *Fleet) sync(ctx context.Context, l *link, pod Pod) error {
-	// Heartbeats tell whether the pod lives, so gRPC sends no pings of its own.
-	connection, err := grpc.NewClient("passthrough:///"+pod.Address,
-		grpc.WithTransportCredentials(f.config.Credentials),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
+	connection, err := f.dial(pod)
 	if err != nil {
-		return fmt.Errorf("dialling: %w", err)
+		return err
 	}
 	defer connection.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -131,9 +128,8 @@ func (f *Fleet) sync(ctx context.Context, l *link, pod Pod) error {
 	if err != nil {
 		return cause(ctx, fmt.Errorf("opening the stream: %w", err))
 	}
-	hello := &controlv1.OperatorHello{Version: f.config.Version, PodUid: pod.UID}
-	if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Hello{Hello: hello}}); err != nil {
-		return cause(ctx, fmt.Errorf("sending hello: %w", err))
+	if err := f.greet(stream, pod); err != nil {
+		return cause(ctx, err)
 	}
 
 	sent := make(chan struct{})
@@ -148,6 +144,27 @@ func (f *Fleet) sync(ctx context.Context, l *link, pod Pod) error {
 	cancel(err)
 	<-sent
 	return err
+}
+
+// dial prepares the connection to a pod.
+func (f *Fleet) dial(pod Pod) (*grpc.ClientConn, error) {
+	// Heartbeats tell whether the pod lives, so gRPC sends no pings of its own.
+	connection, err := grpc.NewClient("passthrough:///"+pod.Address,
+		grpc.WithTransportCredentials(f.config.Credentials),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
+	if err != nil {
+		return nil, fmt.Errorf("dialling: %w", err)
+	}
+	return connection, nil
+}
+
+// greet opens the operator's side of a stream.
+func (f *Fleet) greet(stream controlv1.MediaPod_SyncClient, pod Pod) error {
+	hello := &controlv1.OperatorHello{Version: f.config.Version, PodUid: pod.UID}
+	if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Hello{Hello: hello}}); err != nil {
+		return fmt.Errorf("sending hello: %w", err)
+	}
+	return nil
 }
 
 // cause prefers why the stream was ended here over how that looks from the stream.

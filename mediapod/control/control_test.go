@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -296,6 +297,13 @@ func TestAnotherStreamTakesOverAndNothingChanges(t *testing.T) {
 	first.receive()
 	_, a := p.join("r1", "A")
 	_, b := p.join("r2", "B")
+
+	// One that only asks which rooms there are.
+	asking, answer := p.greeted()
+	if uids := slices.Sorted(slices.Values(answer.GetRoomUids())); !slices.Equal(uids, []string{"r1", "r2"}) {
+		t.Errorf("the rooms are %v", uids)
+	}
+	asking.cancel()
 
 	second, after := p.greeted()
 	if code := first.ended(); code != codes.Aborted {

@@ -165,6 +165,7 @@ func (st *stream) greet() error {
 		Version:    s.version,
 		PodUid:     s.podUID,
 		InstanceId: s.instanceID,
+		RoomUids:   s.rooms.UIDs(),
 	}}})
 }
 

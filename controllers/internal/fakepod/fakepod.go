@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -128,7 +129,7 @@ func (p *Pod) receive(stream controlv1.MediaPod_SyncServer, send func(*controlv1
 				return status.Error(codes.FailedPrecondition, "another pod")
 			}
 			send(&controlv1.PodMessage{Message: &controlv1.PodMessage_Hello{
-				Hello: &controlv1.PodHello{Version: "fake", PodUid: p.uid, InstanceId: instance},
+				Hello: &controlv1.PodHello{Version: "fake", PodUid: p.uid, InstanceId: instance, RoomUids: p.roomUIDs()},
 			}})
 		case *controlv1.OperatorMessage_Config:
 			p.mu.Lock()
@@ -211,6 +212,12 @@ func (p *Pod) remove(uid string) {
 		delete(p.rooms, uid)
 		p.closed = append(p.closed, uid)
 	}
+}
+
+func (p *Pod) roomUIDs() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.rooms))
 }
 
 func (p *Pod) snapshot(named map[string]bool) []*controlv1.PodMessage {

@@ -469,7 +469,10 @@ type PodHello struct {
 	Version string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
 	PodUid  string                 `protobuf:"bytes,2,opt,name=pod_uid,json=podUid,proto3" json:"pod_uid,omitempty"`
 	// instance_id differs at every start of the process: another one means that every room of before is gone.
-	InstanceId    string `protobuf:"bytes,3,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	InstanceId string `protobuf:"bytes,3,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	// room_uids are the Sessions whose rooms the pod hosts. An operator that has lost track of a room finds it by them, before the
+	// end of its snapshot has the pod remove what was not named. Operators may hang up after the hello: nothing is removed then.
+	RoomUids      []string `protobuf:"bytes,4,rep,name=room_uids,json=roomUids,proto3" json:"room_uids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -523,6 +526,13 @@ func (x *PodHello) GetInstanceId() string {
 		return x.InstanceId
 	}
 	return ""
+}
+
+func (x *PodHello) GetRoomUids() []string {
+	if x != nil {
+		return x.RoomUids
+	}
+	return nil
 }
 
 // PodConfig is the complete configuration of a pod. It is ready to host rooms once it has one.
@@ -1597,12 +1607,13 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\amessage\"B\n" +
 	"\rOperatorHello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x17\n" +
-	"\apod_uid\x18\x02 \x01(\tR\x06podUid\"^\n" +
+	"\apod_uid\x18\x02 \x01(\tR\x06podUid\"{\n" +
 	"\bPodHello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x17\n" +
 	"\apod_uid\x18\x02 \x01(\tR\x06podUid\x12\x1f\n" +
 	"\vinstance_id\x18\x03 \x01(\tR\n" +
-	"instanceId\"\xf3\x01\n" +
+	"instanceId\x12\x1b\n" +
+	"\troom_uids\x18\x04 \x03(\tR\broomUids\"\xf3\x01\n" +
 	"\tPodConfig\x12G\n" +
 	"\n" +
 	"advertised\x18\x01 \x03(\v2'.mediarooms.control.v1.TransportAddressR\n" +

@@ -1,0 +1,49 @@
+package fleet
+
+import (
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"mediarooms.dev/mediarooms/controllers/internal/fakepod"
+)
+
+func TestSurvey(t *testing.T) {
+	before := newFixture(t)
+	before.start()
+	pods := make(map[string]*fakepod.Pod)
+	for _, name := range []string{"a", "b", "c"} {
+		pods[name] = before.pod(name, "1")
+		before.rooms.set("room-"+name, 1)
+		before.room("room-"+name, name)
+		before.eventually(name+" has its room", func() bool { return before.Room(types.UID("room-"+name)).Generation == 1 })
+	}
+	before.cancel()
+	<-before.done
+
+	// Another leader, to whom b does not answer; d is not what it should be.
+	after := newFixture(t)
+	after.config.Credentials = before.config.Credentials
+	for n, name := range []string{"a", "b", "c", "d"} {
+		pod := Pod{Name: name, UID: "uid-" + name, Pool: "pool", Address: address(n + 1)}
+		if name == "d" {
+			pod.Address = address(1)
+		}
+		after.Track(pod)
+	}
+	pods["b"].Mute(true)
+	begun := time.Now()
+	found := after.Survey(t.Context())
+	if took := time.Since(begun); took > surveyBound+time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if len(found) != 2 || found["room-a"].Name != "a" || found["room-c"].Name != "c" || found["room-c"].Pool != "pool" {
+		t.Errorf("found are %v", found)
+	}
+	for name, pod := range pods {
+		if closed := pod.Closed(); len(closed) != 0 {
+			t.Errorf("%s has closed %v", name, closed)
+		}
+	}
+}
