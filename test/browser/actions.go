@@ -159,6 +159,13 @@ func (p *Participant) Received(connectionID string) (Media, error) {
 	return media, err
 }
 
+// FramesDecoded is how many video frames were decoded of each stream that is received, by its owner's connection id.
+func (p *Participant) FramesDecoded() (map[string]int64, error) {
+	frames := map[string]int64{}
+	err := p.call("framesDecoded", nil, &frames)
+	return frames, err
+}
+
 // Sent is what the participant's own publisher sends.
 func (p *Participant) Sent() (Media, error) {
 	var media Media

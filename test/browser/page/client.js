@@ -322,6 +322,16 @@ export class Client {
     return result;
   }
 
+  /** How many video frames were decoded of each stream that is received, by the connection id of its owner. */
+  async framesDecoded() {
+    const frames = {};
+    await Promise.all([...this.#subscribers.keys()].map(async (connectionId) => {
+      const { video } = await this.received(connectionId);
+      frames[connectionId] = video.framesDecoded ?? 0;
+    }));
+    return frames;
+  }
+
   /** What is sent, from getStats, with the size of the encoded frames; of simulcast every layer, and the biggest as video. */
   async sent() {
     const result = { video: {}, audio: {}, layers: [] };
