@@ -177,6 +177,12 @@ func (g *guest) hears(t *testing.T, other *guest) {
 // undisturbed checks that nothing went wrong that the application was told of.
 func (g *guest) undisturbed(t *testing.T) {
 	t.Helper()
+	g.undisturbedSince(t, time.Time{})
+}
+
+// undisturbedSince is undisturbed for the time since then.
+func (g *guest) undisturbedSince(t *testing.T, since time.Time) {
+	t.Helper()
 	events, err := g.Events()
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +190,9 @@ func (g *guest) undisturbed(t *testing.T) {
 	for _, event := range events {
 		switch event.Name {
 		case "exception", "failed", "accessDenied", "reconnecting":
-			t.Errorf("%s got %+v", g.Name, event)
+			if !event.Time().Before(since) {
+				t.Errorf("%s got %+v", g.Name, event)
+			}
 		}
 	}
 }
