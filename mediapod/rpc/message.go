@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -26,7 +27,6 @@ const (
 	codeExistingUser        = 104
 	codeNoMediaNode         = 204
 	codeMetadata            = 500
-	codeFilter              = 406
 	codeSignalFormat        = 600
 	codeTransport           = 803
 	codeWrongEdition        = 997
@@ -73,6 +73,7 @@ type request struct {
 	ID     json.RawMessage
 	Method string
 	Params map[string]json.RawMessage
+	came   time.Time // when it came; zero until it waits for its turn
 }
 
 // decode reads a message. With an error it returns what it knows of the request, so that the error can be answered.

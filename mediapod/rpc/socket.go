@@ -29,7 +29,7 @@ const (
 	// probeTimeout is how long a browser may take to answer a WebSocket ping.
 	probeTimeout = 10 * time.Second
 
-	// requestTimeout is shorter than the client's own of 10 s, so that it gets an error that says something.
+	// requestTimeout is shorter than the client's own of 10 s, so that it gets an error that says something. It begins when the request comes.
 	requestTimeout = 9 * time.Second
 
 	methodPing = "ping"
@@ -242,6 +242,7 @@ func (s *socket) accept(incoming request) {
 		return
 	}
 	s.spoke.Store(true)
+	incoming.came = time.Now()
 	select {
 	case s.calls <- incoming:
 	default:
@@ -276,9 +277,8 @@ func (s *socket) work(ctx context.Context) {
 // handle runs one request and answers it, unless its method did so at the right moment itself.
 func (s *socket) handle(ctx context.Context, incoming request) {
 	// A request outlives its socket: the client may come back and find it done (openvidu-rpc, trap 16).
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), incoming.came.Add(requestTimeout))
 	defer cancel()
-	started := time.Now()
 	c := &call{socket: s, id: incoming.ID, params: params{method: incoming.Method, fields: incoming.Params}}
 	err := s.dispatch(ctx, c)
 	switch {
@@ -292,7 +292,7 @@ func (s *socket) handle(ctx context.Context, incoming request) {
 	case !c.answered:
 		c.reply(struct{}{})
 	}
-	s.server.observer.Request(c.observedMethod, c.code, time.Since(started))
+	s.server.observer.Request(c.observedMethod, c.code, time.Since(incoming.came))
 }
 
 // dispatch calls the method. Should that panic, which is a mistake of ours or of a library, it costs no more than the request.
