@@ -55,7 +55,8 @@ func (g *guest) after() []string {
 
 func TestALostSocketComesBackAndNobodyNotices(t *testing.T) {
 	t.Parallel()
-	covers(t, "1.7-window", "1.7-buffer", "1.8-connect", "1.8-media", "1.9-4104", "2.17-connect", "7.2-reconnection", "7.6-retry", "9-15", "9-17", "A-blip")
+	covers(t, "1.7-window", "1.7-buffer", "1.8-connect", "1.8-media", "1.9-4104", "2.17-connect", "7.2-reconnection", "7.6-retry", "9-15", "9-17", "A-blip",
+		"8.1-off")
 	reserve(t, 3)
 	r := newRoom(t, nil)
 	a := r.enter(t, "dropped", v1alpha1.RolePublisher)
@@ -101,6 +102,7 @@ func TestALostSocketComesBackAndNobodyNotices(t *testing.T) {
 	}
 	for _, g := range []*guest{b, c} {
 		g.undisturbed()
+		g.never("networkQualityLevelChanged") // the pool does not ask for it
 		g.receives(a)
 	}
 	a.receives(b)

@@ -181,18 +181,24 @@ func blur(value any) any {
 // golden compares the transcript with the one that is kept.
 func (s *scene) golden(name string) {
 	s.t.Helper()
+	golden(s.t, name, s.transcript.Bytes())
+}
+
+// golden compares a transcript with the one that is kept.
+func golden(t *testing.T, name string, transcript []byte) {
+	t.Helper()
 	file := filepath.Join("testdata", name+".golden")
 	if *update {
-		if err := os.WriteFile(file, s.transcript.Bytes(), 0o644); err != nil {
-			s.t.Fatal(err)
+		if err := os.WriteFile(file, transcript, 0o644); err != nil {
+			t.Fatal(err)
 		}
 		return
 	}
 	want, err := os.ReadFile(file)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	if !bytes.Equal(want, s.transcript.Bytes()) {
-		s.t.Errorf("the order at each client is not that of %s.\ngot:\n%s\nwant:\n%s", file, s.transcript.String(), want)
+	if !bytes.Equal(want, transcript) {
+		t.Errorf("the order at each client is not that of %s.\ngot:\n%s\nwant:\n%s", file, transcript, want)
 	}
 }
