@@ -86,7 +86,8 @@ type SubscriptionOptions struct {
 	// MaxVideoKbps bounds what the subscriber is sent; 0 is no limit.
 	MaxVideoKbps int
 	// Outdated, when set, is called at most once, from a goroutine of the engine's, when the publisher has come back with
-	// a codec that this subscription was not offered: the receiver needs a new one (openvidu-rpc 3.10). It must not block.
+	// a codec that this subscription was not offered, or did not accept when it was: the receiver needs a new one (openvidu-rpc 3.10). It is
+	// not called before the subscription was answered. It must not block.
 	Outdated func()
 }
 

@@ -64,7 +64,16 @@ func (p *Publication) Answer(ctx context.Context, offer string) (string, error) 
 		video := line.codecs[0]
 		p.video = &video
 	}
+	var outdated []*Subscription
+	for s := range p.subscriptions {
+		if s.answered && p.outdates(s.codecs) {
+			outdated = append(outdated, s)
+		}
+	}
 	p.mu.Unlock()
+	for _, s := range outdated {
+		s.outdate()
+	}
 	in.conn.negotiated()
 	if old != nil {
 		old.conn.close()
@@ -77,13 +86,11 @@ func (p *Publication) accept(ctx context.Context, d *description) (*ingest, stri
 	in := &ingest{
 		publication: p, feeds: map[sfu.Kind]*sfu.Feed{}, layers: map[uint32]*sfu.Layer{}, video: map[string]*sfu.Layer{},
 	}
-	var codecs []codec
 	for _, line := range d.media {
-		codecs = append(codecs, line.codecs...)
 		in.rids = append(in.rids, line.layers...)
 	}
 	var err error
-	in.conn, err = p.engine.newConn(receiving, codecs, p.logger.WithValues("direction", "publish"), connEvents{
+	in.conn, err = p.engine.newConn(receiving, d.codecs(), p.logger.WithValues("direction", "publish"), connEvents{
 		connected: in.connected, ended: in.ended, control: in.control, repair: in.repair, layered: len(in.rids) > 0,
 	})
 	if err != nil {
@@ -155,11 +162,8 @@ func (p *Publication) offered() []codec {
 	return codecs
 }
 
-// decodable reports whether a subscriber that answered so can decode what the publisher sends, as far as that is known.
-func (p *Publication) decodable(d *description) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	line := d.line(sfu.Video)
-	return p.video == nil || line == nil ||
-		slices.ContainsFunc(line.codecs, func(c codec) bool { return c.name == p.video.name })
+// outdates reports whether the publisher sends, as far as that is known, what is not among a subscriber's video codecs. The caller holds p.mu.
+func (p *Publication) outdates(codecs []codec) bool {
+	return p.video != nil && p.options.HasVideo &&
+		!slices.ContainsFunc(codecs, func(c codec) bool { return c.name == p.video.name })
 }

@@ -51,6 +51,15 @@ func (d *description) line(kind sfu.Kind) *mediaLine {
 	return nil
 }
 
+// codecs lists those of all m-lines.
+func (d *description) codecs() []codec {
+	var all []codec
+	for _, line := range d.media {
+		all = append(all, line.codecs...)
+	}
+	return all
+}
+
 func badSDP(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", media.ErrSDP, fmt.Errorf(format, args...))
 }

@@ -363,28 +363,3 @@ func TestMangledOffers(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// FuzzOffer makes sure that what is made of any offer is SDP within the limits.
-func FuzzOffer(f *testing.F) {
-	f.Add(crlf(chromium), "")
-	f.Add(crlf(without(chromium, "a=rid", "a=simulcast")), "VP9")
-	f.Fuzz(func(t *testing.T, offer, forced string) {
-		d, err := readOffer(offer, forced, "")
-		if err != nil {
-			return
-		}
-		if _, err := parse(d.raw); err != nil {
-			t.Errorf("%v in\n%s", err, d.raw)
-		}
-		if len(d.media) == 0 || len(d.media) > 2 {
-			t.Errorf("%d m-lines", len(d.media))
-		}
-	})
-}
-
-func FuzzCandidate(f *testing.F) {
-	f.Add("candidate:1 1 udp 2122260223 192.168.1.4 56143 typ host generation 0 ufrag abcd network-id 1")
-	f.Fuzz(func(t *testing.T, candidate string) {
-		_ = checkCandidate(media.ICECandidate{Candidate: candidate})
-	})
-}
