@@ -134,3 +134,61 @@ func (m *member) getsWithin(within time.Duration, method string, want map[string
 
 // id is the connection id.
 func (m *member) id() string { return m.joined.ID }
+
+// answer sends a text as it is and returns the answer with an id, which is JSON text.
+func (m *member) answer(text, id string) map[string]json.RawMessage {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
+	defer cancel()
+	before := len(m.Messages())
+	if err := m.Send(ctx, []byte(text)); err != nil {
+		m.t.Fatalf("%s: sending %.200s: %v", m.name, text, err)
+	}
+	return m.answered(before, id)
+}
+
+// answered waits for the answer with an id among the messages from an index on.
+func (m *member) answered(from int, id string) map[string]json.RawMessage {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
+	defer cancel()
+	seen := 0
+	var found map[string]json.RawMessage
+	_, err := m.WaitMessage(ctx, func(message roomclient.Message) bool {
+		seen++
+		var parsed map[string]json.RawMessage
+		if seen <= from || json.Unmarshal(message.Raw, &parsed) != nil || string(parsed["id"]) != id || parsed["method"] != nil {
+			return false
+		}
+		found = parsed
+		return true
+	})
+	if err != nil {
+		m.t.Fatalf("%s: waiting for the answer %s: %v", m.name, id, err)
+	}
+	return found
+}
+
+// failure is the error of an answer.
+func (m *member) failure(answer map[string]json.RawMessage) roomclient.Error {
+	m.t.Helper()
+	var failure roomclient.Error
+	if answer["error"] == nil {
+		m.t.Errorf("%s: no error in the answer %s", m.name, answer)
+	} else if err := json.Unmarshal(answer["error"], &failure); err != nil {
+		m.t.Fatal(err)
+	}
+	return failure
+}
+
+// closed waits until the server has closed the socket and returns why it has ended.
+func (m *member) closed(within time.Duration) error {
+	m.t.Helper()
+	select {
+	case <-m.Done():
+		return m.Err()
+	case <-time.After(within):
+		m.t.Fatalf("%s: the socket is still open after %v", m.name, within)
+		return nil
+	}
+}

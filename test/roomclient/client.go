@@ -73,6 +73,8 @@ type Options struct {
 	HTTPClient *http.Client
 	// Header is added to the handshake.
 	Header http.Header
+	// Query is appended to the URL of the handshake as it is, such as "&a=b".
+	Query string
 	// Reconnect marks the handshake as that of a client that comes back.
 	Reconnect bool
 	// Silent sends no pings, neither the first nor later ones.
@@ -130,6 +132,7 @@ func Dial(ctx context.Context, options Options) (*Client, error) {
 	if options.Reconnect {
 		target += "&reconnect=true"
 	}
+	target += options.Query
 	//nolint:bodyclose // Dial says that its response never needs to be closed.
 	conn, answer, err := websocket.Dial(ctx, target, &websocket.DialOptions{
 		HTTPClient: options.HTTPClient, HTTPHeader: options.Header,
@@ -306,6 +309,11 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 // Send writes a text message as it is.
 func (c *Client) Send(ctx context.Context, raw []byte) error {
 	return c.conn.Write(ctx, websocket.MessageText, raw)
+}
+
+// SendBinary writes a binary message, which no browser does.
+func (c *Client) SendBinary(ctx context.Context, raw []byte) error {
+	return c.conn.Write(ctx, websocket.MessageBinary, raw)
 }
 
 // Messages are all that came so far, in their order.
