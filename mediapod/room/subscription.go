@@ -88,7 +88,7 @@ func (r *Room) findStream(streamID string) (*stream, *Error) {
 		// The quote that is missing is missing in the reference, too.
 		return nil, refuse(CodeUserNotFound, "User '%s not found in session '%s'", owner, r.sessionID)
 	}
-	return nil, refuse(CodeUserNotStreaming, "User '%s' not streaming media in session '%s'", owner, r.sessionID)
+	return nil, refuse(CodeUserNotStreaming, "User '%s not streaming media in session '%s'", owner, r.sessionID)
 }
 
 // completeSubscription keeps the media of a subscription. It reports whether that is still wanted.

@@ -192,3 +192,8 @@ func (m *member) closed(within time.Duration) error {
 		return nil
 	}
 }
+
+// contextWithin ends with the test, or when the time is over.
+func contextWithin(t *testing.T, within time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), within)
+}
