@@ -114,18 +114,14 @@ func TestWhileASessionClosesNobodyGetsInAndNoTokenIsMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	release := func() {
-		current, err := kube.Session(cluster.DefaultTenant, r.name)
-		if client.IgnoreNotFound(err) != nil {
-			t.Error(err)
-		}
-		if err != nil {
-			return
-		}
-		free := current.DeepCopy()
-		free.Finalizers = slices.DeleteFunc(free.Finalizers, func(name string) bool { return name == hold })
-		if err := client.IgnoreNotFound(kube.Client.Patch(context.Background(), free, client.MergeFrom(current))); err != nil {
-			t.Error(err)
-		}
+		cluster.Eventually(t, ready, "the hold to be released", func() error {
+			current, err := kube.Session(cluster.DefaultTenant, r.name)
+			if err != nil {
+				return client.IgnoreNotFound(err)
+			}
+			current.Finalizers = slices.DeleteFunc(current.Finalizers, func(name string) bool { return name == hold })
+			return client.IgnoreNotFound(kube.Client.Update(context.Background(), current))
+		})
 	}
 	t.Cleanup(release)
 	inside := r.join(t, "inside", v1alpha1.RolePublisher)

@@ -86,6 +86,7 @@ type Client struct {
 	token   string
 	session string
 	conn    *websocket.Conn
+	running context.Context //nolint:containedctx // the life of the client's goroutines
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the reader has ended
 	nextID  atomic.Int64
@@ -146,7 +147,7 @@ func Dial(ctx context.Context, options Options) (*Client, error) {
 	conn.SetReadLimit(maxMessage)
 	running, cancel := context.WithCancel(context.Background())
 	c := &Client{
-		token: options.Token, session: session, conn: conn, cancel: cancel, done: make(chan struct{}),
+		token: options.Token, session: session, conn: conn, running: running, cancel: cancel, done: make(chan struct{}),
 		pending: map[int64]request{}, changed: make(chan struct{}),
 	}
 	c.nextID.Store(-1)
@@ -154,12 +155,21 @@ func Dial(ctx context.Context, options Options) (*Client, error) {
 	if options.Silent {
 		return c, nil
 	}
-	if err := c.Call(ctx, "ping", map[string]any{"interval": pingInterval.Milliseconds()}, nil); err != nil {
+	if err := c.KeepAlive(ctx); err != nil {
 		c.Close()
-		return nil, fmt.Errorf("sending the first ping: %w", err)
+		return nil, err
 	}
-	go c.ping(running)
 	return c, nil
+}
+
+// KeepAlive sends a ping with the interval and starts to ping: as Dial does unless the client is Silent, and as a client does after it has
+// come back. It may be called once.
+func (c *Client) KeepAlive(ctx context.Context) error {
+	if err := c.Call(ctx, "ping", map[string]any{"interval": pingInterval.Milliseconds()}, nil); err != nil {
+		return fmt.Errorf("sending the first ping: %w", err)
+	}
+	go c.ping(c.running)
+	return nil
 }
 
 // Close ends the socket without any word to the server, as a lost network does, and waits for the reader.
@@ -413,9 +423,12 @@ func (c *Client) JoinParameters() map[string]any {
 	}
 }
 
-// Reconnect calls connect on a new socket to take a connection up again, by the private id that joinRoom gave.
+// Reconnect calls connect on a new Silent client to take a connection up again, by the private id that joinRoom gave, and starts to ping.
 func (c *Client) Reconnect(ctx context.Context, rpcSessionID string) error {
-	return c.Call(ctx, "connect", map[string]any{"sessionId": rpcSessionID, "reconnect": true}, nil)
+	if err := c.Call(ctx, "connect", map[string]any{"sessionId": rpcSessionID, "reconnect": true}, nil); err != nil {
+		return err
+	}
+	return c.KeepAlive(ctx)
 }
 
 // Leave calls leaveRoom and closes the socket, as Session.disconnect() does.

@@ -1,0 +1,287 @@
+//go:build e2e
+
+package conformance
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/test/roomclient"
+)
+
+// The server's timers (openvidu-rpc 7.6), and how far a test may see them late on a small machine.
+const (
+	window   = 10 * time.Second
+	watchdog = 15 * time.Second
+	disposal = 10 * time.Second
+	late     = 5 * time.Second
+)
+
+// again opens another socket as a client does that has lost its own: connect is for the caller to send.
+func (m *member) again() *member {
+	m.t.Helper()
+	n := dialWith(m.t, m.name, roomclient.Options{Token: m.token, Reconnect: true, Silent: true})
+	n.joined, n.connection = m.joined, m.connection
+	return n
+}
+
+// back opens another socket and takes the connection up again.
+func (m *member) back() *member {
+	m.t.Helper()
+	n := m.again()
+	result := n.call("connect", map[string]any{"sessionId": m.joined.RPCSessionID, "reconnect": true})
+	if len(result) != 2 || result["value"] != "reconnection successful" || result["sessionId"] != m.joined.RPCSessionID {
+		m.t.Errorf("%s: connect gave %v", m.name, result)
+	}
+	if err := n.KeepAlive(m.t.Context()); err != nil {
+		m.t.Fatalf("%s: %v", m.name, err)
+	}
+	return n
+}
+
+// notBack tries to take the connection up again, which must be refused.
+func (m *member) notBack() {
+	m.t.Helper()
+	m.again().refused("connect", map[string]any{"sessionId": m.joined.RPCSessionID, "reconnect": true}, 40007, "reconnection error")
+}
+
+func TestABlipIsSeenByNobody(t *testing.T) {
+	t.Parallel()
+	covers(t, "A-blip", "1.8-connect", "1.8-media", "1.7-buffer", "9-15", "9-17", "7.2-reconnection", "7.6-retry", "2.17-connect", "1.9-4104", "9-20")
+	s, a, b, c := threeClients(t)
+	media := newMedia(t)
+	stream := a.publish(media, camera).StreamID
+	subscriber := b.subscribe(media, stream)
+	// b sends something, too: its stream goes on while its socket is away.
+	own := b.publish(media, camera).StreamID
+	watcher := c.subscribe(media, own)
+	s.forget()
+
+	b.CloseWith(4104, "Connection closed for reconnection")
+	s.exit(b)
+	flows(t, "media of b's subscription without a socket", subscriber.VideoPackets)
+	flows(t, "media of b's stream without a socket", watcher.VideoPackets)
+	s.step("a mutes and signals, d joins, publishes and leaves, while b is away", func() {
+		a.call("streamPropertyChanged", map[string]any{"streamId": stream, "property": "videoActive", "newValue": false, "reason": "publishVideo"})
+		a.call("sendMessage", signal(t, []string{b.id()}, "signal:private", "for b"))
+		d := s.enter("d", v1alpha1.RolePublisher)
+		d.publish(media, roomclient.Stream{AudioPacketBytes: 40})
+		s.exit(d)
+		d.call("leaveRoom", map[string]any{})
+	})
+	var back *member
+	s.step("b is back", func() {
+		back = b.back()
+		s.members, s.present = append(s.members, back), append(s.present, back)
+	})
+	s.golden("blip")
+	flows(t, "media of b's subscription", subscriber.VideoPackets)
+	flows(t, "media of b's stream", watcher.VideoPackets)
+	back.call("streamPropertyChanged", map[string]any{"streamId": own, "property": "audioActive", "newValue": false, "reason": "publishAudio"})
+	c.gets("streamPropertyChanged", map[string]any{"connectionId": b.id(), "streamId": own})
+
+	// Another socket takes over while the old one is still open, whose end then means nothing.
+	third := back.back()
+	back.closed(patience)
+	fourth := third.back()
+	third.Close()
+	told := len(c.Notifications())
+	select {
+	case <-fourth.Done():
+		t.Errorf("the socket has ended: %v", fourth.Err())
+	case <-time.After(window + late):
+	}
+	fourth.call("sendMessage", signal(t, []string{c.id()}, "signal:still", "here"))
+	c.gets("sendMessage", map[string]any{"data": "here"})
+	if now := c.Notifications(); len(now) != told+1 {
+		t.Errorf("c was told %v", now[told:])
+	}
+}
+
+func TestWhoDoesNotComeBackWithinTheWindowIsEvicted(t *testing.T) {
+	t.Parallel()
+	covers(t, "1.7-window", "7.6-window", "5.1-networkDisconnect", "1.8-refused", "1.9-4104", "1.9-4102", "6-40007", "9-13")
+	r := newRoom(t, nil)
+	witness := r.join(t, "witness", v1alpha1.RoleSubscriber)
+	ends := map[string]func(*member){
+		"killed":       func(m *member) { m.Close() },
+		"gone away":    func(m *member) { m.CloseWith(websocket.StatusGoingAway, "") },
+		"reconnecting": func(m *member) { m.CloseWith(4104, "Connection closed for reconnection") },
+		"rude":         func(m *member) { m.CloseWith(4102, "Connection closed by client") },
+	}
+	members := map[string]*member{}
+	for name := range ends {
+		members[name] = r.join(t, name, v1alpha1.RolePublisher)
+	}
+	polite := r.join(t, "polite", v1alpha1.RolePublisher)
+	if err := polite.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range members {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			start := time.Now()
+			ends[name](m)
+			witness.getsWithin(window+late, "participantLeft", map[string]any{"connectionId": m.id(), "reason": "networkDisconnect"})
+			if took := time.Since(start); took < window-500*time.Millisecond {
+				t.Errorf("it was evicted after %v", took)
+			}
+			m.notBack()
+			m.again().refused("joinRoom", m.JoinParameters(), 401, "Unable to join session "+r.name+". Token "+m.token+" is not valid. Code: 401")
+		})
+	}
+	t.Cleanup(func() { // after the subtests
+		left := map[string]int{}
+		for _, n := range witness.Notifications() {
+			if n.Method == "participantLeft" {
+				left[string(n.Params)]++
+			}
+		}
+		want := `{"connectionId":"` + polite.id() + `","reason":"disconnect"}`
+		if left[want] != 1 || len(left) != 1+len(ends) {
+			t.Errorf("the witness was told of %v, want %s once", left, want)
+		}
+	})
+}
+
+func TestAClientThatFallsSilentLosesItsSocketAndThenItsPlace(t *testing.T) {
+	t.Parallel()
+	covers(t, "1.6-watchdog", "1.7-silent", "7.6-watchdog", "1.9-1000")
+	r := newRoom(t, nil)
+	witness := r.join(t, "witness", v1alpha1.RoleSubscriber)
+	m := dialWith(t, "silent", roomclient.Options{Token: r.token(t, v1alpha1.RolePublisher), Silent: true})
+	m.call("ping", map[string]any{"interval": 5000})
+	m.join()
+	start := time.Now()
+	err := m.closed(watchdog + late)
+	var closing websocket.CloseError
+	if !errors.As(err, &closing) || closing.Code != websocket.StatusNormalClosure || closing.Reason != "Close for not receive ping from client" {
+		t.Errorf("the socket ended with %v", err)
+	}
+	if took := time.Since(start); took < watchdog-time.Second {
+		t.Errorf("the socket was closed after %v", took)
+	}
+	witness.getsWithin(window+late, "participantLeft", map[string]any{"connectionId": m.id(), "reason": "networkDisconnect"})
+	if took := time.Since(start); took < watchdog+window-time.Second {
+		t.Errorf("it was evicted after %v", took)
+	}
+	m.notBack()
+}
+
+func TestTheSocketIsClosedSomeTimeAfterLeavingOrEviction(t *testing.T) {
+	t.Parallel()
+	covers(t, "7.6-disposal", "1.9-1000", "9-13", "2.17-closeSession")
+	r := newRoom(t, nil)
+	moderator := r.join(t, "moderator", v1alpha1.RoleModerator)
+	for name, out := range map[string]func(*member){
+		"left":    func(m *member) { m.call("leaveRoom", map[string]any{}) },
+		"evicted": func(m *member) { moderator.call("forceDisconnect", map[string]any{"connectionId": m.id()}) },
+		"closed": func(m *member) {
+			if result := m.call("closeSession", nil); result["value"] != "bye" {
+				t.Errorf("closeSession gave %v", result)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := r.join(t, name, v1alpha1.RolePublisher)
+			start := time.Now()
+			out(m)
+			moderator.gets("participantLeft", map[string]any{"connectionId": m.id()})
+			m.notBack()
+			err := m.closed(disposal + late)
+			var closing websocket.CloseError
+			if !errors.As(err, &closing) || closing.Code != websocket.StatusNormalClosure || closing.Reason != "" {
+				t.Errorf("the socket ended with %v", err)
+			}
+			if took := time.Since(start); took < disposal-time.Second {
+				t.Errorf("the socket was closed after %v", took)
+			}
+		})
+	}
+}
+
+func TestConnectIsRefusedToThoseWhoAreNotInARoom(t *testing.T) {
+	t.Parallel()
+	covers(t, "1.8-refused", "6-40007", "1.4-suffix")
+	s, a, b, c := threeClients(t)
+	for name, params := range map[string]any{
+		"an unknown id": map[string]any{"sessionId": "Anything1234567890123456789", "reconnect": true},
+		"an empty id":   map[string]any{"sessionId": "", "reconnect": true},
+		"no id":         map[string]any{"reconnect": true},
+		"nothing":       nil,
+		"a number":      map[string]any{"sessionId": 7, "reconnect": true},
+		"a public id":   map[string]any{"sessionId": a.id(), "reconnect": true},
+		"the room's id": map[string]any{"sessionId": s.room.name, "reconnect": true},
+	} {
+		t.Logf("connect with %s", name)
+		a.again().refused("connect", params, 40007, "reconnection error")
+	}
+	a.refused("connect", map[string]any{"sessionId": b.joined.RPCSessionID, "reconnect": true}, 40007, "reconnection error")
+
+	// Whoever was thrown out while away is told so by the refusal.
+	b.Close()
+	s.exit(b)
+	a.call("forceDisconnect", map[string]any{"connectionId": b.id()})
+	b.notBack()
+	c.Close()
+	s.deleteConnection(c)
+	a.gets("participantLeft", map[string]any{"connectionId": c.id(), "reason": "forceDisconnectByServer"})
+	c.notBack()
+}
+
+func TestAPublisherThatLostTheAnswerGoesOn(t *testing.T) {
+	t.Parallel()
+	covers(t, "9-16", "2.18-publisher")
+	r := newRoom(t, nil)
+	media := newMedia(t)
+	witness := r.join(t, "witness", v1alpha1.RoleSubscriber)
+	m := r.join(t, "a", v1alpha1.RolePublisher)
+	m.call("publishVideo", offer(t, media, camera).Parameters())
+	m.Close()
+	told := witness.gets("participantPublished", map[string]any{"id": m.id()})
+	stream := told["streams"].([]any)[0].(map[string]any)["id"].(string)
+	back := m.back()
+	p := offer(t, media, camera)
+	answer := back.call("reconnectStream", map[string]any{"sdpString": p.Offer})
+	if answer["id"] != stream {
+		t.Errorf("reconnectStream gave %v, want the stream %s", answer["id"], stream)
+	}
+	start(t, p, answer["sdpAnswer"].(string))
+	flows(t, "media", witness.subscribe(media, stream).VideoPackets)
+}
+
+func TestWhatIsMissedWhileAwayKeepsItsOrderAndTheSecretIsNobodyElses(t *testing.T) {
+	t.Parallel()
+	covers(t, "1.7-buffer", "1.3-session-id")
+	r := newRoom(t, nil)
+	a, b := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RolePublisher)
+	b.Close()
+	for _, data := range []string{"1", "2", "3", "4", "5"} {
+		a.call("sendMessage", signal(t, []string{}, "signal:x", data))
+	}
+	back := b.back()
+	back.gets("sendMessage", map[string]any{"data": "5"})
+	var got []string
+	for i, message := range back.Messages() {
+		if i == 0 && message.Answers != "connect" {
+			t.Errorf("the first message is %s, want the answer to connect", message.Raw)
+		}
+		if message.Notification != nil {
+			got = append(got, string(message.Notification.Params))
+		}
+	}
+	all := strings.Join(got, "")
+	for _, data := range []string{"1", "2", "3", "4", "5"} {
+		_, rest, found := strings.Cut(all, `"data":"`+data+`"`)
+		if !found {
+			t.Errorf("signal %s is missing or out of order in %v", data, got)
+		}
+		all = rest
+	}
+}
