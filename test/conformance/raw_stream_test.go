@@ -31,7 +31,7 @@ func flows(t *testing.T, what string, packets func() int64) {
 
 func TestRefusedPublishingLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	covers(t, "2.3-errors", "2.3-rollback", "9-37", "6-106", "6-302", "6-105", "2.4-errors", "2.10-errors")
+	covers(t, "2.3-errors", "2.3-rollback", "9-37", "6-106", "6-302", "6-406", "6-105", "2.4-errors", "2.10-errors")
 	r := newRoom(t, nil)
 	media := newMedia(t)
 	witness := r.join(t, "witness", v1alpha1.RoleSubscriber)
@@ -58,6 +58,8 @@ func TestRefusedPublishingLeavesNothingBehind(t *testing.T) {
 			t.Errorf("%s: %v, want 302 %q", name, refusal, prefix)
 		}
 	}
+	bad["sdpOffer"], bad["filter"] = publisher.Offer, "none"
+	m.refused("publishVideo", bad, 406, `'filter' parameter is not a JSON object: "none". Code: 406`)
 	stream := m.publish(media, camera).StreamID
 	m.refused("publishVideo", publisher.Parameters(), 106, fmt.Sprintf("User %s is already publishing in session %s. Code: 106", m.id(), r.name))
 	witness.gets("participantPublished", map[string]any{"id": m.id()})
