@@ -102,7 +102,7 @@ var codes = []Section{
 		{"6-500", "USER_METADATA_FORMAT_INVALID: too long"},
 		{"6-408", "PUBLISHER_ENDPOINT_NOT_FOUND is not sent"},
 		{"6-407", "FILTER_EVENT_LISTENER_NOT_FOUND is not sent"},
-		{"6-406", "FILTER_NOT_APPLIED: a filter that is none at publishVideo"},
+		{"6-406", "FILTER_NOT_APPLIED is not sent: a filter at publishVideo is ignored"},
 		{"6-405", "EXISTING_FILTER_ALREADY_APPLIED is not sent"},
 		{"6-404", "TOKEN_CANNOT_BE_CREATED is not sent"},
 		{"6-403", "SESSIONID_CANNOT_BE_CREATED is not sent"},
