@@ -81,6 +81,7 @@ func (p *Participant) beginStream(options StreamOptions) (*stream, forcedCodec, 
 	case p.gone:
 		return nil, forced, p.left()
 	case !p.seat.mayPublish(info):
+		p.early = nil // those of an earlier attempt: browsers send them although it was refused
 		return nil, forced, mayNotPublish()
 	case p.stream != nil:
 		return nil, forced, refuse(CodeUserAlreadyStreams, "User %s is already publishing in session %s", p.id, r.sessionID)

@@ -299,6 +299,17 @@ func TestCandidatesFindTheirPeerConnection(t *testing.T) {
 	}
 }
 
+func TestCandidatesOfRefusedAttemptsDoNotPileUp(t *testing.T) {
+	s := newScene(t, "A:subscriber")
+	a := s.join("A")
+	for range 10 {
+		wantCode(t, s.tryPublish("A", "offer"), CodeUnauthorized)
+		for range maxEarlyCandidates / 2 {
+			s.must(a.AddICECandidate("con_A", candidate))
+		}
+	}
+}
+
 func TestStreamIDs(t *testing.T) {
 	for kind, options := range map[string]StreamOptions{
 		"MIC": {HasAudio: true},
