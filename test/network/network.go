@@ -112,7 +112,9 @@ func (s Segment) NewMachine(t testing.TB, number int) *Machine {
 	})
 	for _, command := range []string{
 		"netns add " + m.name,
-		"link add " + m.name + " type veth peer name eth0 netns " + m.name,
+		// A bridge takes the lowest address of its links for its own. Were that ours, it would change with every cut, and the nodes would
+		// lose this machine.
+		fmt.Sprintf("link add %s address fe:ff:ff:ff:ff:%02x type veth peer name eth0 netns %s", m.name, number, m.name),
 		"link set " + m.name + " master " + s.bridge + " up",
 		inside + "link set lo up",
 		inside + fmt.Sprintf("address add %s/%d dev eth0", netip.AddrFrom4(address), s.prefix.Bits()),
