@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,7 +109,7 @@ func newCutRig(t *testing.T, machine *network.Machine, gateway string, observers
 	// The token names an address of this machine. There is nothing in between that would keep the connections of the browser alive.
 	b, err := browser.StartAt(browser.Place{
 		NetworkNamespace: machine.Namespace(),
-		Addresses:        map[string]string{"localhost:4443": gateway},
+		Addresses:        map[string]string{strings.TrimPrefix(kube.GatewayURL, "http://"): gateway},
 	})
 	if err != nil {
 		t.Fatal(err)
