@@ -67,6 +67,18 @@ func sharedChromium(t *testing.T) (*browser.Browser, *browser.Site) {
 	return chromium.process, chromium.site
 }
 
+// ownChromium is a browser of the test's own. Tabs of one browser share its camera, and with it the size of the picture.
+func ownChromium(t *testing.T) (*browser.Browser, *browser.Site) {
+	t.Helper()
+	_, site := sharedChromium(t)
+	process, err := browser.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(process.Close)
+	return process, site
+}
+
 // reserve lets the test go on when that many pages may be opened. A test calls it once, first of all.
 func reserve(t *testing.T, pages int) {
 	t.Helper()

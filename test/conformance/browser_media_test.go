@@ -23,7 +23,9 @@ func TestSubscribersGetTheSimulcastLayerThatSuitsThem(t *testing.T) {
 	covers(t, "4.4-simulcast", "4.10-bandwidth", "9-35")
 	reserve(t, 3)
 	r := newRoom(t, nil)
-	a := r.enter(t, "publisher", v1alpha1.RolePublisher)
+	own, site := ownChromium(t)
+	a := r.openIn(t, own, site, "publisher", nil)
+	a.join(browser.JoinOptions{})
 	rich := r.enter(t, "rich", v1alpha1.RoleSubscriber)
 	const limit = 150 // kbps
 	poor := r.open(t, "poor", func(spec *v1alpha1.ConnectionSpec) {
@@ -192,7 +194,8 @@ func TestBandwidthLimitsOfAConnectionHold(t *testing.T) {
 	reserve(t, 2)
 	r := newRoom(t, nil)
 	const limit = 150 // kbps
-	a := r.open(t, "limited", func(spec *v1alpha1.ConnectionSpec) {
+	own, site := ownChromium(t)
+	a := r.openIn(t, own, site, "limited", func(spec *v1alpha1.ConnectionSpec) {
 		spec.KurentoOptions = &v1alpha1.KurentoOptions{VideoMaxSendBandwidth: ptr.To[int32](limit)}
 	})
 	a.join(browser.JoinOptions{})

@@ -179,7 +179,7 @@ func TestStreamReconnectGivesAStreamAnotherPeerConnection(t *testing.T) {
 
 func TestALostMediaPathIsRebuilt(t *testing.T) {
 	t.Parallel()
-	covers(t, "2.20-echo", "7.6-ice-grace", "7.6-echo", "2.18-publisher", "2.18-subscriber", "9-30")
+	covers(t, "2.20-echo", "7.6-ice-grace", "7.6-echo", "2.18-publisher", "9-30")
 	reserve(t, 2)
 	r := newRoom(t, nil)
 	a := r.enter(t, "cut", v1alpha1.RolePublisher)
@@ -190,17 +190,14 @@ func TestALostMediaPathIsRebuilt(t *testing.T) {
 	a.waits(3*patience, "the exception that its media path is gone", func(e browser.Event) bool {
 		return e.Name == "exception" && (e.Exception == "ICE_CONNECTION_DISCONNECTED" || e.Exception == "ICE_CONNECTION_FAILED")
 	})
-	cluster.Eventually(t, 2*patience, "both streams to be rebuilt", func() error {
-		got := a.requests()
-		n := map[string]int{}
-		for _, method := range got {
-			n[method]++
-		}
-		if n["reconnectStream"] < 2 || n["echo"] < 2 {
+	// The browser does not promise to cut every path of the page, so it may be one stream that is rebuilt, or both.
+	cluster.Eventually(t, 2*patience, "a stream to be rebuilt", func() error {
+		if got := a.requests(); !slices.Contains(got, "echo") || !slices.Contains(got, "reconnectStream") {
 			return fmt.Errorf("it sent %q", got)
 		}
 		return nil
 	})
+	a.answer("reconnectStream")
 	a.must(a.page.LosePackets(0))
 	b.receives(a)
 	a.receives(b)
@@ -303,12 +300,7 @@ func TestAfterAShortSleepALaptopGoesOnAndAfterALongOneItIsTold(t *testing.T) {
 	covers(t, "1.6-watchdog", "1.7-silent", "5.1-networkDisconnect", "7.6-watchdog")
 	reserve(t, 3)
 	r := newRoom(t, nil)
-	_, site := sharedChromium(t)
-	laptop, err := browser.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(laptop.Close)
+	laptop, site := ownChromium(t)
 	b := r.enter(t, "other", v1alpha1.RolePublisher)
 	a := r.openIn(t, laptop, site, "laptop", nil)
 	a.join(browser.JoinOptions{AutoSubscribe: true})

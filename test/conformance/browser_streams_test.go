@@ -279,9 +279,9 @@ func TestRotatingAPhoneIsTold(t *testing.T) {
 	covers(t, "5.5-deviceRotated")
 	reserve(t, 2)
 	r := newRoom(t, nil)
-	shared, site := sharedChromium(t)
+	own, site := ownChromium(t)
 	connection := r.connection(t, nil)
-	participant, page := shared.OpenParticipantOn(t, site, "phone", browser.Viewport{Width: 390, Height: 844, Phone: true})
+	participant, page := own.OpenParticipantOn(t, site, "phone", browser.Viewport{Width: 390, Height: 844, Phone: true})
 	a := &guest{Participant: participant, t: t, page: page, object: connection.Name, token: connection.Status.Token}
 	a.join(browser.JoinOptions{AutoSubscribe: true})
 	b := r.enter(t, "other", v1alpha1.RoleSubscriber)
