@@ -299,9 +299,11 @@ func (g *guest) answer(method string) (request, response browser.Frame) {
 	g.t.Helper()
 	cluster.Eventually(g.t, patience, g.Name+" to have an answer to "+method, func() error {
 		frames := g.page.Frames()
-		at := len(frames) - 1
-		for at >= 0 && !(frames[at].Sent && frames[at].Method == method) {
-			at--
+		at := -1
+		for i, f := range frames {
+			if f.Sent && f.Method == method {
+				at = i
+			}
 		}
 		if at < 0 {
 			return errors.New("it was not sent")
