@@ -253,7 +253,7 @@ var traps = []Section{
 		{"9-38", "no answer takes as long as the client waits"},
 		{"9-39", "customIceServers of the pool reach clients, so that they need no public ones"},
 		{"9-40", "each URL of customIceServers is an entry of its own, with its transport"},
-		{"9-41", "a token is spent also when the join fails after it was taken"},
+		{"9-41", "taking the token is part of the join, which can't fail after that; a room that closes takes none, and its tokens end"},
 		{"9-42", "a session goes with its last participant, unused tokens too"},
 		{"9-43", "forceUnpublish of an unknown stream is answered"},
 		{"9-44", "roles are enforced by the server"},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -45,7 +46,19 @@ func dialWith(t *testing.T, name string, options roomclient.Options) *member {
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	t.Cleanup(client.Close)
+	t.Cleanup(func() {
+		client.Close()
+		for _, n := range client.Notifications() {
+			if !slices.Contains(sentNotifications, n.Method) {
+				t.Errorf("%s was told %s %s, which no server like this one sends", name, n.Method, n.Params)
+			}
+		}
+		for _, message := range client.Messages() {
+			if failure := message.Err; failure != nil && !slices.Contains(sentCodes, failure.Code) && !slices.Contains(jsonrpcCodes, failure.Code) {
+				t.Errorf("%s was refused with %v, a code that no server like this one sends", name, failure)
+			}
+		}
+	})
 	return &member{Client: client, t: t, name: name, token: options.Token}
 }
 
