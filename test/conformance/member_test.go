@@ -194,15 +194,13 @@ func (m *member) failure(answer map[string]json.RawMessage) roomclient.Error {
 	return failure
 }
 
-// closed waits until the server has closed the socket and returns why it has ended.
-func (m *member) closed(within time.Duration) error {
+// closed waits until the socket has ended; Err says why.
+func (m *member) closed(within time.Duration) {
 	m.t.Helper()
 	select {
 	case <-m.Done():
-		return m.Err()
 	case <-time.After(within):
 		m.t.Fatalf("%s: the socket is still open after %v", m.name, within)
-		return nil
 	}
 }
 

@@ -158,7 +158,8 @@ func TestAClientThatFallsSilentLosesItsSocketAndThenItsPlace(t *testing.T) {
 	m.call("ping", map[string]any{"interval": 5000})
 	m.join()
 	start := time.Now()
-	err := m.closed(watchdog + late)
+	m.closed(watchdog + late)
+	err := m.Err()
 	var closing websocket.CloseError
 	if !errors.As(err, &closing) || closing.Code != websocket.StatusNormalClosure || closing.Reason != "Close for not receive ping from client" {
 		t.Errorf("the socket ended with %v", err)
@@ -194,7 +195,8 @@ func TestTheSocketIsClosedSomeTimeAfterLeavingOrEviction(t *testing.T) {
 			out(m)
 			moderator.gets("participantLeft", map[string]any{"connectionId": m.id()})
 			m.notBack()
-			err := m.closed(disposal + late)
+			m.closed(disposal + late)
+			err := m.Err()
 			var closing websocket.CloseError
 			if !errors.As(err, &closing) || closing.Code != websocket.StatusNormalClosure || closing.Reason != "" {
 				t.Errorf("the socket ended with %v", err)

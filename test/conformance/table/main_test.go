@@ -23,6 +23,20 @@ func TestThePageIsUpToDate(t *testing.T) {
 	}
 }
 
+func TestEveryItemHasATest(t *testing.T) {
+	tests, err := readTests(folder())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, section := range conformance.Sections() {
+		for _, item := range section.Items {
+			if len(tests[item.ID]) == 0 {
+				t.Errorf("no test covers %s (%s)", item.ID, item.Title)
+			}
+		}
+	}
+}
+
 func TestItemsAreOnceInTheirSection(t *testing.T) {
 	var ids []string
 	for _, section := range conformance.Sections() {
