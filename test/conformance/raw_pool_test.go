@@ -24,8 +24,8 @@ import (
 // nextPort is where the next pool's ports begin, above those of the default pool.
 var nextPort atomic.Int32
 
-// newPool makes a MediaPool of one pod for a test and returns its name; change, unless nil, changes it first. It goes at the end of the test.
-func newPool(t *testing.T, change func(*v1alpha1.MediaPoolSpec)) string {
+// podPool makes a MediaPool of one pod for a test and returns its name; change, unless nil, changes it first. It goes at the end of the test.
+func podPool(t *testing.T, change func(*v1alpha1.MediaPoolSpec)) string {
 	t.Helper()
 	defaults, err := kube.Pool(cluster.DefaultPool)
 	if err != nil {
@@ -105,7 +105,7 @@ func TestNetworkQualityIsToldWhenThePoolAsksForIt(t *testing.T) {
 	t.Parallel()
 	covers(t, "8.1-levels", "8.1-first", "8.1-off", "3.14-networkQualityLevelChanged")
 	quiet := newRoom(t, nil)
-	pool := newPool(t, func(spec *v1alpha1.MediaPoolSpec) {
+	pool := podPool(t, func(spec *v1alpha1.MediaPoolSpec) {
 		spec.NetworkQuality = &v1alpha1.NetworkQuality{IntervalSeconds: 1}
 	})
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool })
@@ -140,7 +140,7 @@ func TestNetworkQualityIsToldWhenThePoolAsksForIt(t *testing.T) {
 func TestAMediaPodThatDiesTakesItsRoomsAlong(t *testing.T) {
 	t.Parallel()
 	covers(t, "5.1-nodeCrashed", "6-40007")
-	pool := newPool(t, nil)
+	pool := podPool(t, nil)
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool })
 	m := r.join(t, "a", v1alpha1.RolePublisher)
 	// Status follows a join a moment later.
@@ -175,7 +175,7 @@ func (r *room) inState(m *member, state v1alpha1.ConnectionState, reason string)
 func TestAMediaPodThatIsStoppedSaysSo(t *testing.T) {
 	t.Parallel()
 	covers(t, "5.1-openviduServerStopped", "5.1-mediaServerDisconnect", "9-13")
-	pool := newPool(t, nil)
+	pool := podPool(t, nil)
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool })
 	a, b := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RoleSubscriber)
 	if err := kube.Client.Delete(t.Context(), r.pod(t)); err != nil {
