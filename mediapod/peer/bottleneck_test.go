@@ -28,13 +28,14 @@ type bottleneck struct {
 // newBottleneck puts a path in front of an engine: peers are told its address from now on.
 func newBottleneck(t testing.TB, e *Engine, dropUp func(packet []byte) bool) *bottleneck {
 	t.Helper()
-	outside, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	at := (*e.addresses.Load())[0].IP
+	outside, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(at, 0)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := &bottleneck{
 		outside: outside, buffer: 300 * time.Millisecond, dropUp: dropUp,
-		engine: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), e.UDPPort()),
+		engine: netip.AddrPortFrom(at, e.UDPPort()),
 		flows:  map[netip.AddrPort]*net.UDPConn{},
 	}
 	e.SetAdvertisedAddresses([]Address{{IP: b.engine.Addr(), UDPPort: uint16(outside.LocalAddr().(*net.UDPAddr).Port)}})

@@ -198,12 +198,12 @@ func (f *Forwarder) resend(sequence uint16, now time.Time) bool {
 	if !f.mayResend(sequence, now) {
 		return false
 	}
-	return f.copy(sequence, now, false) > 0
+	return f.copy(sequence, now, repairs) > 0
 }
 
 // copy sends an outgoing packet again. It returns how many bytes that took; 0 when the packet is not there any more, or could not be
-// sent. A probe does not count as a need of the stream.
-func (f *Forwarder) copy(sequence uint16, now time.Time, probe bool) int {
+// sent. What it is counted as is probes or repairs.
+func (f *Forwarder) copy(sequence uint16, now time.Time, as Kind) int {
 	c := copies.Get().(*copyOfPacket)
 	defer copies.Put(c)
 	layer, in, ok := f.prepareCopy(c, sequence)
@@ -228,11 +228,7 @@ func (f *Forwarder) copy(sequence uint16, now time.Time, probe bool) int {
 		f.rtxSequence++
 		f.mu.Unlock()
 	}
-	kind := f.track.kind
-	if probe {
-		kind = kinds
-	}
-	f.path.number(&c.header, &c.number, f.config.TransportCC, kind, len(c.buffer), now)
+	f.path.number(&c.header, &c.number, f.config.TransportCC, as, len(c.buffer), now)
 	if _, err := f.config.Writer.WriteRTP(&c.header, c.buffer); err != nil {
 		return 0
 	}
@@ -253,7 +249,7 @@ func (f *Forwarder) probe(bytes int, now time.Time) {
 	for round := 0; round < probeRounds && bytes > 0; round++ {
 		sent := 0
 		for i := uint16(0); i < probePackets && bytes > sent; i++ {
-			sent += f.copy(newest-i, now, true)
+			sent += f.copy(newest-i, now, probes)
 		}
 		if sent == 0 {
 			return
@@ -264,13 +260,17 @@ func (f *Forwarder) probe(bytes int, now time.Time) {
 
 // mayResend applies the limits.
 func (f *Forwarder) mayResend(sequence uint16, now time.Time) bool {
+	interval, ok := f.path.repair()
+	if !ok {
+		return false
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.resent == nil {
 		f.resent = make([]resend, resendMemory)
 	}
 	last := &f.resent[sequence%resendMemory]
-	if last.sequence == sequence && !last.at.IsZero() && now.Sub(last.at) < resendInterval {
+	if last.sequence == sequence && !last.at.IsZero() && now.Sub(last.at) < interval {
 		return false
 	}
 	if now.Sub(f.windowStart) >= resendWindow {

@@ -19,24 +19,41 @@ const (
 	maxProbeTime = 3 * TickInterval
 )
 
+// What is sent beside the kinds.
+const (
+	probes = kinds + iota
+	repairs
+)
+
+const (
+	// repairShare is the share of what a path carries that may be used to send lost packets again, in percent: more would
+	// only prolong what lost them. It can be saved up for repairTime.
+	repairShare = 30
+	repairTime  = 500 * time.Millisecond
+)
+
 // path is the way to one subscriber: what is sent on it, and what it carries. Audio comes first: video gets what audio leaves.
 type path struct {
 	mu        sync.Mutex           // guards the fields below; never held across a write
 	estimator *bandwidth.Estimator // nil until something is said about the path
 	numbered  bool                 // packets have transport-wide numbers: what is said by REMB does not count
-	bytes     [kinds + 1]int       // sent since the last tick, by kind, the last of them being probes
+	bytes     [kinds + 2]int       // sent since the last tick, by kind, and as copies
+	credit    int                  // bytes that may be sent again, while the path has a known limit
 	sent      rate.Meter           // all but probes, up to the last tick
 	audio     rate.Meter
 	wanted    int // kbps that the path would have to carry for a better layer, 0 for none
-	probedAt  time.Time
+	tickedAt  time.Time
 }
 
 // number gives a packet its transport-wide sequence number when the extension with the given number, not 0, is negotiated, and counts it.
-// The kind is the number of kinds for a probe.
+// The kind may also be probes or repairs.
 func (p *path) number(header *rtp.Header, number *[2]byte, extension uint8, kind Kind, payload int, at time.Time) {
 	bytes := payload + rtpOverhead
 	p.mu.Lock()
 	p.bytes[kind] += bytes
+	if kind == repairs {
+		p.credit -= bytes
+	}
 	if extension == 0 {
 		p.mu.Unlock()
 		return
@@ -73,6 +90,16 @@ func (p *path) told(kbps int, now time.Time) {
 	p.estimator.Told(kbps, p.sent.Kbps(now), now)
 }
 
+// repair reports whether there is room to send a lost packet again, and after which time it makes sense to send the same one once more.
+func (p *path) repair() (again time.Duration, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.estimator == nil || p.estimator.Kbps() == 0 {
+		return resendInterval, true
+	}
+	return resendInterval + p.estimator.Queue(), p.credit > 0
+}
+
 // video returns what the path carries of video.
 func (p *path) video(now time.Time) layers.Path {
 	p.mu.Lock()
@@ -98,15 +125,18 @@ func (p *path) tick(now time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.audio.Add(p.bytes[Audio], now)
-	p.sent.Add(p.bytes[Audio]+p.bytes[Video], now)
-	p.bytes = [kinds + 1]int{}
+	p.sent.Add(p.bytes[Audio]+p.bytes[Video]+p.bytes[repairs], now)
+	p.bytes = [kinds + 2]int{}
+	passed := min(now.Sub(p.tickedAt), maxProbeTime)
+	p.tickedAt = now
 	if p.estimator == nil {
 		return 0
 	}
+	share := p.estimator.Kbps() * repairShare / 100 / 8 // bytes per millisecond
+	most := share * int(repairTime/time.Millisecond)
+	p.credit = min(max(p.credit, -most)+share*int(passed/time.Millisecond), most)
 	sending := p.sent.Kbps(now)
 	target := p.estimator.Probe(p.wanted, sending, now)
-	passed := min(now.Sub(p.probedAt), maxProbeTime)
-	p.probedAt = now
 	if target <= sending {
 		return 0
 	}

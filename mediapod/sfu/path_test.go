@@ -110,3 +110,36 @@ func TestWhatAReceiverSaysOfItsPathCountsWhenItDoesNotReportOnPackets(t *testing
 		r.expect("after REMB", w, layer)
 	}
 }
+
+func TestRepairsDoNotFillASlowPath(t *testing.T) {
+	r := newSimulcast(t, 150)
+	s, w := r.subscribe(r.now)
+	r.play(3 * time.Second)
+	again := func(duration time.Duration) (kbps int) {
+		bytes := 0
+		for end := r.now.Add(duration); r.now.Before(end); {
+			r.play(40 * time.Millisecond)
+			packets, _ := w.take()
+			var sequences []uint16
+			for _, p := range packets {
+				for i := range uint16(100) { // a receiver that asks for everything
+					sequences = append(sequences, p.SequenceNumber-i)
+				}
+			}
+			s.HandleRTCP(nackOf(sequences...), r.now)
+			copies, _ := w.take()
+			for _, c := range copies {
+				bytes += len(c.Payload) + rtpOverhead
+			}
+		}
+		return bytes * 8 / int(duration/time.Millisecond)
+	}
+	if kbps := again(2 * time.Second); kbps < 1000 {
+		t.Errorf("%d kbps while nothing is known of the path: the test tests nothing", kbps)
+	}
+	s.HandleRTCP([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: 400_000}}, r.now)
+	again(time.Second)
+	if kbps := again(4 * time.Second); kbps < 60 || kbps > 400*repairShare/100*5/4 {
+		t.Errorf("%d kbps on a path of 400 kbps", kbps)
+	}
+}

@@ -231,6 +231,13 @@ type FirefoxTab struct {
 // test fails, its console and its events are written to the test log.
 func (f *Firefox) OpenParticipant(t testing.TB, site *Site, name string) *Participant {
 	t.Helper()
+	return participant(t, f.Open(t, name, site.URL), name)
+}
+
+// Open opens the page at a URL in a tab of its own. It is closed at the end of the test; when the test fails, its console is
+// written to the test log.
+func (f *Firefox) Open(t testing.TB, name, url string) *FirefoxTab {
+	t.Helper()
 	tab, err := f.open(name)
 	if err != nil {
 		t.Fatalf("opening a tab of Firefox for %s: %v", name, err)
@@ -243,11 +250,11 @@ func (f *Firefox) OpenParticipant(t testing.TB, site *Site, name string) *Partic
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	params := map[string]any{"context": tab.context, "url": site.URL, "wait": "complete"}
+	params := map[string]any{"context": tab.context, "url": url, "wait": "complete"}
 	if err := f.bidi.call(ctx, "browsingContext.navigate", params, nil); err != nil {
-		t.Fatalf("opening %s in Firefox for %s: %v", site.URL, name, err)
+		t.Fatalf("opening %s in Firefox for %s: %v", redact(url), name, err)
 	}
-	return participant(t, tab, name)
+	return tab
 }
 
 func (f *Firefox) open(name string) (*FirefoxTab, error) {

@@ -98,6 +98,11 @@ func (e *Estimator) Congested() bool {
 	return e.congested
 }
 
+// Queue returns how long packets queued in the path of late.
+func (e *Estimator) Queue() time.Duration {
+	return e.queue(recent - 1)
+}
+
 // report takes that the packet with the given number has arrived at a time of the receiver's clock or, when received is
 // false, that it has not so far. Packets are to be reported in order.
 func (e *Estimator) report(sequence uint16, received bool, arrival time.Duration, now time.Time) {
