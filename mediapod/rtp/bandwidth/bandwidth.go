@@ -17,6 +17,8 @@ const (
 	drained = 30 * time.Millisecond
 	// steady is by how much the delay of a queue that does not change may change, from one look to the next.
 	steady = 5 * time.Millisecond
+	// patience is for how many intervals in a row that must be so: a busy computer lets packets wait, too, but not ever longer.
+	patience = 3
 	// share of what came through under congestion that becomes the estimate, in percent: the queue must drain.
 	share = 85
 	// hold is how long a lower estimate is given to show, before the next one.
@@ -163,7 +165,7 @@ func (e *Estimator) close(now time.Time) {
 	through := e.through()
 	loss := e.loss()
 	switch {
-	case (e.queuing >= 2 || loss) && now.Sub(e.changedAt) >= hold:
+	case (e.queuing >= patience || loss) && now.Sub(e.changedAt) >= hold:
 		e.decrease(through, now)
 	case queue < drained && !loss && (!e.congested || now.Sub(e.changedAt) >= hold):
 		e.congested = false
