@@ -3,6 +3,7 @@
 package conformance
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"testing"
@@ -212,5 +213,54 @@ func TestBandwidthLimitsOfAConnectionHold(t *testing.T) {
 	// Encoders meet a bitrate on average.
 	if rate := rateOf(t, b, a, 4*time.Second); rate > 1.3*limit {
 		t.Errorf("%.0f kbps are sent, want at most %d", rate, limit)
+	}
+}
+
+func TestSubscribersFollowAPublisherThatComesBackWithAnotherCodec(t *testing.T) {
+	t.Parallel()
+	covers(t, "3.10-forciblyReconnectSubscriber", "2.18-forced", "2.18-publisher", "9-30")
+	reserve(t, 2)
+	r := newRoom(t, nil)
+	a := r.enter(t, "publisher", v1alpha1.RolePublisher)
+	b := r.enter(t, "subscriber", v1alpha1.RoleSubscriber)
+	a.must(a.MissCodecs("VP9", "H264", "AV1"))
+	a.publish(browser.Publication{})
+	b.receives(a)
+	wantCodec(t, a, b, "video/VP8")
+	a.must(a.MissCodecs("VP8", "H264", "AV1"))
+	a.must(a.ReconnectStream(a.id()))
+	request, response := b.answer("reconnectStream")
+	var answer struct {
+		Stream string `json:"stream"`
+		SDP    string `json:"sdpString"`
+		Forced bool   `json:"forciblyReconnect"`
+	}
+	if err := json.Unmarshal(request.Params, &answer); err != nil || answer.Stream != a.stream.StreamID || answer.SDP == "" || !answer.Forced {
+		t.Errorf("the subscriber sent %s", request.Params)
+	}
+	if response.Error != nil {
+		t.Errorf("it was answered with %v", response.Error)
+	}
+	var told struct {
+		ConnectionID string `json:"connectionId"`
+		StreamID     string `json:"streamId"`
+		SDPOffer     string `json:"sdpOffer"`
+	}
+	for _, f := range b.page.Frames() {
+		if f.Method != "forciblyReconnectSubscriber" {
+			continue
+		}
+		if err := json.Unmarshal(f.Params, &told); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if told.ConnectionID != a.id() || told.StreamID != a.stream.StreamID {
+		t.Errorf("the subscriber was told of stream %s of %s", told.StreamID, told.ConnectionID)
+	}
+	wantText(t, "the offer", told.SDPOffer, "a=candidate:")
+	b.receives(a)
+	wantCodec(t, a, b, "video/VP9")
+	for _, g := range []*guest{a, b} {
+		g.undisturbed()
 	}
 }

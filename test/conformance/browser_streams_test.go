@@ -161,6 +161,33 @@ func TestLoopbackShowsWhatTheServerSendsBack(t *testing.T) {
 	}
 }
 
+func TestClientsAskTheServerForNothingButTheSocket(t *testing.T) {
+	t.Parallel()
+	covers(t, "1.12-absent", "8.5-absent")
+	reserve(t, 1)
+	r := newRoom(t, nil)
+	a := r.enter(t, "a", v1alpha1.RolePublisher)
+	if strings.Contains(a.token, "edition=") || strings.Contains(a.token, "sendBrowserLogs=") {
+		t.Error("the token asks for browser logs")
+	}
+	a.publish(browser.Publication{})
+	a.must(a.Leave())
+	a.answer("leaveRoom")
+	var resources []string
+	a.must(a.Evaluate("performance.getEntriesByType('resource').map(({ name }) => name)", &resources))
+	_, site := sharedChromium(t)
+	for _, resource := range resources {
+		if !strings.HasPrefix(resource, site.URL) && !strings.HasPrefix(resource, "data:") && !strings.HasPrefix(resource, "ws") {
+			t.Errorf("the page asked for %s", resource)
+		}
+	}
+	for _, f := range a.page.Frames() {
+		if f.Method == "sessionStatus" || f.Method == "masterNodeCrashedNotification" {
+			t.Errorf("%s went over the socket", f.Method)
+		}
+	}
+}
+
 func TestSubscribersCanStopAndStartAgain(t *testing.T) {
 	t.Parallel()
 	covers(t, "2.7-unsubscribeFromVideo", "2.5-prepareReceiveVideoFrom", "2.6-receiveVideoFrom", "4.8-trickle")
