@@ -61,7 +61,7 @@ type Forwarder struct {
 	aimed     *Layer    // the target; nil while nobody publishes
 	connected [2]*Layer // the layers that know the forwarder as a receiver: source and target
 
-	mu          sync.Mutex // guards the fields below; never held across a write
+	mu          *sync.Mutex // the path's, guards the fields below; never held across a write
 	rewriter    *rewrite.Rewriter[*Layer]
 	target      *Layer // what to change over to, or the source; nil while nobody publishes
 	payload     PayloadTypes
@@ -82,6 +82,7 @@ func newForwarder(t *Track, p *path, config ForwarderConfig) *Forwarder {
 	return &Forwarder{
 		track:       t,
 		path:        p,
+		mu:          &p.mu,
 		config:      config,
 		rewriter:    rewrite.New[*Layer](config.ClockRate, uint16(rand.Uint32()), rand.Uint32()),
 		rtxSequence: uint16(rand.Uint32()),
@@ -222,13 +223,13 @@ func (f *Forwarder) copy(sequence uint16, now time.Time, as Kind) int {
 	c.buffer = original.Payload
 	c.header.Marker = original.Marker
 	c.header.Timestamp += original.Timestamp
+	f.mu.Lock()
 	if rtx {
-		f.mu.Lock()
 		c.header.SequenceNumber = f.rtxSequence
 		f.rtxSequence++
-		f.mu.Unlock()
 	}
 	f.path.number(&c.header, &c.number, f.config.TransportCC, as, len(c.buffer), now)
+	f.mu.Unlock()
 	if _, err := f.config.Writer.WriteRTP(&c.header, c.buffer); err != nil {
 		return 0
 	}
@@ -260,12 +261,12 @@ func (f *Forwarder) probe(bytes int, now time.Time) {
 
 // mayResend applies the limits.
 func (f *Forwarder) mayResend(sequence uint16, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	interval, ok := f.path.repair()
 	if !ok {
 		return false
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.resent == nil {
 		f.resent = make([]resend, resendMemory)
 	}

@@ -34,7 +34,7 @@ const (
 
 // path is the way to one subscriber: what is sent on it, and what it carries. Audio comes first: video gets what audio leaves.
 type path struct {
-	mu        sync.Mutex           // guards the fields below; never held across a write
+	mu        sync.Mutex           // guards the fields below, and those of the subscriber's forwarders; never held across a write
 	estimator *bandwidth.Estimator // nil until something is said about the path
 	numbered  bool                 // packets have transport-wide numbers: what is said by REMB does not count
 	bytes     [kinds + 2]int       // sent since the last tick, by kind, and as copies
@@ -46,16 +46,14 @@ type path struct {
 }
 
 // number gives a packet its transport-wide sequence number when the extension with the given number, not 0, is negotiated, and counts it.
-// The kind may also be probes or repairs.
+// The kind may also be probes or repairs. The caller holds p.mu.
 func (p *path) number(header *rtp.Header, number *[2]byte, extension uint8, kind Kind, payload int, at time.Time) {
 	bytes := payload + rtpOverhead
-	p.mu.Lock()
 	p.bytes[kind] += bytes
 	if kind == repairs {
 		p.credit -= bytes
 	}
 	if extension == 0 {
-		p.mu.Unlock()
 		return
 	}
 	if !p.numbered {
@@ -63,7 +61,6 @@ func (p *path) number(header *rtp.Header, number *[2]byte, extension uint8, kind
 		p.estimator = new(bandwidth.Estimator)
 	}
 	sequence := p.estimator.Sent(bytes, at)
-	p.mu.Unlock()
 	number[0], number[1] = byte(sequence>>8), byte(sequence)
 	_ = header.SetExtension(extension, number[:]) // of one-byte form, always
 }
@@ -91,9 +88,8 @@ func (p *path) told(kbps int, now time.Time) {
 }
 
 // repair reports whether there is room to send a lost packet again, and after which time it makes sense to send the same one once more.
+// The caller holds p.mu.
 func (p *path) repair() (again time.Duration, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.estimator == nil || p.estimator.Kbps() == 0 {
 		return resendInterval, true
 	}

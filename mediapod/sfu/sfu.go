@@ -16,7 +16,7 @@
 // over at the target's next keyframe.
 //
 // A packet is forwarded by the goroutine that brings it. That goroutine reads the layer's receivers from a snapshot, so
-// subscribers share no lock, and it allocates nothing. Locks are per layer and per forwarder, and none of them is held
+// subscribers share no lock, and it allocates nothing. Locks are per layer and per subscriber, and none of them is held
 // across a write. A layer without receivers costs its bookkeeping only, and nothing of it is asked for.
 package sfu
 
