@@ -58,7 +58,7 @@ build: ## Build the three programs into bin/, static.
 	hack/build
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs and the control protocol's code.
+generate: ## Generate deep copies, CRDs, the control protocol's code and the table of protocol items.
 	hack/generate
 
 .PHONY: fmt

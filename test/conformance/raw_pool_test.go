@@ -266,3 +266,39 @@ func TestThereAreNoRecordingsToBeToldOf(t *testing.T) {
 		}
 	}
 }
+
+func TestBandwidthLimitsAreInTheAnswerAndInTheFeedback(t *testing.T) {
+	t.Parallel()
+	covers(t, "4.10-bandwidth")
+	pool := podPool(t, func(spec *v1alpha1.MediaPoolSpec) {
+		spec.Bandwidth = v1alpha1.VideoBandwidth{VideoMaxSendKbps: 654}
+	})
+	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool })
+	media := newMedia(t)
+	for name, c := range map[string]struct {
+		own  *int32
+		kbps int64
+	}{
+		"the pool's":       {nil, 654},
+		"the connection's": {new(int32(321)), 321},
+	} {
+		m := r.joinWith(t, name, func(spec *v1alpha1.ConnectionSpec) {
+			if c.own != nil {
+				spec.KurentoOptions = &v1alpha1.KurentoOptions{VideoMaxSendBandwidth: c.own}
+			}
+		})
+		p := offer(t, media, camera)
+		answer, _ := m.call("publishVideo", p.Parameters())["sdpAnswer"].(string)
+		if want := fmt.Sprintf("b=TIAS:%d", c.kbps*1000); !strings.Contains(answer, want) {
+			t.Errorf("%s: the answer lacks %s: %s", name, want, answer)
+		}
+		start(t, p, answer)
+		cluster.Eventually(t, ready, name+" limit to be in the feedback", func() error {
+			// The feedback is about all media of the connection, the limit about its video: the audio has 64 kbps beside it.
+			if got, want := p.Bitrate(), (c.kbps+64)*1000; got != want {
+				return fmt.Errorf("it says %d bits/s, want %d", got, want)
+			}
+			return nil
+		})
+	}
+}

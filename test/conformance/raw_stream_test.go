@@ -424,22 +424,6 @@ func TestForcedCodecs(t *testing.T) {
 	}
 }
 
-func TestBandwidthLimitsAreInTheSDP(t *testing.T) {
-	t.Parallel()
-	covers(t, "4.10-bandwidth")
-	r := newRoom(t, nil)
-	media := newMedia(t)
-	limit := int32(321)
-	a := r.joinWith(t, "a", func(spec *v1alpha1.ConnectionSpec) {
-		spec.KurentoOptions = &v1alpha1.KurentoOptions{VideoMaxSendBandwidth: &limit}
-	})
-	p := offer(t, media, camera)
-	answer, _ := a.call("publishVideo", p.Parameters())["sdpAnswer"].(string)
-	if !strings.Contains(answer, "b=TIAS:321000") && !strings.Contains(answer, "b=AS:321") {
-		t.Errorf("the answer has no limit: %s", answer)
-	}
-}
-
 func TestForceUnpublishOfAnUnknownStreamIsAnswered(t *testing.T) {
 	t.Parallel()
 	covers(t, "2.12-errors", "2.11-errors", "9-43", "6-102", "6-105")

@@ -190,6 +190,7 @@ type Publisher struct {
 
 	keyframe atomic.Bool // the next frame is a key frame
 	requests atomic.Int64
+	estimate atomic.Int64
 	packets  atomic.Int64
 	stop     chan struct{}
 	stopOnce sync.Once
@@ -329,10 +330,12 @@ func (p *Publisher) addTrack(codec webrtc.RTPCodecCapability, id string) (*webrt
 				return // the peer connection was closed
 			}
 			for _, packet := range packets {
-				switch packet.(type) {
+				switch packet := packet.(type) {
 				case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
 					p.requests.Add(1)
 					p.keyframe.Store(true)
+				case *rtcp.ReceiverEstimatedMaximumBitrate:
+					p.estimate.Store(int64(packet.Bitrate))
 				}
 			}
 		}
@@ -421,6 +424,9 @@ func (p *Publisher) Packets() int64 { return p.packets.Load() }
 
 // KeyframeRequests is how often the server asked for a key frame.
 func (p *Publisher) KeyframeRequests() int64 { return p.requests.Load() }
+
+// Bitrate is the most that the server last said it would take (REMB), in bits per second; 0 when it said nothing.
+func (p *Publisher) Bitrate() int64 { return p.estimate.Load() }
 
 // Close stops sending and ends the peer connection. It is idempotent. The server is told nothing.
 func (p *Publisher) Close() error {
