@@ -112,13 +112,15 @@ func (l *ladder) sendUntil(what string, condition func() bool) {
 	}
 }
 
-// layer returns which layer the newest frame that a client got is of, -1 for none.
-func layer(c *client) int {
-	numbers := c.numbers(video)
-	if len(numbers) == 0 {
+// newest returns which layer the frame that a client got last is of.
+func newest(c *client) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := c.received[video]
+	if len(all) == 0 {
 		return -1
 	}
-	return int(numbers[len(numbers)-1] >> 24)
+	return int(all[len(all)-1].Payload[len(all[len(all)-1].Payload)-4])
 }
 
 func TestSimulcast(t *testing.T) {
@@ -127,16 +129,16 @@ func TestSimulcast(t *testing.T) {
 	l := newLadder(t, 65_000)
 	l.publish(p)
 	c, _ := subscribe(t, e, p, clientOptions{})
-	l.sendUntil("the best layer is received", func() bool { return layer(c) == 2 })
+	l.sendUntil("the best layer is received", func() bool { return newest(c) == 2 })
 
 	l.layers[2].paused = true
 	stopped := time.Now()
-	l.sendUntil("the next layer is received", func() bool { return layer(c) == 1 })
+	l.sendUntil("the next layer is received", func() bool { return newest(c) == 1 })
 	if took := time.Since(stopped); took > 3*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	l.layers[2].paused = false
-	l.sendUntil("the best layer is received again", func() bool { return layer(c) == 2 })
+	l.sendUntil("the best layer is received again", func() bool { return newest(c) == 2 })
 	c.continuous(video)
 }
 
@@ -152,8 +154,8 @@ func TestASmallReceiverGetsALowLayerAndTheOthersTheBest(t *testing.T) {
 	s, offer, err := e.Subscribe(t.Context(), p, media.SubscriptionOptions{MaxVideoKbps: 1800})
 	l.must(err)
 	l.must(s.Answer(t.Context(), limited.answer(offer)))
-	l.sendUntil("the layer within the limit is received", func() bool { return len(limited.got(video)) > 100 && layer(limited) == 1 })
-	if got := layer(free); got != 2 {
+	l.sendUntil("the layer within the limit is received", func() bool { return len(limited.got(video)) > 100 && newest(limited) == 1 })
+	if got := newest(free); got != 2 {
 		t.Errorf("the other receiver has layer %d", got)
 	}
 	limited.continuous(video)
@@ -165,7 +167,7 @@ func TestASimulcastPublisherThatReconnectsIsSpliced(t *testing.T) {
 	l := newLadder(t, 65_000)
 	l.publish(p)
 	c, _ := subscribe(t, e, p, clientOptions{})
-	l.sendUntil("the best layer is received", func() bool { return layer(c) == 2 })
+	l.sendUntil("the best layer is received", func() bool { return newest(c) == 2 })
 	again := newLadder(t, 1000)
 	again.number = 1_000_000
 	again.publish(p)
@@ -177,6 +179,28 @@ func TestASimulcastPublisherThatReconnectsIsSpliced(t *testing.T) {
 		}
 		return n
 	}
-	again.sendUntil("media of the new connection flows", func() bool { return newer() > 100 && layer(c) == 2 })
+	again.sendUntil("media of the new connection flows", func() bool { return newer() > 100 && newest(c) == 2 })
 	c.continuous(video)
+}
+
+func TestASubscriberGetsTheLayerThatItsPathCarries(t *testing.T) {
+	e := newEngine(t)
+	p := e.NewPublication(media.PublicationOptions{HasVideo: true})
+	l := newLadder(t, 65_000)
+	l.publish(p)
+	path := newBottleneck(t, e, nil)
+	c, _ := subscribe(t, e, p, clientOptions{})
+	l.sendUntil("the best layer is received", func() bool { return newest(c) == 2 })
+	// The best layer is 63 % of all, the next one 24 %; how much that is depends on how busy the computer is.
+	measured := time.Now()
+	l.sendUntil("a lower layer is received", func() bool {
+		if time.Since(measured) > 500*time.Millisecond {
+			measured = time.Now()
+			r, _ := p.Reception()
+			path.kbps.Store(int64(r.VideoKbps * 45 / 100))
+		}
+		return newest(c) < 2
+	})
+	path.kbps.Store(0)
+	l.sendUntil("the best layer is received again", func() bool { return newest(c) == 2 })
 }
