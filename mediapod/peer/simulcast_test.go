@@ -150,8 +150,19 @@ func TestASmallReceiverGetsALowLayerAndTheOthersTheBest(t *testing.T) {
 	limited := newClient(t, clientOptions{})
 	free, _ := subscribe(t, e, p, clientOptions{})
 	l.sendUntil("the layers flow", func() bool { return len(free.got(video)) > 1000 })
-	// A frame of the second layer has 120 bytes and headers, about 900 times a second.
-	s, offer, err := e.Subscribe(t.Context(), p, media.SubscriptionOptions{MaxVideoKbps: 1800})
+	p.Reception()
+	var all int
+	measured := time.Now()
+	l.sendUntil("the bitrate is measured", func() bool {
+		if time.Since(measured) < time.Second {
+			return false
+		}
+		r, _ := p.Reception()
+		all = r.VideoKbps
+		return all > 0
+	})
+	// The best layer is 63 % of all, the next one 24 %.
+	s, offer, err := e.Subscribe(t.Context(), p, media.SubscriptionOptions{MaxVideoKbps: all * 42 / 100})
 	l.must(err)
 	l.must(s.Answer(t.Context(), limited.answer(offer)))
 	l.sendUntil("the layer within the limit is received", func() bool { return len(limited.got(video)) > 100 && newest(limited) == 1 })
