@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -433,65 +432,6 @@ func TestOnePortServesSignallingRESTAndThePage(t *testing.T) {
 	}
 }
 
-func TestTenantsComeAndGoWithTheirSecrets(t *testing.T) {
-	authority := mtlstest.NewAuthority(t)
-	r := start(t, account, authority, func(c *gateway.Config) { c.TrustedProxies = 1 })
-	r.untilReady()
-	const secret = "OTHERS"
-	if got := r.askWith(secret, http.MethodGet, "/sessions", ""); got != http.StatusUnauthorized {
-		t.Errorf("before there is a tenant: got %d", got)
-	}
-	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "others"}})
-	create(t, &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "others", Name: "mediarooms-rest"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "mediarooms-rest"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: systemNamespace, Name: "mediarooms-gateway"}},
-	})
-	password := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "others", Name: tenant.SecretName}, StringData: map[string]string{"secret": secret}}
-	for range 2 {
-		password = password.DeepCopy()
-		password.ResourceVersion = ""
-		create(t, password)
-		eventually(t, "the tenant", func() bool { return r.askWith(secret, http.MethodGet, "/sessions", "") == http.StatusOK })
-		if got := r.askWith(secret, http.MethodPost, "/sessions", `{"customSessionId":"same"}`); got != http.StatusOK {
-			t.Errorf("POST /sessions: got %d", got)
-		}
-		var session v1alpha1.Session
-		if err := admin.Get(t.Context(), client.ObjectKey{Namespace: "others", Name: "same"}, &session); err != nil {
-			t.Error(err)
-		}
-		if got := r.ask(http.MethodGet, "/sessions/same", ""); got != http.StatusNotFound {
-			t.Errorf("the default tenant sees the session of another one: got %d", got)
-		}
-		// This needs the tenant's cache.
-		if got := r.askWith(secret, http.MethodGet, "/sessions/same/connection/con_x", ""); got != http.StatusNotFound {
-			t.Errorf("GET of an unknown connection: got %d", got)
-		}
-		if got := r.askWith(secret, http.MethodDelete, "/sessions/same", ""); got != http.StatusNoContent {
-			t.Errorf("DELETE: got %d", got)
-		}
-		if err := admin.Delete(t.Context(), password); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "the end of the tenant", func() bool { return r.askWith(secret, http.MethodGet, "/sessions", "") == http.StatusUnauthorized })
-	}
-}
-
-func TestATenantWhoseConnectionsTheGatewayMayNotSee(t *testing.T) {
-	authority := mtlstest.NewAuthority(t)
-	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "unbound"}})
-	create(t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "unbound", Name: tenant.SecretName}, StringData: map[string]string{"secret": "UNBOUND"}})
-	create(t, &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: "unbound", Name: "demo"}})
-	r := start(t, account, authority, nil)
-	r.untilReady()
-	if got := r.askWith("UNBOUND", http.MethodGet, "/sessions/demo/connection/con_x", ""); got != http.StatusServiceUnavailable {
-		t.Errorf("got %d, want 503", got)
-	}
-	if got := r.ask(http.MethodGet, "/sessions", ""); got != http.StatusOK {
-		t.Errorf("another tenant: got %d", got)
-	}
-}
-
 func TestTheWayFollowsTheSession(t *testing.T) {
 	authority := mtlstest.NewAuthority(t)
 	podA := startPod(t, authority, "pod-a")
@@ -591,72 +531,6 @@ func TestWithoutTheAPIServer(t *testing.T) {
 	if err := waiting.wait(); err != nil {
 		t.Errorf("stopping before the first sight of the API server: %v", err)
 	}
-}
-
-// way is a way to the API server that can be cut.
-type way struct {
-	config *kuberest.Config
-	target string
-	t      *testing.T
-
-	mu       sync.Mutex // guards what follows
-	address  string
-	listener net.Listener
-	conns    []net.Conn
-}
-
-func newWay(t *testing.T, to *kuberest.Config) *way {
-	t.Helper()
-	w := &way{config: kuberest.CopyConfig(to), target: strings.Trim(strings.TrimPrefix(to.Host, "https:"), "/"), t: t, address: freeAddress(t)}
-	w.config.Host = "https://" + w.address
-	w.open()
-	t.Cleanup(w.cut)
-	return w
-}
-
-func (w *way) open() {
-	w.t.Helper()
-	listener, err := net.Listen("tcp", w.address)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.listener = listener
-	go func() {
-		for {
-			near, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			far, err := net.Dial("tcp", w.target)
-			if err != nil {
-				_ = near.Close()
-				continue
-			}
-			w.mu.Lock()
-			w.conns = append(w.conns, near, far)
-			w.mu.Unlock()
-			go pass(near, far)
-			go pass(far, near)
-		}
-	}()
-}
-
-func pass(to, from net.Conn) {
-	_, _ = io.Copy(to, from)
-	_ = to.Close()
-	_ = from.Close()
-}
-
-func (w *way) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	_ = w.listener.Close()
-	for _, conn := range w.conns {
-		_ = conn.Close()
-	}
-	w.conns = nil
 }
 
 func TestHTTPS(t *testing.T) {
