@@ -263,9 +263,14 @@ func (f *Forwarder) probe(bytes int, now time.Time) {
 func (f *Forwarder) mayResend(sequence uint16, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	interval, ok := f.path.repair()
-	if !ok {
-		return false
+	interval := resendInterval
+	if limited, again, ok := f.path.repair(); limited {
+		layer, _, _, known := f.rewriter.Origin(sequence)
+		source, _ := f.rewriter.Source()
+		if !ok || !known || layer != source { // what came before another layer's keyframe is of no use now
+			return false
+		}
+		interval += again
 	}
 	if f.resent == nil {
 		f.resent = make([]resend, resendMemory)

@@ -87,13 +87,13 @@ func (p *path) told(kbps int, now time.Time) {
 	p.estimator.Told(kbps, p.sent.Kbps(now), now)
 }
 
-// repair reports whether there is room to send a lost packet again, and after which time it makes sense to send the same one once more.
-// The caller holds p.mu.
-func (p *path) repair() (again time.Duration, ok bool) {
+// repair reports whether the path has a known limit and, when it has, for how much longer than else a packet is not sent once more, and whether
+// there is room to send one again. The caller holds p.mu.
+func (p *path) repair() (limited bool, again time.Duration, ok bool) {
 	if p.estimator == nil || p.estimator.Kbps() == 0 {
-		return resendInterval, true
+		return false, 0, true
 	}
-	return resendInterval + p.estimator.Queue(), p.credit > 0
+	return true, p.estimator.Queue(), p.credit > 0
 }
 
 // video returns what the path carries of video.
