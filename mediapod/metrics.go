@@ -111,10 +111,10 @@ func cause(reason string) string {
 	switch reason {
 	case room.ReasonDisconnect:
 		return "ClientDisconnected"
-	case room.ReasonNetworkDisconnect:
-		return "NetworkDisconnected"
-	default:
+	case room.ReasonForceDisconnectByUser, room.ReasonForceDisconnectByServer, room.ReasonSessionClosedByServer, room.ReasonServerStopped:
 		return "ForceDisconnected"
+	default: // also what this version does not know, as the operator counts it
+		return "NetworkDisconnected"
 	}
 }
 
