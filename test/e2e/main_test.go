@@ -6,6 +6,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"sync"
@@ -31,7 +32,14 @@ var browsers struct {
 	firefoxes []*browser.Firefox
 }
 
+// atOnce is how many of the tests that say t.Parallel run at the same time, however few processors there are: they wait most of the time.
+const atOnce = "3"
+
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		fmt.Fprintf(os.Stderr, "e2e: %v\n", err)
+		os.Exit(1)
+	}
 	os.Exit(run(m))
 }
 
