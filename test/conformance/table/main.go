@@ -7,12 +7,13 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-	"runtime"
+
+	"mediarooms.dev/mediarooms/test/conformance"
+	"mediarooms.dev/mediarooms/test/coverage"
 )
 
 func main() {
-	tests, err := readTests(folder())
+	tests, err := readTests()
 	if err == nil {
 		_, err = os.Stdout.WriteString(render(tests))
 	}
@@ -22,8 +23,7 @@ func main() {
 	}
 }
 
-// folder is where the conformance tests are.
-func folder() string {
-	_, source, _, _ := runtime.Caller(0)
-	return filepath.Dir(filepath.Dir(source))
+// readTests returns the conformance tests by the id of the item that they cover.
+func readTests() (map[string][]coverage.Test, error) {
+	return coverage.List{Function: "covers", Check: conformance.Check}.Read(coverage.Root(), "test/conformance")
 }

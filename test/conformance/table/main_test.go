@@ -7,14 +7,15 @@ import (
 	"testing"
 
 	"mediarooms.dev/mediarooms/test/conformance"
+	"mediarooms.dev/mediarooms/test/coverage"
 )
 
 func TestThePageIsUpToDate(t *testing.T) {
-	tests, err := readTests(folder())
+	tests, err := readTests()
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.ReadFile(filepath.Join(folder(), "..", "..", "docs", "protocol.md"))
+	page, err := os.ReadFile(filepath.Join(coverage.Root(), "docs", "protocol.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +25,7 @@ func TestThePageIsUpToDate(t *testing.T) {
 }
 
 func TestEveryItemHasATest(t *testing.T) {
-	tests, err := readTests(folder())
+	tests, err := readTests()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,43 +53,5 @@ func TestItemsAreOnceInTheirSection(t *testing.T) {
 			}
 			ids = append(ids, item.ID)
 		}
-	}
-}
-
-func TestTheReadersMistakesAreTold(t *testing.T) {
-	for name, source := range map[string]string{
-		"an unknown item":  "package p\nfunc TestX(t *testing.T) { covers(t, \"9-46\") }\n",
-		"an item computed": "package p\nfunc TestX(t *testing.T) { covers(t, id) }\n",
-		"no Go at all":     "pack",
-	} {
-		folder := t.TempDir()
-		if err := os.WriteFile(filepath.Join(folder, "x_test.go"), []byte(source), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if tests, err := readTests(folder); err == nil {
-			t.Errorf("%s: no error, tests %v", name, tests)
-		}
-	}
-}
-
-func TestCoversIsFoundInSubtestsAndCountsOnce(t *testing.T) {
-	folder := t.TempDir()
-	source := `package p
-func TestX(t *testing.T) {
-	covers(t, "9-1", "9-2")
-	t.Run("more", func(t *testing.T) { covers(t, "9-1") })
-}
-func other(t *testing.T) { covers(t, "9-3") }
-`
-	if err := os.WriteFile(filepath.Join(folder, "x_test.go"), []byte(source), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	tests, err := readTests(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []test{{file: "x_test.go", name: "TestX"}}
-	if !slices.Equal(tests["9-1"], want) || !slices.Equal(tests["9-2"], want) || tests["9-3"] != nil {
-		t.Errorf("got %v", tests)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"mediarooms.dev/mediarooms/test/conformance"
+	"mediarooms.dev/mediarooms/test/coverage"
 )
 
 const preface = `# The client protocol, item by item
@@ -18,7 +19,7 @@ the others need no cluster. ` + "`make test`" + ` runs all of them.
 `
 
 // render writes the page.
-func render(tests map[string][]test) string {
+func render(tests map[string][]coverage.Test) string {
 	var page strings.Builder
 	page.WriteString(preface)
 	total, shown := 0, 0
@@ -34,19 +35,8 @@ func render(tests map[string][]test) string {
 	for _, section := range conformance.Sections() {
 		fmt.Fprintf(&page, "\n## %s %s\n\n| item | what holds | shown by |\n|---|---|---|\n", section.Number, section.Title)
 		for _, item := range section.Items {
-			fmt.Fprintf(&page, "| `%s` | %s | %s |\n", item.ID, cell(item.Title), links(tests[item.ID]))
+			fmt.Fprintf(&page, "| `%s` | %s | %s |\n", item.ID, coverage.Cell(item.Title), coverage.Links(tests[item.ID]))
 		}
 	}
 	return page.String()
-}
-
-func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
-
-// links names tests, with links to their files.
-func links(tests []test) string {
-	var names []string
-	for _, t := range tests {
-		names = append(names, fmt.Sprintf("[%s](../test/conformance/%s)", t.name, t.file))
-	}
-	return strings.Join(names, "<br>")
 }
