@@ -114,10 +114,11 @@ type reply struct {
 	body   any
 }
 
-// A text is a body that is no JSON, by its type.
+// A text is a body that is sent as it is, by its type.
 type (
 	plainText string
 	hyperText string
+	jsonText  string
 )
 
 // ServeHTTP answers one request. The order is the reference's: CORS, then who asks, then what is asked for.
@@ -196,6 +197,9 @@ func send(w http.ResponseWriter, answer reply) {
 	case hyperText:
 		text = []byte(body)
 		w.Header().Set("Content-Type", "text/html;charset=UTF-8")
+	case jsonText:
+		text = []byte(body)
+		w.Header().Set("Content-Type", "application/json")
 	default:
 		text = encode(body)
 		w.Header().Set("Content-Type", "application/json")

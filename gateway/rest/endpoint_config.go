@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/rest/openapi"
 )
 
 // version is the version of OpenVidu whose API this is.
@@ -132,6 +133,11 @@ func (a *API) readHealth(ctx context.Context, _ *call) (reply, error) {
 		return reply{http.StatusServiceUnavailable, healthJSON{Status: "DOWN", DisconnectedMediaNodes: []string{}}}, nil
 	}
 	return reply{http.StatusOK, healthJSON{Status: "UP", DisconnectedMediaNodes: []string{}}}, nil
+}
+
+// readDescription serves GET /openapi.json, which the reference does not have.
+func (a *API) readDescription(context.Context, *call) (reply, error) {
+	return reply{http.StatusOK, jsonText(openapi.Document())}, nil
 }
 
 // listCDR serves GET /openvidu/cdr (openvidu-rest 2.17): there are no files.

@@ -40,6 +40,7 @@ import (
 	"mediarooms.dev/mediarooms/gateway/route"
 	"mediarooms.dev/mediarooms/gateway/tenant"
 	"mediarooms.dev/mediarooms/internal/token"
+	"mediarooms.dev/mediarooms/test/openapi"
 )
 
 const (
@@ -415,6 +416,7 @@ func (w *world) request(gateway int, method, path, body string) *http.Request {
 	return request
 }
 
+// do sends a request. Every answer must be one that the OpenAPI description promises.
 func (w *world) do(request *http.Request) answer {
 	w.Helper()
 	response, err := http.DefaultClient.Do(request)
@@ -425,6 +427,10 @@ func (w *world) do(request *http.Request) answer {
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		w.Fatal(err)
+	}
+	promised := openapi.Answer{Method: request.Method, Path: rename(request.URL.Path), Status: response.StatusCode, Header: response.Header, Body: body}
+	if err := openapi.Served().Check(promised); err != nil {
+		w.Errorf("not as the OpenAPI description says: %v", err)
 	}
 	return answer{status: response.StatusCode, header: response.Header, body: string(bytes.TrimSpace(body))}
 }

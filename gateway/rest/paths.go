@@ -56,6 +56,7 @@ var endpoints = []endpoint{
 	{http.MethodGet, "api/config/openvidu-recording-path", (*API).readRecordingPath, false},
 	{http.MethodGet, "api/config/openvidu-cdr", (*API).readCDRModule, false},
 	{http.MethodGet, "api/health", (*API).readHealth, false},
+	{http.MethodGet, "api/openapi.json", (*API).readDescription, true},
 	{http.MethodGet, "cdr", (*API).listCDR, false},
 	{http.MethodGet, "cdr/{file}", (*API).readCDR, false},
 	{http.MethodGet, "accept-certificate", (*API).acceptCertificate, true},
