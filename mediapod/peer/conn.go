@@ -25,6 +25,8 @@ type conn struct {
 	logger logr.Logger
 	gauge  *atomic.Int64
 	events connEvents
+	// incoming has what the peer sends.
+	incoming *incoming
 
 	mu       sync.Mutex // guards the fields below
 	running  sync.WaitGroup
@@ -58,7 +60,8 @@ func (e *Engine) newConn(d direction, codecs []codec, logger logr.Logger, events
 		return nil, err
 	}
 	settings := e.settings
-	settings.BufferFactory = controlTap{handle: events.control}.buffer
+	in := newIncoming(events.control)
+	settings.BufferFactory = in.buffer
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(table), webrtc.WithInterceptorRegistry(chain), webrtc.WithSettingEngine(settings))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{
 		Certificates:  e.identity,
@@ -73,7 +76,7 @@ func (e *Engine) newConn(d direction, codecs []codec, logger logr.Logger, events
 		gauge = &e.gauges.subscribing
 	}
 	gauge.Add(1)
-	c := &conn{pc: pc, engine: e, logger: logger, gauge: gauge, events: events, done: make(chan struct{})}
+	c := &conn{pc: pc, engine: e, logger: logger, gauge: gauge, events: events, incoming: in, done: make(chan struct{})}
 	pc.OnConnectionStateChange(c.stateChanged)
 	return c, nil
 }

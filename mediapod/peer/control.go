@@ -8,37 +8,52 @@ import (
 	"github.com/pion/transport/v4/packetio"
 )
 
-// rtpBuffer is how many bytes of an incoming stream are held until they are read; it is pion's own limit.
-const rtpBuffer = 1_000_000
-
-// controlTap takes all RTCP that a peer sends, whichever stream it is about. Pion by itself delivers a packet to the stream that it names as
-// its media source, and drops it when nobody reads that one: a browser names a retransmission stream in transport-wide
-// feedback, and us in its answer to our reference time.
-type controlTap struct {
+// incoming is where pion puts what a peer sends, by stream.
+//
+// It takes all RTCP, whichever stream it is about. Pion by itself delivers a packet to the stream that it names as its media source, and
+// drops it when nobody reads that one: a browser names a retransmission stream in transport-wide feedback, and us in its
+// answer to our reference time.
+type incoming struct {
 	handle func(packets []rtcp.Packet)
+
+	mu       sync.Mutex // guards arrivals
+	arrivals map[uint32]*arrival
+}
+
+func newIncoming(handle func(packets []rtcp.Packet)) *incoming {
+	return &incoming{handle: handle, arrivals: map[uint32]*arrival{}}
 }
 
 // buffer is what pion calls for each incoming stream (webrtc.SettingEngine).
-func (t controlTap) buffer(kind packetio.BufferPacketType, _ uint32) io.ReadWriteCloser {
+func (in *incoming) buffer(kind packetio.BufferPacketType, ssrc uint32) io.ReadWriteCloser {
 	if kind == packetio.RTCPBufferPacket {
-		return &controlStream{tap: t, closed: make(chan struct{})}
+		return &controlStream{incoming: in, closed: make(chan struct{})}
 	}
-	b := packetio.NewBuffer()
-	b.SetLimitSize(rtpBuffer)
-	return b
+	a := newArrival()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.arrivals[ssrc] = a
+	return a
+}
+
+// arrival returns what arrives of a stream that pion has made known.
+func (in *incoming) arrival(ssrc uint32) *arrival {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.arrivals[ssrc]
 }
 
 // controlStream is the RTCP about one stream.
 type controlStream struct {
-	tap    controlTap
-	once   sync.Once
-	closed chan struct{}
+	incoming *incoming
+	once     sync.Once
+	closed   chan struct{}
 }
 
 // Write takes a packet, on pion's goroutine.
 func (s *controlStream) Write(raw []byte) (int, error) {
 	if packets, err := rtcp.Unmarshal(raw); err == nil { // else the peer's fault, and its loss
-		s.tap.handle(packets)
+		s.incoming.handle(packets)
 	}
 	return len(raw), nil
 }

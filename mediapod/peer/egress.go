@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/rtp"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
@@ -85,7 +86,7 @@ func (o *outgoing) Bind(t webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, 
 		RTXSSRC:   uint32(t.SSRCRetransmission()),
 		ClockRate: 90_000,
 		Codecs:    map[string]sfu.PayloadTypes{},
-		Writer:    t.WriteStream(),
+		Writer:    streamWriter{t.WriteStream()},
 	}
 	for _, extension := range t.HeaderExtensions() {
 		if extension.URI == sdp.TransportCCURI && extension.ID > 0 && extension.ID < 15 {
@@ -144,4 +145,27 @@ func (o *outgoing) Kind() webrtc.RTPCodecType {
 		return webrtc.RTPCodecTypeAudio
 	}
 	return webrtc.RTPCodecTypeVideo
+}
+
+// streamWriter writes to a stream of pion's.
+type streamWriter struct {
+	stream webrtc.TrackLocalWriter
+}
+
+var outgoingHeaders = sync.Pool{New: func() any { return new(rtp.Header) }}
+
+// WriteRTP implements sfu.PacketWriter.
+func (w streamWriter) WriteRTP(packets []sfu.Outgoing) int {
+	header := outgoingHeaders.Get().(*rtp.Header)
+	defer outgoingHeaders.Put(header)
+	var raw [sfu.HeaderBytes]byte
+	for i := range packets {
+		if _, err := header.Unmarshal(packets[i].AppendHeader(raw[:0])); err != nil {
+			return i
+		}
+		if _, err := w.stream.WriteRTP(header, packets[i].Payload); err != nil {
+			return i
+		}
+	}
+	return len(packets)
 }

@@ -89,7 +89,11 @@ func (in *ingest) onTrack(remote *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 		return // the publication has ended, or it has layers enough
 	}
 	in.conn.logger.V(1).Info("Track arrives", "kind", remote.Kind().String(), "codec", c.name, "layer", remote.RID())
-	in.conn.run(func() { readPackets(remote, layer) })
+	arrived := in.conn.incoming.arrival(uint32(remote.SSRC()))
+	if c.kind() == sfu.Audio {
+		arrived.hurry()
+	}
+	in.conn.run(func() { readPackets(remote, arrived, layer) })
 }
 
 // publish adds a layer to the feed of its kind.
@@ -113,14 +117,21 @@ func (in *ingest) publish(kind sfu.Kind, rid string, config sfu.LayerConfig) (*s
 	return layer, nil
 }
 
-func readPackets(remote *webrtc.TrackRemote, layer *sfu.Layer) {
-	buffer := make([]byte, 1500)
+// readPackets forwards what comes in, and together what has arrived together.
+func readPackets(remote *webrtc.TrackRemote, arrived *arrival, layer *sfu.Layer) {
+	var burst [sfu.MaxBurst][]byte
+	var buffers [sfu.MaxBurst][packetBytes]byte
 	for {
-		n, _, err := remote.Read(buffer)
-		if err != nil {
-			return
+		n := 0
+		for n == 0 || n < sfu.MaxBurst && arrived.ready() {
+			bytes, _, err := remote.Read(buffers[n][:])
+			if err != nil {
+				return
+			}
+			burst[n] = buffers[n][:bytes]
+			n++
 		}
-		_ = layer.Write(buffer[:n], time.Now()) // what is malformed is the publisher's loss
+		layer.WriteBurst(burst[:n], time.Now())
 	}
 }
 

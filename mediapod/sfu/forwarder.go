@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
 
 	"mediarooms.dev/mediarooms/mediapod/rtp/rewrite"
 )
@@ -131,64 +130,57 @@ func (f *Forwarder) receive(from [2]*Layer) {
 	}
 }
 
-type outcome int
-
-const (
-	skipped outcome = iota
-	forwarded
-	writeFailed
-)
-
-// forward sends a packet on when it belongs to the layer that the forwarder forwards, or starts with it.
-func (f *Forwarder) forward(p *packet) outcome {
-	if !f.rewrite(p) {
-		return skipped
-	}
-	if _, err := f.config.Writer.WriteRTP(&p.out, p.Payload); err != nil {
-		return writeFailed
-	}
-	return forwarded
-}
-
-// rewrite fills the packet's outgoing header.
-func (f *Forwarder) rewrite(p *packet) bool {
+// rewrite returns those packets of a burst that go on: they belong to the layer that the forwarder forwards, or start with it. The result lies
+// in the burst, until the next forwarder's.
+func (f *Forwarder) rewrite(b *burst) []Outgoing {
+	n := 0
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if source, ok := f.rewriter.Source(); !ok || source != p.layer {
-		if p.layer != f.target || !p.keyframe {
-			return false
+	for i := range b.n {
+		p := &b.packets[i]
+		if !f.starts(b.layer, p, b.at) {
+			continue
 		}
-		payload, ok := f.config.Codecs[p.layer.config.Codec.Name]
+		sequence, timestamp, ok := f.rewriter.Map(b.layer, p.SequenceNumber, p.Timestamp, b.at)
 		if !ok {
-			return false
+			continue
 		}
-		f.payload = payload
-		f.rewriter.Splice(p.layer, p.SequenceNumber, p.Timestamp, p.at)
+		f.packets++
+		f.octets += uint32(len(p.Payload))
+		b.out[n] = Outgoing{
+			Marker:      p.Marker,
+			PayloadType: f.payload.Media,
+			Sequence:    sequence,
+			Timestamp:   timestamp,
+			SSRC:        f.config.SSRC,
+			Payload:     p.Payload,
+		}
+		f.path.number(&b.out[n], f.config.TransportCC, f.track.kind, b.at)
+		n++
 	}
-	sequence, timestamp, ok := f.rewriter.Map(p.layer, p.SequenceNumber, p.Timestamp, p.at)
+	return b.out[:n]
+}
+
+// starts reports whether a packet's layer is the one that is forwarded, when need be from this packet on. The caller holds f.mu.
+func (f *Forwarder) starts(layer *Layer, p *packet, at time.Time) bool {
+	if source, ok := f.rewriter.Source(); ok && source == layer {
+		return true
+	}
+	if layer != f.target || !p.keyframe {
+		return false
+	}
+	payload, ok := f.config.Codecs[layer.config.Codec.Name]
 	if !ok {
 		return false
 	}
-	f.packets++
-	f.octets += uint32(len(p.Payload))
-	p.out = rtp.Header{
-		Version:        2,
-		Marker:         p.Marker,
-		PayloadType:    f.payload.Media,
-		SequenceNumber: sequence,
-		Timestamp:      timestamp,
-		SSRC:           f.config.SSRC,
-		Extensions:     p.slots[:0],
-	}
-	f.path.number(&p.out, &p.number, f.config.TransportCC, f.track.kind, len(p.Payload), p.at)
+	f.payload = payload
+	f.rewriter.Splice(layer, p.SequenceNumber, p.Timestamp, at)
 	return true
 }
 
 // copyOfPacket is a packet on its way to being sent again.
 type copyOfPacket struct {
-	header rtp.Header
-	slots  [1]rtp.Extension
-	number [2]byte
+	packet [1]Outgoing
 	buffer []byte
 }
 
@@ -207,7 +199,8 @@ func (f *Forwarder) resend(sequence uint16, now time.Time) bool {
 func (f *Forwarder) copy(sequence uint16, now time.Time, as Kind) int {
 	c := copies.Get().(*copyOfPacket)
 	defer copies.Put(c)
-	layer, in, ok := f.prepareCopy(c, sequence)
+	out := &c.packet[0]
+	layer, in, ok := f.prepareCopy(out, sequence)
 	if !ok {
 		return 0
 	}
@@ -221,16 +214,17 @@ func (f *Forwarder) copy(sequence uint16, now time.Time, as Kind) int {
 		return 0
 	}
 	c.buffer = original.Payload
-	c.header.Marker = original.Marker
-	c.header.Timestamp += original.Timestamp
+	out.Payload = original.Payload
+	out.Marker = original.Marker
+	out.Timestamp += original.Timestamp
 	f.mu.Lock()
 	if rtx {
-		c.header.SequenceNumber = f.rtxSequence
+		out.Sequence = f.rtxSequence
 		f.rtxSequence++
 	}
-	f.path.number(&c.header, &c.number, f.config.TransportCC, as, len(c.buffer), now)
+	f.path.number(out, f.config.TransportCC, as, now)
 	f.mu.Unlock()
-	if _, err := f.config.Writer.WriteRTP(&c.header, c.buffer); err != nil {
+	if f.config.Writer.WriteRTP(c.packet[:]) == 0 {
 		return 0
 	}
 	return len(c.buffer) + rtpOverhead
@@ -290,25 +284,23 @@ func (f *Forwarder) mayResend(sequence uint16, now time.Time) bool {
 	return true
 }
 
-// prepareCopy finds where an outgoing packet came from, and starts the header of its copy: the timestamp is still what is
-// to be added to the original one.
-func (f *Forwarder) prepareCopy(c *copyOfPacket, sequence uint16) (*Layer, uint16, bool) {
+// prepareCopy finds where an outgoing packet came from, and starts its copy: the timestamp is still what is to be added to the
+// original one.
+func (f *Forwarder) prepareCopy(out *Outgoing, sequence uint16) (*Layer, uint16, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	layer, in, timestampDelta, ok := f.rewriter.Origin(sequence)
 	if !ok {
 		return nil, 0, false
 	}
-	c.header = rtp.Header{
-		Version:        2,
-		PayloadType:    f.payload.Media,
-		SequenceNumber: sequence,
-		Timestamp:      timestampDelta,
-		SSRC:           f.config.SSRC,
-		Extensions:     c.slots[:0],
+	*out = Outgoing{
+		PayloadType: f.payload.Media,
+		Sequence:    sequence,
+		Timestamp:   timestampDelta,
+		SSRC:        f.config.SSRC,
 	}
 	if f.config.RTXSSRC != 0 {
-		c.header.PayloadType, c.header.SSRC = f.payload.RTX, f.config.RTXSSRC
+		out.PayloadType, out.SSRC = f.payload.RTX, f.config.RTXSSRC
 	}
 	return layer, in, true
 }

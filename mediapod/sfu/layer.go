@@ -1,12 +1,10 @@
 package sfu
 
 import (
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
 
 	"mediarooms.dev/mediarooms/mediapod/rtp/keyframe"
 	"mediarooms.dev/mediarooms/mediapod/rtp/nack"
@@ -77,113 +75,52 @@ func newLayer(t *Track, config LayerConfig, now time.Time) *Layer {
 	return l
 }
 
-// packet is a packet on its way through the forwarders, with room for the header of each of its copies.
-type packet struct {
-	rtp.Packet
-	layer    *Layer
-	at       time.Time
-	keyframe bool // a receiver can start here
-
-	out    rtp.Header
-	slots  [1]rtp.Extension // of out
-	number [2]byte          // of the transport, in out
-}
-
-func (p *packet) release() {
-	p.layer, p.Payload = nil, nil
-	packets.Put(p)
-}
-
-var packets = sync.Pool{New: func() any { return new(packet) }}
-
-// Write takes an RTP packet of the layer that arrived at the given time, and forwards it when it is new. It does not keep raw.
-// A malformed packet is an error and changes nothing.
-func (l *Layer) Write(raw []byte, at time.Time) error {
-	p := packets.Get().(*packet)
-	defer p.release()
-	if err := p.Unmarshal(raw); err != nil {
-		return fmt.Errorf("reading RTP packet: %w", err)
+// note enters the packets of a burst in the layer's books and takes those out of the burst that are not new. It tells whether to ask for a
+// keyframe.
+func (l *Layer) note(b *burst) (ask bool) {
+	for i := range b.n {
+		b.packets[i].keyframe = l.keyframe == nil || l.keyframe(b.packets[i].Payload)
 	}
-	if p.PayloadType != l.config.PayloadType {
-		return nil // not negotiated
-	}
-	l.distribute(p, at)
-	return nil
-}
-
-// WriteRepair takes a packet of the layer's retransmission stream (RFC 4588, section 4), as Write does.
-func (l *Layer) WriteRepair(raw []byte, at time.Time) error {
-	p := packets.Get().(*packet)
-	defer p.release()
-	if err := p.Unmarshal(raw); err != nil {
-		return fmt.Errorf("reading RTX packet: %w", err)
-	}
-	if len(p.Payload) < 2 {
-		return nil // padding, by which a sender probes the bandwidth
-	}
-	p.SequenceNumber = uint16(p.Payload[0])<<8 | uint16(p.Payload[1])
-	p.Payload = p.Payload[2:]
-	l.distribute(p, at)
-	return nil
-}
-
-// distribute forwards a packet when it is new.
-func (l *Layer) distribute(p *packet, at time.Time) {
-	p.layer, p.at = l, at
-	p.keyframe = l.keyframe == nil || l.keyframe(p.Payload)
-	isNew, ask := l.note(p)
-	if !isNew {
-		return
-	}
-	if ask {
-		l.sendKeyframeRequest()
-	}
-	var sent, failed uint64
-	for _, f := range l.receivers.load() {
-		switch f.forward(p) {
-		case forwarded:
-			sent++
-		case writeFailed:
-			failed++
-		}
-	}
-	counters := l.track.publisher.counters
-	counters.ReceivedPackets.Add(1)
-	if sent > 0 {
-		counters.ForwardedPackets.Add(sent)
-		counters.ForwardedBytes.Add(sent * uint64(len(p.Payload)))
-	}
-	if failed > 0 {
-		counters.WriteErrors.Add(failed)
-	}
-}
-
-// note enters a packet in the layer's books. It tells whether the packet is new, and whether to ask for a keyframe.
-func (l *Layer) note(p *packet) (isNew, ask bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.ring.Put(ring.Packet{
-		Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Marker: p.Marker, Payload: p.Payload,
-	}) {
-		return false, false
+	kept := 0
+	for i := range b.n {
+		p := &b.packets[i]
+		if !l.ring.Put(ring.Packet{
+			Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Marker: p.Marker, Payload: p.Payload,
+		}) {
+			continue
+		}
+		if kept != i { // swapped, so that each keeps the slices of its header
+			b.packets[kept], b.packets[i] = b.packets[i], b.packets[kept]
+			p = &b.packets[kept]
+		}
+		kept++
+		ask = l.noteNew(p, b.at) || ask
 	}
-	l.receiver.Received(p.SequenceNumber, p.Timestamp, p.at)
-	l.meter.Add(len(p.Payload)+rtpOverhead, p.at)
+	for i := kept; i < b.n; i++ {
+		b.packets[i].Payload = nil
+	}
+	b.n = kept
+	return ask
+}
+
+// noteNew enters a packet that the ring did not have. The caller holds l.mu.
+func (l *Layer) noteNew(p *packet, at time.Time) (ask bool) {
+	l.receiver.Received(p.SequenceNumber, p.Timestamp, at)
+	l.meter.Add(len(p.Payload)+rtpOverhead, at)
 	l.bytes += int64(len(p.Payload) + rtpOverhead)
 	if l.frames == 0 || p.Timestamp != l.newest {
 		l.frames++
 		l.newest = p.Timestamp
 	}
 	if l.track.kind != Video {
-		return true, false
+		return false
 	}
 	if p.keyframe {
 		l.requests.Arrived()
 	}
-	if l.used && !l.missing.Received(p.SequenceNumber, p.at) {
-		ask = l.requests.Request(p.at)
-	}
-	return true, ask
+	return l.used && !l.missing.Received(p.SequenceNumber, at) && l.requests.Request(at)
 }
 
 // SenderReport takes a sender report of the layer's sender.

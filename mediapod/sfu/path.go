@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
 
 	"mediarooms.dev/mediarooms/mediapod/rtp/bandwidth"
 	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
@@ -47,8 +46,8 @@ type path struct {
 
 // number gives a packet its transport-wide sequence number when the extension with the given number, not 0, is negotiated, and counts it.
 // The kind may also be probes or repairs. The caller holds p.mu.
-func (p *path) number(header *rtp.Header, number *[2]byte, extension uint8, kind Kind, payload int, at time.Time) {
-	bytes := payload + rtpOverhead
+func (p *path) number(packet *Outgoing, extension uint8, kind Kind, at time.Time) {
+	bytes := len(packet.Payload) + rtpOverhead
 	p.bytes[kind] += bytes
 	if kind == repairs {
 		p.credit -= bytes
@@ -60,9 +59,8 @@ func (p *path) number(header *rtp.Header, number *[2]byte, extension uint8, kind
 		p.numbered = true
 		p.estimator = new(bandwidth.Estimator)
 	}
-	sequence := p.estimator.Sent(bytes, at)
-	number[0], number[1] = byte(sequence>>8), byte(sequence)
-	_ = header.SetExtension(extension, number[:]) // of one-byte form, always
+	packet.TransportCC = extension
+	packet.Transport = p.estimator.Sent(bytes, at)
 }
 
 // feedback takes a transport-wide report of the receiver.

@@ -15,8 +15,8 @@
 // A forwarder forwards one layer, its source. The track aims it at the layer that suits its receiver best, its target, and it changes
 // over at the target's next keyframe.
 //
-// A packet is forwarded by the goroutine that brings it. That goroutine reads the layer's receivers from a snapshot, so
-// subscribers share no lock, and it allocates nothing. Locks are per layer and per subscriber, and none of them is held
+// Packets are forwarded by the goroutine that brings them, those that came together to one receiver after the other. That goroutine
+// reads the layer's receivers from a snapshot, so subscribers share no lock, and it allocates nothing. Locks are per layer and per subscriber, and none of them is held
 // across a write. A layer without receivers costs its bookkeeping only, and nothing of it is asked for.
 package sfu
 
@@ -25,16 +25,15 @@ import (
 	"sync/atomic"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
 )
 
 // ErrClosed marks a publisher or subscriber that has ended.
 var ErrClosed = errors.New("publisher or subscriber is closed")
 
-// PacketWriter sends packets of one outgoing RTP stream to one receiver. It must not keep header or payload. It is called
-// concurrently.
+// PacketWriter sends packets of one outgoing RTP stream to one receiver. It must not keep the packets. It is called concurrently.
 type PacketWriter interface {
-	WriteRTP(header *rtp.Header, payload []byte) (int, error)
+	// WriteRTP sends at most MaxBurst packets, in order, and returns how many of them were taken.
+	WriteRTP(packets []Outgoing) int
 }
 
 // ControlWriter sends RTCP to one peer. It is called concurrently.

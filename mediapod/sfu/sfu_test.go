@@ -35,14 +35,20 @@ type wire struct {
 	err     error
 }
 
-func (w *wire) WriteRTP(header *rtp.Header, payload []byte) (int, error) {
+func (w *wire) WriteRTP(packets []Outgoing) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err != nil {
-		return 0, w.err
+		return 0
 	}
-	w.packets = append(w.packets, rtp.Packet{Header: header.Clone(), Payload: slices.Clone(payload)})
-	return len(payload), nil
+	for i := range packets {
+		var p rtp.Packet
+		if err := p.Unmarshal(append(packets[i].AppendHeader(nil), packets[i].Payload...)); err != nil {
+			panic(err) // the header is ours
+		}
+		w.packets = append(w.packets, p)
+	}
+	return len(packets)
 }
 
 func (w *wire) WriteRTCP(packets []rtcp.Packet) error {
@@ -594,8 +600,8 @@ func FuzzWrite(f *testing.F) {
 // null is a connection that takes everything and keeps nothing.
 type null struct{}
 
-func (null) WriteRTP(_ *rtp.Header, payload []byte) (int, error) { return len(payload), nil }
-func (null) WriteRTCP([]rtcp.Packet) error                       { return nil }
+func (null) WriteRTP(packets []Outgoing) int { return len(packets) }
+func (null) WriteRTCP([]rtcp.Packet) error   { return nil }
 
 // BenchmarkForward measures one packet of 1200 bytes forwarded to 100 subscribers, without encryption and sockets.
 func BenchmarkForward(b *testing.B) {
