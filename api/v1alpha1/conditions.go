@@ -8,7 +8,7 @@ const (
 	ConditionProgrammed = "Programmed"
 	// ConditionReady says whether a client can use the object now. For a Session and a Connection it is Accepted and
 	// Programmed; for a Connection also that its token is not spent, or its user is in the room.
-	// For a MediaPool: that its minimum of pods can host rooms.
+	// For a MediaPool: that its minimum of pods can host rooms. For a Webhook: that its endpoint takes events, as far as was seen.
 	ConditionReady = "Ready"
 )
 
@@ -35,6 +35,13 @@ const (
 	// ReasonTokenSecretInUse: the Secret that a Connection's tokenSecretName names exists and belongs to something
 	// else.
 	ReasonTokenSecretInUse = "TokenSecretInUse"
+	// ReasonHeaderSecretMissing: the Secret mediarooms-webhook lacks a key that a header of a Webhook names, or it holds what can't be a
+	// header. Events wait.
+	ReasonHeaderSecretMissing = "HeaderSecretMissing"
+	// ReasonInvalid: the spec has passed the schema, but can't be used. The message says why.
+	ReasonInvalid = "Invalid"
+	// ReasonTooManyWebhooks: there are older Webhooks, as many as a namespace may have. Nothing is sent to this one.
+	ReasonTooManyWebhooks = "TooManyWebhooks"
 )
 
 // Reasons of Programmed.
@@ -61,6 +68,10 @@ const (
 	ReasonDisconnected = "Disconnected"
 	// ReasonPodsNotReady: fewer pods of a MediaPool than its minimum can host rooms.
 	ReasonPodsNotReady = "PodsNotReady"
+	// ReasonRetrying: the endpoint of a Webhook can't be reached, or asks to be called again. Events wait.
+	ReasonRetrying = "Retrying"
+	// ReasonRefused: the endpoint of a Webhook has refused the last event, which is not sent again.
+	ReasonRefused = "Refused"
 	// ReasonPending: nothing has been decided yet.
 	ReasonPending = "Pending"
 )

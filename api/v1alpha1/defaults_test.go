@@ -108,6 +108,11 @@ drainSeconds: 60
 `,
 			conditions: []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionReady},
 		},
+		"a Webhook with a url": {
+			base:       minimalWebhook,
+			want:       `{url: "https://app.example.org/events", timeoutSeconds: 10, retrySeconds: 86400, tlsVerification: Full}`,
+			conditions: []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionReady},
+		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			stored := object(t, test.base, test.change)
@@ -240,6 +245,24 @@ publishers:
   frameRate: 30
   videoDimensions: '{"width":640,"height":480}'
 subscribers: [{streamID: str_2}]
+`,
+		},
+		"Webhook": {
+			base: minimalWebhook, typed: &v1alpha1.Webhook{},
+			spec: `
+url: https://app.example.org/events
+events: [participantJoined, participantLeft]
+headers: [{name: X-Team, value: video}, {name: Authorization, secretKey: authorization}]
+timeoutSeconds: 5
+retrySeconds: 0
+tlsVerification: Full
+caBundle: "-----BEGIN CERTIFICATE-----"
+`,
+			status: `
+conditions: [{type: Ready, status: "True", reason: Ready, message: m, lastTransitionTime: "2026-01-01T00:00:00Z", observedGeneration: 1}]
+observedGeneration: 1
+pendingEvents: 3
+lastDeliveryTime: "2026-01-01T00:00:00Z"
 `,
 		},
 		"MediaPool": {

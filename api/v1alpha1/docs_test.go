@@ -35,6 +35,7 @@ func TestDocsTables(t *testing.T) {
 		"Session":    reflect.TypeFor[v1alpha1.Session](),
 		"Connection": reflect.TypeFor[v1alpha1.Connection](),
 		"MediaPool":  reflect.TypeFor[v1alpha1.MediaPool](),
+		"Webhook":    reflect.TypeFor[v1alpha1.Webhook](),
 	} {
 		schema := readCRD(t, name).Spec.Versions[0].Schema.OpenAPIV3Schema
 		for _, part := range []string{"spec", "status"} {

@@ -25,6 +25,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Session{}, &SessionList{},
 		&Connection{}, &ConnectionList{},
 		&MediaPool{}, &MediaPoolList{},
+		&Webhook{}, &WebhookList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -34,3 +34,7 @@ const (
 	// StateField is the path of Connection.status.state.
 	StateField = "status.state"
 )
+
+// WebhookSecretName is the name of the Secret, in a tenant's namespace, that holds the values of a Webhook's headers. The name is fixed, so
+// that the operator needs rights on no other Secret of a tenant.
+const WebhookSecretName = "mediarooms-webhook"

@@ -187,6 +187,7 @@ func TestNames(t *testing.T) {
 		"connections connection [mrconn] [mediarooms] true", "connections/status  [] [] true",
 		"mediapools mediapool [mrpool] [mediarooms] false", "mediapools/status  [] [] false",
 		"sessions session [mrsess] [mediarooms] true", "sessions/status  [] [] true",
+		"webhooks webhook [mrhook] [mediarooms] true", "webhooks/status  [] [] true",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("resources are\n%q\nwant\n%q", got, want)

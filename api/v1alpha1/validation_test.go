@@ -50,6 +50,7 @@ var kinds = map[string]kind{
 	"Session":    sessionValidation,
 	"Connection": connectionValidation,
 	"MediaPool":  mediaPoolValidation,
+	"Webhook":    webhookValidation,
 }
 
 // testValidation tries the tables of a kind with the API server.
@@ -62,7 +63,8 @@ func testValidation(t *testing.T, k kind) {
 			checkRefusal(t, err, test.want)
 			// A number out of its bounds may also break a rule that compares it with another, and a set that is longer than its enum has
 			// duplicates.
-			if !strings.Contains(test.bound, "imum ") && test.bound != "spec.moderation.publish maxItems 2" {
+			if !strings.Contains(test.bound, "imum ") && test.bound != "spec.moderation.publish maxItems 2" &&
+				test.bound != "spec.events maxItems 17" {
 				checkOneMessage(t, err)
 			}
 		})

@@ -13,6 +13,10 @@
 //      | <-------------------------------------------  |
 //      | Room, RemoveRoom, PodConfig, ...              |   each is answered by RoomStatus or RoomRemoved
 //      |                 RoomStatus, Heartbeat, ...    |   with the revision that was applied
+//      |               RoomJournal x n, RoomEvents x n |   what happened in rooms and was not acknowledged, oldest first;
+//      | <-------------------------------------------  |   then what happens, as it happens
+//      | AckEvents                                     |   the pod forgets it
+//      | ------------------------------------------->  |
 //
 // The protocol only grows: fields and messages are added, never changed; unknown ones are ignored. Neighbouring versions of
 // operator and pod work together.
@@ -156,6 +160,7 @@ type OperatorMessage struct {
 	//	*OperatorMessage_Room
 	//	*OperatorMessage_RemoveRoom
 	//	*OperatorMessage_SnapshotEnd
+	//	*OperatorMessage_AckEvents
 	Message       isOperatorMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -243,6 +248,15 @@ func (x *OperatorMessage) GetSnapshotEnd() *SnapshotEnd {
 	return nil
 }
 
+func (x *OperatorMessage) GetAckEvents() *AckEvents {
+	if x != nil {
+		if x, ok := x.Message.(*OperatorMessage_AckEvents); ok {
+			return x.AckEvents
+		}
+	}
+	return nil
+}
+
 type isOperatorMessage_Message interface {
 	isOperatorMessage_Message()
 }
@@ -267,6 +281,10 @@ type OperatorMessage_SnapshotEnd struct {
 	SnapshotEnd *SnapshotEnd `protobuf:"bytes,5,opt,name=snapshot_end,json=snapshotEnd,proto3,oneof"`
 }
 
+type OperatorMessage_AckEvents struct {
+	AckEvents *AckEvents `protobuf:"bytes,6,opt,name=ack_events,json=ackEvents,proto3,oneof"`
+}
+
 func (*OperatorMessage_Hello) isOperatorMessage_Message() {}
 
 func (*OperatorMessage_Config) isOperatorMessage_Message() {}
@@ -277,6 +295,8 @@ func (*OperatorMessage_RemoveRoom) isOperatorMessage_Message() {}
 
 func (*OperatorMessage_SnapshotEnd) isOperatorMessage_Message() {}
 
+func (*OperatorMessage_AckEvents) isOperatorMessage_Message() {}
+
 type PodMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -286,6 +306,8 @@ type PodMessage struct {
 	//	*PodMessage_RoomRemoved
 	//	*PodMessage_SnapshotEnd
 	//	*PodMessage_Heartbeat
+	//	*PodMessage_Journal
+	//	*PodMessage_Events
 	Message       isPodMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -373,6 +395,24 @@ func (x *PodMessage) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
+func (x *PodMessage) GetJournal() *RoomJournal {
+	if x != nil {
+		if x, ok := x.Message.(*PodMessage_Journal); ok {
+			return x.Journal
+		}
+	}
+	return nil
+}
+
+func (x *PodMessage) GetEvents() *RoomEvents {
+	if x != nil {
+		if x, ok := x.Message.(*PodMessage_Events); ok {
+			return x.Events
+		}
+	}
+	return nil
+}
+
 type isPodMessage_Message interface {
 	isPodMessage_Message()
 }
@@ -397,6 +437,14 @@ type PodMessage_Heartbeat struct {
 	Heartbeat *Heartbeat `protobuf:"bytes,5,opt,name=heartbeat,proto3,oneof"`
 }
 
+type PodMessage_Journal struct {
+	Journal *RoomJournal `protobuf:"bytes,6,opt,name=journal,proto3,oneof"`
+}
+
+type PodMessage_Events struct {
+	Events *RoomEvents `protobuf:"bytes,7,opt,name=events,proto3,oneof"`
+}
+
 func (*PodMessage_Hello) isPodMessage_Message() {}
 
 func (*PodMessage_Room) isPodMessage_Message() {}
@@ -406,6 +454,10 @@ func (*PodMessage_RoomRemoved) isPodMessage_Message() {}
 func (*PodMessage_SnapshotEnd) isPodMessage_Message() {}
 
 func (*PodMessage_Heartbeat) isPodMessage_Message() {}
+
+func (*PodMessage_Journal) isPodMessage_Message() {}
+
+func (*PodMessage_Events) isPodMessage_Message() {}
 
 // OperatorHello opens the operator's side.
 type OperatorHello struct {
@@ -724,7 +776,16 @@ type Room struct {
 	ForcedVideoCodec string `protobuf:"bytes,6,opt,name=forced_video_codec,json=forcedVideoCodec,proto3" json:"forced_video_codec,omitempty"`
 	AllowTranscoding bool   `protobuf:"varint,7,opt,name=allow_transcoding,json=allowTranscoding,proto3" json:"allow_transcoding,omitempty"`
 	// connections are all that may be in the room. A user whose connection is missing here is evicted.
-	Connections   []*Connection `protobuf:"bytes,8,rep,name=connections,proto3" json:"connections,omitempty"`
+	Connections []*Connection `protobuf:"bytes,8,rep,name=connections,proto3" json:"connections,omitempty"`
+	// tenant is the namespace of the Session, and name its name there. The pod hands both back with what happens in the room.
+	Tenant string `protobuf:"bytes,9,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Name   string `protobuf:"bytes,10,opt,name=name,proto3" json:"name,omitempty"`
+	// created_unix_ms is when the Session was created, in milliseconds since 1970.
+	CreatedUnixMs int64 `protobuf:"varint,11,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	// ends_when_empty says that the Session goes with its last user.
+	EndsWhenEmpty bool `protobuf:"varint,12,opt,name=ends_when_empty,json=endsWhenEmpty,proto3" json:"ends_when_empty,omitempty"`
+	// known says that the operator has the Session's beginning already: a pod that makes the room now does not tell of it again.
+	Known         bool `protobuf:"varint,13,opt,name=known,proto3" json:"known,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -813,6 +874,41 @@ func (x *Room) GetConnections() []*Connection {
 		return x.Connections
 	}
 	return nil
+}
+
+func (x *Room) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Room) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Room) GetCreatedUnixMs() int64 {
+	if x != nil {
+		return x.CreatedUnixMs
+	}
+	return 0
+}
+
+func (x *Room) GetEndsWhenEmpty() bool {
+	if x != nil {
+		return x.EndsWhenEmpty
+	}
+	return false
+}
+
+func (x *Room) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
 }
 
 // Connection is the desired state of one participant.
@@ -1093,7 +1189,9 @@ type RemoveRoom struct {
 	Uid      string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
 	Revision uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	// reason is what clients are told; "" is sessionClosedByServer.
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// silent says that nobody is told of the Session's end: no SessionDestroyed is written.
+	Silent        bool `protobuf:"varint,4,opt,name=silent,proto3" json:"silent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1149,11 +1247,20 @@ func (x *RemoveRoom) GetReason() string {
 	return ""
 }
 
+func (x *RemoveRoom) GetSilent() bool {
+	if x != nil {
+		return x.Silent
+	}
+	return false
+}
+
 // RoomRemoved answers RemoveRoom, also for a room that the pod does not have.
 type RoomRemoved struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Uid           string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
-	Revision      uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Uid      string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	Revision uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// ended says that the pod has told, or tells before this message, of the Session's end.
+	Ended         bool `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1200,6 +1307,13 @@ func (x *RoomRemoved) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *RoomRemoved) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
 }
 
 // RoomStatus is the complete observed state of one room. It is sent after every Room and after every change, several
@@ -1584,26 +1698,959 @@ func (x *Heartbeat) GetSubscriptions() int32 {
 	return 0
 }
 
+// RoomJournal says, when a stream begins, how a room stood after the last event that was acknowledged. It comes once per room, before the
+// events of any. With the room's events it makes what has begun and not ended, also for an operator that has seen none of it.
+type RoomJournal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Room  *RoomIdentity          `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	// open are the events of what has begun and not ended: ParticipantJoined and WebrtcConnectionCreated, by sequence.
+	Open          []*RoomEvent `protobuf:"bytes,2,rep,name=open,proto3" json:"open,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomJournal) Reset() {
+	*x = RoomJournal{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomJournal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomJournal) ProtoMessage() {}
+
+func (x *RoomJournal) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomJournal.ProtoReflect.Descriptor instead.
+func (*RoomJournal) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RoomJournal) GetRoom() *RoomIdentity {
+	if x != nil {
+		return x.Room
+	}
+	return nil
+}
+
+func (x *RoomJournal) GetOpen() []*RoomEvent {
+	if x != nil {
+		return x.Open
+	}
+	return nil
+}
+
+// RoomEvents are what has happened in one room, oldest first. All events of a pod come in the order of their sequence, whatever room they are
+// of. After a break those that were not acknowledged come again.
+type RoomEvents struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Room   *RoomIdentity          `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	Events []*RoomEvent           `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	// dropped counts the events of the room, since the pod began, that were not acknowledged and that the pod had no space to keep.
+	Dropped       uint64 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomEvents) Reset() {
+	*x = RoomEvents{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomEvents) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomEvents) ProtoMessage() {}
+
+func (x *RoomEvents) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomEvents.ProtoReflect.Descriptor instead.
+func (*RoomEvents) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RoomEvents) GetRoom() *RoomIdentity {
+	if x != nil {
+		return x.Room
+	}
+	return nil
+}
+
+func (x *RoomEvents) GetEvents() []*RoomEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *RoomEvents) GetDropped() uint64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+// RoomIdentity is what is needed to tell of a room also when its Session is gone.
+type RoomIdentity struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uid           string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	SessionId     string                 `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	CreatedUnixMs int64                  `protobuf:"varint,5,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomIdentity) Reset() {
+	*x = RoomIdentity{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomIdentity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomIdentity) ProtoMessage() {}
+
+func (x *RoomIdentity) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomIdentity.ProtoReflect.Descriptor instead.
+func (*RoomIdentity) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RoomIdentity) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *RoomIdentity) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *RoomIdentity) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RoomIdentity) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *RoomIdentity) GetCreatedUnixMs() int64 {
+	if x != nil {
+		return x.CreatedUnixMs
+	}
+	return 0
+}
+
+// AckEvents says that events of a room, up to a sequence, need not be kept any more.
+type AckEvents struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uid           string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AckEvents) Reset() {
+	*x = AckEvents{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AckEvents) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AckEvents) ProtoMessage() {}
+
+func (x *AckEvents) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AckEvents.ProtoReflect.Descriptor instead.
+func (*AckEvents) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *AckEvents) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *AckEvents) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// RoomEvent is one thing that has happened, with everything about it as it was then.
+type RoomEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// sequence is unique in the life of a pod's process (PodHello.instance_id), and grows.
+	Sequence   uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	TimeUnixMs int64  `protobuf:"varint,2,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	// Types that are valid to be assigned to Event:
+	//
+	//	*RoomEvent_SessionCreated
+	//	*RoomEvent_SessionDestroyed
+	//	*RoomEvent_ParticipantJoined
+	//	*RoomEvent_ParticipantLeft
+	//	*RoomEvent_WebrtcConnectionCreated
+	//	*RoomEvent_WebrtcConnectionDestroyed
+	//	*RoomEvent_SignalSent
+	Event         isRoomEvent_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomEvent) Reset() {
+	*x = RoomEvent{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomEvent) ProtoMessage() {}
+
+func (x *RoomEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomEvent.ProtoReflect.Descriptor instead.
+func (*RoomEvent) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RoomEvent) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *RoomEvent) GetTimeUnixMs() int64 {
+	if x != nil {
+		return x.TimeUnixMs
+	}
+	return 0
+}
+
+func (x *RoomEvent) GetEvent() isRoomEvent_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *RoomEvent) GetSessionCreated() *SessionCreated {
+	if x != nil {
+		if x, ok := x.Event.(*RoomEvent_SessionCreated); ok {
+			return x.SessionCreated
+		}
+	}
+	return nil
+}
+
+func (x *RoomEvent) GetSessionDestroyed() *SessionDestroyed {
+	if x != nil {
+		if x, ok := x.Event.(*RoomEvent_SessionDestroyed); ok {
+			return x.SessionDestroyed
+		}
+	}
+	return nil
+}
+
+func (x *RoomEvent) GetParticipantJoined() *ParticipantJoined {
+	if x != nil {
+		if x, ok := x.Event.(*RoomEvent_ParticipantJoined); ok {
+			return x.ParticipantJoined
+		}
+	}
+	return nil
+}
+
+func (x *RoomEvent) GetParticipantLeft() *ParticipantLeft {
+	if x != nil {
+		if x, ok := x.Event.(*RoomEvent_ParticipantLeft); ok {
+			return x.ParticipantLeft
+		}
+	}
+	return nil
+}
+
+func (x *RoomEvent) GetWebrtcConnectionCreated() *WebrtcConnectionCreated {
+	if x != nil {
+		if x, ok := x.Event.(*RoomEvent_WebrtcConnectionCreated); ok {
+			return x.WebrtcConnectionCreated
+		}
+	}
+	return nil
+}
+
+func (x *RoomEvent) GetWebrtcConnectionDestroyed() *WebrtcConnectionDestroyed {
+	if x != nil {
+		if x, ok := x.Event.(*RoomEvent_WebrtcConnectionDestroyed); ok {
+			return x.WebrtcConnectionDestroyed
+		}
+	}
+	return nil
+}
+
+func (x *RoomEvent) GetSignalSent() *SignalSent {
+	if x != nil {
+		if x, ok := x.Event.(*RoomEvent_SignalSent); ok {
+			return x.SignalSent
+		}
+	}
+	return nil
+}
+
+type isRoomEvent_Event interface {
+	isRoomEvent_Event()
+}
+
+type RoomEvent_SessionCreated struct {
+	SessionCreated *SessionCreated `protobuf:"bytes,3,opt,name=session_created,json=sessionCreated,proto3,oneof"`
+}
+
+type RoomEvent_SessionDestroyed struct {
+	SessionDestroyed *SessionDestroyed `protobuf:"bytes,4,opt,name=session_destroyed,json=sessionDestroyed,proto3,oneof"`
+}
+
+type RoomEvent_ParticipantJoined struct {
+	ParticipantJoined *ParticipantJoined `protobuf:"bytes,5,opt,name=participant_joined,json=participantJoined,proto3,oneof"`
+}
+
+type RoomEvent_ParticipantLeft struct {
+	ParticipantLeft *ParticipantLeft `protobuf:"bytes,6,opt,name=participant_left,json=participantLeft,proto3,oneof"`
+}
+
+type RoomEvent_WebrtcConnectionCreated struct {
+	WebrtcConnectionCreated *WebrtcConnectionCreated `protobuf:"bytes,7,opt,name=webrtc_connection_created,json=webrtcConnectionCreated,proto3,oneof"`
+}
+
+type RoomEvent_WebrtcConnectionDestroyed struct {
+	WebrtcConnectionDestroyed *WebrtcConnectionDestroyed `protobuf:"bytes,8,opt,name=webrtc_connection_destroyed,json=webrtcConnectionDestroyed,proto3,oneof"`
+}
+
+type RoomEvent_SignalSent struct {
+	SignalSent *SignalSent `protobuf:"bytes,9,opt,name=signal_sent,json=signalSent,proto3,oneof"`
+}
+
+func (*RoomEvent_SessionCreated) isRoomEvent_Event() {}
+
+func (*RoomEvent_SessionDestroyed) isRoomEvent_Event() {}
+
+func (*RoomEvent_ParticipantJoined) isRoomEvent_Event() {}
+
+func (*RoomEvent_ParticipantLeft) isRoomEvent_Event() {}
+
+func (*RoomEvent_WebrtcConnectionCreated) isRoomEvent_Event() {}
+
+func (*RoomEvent_WebrtcConnectionDestroyed) isRoomEvent_Event() {}
+
+func (*RoomEvent_SignalSent) isRoomEvent_Event() {}
+
+type SessionCreated struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionCreated) Reset() {
+	*x = SessionCreated{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionCreated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionCreated) ProtoMessage() {}
+
+func (x *SessionCreated) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionCreated.ProtoReflect.Descriptor instead.
+func (*SessionCreated) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{22}
+}
+
+type SessionDestroyed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionDestroyed) Reset() {
+	*x = SessionDestroyed{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionDestroyed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionDestroyed) ProtoMessage() {}
+
+func (x *SessionDestroyed) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionDestroyed.ProtoReflect.Descriptor instead.
+func (*SessionDestroyed) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SessionDestroyed) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ParticipantJoined struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Participant   *ParticipantIdentity   `protobuf:"bytes,1,opt,name=participant,proto3" json:"participant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParticipantJoined) Reset() {
+	*x = ParticipantJoined{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParticipantJoined) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParticipantJoined) ProtoMessage() {}
+
+func (x *ParticipantJoined) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParticipantJoined.ProtoReflect.Descriptor instead.
+func (*ParticipantJoined) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ParticipantJoined) GetParticipant() *ParticipantIdentity {
+	if x != nil {
+		return x.Participant
+	}
+	return nil
+}
+
+type ParticipantLeft struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Participant *ParticipantIdentity   `protobuf:"bytes,1,opt,name=participant,proto3" json:"participant,omitempty"`
+	// joined_unix_ms is the time of ParticipantJoined.
+	JoinedUnixMs  int64  `protobuf:"varint,2,opt,name=joined_unix_ms,json=joinedUnixMs,proto3" json:"joined_unix_ms,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParticipantLeft) Reset() {
+	*x = ParticipantLeft{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParticipantLeft) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParticipantLeft) ProtoMessage() {}
+
+func (x *ParticipantLeft) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParticipantLeft.ProtoReflect.Descriptor instead.
+func (*ParticipantLeft) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ParticipantLeft) GetParticipant() *ParticipantIdentity {
+	if x != nil {
+		return x.Participant
+	}
+	return nil
+}
+
+func (x *ParticipantLeft) GetJoinedUnixMs() int64 {
+	if x != nil {
+		return x.JoinedUnixMs
+	}
+	return 0
+}
+
+func (x *ParticipantLeft) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ParticipantIdentity struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ConnectionId  string                 `protobuf:"bytes,1,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	Ip            string                 `protobuf:"bytes,2,opt,name=ip,proto3" json:"ip,omitempty"`
+	Platform      string                 `protobuf:"bytes,3,opt,name=platform,proto3" json:"platform,omitempty"`
+	ClientData    string                 `protobuf:"bytes,4,opt,name=client_data,json=clientData,proto3" json:"client_data,omitempty"`
+	ServerData    string                 `protobuf:"bytes,5,opt,name=server_data,json=serverData,proto3" json:"server_data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParticipantIdentity) Reset() {
+	*x = ParticipantIdentity{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParticipantIdentity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParticipantIdentity) ProtoMessage() {}
+
+func (x *ParticipantIdentity) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParticipantIdentity.ProtoReflect.Descriptor instead.
+func (*ParticipantIdentity) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ParticipantIdentity) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *ParticipantIdentity) GetIp() string {
+	if x != nil {
+		return x.Ip
+	}
+	return ""
+}
+
+func (x *ParticipantIdentity) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *ParticipantIdentity) GetClientData() string {
+	if x != nil {
+		return x.ClientData
+	}
+	return ""
+}
+
+func (x *ParticipantIdentity) GetServerData() string {
+	if x != nil {
+		return x.ServerData
+	}
+	return ""
+}
+
+type WebrtcConnectionCreated struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connection    *WebrtcConnection      `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebrtcConnectionCreated) Reset() {
+	*x = WebrtcConnectionCreated{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebrtcConnectionCreated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebrtcConnectionCreated) ProtoMessage() {}
+
+func (x *WebrtcConnectionCreated) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebrtcConnectionCreated.ProtoReflect.Descriptor instead.
+func (*WebrtcConnectionCreated) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *WebrtcConnectionCreated) GetConnection() *WebrtcConnection {
+	if x != nil {
+		return x.Connection
+	}
+	return nil
+}
+
+type WebrtcConnectionDestroyed struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection *WebrtcConnection      `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// created_unix_ms is the time of WebrtcConnectionCreated.
+	CreatedUnixMs int64  `protobuf:"varint,2,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebrtcConnectionDestroyed) Reset() {
+	*x = WebrtcConnectionDestroyed{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebrtcConnectionDestroyed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebrtcConnectionDestroyed) ProtoMessage() {}
+
+func (x *WebrtcConnectionDestroyed) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebrtcConnectionDestroyed.ProtoReflect.Descriptor instead.
+func (*WebrtcConnectionDestroyed) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *WebrtcConnectionDestroyed) GetConnection() *WebrtcConnection {
+	if x != nil {
+		return x.Connection
+	}
+	return nil
+}
+
+func (x *WebrtcConnectionDestroyed) GetCreatedUnixMs() int64 {
+	if x != nil {
+		return x.CreatedUnixMs
+	}
+	return 0
+}
+
+func (x *WebrtcConnectionDestroyed) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// WebrtcConnection is one participant's sending or receiving of a stream.
+type WebrtcConnection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// connection_id is whose it is.
+	ConnectionId string `protobuf:"bytes,1,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// receiving_from is the connection id of the publisher, "" for the publisher itself.
+	ReceivingFrom string `protobuf:"bytes,2,opt,name=receiving_from,json=receivingFrom,proto3" json:"receiving_from,omitempty"`
+	// stream as it was when the event happened.
+	Stream        *PublishedStream `protobuf:"bytes,3,opt,name=stream,proto3" json:"stream,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebrtcConnection) Reset() {
+	*x = WebrtcConnection{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebrtcConnection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebrtcConnection) ProtoMessage() {}
+
+func (x *WebrtcConnection) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebrtcConnection.ProtoReflect.Descriptor instead.
+func (*WebrtcConnection) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *WebrtcConnection) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *WebrtcConnection) GetReceivingFrom() string {
+	if x != nil {
+		return x.ReceivingFrom
+	}
+	return ""
+}
+
+func (x *WebrtcConnection) GetStream() *PublishedStream {
+	if x != nil {
+		return x.Stream
+	}
+	return nil
+}
+
+type SignalSent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// from is a connection id, "" for the server.
+	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// to are the connection ids of those who got it.
+	To []string `protobuf:"bytes,2,rep,name=to,proto3" json:"to,omitempty"`
+	// type as the sender gave it, without the prefix that clients put before it.
+	Type          *string `protobuf:"bytes,3,opt,name=type,proto3,oneof" json:"type,omitempty"`
+	Data          *string `protobuf:"bytes,4,opt,name=data,proto3,oneof" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignalSent) Reset() {
+	*x = SignalSent{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignalSent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignalSent) ProtoMessage() {}
+
+func (x *SignalSent) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignalSent.ProtoReflect.Descriptor instead.
+func (*SignalSent) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SignalSent) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *SignalSent) GetTo() []string {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *SignalSent) GetType() string {
+	if x != nil && x.Type != nil {
+		return *x.Type
+	}
+	return ""
+}
+
+func (x *SignalSent) GetData() string {
+	if x != nil && x.Data != nil {
+		return *x.Data
+	}
+	return ""
+}
+
 var File_internal_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"!internal/control/v1/control.proto\x12\x15mediarooms.control.v1\"\xd8\x02\n" +
+	"!internal/control/v1/control.proto\x12\x15mediarooms.control.v1\"\x9b\x03\n" +
 	"\x0fOperatorMessage\x12<\n" +
 	"\x05hello\x18\x01 \x01(\v2$.mediarooms.control.v1.OperatorHelloH\x00R\x05hello\x12:\n" +
 	"\x06config\x18\x02 \x01(\v2 .mediarooms.control.v1.PodConfigH\x00R\x06config\x121\n" +
 	"\x04room\x18\x03 \x01(\v2\x1b.mediarooms.control.v1.RoomH\x00R\x04room\x12D\n" +
 	"\vremove_room\x18\x04 \x01(\v2!.mediarooms.control.v1.RemoveRoomH\x00R\n" +
 	"removeRoom\x12G\n" +
-	"\fsnapshot_end\x18\x05 \x01(\v2\".mediarooms.control.v1.SnapshotEndH\x00R\vsnapshotEndB\t\n" +
-	"\amessage\"\xdd\x02\n" +
+	"\fsnapshot_end\x18\x05 \x01(\v2\".mediarooms.control.v1.SnapshotEndH\x00R\vsnapshotEnd\x12A\n" +
+	"\n" +
+	"ack_events\x18\x06 \x01(\v2 .mediarooms.control.v1.AckEventsH\x00R\tackEventsB\t\n" +
+	"\amessage\"\xda\x03\n" +
 	"\n" +
 	"PodMessage\x127\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1f.mediarooms.control.v1.PodHelloH\x00R\x05hello\x127\n" +
 	"\x04room\x18\x02 \x01(\v2!.mediarooms.control.v1.RoomStatusH\x00R\x04room\x12G\n" +
 	"\froom_removed\x18\x03 \x01(\v2\".mediarooms.control.v1.RoomRemovedH\x00R\vroomRemoved\x12G\n" +
 	"\fsnapshot_end\x18\x04 \x01(\v2\".mediarooms.control.v1.SnapshotEndH\x00R\vsnapshotEnd\x12@\n" +
-	"\theartbeat\x18\x05 \x01(\v2 .mediarooms.control.v1.HeartbeatH\x00R\theartbeatB\t\n" +
+	"\theartbeat\x18\x05 \x01(\v2 .mediarooms.control.v1.HeartbeatH\x00R\theartbeat\x12>\n" +
+	"\ajournal\x18\x06 \x01(\v2\".mediarooms.control.v1.RoomJournalH\x00R\ajournal\x12;\n" +
+	"\x06events\x18\a \x01(\v2!.mediarooms.control.v1.RoomEventsH\x00R\x06eventsB\t\n" +
 	"\amessage\"B\n" +
 	"\rOperatorHello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x17\n" +
@@ -1625,7 +2672,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x02ip\x18\x01 \x01(\tR\x02ip\x12\x19\n" +
 	"\budp_port\x18\x02 \x01(\x05R\audpPort\x12\x19\n" +
 	"\btcp_port\x18\x03 \x01(\x05R\atcpPort\"\r\n" +
-	"\vSnapshotEnd\"\xa5\x02\n" +
+	"\vSnapshotEnd\"\xb7\x03\n" +
 	"\x04Room\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1e\n" +
@@ -1637,7 +2684,13 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"session_id\x18\x05 \x01(\tR\tsessionId\x12,\n" +
 	"\x12forced_video_codec\x18\x06 \x01(\tR\x10forcedVideoCodec\x12+\n" +
 	"\x11allow_transcoding\x18\a \x01(\bR\x10allowTranscoding\x12C\n" +
-	"\vconnections\x18\b \x03(\v2!.mediarooms.control.v1.ConnectionR\vconnections\"\x86\x04\n" +
+	"\vconnections\x18\b \x03(\v2!.mediarooms.control.v1.ConnectionR\vconnections\x12\x16\n" +
+	"\x06tenant\x18\t \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04name\x18\n" +
+	" \x01(\tR\x04name\x12&\n" +
+	"\x0fcreated_unix_ms\x18\v \x01(\x03R\rcreatedUnixMs\x12&\n" +
+	"\x0fends_when_empty\x18\f \x01(\bR\rendsWhenEmpty\x12\x14\n" +
+	"\x05known\x18\r \x01(\bR\x05known\"\x86\x04\n" +
 	"\n" +
 	"Connection\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1e\n" +
@@ -1670,15 +2723,17 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1e\n" +
 	"\n" +
 	"credential\x18\x03 \x01(\tR\n" +
-	"credential\"R\n" +
+	"credential\"j\n" +
 	"\n" +
 	"RemoveRoom\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\";\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06silent\x18\x04 \x01(\bR\x06silent\"Q\n" +
 	"\vRoomRemoved\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\xa5\x01\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
+	"\x05ended\x18\x03 \x01(\bR\x05ended\"\xa5\x01\n" +
 	"\n" +
 	"RoomStatus\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
@@ -1722,7 +2777,77 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"publishers\x18\x03 \x01(\x05R\n" +
 	"publishers\x12$\n" +
-	"\rsubscriptions\x18\x04 \x01(\x05R\rsubscriptions*Y\n" +
+	"\rsubscriptions\x18\x04 \x01(\x05R\rsubscriptions\"|\n" +
+	"\vRoomJournal\x127\n" +
+	"\x04room\x18\x01 \x01(\v2#.mediarooms.control.v1.RoomIdentityR\x04room\x124\n" +
+	"\x04open\x18\x02 \x03(\v2 .mediarooms.control.v1.RoomEventR\x04open\"\x99\x01\n" +
+	"\n" +
+	"RoomEvents\x127\n" +
+	"\x04room\x18\x01 \x01(\v2#.mediarooms.control.v1.RoomIdentityR\x04room\x128\n" +
+	"\x06events\x18\x02 \x03(\v2 .mediarooms.control.v1.RoomEventR\x06events\x12\x18\n" +
+	"\adropped\x18\x03 \x01(\x04R\adropped\"\x93\x01\n" +
+	"\fRoomIdentity\x12\x10\n" +
+	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x04 \x01(\tR\tsessionId\x12&\n" +
+	"\x0fcreated_unix_ms\x18\x05 \x01(\x03R\rcreatedUnixMs\"9\n" +
+	"\tAckEvents\x12\x10\n" +
+	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"\xd4\x05\n" +
+	"\tRoomEvent\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12 \n" +
+	"\ftime_unix_ms\x18\x02 \x01(\x03R\n" +
+	"timeUnixMs\x12P\n" +
+	"\x0fsession_created\x18\x03 \x01(\v2%.mediarooms.control.v1.SessionCreatedH\x00R\x0esessionCreated\x12V\n" +
+	"\x11session_destroyed\x18\x04 \x01(\v2'.mediarooms.control.v1.SessionDestroyedH\x00R\x10sessionDestroyed\x12Y\n" +
+	"\x12participant_joined\x18\x05 \x01(\v2(.mediarooms.control.v1.ParticipantJoinedH\x00R\x11participantJoined\x12S\n" +
+	"\x10participant_left\x18\x06 \x01(\v2&.mediarooms.control.v1.ParticipantLeftH\x00R\x0fparticipantLeft\x12l\n" +
+	"\x19webrtc_connection_created\x18\a \x01(\v2..mediarooms.control.v1.WebrtcConnectionCreatedH\x00R\x17webrtcConnectionCreated\x12r\n" +
+	"\x1bwebrtc_connection_destroyed\x18\b \x01(\v20.mediarooms.control.v1.WebrtcConnectionDestroyedH\x00R\x19webrtcConnectionDestroyed\x12D\n" +
+	"\vsignal_sent\x18\t \x01(\v2!.mediarooms.control.v1.SignalSentH\x00R\n" +
+	"signalSentB\a\n" +
+	"\x05event\"\x10\n" +
+	"\x0eSessionCreated\"*\n" +
+	"\x10SessionDestroyed\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"a\n" +
+	"\x11ParticipantJoined\x12L\n" +
+	"\vparticipant\x18\x01 \x01(\v2*.mediarooms.control.v1.ParticipantIdentityR\vparticipant\"\x9d\x01\n" +
+	"\x0fParticipantLeft\x12L\n" +
+	"\vparticipant\x18\x01 \x01(\v2*.mediarooms.control.v1.ParticipantIdentityR\vparticipant\x12$\n" +
+	"\x0ejoined_unix_ms\x18\x02 \x01(\x03R\fjoinedUnixMs\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xa8\x01\n" +
+	"\x13ParticipantIdentity\x12#\n" +
+	"\rconnection_id\x18\x01 \x01(\tR\fconnectionId\x12\x0e\n" +
+	"\x02ip\x18\x02 \x01(\tR\x02ip\x12\x1a\n" +
+	"\bplatform\x18\x03 \x01(\tR\bplatform\x12\x1f\n" +
+	"\vclient_data\x18\x04 \x01(\tR\n" +
+	"clientData\x12\x1f\n" +
+	"\vserver_data\x18\x05 \x01(\tR\n" +
+	"serverData\"b\n" +
+	"\x17WebrtcConnectionCreated\x12G\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\v2'.mediarooms.control.v1.WebrtcConnectionR\n" +
+	"connection\"\xa4\x01\n" +
+	"\x19WebrtcConnectionDestroyed\x12G\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\v2'.mediarooms.control.v1.WebrtcConnectionR\n" +
+	"connection\x12&\n" +
+	"\x0fcreated_unix_ms\x18\x02 \x01(\x03R\rcreatedUnixMs\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x9e\x01\n" +
+	"\x10WebrtcConnection\x12#\n" +
+	"\rconnection_id\x18\x01 \x01(\tR\fconnectionId\x12%\n" +
+	"\x0ereceiving_from\x18\x02 \x01(\tR\rreceivingFrom\x12>\n" +
+	"\x06stream\x18\x03 \x01(\v2&.mediarooms.control.v1.PublishedStreamR\x06stream\"t\n" +
+	"\n" +
+	"SignalSent\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x03(\tR\x02to\x12\x17\n" +
+	"\x04type\x18\x03 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x17\n" +
+	"\x04data\x18\x04 \x01(\tH\x01R\x04data\x88\x01\x01B\a\n" +
+	"\x05_typeB\a\n" +
+	"\x05_data*Y\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fROLE_SUBSCRIBER\x10\x01\x12\x12\n" +
@@ -1749,27 +2874,41 @@ func file_internal_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_internal_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_internal_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_internal_control_v1_control_proto_goTypes = []any{
-	(Role)(0),                // 0: mediarooms.control.v1.Role
-	(ConnectionState)(0),     // 1: mediarooms.control.v1.ConnectionState
-	(*OperatorMessage)(nil),  // 2: mediarooms.control.v1.OperatorMessage
-	(*PodMessage)(nil),       // 3: mediarooms.control.v1.PodMessage
-	(*OperatorHello)(nil),    // 4: mediarooms.control.v1.OperatorHello
-	(*PodHello)(nil),         // 5: mediarooms.control.v1.PodHello
-	(*PodConfig)(nil),        // 6: mediarooms.control.v1.PodConfig
-	(*TransportAddress)(nil), // 7: mediarooms.control.v1.TransportAddress
-	(*SnapshotEnd)(nil),      // 8: mediarooms.control.v1.SnapshotEnd
-	(*Room)(nil),             // 9: mediarooms.control.v1.Room
-	(*Connection)(nil),       // 10: mediarooms.control.v1.Connection
-	(*Moderation)(nil),       // 11: mediarooms.control.v1.Moderation
-	(*IceServer)(nil),        // 12: mediarooms.control.v1.IceServer
-	(*RemoveRoom)(nil),       // 13: mediarooms.control.v1.RemoveRoom
-	(*RoomRemoved)(nil),      // 14: mediarooms.control.v1.RoomRemoved
-	(*RoomStatus)(nil),       // 15: mediarooms.control.v1.RoomStatus
-	(*ConnectionStatus)(nil), // 16: mediarooms.control.v1.ConnectionStatus
-	(*PublishedStream)(nil),  // 17: mediarooms.control.v1.PublishedStream
-	(*Heartbeat)(nil),        // 18: mediarooms.control.v1.Heartbeat
+	(Role)(0),                         // 0: mediarooms.control.v1.Role
+	(ConnectionState)(0),              // 1: mediarooms.control.v1.ConnectionState
+	(*OperatorMessage)(nil),           // 2: mediarooms.control.v1.OperatorMessage
+	(*PodMessage)(nil),                // 3: mediarooms.control.v1.PodMessage
+	(*OperatorHello)(nil),             // 4: mediarooms.control.v1.OperatorHello
+	(*PodHello)(nil),                  // 5: mediarooms.control.v1.PodHello
+	(*PodConfig)(nil),                 // 6: mediarooms.control.v1.PodConfig
+	(*TransportAddress)(nil),          // 7: mediarooms.control.v1.TransportAddress
+	(*SnapshotEnd)(nil),               // 8: mediarooms.control.v1.SnapshotEnd
+	(*Room)(nil),                      // 9: mediarooms.control.v1.Room
+	(*Connection)(nil),                // 10: mediarooms.control.v1.Connection
+	(*Moderation)(nil),                // 11: mediarooms.control.v1.Moderation
+	(*IceServer)(nil),                 // 12: mediarooms.control.v1.IceServer
+	(*RemoveRoom)(nil),                // 13: mediarooms.control.v1.RemoveRoom
+	(*RoomRemoved)(nil),               // 14: mediarooms.control.v1.RoomRemoved
+	(*RoomStatus)(nil),                // 15: mediarooms.control.v1.RoomStatus
+	(*ConnectionStatus)(nil),          // 16: mediarooms.control.v1.ConnectionStatus
+	(*PublishedStream)(nil),           // 17: mediarooms.control.v1.PublishedStream
+	(*Heartbeat)(nil),                 // 18: mediarooms.control.v1.Heartbeat
+	(*RoomJournal)(nil),               // 19: mediarooms.control.v1.RoomJournal
+	(*RoomEvents)(nil),                // 20: mediarooms.control.v1.RoomEvents
+	(*RoomIdentity)(nil),              // 21: mediarooms.control.v1.RoomIdentity
+	(*AckEvents)(nil),                 // 22: mediarooms.control.v1.AckEvents
+	(*RoomEvent)(nil),                 // 23: mediarooms.control.v1.RoomEvent
+	(*SessionCreated)(nil),            // 24: mediarooms.control.v1.SessionCreated
+	(*SessionDestroyed)(nil),          // 25: mediarooms.control.v1.SessionDestroyed
+	(*ParticipantJoined)(nil),         // 26: mediarooms.control.v1.ParticipantJoined
+	(*ParticipantLeft)(nil),           // 27: mediarooms.control.v1.ParticipantLeft
+	(*ParticipantIdentity)(nil),       // 28: mediarooms.control.v1.ParticipantIdentity
+	(*WebrtcConnectionCreated)(nil),   // 29: mediarooms.control.v1.WebrtcConnectionCreated
+	(*WebrtcConnectionDestroyed)(nil), // 30: mediarooms.control.v1.WebrtcConnectionDestroyed
+	(*WebrtcConnection)(nil),          // 31: mediarooms.control.v1.WebrtcConnection
+	(*SignalSent)(nil),                // 32: mediarooms.control.v1.SignalSent
 }
 var file_internal_control_v1_control_proto_depIdxs = []int32{
 	4,  // 0: mediarooms.control.v1.OperatorMessage.hello:type_name -> mediarooms.control.v1.OperatorHello
@@ -1777,26 +2916,45 @@ var file_internal_control_v1_control_proto_depIdxs = []int32{
 	9,  // 2: mediarooms.control.v1.OperatorMessage.room:type_name -> mediarooms.control.v1.Room
 	13, // 3: mediarooms.control.v1.OperatorMessage.remove_room:type_name -> mediarooms.control.v1.RemoveRoom
 	8,  // 4: mediarooms.control.v1.OperatorMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
-	5,  // 5: mediarooms.control.v1.PodMessage.hello:type_name -> mediarooms.control.v1.PodHello
-	15, // 6: mediarooms.control.v1.PodMessage.room:type_name -> mediarooms.control.v1.RoomStatus
-	14, // 7: mediarooms.control.v1.PodMessage.room_removed:type_name -> mediarooms.control.v1.RoomRemoved
-	8,  // 8: mediarooms.control.v1.PodMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
-	18, // 9: mediarooms.control.v1.PodMessage.heartbeat:type_name -> mediarooms.control.v1.Heartbeat
-	7,  // 10: mediarooms.control.v1.PodConfig.advertised:type_name -> mediarooms.control.v1.TransportAddress
-	10, // 11: mediarooms.control.v1.Room.connections:type_name -> mediarooms.control.v1.Connection
-	0,  // 12: mediarooms.control.v1.Connection.role:type_name -> mediarooms.control.v1.Role
-	12, // 13: mediarooms.control.v1.Connection.ice_servers:type_name -> mediarooms.control.v1.IceServer
-	11, // 14: mediarooms.control.v1.Connection.moderation:type_name -> mediarooms.control.v1.Moderation
-	16, // 15: mediarooms.control.v1.RoomStatus.connections:type_name -> mediarooms.control.v1.ConnectionStatus
-	1,  // 16: mediarooms.control.v1.ConnectionStatus.state:type_name -> mediarooms.control.v1.ConnectionState
-	17, // 17: mediarooms.control.v1.ConnectionStatus.publishers:type_name -> mediarooms.control.v1.PublishedStream
-	2,  // 18: mediarooms.control.v1.MediaPod.Sync:input_type -> mediarooms.control.v1.OperatorMessage
-	3,  // 19: mediarooms.control.v1.MediaPod.Sync:output_type -> mediarooms.control.v1.PodMessage
-	19, // [19:20] is the sub-list for method output_type
-	18, // [18:19] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	22, // 5: mediarooms.control.v1.OperatorMessage.ack_events:type_name -> mediarooms.control.v1.AckEvents
+	5,  // 6: mediarooms.control.v1.PodMessage.hello:type_name -> mediarooms.control.v1.PodHello
+	15, // 7: mediarooms.control.v1.PodMessage.room:type_name -> mediarooms.control.v1.RoomStatus
+	14, // 8: mediarooms.control.v1.PodMessage.room_removed:type_name -> mediarooms.control.v1.RoomRemoved
+	8,  // 9: mediarooms.control.v1.PodMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
+	18, // 10: mediarooms.control.v1.PodMessage.heartbeat:type_name -> mediarooms.control.v1.Heartbeat
+	19, // 11: mediarooms.control.v1.PodMessage.journal:type_name -> mediarooms.control.v1.RoomJournal
+	20, // 12: mediarooms.control.v1.PodMessage.events:type_name -> mediarooms.control.v1.RoomEvents
+	7,  // 13: mediarooms.control.v1.PodConfig.advertised:type_name -> mediarooms.control.v1.TransportAddress
+	10, // 14: mediarooms.control.v1.Room.connections:type_name -> mediarooms.control.v1.Connection
+	0,  // 15: mediarooms.control.v1.Connection.role:type_name -> mediarooms.control.v1.Role
+	12, // 16: mediarooms.control.v1.Connection.ice_servers:type_name -> mediarooms.control.v1.IceServer
+	11, // 17: mediarooms.control.v1.Connection.moderation:type_name -> mediarooms.control.v1.Moderation
+	16, // 18: mediarooms.control.v1.RoomStatus.connections:type_name -> mediarooms.control.v1.ConnectionStatus
+	1,  // 19: mediarooms.control.v1.ConnectionStatus.state:type_name -> mediarooms.control.v1.ConnectionState
+	17, // 20: mediarooms.control.v1.ConnectionStatus.publishers:type_name -> mediarooms.control.v1.PublishedStream
+	21, // 21: mediarooms.control.v1.RoomJournal.room:type_name -> mediarooms.control.v1.RoomIdentity
+	23, // 22: mediarooms.control.v1.RoomJournal.open:type_name -> mediarooms.control.v1.RoomEvent
+	21, // 23: mediarooms.control.v1.RoomEvents.room:type_name -> mediarooms.control.v1.RoomIdentity
+	23, // 24: mediarooms.control.v1.RoomEvents.events:type_name -> mediarooms.control.v1.RoomEvent
+	24, // 25: mediarooms.control.v1.RoomEvent.session_created:type_name -> mediarooms.control.v1.SessionCreated
+	25, // 26: mediarooms.control.v1.RoomEvent.session_destroyed:type_name -> mediarooms.control.v1.SessionDestroyed
+	26, // 27: mediarooms.control.v1.RoomEvent.participant_joined:type_name -> mediarooms.control.v1.ParticipantJoined
+	27, // 28: mediarooms.control.v1.RoomEvent.participant_left:type_name -> mediarooms.control.v1.ParticipantLeft
+	29, // 29: mediarooms.control.v1.RoomEvent.webrtc_connection_created:type_name -> mediarooms.control.v1.WebrtcConnectionCreated
+	30, // 30: mediarooms.control.v1.RoomEvent.webrtc_connection_destroyed:type_name -> mediarooms.control.v1.WebrtcConnectionDestroyed
+	32, // 31: mediarooms.control.v1.RoomEvent.signal_sent:type_name -> mediarooms.control.v1.SignalSent
+	28, // 32: mediarooms.control.v1.ParticipantJoined.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
+	28, // 33: mediarooms.control.v1.ParticipantLeft.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
+	31, // 34: mediarooms.control.v1.WebrtcConnectionCreated.connection:type_name -> mediarooms.control.v1.WebrtcConnection
+	31, // 35: mediarooms.control.v1.WebrtcConnectionDestroyed.connection:type_name -> mediarooms.control.v1.WebrtcConnection
+	17, // 36: mediarooms.control.v1.WebrtcConnection.stream:type_name -> mediarooms.control.v1.PublishedStream
+	2,  // 37: mediarooms.control.v1.MediaPod.Sync:input_type -> mediarooms.control.v1.OperatorMessage
+	3,  // 38: mediarooms.control.v1.MediaPod.Sync:output_type -> mediarooms.control.v1.PodMessage
+	38, // [38:39] is the sub-list for method output_type
+	37, // [37:38] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_internal_control_v1_control_proto_init() }
@@ -1810,6 +2968,7 @@ func file_internal_control_v1_control_proto_init() {
 		(*OperatorMessage_Room)(nil),
 		(*OperatorMessage_RemoveRoom)(nil),
 		(*OperatorMessage_SnapshotEnd)(nil),
+		(*OperatorMessage_AckEvents)(nil),
 	}
 	file_internal_control_v1_control_proto_msgTypes[1].OneofWrappers = []any{
 		(*PodMessage_Hello)(nil),
@@ -1817,14 +2976,26 @@ func file_internal_control_v1_control_proto_init() {
 		(*PodMessage_RoomRemoved)(nil),
 		(*PodMessage_SnapshotEnd)(nil),
 		(*PodMessage_Heartbeat)(nil),
+		(*PodMessage_Journal)(nil),
+		(*PodMessage_Events)(nil),
 	}
+	file_internal_control_v1_control_proto_msgTypes[21].OneofWrappers = []any{
+		(*RoomEvent_SessionCreated)(nil),
+		(*RoomEvent_SessionDestroyed)(nil),
+		(*RoomEvent_ParticipantJoined)(nil),
+		(*RoomEvent_ParticipantLeft)(nil),
+		(*RoomEvent_WebrtcConnectionCreated)(nil),
+		(*RoomEvent_WebrtcConnectionDestroyed)(nil),
+		(*RoomEvent_SignalSent)(nil),
+	}
+	file_internal_control_v1_control_proto_msgTypes[30].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_v1_control_proto_rawDesc), len(file_internal_control_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   17,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -13,6 +13,10 @@
 //      | <-------------------------------------------  |
 //      | Room, RemoveRoom, PodConfig, ...              |   each is answered by RoomStatus or RoomRemoved
 //      |                 RoomStatus, Heartbeat, ...    |   with the revision that was applied
+//      |               RoomJournal x n, RoomEvents x n |   what happened in rooms and was not acknowledged, oldest first;
+//      | <-------------------------------------------  |   then what happens, as it happens
+//      | AckEvents                                     |   the pod forgets it
+//      | ------------------------------------------->  |
 //
 // The protocol only grows: fields and messages are added, never changed; unknown ones are ignored. Neighbouring versions of
 // operator and pod work together.
