@@ -20,7 +20,7 @@ import (
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/mediapod/rpc"
-	"mediarooms.dev/mediarooms/test/roomclient"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 // world is a media pod with its real media engine, listening on loopback, and what an operator and a gateway need to reach it.
@@ -204,7 +204,7 @@ func TestACallFromEndToEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, _ := w.join("A")
-	published, err := a.Publish(t.Context(), media, roomclient.Stream{VideoFrameRate: 30, VideoPackets: 4, VideoPacketBytes: 1000, AudioPacketBytes: 80})
+	published, err := a.Publish(t.Context(), media, roomclient.Stream{VideoFrameRate: 30, Video: roomclient.Fixed(4, 1000), AudioPacketBytes: 80})
 	if err != nil {
 		t.Fatal(err)
 	}

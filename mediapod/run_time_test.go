@@ -15,7 +15,7 @@ import (
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/mediapod/rpc"
-	"mediarooms.dev/mediarooms/test/roomclient"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 // intrude joins as a recorder with the server's secret, as a gateway lets it.
@@ -94,7 +94,7 @@ func TestWhatOperatorAndGatewayChangeAtRunTime(t *testing.T) {
 		Advertised:             []*controlv1.TransportAddress{{Ip: "127.0.0.1", UdpPort: port, TcpPort: port}},
 		ReconnectWindowSeconds: 10, NetworkQualityIntervalSeconds: 1,
 	}}})
-	published, err := a.Publish(t.Context(), media, roomclient.Stream{VideoFrameRate: 30, VideoPackets: 4, VideoPacketBytes: 1000, AudioPacketBytes: 80})
+	published, err := a.Publish(t.Context(), media, roomclient.Stream{VideoFrameRate: 30, Video: roomclient.Fixed(4, 1000), AudioPacketBytes: 80})
 	if err != nil {
 		t.Fatal(err)
 	}

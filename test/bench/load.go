@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"mediarooms.dev/mediarooms/test/roomclient"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 // The load: 1.5 Mbps of video, as a browser sends it.
@@ -16,7 +16,7 @@ const (
 
 // load is what the publisher sends.
 var load = roomclient.Stream{
-	VideoFrameRate: framesPerSecond, VideoPackets: packetsPerFrame, VideoPacketBytes: packetBytes,
+	VideoFrameRate: framesPerSecond, Video: roomclient.Fixed(packetsPerFrame, packetBytes),
 }
 
 // loadText is the load in words.

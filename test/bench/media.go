@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/test/cluster"
-	"mediarooms.dev/mediarooms/test/roomclient"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 // podFigures are what a media pod with a number of subscribers costs.

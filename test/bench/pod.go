@@ -19,7 +19,7 @@ import (
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/test/cluster"
-	"mediarooms.dev/mediarooms/test/roomclient"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 // Ports of the media pod, as on a cluster; it has a network namespace for itself.

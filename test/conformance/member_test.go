@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/test/roomclient"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 // patience is how long an answer or a notification may take while many tests run on a small machine; a client waits as long.

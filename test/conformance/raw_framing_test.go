@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/test/roomclient"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 func TestEveryMessageHasTheFormThatTheClientUnpacks(t *testing.T) {

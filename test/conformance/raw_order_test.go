@@ -10,11 +10,11 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
-	"mediarooms.dev/mediarooms/test/roomclient"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 // camera is the stream of a camera and a microphone at a low rate.
-var camera = roomclient.Stream{VideoFrameRate: 10, VideoPackets: 1, VideoPacketBytes: 200, AudioPacketBytes: 40}
+var camera = roomclient.Stream{VideoFrameRate: 10, Video: roomclient.Fixed(1, 200), AudioPacketBytes: 40}
 
 // newMedia returns peer connections of this machine.
 func newMedia(t *testing.T) *roomclient.Media {

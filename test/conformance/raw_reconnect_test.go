@@ -11,7 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/test/roomclient"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 // The server's timers (openvidu-rpc 7.6), and how far a test may see them late on a small machine.

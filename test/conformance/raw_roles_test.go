@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/test/roomclient"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 // What the reference says to those who may not.

@@ -14,7 +14,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
-	"mediarooms.dev/mediarooms/test/roomclient"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 // flows waits until more packets come than did before.
@@ -137,7 +137,7 @@ func TestOffersToSubscribersHaveWhatIsAdvertised(t *testing.T) {
 		audio, video bool
 	}{
 		"audio only":  {roomclient.Stream{AudioPacketBytes: 40}, "audio", "str_MIC_", true, false},
-		"video only":  {roomclient.Stream{VideoFrameRate: 20, VideoPackets: 1, VideoPacketBytes: 100}, "video", "str_CAM_", false, true},
+		"video only":  {roomclient.Stream{VideoFrameRate: 20, Video: roomclient.Fixed(1, 100)}, "video", "str_CAM_", false, true},
 		"both":        {camera, "audio video", "str_CAM_", true, true},
 		"video first": {videoFirst, "audio video", "str_CAM_", true, true},
 		"muted":       {muted, "audio video", "str_CAM_", true, true},

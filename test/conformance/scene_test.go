@@ -16,7 +16,7 @@ import (
 	"testing"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/test/roomclient"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 var update = flag.Bool("update", false, "write the golden transcripts")

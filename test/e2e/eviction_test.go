@@ -15,7 +15,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
-	"mediarooms.dev/mediarooms/test/roomclient"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 // A message needs some time from the pod to the page's event handler, on a machine that encodes video meanwhile, while

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/test/cluster"
-	"mediarooms.dev/mediarooms/test/roomclient"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 // Rounds of TestFiftyRounds..., and how much memory may differ afterwards, in bytes: what a
@@ -67,7 +67,7 @@ func round(t *testing.T, namespace string, media *roomclient.Media, name string)
 	a := signalling(t, namespace, sender.Name)
 	b := signalling(t, namespace, receiver.Name)
 	publisher, err := a.client.Publish(ctx, media, roomclient.Stream{
-		VideoFrameRate: 30, VideoPackets: 3, VideoPacketBytes: 1000, AudioPacketBytes: 80,
+		VideoFrameRate: 30, Video: roomclient.Fixed(3, 1000), AudioPacketBytes: 80,
 	})
 	if err != nil {
 		t.Fatalf("%s: publishing: %v", name, err)

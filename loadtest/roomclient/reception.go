@@ -1,0 +1,341 @@
+package roomclient
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// window is how many packets a reception knows of, a power of two: some seconds of video.
+	window = 2048
+	// maxMissing bounds the packets that are asked for at a time, as browsers do; what exceeds it is given up.
+	maxMissing = 500
+	// A packet is asked for again after a round trip, at most maxAsks times, and given up maxWait after it was missed.
+	maxAsks      = 10
+	maxWait      = time.Second
+	firstTrip    = 50 * time.Millisecond
+	leastRepeat  = 20 * time.Millisecond
+	askKeyframes = 300 * time.Millisecond
+	// maxChanges bounds the history of layers.
+	maxChanges = 4096
+)
+
+// Reception is what a receiver has seen of a stream so far.
+type Reception struct {
+	// Packets and Bytes are what came, RTP headers included; duplicates and retransmissions are not in them.
+	Packets, Bytes int64
+	// Expected is how many packets should have come, Missed how many of them did not come at first, Repaired how many of these came again.
+	// What is still under way counts as missed.
+	Expected, Missed, Repaired int64
+	// NACKs counts packets that were asked for, each time; KeyframeRequests what was asked because nothing else helped.
+	NACKs, KeyframeRequests int64
+	// Frames are those that could have been decoded: complete, and everything before them too, back to a key frame.
+	Frames int64
+	// Freezes are gaps between such frames that webrtc-stats counts as a freeze: more than three average gaps, and 150 ms more than one.
+	// Frozen is their time together, Longest the longest gap of all.
+	Freezes         int64
+	Frozen, Longest time.Duration
+	// FirstFrame and LastFrame are when the first and the last frame were complete.
+	FirstFrame, LastFrame time.Time
+	// Layer is the simulcast layer of the newest packet, 0 is the lowest; -1 when none was received.
+	Layer int
+	// Changes are the changes of layer, the first packet included.
+	Changes []LayerChange
+	// Delay is how long packets took from their sender to this receiver's socket.
+	Delay Histogram
+}
+
+// Lost is the share of packets that never came, from 0 to 1.
+func (r *Reception) Lost() float64 {
+	if r.Expected == 0 {
+		return 0
+	}
+	return float64(r.Missed-r.Repaired) / float64(r.Expected)
+}
+
+// LayerChange is a change to another simulcast layer.
+type LayerChange struct {
+	At    time.Time
+	Layer int
+}
+
+// gapMemory is how many gaps between frames the average is taken of.
+const gapMemory = 30
+
+// reception follows one stream. Its methods are safe for concurrent use: packets are noted as they come from the socket, and read when they
+// are decrypted.
+type reception struct {
+	video     bool
+	clockRate int64
+
+	mu    sync.Mutex // guards the fields below
+	total Reception
+	slots [window]arrival
+
+	started       bool
+	first         int64 // extended sequence number of the first packet
+	highest, next int64 // the highest one, and the lowest that is not decoded yet
+	broken        bool  // something before next is lost for good: a key frame is needed
+	askedKeyframe time.Time
+	layerAt       int64 // the packet that told the layer
+	missing       []missed
+	trip          time.Duration // until a packet that is asked for comes
+
+	gaps   [gapMemory]time.Duration
+	gapSum time.Duration
+	gapN   int
+
+	// For receiver reports (RFC 3550, section 6.4.1 and appendix A.8).
+	jitter           float64 // in nanoseconds
+	transit          time.Duration
+	reportedExpected int64
+	reportedCame     int64
+}
+
+// arrival is what is known of a packet.
+type arrival struct {
+	sequence int64
+	at       time.Time
+	here     bool
+	end      bool // the last one of its frame
+}
+
+type missed struct {
+	sequence    int64
+	since, last time.Time
+	asks        int
+}
+
+func newReception(video bool, clockRate int64) *reception {
+	return &reception{video: video, clockRate: clockRate, trip: firstTrip, total: Reception{Layer: -1}}
+}
+
+// extend returns the sequence number with what is above its 16 bits: the one that is nearest to the highest.
+func (r *reception) extend(sequence uint16) int64 {
+	if !r.started {
+		return int64(sequence) + 1<<16 // so that what is just before is not negative
+	}
+	return r.highest + int64(int16(sequence-uint16(r.highest)))
+}
+
+// arrived notes a packet that came at a time. repaired tells that it was sent again.
+func (r *reception) arrived(sequence uint16, timestamp uint32, end bool, bytes int, repaired bool, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.extend(sequence)
+	if !r.started {
+		if repaired {
+			return // a probe
+		}
+		r.started = true
+		r.first, r.highest, r.next = s, s-1, s
+	}
+	if s < r.first || s <= r.highest-window {
+		return
+	}
+	slot := &r.slots[s&(window-1)]
+	if slot.sequence == s && slot.here {
+		return // a duplicate
+	}
+	if s > r.highest {
+		r.miss(s, at)
+		r.highest = s
+	}
+	*slot = arrival{sequence: s, at: at, here: true, end: end}
+	r.total.Packets++
+	r.total.Bytes += int64(bytes)
+	if repaired {
+		r.total.Repaired++
+		r.found(s, at)
+	} else {
+		r.found(s, time.Time{})
+		r.observe(timestamp, at)
+	}
+	r.decode(at)
+}
+
+// miss notes the packets before one as missing.
+func (r *reception) miss(before int64, at time.Time) {
+	if !r.video {
+		return
+	}
+	for s := r.highest + 1; s < before; s++ {
+		if len(r.missing) == maxMissing {
+			r.missing = r.missing[:0]
+			r.broken = true
+			return
+		}
+		r.missing = append(r.missing, missed{sequence: s, since: at})
+	}
+}
+
+// found forgets that a packet is missing. Unless repairedAt is zero, it tells how long the repair took.
+func (r *reception) found(s int64, repairedAt time.Time) {
+	i, known := slices.BinarySearchFunc(r.missing, s, func(m missed, s int64) int { return int(m.sequence - s) })
+	if !known {
+		return
+	}
+	if m := r.missing[i]; !repairedAt.IsZero() && m.asks == 1 {
+		r.trip += (repairedAt.Sub(m.last) - r.trip) / 8
+	}
+	r.missing = slices.Delete(r.missing, i, i+1)
+}
+
+// decode counts the frames that are complete now.
+func (r *reception) decode(at time.Time) {
+	if !r.video || r.broken {
+		return
+	}
+	for r.next <= r.highest {
+		slot := &r.slots[r.next&(window-1)]
+		if slot.sequence != r.next || !slot.here {
+			return
+		}
+		if slot.end {
+			r.frame(at)
+		}
+		r.next++
+	}
+}
+
+// frame notes that a frame was complete at a time.
+func (r *reception) frame(at time.Time) {
+	t := &r.total
+	t.Frames++
+	if t.FirstFrame.IsZero() {
+		t.FirstFrame, t.LastFrame = at, at
+		return
+	}
+	gap := at.Sub(t.LastFrame)
+	t.LastFrame = at
+	t.Longest = max(t.Longest, gap)
+	if n := time.Duration(min(r.gapN, gapMemory)); n > 0 {
+		if average := r.gapSum / n; gap > max(3*average, average+150*time.Millisecond) {
+			t.Freezes++
+			t.Frozen += gap
+		}
+	}
+	oldest := &r.gaps[r.gapN%gapMemory]
+	r.gapSum += gap - *oldest
+	*oldest = gap
+	r.gapN++
+}
+
+// read notes what a packet says that came before.
+func (r *reception) read(sequence uint16, what stamp) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.started {
+		return
+	}
+	s := r.extend(sequence)
+	slot := &r.slots[s&(window-1)]
+	if slot.sequence != s || !slot.here {
+		return
+	}
+	r.total.Delay.Add(slot.at.Sub(what.sent))
+	if !r.video {
+		return
+	}
+	if s > r.layerAt {
+		r.layerAt = s
+		if layer := int(what.layer); layer != r.total.Layer {
+			r.total.Layer = layer
+			if len(r.total.Changes) < maxChanges {
+				r.total.Changes = append(r.total.Changes, LayerChange{At: slot.at, Layer: layer})
+			}
+		}
+	}
+	if what.key && what.first && s > r.next {
+		// A decoder starts anew here; what was missing before is of no use any more.
+		r.broken = false
+		r.next = s
+		r.missing = slices.DeleteFunc(r.missing, func(m missed) bool { return m.sequence < s })
+		r.decode(slot.at)
+	}
+}
+
+// due appends the packets that are to be asked for now, and tells whether a key frame is to be asked for.
+func (r *reception) due(now time.Time, sequences []uint16) (asked []uint16, keyframe bool) {
+	asked = sequences
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	repeat := max(r.trip*5/4, leastRepeat)
+	left := r.missing[:0]
+	for _, m := range r.missing {
+		if m.asks == maxAsks || now.Sub(m.since) > maxWait {
+			r.broken = true
+			continue
+		}
+		if m.asks == 0 || now.Sub(m.last) >= repeat {
+			m.asks++
+			m.last = now
+			asked = append(asked, uint16(m.sequence))
+		}
+		left = append(left, m)
+	}
+	r.missing = left
+	r.total.NACKs += int64(len(asked) - len(sequences))
+	if r.broken && now.Sub(r.askedKeyframe) >= askKeyframes {
+		r.askedKeyframe = now
+		r.total.KeyframeRequests++
+		return asked, true
+	}
+	return asked, false
+}
+
+// observe measures the jitter.
+func (r *reception) observe(timestamp uint32, at time.Time) {
+	transit := time.Duration(at.UnixNano()) - time.Duration(int64(timestamp)*int64(time.Second)/r.clockRate)
+	if r.transit != 0 {
+		// A timestamp that wraps, or a new source, is not jitter.
+		if d := max(transit-r.transit, r.transit-transit); d < time.Second {
+			r.jitter += (float64(d) - r.jitter) / 16
+		}
+	}
+	r.transit = transit
+}
+
+// report is what a receiver report says.
+type report struct {
+	highest  uint32
+	fraction uint8
+	lost     uint32
+	jitter   uint32
+}
+
+// reported returns the next report; false while nothing came.
+func (r *reception) reported() (report, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.started {
+		return report{}, false
+	}
+	expected := r.highest - r.first + 1
+	came := r.total.Packets - r.total.Repaired
+	interval := expected - r.reportedExpected
+	lost := interval - (came - r.reportedCame)
+	r.reportedExpected, r.reportedCame = expected, came
+	rep := report{
+		highest: uint32(r.highest - 1<<16), lost: uint32(max(expected-came, 0)) & 0xff_ffff,
+		jitter: uint32(r.jitter * float64(r.clockRate) / float64(time.Second)),
+	}
+	if interval > 0 && lost > 0 {
+		rep.fraction = uint8(min(lost*256/interval, 255))
+	}
+	return rep, true
+}
+
+// snapshot returns what was seen so far.
+func (r *reception) snapshot() Reception {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	snapshot := r.total
+	snapshot.Changes = slices.Clone(snapshot.Changes)
+	if r.started {
+		snapshot.Expected = r.highest - r.first + 1
+		snapshot.Missed = snapshot.Expected - (snapshot.Packets - snapshot.Repaired)
+	}
+	return snapshot
+}
