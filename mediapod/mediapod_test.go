@@ -19,8 +19,8 @@ import (
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
 	"mediarooms.dev/mediarooms/internal/token"
-	"mediarooms.dev/mediarooms/mediapod/rpc"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/mediapod/rpc"
 )
 
 // world is a media pod with its real media engine, listening on loopback, and what an operator and a gateway need to reach it.

@@ -14,8 +14,8 @@ import (
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/token"
-	"mediarooms.dev/mediarooms/mediapod/rpc"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/mediapod/rpc"
 )
 
 // intrude joins as a recorder with the server's secret, as a gateway lets it.

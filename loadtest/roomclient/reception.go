@@ -327,12 +327,15 @@ func (r *reception) reported() (report, bool) {
 	return rep, true
 }
 
-// snapshot returns what was seen so far.
-func (r *reception) snapshot() Reception {
+// snapshot returns what was seen so far. A gap that has not ended yet is the longest when it is longer than those that have.
+func (r *reception) snapshot(now time.Time) Reception {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	snapshot := r.total
 	snapshot.Changes = slices.Clone(snapshot.Changes)
+	if r.total.Frames > 0 {
+		snapshot.Longest = max(snapshot.Longest, now.Sub(r.total.LastFrame))
+	}
 	if r.started {
 		snapshot.Expected = r.highest - r.first + 1
 		snapshot.Missed = snapshot.Expected - (snapshot.Packets - snapshot.Repaired)

@@ -49,7 +49,7 @@ func TestAVideoWithoutLossHasNoFreeze(t *testing.T) {
 	for _, first := range starts {
 		s := newSent(first)
 		s.frames(0, 300)
-		got := s.snapshot()
+		got := s.snapshot(frameTime(300))
 		if got.Frames != 300 || got.Packets != 900 || got.Expected != 900 || got.Missed != 0 || got.Freezes != 0 {
 			t.Fatalf("from %d: %+v", first, got)
 		}
@@ -73,12 +73,12 @@ func TestALostPacketIsAskedForAndItsRepairEndsTheGap(t *testing.T) {
 		if again, _ := s.due(frameTime(39), nil); len(again) > 0 {
 			t.Errorf("from %d: asks for %d again at once", first, again)
 		}
-		if got := s.snapshot(); got.Frames != 33 || got.Missed != 1 {
+		if got := s.snapshot(epoch); got.Frames != 33 || got.Missed != 1 {
 			t.Fatalf("from %d: before the repair: %+v", first, got)
 		}
 		// Frame 33 is complete at the time of frame 40, and with it those that wait for it.
 		s.deliver(100, frameTime(40).Sub(frameTime(33)), true)
-		got := s.snapshot()
+		got := s.snapshot(epoch)
 		if got.Frames != 40 || got.Missed != 1 || got.Repaired != 1 || got.Lost() != 0 || got.NACKs != 1 {
 			t.Fatalf("from %d: after the repair: %+v", first, got)
 		}
@@ -105,7 +105,7 @@ func TestWhatIsNeverRepairedTakesAKeyframe(t *testing.T) {
 	if wantedAt == 0 || wantedAt > 140 {
 		t.Errorf("a key frame is asked for at frame %d", wantedAt)
 	}
-	got := s.snapshot()
+	got := s.snapshot(epoch)
 	if got.Frames != 33+100 || got.Lost() == 0 || got.KeyframeRequests == 0 {
 		t.Errorf("%+v", got)
 	}
@@ -118,7 +118,7 @@ func TestAKeyframeEndsTheWaitForWhatIsMissing(t *testing.T) {
 	s := newSent(10)
 	s.keys = append(s.keys, 36)
 	s.frames(0, 40, 100)
-	if got := s.snapshot(); got.Frames != 33+4 {
+	if got := s.snapshot(frameTime(40)); got.Frames != 33+4 {
 		t.Errorf("%d frames", got.Frames)
 	}
 	if asked, _ := s.due(frameTime(40), nil); len(asked) > 0 {
@@ -134,7 +134,7 @@ func TestPacketsInAnotherOrderAreNeitherLostNorAskedFor(t *testing.T) {
 		s.deliver(packet, time.Millisecond, false)
 		s.deliver(packet, 2*time.Millisecond, true) // a probe
 	}
-	got := s.snapshot()
+	got := s.snapshot(epoch)
 	if asked, _ := s.due(frameTime(100), nil); len(asked) > 0 || got.Missed != 0 || got.Frames != 100 || got.Packets != 300 {
 		t.Errorf("asks for %d; %+v", asked, got)
 	}
@@ -149,7 +149,7 @@ func TestLayersAreFollowed(t *testing.T) {
 		return 2
 	}
 	s.frames(0, 150)
-	got := s.snapshot()
+	got := s.snapshot(epoch)
 	var layers []int
 	for _, change := range got.Changes {
 		layers = append(layers, change.Layer)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 )
@@ -85,10 +86,10 @@ func (s *Subscriber) Answer(ctx context.Context, offer string) (string, error) {
 }
 
 // Video is what was seen of the video so far.
-func (s *Subscriber) Video() Reception { return s.incoming.video.snapshot() }
+func (s *Subscriber) Video() Reception { return s.incoming.video.snapshot(time.Now()) }
 
 // Audio is what was seen of the audio so far. It has no frames.
-func (s *Subscriber) Audio() Reception { return s.incoming.audio.snapshot() }
+func (s *Subscriber) Audio() Reception { return s.incoming.audio.snapshot(time.Now()) }
 
 // Close ends the peer connection and waits for its readers. It tells the server nothing.
 func (s *Subscriber) Close() error {

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/test/cluster"
 )
 
 // podFigures are what a media pod with a number of subscribers costs.

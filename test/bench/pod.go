@@ -18,8 +18,8 @@ import (
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/token"
-	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/test/cluster"
 )
 
 // Ports of the media pod, as on a cluster; it has a network namespace for itself.

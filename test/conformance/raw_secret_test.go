@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/test/cluster"
 )
 
 // intrude joins with the tenant's secret, as a recording layout does; change, unless nil, changes the parameters.

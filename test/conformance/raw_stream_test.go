@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/test/cluster"
 )
 
 // flows waits until more packets come than did before.

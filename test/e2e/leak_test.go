@@ -12,8 +12,8 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/test/cluster"
 )
 
 // Rounds of TestFiftyRounds..., and how much memory may differ afterwards, in bytes: what a
