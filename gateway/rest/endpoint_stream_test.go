@@ -128,3 +128,57 @@ func TestOnlyTheNewestEndedStreamsAreKept(t *testing.T) {
 		}
 	}
 }
+
+func TestAStreamThatHasEndedIsReceivedByNobody(t *testing.T) {
+	w := newWorld(t)
+	w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)
+	sender := w.want(200, "POST", "/sessions/S1/connection", "{}").id(t)
+	w.join(sender)
+	publisher := w.only()
+	receiver := w.want(200, "POST", "/sessions/S1/connection", "{}").id(t)
+	w.join(receiver)
+	kept, ended := "str_CAM_Kept_"+sender, "str_MIC_Ends_"+sender
+	w.publish(publisher, kept, ended)
+
+	var members v1alpha1.ConnectionList
+	if err := w.List(t.Context(), &members, client.InNamespace(w.namespace)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range members.Items {
+		member := &members.Items[i]
+		if connectionID(member) != receiver {
+			continue
+		}
+		before := member.DeepCopy()
+		member.Status.Subscribers = []v1alpha1.SubscriberStatus{{StreamID: kept}, {StreamID: ended}}
+		if err := w.Status().Patch(t.Context(), member, client.MergeFrom(before)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shows := func(streamIDs ...string) {
+		t.Helper()
+		type member struct {
+			ConnectionID string
+			Subscribers  []struct{ StreamID string }
+		}
+		var one member
+		w.want(200, "GET", "/sessions/S1/connection/"+receiver, "").decode(t, &one)
+		var all struct{ Connections struct{ Content []member } }
+		w.want(200, "GET", "/sessions/S1", "").decode(t, &all)
+		for _, shown := range append(all.Connections.Content, one) {
+			var got []string
+			for _, subscriber := range shown.Subscribers {
+				got = append(got, subscriber.StreamID)
+			}
+			if shown.ConnectionID == receiver && !slices.Equal(got, streamIDs) {
+				t.Errorf("it receives %q, want %q", got, streamIDs)
+			}
+		}
+	}
+	shows(kept, ended)
+	// What the receiver's Connection says is not changed yet.
+	w.want(204, "DELETE", "/sessions/S1/stream/"+ended, "")
+	shows(kept)
+	w.want(204, "DELETE", "/sessions/S1/connection/"+sender, "")
+	shows()
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -156,15 +157,16 @@ func (o *objects) connection(ctx context.Context, session *v1alpha1.Session, id 
 	if len(indexed.Items) == 1 {
 		var connection v1alpha1.Connection
 		err := o.live.Get(ctx, client.ObjectKeyFromObject(&indexed.Items[0]), &connection)
-		if err == nil && connectionID(&connection) == id && connection.Spec.SessionName == session.Name && listed(&connection) {
+		switch {
+		case client.IgnoreNotFound(err) != nil:
+			return nil, fmt.Errorf("reading a Connection: %w", err)
+		case err != nil || connectionID(&connection) != id || connection.Spec.SessionName != session.Name || !listed(&connection):
+			return nil, nil
+		case len(connection.Status.Subscribers) == 0:
 			return &connection, nil
 		}
-		if client.IgnoreNotFound(err) != nil {
-			return nil, fmt.Errorf("reading a Connection: %w", err)
-		}
-		return nil, nil
 	}
-	// Another gateway may have made it a moment ago.
+	// Another gateway may have made it a moment ago, or it depends on others what it receives.
 	connections, err := o.connections(ctx, session)
 	if err != nil {
 		return nil, err
@@ -187,13 +189,22 @@ func (o *objects) connections(ctx context.Context, session *v1alpha1.Session) ([
 	return shown(list.Items), nil
 }
 
-// shown returns those of some Connections that REST shows, by creation.
+// shown returns those of some Connections that REST shows, by creation. They receive only streams that one of them sends: the end of a stream is observed of its
+// publisher, and of each of its subscribers, but not in one moment.
 func shown(connections []v1alpha1.Connection) []v1alpha1.Connection {
 	var found []v1alpha1.Connection
+	sent := map[string]bool{}
 	for i := range connections {
 		if listed(&connections[i]) {
 			found = append(found, connections[i])
+			for _, publisher := range connections[i].Status.Publishers {
+				sent[publisher.StreamID] = true
+			}
 		}
+	}
+	for i := range found {
+		status := &found[i].Status
+		status.Subscribers = slices.DeleteFunc(status.Subscribers, func(subscriber v1alpha1.SubscriberStatus) bool { return !sent[subscriber.StreamID] })
 	}
 	byCreation[v1alpha1.Connection](found)
 	return found

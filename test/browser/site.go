@@ -44,7 +44,7 @@ func ServeOn(ctx context.Context, listener net.Listener) (*Site, error) {
 		return nil, errors.New("finding the page's folder: the source file is unknown")
 	}
 	folder := filepath.Join(filepath.Dir(source), "page")
-	if err := install(ctx, folder); err != nil {
+	if err := InstallPackages(ctx, folder); err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
@@ -72,11 +72,11 @@ func file(folder, name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, path) })
 }
 
-// install runs npm ci unless what it would install is there.
-func install(ctx context.Context, folder string) error {
+// InstallPackages runs npm ci in a folder with a lockfile, unless what it would install is there.
+func InstallPackages(ctx context.Context, folder string) error {
 	lock, err := os.Stat(filepath.Join(folder, "package-lock.json"))
 	if err != nil {
-		return fmt.Errorf("looking for the page's lockfile: %w", err)
+		return fmt.Errorf("looking for the lockfile: %w", err)
 	}
 	installed, err := os.Stat(filepath.Join(folder, "node_modules", ".package-lock.json"))
 	if err == nil && !installed.ModTime().Before(lock.ModTime()) {
@@ -91,7 +91,7 @@ func install(ctx context.Context, folder string) error {
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
 	if err := command.Run(); err != nil {
-		return fmt.Errorf("installing the page's npm packages: %w\n%s", err, output.Bytes())
+		return fmt.Errorf("installing npm packages: %w\n%s", err, output.Bytes())
 	}
 	return nil
 }
