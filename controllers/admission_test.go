@@ -303,6 +303,21 @@ func TestSessionThatIsDeletedWhenEmpty(t *testing.T) {
 	}
 }
 
+// The last user may come and be put out before the Session's status has counted anybody.
+func TestSessionThatIsDeletedWhenItsLastUserIsPutOut(t *testing.T) {
+	w := newWorld(t)
+	w.pool(nil)
+	session := w.session("demo", func(s *v1alpha1.SessionSpec) { s.WhenEmpty = v1alpha1.WhenEmptyDelete })
+	guest := w.connection("guest", "demo", nil)
+	w.ready(session)
+	w.ready(guest)
+	w.host(session).Join(string(guest.UID), "", time.Now())
+	w.state(guest, v1alpha1.ConnectionStateActive)
+	w.delete(guest)
+	w.gone(guest)
+	w.gone(session)
+}
+
 func TestDeletionsAreBounded(t *testing.T) {
 	w := newWorld(t)
 	w.pool(nil)

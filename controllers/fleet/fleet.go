@@ -132,6 +132,8 @@ type room struct {
 	removing, removed, abandoned bool
 	// dirty says that it changed since it was sent last.
 	dirty bool
+	// visited says that somebody has been in it, on whatever pod.
+	visited bool
 	// sent and acked are revisions, generation is the Session's that the pod has applied; 0 when none.
 	sent, acked uint64
 	generation  int64

@@ -14,6 +14,8 @@ type RoomView struct {
 	Pod PodView
 	// Generation of the Session that the pod has applied; 0 when none.
 	Generation int64
+	// Visited says that somebody has been in it.
+	Visited bool
 	// Publishers counts the published streams.
 	Publishers int32
 	// Seen is what pods observed of each Connection. Not to be changed.
@@ -181,7 +183,7 @@ func (f *Fleet) Room(session types.UID) RoomView {
 	if !ok {
 		return RoomView{Pod: PodView{State: Lost}}
 	}
-	view := RoomView{Pod: f.podOf(r), Generation: r.generation, Seen: make(map[types.UID]*controlv1.ConnectionStatus, len(r.seen))}
+	view := RoomView{Pod: f.podOf(r), Generation: r.generation, Visited: r.visited, Seen: make(map[types.UID]*controlv1.ConnectionStatus, len(r.seen))}
 	for uid, seen := range r.seen {
 		view.Seen[uid] = proto.CloneOf(seen)
 		view.Publishers += int32(len(seen.Publishers))
@@ -234,6 +236,7 @@ func (f *Fleet) observe(l *link, status *controlv1.RoomStatus) (sessions, connec
 		}
 		changed = true
 		r.seen[uid], r.fresh[uid] = after, true
+		r.visited = r.visited || after.State > controlv1.ConnectionState_CONNECTION_STATE_PENDING
 		if name, ok := r.names[uid]; ok {
 			connections = append(connections, name)
 		}

@@ -66,13 +66,18 @@ func makePlan(o observed) []action {
 	return actions
 }
 
-// emptied says whether the last user has left a Session that is to be deleted then: there was one, and there is none.
+// emptied says whether the last user has left a Session that is to be deleted then: there was one, and there is none. Who is being put out is
+// still there: their end has a reason of its own.
 func emptied(o observed) bool {
-	if o.session.Spec.WhenEmpty != v1alpha1.WhenEmptyDelete {
+	if o.session.Spec.WhenEmpty != v1alpha1.WhenEmptyDelete || count(o, v1alpha1.ConnectionStateActive) > 0 {
 		return false
 	}
-	left := count(o, v1alpha1.ConnectionStateDisconnected)
-	return count(o, v1alpha1.ConnectionStateActive) == 0 && (left > 0 || o.session.Status.ActiveConnections > 0)
+	for i := range o.leaving {
+		if stateOf(o, &o.leaving[i]) == v1alpha1.ConnectionStateActive {
+			return false
+		}
+	}
+	return count(o, v1alpha1.ConnectionStateDisconnected) > 0 || o.session.Status.ActiveConnections > 0 || o.view.Visited
 }
 
 // count returns how many Connections have come so far.

@@ -170,10 +170,14 @@ func TestPlan(t *testing.T) {
 		"a room stays on a pod that drains while there is no other": {[]func(o *observed){func(o *observed) {
 			o.draining, o.candidates = true, nil
 		}}, ""},
-		"an empty room that nobody was in is kept":    {[]func(o *observed){deleteWhenEmpty, guests("Pending")}, ""},
-		"a room is kept while somebody is in it":      {[]func(o *observed){deleteWhenEmpty, guests("Active", "Disconnected")}, ""},
-		"a room goes with its last user":              {[]func(o *observed){deleteWhenEmpty, guests("Pending", "Disconnected")}, "Remove"},
-		"a room goes with a last user that is gone":   {[]func(o *observed){deleteWhenEmpty, func(o *observed) { o.session.Status.ActiveConnections = 1 }}, "Remove"},
+		"an empty room that nobody was in is kept":               {[]func(o *observed){deleteWhenEmpty, guests("Pending")}, ""},
+		"a room is kept while somebody is in it":                 {[]func(o *observed){deleteWhenEmpty, guests("Active", "Disconnected")}, ""},
+		"a room goes with its last user":                         {[]func(o *observed){deleteWhenEmpty, guests("Pending", "Disconnected")}, "Remove"},
+		"a room goes with a last user that is gone":              {[]func(o *observed){deleteWhenEmpty, func(o *observed) { o.session.Status.ActiveConnections = 1 }}, "Remove"},
+		"a room goes with a last user that came and went unseen": {[]func(o *observed){deleteWhenEmpty, func(o *observed) { o.view.Visited = true }}, "Remove"},
+		"a room is kept until its last user is put out": {[]func(o *observed){deleteWhenEmpty, guests("Active"), func(o *observed) {
+			o.view.Visited, o.leaving, o.connections = true, o.connections, nil
+		}}, ""},
 		"a room that is to be kept is, without users": {[]func(o *observed){guests("Disconnected")}, ""},
 	} {
 		t.Run(sentence, func(t *testing.T) {
