@@ -132,27 +132,30 @@ func TestOnlyTheNewestEndedStreamsAreKept(t *testing.T) {
 func TestAStreamThatHasEndedIsReceivedByNobody(t *testing.T) {
 	w := newWorld(t)
 	w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)
-	sender := w.want(200, "POST", "/sessions/S1/connection", "{}").id(t)
-	w.join(sender)
-	publisher := w.only()
+	leaver := w.want(200, "POST", "/sessions/S1/connection", "{}").id(t)
+	stayer := w.want(200, "POST", "/sessions/S1/connection", "{}").id(t)
 	receiver := w.want(200, "POST", "/sessions/S1/connection", "{}").id(t)
-	w.join(receiver)
-	kept, ended := "str_CAM_Kept_"+sender, "str_MIC_Ends_"+sender
-	w.publish(publisher, kept, ended)
-
+	kept, ended := "str_CAM_Kept_"+leaver, "str_MIC_Ends_"+stayer
+	for _, id := range []string{leaver, stayer, receiver} {
+		w.join(id)
+	}
 	var members v1alpha1.ConnectionList
 	if err := w.List(t.Context(), &members, client.InNamespace(w.namespace)); err != nil {
 		t.Fatal(err)
 	}
 	for i := range members.Items {
 		member := &members.Items[i]
-		if connectionID(member) != receiver {
-			continue
-		}
-		before := member.DeepCopy()
-		member.Status.Subscribers = []v1alpha1.SubscriberStatus{{StreamID: kept}, {StreamID: ended}}
-		if err := w.Status().Patch(t.Context(), member, client.MergeFrom(before)); err != nil {
-			t.Fatal(err)
+		switch connectionID(member) {
+		case leaver:
+			w.publish(member, kept)
+		case stayer:
+			w.publish(member, ended)
+		case receiver:
+			before := member.DeepCopy()
+			member.Status.Subscribers = []v1alpha1.SubscriberStatus{{StreamID: kept}, {StreamID: ended}}
+			if err := w.Status().Patch(t.Context(), member, client.MergeFrom(before)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	shows := func(streamIDs ...string) {
@@ -179,6 +182,6 @@ func TestAStreamThatHasEndedIsReceivedByNobody(t *testing.T) {
 	// What the receiver's Connection says is not changed yet.
 	w.want(204, "DELETE", "/sessions/S1/stream/"+ended, "")
 	shows(kept)
-	w.want(204, "DELETE", "/sessions/S1/connection/"+sender, "")
+	w.want(204, "DELETE", "/sessions/S1/connection/"+leaver, "")
 	shows()
 }
