@@ -121,11 +121,14 @@ func cause(reason string) string {
 func (s *snapshot) figures() []figure {
 	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
 	totals, media := s.rooms.Totals(), s.engine.Stats()
+	waiting, dropped := s.rooms.Journal().Kept()
 	return []figure{
 		{"mediarooms_rooms", "Rooms.", gauge, float64(totals.Rooms)},
 		{"mediarooms_participants", "Users in rooms.", gauge, float64(totals.ActiveConnections)},
 		{"mediarooms_publishers", "Published streams.", gauge, float64(totals.Publishers)},
 		{"mediarooms_subscriptions", "Received streams.", gauge, float64(totals.Subscriptions)},
+		{"mediarooms_journal_events", "Events of rooms that the operator has not acknowledged.", gauge, float64(waiting)},
+		{"mediarooms_journal_dropped_events_total", "Events of rooms that were lost: the operator did not take them, and there was no space for more.", counter, float64(dropped)},
 		{"mediarooms_sockets", "Clients' signalling sockets.", gauge, float64(s.signalling.Sockets())},
 		{"mediarooms_publishing_connections", "Peer connections of publishers.", gauge, float64(media.PublishingConnections)},
 		{"mediarooms_subscribing_connections", "Peer connections of subscribers.", gauge, float64(media.SubscribingConnections)},

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/internal/creation"
 )
 
 const (
@@ -57,7 +58,7 @@ func (a *API) admit(ctx context.Context, session *v1alpha1.Session, spec v1alpha
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:   session.Namespace,
 			Name:        newConnectionName(session.Name),
-			Annotations: stamp(now),
+			Annotations: creation.Stamp(now),
 			// If the Session goes in this very moment, it must not be taken for one of a later Session with the same id.
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: v1alpha1.GroupVersion.String(), Kind: "Session", Name: session.Name, UID: session.UID,

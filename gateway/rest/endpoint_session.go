@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/internal/creation"
 )
 
 const (
@@ -32,7 +33,7 @@ func (a *API) createSession(ctx context.Context, c *call) (reply, error) {
 	if err := a.objects.checkPool(ctx, spec.PoolName); err != nil {
 		return reply{}, err
 	}
-	object := metav1.ObjectMeta{Namespace: c.namespace, Annotations: stamp(time.Now())}
+	object := metav1.ObjectMeta{Namespace: c.namespace, Annotations: creation.Stamp(time.Now())}
 	if spec.SessionID == "" {
 		spec.SessionID = newSessionID()
 		object.Annotations[generatedAnnotation] = "true"

@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/internal/creation"
 )
 
 // decode returns a body as readBody does.
@@ -245,11 +246,11 @@ func TestInstantsNeverChange(t *testing.T) {
 		t.Errorf("created at %d", at)
 	}
 	byREST := byHand.DeepCopy()
-	byREST.Annotations = stamp(time.UnixMilli(1700000000123))
+	byREST.Annotations = creation.Stamp(time.UnixMilli(1700000000123))
 	if at := createdAt(byREST); at != 1700000000123 {
 		t.Errorf("created at %d", at)
 	}
-	byREST.Annotations[createdAnnotation] = "x"
+	byREST.Annotations[creation.Annotation] = "x"
 	if createdAt(byREST) != createdAt(&byHand) {
 		t.Error("an annotation that is no number counts")
 	}

@@ -10,6 +10,7 @@ type step struct {
 	configure *Config
 	apply     *room.Desired
 	remove    *removal
+	ack       *acknowledgement
 	// synced says that the operator has sent everything that it knows.
 	synced   bool
 	revision uint64
@@ -17,8 +18,14 @@ type step struct {
 
 // removal is the end of a room. One that was asked for is confirmed.
 type removal struct {
-	uid, reason string
-	confirmed   bool
+	uid, reason       string
+	silent, confirmed bool
+}
+
+// acknowledgement says that the operator has dealt with a room's events up to a sequence.
+type acknowledgement struct {
+	uid      string
+	sequence uint64
 }
 
 // plan says what a message means, without doing any of it. The named rooms are those that the operator has sent on this stream so far; the present
@@ -43,9 +50,11 @@ func plan(message *controlv1.OperatorMessage, named map[string]uint64, present [
 			reason = room.ReasonSessionClosedByServer
 		}
 		return []step{{
-			remove:   &removal{uid: m.RemoveRoom.GetUid(), reason: reason, confirmed: true},
+			remove:   &removal{uid: m.RemoveRoom.GetUid(), reason: reason, silent: m.RemoveRoom.GetSilent(), confirmed: true},
 			revision: m.RemoveRoom.GetRevision(),
 		}}, nil
+	case *controlv1.OperatorMessage_AckEvents:
+		return []step{{ack: &acknowledgement{uid: m.AckEvents.GetUid(), sequence: m.AckEvents.GetSequence()}}}, nil
 	case *controlv1.OperatorMessage_SnapshotEnd:
 		var steps []step
 		for _, uid := range present {

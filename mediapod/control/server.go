@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/mediapod/journal"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -118,6 +119,7 @@ type stream struct {
 	named    map[string]uint64 // room -> revision that was applied on this stream
 	unsent   []*controlv1.PodMessage
 	reported time.Time
+	written  uint64 // sequence of the last event that was queued
 }
 
 // Why the pod itself ends a stream.
@@ -216,6 +218,8 @@ func (st *stream) run() error {
 		case <-st.server.rooms.Changed():
 			// What changes in the next moment goes with it.
 			later.Reset(max(0, reportInterval-time.Since(st.reported)))
+		case <-st.server.rooms.Journal().Changed():
+			later.Reset(max(0, reportInterval-time.Since(st.reported)))
 		case <-later.C:
 			err = st.report()
 		case <-heartbeat.C:
@@ -290,21 +294,33 @@ func (st *stream) do(step step) {
 		rooms.Apply(*step.apply)
 		st.named[step.apply.UID] = step.revision
 		if st.synced {
+			st.queueEvents()
 			st.queueStatus(step.apply.UID)
 		}
 	case step.remove != nil:
-		rooms.Remove(step.remove.uid, step.remove.reason)
+		if step.remove.silent {
+			rooms.RemoveSilently(step.remove.uid, step.remove.reason)
+		} else {
+			rooms.Remove(step.remove.uid, step.remove.reason)
+		}
 		delete(st.named, step.remove.uid)
 		if step.remove.confirmed {
+			if st.synced {
+				st.queueEvents() // what happened comes before what it has led to
+			}
+			ended := rooms.Journal().Ended(step.remove.uid)
 			st.unsent = append(st.unsent, &controlv1.PodMessage{Message: &controlv1.PodMessage_RoomRemoved{
-				RoomRemoved: &controlv1.RoomRemoved{Uid: step.remove.uid, Revision: step.revision},
+				RoomRemoved: &controlv1.RoomRemoved{Uid: step.remove.uid, Revision: step.revision, Ended: ended},
 			}})
 		}
+	case step.ack != nil:
+		rooms.Journal().Acknowledge(step.ack.uid, step.ack.sequence)
 	case step.synced && !st.synced:
 		st.synced = true
 		confirmations := st.unsent
 		st.unsent = nil
 		rooms.TakeChanged()
+		st.queueJournal()
 		for _, uid := range rooms.UIDs() {
 			st.queueStatus(uid)
 		}
@@ -319,6 +335,7 @@ func (st *stream) report() error {
 	s.mu.Lock()
 	superseded := s.current != st
 	if st.synced && !superseded {
+		st.queueEvents()
 		for _, uid := range s.rooms.TakeChanged() {
 			st.queueStatus(uid)
 		}
@@ -329,6 +346,27 @@ func (st *stream) report() error {
 	}
 	st.reported = time.Now()
 	return st.flush()
+}
+
+// queueJournal queues everything of the journal, for an operator that may know nothing of it.
+func (st *stream) queueJournal() {
+	standings, batches := st.server.rooms.Journal().Replay()
+	for _, standing := range standings {
+		st.unsent = append(st.unsent, roomJournal(standing))
+	}
+	st.queueBatches(batches)
+}
+
+// queueEvents queues what was written since.
+func (st *stream) queueEvents() {
+	st.queueBatches(st.server.rooms.Journal().After(st.written))
+}
+
+func (st *stream) queueBatches(batches []journal.Batch) {
+	for _, batch := range batches {
+		st.unsent = append(st.unsent, roomEvents(batch))
+		st.written = batch.Entries[len(batch.Entries)-1].Sequence
+	}
 }
 
 // queueStatus queues the state of a room, if there still is one.

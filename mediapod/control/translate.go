@@ -21,6 +21,11 @@ func desiredRoom(message *controlv1.Room) (room.Desired, error) {
 		Generation:       message.GetGeneration(),
 		ForcedVideoCodec: message.GetForcedVideoCodec(),
 		AllowTranscoding: message.GetAllowTranscoding(),
+		Tenant:           message.GetTenant(),
+		Name:             message.GetName(),
+		Created:          time.UnixMilli(message.GetCreatedUnixMs()),
+		Known:            message.GetKnown(),
+		EndsWhenEmpty:    message.GetEndsWhenEmpty(),
 		Connections:      make([]room.Connection, 0, len(message.GetConnections())),
 	}
 	if desired.UID == "" || desired.Key == "" {

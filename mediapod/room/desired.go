@@ -28,6 +28,14 @@ type Desired struct {
 	UID, Key string
 	// SessionID is the name that clients are told.
 	SessionID string
+	// Tenant, Name and Created are the Session's namespace, its name there, and when it was created: what the operator needs to tell of it.
+	// Without a tenant nothing is told.
+	Tenant, Name string
+	Created      time.Time
+	// Known says that the Session's beginning is told of already. It holds for a room that is made.
+	Known bool
+	// EndsWhenEmpty says that the Session goes with its last user.
+	EndsWhenEmpty bool
 	// Generation is handed back in the Snapshot once this state holds.
 	Generation int64
 	// ForcedVideoCodec is "VP8", "VP9", "H264" or "". It holds for later publishers.

@@ -177,16 +177,22 @@ func (p *Participant) stopWaiting() {
 	}
 }
 
-// endSubscriptions stops receiving everything. The room is locked.
-func (p *Participant) endSubscriptions() {
+// endSubscriptions stops receiving everything, and returns what is to be closed. The room is locked.
+func (p *Participant) endSubscriptions(reason string) []io.Closer {
 	var closers []io.Closer
-	for _, s := range p.subscriptions {
+	for _, s := range p.byCreation() {
+		p.room.diary.received(p, s, reason)
 		if s.media != nil {
 			closers = append(closers, s.media)
 		}
 	}
 	clear(p.subscriptions)
-	p.room.registry.release(closers...)
+	return closers
+}
+
+// byCreation returns what the participant receives, or is about to, in the order in which it began. The room is locked.
+func (p *Participant) byCreation() []*subscription {
+	return slices.SortedFunc(maps.Values(p.subscriptions), func(a, b *subscription) int { return cmp.Compare(a.order, b.order) })
 }
 
 // streams returns what the participant sends, and the ids of what it receives, by creation. The room is locked.
@@ -194,8 +200,7 @@ func (p *Participant) streams() (published []Stream, received []string) {
 	if p.stream != nil && p.stream.live {
 		published = append(published, p.stream.info)
 	}
-	byCreation := func(a, b *subscription) int { return cmp.Compare(a.order, b.order) }
-	for _, s := range slices.SortedFunc(maps.Values(p.subscriptions), byCreation) {
+	for _, s := range p.byCreation() {
 		if s.received() {
 			received = append(received, s.stream.info.ID)
 		}

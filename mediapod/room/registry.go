@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"mediarooms.dev/mediarooms/mediapod/journal"
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
@@ -38,6 +39,7 @@ type Registry struct {
 
 	changed  changes
 	departed departures
+	journal  *journal.Journal
 }
 
 // departures counts who has left. It has a lock of its own, a leaf: rooms call it while locked.
@@ -69,6 +71,7 @@ func NewRegistry(engine media.Engine, log logr.Logger) *Registry {
 		byUID:    make(map[string]*Room),
 		departed: departures{byReason: make(map[string]int)},
 		changed:  changes{signal: make(chan struct{}, 1), uids: make(map[string]struct{})},
+		journal:  journal.New(journal.DefaultLimits),
 	}
 	g.window.Store(int64(DefaultReconnectWindow))
 	return g
@@ -103,7 +106,7 @@ func (g *Registry) Apply(desired Desired) {
 	g.mu.Unlock()
 
 	if before != nil && before != room {
-		before.close(ReasonSessionClosedByServer)
+		before.end(ReasonSessionClosedByServer, false)
 	}
 	room.apply(desired)
 }
@@ -117,8 +120,18 @@ func (g *Registry) unname(room *Room) {
 	}
 }
 
-// Remove closes a room and forgets it; everybody in it is told the reason. Removing one that is not there does nothing.
+// Remove closes a room and forgets it; everybody in it is told the reason, and the journal that the Session has ended. Removing one that is not
+// there does nothing.
 func (g *Registry) Remove(uid, reason string) {
+	g.remove(uid, reason, false)
+}
+
+// RemoveSilently is Remove, but the journal is not told that the Session has ended.
+func (g *Registry) RemoveSilently(uid, reason string) {
+	g.remove(uid, reason, true)
+}
+
+func (g *Registry) remove(uid, reason string, silent bool) {
 	g.mu.Lock()
 	room, known := g.byUID[uid]
 	if known {
@@ -127,9 +140,12 @@ func (g *Registry) Remove(uid, reason string) {
 	}
 	g.mu.Unlock()
 	if known {
-		room.close(reason)
+		room.end(reason, silent)
 	}
 }
+
+// Journal is where what happens in the rooms is written.
+func (g *Registry) Journal() *journal.Journal { return g.journal }
 
 // Stop closes all rooms but keeps them for Snapshot, and takes no new ones.
 func (g *Registry) Stop(reason string) {

@@ -72,7 +72,7 @@ func (p *Participant) completeRenewal(received, renewal *subscription, subscript
 		r.registry.release(subscription)
 		return
 	}
-	renewal.media = subscription
+	renewal.media, renewal.began = subscription, received.began
 	p.subscriptions[owner] = renewal
 	// First the client must know: it would take the end of its peer connection for a failure.
 	p.notify(ForciblyReconnectSubscriber{ConnectionID: owner, StreamID: received.stream.info.ID, SDPOffer: offer})

@@ -36,6 +36,7 @@ type Room struct {
 	live            map[string]*stream          // stream id -> stream that was announced
 	subscriptionSeq int
 	closed          bool
+	diary           diary
 }
 
 // JoinRequest is what a client brings to get in.
@@ -70,14 +71,17 @@ type Joined struct {
 }
 
 func newRoom(registry *Registry, desired Desired) *Room {
-	return &Room{
+	r := &Room{
 		registry:  registry,
 		uid:       desired.UID,
 		sessionID: desired.SessionID,
 		byToken:   make(map[TokenDigest]*seat),
 		byRPC:     make(map[[sha256.Size]byte]*seat),
 		live:      make(map[string]*stream),
+		diary:     diary{journal: registry.journal, uid: desired.UID},
 	}
+	r.diary.begin(desired)
+	return r
 }
 
 // apply makes the seats be as desired.
@@ -89,6 +93,7 @@ func (r *Room) apply(desired Desired) {
 	}
 	r.generation = desired.Generation
 	r.forcedCodec, r.anyCodec = desired.ForcedVideoCodec, desired.AllowTranscoding
+	r.diary.endsWhenEmpty = desired.EndsWhenEmpty
 
 	before := make(map[string]*seat, len(r.seats))
 	for _, s := range r.seats {
@@ -136,7 +141,7 @@ func (r *Room) endForbiddenStreams() {
 		for _, other := range r.participants {
 			other.notify(ParticipantUnpublished{ConnectionID: p.id, Reason: ReasonForceUnpublishByServer})
 		}
-		r.endStream(p)
+		r.endStream(p, ReasonForceUnpublishByServer)
 	}
 }
 
@@ -206,6 +211,7 @@ func (r *Room) Join(request JoinRequest, link Link, reply func(Joined)) error {
 		}
 	}
 	r.participants = append(r.participants, p)
+	r.diary.joined(p)
 	reply(joined)
 	r.registry.changed.mark(r.uid)
 	r.registry.log.Info("Participant joined", "room", r.uid, "connection", p.id)
@@ -263,10 +269,24 @@ func (r *Room) reattach(rpcSessionID string, link Link, reply func(*Participant)
 	return true
 }
 
+// end closes the room, since there is to be none any more. Unless it is silent, the Session's end is written down, after everything else of it.
+func (r *Room) end(reason string, silent bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	conclusion := r.diary.conclusion(reason)
+	r.shut(reason)
+	r.diary.end(conclusion, silent)
+}
+
 // close evicts everybody, one after the other, and lets nobody in any more.
 func (r *Room) close(reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.shut(reason)
+}
+
+// shut is close; the room is locked.
+func (r *Room) shut(reason string) {
 	if r.closed {
 		return
 	}
@@ -303,8 +323,12 @@ func (r *Room) remove(p *Participant, reason string) {
 	} else {
 		delete(r.byRPC, sha256.Sum256([]byte(s.desired.RPCSessionID)))
 	}
-	r.endStream(p)
-	p.endSubscriptions()
+	// The order of events is that of openvidu-rest 5.4.
+	closers := r.endReceptions(p, reason)
+	closers = append(closers, p.endSubscriptions(reason)...)
+	closers = append(closers, r.endSending(p, reason)...)
+	r.registry.release(closers...)
+	r.diary.left(p)
 	r.registry.changed.mark(r.uid)
 	r.registry.log.Info("Participant left", "room", r.uid, "connection", p.id, "reason", reason)
 	if !p.hidden() && !r.closed {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 
@@ -51,7 +52,9 @@ func newScene(t *testing.T, names ...string) *scene {
 	t.Helper()
 	s := &scene{t: t, engine: &mediatest.Engine{}, users: make(map[string]*user)}
 	s.registry = NewRegistry(s.engine, logr.Discard())
-	s.desired = Desired{UID: "room-uid", Key: "room", SessionID: "room", Generation: 1}
+	s.desired = Desired{
+		UID: "room-uid", Key: "room", SessionID: "room", Generation: 1, Tenant: "tenant", Name: "room-object", Created: time.UnixMilli(1700000000123),
+	}
 	for _, name := range names {
 		s.desired.Connections = append(s.desired.Connections, desiredConnection(name))
 	}
@@ -255,7 +258,7 @@ func show(notification Notification) string {
 	case ParticipantEvicted:
 		return fmt.Sprintf("participantEvicted %s %s", n.ConnectionID, n.Reason)
 	case SignalReceived:
-		return fmt.Sprintf("sendMessage from %s: %s %s", n.From, *n.Type, *n.Data)
+		return fmt.Sprintf("sendMessage from %s: %s %s", n.From, shown(n.Type), shown(n.Data))
 	case StreamPropertyChanged:
 		return fmt.Sprintf("streamPropertyChanged %s %s %s=%s %s", n.ConnectionID, n.StreamID, n.Change.Property, n.Change.NewValue, n.Change.Reason)
 	case NetworkQualityLevelChanged:
@@ -270,6 +273,14 @@ func show(notification Notification) string {
 		return fmt.Sprintf("connectionPropertyChanged %s=%s", n.Property, n.NewValue)
 	}
 	return fmt.Sprintf("%T", notification)
+}
+
+// shown returns a text that may not have been given.
+func shown(text *string) string {
+	if text == nil {
+		return "null"
+	}
+	return *text
 }
 
 func wantCode(t *testing.T, err error, code Code) {

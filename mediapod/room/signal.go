@@ -11,11 +11,16 @@ func (p *Participant) Signal(to []string, signal Signal) error {
 	if p.gone {
 		return p.left()
 	}
-	return p.room.signal(recipients, SignalReceived{From: p.id, Signal: signal})
+	told, err := p.room.signal(recipients, SignalReceived{From: p.id, Signal: signal})
+	if err == nil && !p.hidden() {
+		p.room.diary.signalled(p.id, told, Signal{Type: withoutPrefix(signal.Type), Data: signal.Data})
+	}
+	return err
 }
 
 // Signal sends a message of the server to the listed connections, or to everybody when none is listed. Nobody gets it, and CodeSignalTo is the
-// answer, when one of them is not in the room, or when the room is empty. ErrClosed means that there is no such room any more.
+// answer, when one of them is not in the room, or when the room is empty. A type without the prefix that clients listen for is given it.
+// ErrClosed means that there is no such room any more.
 func (r *Room) Signal(to []string, signal Signal) error {
 	recipients := listed(to)
 	r.mu.Lock()
@@ -26,7 +31,11 @@ func (r *Room) Signal(to []string, signal Signal) error {
 	if !slices.ContainsFunc(r.participants, func(p *Participant) bool { return !p.hidden() }) {
 		return refuse(CodeSignalTo, "Nobody is in session %s", r.sessionID)
 	}
-	return r.signal(recipients, SignalReceived{Signal: signal})
+	told, err := r.signal(recipients, SignalReceived{Signal: Signal{Type: withPrefix(signal.Type), Data: signal.Data}})
+	if err == nil {
+		r.diary.signalled("", told, signal)
+	}
+	return err
 }
 
 // listed returns the recipients of a signal, each once.
@@ -38,8 +47,8 @@ func listed(to []string) map[string]struct{} {
 	return recipients
 }
 
-// signal tells the listed connections, or everybody when none is listed. The room is locked.
-func (r *Room) signal(to map[string]struct{}, signal SignalReceived) error {
+// signal tells the listed connections, or everybody when none is listed, and returns who that is. The room is locked.
+func (r *Room) signal(to map[string]struct{}, signal SignalReceived) ([]*Participant, error) {
 	recipients := make([]*Participant, 0, len(r.participants))
 	for _, p := range r.participants {
 		if _, meant := to[p.id]; meant || len(to) == 0 {
@@ -47,10 +56,10 @@ func (r *Room) signal(to map[string]struct{}, signal SignalReceived) error {
 		}
 	}
 	if len(to) > 0 && len(recipients) != len(to) {
-		return refuse(CodeSignalTo, `Signal "to" field invalid format: some connectionId does not exist in this session`)
+		return nil, refuse(CodeSignalTo, `Signal "to" field invalid format: some connectionId does not exist in this session`)
 	}
 	for _, recipient := range recipients {
 		recipient.notify(signal)
 	}
-	return nil
+	return recipients, nil
 }

@@ -27,6 +27,7 @@ type stream struct {
 	codec       string // that is forced, or ""
 	info        Stream
 	live        bool // was announced
+	began       time.Time
 	candidates  int
 	meter       quality.Meter
 }
@@ -157,6 +158,7 @@ func (p *Participant) announceStream(s *stream, answer string, reply func(Stream
 	p.early = nil
 	s.live, s.info.Created = true, time.Now()
 	r.live[s.info.ID] = s
+	r.diary.sends(s)
 	reply(s.info, answer)
 	for _, other := range r.participants {
 		if other != p {
@@ -183,7 +185,7 @@ func (p *Participant) Unpublish() error {
 			other.notify(ParticipantUnpublished{ConnectionID: p.id, Reason: ReasonUnpublish})
 		}
 	}
-	r.endStream(p)
+	r.endStream(p, ReasonUnpublish)
 	r.registry.changed.mark(r.uid)
 	return nil
 }
@@ -207,30 +209,44 @@ func (p *Participant) ForceUnpublish(streamID string, reply func()) error {
 	for _, other := range r.participants {
 		other.notify(ParticipantUnpublished{ConnectionID: s.owner.id, Reason: ReasonForceUnpublishByUser})
 	}
-	r.endStream(s.owner)
+	r.endStream(s.owner, ReasonForceUnpublishByUser)
 	r.registry.changed.mark(r.uid)
 	return nil
 }
 
 // endStream closes the participant's stream, if any, and all that is received of it. The room is locked, and
 // everybody who must know was told: a client that sees its peer connection end first takes that for a failure.
-func (r *Room) endStream(p *Participant) {
-	s := p.stream
-	if s == nil {
-		return
-	}
-	p.stream, p.early = nil, nil
-	delete(r.live, s.info.ID)
-	closers := []io.Closer{}
+func (r *Room) endStream(p *Participant, reason string) {
+	r.registry.release(append(r.endReceptions(p, reason), r.endSending(p, reason)...)...)
+}
+
+// endReceptions ends what others receive of the participant's stream, and returns what is to be closed. The room is locked.
+func (r *Room) endReceptions(p *Participant, reason string) []io.Closer {
+	var closers []io.Closer
 	for _, other := range r.participants {
-		if received := other.subscriptions[p.id]; received != nil && received.stream == s {
-			delete(other.subscriptions, p.id)
-			if received.media != nil {
-				closers = append(closers, received.media)
-			}
+		received := other.subscriptions[p.id]
+		if p.stream == nil || received == nil || received.stream != p.stream {
+			continue
+		}
+		r.diary.received(other, received, reason)
+		delete(other.subscriptions, p.id)
+		if received.media != nil {
+			closers = append(closers, received.media)
 		}
 	}
-	r.registry.release(append(closers, s.publication)...)
+	return closers
+}
+
+// endSending ends the participant's stream itself, if any, and returns what is to be closed. The room is locked.
+func (r *Room) endSending(p *Participant, reason string) []io.Closer {
+	s := p.stream
+	if s == nil {
+		return nil
+	}
+	r.diary.sent(s, reason)
+	p.stream, p.early = nil, nil
+	delete(r.live, s.info.ID)
+	return []io.Closer{s.publication}
 }
 
 // Reconnection is the outcome of ReconnectStream for a publisher.

@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"strings"
+	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
@@ -18,6 +19,8 @@ type subscription struct {
 	answered   bool
 	order      int
 	candidates int
+	// began is when the client was first told to receive the stream, also by a subscription that this one has taken the place of.
+	began time.Time
 
 	// outdated says that the client can't receive what the publisher sends now: it needs another offer. renewing says that one is being made.
 	outdated, renewing bool
@@ -63,9 +66,13 @@ func (p *Participant) beginSubscription(streamID string) (*subscription, media.S
 	if s.owner == p {
 		return nil, options, refuse(CodeUserNotStreaming, "Can loopback only when publishing media")
 	}
-	p.dropSubscription(s.owner.id)
 	r.subscriptionSeq++
 	received := &subscription{stream: s, order: r.subscriptionSeq}
+	if before := p.subscriptions[s.owner.id]; before != nil {
+		// A client that receives the stream already begins anew, as after the loss of its network.
+		received.began = before.began
+		p.forgetSubscription(s.owner.id)
+	}
 	p.subscriptions[s.owner.id] = received
 	return received, p.subscriptionOptions(received), nil
 }
@@ -110,8 +117,16 @@ func (p *Participant) abandonSubscription(received *subscription) {
 	}
 }
 
-// dropSubscription ends what is received of a publisher, if anything. The room is locked.
+// dropSubscription ends what is received of a publisher, if anything, for good. The room is locked.
 func (p *Participant) dropSubscription(publisherID string) {
+	if received, found := p.subscriptions[publisherID]; found {
+		p.room.diary.received(p, received, ReasonUnsubscribe)
+		p.forgetSubscription(publisherID)
+	}
+}
+
+// forgetSubscription ends a subscription. The room is locked.
+func (p *Participant) forgetSubscription(publisherID string) {
 	received, found := p.subscriptions[publisherID]
 	if !found {
 		return
@@ -144,6 +159,9 @@ func (p *Participant) receive(ctx context.Context, streamID, answer string, forc
 		return p.left()
 	}
 	received.answered = true
+	if p.subscriptions[received.stream.owner.id] == received {
+		p.room.diary.receives(p, received)
+	}
 	reply()
 	p.renew(received)
 	p.room.registry.changed.mark(p.room.uid)

@@ -14,9 +14,6 @@ import (
 // SignalPath is where a gateway posts what the server has to say to a room. {key} is what clients name the room by.
 const SignalPath = "/rooms/{key}/signal"
 
-// signalPrefix is what types of signals begin with on the wire. A listener of the client hears no others (openvidu-rpc 3.6).
-const signalPrefix = "signal:"
-
 // signalBodyTimeout bounds how long a gateway may take to send a signal.
 const signalBodyTimeout = 10 * time.Second
 
@@ -63,10 +60,6 @@ func (s *Server) serveSignal(w http.ResponseWriter, r *http.Request) {
 	if refused != nil {
 		http.Error(w, refused.Message, http.StatusBadRequest)
 		return
-	}
-	if message.Type != nil && !strings.HasPrefix(*message.Type, signalPrefix) {
-		prefixed := signalPrefix + *message.Type
-		message.Type = &prefixed
 	}
 	var unheard *room.Error
 	switch err := where.Signal(to, room.Signal{Type: message.Type, Data: message.Data}); {

@@ -1,0 +1,271 @@
+package journal
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Limits bound what is kept unacknowledged. What is beyond is dropped, the oldest of the room first.
+type Limits struct {
+	// RoomEvents and RoomBytes bound one room. PodBytes bounds all of them; the room with the most bytes loses.
+	RoomEvents, RoomBytes, PodBytes int
+}
+
+// DefaultLimits are for a pod.
+var DefaultLimits = Limits{RoomEvents: 20000, RoomBytes: 8 << 20, PodBytes: 32 << 20}
+
+// batchBytes bounds one Batch, about.
+const batchBytes = 1 << 20
+
+// maxEnded is how many ended rooms are remembered by their UID.
+const maxEnded = 4096
+
+// Journal keeps events. Its methods are safe for concurrent use, and may be called with a room locked: they call nobody.
+type Journal struct {
+	limits  Limits
+	changed chan struct{} // holds one element when there is something new
+
+	mu       sync.Mutex // guards what follows
+	sequence uint64
+	entries  []*record // by sequence; those that are done go from time to time
+	done     int       // how many of entries are done
+	bytes    int       // of those that are not
+	rooms    map[string]*account
+	ended    map[string]struct{} // UIDs whose end was written
+	endings  []string            // the same, oldest first
+	dropped  uint64
+}
+
+// record is an entry with the room that it is of.
+type record struct {
+	Entry
+	account *account
+	weight  int
+	done    bool // acknowledged or dropped
+}
+
+// account is what is kept of one room.
+type account struct {
+	room    Room
+	records []*record // not done, by sequence
+	bytes   int
+	open    map[key]Entry // what had begun and not ended after the last record that is done
+	dropped uint64
+	closed  bool // nothing more is written
+}
+
+// Standing is how a room stood after the last event that was acknowledged.
+type Standing struct {
+	Room Room
+	// Open is what had begun and not ended, by sequence.
+	Open []Entry
+}
+
+// Batch is some events of one room, by sequence.
+type Batch struct {
+	Room    Room
+	Entries []Entry
+	// Dropped counts the events of the room that were lost for want of space.
+	Dropped uint64
+}
+
+// New returns an empty journal.
+func New(limits Limits) *Journal {
+	return &Journal{limits: limits, changed: make(chan struct{}, 1), rooms: make(map[string]*account), ended: make(map[string]struct{})}
+}
+
+// Open begins to keep the events of a room, or goes on.
+func (j *Journal) Open(room Room) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	a, known := j.rooms[room.UID]
+	if !known {
+		a = &account{room: room, open: make(map[key]Entry)}
+		j.rooms[room.UID] = a
+	}
+	a.closed = false
+}
+
+// Write adds an event of a room that is open.
+func (j *Journal) Write(uid string, at time.Time, event Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	a, known := j.rooms[uid]
+	if !known || a.closed {
+		return
+	}
+	j.sequence++
+	r := &record{Entry: Entry{Sequence: j.sequence, Time: at, Event: event}, account: a, weight: event.weight()}
+	j.entries = append(j.entries, r)
+	a.records = append(a.records, r)
+	a.bytes += r.weight
+	j.bytes += r.weight
+	if event.Kind == SessionDestroyed {
+		j.remember(uid)
+	}
+	j.makeSpace(a)
+	select {
+	case j.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Close says that nothing more comes of a room. It is forgotten once everything is acknowledged.
+func (j *Journal) Close(uid string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if a, known := j.rooms[uid]; known {
+		a.closed = true
+		j.forget(a)
+	}
+}
+
+// Ended reports whether the end of a Session was written here, as far as that is remembered.
+func (j *Journal) Ended(uid string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, ended := j.ended[uid]
+	return ended
+}
+
+// Changed has an element when something was written since After or Replay was last called.
+func (j *Journal) Changed() <-chan struct{} { return j.changed }
+
+// Replay returns everything: how each room stood, and what was not acknowledged since.
+func (j *Journal) Replay() ([]Standing, []Batch) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	standings := make([]Standing, 0, len(j.rooms))
+	for _, a := range j.rooms {
+		standing := Standing{Room: a.room}
+		for _, entry := range a.open {
+			standing.Open = append(standing.Open, entry)
+		}
+		slices.SortFunc(standing.Open, func(x, y Entry) int { return cmp.Compare(x.Sequence, y.Sequence) })
+		standings = append(standings, standing)
+	}
+	slices.SortFunc(standings, func(x, y Standing) int { return cmp.Compare(x.Room.UID, y.Room.UID) })
+	return standings, j.after(0)
+}
+
+// After returns what was not acknowledged and comes after a sequence, in order: neighbours of the same room together.
+func (j *Journal) After(sequence uint64) []Batch {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.after(sequence)
+}
+
+// after is After; the journal is locked.
+func (j *Journal) after(sequence uint64) []Batch {
+	select {
+	case <-j.changed:
+	default:
+	}
+	first, _ := slices.BinarySearchFunc(j.entries, sequence+1, func(r *record, s uint64) int { return cmp.Compare(r.Sequence, s) })
+	var batches []Batch
+	var last *account
+	bytes := 0
+	for _, r := range j.entries[first:] {
+		if r.done {
+			continue
+		}
+		if r.account != last || bytes > batchBytes {
+			batches = append(batches, Batch{Room: r.account.room, Dropped: r.account.dropped})
+			last, bytes = r.account, 0
+		}
+		batch := &batches[len(batches)-1]
+		batch.Entries = append(batch.Entries, r.Entry)
+		bytes += r.weight
+	}
+	return batches
+}
+
+// Acknowledge lets the events of a room go, up to a sequence.
+func (j *Journal) Acknowledge(uid string, sequence uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	a, known := j.rooms[uid]
+	if !known {
+		return
+	}
+	for len(a.records) > 0 && a.records[0].Sequence <= sequence {
+		j.finish(a)
+	}
+	j.forget(a)
+}
+
+// Kept returns how many events wait for being acknowledged, and how many were dropped since the start.
+func (j *Journal) Kept() (waiting int, dropped uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.entries) - j.done, j.dropped
+}
+
+// makeSpace drops what is beyond the limits, after something was added to a room. The journal is locked.
+func (j *Journal) makeSpace(a *account) {
+	for len(a.records) > 1 && (len(a.records) > j.limits.RoomEvents || a.bytes > j.limits.RoomBytes) {
+		j.drop(a)
+	}
+	for j.bytes > j.limits.PodBytes {
+		largest := a
+		for _, other := range j.rooms {
+			if other.bytes > largest.bytes {
+				largest = other
+			}
+		}
+		if len(largest.records) == 0 {
+			return
+		}
+		j.drop(largest)
+	}
+}
+
+func (j *Journal) drop(a *account) {
+	j.finish(a)
+	a.dropped++
+	j.dropped++
+	j.forget(a)
+}
+
+// finish takes the oldest event of a room out. The journal is locked.
+func (j *Journal) finish(a *account) {
+	r := a.records[0]
+	a.records[0] = nil
+	a.records = a.records[1:]
+	a.bytes -= r.weight
+	j.bytes -= r.weight
+	r.done = true
+	j.done++
+	if k, begins := r.Event.begins(); begins {
+		a.open[k] = r.Entry
+	} else if k, ends := r.Event.ends(); ends {
+		delete(a.open, k)
+	}
+	// At least half of what is looked at is waiting, so that each event costs the same, however many there are.
+	if j.done > len(j.entries)/2 {
+		j.entries = slices.DeleteFunc(j.entries, func(r *record) bool { return r.done })
+		j.done = 0
+	}
+}
+
+// forget drops a room that has ended and of which nothing waits. The journal is locked.
+func (j *Journal) forget(a *account) {
+	if a.closed && len(a.records) == 0 {
+		delete(j.rooms, a.room.UID)
+	}
+}
+
+// remember notes the end of a Session. The journal is locked.
+func (j *Journal) remember(uid string) {
+	if _, known := j.ended[uid]; known {
+		return
+	}
+	if len(j.endings) == maxEnded {
+		delete(j.ended, j.endings[0])
+		j.endings = j.endings[1:]
+	}
+	j.ended[uid] = struct{}{}
+	j.endings = append(j.endings, uid)
+}

@@ -1,0 +1,233 @@
+package journal
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var at = time.UnixMilli(1700000000000)
+
+func join(id string) Event {
+	return Event{Kind: ParticipantJoined, Participant: Participant{ConnectionID: id}}
+}
+func leave(id string) Event {
+	return Event{Kind: ParticipantLeft, Participant: Participant{ConnectionID: id}}
+}
+
+// book is a journal with rooms that are named by a letter.
+func book(limits Limits, rooms ...string) *Journal {
+	j := New(limits)
+	for _, room := range rooms {
+		j.Open(Room{UID: room})
+	}
+	return j
+}
+
+// show writes batches as "room:sequence,sequence".
+func show(batches []Batch) string {
+	var parts []string
+	for _, b := range batches {
+		var sequences []string
+		for _, e := range b.Entries {
+			sequences = append(sequences, fmt.Sprint(e.Sequence))
+		}
+		part := b.Room.UID + ":" + strings.Join(sequences, ",")
+		if b.Dropped > 0 {
+			part += fmt.Sprintf("(-%d)", b.Dropped)
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, " ")
+}
+
+func open(j *Journal) string {
+	standings, _ := j.Replay()
+	var parts []string
+	for _, s := range standings {
+		var ids []string
+		for _, e := range s.Open {
+			ids = append(ids, e.Event.Participant.ConnectionID)
+		}
+		parts = append(parts, s.Room.UID+":"+strings.Join(ids, ","))
+	}
+	return strings.Join(parts, " ")
+}
+
+func want(t *testing.T, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestOrderAndAcknowledgement(t *testing.T) {
+	j := book(DefaultLimits, "a", "b")
+	for _, room := range []string{"a", "a", "b", "a", "b"} {
+		j.Write(room, at, Event{Kind: SignalSent})
+	}
+	j.Write("c", at, Event{Kind: SignalSent}) // no such room
+	want(t, show(j.After(0)), "a:1,2 b:3 a:4 b:5")
+	want(t, show(j.After(3)), "a:4 b:5")
+	want(t, show(j.After(5)), "")
+	j.Acknowledge("a", 3)
+	want(t, show(j.After(0)), "b:3 a:4 b:5")
+	j.Acknowledge("a", 1) // an older one
+	j.Acknowledge("x", 9)
+	want(t, show(j.After(0)), "b:3 a:4 b:5")
+	j.Acknowledge("b", 5)
+	j.Acknowledge("a", 9)
+	want(t, show(j.After(0)), "")
+	if waiting, dropped := j.Kept(); waiting != 0 || dropped != 0 || j.bytes != 0 {
+		t.Errorf("%d events wait, %d are dropped, %d bytes", waiting, dropped, j.bytes)
+	}
+}
+
+func TestChanged(t *testing.T) {
+	j := book(DefaultLimits, "a")
+	j.Write("a", at, join("A"))
+	j.Write("a", at, join("B"))
+	<-j.Changed()
+	j.Write("a", at, join("C"))
+	want(t, show(j.After(2)), "a:3")
+	select {
+	case <-j.Changed():
+		t.Error("it has changed after everything was read")
+	default:
+	}
+}
+
+func TestWhatIsOpenStaysKnown(t *testing.T) {
+	j := book(DefaultLimits, "a")
+	j.Write("a", at, join("A"))
+	j.Write("a", at, join("B"))
+	j.Write("a", at, leave("A"))
+	want(t, open(j), "a:")
+	j.Acknowledge("a", 2)
+	want(t, open(j), "a:A,B")
+	want(t, show(j.After(0)), "a:3")
+	j.Acknowledge("a", 3)
+	want(t, open(j), "a:B")
+
+	stream := func(kind Kind, from string) Event {
+		return Event{Kind: kind, Connection: Connection{ConnectionID: "A", ReceivingFrom: from, Stream: Stream{ID: "s"}}}
+	}
+	j.Write("a", at, stream(ConnectionCreated, ""))
+	j.Write("a", at, stream(ConnectionCreated, "B"))
+	j.Write("a", at, stream(ConnectionDestroyed, ""))
+	j.Acknowledge("a", 6)
+	standings, _ := j.Replay()
+	if still := standings[0].Open; len(still) != 2 || still[1].Event.Connection.ReceivingFrom != "B" {
+		t.Errorf("open are %+v", still)
+	}
+}
+
+func TestRoomsThatAreGone(t *testing.T) {
+	j := book(DefaultLimits, "a", "b")
+	j.Write("a", at, join("A"))
+	j.Write("a", at, Event{Kind: SessionDestroyed})
+	j.Close("a")
+	j.Write("a", at, join("B")) // too late
+	want(t, show(j.After(0)), "a:1,2")
+	if !j.Ended("a") || j.Ended("b") {
+		t.Error("the end of a was not noted, or that of b was")
+	}
+	j.Acknowledge("a", 2)
+	want(t, open(j), "b:")
+	if !j.Ended("a") {
+		t.Error("the end of a is not known any more")
+	}
+	j.Close("b") // silently, and nothing waits
+	want(t, open(j), "")
+	j.Open(Room{UID: "b"})
+	j.Write("b", at, join("A"))
+	want(t, show(j.After(0)), "b:3")
+	for i := range maxEnded {
+		uid := fmt.Sprint(i)
+		j.Open(Room{UID: uid})
+		j.Write(uid, at, Event{Kind: SessionDestroyed})
+		j.Close(uid)
+	}
+	if j.Ended("a") || len(j.ended) != maxEnded || len(j.endings) != maxEnded {
+		t.Errorf("%d ends are remembered", len(j.ended))
+	}
+}
+
+func TestLimits(t *testing.T) {
+	j := book(Limits{RoomEvents: 3, RoomBytes: 1 << 20, PodBytes: 1 << 20}, "a", "b")
+	j.Write("b", at, join("X"))
+	for _, id := range []string{"A", "B", "C", "D", "E"} {
+		j.Write("a", at, join(id))
+	}
+	want(t, show(j.After(0)), "b:1 a:4,5,6(-2)")
+	want(t, open(j), "a:A,B b:") // what was dropped is as good as acknowledged
+	if waiting, dropped := j.Kept(); waiting != 4 || dropped != 2 {
+		t.Errorf("%d wait, %d were dropped", waiting, dropped)
+	}
+
+	j = book(Limits{RoomEvents: 100, RoomBytes: 3 * fixedWeight, PodBytes: 5 * fixedWeight}, "a", "b", "c")
+	for _, room := range []string{"a", "a", "a", "a"} {
+		j.Write(room, at, Event{Kind: SessionCreated})
+	}
+	want(t, show(j.After(0)), "a:2,3,4(-1)")
+	for _, room := range []string{"b", "b", "c", "c"} {
+		j.Write(room, at, Event{Kind: SessionCreated}) // the pod is full: the largest room loses
+	}
+	if j.bytes > 5*fixedWeight || len(j.rooms["b"].records) == 0 || len(j.rooms["c"].records) == 0 {
+		t.Errorf("%d bytes: %s", j.bytes, show(j.After(0)))
+	}
+	text := strings.Repeat("x", 10*fixedWeight)
+	j.Write("a", at, Event{Kind: SignalSent, Signal: Signal{Data: &text}}) // larger than everything
+	if j.bytes > 5*fixedWeight {
+		t.Errorf("%d bytes", j.bytes)
+	}
+}
+
+func TestBatchesAreBounded(t *testing.T) {
+	j := book(DefaultLimits, "a")
+	text := strings.Repeat("x", batchBytes/2)
+	for range 5 {
+		j.Write("a", at, Event{Kind: SignalSent, Signal: Signal{Data: &text}})
+	}
+	want(t, show(j.After(0)), "a:1,2 a:3,4 a:5")
+}
+
+// Whatever is written and acknowledged, what waits is what was not acknowledged, in order.
+func TestRandomly(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	rooms := []string{"a", "b", "c", "d"}
+	j := book(DefaultLimits, rooms...)
+	waiting := make(map[string][]uint64)
+	for step := range uint64(5000) {
+		room := rooms[random.IntN(len(rooms))]
+		j.Write(room, at, join("A"))
+		waiting[room] = append(waiting[room], step+1)
+		if random.IntN(3) == 0 {
+			room, upTo := rooms[random.IntN(len(rooms))], random.Uint64N(step+2)
+			j.Acknowledge(room, upTo)
+			waiting[room] = slices.DeleteFunc(waiting[room], func(s uint64) bool { return s <= upTo })
+		}
+	}
+	got := make(map[string][]uint64)
+	last := uint64(0)
+	for _, batch := range j.After(0) {
+		for _, e := range batch.Entries {
+			if e.Sequence <= last {
+				t.Fatalf("%d comes after %d", e.Sequence, last)
+			}
+			last = e.Sequence
+			got[batch.Room.UID] = append(got[batch.Room.UID], e.Sequence)
+		}
+	}
+	for _, room := range rooms {
+		if !slices.Equal(got[room], waiting[room]) {
+			t.Errorf("of %s %d events wait, want %d", room, len(got[room]), len(waiting[room]))
+		}
+	}
+	if len(j.entries) > 2*(len(j.entries)-j.done)+1 {
+		t.Errorf("%d entries for %d that wait", len(j.entries), len(j.entries)-j.done)
+	}
+}

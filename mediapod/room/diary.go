@@ -1,0 +1,163 @@
+package room
+
+import (
+	"strings"
+	"time"
+
+	"mediarooms.dev/mediarooms/mediapod/journal"
+)
+
+// diary writes what happens in a room into the pod's journal, from which the operator takes it. Of who is hidden it says nothing. It
+// belongs to its room and is guarded by the room's mutex.
+type diary struct {
+	journal *journal.Journal
+	uid     string
+	// endsWhenEmpty says that the room goes with its last user.
+	endsWhenEmpty bool
+	// users are in the room; visited says that there was one, lastReason why the last one has left.
+	users      int
+	visited    bool
+	lastReason string
+}
+
+// begin opens the diary of a room. One whose Session is told of already, since it was on another pod, has no beginning here.
+func (d *diary) begin(desired Desired) {
+	if desired.Tenant == "" {
+		return // the operator is of a version that wants no events
+	}
+	d.journal.Open(journal.Room{
+		UID: desired.UID, Tenant: desired.Tenant, Name: desired.Name, SessionID: desired.SessionID, Created: desired.Created,
+	})
+	if !desired.Known {
+		d.journal.Write(d.uid, desired.Created, journal.Event{Kind: journal.SessionCreated})
+	}
+}
+
+func (d *diary) joined(p *Participant) {
+	if p.hidden() {
+		return
+	}
+	d.users++
+	d.visited = true
+	d.journal.Write(d.uid, p.seat.activated, journal.Event{Kind: journal.ParticipantJoined, Participant: p.identity()})
+}
+
+func (d *diary) left(p *Participant) {
+	if p.hidden() {
+		return
+	}
+	d.users--
+	d.lastReason = p.seat.reason
+	d.journal.Write(d.uid, p.seat.left, journal.Event{
+		Kind: journal.ParticipantLeft, Participant: p.identity(), Began: p.seat.activated, Reason: p.seat.reason,
+	})
+}
+
+// sends and receives write that a participant begins to; the moment is kept for the end.
+func (d *diary) sends(s *stream) {
+	s.began = s.info.Created
+	d.journal.Write(d.uid, s.began, journal.Event{Kind: journal.ConnectionCreated, Connection: s.sending()})
+}
+
+func (d *diary) receives(p *Participant, s *subscription) {
+	if p.hidden() || !s.began.IsZero() {
+		return
+	}
+	s.began = time.Now()
+	d.journal.Write(d.uid, s.began, journal.Event{Kind: journal.ConnectionCreated, Connection: s.receiving(p)})
+}
+
+// sent and received write that a participant no longer does, if its beginning was written.
+func (d *diary) sent(s *stream, reason string) {
+	if !s.began.IsZero() {
+		d.ended(s.sending(), s.began, reason)
+	}
+}
+
+func (d *diary) received(p *Participant, s *subscription, reason string) {
+	if !s.began.IsZero() {
+		d.ended(s.receiving(p), s.began, reason)
+	}
+}
+
+func (d *diary) ended(connection journal.Connection, began time.Time, reason string) {
+	d.journal.Write(d.uid, time.Now(), journal.Event{Kind: journal.ConnectionDestroyed, Connection: connection, Began: began, Reason: reason})
+}
+
+// signalled writes who was told what. The type is as the sender gave it.
+func (d *diary) signalled(from string, recipients []*Participant, signal Signal) {
+	told := journal.Signal{From: from, Type: signal.Type, Data: signal.Data}
+	for _, p := range recipients {
+		if !p.hidden() {
+			told.To = append(told.To, p.id)
+		}
+	}
+	if len(told.To) > 0 {
+		d.journal.Write(d.uid, time.Now(), journal.Event{Kind: journal.SignalSent, Signal: told})
+	}
+}
+
+// conclusion is why the Session ends when it does so now, before anybody is thrown out: one that its last user has left ends for that, unless
+// the user did not go by itself (openvidu-rest section 8).
+func (d *diary) conclusion(reason string) string {
+	if reason != ReasonSessionClosedByServer || !d.endsWhenEmpty || !d.visited || d.users > 0 {
+		return reason
+	}
+	switch d.lastReason {
+	case ReasonSessionClosedByServer, ReasonServerStopped:
+		return d.lastReason
+	}
+	return ReasonLastParticipantLeft
+}
+
+// end writes the end of the Session, unless nobody is to be told, and closes the diary.
+func (d *diary) end(reason string, silent bool) {
+	if !silent {
+		d.journal.Write(d.uid, time.Now(), journal.Event{Kind: journal.SessionDestroyed, Reason: reason})
+	}
+	d.journal.Close(d.uid)
+}
+
+func (p *Participant) identity() journal.Participant {
+	client := p.seat.client
+	return journal.Participant{
+		ConnectionID: p.id, IP: client.Address, Platform: client.Platform, ClientData: client.Metadata, ServerData: p.seat.desired.ServerData,
+	}
+}
+
+func (s *stream) sending() journal.Connection {
+	return journal.Connection{ConnectionID: s.owner.id, Stream: s.facts()}
+}
+
+func (s *subscription) receiving(p *Participant) journal.Connection {
+	return journal.Connection{ConnectionID: p.id, ReceivingFrom: s.stream.owner.id, Stream: s.stream.facts()}
+}
+
+// facts are what a stream is like now.
+func (s *stream) facts() journal.Stream {
+	i := s.info
+	return journal.Stream{
+		ID: i.ID, Created: i.Created, HasAudio: i.HasAudio, HasVideo: i.HasVideo, AudioActive: i.AudioActive, VideoActive: i.VideoActive,
+		TypeOfVideo: i.TypeOfVideo, FrameRate: i.FrameRate, VideoDimensions: i.VideoDimensions,
+	}
+}
+
+// signalPrefix is what types of signals begin with on the wire. A listener of the client hears no others (openvidu-rpc 3.6).
+const signalPrefix = "signal:"
+
+// withPrefix and withoutPrefix return a type as clients hear it, and as the events of clients' signals tell it (openvidu-rest 5.3.4).
+func withPrefix(kind *string) *string {
+	if kind == nil || strings.HasPrefix(*kind, signalPrefix) {
+		return kind
+	}
+	prefixed := signalPrefix + *kind
+	return &prefixed
+}
+
+func withoutPrefix(kind *string) *string {
+	if kind == nil {
+		return nil
+	}
+	plain := strings.TrimPrefix(*kind, signalPrefix)
+	return &plain
+}
