@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+
+	"mediarooms.dev/mediarooms/mediapod/rtp/temporal"
 )
 
 // MaxBurst is how many packets are forwarded together at most.
@@ -30,7 +32,7 @@ type Outgoing struct {
 	TransportCC uint8
 	// Transport is the transport-wide sequence number.
 	Transport uint16
-	// Payload is shared by all receivers: it must not be changed.
+	// Payload is shared by all receivers: it must not be changed. It is empty for a packet that only takes the place of one that is left out.
 	Payload []byte
 }
 
@@ -57,6 +59,7 @@ func (o *Outgoing) AppendHeader(b []byte) []byte {
 type packet struct {
 	rtp.Packet
 	keyframe bool // a receiver can start here
+	picture  temporal.Picture
 }
 
 // burst is packets of a layer that are forwarded together, with room for what goes to one receiver.
@@ -66,6 +69,7 @@ type burst struct {
 	packets [MaxBurst]packet
 	n       int // how many there are
 	out     [MaxBurst]Outgoing
+	own     []byte // payloads that are changed for one receiver
 }
 
 var bursts = sync.Pool{New: func() any { return new(burst) }}

@@ -8,7 +8,10 @@ import (
 
 	"github.com/pion/rtcp"
 
+	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
 	"mediarooms.dev/mediarooms/mediapod/rtp/rewrite"
+	"mediarooms.dev/mediarooms/mediapod/rtp/ring"
+	"mediarooms.dev/mediarooms/mediapod/rtp/temporal"
 )
 
 // Limits on what a subscriber can have sent again, so that a broken or hostile one can't multiply the traffic.
@@ -57,12 +60,14 @@ type Forwarder struct {
 	config ForwarderConfig
 
 	// Guarded by track.mu.
-	aimed     *Layer    // the target; nil while nobody publishes
+	selection layers.Selection
+	aimed     *Layer    // the target; nil while nobody publishes, and while the forwarder is paused
 	connected [2]*Layer // the layers that know the forwarder as a receiver: source and target
 
 	mu          *sync.Mutex // the path's, guards the fields below; never held across a write
 	rewriter    *rewrite.Rewriter[*Layer]
-	target      *Layer // what to change over to, or the source; nil while nobody publishes
+	selector    temporal.Selector
+	target      *Layer // what to change over to, or the source; nil like aimed
 	payload     PayloadTypes
 	packets     uint32
 	octets      uint32
@@ -70,6 +75,7 @@ type Forwarder struct {
 	resent      []resend // made at the first loss, resendMemory long
 	windowStart time.Time
 	windowCount int
+	keepsake    *ring.Packet // while paused: the newest packet that was sent, to probe with
 }
 
 type resend struct {
@@ -88,12 +94,35 @@ func newForwarder(t *Track, p *path, config ForwarderConfig) *Forwarder {
 	}
 }
 
-// aim sets the layer to change over to. The caller holds track.mu.
-func (f *Forwarder) aim(layer *Layer) {
+// aim sets the layer to change over to, and the highest temporal layer. With stop nothing is forwarded until then. The caller holds track.mu.
+func (f *Forwarder) aim(layer *Layer, highest int, stop bool) {
 	f.aimed = layer
 	f.mu.Lock()
 	f.target = layer
+	f.keepsake = nil
+	f.selector.Limit(uint8(highest))
+	if stop {
+		f.rewriter.Stop()
+	}
 	f.mu.Unlock()
+}
+
+// pause ends the forwarding until the forwarder is aimed again. The caller holds track.mu.
+func (f *Forwarder) pause() {
+	f.aim(nil, 0, true)
+	f.mu.Lock()
+	newest, _ := f.rewriter.Newest()
+	layer, in, _, ok := f.rewriter.Origin(newest)
+	f.mu.Unlock()
+	if !ok {
+		return
+	}
+	if original, ok := layer.cached(in, nil); ok {
+		f.mu.Lock()
+		f.renumber(newest, layer, original.Payload)
+		f.keepsake = &original
+		f.mu.Unlock()
+	}
 }
 
 // connect makes the forwarder a receiver of its source and its target, and of no other layer. The caller holds track.mu.
@@ -134,6 +163,7 @@ func (f *Forwarder) receive(from [2]*Layer) {
 // in the burst, until the next forwarder's.
 func (f *Forwarder) rewrite(b *burst) []Outgoing {
 	n := 0
+	b.own = b.own[:0]
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range b.n {
@@ -141,19 +171,27 @@ func (f *Forwarder) rewrite(b *burst) []Outgoing {
 		if !f.starts(b.layer, p, b.at) {
 			continue
 		}
+		keep := !p.picture.Layered || f.selector.Keep(p.picture, p.Timestamp)
+		if !keep && f.rewriter.Skip(p.SequenceNumber, numbersOf(p.picture)) {
+			continue
+		}
 		sequence, timestamp, ok := f.rewriter.Map(b.layer, p.SequenceNumber, p.Timestamp, b.at)
 		if !ok {
 			continue
 		}
+		var payload []byte // of what is left out too late nothing: only its number would be asked for
+		if keep {
+			payload = f.renumbered(b, p)
+		}
 		f.packets++
-		f.octets += uint32(len(p.Payload))
+		f.octets += uint32(len(payload))
 		b.out[n] = Outgoing{
 			Marker:      p.Marker,
 			PayloadType: f.payload.Media,
 			Sequence:    sequence,
 			Timestamp:   timestamp,
 			SSRC:        f.config.SSRC,
-			Payload:     p.Payload,
+			Payload:     payload,
 		}
 		f.path.number(&b.out[n], f.config.TransportCC, f.track.kind, b.at)
 		n++
@@ -174,8 +212,45 @@ func (f *Forwarder) starts(layer *Layer, p *packet, at time.Time) bool {
 		return false
 	}
 	f.payload = payload
-	f.rewriter.Splice(layer, p.SequenceNumber, p.Timestamp, at)
+	f.rewriter.Splice(layer, p.SequenceNumber, p.Timestamp, numbersOf(p.picture), at)
+	f.selector.Start()
 	return true
+}
+
+// renumbered returns a packet's payload as the subscriber gets it: its pictures are numbered without gaps. The caller holds f.mu.
+func (f *Forwarder) renumbered(b *burst, p *packet) []byte {
+	if !p.picture.Numbered {
+		return p.Payload
+	}
+	in := numbersOf(p.picture)
+	out := f.rewriter.Picture(in)
+	if out == in {
+		return p.Payload
+	}
+	start := len(b.own)
+	b.own = append(b.own, p.Payload...)
+	payload := b.own[start:]
+	p.picture.Renumber(payload, out.Number, out.Base)
+	return payload
+}
+
+// numbersOf are the numbers of a picture that have to go on without gaps.
+func numbersOf(p temporal.Picture) rewrite.Picture {
+	if !p.Numbered {
+		return rewrite.Picture{}
+	}
+	return rewrite.Picture{Number: p.Number, Bits: p.Bits, Base: p.Base}
+}
+
+// renumber gives a payload of a layer, which is the caller's own, the numbers with which it was sent. The caller holds f.mu.
+func (f *Forwarder) renumber(sequence uint16, layer *Layer, payload []byte) {
+	if layer.picture == nil {
+		return
+	}
+	if picture := layer.picture(payload); picture.Numbered {
+		out := f.rewriter.PictureOf(sequence, numbersOf(picture))
+		picture.Renumber(payload, out.Number, out.Base)
+	}
 }
 
 // copyOfPacket is a packet on its way to being sent again.
@@ -186,12 +261,15 @@ type copyOfPacket struct {
 
 var copies = sync.Pool{New: func() any { return &copyOfPacket{buffer: make([]byte, 0, 1500)} }}
 
-// resend sends an outgoing packet again when it is still there and was not sent again just now.
-func (f *Forwarder) resend(sequence uint16, now time.Time) bool {
-	if !f.mayResend(sequence, now) {
-		return false
+// resend sends an outgoing packet again when it is still there and was not sent again just now. It returns how many copies it has sent.
+func (f *Forwarder) resend(sequence uint16, now time.Time) int {
+	times := f.mayResend(sequence, now)
+	for i := range times {
+		if f.copy(sequence, now, repairs) == 0 {
+			return i
+		}
 	}
-	return f.copy(sequence, now, repairs) > 0
+	return times
 }
 
 // copy sends an outgoing packet again. It returns how many bytes that took; 0 when the packet is not there any more, or could not be
@@ -209,15 +287,22 @@ func (f *Forwarder) copy(sequence uint16, now time.Time, as Kind) int {
 	if rtx { // the original sequence number, RFC 4588, section 4
 		c.buffer = append(c.buffer, byte(sequence>>8), byte(sequence))
 	}
-	original, ok := layer.cached(in, c.buffer)
-	if !ok {
+	start := len(c.buffer)
+	original, cached := layer.cached(in, c.buffer)
+	f.mu.Lock()
+	if cached {
+		c.buffer = original.Payload
+		f.renumber(sequence, layer, c.buffer[start:])
+	} else if newest, _ := f.rewriter.Newest(); as == probes && f.keepsake != nil && sequence == newest {
+		original = *f.keepsake
+		c.buffer = append(c.buffer, original.Payload...)
+	} else {
+		f.mu.Unlock()
 		return 0
 	}
-	c.buffer = original.Payload
-	out.Payload = original.Payload
+	out.Payload = c.buffer
 	out.Marker = original.Marker
 	out.Timestamp += original.Timestamp
-	f.mu.Lock()
 	if rtx {
 		out.Sequence = f.rtxSequence
 		f.rtxSequence++
@@ -230,58 +315,64 @@ func (f *Forwarder) copy(sequence uint16, now time.Time, as Kind) int {
 	return len(c.buffer) + rtpOverhead
 }
 
-// probe sends copies of the newest packets, of about so many bytes. Receivers drop what they have; only by RTX they are sure to.
-func (f *Forwarder) probe(bytes int, now time.Time) {
+// probe sends copies of the newest packets, of at least so many bytes when there are any. It returns how many it has sent. Receivers drop what they
+// have; only by RTX they are sure to.
+func (f *Forwarder) probe(bytes int, now time.Time) (all int) {
 	if f.config.RTXSSRC == 0 {
-		return
+		return 0
 	}
 	f.mu.Lock()
 	newest, ok := f.rewriter.Newest()
 	f.mu.Unlock()
 	if !ok {
-		return
+		return 0
 	}
-	for round := 0; round < probeRounds && bytes > 0; round++ {
+	for round := 0; round < probeRounds && bytes > all; round++ {
 		sent := 0
-		for i := uint16(0); i < probePackets && bytes > sent; i++ {
+		for i := uint16(0); i < probePackets && bytes > all+sent; i++ {
 			sent += f.copy(newest-i, now, probes)
 		}
 		if sent == 0 {
-			return
+			break
 		}
-		bytes -= sent
+		all += sent
 	}
+	return all
 }
 
-// mayResend applies the limits.
-func (f *Forwarder) mayResend(sequence uint16, now time.Time) bool {
+// mayResend applies the limits. It returns how many copies to send.
+func (f *Forwarder) mayResend(sequence uint16, now time.Time) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	interval := resendInterval
-	if limited, again, ok := f.path.repair(); limited {
+	times, limited, again := f.path.repair()
+	if limited {
 		layer, _, _, known := f.rewriter.Origin(sequence)
-		source, _ := f.rewriter.Source()
-		if !ok || !known || layer != source { // what came before another layer's keyframe is of no use now
-			return false
+		if source, _ := f.rewriter.Source(); !known || layer != source { // what came before another layer's keyframe is of no use now
+			return 0
 		}
-		interval += again
+	}
+	if times == 0 {
+		return 0
+	}
+	if f.config.RTXSSRC == 0 { // a receiver would count the others as duplicates
+		times = 1
 	}
 	if f.resent == nil {
 		f.resent = make([]resend, resendMemory)
 	}
 	last := &f.resent[sequence%resendMemory]
-	if last.sequence == sequence && !last.at.IsZero() && now.Sub(last.at) < interval {
-		return false
+	if last.sequence == sequence && !last.at.IsZero() && now.Sub(last.at) < resendInterval+again {
+		return 0
 	}
 	if now.Sub(f.windowStart) >= resendWindow {
 		f.windowStart, f.windowCount = now, 0
 	}
 	if f.windowCount >= resendBurst {
-		return false
+		return 0
 	}
 	f.windowCount++
 	*last = resend{at: now, sequence: sequence}
-	return true
+	return times
 }
 
 // prepareCopy finds where an outgoing packet came from, and starts its copy: the timestamp is still what is to be added to the

@@ -7,10 +7,12 @@ import (
 	"github.com/pion/rtcp"
 
 	"mediarooms.dev/mediarooms/mediapod/rtp/keyframe"
+	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
 	"mediarooms.dev/mediarooms/mediapod/rtp/nack"
 	"mediarooms.dev/mediarooms/mediapod/rtp/rate"
 	"mediarooms.dev/mediarooms/mediapod/rtp/report"
 	"mediarooms.dev/mediarooms/mediapod/rtp/ring"
+	"mediarooms.dev/mediarooms/mediapod/rtp/temporal"
 )
 
 // How many packets a layer keeps: for video some seconds at usual bitrates; audio is not sent again, and its ring only
@@ -39,6 +41,7 @@ type Layer struct {
 	track    *Track
 	config   LayerConfig
 	keyframe keyframe.Detector // nil when a receiver can start anywhere
+	picture  temporal.Parser   // nil when packets do not tell temporal layers
 	// receivers are the forwarders that forward the layer or are to change over to it; changed by the owner of track.mu.
 	receivers set[*Forwarder]
 
@@ -50,8 +53,9 @@ type Layer struct {
 	receiver *report.Receiver
 	clock    report.Clock
 	meter    rate.Meter
-	bytes    int64     // since seenAt
-	seenAt   time.Time // of the last observation
+	upper    [temporal.Max - 1]rate.Meter // of the temporal layers above the lowest
+	bytes    int64                        // since seenAt
+	seenAt   time.Time                    // of the last observation
 	frames   uint64
 	newest   uint32 // the timestamp of the newest packet
 
@@ -63,6 +67,7 @@ func newLayer(t *Track, config LayerConfig, now time.Time) *Layer {
 		track:    t,
 		config:   config,
 		keyframe: keyframe.For(config.Codec.Name),
+		picture:  temporal.For(config.Codec.Name),
 		receiver: report.NewReceiver(config.Codec.ClockRate),
 		seenAt:   now,
 	}
@@ -79,7 +84,11 @@ func newLayer(t *Track, config LayerConfig, now time.Time) *Layer {
 // keyframe.
 func (l *Layer) note(b *burst) (ask bool) {
 	for i := range b.n {
-		b.packets[i].keyframe = l.keyframe == nil || l.keyframe(b.packets[i].Payload)
+		p := &b.packets[i]
+		p.keyframe = l.keyframe == nil || l.keyframe(p.Payload)
+		if p.picture = (temporal.Picture{}); l.picture != nil {
+			p.picture = l.picture(p.Payload)
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,6 +118,9 @@ func (l *Layer) note(b *burst) (ask bool) {
 func (l *Layer) noteNew(p *packet, at time.Time) (ask bool) {
 	l.receiver.Received(p.SequenceNumber, p.Timestamp, at)
 	l.meter.Add(len(p.Payload)+rtpOverhead, at)
+	if p.picture.Layer > 0 {
+		l.upper[p.picture.Layer-1].Add(len(p.Payload)+rtpOverhead, at)
+	}
 	l.bytes += int64(len(p.Payload) + rtpOverhead)
 	if l.frames == 0 || p.Timestamp != l.newest {
 		l.frames++
@@ -184,11 +196,18 @@ func (l *Layer) use(used bool) {
 	}
 }
 
-// flow returns how many frames have come so far, and the bitrate.
-func (l *Layer) flow(now time.Time) (frames uint64, kbps int) {
+// flow returns how many frames have come so far, and the bitrates.
+func (l *Layer) flow(now time.Time) (frames uint64, measured layers.Layer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.frames, l.meter.Kbps(now)
+	measured.Kbps = l.meter.Kbps(now)
+	up := measured.Kbps
+	for t := layers.Temporal - 1; t > 0; t-- {
+		measured.UpTo[t] = up
+		up = max(up-l.upper[t-1].Kbps(now), 0)
+	}
+	measured.UpTo[0] = up
+	return l.frames, measured
 }
 
 // reception returns what a receiver report says of the layer; false before its first packet.

@@ -16,6 +16,8 @@ const (
 	maxToldKbps = 1_000_000
 	// maxProbeTime bounds for how much time a tick that is late makes up.
 	maxProbeTime = 3 * TickInterval
+	// maxOwed is more than a packet, in bytes.
+	maxOwed = 3000
 )
 
 // What is sent beside the kinds.
@@ -29,6 +31,10 @@ const (
 	// only prolong what lost them. It can be saved up for repairTime.
 	repairShare = 30
 	repairTime  = 500 * time.Millisecond
+	// From these shares of lost packets on, a repair is sent twice or thrice: it gets lost as easily, and only after two round trips more
+	// would the receiver have the next one.
+	lossForTwo   = 0.01
+	lossForThree = 0.03
 )
 
 // path is the way to one subscriber: what is sent on it, and what it carries. Audio comes first: video gets what audio leaves.
@@ -41,6 +47,7 @@ type path struct {
 	sent      rate.Meter           // all but probes, up to the last tick
 	audio     rate.Meter
 	wanted    int // kbps that the path would have to carry for a better layer, 0 for none
+	owed      int // bytes of probes that are still to be sent; less than 0 when too many were, since packets are only sent whole
 	tickedAt  time.Time
 }
 
@@ -63,13 +70,16 @@ func (p *path) number(packet *Outgoing, extension uint8, kind Kind, at time.Time
 	packet.Transport = p.estimator.Sent(bytes, at)
 }
 
-// feedback takes a transport-wide report of the receiver.
-func (p *path) feedback(report *rtcp.TransportLayerCC, now time.Time) {
+// feedback takes a transport-wide report of the receiver. It reports whether that has shown congestion.
+func (p *path) feedback(report *rtcp.TransportLayerCC, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.numbered {
-		p.estimator.Feedback(report, now)
+	if !p.numbered {
+		return false
 	}
+	before := p.estimator.Kbps()
+	p.estimator.Feedback(report, now)
+	return p.estimator.Congested() && p.estimator.Kbps() != before
 }
 
 // told takes what the receiver says that the path carries.
@@ -85,13 +95,28 @@ func (p *path) told(kbps int, now time.Time) {
 	p.estimator.Told(kbps, p.sent.Kbps(now), now)
 }
 
-// repair reports whether the path has a known limit and, when it has, for how much longer than else a packet is not sent once more, and whether
-// there is room to send one again. The caller holds p.mu.
-func (p *path) repair() (limited bool, again time.Duration, ok bool) {
-	if p.estimator == nil || p.estimator.Kbps() == 0 {
-		return false, 0, true
+// repair returns how often a packet that was lost is to be sent now, 0 when there is no room for it, and whether the path has a known limit and, when
+// it has, for how much longer than else a packet is not sent once more. The caller holds p.mu.
+func (p *path) repair() (copies int, limited bool, again time.Duration) {
+	if p.estimator == nil {
+		return 1, false, 0
 	}
-	return true, p.estimator.Queue(), p.credit > 0
+	copies = 1
+	if !p.estimator.Congested() {
+		switch loss := p.estimator.Loss(); {
+		case loss >= lossForThree:
+			copies = 3
+		case loss >= lossForTwo:
+			copies = 2
+		}
+	}
+	if p.estimator.Kbps() == 0 {
+		return copies, false, 0
+	}
+	if p.credit <= 0 {
+		copies = 0
+	}
+	return copies, true, p.estimator.Queue()
 }
 
 // video returns what the path carries of video.
@@ -132,7 +157,16 @@ func (p *path) tick(now time.Time) int {
 	sending := p.sent.Kbps(now)
 	target := p.estimator.Probe(p.wanted, sending, now)
 	if target <= sending {
+		p.owed = 0
 		return 0
 	}
-	return (target - sending) * int(passed/time.Millisecond) / 8
+	p.owed += (target - sending) * int(passed/time.Millisecond) / 8
+	return p.owed
+}
+
+// probed notes how much was sent of what tick has returned.
+func (p *path) probed(bytes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owed = max(p.owed-bytes, -maxOwed)
 }

@@ -62,7 +62,9 @@ func (s *Subscriber) HandleRTCP(packets []rtcp.Packet, now time.Time) {
 				f.requestKeyframe(now)
 			}
 		case *rtcp.TransportLayerCC:
-			s.path.feedback(packet, now)
+			if s.path.feedback(packet, now) {
+				s.publisher.Track(Video).hurry()
+			}
 		case *rtcp.ReceiverEstimatedMaximumBitrate:
 			s.path.told(int(min(packet.Bitrate/1000, maxToldKbps)), now)
 		case *rtcp.FullIntraRequest:
@@ -81,9 +83,7 @@ func (s *Subscriber) resend(f *Forwarder, pairs []rtcp.NackPair, now time.Time) 
 	for i := range pairs {
 		pairs[i].Range(func(sequence uint16) bool {
 			counters.NACKsReceived.Add(1)
-			if f.resend(sequence, now) {
-				counters.Retransmitted.Add(1)
-			}
+			counters.Retransmitted.Add(uint64(f.resend(sequence, now)))
 			return true
 		})
 	}
@@ -107,7 +107,7 @@ func (s *Subscriber) tick(now time.Time, due bool) {
 	forwarders, reported := s.forwarders, s.reported
 	s.mu.Unlock()
 	if bytes := s.path.tick(now); bytes > 0 && forwarders[Video] != nil {
-		forwarders[Video].probe(bytes, now)
+		s.path.probed(forwarders[Video].probe(bytes, now))
 	}
 	var reports []rtcp.Packet
 	for kind, f := range forwarders {

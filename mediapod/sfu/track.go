@@ -89,9 +89,9 @@ func (f *Feed) measure(now time.Time) {
 	var frames [layers.Max]uint64
 	f.measured = f.measured[:0]
 	for i, l := range f.layers {
-		n, kbps := l.flow(now)
+		n, measured := l.flow(now)
 		frames[i] = n
-		f.measured = append(f.measured, layers.Layer{Kbps: kbps})
+		f.measured = append(f.measured, measured)
 	}
 	f.liveness.Update(frames[:len(f.layers)], now)
 	for i := range f.measured {
@@ -99,24 +99,35 @@ func (f *Feed) measure(now time.Time) {
 	}
 }
 
-// aim has a forwarder change over to the layer that suits it best. It returns that layer when it is another one than before.
+// aim has a forwarder change over to what suits it best. It returns the layer when it is another one than before.
 func (t *Track) aim(f *Forwarder, now time.Time) *Layer {
 	if t.feed == nil {
 		return nil
 	}
 	current := slices.Index(t.feed.layers, f.aimed)
-	var choice int
+	before := f.selection
+	var path layers.Path
 	if t.kind == Video {
-		var wanted int
-		choice, wanted = layers.Choose(t.feed.measured, current, f.path.video(now), f.config.MaxKbps)
-		f.path.want(wanted, now)
+		path = f.path.video(now)
+		f.path.want(f.selection.Update(t.feed.measured, current, path, f.config.MaxKbps, f.config.RTXSSRC != 0, now), now)
 	}
-	if choice == current {
+	s := f.selection
+	switch {
+	case s.Paused:
+		if f.aimed != nil {
+			f.pause()
+			f.connect()
+		}
+		return nil
+	case s.Layer == current:
+		if s.Temporal != before.Temporal {
+			f.aim(f.aimed, s.Temporal, false)
+		}
 		return nil
 	}
-	layer := t.feed.layers[choice]
+	layer := t.feed.layers[s.Layer]
 	layer.use(true)
-	f.aim(layer)
+	f.aim(layer, s.Temporal, s.Layer < current && path.Congested && path.Kbps*2 < t.feed.measured[current].Kbps)
 	f.connect()
 	return layer
 }
@@ -153,6 +164,13 @@ func (t *Track) close() {
 		f.disconnect()
 	}
 	t.forwarders = nil
+}
+
+// hurry has layers chosen at the next tick: somebody's path has become worse.
+func (t *Track) hurry() {
+	t.mu.Lock()
+	t.chosenAt = time.Time{}
+	t.mu.Unlock()
 }
 
 // tick chooses layers and lets them do what time brings.

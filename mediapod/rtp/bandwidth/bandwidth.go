@@ -19,15 +19,22 @@ const (
 	steady = 5 * time.Millisecond
 	// patience is for how many intervals in a row that must be so: a busy computer lets packets wait, too, but not ever longer.
 	patience = 3
+	// growing is by how much a queue grows from one interval to the next that shows by itself that packets do not merely wait: those
+	// that wait for a busy computer wait the less the later they come. It counts as two intervals.
+	growing = 40 * time.Millisecond
 	// share of what came through under congestion that becomes the estimate, in percent: the queue must drain.
 	share = 85
 	// hold is how long a lower estimate is given to show, before the next one.
 	hold = 600 * time.Millisecond
+	// effect is how long after a lower estimate still as much is sent as before: what is lost of that has shown itself.
+	effect = 100 * time.Millisecond
 	// standing is after which time a queue that does not drain is taken for the path's own delay.
 	standing = 4 * time.Second
 	// lossy is the share of lost packets that is congestion, in percent, over at least enoughLost packets.
 	lossy      = 15
 	enoughLost = 5
+	// collapsed is the share of lost packets that is congestion in a single interval.
+	collapsed = 50
 	// remembered is how long the least delay counts; half of it at least.
 	remembered = 30 * time.Second
 	// minKbps is what an estimate never goes below.
@@ -38,6 +45,8 @@ const (
 	history = 1024 // packets whose report is awaited, a power of two
 	recent  = 10   // intervals that are kept
 	rated   = 3    // intervals over which what comes through is measured
+	// lossMemory is over about how many packets losses are averaged.
+	lossMemory = 500
 )
 
 // Estimator estimates one path. Its zero value knows nothing yet. It is not safe for concurrent use.
@@ -47,6 +56,7 @@ type Estimator struct {
 	sequence uint16 // of the next packet
 
 	reference referenceClock
+	rise      rise
 	current   span
 	spans     [recent]span // the newest last; not all are filled at first
 	filled    int
@@ -54,7 +64,8 @@ type Estimator struct {
 	least     [2]time.Duration // delays of this and the previous half of remembered
 	leastFrom time.Time
 
-	estimate  int // kbps; 0 is unknown
+	estimate  int     // kbps; 0 is unknown
+	lost      float64 // the share of packets, of late
 	congested bool
 	queuing   int // intervals in a row with a queue that does not get less
 	changedAt time.Time
@@ -100,6 +111,11 @@ func (e *Estimator) Congested() bool {
 	return e.congested
 }
 
+// Loss returns the share of packets that is lost without congestion, of late, from 0 to 1.
+func (e *Estimator) Loss() float64 {
+	return e.lost
+}
+
 // Queue returns how long packets queued in the path of late.
 func (e *Estimator) Queue() time.Duration {
 	return e.queue(recent - 1)
@@ -129,7 +145,11 @@ func (e *Estimator) report(sequence uint16, received bool, arrival time.Duration
 	c.packets++
 	c.to = max(c.to, sent)
 	if !received {
-		c.lost++
+		if e.congested && e.epoch.Add(sent).Before(e.changedAt.Add(effect)) {
+			p.missing = false
+		} else {
+			c.lost++
+		}
 		return
 	}
 	if c.received == 0 {
@@ -138,6 +158,12 @@ func (e *Estimator) report(sequence uint16, received bool, arrival time.Duration
 	c.first, c.last, c.least = min(c.first, arrival), max(c.last, arrival), min(c.least, arrival-sent)
 	c.bytes += int(p.bytes)
 	c.received++
+	if kbps, clear := e.rise.received(sent, arrival, int(p.bytes)); clear {
+		e.rise = rise{}
+		if !e.congested && now.Sub(e.changedAt) >= hold {
+			e.decrease(kbps, now)
+		}
+	}
 }
 
 // close ends the current interval and draws the conclusions.
@@ -155,6 +181,8 @@ func (e *Estimator) close(now time.Time) {
 	}
 	queue, before := e.queue(recent-1), e.queue(recent-2)
 	switch {
+	case e.filled > 1 && queue >= queued && queue >= before+growing:
+		e.queuing += 2
 	case e.filled > 1 && queue >= queued && queue >= before-steady:
 		e.queuing++
 	case queue < queued:
@@ -164,9 +192,13 @@ func (e *Estimator) close(now time.Time) {
 	}
 	through := e.through()
 	loss := e.loss()
+	if n := newest.received + newest.lost; n > 0 && !loss {
+		weight := min(float64(n)/lossMemory, 1)
+		e.lost += weight * (float64(max(newest.lost, 0))/float64(n) - e.lost)
+	}
 	switch {
 	case (e.queuing >= patience || loss) && now.Sub(e.changedAt) >= hold:
-		e.decrease(through, now)
+		e.decrease(e.capacity(), now)
 	case queue < drained && !loss && (!e.congested || now.Sub(e.changedAt) >= hold):
 		e.congested = false
 		if e.estimate > 0 {
@@ -256,7 +288,20 @@ func (e *Estimator) Told(kbps, sending int, now time.Time) {
 
 // through returns what came through in the newest intervals, in kbps.
 func (e *Estimator) through() int {
-	n := min(rated, e.filled)
+	return e.rate(min(rated, e.filled))
+}
+
+// capacity is through, without the intervals before the path was full.
+func (e *Estimator) capacity() int {
+	n := 1
+	for n < min(rated, e.filled) && (e.queue(recent-1-n) >= queued || e.spans[recent-1-n].collapsed()) {
+		n++
+	}
+	return e.rate(n)
+}
+
+// rate returns what came through in the n newest intervals, in kbps.
+func (e *Estimator) rate(n int) int {
 	bytes := 0
 	for _, s := range e.spans[recent-n:] {
 		bytes += s.bytes
@@ -270,12 +315,20 @@ func (e *Estimator) through() int {
 	return int(int64(bytes) * 8 * int64(time.Millisecond) / int64(took))
 }
 
-// loss reports whether so many packets were lost in the intervals that are kept that it is congestion.
+// loss reports whether so many packets were lost in the intervals that are kept, or in the newest one, that it is congestion.
 func (e *Estimator) loss() bool {
+	if e.spans[recent-1].collapsed() {
+		return true
+	}
 	received, lost := 0, 0
 	for _, s := range e.spans[recent-e.filled:] {
 		received += s.received
 		lost += s.lost
 	}
 	return lost >= enoughLost && lost*100 > (received+lost)*lossy
+}
+
+// collapsed reports whether so much was lost in the interval alone.
+func (s *span) collapsed() bool {
+	return s.lost >= enoughLost && s.lost*100 >= (s.received+s.lost)*collapsed
 }

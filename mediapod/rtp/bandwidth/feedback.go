@@ -33,6 +33,13 @@ func (c *referenceClock) at(reference uint32) time.Duration {
 
 // Feedback takes a report of the receiver. What is malformed in it is ignored.
 func (e *Estimator) Feedback(f *rtcp.TransportLayerCC, now time.Time) {
+	e.feedback(f, now)
+	if !e.congested && e.current.collapsed() {
+		e.close(now) // without waiting for the rest of the interval
+	}
+}
+
+func (e *Estimator) feedback(f *rtcp.TransportLayerCC, now time.Time) {
 	arrival := e.reference.at(f.ReferenceTime)
 	sequence, left, deltas := f.BaseSequenceNumber, int(f.PacketStatusCount), f.RecvDeltas
 	each := func(symbol uint16) bool {

@@ -11,7 +11,7 @@ const (
 	// A probe is tried minPause after congestion; after each one that failed, or was followed by congestion, the pause is twice as long
 	// as before. A path that carries more again is found out within maxPause and what the steps take.
 	minPause = 2 * time.Second
-	maxPause = 5 * time.Second
+	maxPause = 4 * time.Second
 	// nextPause follows a probe that succeeded.
 	nextPause = 500 * time.Millisecond
 	// proven is how long after a probe congestion shows that it was wrong.

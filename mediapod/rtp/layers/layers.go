@@ -1,4 +1,5 @@
-// Package layers is the single authority on which simulcast layer a receiver gets, and on which layers a publisher has
+// Package layers is the single authority on which simulcast layer a receiver gets, with which of
+// its temporal layers, and on which layers a publisher has
 // stopped. Layers are listed from low to high. Times are arguments: it has no clock.
 package layers
 
@@ -13,6 +14,8 @@ type Layer struct {
 	Kbps int
 	// Alive tells that the publisher sends it.
 	Alive bool
+	// UpTo is the bitrate of its temporal layers up to each; all the same when it has none.
+	UpTo [Temporal]int
 }
 
 // Path is what is known of the way to a receiver.

@@ -6,7 +6,7 @@ import (
 )
 
 func TestTheBestLayerThatFits(t *testing.T) {
-	usual := []Layer{{150, true}, {500, true}, {1700, true}}
+	usual := []Layer{{Kbps: 150, Alive: true}, {Kbps: 500, Alive: true}, {Kbps: 1700, Alive: true}}
 	with := func(i int, l Layer) []Layer {
 		all := []Layer{usual[0], usual[1], usual[2]}
 		all[i] = l
@@ -20,13 +20,13 @@ func TestTheBestLayerThatFits(t *testing.T) {
 		choice, wanted int
 	}{
 		"nothing is known of the path":   {usual, -1, Path{}, 0, 2, 0},
-		"nothing is known of the layers": {[]Layer{{0, true}, {0, true}}, -1, Path{}, 0, 1, 0},
+		"nothing is known of the layers": {[]Layer{{Alive: true}, {Alive: true}}, -1, Path{}, 0, 1, 0},
 		"one layer":                      {usual[:1], -1, Path{Kbps: 20}, 10, 0, 0},
 		"a limit":                        {usual, -1, Path{}, 600, 1, 0},
 		"a limit below all layers":       {usual, -1, Path{}, 100, 0, 0},
 		"a limit that the current layer exceeds a little": {usual, 1, Path{}, 460, 1, 0},
 		"a limit that the current layer exceeds by far":   {usual, 1, Path{}, 400, 0, 0},
-		"a limit, and a layer that is not measured yet":   {with(2, Layer{0, true}), 1, Path{}, 2000, 1, 0},
+		"a limit, and a layer that is not measured yet":   {with(2, Layer{Alive: true}), 1, Path{}, 2000, 1, 0},
 		"congestion":                                           {usual, 2, Path{600, true}, 0, 1, 0},
 		"congestion below all layers":                          {usual, 2, Path{50, true}, 0, 0, 0},
 		"congestion on the way up":                             {usual, 0, Path{600, true}, 0, 0, 0},
@@ -37,9 +37,9 @@ func TestTheBestLayerThatFits(t *testing.T) {
 		"two steps at once":                                    {usual, 0, Path{Kbps: 3000}, 0, 2, 0},
 		"the next step only":                                   {usual, 0, Path{Kbps: 200}, 0, 0, 575},
 		"a better layer exceeds the limit":                     {usual, 1, Path{Kbps: 600}, 1000, 1, 0},
-		"a better layer is not measured yet":                   {with(2, Layer{0, true}), 1, Path{Kbps: 600}, 0, 1, 0},
-		"the best layer has stopped":                           {with(2, Layer{0, false}), 2, Path{}, 0, 1, 0},
-		"the lowest layer has stopped":                         {with(0, Layer{0, false}), 2, Path{20, true}, 0, 1, 0},
+		"a better layer is not measured yet":                   {with(2, Layer{Alive: true}), 1, Path{Kbps: 600}, 0, 1, 0},
+		"the best layer has stopped":                           {with(2, Layer{}), 2, Path{}, 0, 1, 0},
+		"the lowest layer has stopped":                         {with(0, Layer{}), 2, Path{20, true}, 0, 1, 0},
 		"the best layer has resumed":                           {usual, 1, Path{}, 0, 2, 0},
 		"all have stopped":                                     {[]Layer{{}, {}}, 1, Path{}, 0, 1, 0},
 		"all have stopped, and there is no current one":        {[]Layer{{}, {}}, -1, Path{}, 0, 0, 0},

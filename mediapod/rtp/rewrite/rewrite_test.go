@@ -17,7 +17,7 @@ func TestASpliceLeavesNoGap(t *testing.T) {
 		for _, first := range starts {
 			for _, second := range starts {
 				r := New[string](clock, out, 5000)
-				r.Splice("a", first, 0xffff_ff00, epoch)
+				r.Splice("a", first, 0xffff_ff00, Picture{}, epoch)
 				for i := range uint16(10) {
 					at := epoch.Add(time.Duration(i) * 10 * time.Millisecond)
 					seq, ts, ok := r.Map("a", first+i, 0xffff_ff00+uint32(i)*900, at)
@@ -25,7 +25,7 @@ func TestASpliceLeavesNoGap(t *testing.T) {
 						t.Fatalf("%d %d: packet %d of a becomes %d %d %v", out, first, i, seq, ts, ok)
 					}
 				}
-				r.Splice("b", second, 77, epoch.Add(190*time.Millisecond))
+				r.Splice("b", second, 77, Picture{}, epoch.Add(190*time.Millisecond))
 				seq, ts, ok := r.Map("b", second, 77, epoch.Add(190*time.Millisecond))
 				if !ok || seq != out+10 || ts != 5000+9*900+9000 {
 					t.Fatalf("%d %d %d: first packet of b becomes %d %d %v", out, first, second, seq, ts, ok)
@@ -58,7 +58,7 @@ func TestASpliceLeavesNoGap(t *testing.T) {
 func TestLossAndReorderingPassThrough(t *testing.T) {
 	for _, start := range starts {
 		r := New[int](clock, 100, 0)
-		r.Splice(1, start, 0, epoch)
+		r.Splice(1, start, 0, Picture{}, epoch)
 		for _, step := range []uint16{0, 3, 1, 7, 2, 5} {
 			seq, _, ok := r.Map(1, start+step, uint32(step), epoch)
 			if !ok || seq != 100+step {
@@ -70,9 +70,9 @@ func TestLossAndReorderingPassThrough(t *testing.T) {
 
 func TestTimestampsGoOnEvenWithoutTimePassing(t *testing.T) {
 	r := New[int](clock, 0, 0)
-	r.Splice(1, 0, 1000, epoch)
+	r.Splice(1, 0, 1000, Picture{}, epoch)
 	_, before, _ := r.Map(1, 0, 1000, epoch)
-	r.Splice(2, 0, 500, epoch.Add(-time.Second))
+	r.Splice(2, 0, 500, Picture{}, epoch.Add(-time.Second))
 	if _, after, _ := r.Map(2, 0, 500, epoch); after != before+1 {
 		t.Errorf("timestamp goes from %d to %d", before, after)
 	}
@@ -80,9 +80,9 @@ func TestTimestampsGoOnEvenWithoutTimePassing(t *testing.T) {
 
 func TestTheOldSourceIsForgotten(t *testing.T) {
 	r := New[int](clock, 0, 0)
-	r.Splice(1, 0, 0, epoch)
+	r.Splice(1, 0, 0, Picture{}, epoch)
 	r.Map(1, 0, 0, epoch)
-	r.Splice(2, 0, 0, epoch)
+	r.Splice(2, 0, 0, Picture{}, epoch)
 	for i := range uint16(memory + 2) {
 		r.Map(2, i, 0, epoch)
 	}
@@ -96,7 +96,7 @@ func TestTheOldSourceIsForgotten(t *testing.T) {
 
 func TestALongStreamWraps(t *testing.T) {
 	r := New[int](clock, 65_000, 0)
-	r.Splice(1, 30_000, 0, epoch)
+	r.Splice(1, 30_000, 0, Picture{}, epoch)
 	for i := range uint32(200_000) {
 		in := uint16(30_000 + i)
 		seq, _, ok := r.Map(1, in, i, epoch)

@@ -1,0 +1,90 @@
+package layers
+
+import "time"
+
+// Temporal is how many temporal layers a layer can have.
+const Temporal = 4
+
+const (
+	// hopeless is the share of the least that there is of video that a path does not carry when it is better without, in percent: with less than that,
+	// next to no picture would get through whole.
+	hopeless = 60
+	// despair is for how long that must be so.
+	despair = 1500 * time.Millisecond
+)
+
+// Selection is what one receiver gets of a track. Its zero value gets nothing yet. It is not safe for concurrent use.
+//
+//	path carries   nothing known, or      less than the            less than 60 % of the lowest
+//	               all that a layer takes lowest layer             temporal layer, for 1.5 s
+//	receiver gets  that layer             the lowest layer without paused: nothing, until a probe shows that
+//	                                      upper temporal layers    the path carries the lowest temporal layer
+type Selection struct {
+	// Layer is the index of the layer.
+	Layer int
+	// Temporal is the highest temporal layer of it; Temporal-1 for all.
+	Temporal int
+	// Paused tells that the path does not even carry the lowest temporal layer of the lowest layer. Then nothing is to be sent.
+	Paused bool
+
+	hopelessSince time.Time // zero when it is not
+}
+
+// Update chooses anew; see Choose for what it takes and returns. pausable tells that it can be found out when a path carries something again.
+func (s *Selection) Update(all []Layer, current int, path Path, maxKbps int, pausable bool, now time.Time) (wanted int) {
+	s.Layer, wanted = Choose(all, current, path, maxKbps)
+	chosen := all[s.Layer]
+	if path.Kbps == 0 || hasLower(all, s.Layer) {
+		s.Temporal, s.Paused, s.hopelessSince = Temporal-1, false, time.Time{}
+		return wanted
+	}
+	if s.Paused {
+		if path.Congested || path.Kbps < chosen.UpTo[0] {
+			return chosen.UpTo[0] * headroom / 100
+		}
+		s.Paused = false
+		s.Temporal = 0
+	}
+	fits := 0
+	for fits+1 < Temporal && chosen.UpTo[fits+1] <= path.Kbps {
+		fits++
+	}
+	if path.Congested {
+		s.Temporal = min(s.Temporal, fits)
+	} else {
+		s.Temporal = max(s.Temporal, fits)
+	}
+	if higher := chosen.above(s.Temporal); higher > 0 && !path.Congested {
+		wanted = higher * headroom / 100
+	}
+	switch {
+	case !pausable || !path.Congested || path.Kbps*100 >= chosen.UpTo[0]*hopeless:
+		s.hopelessSince = time.Time{}
+	case s.hopelessSince.IsZero():
+		s.hopelessSince = now
+	case now.Sub(s.hopelessSince) >= despair:
+		s.Paused, s.hopelessSince = true, time.Time{}
+		return chosen.UpTo[0] * headroom / 100
+	}
+	return wanted
+}
+
+// hasLower reports whether there is something lower than a layer.
+func hasLower(all []Layer, i int) bool {
+	for _, l := range all[:i] {
+		if l.Alive {
+			return true
+		}
+	}
+	return false
+}
+
+// above returns the bitrate with the next temporal layer; 0 when there is none.
+func (l Layer) above(temporal int) int {
+	for t := temporal + 1; t < Temporal; t++ {
+		if l.UpTo[t] > l.UpTo[temporal] {
+			return l.UpTo[t]
+		}
+	}
+	return 0
+}

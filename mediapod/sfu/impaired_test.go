@@ -1,0 +1,158 @@
+package sfu
+
+import (
+	"testing"
+	"time"
+)
+
+func TestRandomLossFreezesNoPicture(t *testing.T) {
+	worst := time.Duration(0)
+	for seed := range uint64(3) {
+		w := newWorld(t, seed, nil, 150, 500, 1700)
+		lossy := w.receiver(func(r *receiver) { r.loss = 0.05 })
+		other := w.receiver(nil)
+		w.play(5 * time.Second)
+		lossy.from()
+		other.from()
+		keyframes := w.cameras[2].keyframes
+		w.play(time.Minute)
+		if lossy.freezes > 0 || lossy.layer != 3 || lossy.count < 59*framesPerSecond {
+			t.Errorf("seed %d: %d freezes, the longest %v, %d frames of layer %d", seed, lossy.freezes, lossy.worst, lossy.count, lossy.layer)
+		}
+		if other.worst > 40*time.Millisecond || w.cameras[2].keyframes != keyframes {
+			t.Errorf("seed %d: another receiver saw a freeze of %v, %d keyframes", seed, other.worst, w.cameras[2].keyframes-keyframes)
+		}
+		worst = max(worst, lossy.worst)
+		t.Logf("seed %d: worst %v, %d asked for, %d copies, %d lost, %d frames, %d plis, %.1f %% more bytes", seed, lossy.worst, lossy.requests, lossy.copies, lossy.lost, lossy.count,
+			lossy.plis, float64(lossy.bytes)*100/float64(other.bytes)-100)
+	}
+	t.Logf("worst of all: %v", worst)
+}
+
+func TestALinkThatIsCutAndMended(t *testing.T) {
+	for name, c := range map[string]struct {
+		pattern []uint8
+		buffer  time.Duration
+	}{
+		"little buffer":        {nil, 100 * time.Millisecond},
+		"usual buffer":         {nil, 300 * time.Millisecond},
+		"much buffer":          {nil, time.Second},
+		"with temporal layers": {[]uint8{0, 2, 1, 2}, 300 * time.Millisecond},
+	} {
+		for seed := range uint64(2) {
+			w := newWorld(t, seed, c.pattern, 150, 500, 1700)
+			r := w.receiver(func(r *receiver) { r.kbps, r.buffer = 3000, c.buffer })
+			w.play(10 * time.Second)
+			if r.layer != 3 {
+				t.Fatalf("%s: layer %d at first", name, r.layer)
+			}
+			r.from()
+			cut := w.now
+			r.kbps = 500
+			w.play(20 * time.Second)
+			if r.layer != 1 {
+				t.Errorf("%s: layer %d", name, r.layer)
+			}
+			down, freeze := r.layerAt.Sub(cut), r.worst
+			low := r.layer
+			r.from()
+			mended := w.now
+			r.kbps = 3000
+			w.play(20 * time.Second)
+			up := r.layerAt.Sub(mended)
+			t.Logf("%s: layer %d after %v, freeze %v (at %v); layer %d after %v, freeze %v (at %v); %d plis", name, low, down, freeze, r.worstAt.Sub(cut), r.layer, up, r.worst, r.worstAt.Sub(mended), r.plis)
+			if down > 2*time.Second || freeze > 500*time.Millisecond || r.layer != 3 || up > 10*time.Second || r.worst > 500*time.Millisecond {
+				t.Errorf("%s: missed", name)
+			}
+		}
+	}
+}
+
+// threeTemporal is the usual pattern of three temporal layers: the lowest is a quarter of the frames, the two lower ones half of them.
+var threeTemporal = []uint8{0, 2, 1, 2}
+
+func TestUpperTemporalLayersAreLeftOutOnAPathBelowTheLowestLayer(t *testing.T) {
+	for name, kbps := range map[string][]int{"a single layer": {600}, "simulcast": {600, 1500}} {
+		for seed := range uint64(2) {
+			w := newWorld(t, seed, threeTemporal, kbps...)
+			r := w.receiver(func(r *receiver) { r.kbps = 5000 })
+			other := w.receiver(nil)
+			w.play(5 * time.Second)
+			r.kbps = 450 // with audio; the two lower temporal layers are 300 kbps
+			w.play(5 * time.Second)
+			r.from()
+			w.play(10 * time.Second)
+			if r.count < 4*framesPerSecond || r.count > 10*framesPerSecond*3/4 || r.freezes > 0 || r.layer != 1 {
+				t.Errorf("%s: on a slow path: %d frames of layer %d, %d freezes, the longest %v", name, r.count, r.layer, r.freezes, r.worst)
+			}
+			t.Logf("%s: on a slow path: %d frames, longest gap %v, %d lost, %d copies", name, r.count, r.worst, r.lost, r.copies)
+			r.kbps = 5000
+			w.play(10 * time.Second)
+			r.from()
+			w.play(5 * time.Second)
+			if r.count < 5*framesPerSecond-5 || r.layer != len(kbps) || r.worst > 70*time.Millisecond {
+				t.Errorf("%s: on a fast path again: %d frames of layer %d, a freeze of %v", name, r.count, r.layer, r.worst)
+			}
+			if r.pictures > 0 || r.plis > 0 {
+				t.Errorf("%s: %d gaps in the numbers of pictures, %d requests for keyframes", name, r.pictures, r.plis)
+			}
+			if other.pictures > 0 || other.worst > 70*time.Millisecond {
+				t.Errorf("%s: another receiver saw %d gaps in the numbers of pictures, a freeze of %v", name, other.pictures, other.worst)
+			}
+		}
+	}
+}
+
+func TestVideoPausesOnAHopelessPathAndComesBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		pattern []uint8
+		kbps    []int
+	}{
+		"simulcast": {nil, []int{150, 500, 1700}}, "a single layer": {nil, []int{800}}, "temporal layers": {threeTemporal, []int{800}},
+	} {
+		for seed := range uint64(2) {
+			w := newWorld(t, seed, c.pattern, c.kbps...)
+			r := w.receiver(func(r *receiver) { r.kbps = 3000 })
+			w.play(5 * time.Second)
+			r.kbps = 85 // audio takes 54
+			w.play(8 * time.Second)
+			asked := 0
+			for _, camera := range w.cameras {
+				asked += camera.asked
+			}
+			r.from()
+			w.play(30 * time.Second)
+			for _, camera := range w.cameras {
+				asked -= camera.asked
+			}
+			if r.count > 0 || asked != 0 || r.audio < 30*50*95/100 {
+				t.Errorf("%s: on a hopeless path: %d frames, %d requests to the publisher, %d packets of audio", name, r.count, -asked, r.audio)
+			}
+			t.Logf("%s: %d packets of audio of %d, %d copies, %d lost, %d requests for keyframes", name, r.audio, 30*50, r.copies, r.lost, r.plis)
+			r.kbps = 3000
+			from := w.now
+			for r.count == 0 && w.now.Sub(from) < 10*time.Second {
+				w.play(10 * time.Millisecond)
+			}
+			back := w.now.Sub(from)
+			w.play(10 * time.Second)
+			r.from()
+			w.play(3 * time.Second)
+			if back >= 10*time.Second || r.layer != len(c.kbps) || r.count < 3*framesPerSecond-5 || r.pictures > 0 {
+				t.Errorf("%s: back after %v, %d frames of layer %d, %d gaps in the numbers of pictures", name, back, r.count, r.layer, r.pictures)
+			}
+			t.Logf("%s: back after %v", name, back)
+		}
+	}
+}
+
+func TestAStreamWithoutLayersIsForwardedWhileThereIsHope(t *testing.T) {
+	w := newWorld(t, 1, nil, 800)
+	r := w.receiver(func(r *receiver) { r.kbps = 750 })
+	w.play(5 * time.Second)
+	r.from()
+	w.play(20 * time.Second)
+	if r.bytes*8/20_000 < 600 {
+		t.Errorf("%d kbps are forwarded", r.bytes*8/20_000)
+	}
+}
