@@ -158,7 +158,7 @@ func (e *Estimator) report(sequence uint16, received bool, arrival time.Duration
 	c.first, c.last, c.least = min(c.first, arrival), max(c.last, arrival), min(c.least, arrival-sent)
 	c.bytes += int(p.bytes)
 	c.received++
-	if kbps, clear := e.rise.received(sent, arrival, int(p.bytes)); clear {
+	if kbps, full := e.rise.received(sent, arrival, int(p.bytes)); full {
 		e.rise = rise{}
 		if !e.congested && now.Sub(e.changedAt) >= hold {
 			e.decrease(kbps, now)

@@ -23,7 +23,7 @@ type rise struct {
 }
 
 // received takes a packet that has arrived. It returns what the path carries, in kbps, when it is clear that this is too little.
-func (r *rise) received(sent, arrival time.Duration, bytes int) (kbps int, clear bool) {
+func (r *rise) received(sent, arrival time.Duration, bytes int) (kbps int, full bool) {
 	r.bytes += bytes
 	if r.started && sent-r.head < burst {
 		return 0, false

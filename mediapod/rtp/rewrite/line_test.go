@@ -14,8 +14,10 @@ func TestSkippedPacketsLeaveNoGap(t *testing.T) {
 		for i := range uint16(200) {
 			in := start + i
 			if i%4 == 1 || i%4 == 2 {
-				if !r.Skip(in, Picture{}) || !r.Skip(in, Picture{}) {
-					t.Fatalf("packet %d is not skipped", i)
+				for range 2 {
+					if !r.Skip(in, Picture{}) {
+						t.Fatalf("packet %d is not skipped", i)
+					}
 				}
 				continue
 			}
