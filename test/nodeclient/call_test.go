@@ -9,6 +9,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
+	cases "mediarooms.dev/mediarooms/test/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -101,6 +102,7 @@ func (a *application) unchanged() {
 // What an application sees of its users, and does to them.
 func TestUsersInARoom(t *testing.T) {
 	t.Parallel()
+	cases.Shows(t, 74, 75, 79, 84, 85, 86, 156, 177)
 	everywhere(t, func(t *testing.T, at place) {
 		app := newApplication(t, at)
 		app.does("session = await openvidu.createSession({ customSessionId: 'Lesson-1' })")

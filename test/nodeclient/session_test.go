@@ -10,12 +10,14 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
+	cases "mediarooms.dev/mediarooms/test/rest"
 )
 
 // What an application does with sessions and connections that nobody has joined yet. The sequences of fetch() are those that the package shows with the original
 // server (openvidu-rest 4.3).
 func TestSessionsAndConnections(t *testing.T) {
 	t.Parallel()
+	cases.Shows(t, 26, 33, 86, 99, 156, 157, 179)
 	everywhere(t, func(t *testing.T, at place) {
 		app := newApplication(t, at)
 		app.gives("openvidu.activeSessions", "[]")
