@@ -122,6 +122,10 @@ func TestUsersInARoom(t *testing.T) {
 		app.changed()
 		app.users(ada, ben)
 
+		// The dashboard's way to ask needs each stream of each side in both of its answers.
+		app.login("dashboard", app.password)
+		app.gives("dashboard.fetchWebRtc().then(({ changes, sessionChanges }) => [changes, sessionChanges])", `[true,{"Lesson-1":true}]`)
+
 		ada.must(ada.MuteVideo(true))
 		app.shows(ada, "no picture", func(status v1alpha1.ConnectionStatus) bool { return !status.Publishers[0].VideoActive })
 		app.changed()

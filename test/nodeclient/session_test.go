@@ -92,6 +92,7 @@ func TestSessionsAndConnections(t *testing.T) {
 		app.gives("openvidu.fetch()", "false")
 
 		app.refusals()
+		app.colleaguesChanges()
 		app.othersChanges()
 
 		app.does("await session.close()")
@@ -125,6 +126,24 @@ func (a *application) refusals() {
 	a.fails("openvidu.deleteRecording('Room_A')", "501")
 	a.fails("openvidu.startBroadcast(session.sessionId, 'rtmp://media.example.com/live')", "403")
 	a.fails("openvidu.stopBroadcast(session.sessionId)", "403")
+	a.gives("openvidu.fetch()", "false")
+}
+
+// colleaguesChanges checks that fetch() tells what another application of the tenant changed, once.
+func (a *application) colleaguesChanges() {
+	a.t.Helper()
+	a.login("colleague", a.password)
+	a.does("theirs = await colleague.createSession({ customSessionId: 'room_a' })")
+	a.gives("session.fetch()", "false")
+	a.gives("openvidu.fetch()", "true")
+	a.gives("openvidu.fetch()", "false")
+	a.does("await theirs.generateToken()")
+	a.gives("session.fetch()", "false")
+	a.gives("openvidu.fetch()", "true")
+	a.gives("openvidu.fetch()", "false")
+	a.does("await theirs.close()")
+	a.gives("session.fetch()", "false")
+	a.gives("openvidu.fetch()", "true")
 	a.gives("openvidu.fetch()", "false")
 }
 
