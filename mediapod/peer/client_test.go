@@ -76,10 +76,12 @@ func (l *lossy) BindRemoteStream(info *interceptor.StreamInfo, reader intercepto
 
 // clientOptions say what kind of browser a client is.
 type clientOptions struct {
-	video   []string // MIME types; nil is all
-	tcp     bool
-	dropIn  func(info *interceptor.StreamInfo, packet []byte) bool
-	dropOut func(header *rtp.Header) bool
+	video []string // MIME types; nil is all
+	tcp   bool
+	// settings changes what the client's WebRTC does.
+	settings func(*webrtc.SettingEngine)
+	dropIn   func(info *interceptor.StreamInfo, packet []byte) bool
+	dropOut  func(header *rtp.Header) bool
 }
 
 // client is a WebRTC client as a browser would be: a full ICE agent with NACK both ways.
@@ -141,6 +143,9 @@ func newClient(t testing.TB, o clientOptions) *client {
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	if o.tcp {
 		settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4})
+	}
+	if o.settings != nil {
+		o.settings(&settings)
 	}
 	settings.LoggerFactory = &logging.DefaultLoggerFactory{DefaultLogLevel: logging.LogLevelDisabled}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(table), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(settings))

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pion/interceptor"
@@ -79,35 +80,31 @@ func supportedVideo(encoding, fmtp string) string {
 	return ""
 }
 
-// direction is which way a connection's media goes, which decides what is negotiated beside the codecs.
-type direction int
-
-const (
-	receiving direction = iota // from a publisher
-	sending                    // to a subscriber
-)
-
 // RTCP feedback (RFC 4585, RFC 5104; transport-cc: draft-holmer-rmcat-transport-wide-cc-extensions).
 var (
 	repairFeedback = []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}
 	rateFeedback   = []webrtc.RTCPFeedback{{Type: "goog-remb"}, {Type: "transport-cc"}}
 )
 
-// mediaEngine makes the table of what a connection negotiates: the given codecs with their payload types, and no others.
-func mediaEngine(codecs []codec, d direction) (*webrtc.MediaEngine, error) {
+// feedback lists the RTCP feedback for a codec, towards subscribers and from publishers alike.
+func (c codec) feedback() []webrtc.RTCPFeedback {
+	if c.kind() == sfu.Audio {
+		return rateFeedback
+	}
+	return append(slices.Clone(repairFeedback), rateFeedback...)
+}
+
+// mediaEngine makes the table of what a publisher's connection negotiates: the given codecs with their payload types, and no others.
+func mediaEngine(codecs []codec) (*webrtc.MediaEngine, error) {
 	engine := &webrtc.MediaEngine{}
 	for _, c := range codecs {
 		kind, media, channels := webrtc.RTPCodecTypeVideo, "video/", uint16(0)
-		var feedback []webrtc.RTCPFeedback
 		if c.kind() == sfu.Audio {
 			kind, media, channels = webrtc.RTPCodecTypeAudio, "audio/", 2
-		} else {
-			feedback = append(feedback, repairFeedback...)
 		}
-		feedback = append(feedback, rateFeedback...)
 		entries := []webrtc.RTPCodecParameters{{
 			RTPCodecCapability: webrtc.RTPCodecCapability{
-				MimeType: media + c.name, ClockRate: c.clockRate(), Channels: channels, SDPFmtpLine: c.fmtp, RTCPFeedback: feedback,
+				MimeType: media + c.name, ClockRate: c.clockRate(), Channels: channels, SDPFmtpLine: c.fmtp, RTCPFeedback: c.feedback(),
 			},
 			PayloadType: webrtc.PayloadType(c.payload),
 		}}
@@ -125,11 +122,7 @@ func mediaEngine(codecs []codec, d direction) (*webrtc.MediaEngine, error) {
 			}
 		}
 	}
-	extensions := receivedExtensions
-	if d == sending {
-		extensions = sentExtensions
-	}
-	for uri, kinds := range extensions {
+	for uri, kinds := range receivedExtensions {
 		for _, kind := range kinds {
 			if err := engine.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, kind); err != nil {
 				return nil, fmt.Errorf("registering header extension: %w", err)
@@ -147,18 +140,10 @@ var receivedExtensions = map[string][]webrtc.RTPCodecType{
 	sdp.TransportCCURI:           {webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo},
 }
 
-// sentExtensions are those of what subscribers get.
-var sentExtensions = map[string][]webrtc.RTPCodecType{
-	sdp.TransportCCURI: {webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo},
-}
-
-// interceptors makes the chain of a connection. Of pion's own only the transport-wide feedback to publishers earns its
-// place: the rest of RTCP is the SFU's. Packets to subscribers pass through none.
-func interceptors(d direction, events connEvents, logs pionLogs) (*interceptor.Registry, error) {
+// interceptors makes the chain of a publisher's connection. Of pion's own only the transport-wide feedback to publishers earns its
+// place: the rest of RTCP is the SFU's.
+func interceptors(events connEvents, logs pionLogs) (*interceptor.Registry, error) {
 	registry := &interceptor.Registry{}
-	if d == sending {
-		return registry, nil
-	}
 	feedback, err := twcc.NewSenderInterceptor(twcc.WithLoggerFactory(logs))
 	if err != nil {
 		return nil, fmt.Errorf("making transport-wide feedback: %w", err)

@@ -14,12 +14,11 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
-// egress is the sending side of a connection: it joins pion's senders to the forwarders of one subscriber. A forwarder starts
-// when both its sender is bound and the connection is up, so that no keyframe is asked for in vain.
+// egress is the sending side of a publisher's connection, which gets its own media back: it joins pion's senders to the forwarders of one
+// subscriber. A forwarder starts when both its sender is bound and the connection is up, so that no keyframe is asked for in vain.
 type egress struct {
-	conn         *conn
-	subscriber   *sfu.Subscriber
-	maxVideoKbps int
+	conn       *conn
+	subscriber *sfu.Subscriber
 
 	mu    sync.Mutex // guards the fields below
 	bound map[sfu.Kind]sfu.ForwarderConfig
@@ -27,14 +26,12 @@ type egress struct {
 }
 
 // newEgress subscribes a connection to a publisher.
-func newEgress(c *conn, stream *sfu.Publisher, maxVideoKbps int) (*egress, error) {
+func newEgress(c *conn, stream *sfu.Publisher) (*egress, error) {
 	subscriber, err := stream.Subscribe(c.pc)
 	if err != nil {
 		return nil, err
 	}
-	return &egress{
-		conn: c, subscriber: subscriber, maxVideoKbps: maxVideoKbps, bound: map[sfu.Kind]sfu.ForwarderConfig{},
-	}, nil
+	return &egress{conn: c, subscriber: subscriber, bound: map[sfu.Kind]sfu.ForwarderConfig{}}, nil
 }
 
 // start is to be called when the connection is up.
@@ -63,11 +60,8 @@ func (e *egress) bind(kind sfu.Kind, config sfu.ForwarderConfig) {
 }
 
 func (e *egress) forward(kind sfu.Kind, config sfu.ForwarderConfig) {
-	if kind == sfu.Video {
-		config.MaxKbps = e.maxVideoKbps
-	}
 	if err := e.subscriber.Forward(kind, config, time.Now()); err != nil {
-		e.conn.logger.V(1).Info("Nothing to forward", "reason", err.Error())
+		e.conn.life.logger.V(1).Info("Nothing to forward", "reason", err.Error())
 	}
 }
 

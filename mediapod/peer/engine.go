@@ -4,9 +4,11 @@ package peer
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
@@ -14,12 +16,14 @@ import (
 	"math/big"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/pion/dtls/v3"
+	"github.com/pion/dtls/v3/pkg/crypto/fingerprint"
 	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
 
@@ -52,7 +56,7 @@ type Engine struct {
 	logger   logr.Logger
 	ports    *ports
 	settings webrtc.SettingEngine
-	identity []webrtc.Certificate
+	identity identity
 
 	addresses atomic.Pointer[[]Address]
 	counters  sfu.Counters
@@ -81,7 +85,7 @@ func NewEngine(config Config) (*Engine, error) {
 	}
 	e := &Engine{
 		logger:       config.Logger,
-		identity:     []webrtc.Certificate{*identity},
+		identity:     identity,
 		publications: map[*Publication]struct{}{},
 		stop:         make(chan struct{}),
 	}
@@ -109,6 +113,8 @@ const (
 	closeDeadline = 5 * time.Second
 	// gatherDeadline bounds what takes no time: there is nothing to gather.
 	gatherDeadline = 5 * time.Second
+	// sweepInterval is how often silent subscribers are looked for.
+	sweepInterval = time.Second
 )
 
 func (e *Engine) configure(logs pionLogs) error {
@@ -143,26 +149,45 @@ func (e *Engine) configure(logs pionLogs) error {
 	return nil
 }
 
-// newIdentity makes the certificate of all peer connections of an engine. Peers know it by its fingerprint; its dates mean
-// nothing, but for pion, which refuses one that is over.
-func newIdentity() (*webrtc.Certificate, error) {
+// identity is the certificate of all connections of an engine, as each of the libraries wants it. Peers know it by its fingerprint.
+type identity struct {
+	webrtc      []webrtc.Certificate
+	tls         tls.Certificate
+	fingerprint string // by SHA-256
+}
+
+// newIdentity makes one. Its dates mean nothing, but for pion, which refuses one that is over.
+func newIdentity() (identity, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("making the DTLS key: %w", err)
+		return identity{}, fmt.Errorf("making the DTLS key: %w", err)
 	}
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
-		return nil, fmt.Errorf("making the DTLS certificate: %w", err)
+		return identity{}, fmt.Errorf("making the DTLS certificate: %w", err)
 	}
 	name := pkix.Name{CommonName: "WebRTC"}
-	identity, err := webrtc.NewCertificate(key, x509.Certificate{
-		SerialNumber: serial, Issuer: name, Subject: name, Version: 2,
+	template := &x509.Certificate{
+		SerialNumber: serial, Issuer: name, Subject: name,
 		NotBefore: time.Now().AddDate(0, 0, -1), NotAfter: time.Now().AddDate(20, 0, 0),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("making the DTLS certificate: %w", err)
 	}
-	return identity, nil
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return identity{}, fmt.Errorf("making the DTLS certificate: %w", err)
+	}
+	certificate, err := x509.ParseCertificate(raw)
+	if err != nil {
+		return identity{}, fmt.Errorf("making the DTLS certificate: %w", err)
+	}
+	digest, err := fingerprint.Fingerprint(certificate, crypto.SHA256)
+	if err != nil {
+		return identity{}, fmt.Errorf("making the DTLS fingerprint: %w", err)
+	}
+	return identity{
+		webrtc:      []webrtc.Certificate{webrtc.CertificateFromX509(key, certificate)},
+		tls:         tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key},
+		fingerprint: strings.ToUpper(digest),
+	}, nil
 }
 
 // UDPPort is the port that the engine listens on for media over UDP.
@@ -221,13 +246,13 @@ func (e *Engine) NewPublication(options media.PublicationOptions) media.Publicat
 
 // Subscribe implements media.Engine.
 func (e *Engine) Subscribe(
-	ctx context.Context, publication media.Publication, options media.SubscriptionOptions,
+	_ context.Context, publication media.Publication, options media.SubscriptionOptions,
 ) (media.Subscription, string, error) {
 	p, ok := publication.(*Publication)
 	if !ok || p.engine != e {
 		return nil, "", fmt.Errorf("subscribing: %w", errForeign)
 	}
-	s, offer, err := p.subscribe(ctx, options)
+	s, offer, err := p.subscribe(options)
 	if err != nil {
 		return nil, "", fmt.Errorf("subscribing: %w", err)
 	}
@@ -255,6 +280,7 @@ func (e *Engine) current() []*Publication {
 func (e *Engine) tick() {
 	ticker := time.NewTicker(sfu.TickInterval)
 	defer ticker.Stop()
+	var swept time.Time
 	for {
 		select {
 		case <-e.stop:
@@ -262,6 +288,10 @@ func (e *Engine) tick() {
 		case now := <-ticker.C:
 			for _, p := range e.current() {
 				p.stream.Tick(now)
+			}
+			if now.Sub(swept) >= sweepInterval {
+				swept = now
+				e.ports.sockets.Sweep(now)
 			}
 		}
 	}

@@ -48,7 +48,7 @@ func (in *ingest) answer(ctx context.Context, d *description) (string, error) {
 // loop sends the publisher its own media back, on the m-lines on which it wants to receive.
 func (in *ingest) loop(d *description) error {
 	var err error
-	in.loopback, err = newEgress(in.conn, in.publication.stream, 0)
+	in.loopback, err = newEgress(in.conn, in.publication.stream)
 	if err != nil {
 		return err
 	}
@@ -88,12 +88,12 @@ func (in *ingest) onTrack(remote *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 	if err != nil {
 		return // the publication has ended, or it has layers enough
 	}
-	in.conn.logger.V(1).Info("Track arrives", "kind", remote.Kind().String(), "codec", c.name, "layer", remote.RID())
+	in.conn.life.logger.V(1).Info("Track arrives", "kind", remote.Kind().String(), "codec", c.name, "layer", remote.RID())
 	arrived := in.conn.incoming.arrival(uint32(remote.SSRC()))
 	if c.kind() == sfu.Audio {
 		arrived.hurry()
 	}
-	in.conn.run(func() { readPackets(remote, arrived, layer) })
+	in.conn.life.run(func() { readPackets(remote, arrived, layer) })
 }
 
 // publish adds a layer to the feed of its kind.

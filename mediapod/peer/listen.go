@@ -3,15 +3,15 @@ package peer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/logging"
-	"github.com/pion/transport/v4"
+	piontransport "github.com/pion/transport/v4"
+
+	"mediarooms.dev/mediarooms/mediapod/peer/transport"
 )
 
 // The agents of pion/ice name each local candidate by an address. What we listen on is known to them by these two
@@ -21,52 +21,38 @@ var (
 	internalV6 = net.ParseIP("2001:db8::1")
 )
 
+// Limits on the ICE-TCP of pion's.
 const (
-	socketBuffer = 4 << 20 // bytes; the kernel may grant less
-
-	// Limits on ICE-TCP.
-	maxTCPConns     = 2048
 	firstPacketWait = 10 * time.Second
 	tcpWriteBuffer  = 1 << 20 // bytes per connection; what does not fit is lost, as on UDP
 	tcpReadPackets  = 64
 )
 
-// ports are the sockets of an engine: one for UDP and one for TCP, for all peer connections.
+// ports are the sockets of an engine, for all peer connections, and what pion takes for its own sockets.
 type ports struct {
-	udp *udpMux
-	tcp ice.TCPMux // nil without ICE-TCP
-	net fixedNet
+	sockets *transport.Sockets
+	udp     *udpMux
+	tcp     ice.TCPMux // nil without ICE-TCP
+	net     fixedNet
 	// tcpPort is 0 without ICE-TCP.
 	udpPort, tcpPort uint16
 }
 
 // listen opens the sockets. A port of 0 is any free one; with a negative tcpPort there is no ICE-TCP.
 func listen(ip netip.Addr, udpPort, tcpPort int, families func() (v4, v6 bool), logs logging.LoggerFactory) (*ports, error) {
-	host := ""
-	if ip.IsValid() {
-		host = ip.String()
-	}
-	conn, err := new(net.ListenConfig).ListenPacket(context.Background(), "udp", net.JoinHostPort(host, fmt.Sprint(udpPort)))
+	sockets, err := transport.Listen(ip, udpPort, tcpPort, logs)
 	if err != nil {
-		return nil, fmt.Errorf("listening for media: %w", err)
+		return nil, err
 	}
-	udp := conn.(*net.UDPConn)
-	// Smaller buffers lose packets in bursts, no more.
-	_ = udp.SetReadBuffer(socketBuffer)
-	_ = udp.SetWriteBuffer(socketBuffer)
 	p := &ports{
+		sockets: sockets,
 		net:     fixedNet{families: families},
-		udpPort: uint16(udp.LocalAddr().(*net.UDPAddr).Port),
+		udpPort: uint16(sockets.UDP.LocalAddr().(*net.UDPAddr).Port),
 	}
-	if tcpPort >= 0 {
-		listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", net.JoinHostPort(host, fmt.Sprint(tcpPort)))
-		if err != nil {
-			_ = udp.Close()
-			return nil, fmt.Errorf("listening for media over TCP: %w", err)
-		}
-		p.tcpPort = uint16(listener.Addr().(*net.TCPAddr).Port)
+	if sockets.TCP != nil {
+		p.tcpPort = uint16(sockets.TCP.Addr().(*net.TCPAddr).Port)
 		p.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{
-			Listener:                     &tcpListener{Listener: listener},
+			Listener:                     tcpListener{sockets.TCP},
 			Logger:                       logs.NewLogger("ice-tcp"),
 			ReadBufferSize:               tcpReadPackets,
 			WriteBufferSize:              tcpWriteBuffer,
@@ -77,7 +63,7 @@ func listen(ip netip.Addr, udpPort, tcpPort int, families func() (v4, v6 bool), 
 	p.udp = &udpMux{
 		UDPMuxDefault: ice.NewUDPMuxDefault(ice.UDPMuxParams{
 			Logger:  logs.NewLogger("ice-udp"),
-			UDPConn: &udpSocket{UDPConn: udp},
+			UDPConn: sockets.UDP,
 			Net:     p.net,
 		}),
 		port:     int(p.udpPort),
@@ -91,7 +77,7 @@ func (p *ports) close() error {
 	if p.tcp != nil {
 		err = errors.Join(err, p.tcp.Close())
 	}
-	return err
+	return errors.Join(err, p.sockets.Close())
 }
 
 // udpMux names its socket to ICE agents by the internal addresses of the families that are advertised.
@@ -121,85 +107,36 @@ func internalIPs(v4, v6 bool) []net.IP {
 	return ips
 }
 
-// udpSocket is the media socket. All that is sent to peers over UDP passes through WriteToAddrPort.
-type udpSocket struct {
-	*net.UDPConn
-}
-
-// LocalAddr is always the unspecified address: for others the mux insists on being asked by the very address.
-func (s *udpSocket) LocalAddr() net.Addr {
-	return &net.UDPAddr{IP: net.IPv6unspecified, Port: s.UDPConn.LocalAddr().(*net.UDPAddr).Port}
-}
-
-// ReadFromAddrPort returns an error only when the socket is closed or a deadline is over, since the mux gives up for
-// good after any other.
-func (s *udpSocket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
-	for pause := time.Millisecond; ; pause = min(2*pause, time.Second) {
-		n, from, err := s.UDPConn.ReadFromUDPAddrPort(b)
-		var timeout net.Error
-		switch {
-		case err == nil:
-			return n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), nil
-		case errors.Is(err, net.ErrClosed), errors.As(err, &timeout) && timeout.Timeout():
-			return 0, netip.AddrPort{}, err
-		}
-		time.Sleep(pause) // the kernel is out of memory, or the like
-	}
-}
-
-// WriteToAddrPort sends one packet.
-func (s *udpSocket) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
-	return s.UDPConn.WriteToUDPAddrPort(b, to)
-}
-
-// tcpListener bounds the connections, and names their local ends to ICE agents by the internal addresses.
+// tcpListener names the local ends of connections to ICE agents by the internal addresses.
 type tcpListener struct {
-	net.Listener
-	open atomic.Int32
+	*transport.TCPListener
 }
 
-// Accept waits for the next connection; those above the limit are closed at once.
-func (l *tcpListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if l.open.Add(1) > maxTCPConns {
-			l.open.Add(-1)
-			_ = conn.Close()
-			continue
-		}
-		local := &net.TCPAddr{IP: internalV4, Port: l.Addr().(*net.TCPAddr).Port}
-		if remote := conn.RemoteAddr().(*net.TCPAddr); remote.IP.To4() == nil {
-			local.IP = internalV6
-		}
-		return &tcpConn{Conn: conn, local: local, listener: l}, nil
+// Accept waits for the next connection.
+func (l tcpListener) Accept() (net.Conn, error) {
+	conn, err := l.TCPListener.Accept()
+	if err != nil {
+		return nil, err
 	}
+	local := &net.TCPAddr{IP: internalV4, Port: l.TCPListener.Addr().(*net.TCPAddr).Port}
+	if remote := conn.RemoteAddr().(*net.TCPAddr); remote.IP.To4() == nil {
+		local.IP = internalV6
+	}
+	return tcpConn{Conn: conn, local: local}, nil
 }
 
-// Addr is always the unspecified address; see udpSocket.LocalAddr.
-func (l *tcpListener) Addr() net.Addr {
-	return &net.TCPAddr{IP: net.IPv6unspecified, Port: l.Listener.Addr().(*net.TCPAddr).Port}
+// Addr is always the unspecified address: for others pion's mux insists on being asked by the very address.
+func (l tcpListener) Addr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv6unspecified, Port: l.TCPListener.Addr().(*net.TCPAddr).Port}
 }
 
 type tcpConn struct {
 	net.Conn
-	local    net.Addr
-	listener *tcpListener
-	closed   atomic.Bool
+	local net.Addr
 }
 
 // LocalAddr is the internal address.
-func (c *tcpConn) LocalAddr() net.Addr { return c.local }
-
-// Close closes the connection and frees its place.
-func (c *tcpConn) Close() error {
-	if !c.closed.Swap(true) {
-		c.listener.open.Add(-1)
-	}
-	return c.Conn.Close()
-}
+func (c tcpConn) LocalAddr() net.Addr { return c.local }
 
 var errNoSockets = errors.New("peer connections use the engine's sockets only")
 
@@ -208,25 +145,25 @@ type fixedNet struct {
 	families func() (v4, v6 bool)
 }
 
-var _ transport.Net = fixedNet{}
+var _ piontransport.Net = fixedNet{}
 
 // Interfaces returns the one interface.
-func (n fixedNet) Interfaces() ([]*transport.Interface, error) {
-	i := transport.NewInterface(net.Interface{Index: 1, MTU: 1500, Name: "media", Flags: net.FlagUp})
+func (n fixedNet) Interfaces() ([]*piontransport.Interface, error) {
+	i := piontransport.NewInterface(net.Interface{Index: 1, MTU: 1500, Name: "media", Flags: net.FlagUp})
 	for _, ip := range internalIPs(n.families()) {
 		i.AddAddress(&net.IPNet{IP: ip, Mask: net.CIDRMask(8*len(ip), 8*len(ip))})
 	}
-	return []*transport.Interface{i}, nil
+	return []*piontransport.Interface{i}, nil
 }
 
 // InterfaceByIndex returns the one interface.
-func (n fixedNet) InterfaceByIndex(int) (*transport.Interface, error) {
+func (n fixedNet) InterfaceByIndex(int) (*piontransport.Interface, error) {
 	interfaces, err := n.Interfaces()
 	return interfaces[0], err
 }
 
 // InterfaceByName returns the one interface.
-func (n fixedNet) InterfaceByName(string) (*transport.Interface, error) {
+func (n fixedNet) InterfaceByName(string) (*piontransport.Interface, error) {
 	return n.InterfaceByIndex(1)
 }
 
@@ -234,10 +171,12 @@ func (n fixedNet) InterfaceByName(string) (*transport.Interface, error) {
 func (fixedNet) ListenPacket(string, string) (net.PacketConn, error) { return nil, errNoSockets }
 
 // ListenUDP is refused.
-func (fixedNet) ListenUDP(string, *net.UDPAddr) (transport.UDPConn, error) { return nil, errNoSockets }
+func (fixedNet) ListenUDP(string, *net.UDPAddr) (piontransport.UDPConn, error) {
+	return nil, errNoSockets
+}
 
 // ListenTCP is refused.
-func (fixedNet) ListenTCP(string, *net.TCPAddr) (transport.TCPListener, error) {
+func (fixedNet) ListenTCP(string, *net.TCPAddr) (piontransport.TCPListener, error) {
 	return nil, errNoSockets
 }
 
@@ -245,12 +184,12 @@ func (fixedNet) ListenTCP(string, *net.TCPAddr) (transport.TCPListener, error) {
 func (fixedNet) Dial(string, string) (net.Conn, error) { return nil, errNoSockets }
 
 // DialUDP is refused.
-func (fixedNet) DialUDP(string, *net.UDPAddr, *net.UDPAddr) (transport.UDPConn, error) {
+func (fixedNet) DialUDP(string, *net.UDPAddr, *net.UDPAddr) (piontransport.UDPConn, error) {
 	return nil, errNoSockets
 }
 
 // DialTCP is refused.
-func (fixedNet) DialTCP(string, *net.TCPAddr, *net.TCPAddr) (transport.TCPConn, error) {
+func (fixedNet) DialTCP(string, *net.TCPAddr, *net.TCPAddr) (piontransport.TCPConn, error) {
 	return nil, errNoSockets
 }
 
@@ -264,10 +203,10 @@ func (fixedNet) ResolveUDPAddr(string, string) (*net.UDPAddr, error) { return ni
 func (fixedNet) ResolveTCPAddr(string, string) (*net.TCPAddr, error) { return nil, errNoSockets }
 
 // CreateDialer is refused: what it returns can't dial.
-func (fixedNet) CreateDialer(*net.Dialer) transport.Dialer { return refusingDialer{} }
+func (fixedNet) CreateDialer(*net.Dialer) piontransport.Dialer { return refusingDialer{} }
 
 // CreateListenConfig is refused: what it returns can't listen.
-func (fixedNet) CreateListenConfig(*net.ListenConfig) transport.ListenConfig {
+func (fixedNet) CreateListenConfig(*net.ListenConfig) piontransport.ListenConfig {
 	return refusingListenConfig{}
 }
 

@@ -55,7 +55,7 @@ func (p *Publication) Answer(ctx context.Context, offer string) (string, error) 
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		in.conn.close()
+		in.conn.life.close()
 		return "", fmt.Errorf("answering publisher: %w", media.ErrPublicationClosed)
 	}
 	old := p.ingest
@@ -74,9 +74,9 @@ func (p *Publication) Answer(ctx context.Context, offer string) (string, error) 
 	for _, s := range outdated {
 		s.outdate()
 	}
-	in.conn.negotiated()
+	in.conn.life.negotiated()
 	if old != nil {
-		old.conn.close()
+		old.conn.life.close()
 	}
 	return answer, nil
 }
@@ -90,15 +90,16 @@ func (p *Publication) accept(ctx context.Context, d *description) (*ingest, stri
 		in.rids = append(in.rids, line.layers...)
 	}
 	var err error
-	in.conn, err = p.engine.newConn(receiving, d.codecs(), p.logger.WithValues("direction", "publish"), connEvents{
-		connected: in.connected, ended: in.ended, control: in.control, repair: in.repair, layered: len(in.rids) > 0,
+	in.conn, err = p.engine.newConn(d.codecs(), p.logger.WithValues("direction", "publish"), connEvents{
+		lifeEvents: lifeEvents{connected: in.connected, ended: in.ended},
+		control:    in.control, repair: in.repair, layered: len(in.rids) > 0,
 	})
 	if err != nil {
 		return nil, "", err
 	}
 	answer, err := in.answer(ctx, d)
 	if err != nil {
-		in.conn.close()
+		in.conn.life.close()
 		return nil, "", err
 	}
 	return in, answer, nil
@@ -125,7 +126,7 @@ func (p *Publication) Close() error {
 		closing.Go(func() { _ = s.Close() })
 	}
 	if in != nil {
-		closing.Go(in.conn.close)
+		closing.Go(in.conn.life.close)
 	}
 	closing.Wait()
 	p.engine.remove(p)

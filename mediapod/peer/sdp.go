@@ -10,6 +10,7 @@ import (
 	"github.com/pion/sdp/v3"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/peer/transport"
 	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
@@ -29,6 +30,8 @@ type description struct {
 	// raw is the description as pion gets it: rebuilt from what is known to be understood, and nothing else. There are no
 	// candidates in it, since an ICE-lite agent learns its peer's addresses from the peer's checks (RFC 8445, section 7.3).
 	raw string
+	// remote is the client's end of the connection.
+	remote transport.Remote
 }
 
 // mediaLine is one m-line.
@@ -40,6 +43,8 @@ type mediaLine struct {
 	layers []string
 	// receives tells that the client wants to receive on this line.
 	receives bool
+	// transportCC is the number of the header extension for transport-wide sequence numbers; 0 without.
+	transportCC uint8
 }
 
 func (d *description) line(kind sfu.Kind) *mediaLine {
@@ -232,7 +237,12 @@ func rebuild(
 		mid, _ := cleanMedia.Attribute("mid")
 		group += " " + mid
 		clean.MediaDescriptions = append(clean.MediaDescriptions, cleanMedia)
-		d.media = append(d.media, mediaLine{kind: kind, codecs: codecs, layers: rids, receives: receives})
+		d.media = append(d.media, mediaLine{
+			kind: kind, codecs: codecs, layers: rids, receives: receives, transportCC: extension(cleanMedia, sdp.TransportCCURI),
+		})
+		if len(d.media) == 1 { // all others are bundled with it
+			d.remote = remoteEnd(cleanMedia)
+		}
 	}
 	if len(d.media) == 2 {
 		if err := checkBundle(session, strings.Fields(group)[1:]); err != nil {
@@ -246,6 +256,32 @@ func rebuild(
 	}
 	d.raw = string(raw)
 	return d, nil
+}
+
+// remoteEnd reads the client's end of the connection; the attributes are there and valid.
+func remoteEnd(m *sdp.MediaDescription) transport.Remote {
+	var r transport.Remote
+	r.Name, _ = m.Attribute("ice-ufrag")
+	fingerprint, _ := m.Attribute("fingerprint")
+	r.Hash, r.Fingerprint, _ = strings.Cut(fingerprint, " ")
+	setup, _ := m.Attribute("setup")
+	r.Passive = setup == "passive"
+	return r
+}
+
+// extension returns the number of a header extension, 0 when the m-line does not have it in one-byte form (RFC 8285, section 4.2).
+func extension(m *sdp.MediaDescription, uri string) uint8 {
+	for _, a := range m.Attributes {
+		number, rest, _ := strings.Cut(a.Value, " ")
+		if a.Key != "extmap" || strings.TrimSpace(rest) != uri {
+			continue
+		}
+		number, _, _ = strings.Cut(number, "/") // the direction
+		if n, err := strconv.ParseUint(number, 10, 4); err == nil && n > 0 && n < 15 {
+			return uint8(n)
+		}
+	}
+	return 0
 }
 
 // checkBundle makes sure that both m-lines use one transport (RFC 9143).
@@ -485,10 +521,7 @@ func decorate(text string, addresses []Address, video bitrates) (string, error) 
 			return a.Key == "candidate" || a.Key == "end-of-candidates"
 		})
 		if i == 0 { // all others are bundled with it
-			for _, candidate := range candidates(addresses) {
-				m.WithValueAttribute("candidate", candidate)
-			}
-			m.WithPropertyAttribute("end-of-candidates")
+			writeCandidates(m, addresses)
 		}
 		if m.MediaName.Media == "video" {
 			video.write(m)
@@ -499,6 +532,14 @@ func decorate(text string, addresses []Address, video bitrates) (string, error) 
 		return "", fmt.Errorf("writing own description: %w", err)
 	}
 	return string(raw), nil
+}
+
+// writeCandidates puts our candidates into an m-line.
+func writeCandidates(m *sdp.MediaDescription, addresses []Address) {
+	for _, candidate := range candidates(addresses) {
+		m.WithValueAttribute("candidate", candidate)
+	}
+	m.WithPropertyAttribute("end-of-candidates")
 }
 
 // candidates lists host candidates (RFC 8445, section 5.1.2, and RFC 6544, section 4.2): UDP before TCP, and addresses in

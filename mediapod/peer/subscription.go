@@ -8,18 +8,19 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/webrtc/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/peer/transport"
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
 // Subscription implements media.Subscription: one connection that receives a publication.
 type Subscription struct {
 	publication *Publication
-	conn        *conn
-	egress      *egress
-	kinds       []sfu.Kind
+	life        *life
+	conn        *transport.Conn
+	subscriber  *sfu.Subscriber
+	streams     []streams // in the order of the offer
 	options     media.SubscriptionOptions
 
 	negotiating sync.Mutex // one answer at a time
@@ -28,26 +29,32 @@ type Subscription struct {
 	// Guarded by publication.mu.
 	codecs   []codec // offered or, once there is an answer, accepted
 	answered bool
+	lines    []mediaLine // of the answer
 }
 
 var _ media.Subscription = (*Subscription)(nil)
 
-func (p *Publication) subscribe(ctx context.Context, options media.SubscriptionOptions) (*Subscription, string, error) {
-	s := &Subscription{publication: p, kinds: p.kinds(), options: options, codecs: p.offered()}
-	if len(s.kinds) == 0 {
+func (p *Publication) subscribe(options media.SubscriptionOptions) (*Subscription, string, error) {
+	kinds := p.kinds()
+	if len(kinds) == 0 {
 		return nil, "", errors.New("publication has neither audio nor video")
 	}
+	s := &Subscription{publication: p, streams: newStreams(kinds), options: options, codecs: p.offered()}
+	e := p.engine
 	var err error
-	logger := p.logger.WithValues("direction", "subscribe")
-	s.conn, err = p.engine.newConn(sending, s.codecs, logger, connEvents{
-		connected: s.connected, ended: s.ended, control: s.control,
-	})
+	s.conn, err = e.ports.sockets.Open(e.identity.tls, transport.Events{Connected: s.secured, Ended: s.lost, Control: s.control})
 	if err != nil {
 		return nil, "", err
 	}
-	offer, err := s.offer(ctx)
+	if s.subscriber, err = p.stream.Subscribe(s.conn); err != nil {
+		s.conn.Close()
+		return nil, "", media.ErrPublicationClosed
+	}
+	s.life = newLife(e, &e.gauges.subscribing, p.logger.WithValues("direction", "subscribe"),
+		lifeEvents{connected: s.forward, ended: s.subscriber.Close}, s.conn.Close)
+	offer, err := s.offer()
 	if err != nil {
-		s.conn.close()
+		s.life.close()
 		return nil, "", err
 	}
 	p.mu.Lock()
@@ -57,34 +64,21 @@ func (p *Publication) subscribe(ctx context.Context, options media.SubscriptionO
 	}
 	p.mu.Unlock()
 	if closed {
-		s.conn.close()
+		s.life.close()
 		return nil, "", media.ErrPublicationClosed
 	}
 	return s, offer, nil
 }
 
-func (s *Subscription) offer(ctx context.Context) (string, error) {
-	var err error
-	s.egress, err = newEgress(s.conn, s.publication.stream, s.options.MaxVideoKbps)
-	if errors.Is(err, sfu.ErrClosed) {
-		return "", media.ErrPublicationClosed
-	} else if err != nil {
+func (s *Subscription) offer() (string, error) {
+	e := s.publication.engine
+	addresses, err := e.advertised()
+	if err != nil {
 		return "", err
 	}
-	for _, kind := range s.kinds {
-		_, err := s.conn.pc.AddTransceiverFromTrack(
-			&outgoing{egress: s.egress, kind: kind},
-			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly},
-		)
-		if err != nil {
-			return "", fmt.Errorf("adding track: %w", err)
-		}
-	}
-	offer, err := s.conn.pc.CreateOffer(nil)
-	if err != nil {
-		return "", fmt.Errorf("making offer: %w", err)
-	}
-	return s.conn.setLocal(ctx, offer, bitrates{})
+	local := end{fingerprint: e.identity.fingerprint, addresses: addresses}
+	local.name, local.password = s.conn.Credentials()
+	return writeOffer(local, s.streams, s.codecs)
 }
 
 // Answer implements media.Subscription.
@@ -97,7 +91,7 @@ func (s *Subscription) Answer(_ context.Context, answer string) error {
 	if answered {
 		return fmt.Errorf("taking subscriber's answer: %w", badSDP("the offer was answered already"))
 	}
-	d, err := readAnswer(answer, s.kinds)
+	d, err := readAnswer(answer, s.publication.kinds())
 	if err != nil {
 		return fmt.Errorf("taking subscriber's answer: %w", err)
 	}
@@ -108,14 +102,14 @@ func (s *Subscription) Answer(_ context.Context, answer string) error {
 	if rejected {
 		return fmt.Errorf("taking subscriber's answer: %w: video", media.ErrCodecRejected)
 	}
-	if err := s.conn.setRemote(webrtc.SDPTypeAnswer, d); err != nil {
-		return fmt.Errorf("taking subscriber's answer: %w", err)
-	}
 	s.publication.mu.Lock()
-	s.answered, s.codecs = true, accepted
+	s.answered, s.codecs, s.lines = true, accepted, d.media
 	outdated := s.publication.outdates(accepted)
 	s.publication.mu.Unlock()
-	s.conn.negotiated()
+	s.life.negotiated()
+	if err := s.conn.Start(d.remote); err != nil {
+		return fmt.Errorf("taking subscriber's answer: %w", err)
+	}
 	if outdated { // the publisher came back with another codec meanwhile
 		s.outdate()
 	}
@@ -125,7 +119,7 @@ func (s *Subscription) Answer(_ context.Context, answer string) error {
 // outdate tells the subscription's owner that it needs a new one.
 func (s *Subscription) outdate() {
 	s.outdating.Do(func() {
-		s.conn.logger.V(1).Info("The publisher has come back with a codec that the subscriber was not offered")
+		s.life.logger.V(1).Info("The publisher has come back with a codec that the subscriber was not offered")
 		if s.options.Outdated != nil {
 			go s.options.Outdated()
 		}
@@ -139,22 +133,53 @@ func (s *Subscription) AddICECandidate(candidate media.ICECandidate) error {
 
 // Close implements media.Subscription.
 func (s *Subscription) Close() error {
-	s.conn.close()
+	s.life.close()
 	s.publication.mu.Lock()
 	delete(s.publication.subscriptions, s)
 	s.publication.mu.Unlock()
 	return nil
 }
 
-func (s *Subscription) connected() { s.egress.start() }
+func (s *Subscription) secured() { s.life.connected() }
 
-// control takes RTCP. There is none before the answer, and so not before the egress.
+func (s *Subscription) lost() { s.life.lost("gone") }
+
+// control takes RTCP.
 func (s *Subscription) control(packets []rtcp.Packet) {
-	s.egress.subscriber.HandleRTCP(packets, time.Now())
+	s.subscriber.HandleRTCP(packets, time.Now())
 }
 
-func (s *Subscription) ended() {
-	if s.egress != nil {
-		s.egress.subscriber.Close()
+// forward starts the media, so that no keyframe is asked for before it can get through.
+func (s *Subscription) forward() {
+	s.publication.mu.Lock()
+	lines := s.lines
+	s.publication.mu.Unlock()
+	for i, line := range lines {
+		config := s.streams[i].forwarder(line)
+		config.Writer = s.conn
+		if line.kind == sfu.Video {
+			config.MaxKbps = s.options.MaxVideoKbps
+		}
+		if err := s.subscriber.Forward(line.kind, config, time.Now()); err != nil {
+			s.life.logger.V(1).Info("Nothing to forward", "reason", err.Error())
+		}
 	}
+}
+
+// forwarder describes the outgoing stream that an m-line of the answer accepts.
+func (s streams) forwarder(line mediaLine) sfu.ForwarderConfig {
+	config := sfu.ForwarderConfig{
+		SSRC: s.media, RTXSSRC: s.rtx, ClockRate: line.codecs[0].clockRate(), TransportCC: line.transportCC,
+		Codecs: map[string]sfu.PayloadTypes{},
+	}
+	for _, c := range line.codecs {
+		if _, ok := config.Codecs[c.name]; ok {
+			continue // another profile of the same
+		}
+		config.Codecs[c.name] = sfu.PayloadTypes{Media: c.payload, RTX: c.rtx}
+		if c.rtx == 0 {
+			config.RTXSSRC = 0
+		}
+	}
+	return config
 }

@@ -1,0 +1,122 @@
+package peer
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+// life is the life of one connection, whatever it is made of. It has one offer and one answer; there is no renegotiation
+// (openvidu-rpc 4.1).
+//
+//	newLife -- negotiated --> connecting -- ICE and DTLS --> connected -- failed, or closed by the peer --> closed
+//	                              \------ connectDeadline -----------------------------------------------------^
+type life struct {
+	logger logr.Logger
+	gauges *gauges
+	gauge  *atomic.Int64 // of connections of this direction
+	events lifeEvents
+	// shutdown closes what the connection is made of, and waits for it.
+	shutdown func()
+
+	mu       sync.Mutex // guards the fields below
+	running  sync.WaitGroup
+	deadline *time.Timer
+	closing  bool
+	up       bool
+
+	done chan struct{} // closed when nothing runs any more
+}
+
+// lifeEvents is what a connection tells its owner.
+type lifeEvents struct {
+	// connected is called once, when packets can be sent; ended once, when the connection ends, or never connects.
+	connected, ended func()
+}
+
+func newLife(e *Engine, gauge *atomic.Int64, logger logr.Logger, events lifeEvents, shutdown func()) *life {
+	gauge.Add(1)
+	return &life{logger: logger, gauges: &e.gauges, gauge: gauge, events: events, shutdown: shutdown, done: make(chan struct{})}
+}
+
+// connected notes that packets can be sent.
+func (l *life) connected() {
+	l.mu.Lock()
+	first := !l.up && !l.closing
+	l.up = true
+	if l.deadline != nil {
+		l.deadline.Stop()
+	}
+	l.mu.Unlock()
+	if first {
+		l.logger.V(1).Info("Media connected")
+		l.events.connected()
+	}
+}
+
+// lost notes that the peer has gone. A client comes back with a new connection only, so that this one is of no more use.
+func (l *life) lost(why string) {
+	l.mu.Lock()
+	closing := l.closing
+	l.mu.Unlock()
+	if closing {
+		return
+	}
+	l.logger.V(1).Info("Media connection ended", "state", why)
+	go l.close() // not from here: closing waits for who calls this
+}
+
+// run starts f, which close waits for, unless the connection is closing.
+func (l *life) run(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closing {
+		l.running.Go(f)
+	}
+}
+
+// negotiated starts the time that the peer has to connect.
+func (l *life) negotiated() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing || l.up {
+		return
+	}
+	l.deadline = time.AfterFunc(connectDeadline, func() {
+		l.logger.V(1).Info("Media did not connect in time")
+		l.close()
+	})
+}
+
+// close ends the connection and waits until nothing of it runs any more, but not longer than closeDeadline. It is
+// idempotent. It must not be called by what run started, nor from a callback of what the connection is made of.
+func (l *life) close() {
+	l.mu.Lock()
+	first := !l.closing
+	l.closing = true
+	if l.deadline != nil {
+		l.deadline.Stop()
+	}
+	l.mu.Unlock()
+	if first {
+		l.events.ended()
+		go func() {
+			l.shutdown()
+			l.running.Wait()
+			l.gauge.Add(-1)
+			close(l.done)
+		}()
+	}
+	timeout := time.NewTimer(closeDeadline)
+	defer timeout.Stop()
+	select {
+	case <-l.done:
+	case <-timeout.C:
+		if first {
+			l.gauges.stuck.Add(1)
+			l.logger.Info("Peer connection does not close")
+		}
+	}
+}

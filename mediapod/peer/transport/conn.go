@@ -1,0 +1,300 @@
+package transport
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/rtcp"
+	"github.com/pion/srtp/v3"
+)
+
+// handshakeDeadline is how long a peer may take for DTLS, from its first connectivity check on.
+const handshakeDeadline = 15 * time.Second
+
+// Events is what a connection tells its owner. They are called by goroutines that must not wait for the connection's end.
+type Events struct {
+	// Connected is called once, when packets can be sent.
+	Connected func()
+	// Ended is called once, when the peer has gone or could not connect, and not because of Close.
+	Ended func()
+	// Control gets the RTCP of the peer, packet by packet. It must not block.
+	Control func(packets []rtcp.Packet)
+}
+
+// Remote is what the peer's description says of its end.
+type Remote struct {
+	// Name is its ICE user name fragment.
+	Name string
+	// Hash and Fingerprint are those of its certificate (RFC 8122, section 5).
+	Hash, Fingerprint string
+	// Passive tells that it waits for our DTLS handshake.
+	Passive bool
+}
+
+// Conn is a connection to a peer that receives media. Its methods are safe for concurrent use.
+//
+//	Open --Start--> checked --the peer's checks--> reached --DTLS--> secured --Close, silence, or closed by the peer--> over
+type Conn struct {
+	sockets        *Sockets
+	name, password string // of ICE
+	certificate    tls.Certificate
+	events         Events
+	context        context.Context
+	cancel         context.CancelFunc
+	dtls           *dtlsEndpoint
+
+	addresses []netip.AddrPort      // guarded by sockets.mu
+	route     atomic.Pointer[route] // nil until the peer is reached
+	arrival   chan struct{}         // closed when the peer is reached
+	heard     atomic.Int64          // when the peer was heard last, in Unix nanoseconds
+	keys      atomic.Pointer[keys]  // nil until secured
+
+	mu      sync.Mutex // guards the fields below
+	remote  Remote
+	started bool
+	ended   bool // or closed
+	session *dtls.Conn
+	running sync.WaitGroup
+}
+
+// Open prepares a connection that a peer can be told of.
+func (s *Sockets) Open(certificate tls.Certificate, events Events) (*Conn, error) {
+	c := &Conn{
+		sockets: s, name: rand.Text()[:16], password: rand.Text() + rand.Text()[:6],
+		certificate: certificate, events: events, arrival: make(chan struct{}),
+	}
+	c.context, c.cancel = context.WithCancel(context.Background())
+	c.dtls = newDTLSEndpoint(c)
+	c.heard.Store(time.Now().UnixNano())
+	if err := s.add(c); err != nil {
+		return nil, fmt.Errorf("opening connection: %w", err)
+	}
+	return c, nil
+}
+
+// Credentials are the ICE user name fragment and password of this end.
+func (c *Conn) Credentials() (name, password string) {
+	return c.name, c.password
+}
+
+// Start lets the peer connect. It must be called once.
+func (c *Conn) Start(remote Remote) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended || c.started {
+		return fmt.Errorf("starting connection: %w", ErrClosed)
+	}
+	c.remote, c.started = remote, true
+	c.running.Go(func() {
+		if err := c.secure(remote); err != nil {
+			c.sockets.logs.NewLogger("transport").Warnf("connecting: %v", err)
+			c.over()
+		}
+	})
+	return nil
+}
+
+// secure waits for the peer and makes the keys.
+func (c *Conn) secure(remote Remote) error {
+	select {
+	case <-c.arrival:
+	case <-c.context.Done():
+		return nil // closed, or over
+	}
+	session, err := c.dtls.open(remote)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	ended := c.ended
+	c.session = session
+	c.mu.Unlock()
+	if ended {
+		return session.Close()
+	}
+	ctx, cancel := context.WithTimeout(c.context, handshakeDeadline)
+	defer cancel()
+	if err := session.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("DTLS handshake: %w", err)
+	}
+	k, err := exportKeys(session, remote.Passive)
+	if err != nil {
+		return err
+	}
+	c.keys.Store(k)
+	c.mu.Lock()
+	ended = c.ended
+	c.mu.Unlock()
+	if !ended {
+		c.events.Connected()
+	}
+	return nil
+}
+
+// Close ends the connection and waits until nothing of it runs any more. It is idempotent. It must not be called from an event.
+func (c *Conn) Close() {
+	c.mu.Lock()
+	c.ended = true
+	session := c.session
+	c.mu.Unlock()
+	c.sockets.remove(c)
+	if session != nil && c.keys.Load() != nil {
+		_ = session.Close() // the peer gets to know; its address may be gone
+	}
+	c.cancel()
+	c.running.Wait()
+	c.mu.Lock()
+	session = c.session
+	c.mu.Unlock()
+	if session != nil {
+		_ = session.Close()
+	}
+	_ = c.dtls.Close()
+	if r := c.route.Load(); r != nil {
+		r.close()
+	}
+}
+
+// over ends the connection from the peer's side.
+func (c *Conn) over() {
+	c.mu.Lock()
+	first := !c.ended
+	c.ended = true
+	c.mu.Unlock()
+	if first {
+		c.cancel()
+		c.events.Ended()
+	}
+}
+
+func (c *Conn) remoteName() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.remote.Name
+}
+
+func (c *Conn) silentFor(now time.Time) time.Duration {
+	return now.Sub(time.Unix(0, c.heard.Load()))
+}
+
+// reached notes that the peer's checks come by a route, and whether that is the one that it chose (RFC 8445, section 7.3.1.5).
+func (c *Conn) reached(via route, chosen bool) {
+	c.heard.Store(time.Now().UnixNano())
+	if via.tcp == nil {
+		c.sockets.learn(c, via.address)
+	}
+	current := c.route.Load()
+	switch {
+	case current == nil:
+		if c.route.CompareAndSwap(nil, &via) {
+			close(c.arrival)
+		}
+	case *current != via && (chosen || current.gone()):
+		c.route.Store(&via)
+	}
+}
+
+// receive takes a packet of the peer that is not STUN (RFC 7983). It does not keep it.
+func (c *Conn) receive(packet []byte) {
+	if len(packet) < 2 {
+		return
+	}
+	switch first := packet[0]; {
+	case first >= 20 && first <= 63:
+		c.dtls.deliver(packet)
+	case first >= 128 && first <= 191 && packet[1] >= 192 && packet[1] <= 223: // RTCP (RFC 5761, section 4)
+		k := c.keys.Load()
+		if k == nil {
+			return
+		}
+		raw, err := k.open(packet)
+		if err != nil {
+			return // forged, replayed or broken
+		}
+		c.heard.Store(time.Now().UnixNano())
+		if packets, err := rtcp.Unmarshal(raw); err == nil { // else the peer's fault, and its loss
+			c.events.Control(packets)
+		}
+	}
+}
+
+// errNotConnected marks what can't be sent yet, or no more.
+var errNotConnected = errors.New("not connected")
+
+// WriteRTCP implements sfu.ControlWriter.
+func (c *Conn) WriteRTCP(packets []rtcp.Packet) error {
+	k, r := c.keys.Load(), c.route.Load()
+	if k == nil || r == nil {
+		return errNotConnected
+	}
+	raw, err := rtcp.Marshal(packets)
+	if err != nil {
+		return fmt.Errorf("writing RTCP: %w", err)
+	}
+	sealed, err := k.sealControl(raw)
+	if err != nil {
+		return fmt.Errorf("sealing RTCP: %w", err)
+	}
+	r.write(sealed)
+	return nil
+}
+
+// keys are the SRTP contexts of a connection.
+type keys struct {
+	sealing sync.Mutex // guards local and what belongs to it
+	local   *srtp.Context
+	header  headerScratch
+
+	opening sync.Mutex // guards remote
+	remote  *srtp.Context
+}
+
+func exportKeys(session *dtls.Conn, client bool) (*keys, error) {
+	selected, ok := session.SelectedSRTPProtectionProfile()
+	if !ok {
+		return nil, errors.New("the peer protects no media")
+	}
+	config := srtp.Config{Profile: profiles[selected]}
+	state, ok := session.ConnectionState()
+	if !ok {
+		return nil, errors.New("there is no DTLS session")
+	}
+	if err := config.ExtractSessionKeysFromDTLS(&state, client); err != nil {
+		return nil, fmt.Errorf("exporting keys: %w", err)
+	}
+	k := &keys{}
+	var err error
+	if k.local, err = srtp.CreateContext(config.Keys.LocalMasterKey, config.Keys.LocalMasterSalt, config.Profile); err != nil {
+		return nil, fmt.Errorf("making SRTP context: %w", err)
+	}
+	k.remote, err = srtp.CreateContext(config.Keys.RemoteMasterKey, config.Keys.RemoteMasterSalt, config.Profile,
+		srtp.SRTCPReplayProtection(replayWindow))
+	if err != nil {
+		return nil, fmt.Errorf("making SRTP context: %w", err)
+	}
+	return k, nil
+}
+
+// replayWindow is how many RTCP packets may come late (RFC 3711, section 3.3.2).
+const replayWindow = 64
+
+// open decrypts an RTCP packet, in place.
+func (k *keys) open(packet []byte) ([]byte, error) {
+	k.opening.Lock()
+	defer k.opening.Unlock()
+	return k.remote.DecryptRTCP(packet, packet, nil)
+}
+
+func (k *keys) sealControl(raw []byte) ([]byte, error) {
+	k.sealing.Lock()
+	defer k.sealing.Unlock()
+	return k.local.EncryptRTCP(nil, raw, nil)
+}

@@ -1,0 +1,62 @@
+package transport
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"github.com/pion/stun/v4"
+)
+
+const stunHeaderBytes = 20
+
+// userName returns the value of the USERNAME attribute of a STUN message (RFC 8489, section 14.3), "" when it has none.
+func userName(packet []byte) string {
+	for rest := packet[stunHeaderBytes:]; len(rest) >= 4; {
+		kind, length := stun.AttrType(binary.BigEndian.Uint16(rest)), int(binary.BigEndian.Uint16(rest[2:]))
+		padded := (length + 3) &^ 3
+		if len(rest) < 4+padded {
+			return ""
+		}
+		if kind == stun.AttrUsername {
+			return string(rest[4 : 4+length])
+		}
+		rest = rest[4+padded:]
+	}
+	return ""
+}
+
+// check answers a connectivity check of the peer (RFC 8445, section 7.3), which is how a lite agent learns where its peer is. What is malformed or not
+// authentic is dropped.
+func (c *Conn) check(packet []byte, via route) {
+	request := &stun.Message{Raw: append([]byte(nil), packet...)}
+	if request.Decode() != nil || request.Type != stun.BindingRequest {
+		return
+	}
+	local, remote, ok := strings.Cut(userName(packet), ":")
+	if expected := c.remoteName(); !ok || local != c.name || expected != "" && remote != expected {
+		return
+	}
+	integrity := stun.NewShortTermIntegrity(c.password)
+	if integrity.Check(request) != nil {
+		return
+	}
+	if request.Contains(stun.AttrFingerprint) && stun.Fingerprint.Check(request) != nil {
+		return
+	}
+	answer := []stun.Setter{
+		stun.NewTransactionIDSetter(request.TransactionID), stun.BindingSuccess,
+		&stun.XORMappedAddress{IP: via.address.Addr().AsSlice(), Port: int(via.address.Port())},
+	}
+	conflict := request.Contains(stun.AttrICEControlled)
+	if conflict { // a lite agent never controls (RFC 8445, section 6.1.1)
+		answer[1], answer[2] = stun.BindingError, stun.CodeRoleConflict
+	}
+	response, err := stun.Build(append(answer, integrity, stun.Fingerprint)...)
+	if err != nil {
+		return
+	}
+	if !conflict {
+		c.reached(via, request.Contains(stun.AttrUseCandidate))
+	}
+	via.write(response.Raw)
+}

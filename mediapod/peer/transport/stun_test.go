@@ -1,0 +1,165 @@
+package transport
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/stun/v4"
+
+	"mediarooms.dev/mediarooms/mediapod/sfu"
+)
+
+func newConn(t testing.TB, s *Sockets) *Conn {
+	t.Helper()
+	c, err := s.Open(tls.Certificate{}, Events{Connected: func() {}, Ended: func() {}, Control: func([]rtcp.Packet) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if err := c.Start(Remote{Name: "them"}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func request(t testing.TB, name, password string, more ...stun.Setter) []byte {
+	t.Helper()
+	setters := append([]stun.Setter{stun.TransactionID, stun.BindingRequest, stun.NewUsername(name)}, more...)
+	m, err := stun.Build(append(setters, stun.NewShortTermIntegrity(password), stun.Fingerprint)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Raw
+}
+
+type flag stun.AttrType
+
+// AddTo implements stun.Setter.
+func (f flag) AddTo(m *stun.Message) error {
+	m.Add(stun.AttrType(f), make([]byte, 8))
+	return nil
+}
+
+// serve reads what is not for connections.
+func serve(s *Sockets) {
+	b := make([]byte, 2000)
+	for {
+		if _, _, err := s.UDP.ReadFromAddrPort(b); err != nil {
+			return
+		}
+	}
+}
+
+func TestChecksAreAnsweredToWhoKnowsThePassword(t *testing.T) {
+	for _, ip := range []string{"127.0.0.1", "::1"} {
+		t.Run(ip, func(t *testing.T) { testChecks(t, ip) })
+	}
+}
+
+func testChecks(t *testing.T, ip string) {
+	s := newSockets(t, "::")
+	go serve(s)
+	c := newConn(t, s)
+	peer, from := newReceiver(t, ip)
+	port := netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(s.UDP.LocalAddr().(*net.UDPAddr).Port))
+	send := func(b []byte) {
+		t.Helper()
+		if _, err := peer.WriteToUDPAddrPort(b, port); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(request(t, c.name+":them", "a wrong password"))
+	send(request(t, c.name+":others", c.password))
+	send(request(t, c.name, c.password))
+	send(request(t, "nobody:them", c.password))
+	send(request(t, c.name+":them", c.password)[:30])
+	send(request(t, c.name+":them", c.password, flag(stun.AttrICEControlled)))
+	answer := &stun.Message{Raw: receive(t, peer, 1)[0]}
+	if err := answer.Decode(); err != nil || answer.Type != stun.BindingError || c.route.Load() != nil {
+		t.Errorf("the answer to a peer that is controlled, too: %v, %v", answer, err)
+	}
+	send(request(t, c.name+":them", c.password, flag(stun.AttrUseCandidate)))
+	answer = &stun.Message{Raw: receive(t, peer, 1)[0]}
+	if err := answer.Decode(); err != nil || answer.Type != stun.BindingSuccess {
+		t.Fatalf("the answer is %v, %v", answer, err)
+	}
+	var mapped stun.XORMappedAddress
+	if err := mapped.GetFrom(answer); err != nil || mapped.Port != int(from.Port()) {
+		t.Errorf("the peer is told the address %v: %v", mapped, err)
+	}
+	if err := stun.NewShortTermIntegrity(c.password).Check(answer); err != nil {
+		t.Error(err)
+	}
+	// Another address counts once the peer chooses it.
+	other, at := newReceiver(t, ip)
+	for _, r := range [][]byte{request(t, c.name+":them", c.password), request(t, c.name+":them", c.password, flag(stun.AttrUseCandidate))} {
+		before := c.route.Load().address
+		if before == at {
+			t.Error("the address was changed too soon")
+		}
+		if _, err := other.WriteToUDPAddrPort(r, port); err != nil {
+			t.Fatal(err)
+		}
+		receive(t, other, 1)
+	}
+	if got := c.route.Load().address; got != at {
+		t.Errorf("the peer is at %v, want %v", got, at)
+	}
+	if n := c.WriteRTP(make([]sfu.Outgoing, 1)); n != 0 {
+		t.Error("packets are sent before there are keys")
+	}
+	c.Close()
+	if len(s.byAddress) != 0 || len(s.byName) != 0 {
+		t.Errorf("%d addresses and %d names are left", len(s.byAddress), len(s.byName))
+	}
+}
+
+func TestAddressesOfAPeerAreBounded(t *testing.T) {
+	s := newSockets(t, "127.0.0.1")
+	c := newConn(t, s)
+	for port := range uint16(100) {
+		address := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), 1000+port)
+		s.check(request(t, c.name+":them", c.password), route{address: address, socket: s.UDP})
+	}
+	if len(s.byAddress) != maxAddresses || len(c.addresses) != maxAddresses {
+		t.Errorf("%d addresses are known", len(s.byAddress))
+	}
+}
+
+func TestAConnectionEndsOnce(t *testing.T) {
+	s := newSockets(t, "127.0.0.1")
+	ended := make(chan struct{}, 2)
+	c, err := s.Open(tls.Certificate{}, Events{Ended: func() { ended <- struct{}{} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.check(request(t, c.name+":x", c.password), route{address: netip.MustParseAddrPort("127.0.0.1:9"), socket: s.UDP})
+	s.Sweep(time.Now().Add(time.Hour))
+	s.Sweep(time.Now().Add(time.Hour))
+	c.Close()
+	c.Close()
+	if len(ended) != 1 {
+		t.Errorf("it ended %d times", len(ended))
+	}
+	if err := c.Start(Remote{}); err == nil {
+		t.Error("a closed connection starts")
+	}
+}
+
+func FuzzPackets(f *testing.F) {
+	s := newSockets(f, "127.0.0.1")
+	c := newConn(f, s)
+	from := netip.MustParseAddrPort("192.0.2.1:7")
+	f.Add(request(f, c.name+":them", c.password))
+	f.Add([]byte{0x80, 200, 0, 1, 2, 3, 4, 5})
+	f.Add([]byte{22, 254, 253, 0, 0})
+	f.Fuzz(func(_ *testing.T, packet []byte) {
+		s.take(packet, from)
+		s.learn(c, from)
+		s.take(packet, from)
+	})
+}

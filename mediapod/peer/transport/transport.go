@@ -1,0 +1,179 @@
+// Package transport is the single authority on how packets get to receivers: the sockets that all peers share and, for the peers that only receive,
+// the connection itself: ICE (lite, RFC 8445), DTLS (RFC 5764), SRTP (RFC 3711). It is what the forwarding path ends in, and made for that:
+//
+//	sfu.Forwarder -> Conn.WriteRTP: one buffer per burst -> seal in place -> one system call per burst
+//	socket -> the goroutine that reads it: unseal -> Events.Control
+//
+// It starts no goroutine per connection but those of the DTLS library. Packets that are not for its own connections go on to the peer
+// connections of pion/webrtc, which read them from Sockets as if those were plain sockets.
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pion/logging"
+	"github.com/pion/stun/v4"
+)
+
+// ErrClosed marks sockets or a connection that were closed.
+var ErrClosed = errors.New("closed")
+
+const socketBuffer = 4 << 20 // bytes; the kernel may grant less
+
+// Sockets are one UDP and one TCP port for all peers. Their methods are safe for concurrent use.
+type Sockets struct {
+	UDP *UDPSocket
+	// TCP is nil without ICE-TCP.
+	TCP  *TCPListener
+	logs logging.LoggerFactory
+
+	mu        sync.RWMutex // guards the fields below
+	byName    map[string]*Conn
+	byAddress map[netip.AddrPort]*Conn
+	closed    bool
+}
+
+// Listen opens the sockets. The zero address is all addresses, a port of 0 is any free one; with a negative tcpPort there is no
+// ICE-TCP.
+func Listen(ip netip.Addr, udpPort, tcpPort int, logs logging.LoggerFactory) (*Sockets, error) {
+	host := ""
+	if ip.IsValid() {
+		host = ip.String()
+	}
+	s := &Sockets{logs: logs, byName: map[string]*Conn{}, byAddress: map[netip.AddrPort]*Conn{}}
+	conn, err := new(net.ListenConfig).ListenPacket(context.Background(), "udp", net.JoinHostPort(host, fmt.Sprint(udpPort)))
+	if err != nil {
+		return nil, fmt.Errorf("listening for media: %w", err)
+	}
+	s.UDP = newUDPSocket(conn.(*net.UDPConn), s)
+	if tcpPort >= 0 {
+		listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", net.JoinHostPort(host, fmt.Sprint(tcpPort)))
+		if err != nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("listening for media over TCP: %w", err)
+		}
+		s.TCP = newTCPListener(listener, s)
+	}
+	return s, nil
+}
+
+// Close closes the sockets. Connections must have been closed before.
+func (s *Sockets) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	err := s.UDP.UDPConn.Close()
+	if s.TCP != nil {
+		err = errors.Join(err, s.TCP.close())
+	}
+	if errors.Is(err, net.ErrClosed) {
+		return nil // pion closes what it reads from
+	}
+	return err
+}
+
+// silence is how long a connection that was reached lives without a sign of its peer, which has to check every 15 s at least (RFC 7675, section 5.1;
+// browsers do several times a second to every 2.5 s).
+const silence = 32 * time.Second
+
+// Sweep ends the connections whose peers have gone silent. It is to be called about every second.
+func (s *Sockets) Sweep(now time.Time) {
+	var lost []*Conn
+	s.mu.RLock()
+	for _, c := range s.byName {
+		if c.route.Load() != nil && c.silentFor(now) > silence {
+			lost = append(lost, c)
+		}
+	}
+	s.mu.RUnlock()
+	for _, c := range lost {
+		c.over()
+	}
+}
+
+func (s *Sockets) add(c *Conn) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	s.byName[c.name] = c
+	return nil
+}
+
+func (s *Sockets) remove(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byName, c.name)
+	for _, address := range c.addresses {
+		if s.byAddress[address] == c {
+			delete(s.byAddress, address)
+		}
+	}
+}
+
+// maxAddresses is from how many addresses a peer may send: its candidates, and what becomes of them behind NATs that forget.
+const maxAddresses = 16
+
+// learn notes that a connection's peer sends from a UDP address; the oldest is forgotten when there are too many.
+func (s *Sockets) learn(c *Conn, address netip.AddrPort) {
+	s.mu.RLock()
+	known := s.byAddress[address] == c
+	s.mu.RUnlock()
+	if known {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byName[c.name] != c {
+		return // removed meanwhile
+	}
+	s.byAddress[address] = c
+	c.addresses = append(c.addresses, address)
+	if len(c.addresses) > maxAddresses {
+		if s.byAddress[c.addresses[0]] == c {
+			delete(s.byAddress, c.addresses[0])
+		}
+		c.addresses = c.addresses[1:]
+	}
+}
+
+// take hands a packet to the connection that it is for. It returns false when there is none.
+func (s *Sockets) take(packet []byte, from netip.AddrPort) bool {
+	if stun.IsMessage(packet) {
+		return s.check(packet, route{address: from, socket: s.UDP})
+	}
+	s.mu.RLock()
+	c := s.byAddress[from]
+	s.mu.RUnlock()
+	if c == nil {
+		return false
+	}
+	c.receive(packet)
+	return true
+}
+
+// check handles a STUN message when it is for a connection, by the first half of its user name (RFC 8445, section 7.2.2).
+func (s *Sockets) check(packet []byte, via route) bool {
+	c := s.checked(packet)
+	if c == nil {
+		return false
+	}
+	c.check(packet, via)
+	return true
+}
+
+func (s *Sockets) checked(packet []byte) *Conn {
+	name := userName(packet)
+	local, _, _ := strings.Cut(name, ":")
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.byName[local]
+}
