@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,7 @@ import (
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
 	"mediarooms.dev/mediarooms/internal/token"
+	cases "mediarooms.dev/mediarooms/test/rest"
 )
 
 const (
@@ -534,6 +536,7 @@ func TestWithoutTheAPIServer(t *testing.T) {
 }
 
 func TestHTTPS(t *testing.T) {
+	cases.Shows(t, 10)
 	authority := mtlstest.NewAuthority(t)
 	directory := authority.Directory(t, "rooms.example.com")
 	r := start(t, account, authority, func(c *gateway.Config) { c.ServingCertificateDirectory = directory })
@@ -546,6 +549,13 @@ func TestHTTPS(t *testing.T) {
 		return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
 	}
 	eventually(t, "HTTPS", func() bool { return handshake() != "" })
+	// A client that does not know the authority does not go on.
+	if conn, err := tls.Dial("tcp", r.config.Address, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool(), ServerName: "rooms.example.com"}); err == nil {
+		_ = conn.Close() // the error is that there is one
+		t.Error("a certificate of an unknown authority is accepted")
+	} else if !errors.As(err, new(*tls.CertificateVerificationError)) {
+		t.Errorf("got %v", err)
+	}
 	first := handshake()
 	eventually(t, "the new certificate", func() bool {
 		// Files of one and the same instant are taken for unchanged.

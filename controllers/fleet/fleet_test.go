@@ -24,6 +24,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/placement"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
+	cases "mediarooms.dev/mediarooms/test/rest"
 )
 
 // bound is how long a test waits for anything.
@@ -254,6 +255,7 @@ func TestSilence(t *testing.T) {
 }
 
 func TestALinkThatBreaksForAMomentLosesNothing(t *testing.T) {
+	cases.Shows(t, 173, 174)
 	f := newFixture(t)
 	f.start()
 	pod := f.pod("a", "1")

@@ -48,7 +48,6 @@ app.post('/api/sessions/:sessionId/connections', async (req, res) => {
   res.json({ token: connection.token });
 });
 
-// What openvidu-node-client rejects with has the HTTP status as its message.
 app.use((error, req, res, next) => {
   if (res.headersSent) {
     next(error);
@@ -56,7 +55,9 @@ app.use((error, req, res, next) => {
   }
   const status = error.status >= 400 && error.status < 500 ? error.status : 502;
   if (status === 502) {
-    console.error(`${req.method} ${req.path}: OpenVidu at ${OPENVIDU_URL} answered with ${error.message}`);
+    // openvidu-node-client rejects with an Error whose message is the HTTP status, if OpenVidu has answered at all.
+    const reason = /^\d{3}$/.test(error.message) ? `answered with ${error.message}` : 'does not answer';
+    console.error(`${req.method} ${req.path}: OpenVidu at ${OPENVIDU_URL} ${reason}`);
   }
   res.status(status).json({ error: status === 502 ? 'The video server is not available' : error.message });
 });

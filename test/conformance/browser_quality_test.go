@@ -16,6 +16,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
+	cases "mediarooms.dev/mediarooms/test/rest"
 )
 
 // newPool makes a pool of one pod that is otherwise like the default one, and returns its name. It goes at the end of the test.
@@ -43,6 +44,7 @@ func newPool(t *testing.T, change func(*v1alpha1.MediaPoolSpec)) string {
 func TestClientsAreToldOfEachOthersNetworkQuality(t *testing.T) {
 	t.Parallel()
 	covers(t, "3.14-networkQualityLevelChanged", "8.1-levels", "8.1-first", "4.10-bandwidth")
+	cases.Shows(t, 189)
 	const limit = 250 // kbps
 	pool := newPool(t, func(spec *v1alpha1.MediaPoolSpec) {
 		spec.NetworkQuality = &v1alpha1.NetworkQuality{IntervalSeconds: 1}

@@ -11,6 +11,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	cases "mediarooms.dev/mediarooms/test/rest"
 )
 
 // What the reference says to those who may not.
@@ -26,6 +27,7 @@ func TestRoles(t *testing.T) {
 	covers(t, "7.1-everybody", "7.1-receiving", "7.1-publishVideo", "7.1-own-stream", "7.1-force", "7.1-applyFilter", "7.1-filters",
 		"7.1-speech-to-text", "9-44", "6-401", "6-997", "2.13-applyFilter", "2.14-removeFilter", "2.15-execFilterMethod", "2.16-addFilterEventListener",
 		"2.16-removeFilterEventListener", "2.21-subscribeToSpeechToText", "2.21-unsubscribeFromSpeechToText", "8.3-absent")
+	cases.Shows(t, 168)
 	for _, c := range []struct {
 		role                       v1alpha1.Role
 		wire                       string

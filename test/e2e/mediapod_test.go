@@ -12,9 +12,11 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
+	cases "mediarooms.dev/mediarooms/test/rest"
 )
 
 func TestARoomComesBackOnAnotherPodWhenItsMediaPodIsKilled(t *testing.T) {
+	cases.Shows(t, 170, 172)
 	namespace := kube.NewNamespace(t)
 	kube.CreateSession(t, namespace, "room")
 	for _, name := range []string{"alice", "bob", "carol"} {

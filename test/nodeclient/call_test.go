@@ -9,6 +9,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
+	cases "mediarooms.dev/mediarooms/test/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -101,6 +102,7 @@ func (a *application) unchanged() {
 // What an application sees of its users, and does to them.
 func TestUsersInARoom(t *testing.T) {
 	t.Parallel()
+	cases.Shows(t, 74, 75, 79, 84, 85, 86, 156, 177)
 	everywhere(t, func(t *testing.T, at place) {
 		app := newApplication(t, at)
 		app.does("session = await openvidu.createSession({ customSessionId: 'Lesson-1' })")
@@ -119,6 +121,10 @@ func TestUsersInARoom(t *testing.T) {
 		}
 		app.changed()
 		app.users(ada, ben)
+
+		// The dashboard's way to ask needs each stream of each side in both of its answers.
+		app.login("dashboard", app.password)
+		app.gives("dashboard.fetchWebRtc().then(({ changes, sessionChanges }) => [changes, sessionChanges])", `[true,{"Lesson-1":true}]`)
 
 		ada.must(ada.MuteVideo(true))
 		app.shows(ada, "no picture", func(status v1alpha1.ConnectionStatus) bool { return !status.Publishers[0].VideoActive })

@@ -10,12 +10,14 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
+	cases "mediarooms.dev/mediarooms/test/rest"
 )
 
 // What an application does with sessions and connections that nobody has joined yet. The sequences of fetch() are those that the package shows with the original
 // server (openvidu-rest 4.3).
 func TestSessionsAndConnections(t *testing.T) {
 	t.Parallel()
+	cases.Shows(t, 26, 33, 86, 99, 156, 157, 179)
 	everywhere(t, func(t *testing.T, at place) {
 		app := newApplication(t, at)
 		app.gives("openvidu.activeSessions", "[]")
@@ -90,6 +92,7 @@ func TestSessionsAndConnections(t *testing.T) {
 		app.gives("openvidu.fetch()", "false")
 
 		app.refusals()
+		app.colleaguesChanges()
 		app.othersChanges()
 
 		app.does("await session.close()")
@@ -123,6 +126,24 @@ func (a *application) refusals() {
 	a.fails("openvidu.deleteRecording('Room_A')", "501")
 	a.fails("openvidu.startBroadcast(session.sessionId, 'rtmp://media.example.com/live')", "403")
 	a.fails("openvidu.stopBroadcast(session.sessionId)", "403")
+	a.gives("openvidu.fetch()", "false")
+}
+
+// colleaguesChanges checks that fetch() tells what another application of the tenant changed, once.
+func (a *application) colleaguesChanges() {
+	a.t.Helper()
+	a.login("colleague", a.password)
+	a.does("theirs = await colleague.createSession({ customSessionId: 'room_a' })")
+	a.gives("session.fetch()", "false")
+	a.gives("openvidu.fetch()", "true")
+	a.gives("openvidu.fetch()", "false")
+	a.does("await theirs.generateToken()")
+	a.gives("session.fetch()", "false")
+	a.gives("openvidu.fetch()", "true")
+	a.gives("openvidu.fetch()", "false")
+	a.does("await theirs.close()")
+	a.gives("session.fetch()", "false")
+	a.gives("openvidu.fetch()", "true")
 	a.gives("openvidu.fetch()", "false")
 }
 
