@@ -79,6 +79,9 @@ type Options struct {
 	Reconnect bool
 	// Silent sends no pings, neither the first nor later ones.
 	Silent bool
+	// Notify, unless nil, gets each notification as it comes; it must not block. Messages are not kept then: Messages, Notifications and the
+	// Wait methods know of none.
+	Notify func(Notification)
 }
 
 // Client is one socket. It is safe for concurrent use. It sends pings as browsers do until it is closed.
@@ -90,6 +93,7 @@ type Client struct {
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the reader has ended
 	nextID  atomic.Int64
+	notify  func(Notification)
 
 	mu        sync.Mutex // guards what follows
 	pending   map[int64]request
@@ -148,7 +152,7 @@ func Dial(ctx context.Context, options Options) (*Client, error) {
 	running, cancel := context.WithCancel(context.Background())
 	c := &Client{
 		token: options.Token, session: session, conn: conn, running: running, cancel: cancel, done: make(chan struct{}),
-		pending: map[int64]request{}, changed: make(chan struct{}),
+		pending: map[int64]request{}, changed: make(chan struct{}), notify: options.Notify,
 	}
 	c.nextID.Store(-1)
 	go c.read(running)
@@ -244,11 +248,20 @@ func (c *Client) dispatch(raw []byte) error {
 		return errors.New("parsing a message of the server: neither method nor id")
 	}
 	came := Message{Raw: raw, Err: m.Error, At: time.Now()}
+	if m.Method != "" {
+		came.Notification = &Notification{Method: m.Method, Params: m.Params, At: came.At}
+		if c.notify != nil {
+			c.notify(*came.Notification)
+			return nil
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if m.Method != "" {
-		came.Notification = &Notification{Method: m.Method, Params: m.Params, At: came.At}
-	} else if id, err := strconv.ParseInt(string(m.ID), 10, 64); err == nil {
+		c.keep(came)
+		return nil
+	}
+	if id, err := strconv.ParseInt(string(m.ID), 10, 64); err == nil {
 		if waiting, found := c.pending[id]; found {
 			delete(c.pending, id)
 			came.Answers = waiting.method
@@ -259,10 +272,18 @@ func (c *Client) dispatch(raw []byte) error {
 			}
 		}
 	}
-	c.messages = append(c.messages, came)
+	if c.notify != nil {
+		return nil
+	}
+	c.keep(came)
+	return nil
+}
+
+// keep adds a message to those that came. The caller holds mu.
+func (c *Client) keep(m Message) {
+	c.messages = append(c.messages, m)
 	close(c.changed)
 	c.changed = make(chan struct{})
-	return nil
 }
 
 // Call sends a request and waits for its answer, at most 10 s as browsers do. nil params are left out. result, unless nil, takes

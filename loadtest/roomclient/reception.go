@@ -33,10 +33,10 @@ type Reception struct {
 	// Frames are those that could have been decoded: complete, and everything before them too, back to a key frame.
 	Frames int64
 	// Freezes are gaps between such frames that webrtc-stats counts as a freeze: more than three average gaps, and 150 ms more than one.
-	// Frozen is their time together, Longest the longest gap of all.
+	// Frozen is their time together, Longest the longest gap of all, or since Subscriber.Mark.
 	Freezes         int64
 	Frozen, Longest time.Duration
-	// FirstFrame and LastFrame are when the first and the last frame were complete.
+	// FirstFrame and LastFrame are when the first and the last frame were complete; of audio, FirstFrame is the time of the first packet.
 	FirstFrame, LastFrame time.Time
 	// Layer is the simulcast layer of the newest packet, 0 is the lowest; -1 when none was received.
 	Layer int
@@ -68,6 +68,8 @@ const gapMemory = 30
 type reception struct {
 	video     bool
 	clockRate int64
+
+	begun chan struct{} // closed at the first frame of video, or packet of audio
 
 	mu    sync.Mutex // guards the fields below
 	total Reception
@@ -108,7 +110,7 @@ type missed struct {
 }
 
 func newReception(video bool, clockRate int64) *reception {
-	return &reception{video: video, clockRate: clockRate, trip: firstTrip, total: Reception{Layer: -1}}
+	return &reception{video: video, clockRate: clockRate, begun: make(chan struct{}), trip: firstTrip, total: Reception{Layer: -1}}
 }
 
 // extend returns the sequence number with what is above its 16 bits: the one that is nearest to the highest.
@@ -130,6 +132,10 @@ func (r *reception) arrived(sequence uint16, timestamp uint32, end bool, bytes i
 		}
 		r.started = true
 		r.first, r.highest, r.next = s, s-1, s
+		if !r.video {
+			r.total.FirstFrame = at
+			close(r.begun)
+		}
 	}
 	if s < r.first || s <= r.highest-window {
 		return
@@ -205,6 +211,7 @@ func (r *reception) frame(at time.Time) {
 	t.Frames++
 	if t.FirstFrame.IsZero() {
 		t.FirstFrame, t.LastFrame = at, at
+		close(r.begun)
 		return
 	}
 	gap := at.Sub(t.LastFrame)
@@ -325,6 +332,13 @@ func (r *reception) reported() (report, bool) {
 		rep.fraction = uint8(min(lost*256/interval, 255))
 	}
 	return rep, true
+}
+
+// mark forgets the longest gap.
+func (r *reception) mark() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.total.Longest = 0
 }
 
 // snapshot returns what was seen so far. A gap that has not ended yet is the longest when it is longer than those that have.

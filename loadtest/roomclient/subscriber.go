@@ -91,6 +91,15 @@ func (s *Subscriber) Video() Reception { return s.incoming.video.snapshot(time.N
 // Audio is what was seen of the audio so far. It has no frames.
 func (s *Subscriber) Audio() Reception { return s.incoming.audio.snapshot(time.Now()) }
 
+// Begun is closed at the first frame of the video; Subscriber.Video tells when that was.
+func (s *Subscriber) Begun() <-chan struct{} { return s.incoming.video.begun }
+
+// AudioBegun is closed at the first packet of the audio.
+func (s *Subscriber) AudioBegun() <-chan struct{} { return s.incoming.audio.begun }
+
+// Mark starts the measurement of the longest gap anew.
+func (s *Subscriber) Mark() { s.incoming.video.mark() }
+
 // Close ends the peer connection and waits for its readers. It tells the server nothing.
 func (s *Subscriber) Close() error {
 	s.media.feeder.remove(s.peer)

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"cmp"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/loadtest"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
+)
+
+// secretVariable is where the secret of the REST API comes from, so that it is not seen in a list of processes.
+const secretVariable = "OPENVIDU_SECRET"
+
+// options are what the command line says.
+type options struct {
+	target   targetOptions
+	load     loadtest.Load
+	media    mediaOptions
+	duration time.Duration
+	limits   loadtest.Limits
+	json     string
+	quiet    bool
+}
+
+type targetOptions struct {
+	url, secret, ca, prefix      string
+	insecure                     bool
+	tokens, signalling, identity string
+}
+
+type mediaOptions struct {
+	codec                     string
+	kbps, frameRate, temporal int
+	simulcast, noVideo        bool
+	audioKbps                 int
+	feedback                  time.Duration
+	device                    string
+	impairment                roomclient.Conditions
+}
+
+const usage = `roomload plays a load to a Mediarooms installation: rooms of participants that join as browsers do, send and
+receive media, and leave. It prints how well they were served.
+
+  OPENVIDU_SECRET=... roomload -url https://rooms.example -rooms 10 -publishers 2 -subscribers 8 -duration 1m
+  roomload -tokens tokens.txt -subscribers 100 -max-delay-p99 6ms -min-join-success 1
+
+With -url, sessions and connections are made by the REST API, and removed at the end. With -tokens, participants
+use tokens that were made before, a line each; with -signalling, they go straight to a media pod with them.
+
+The exit status is 0 when all limits were kept, 1 when one was not, and 2 when the load could not be played.
+
+`
+
+func parse(args []string, output io.Writer) (*options, error) {
+	o := &options{limits: loadtest.NoLimits()}
+	flags := flag.NewFlagSet("roomload", flag.ContinueOnError)
+	flags.SetOutput(output)
+	flags.Usage = func() {
+		fmt.Fprint(output, usage)
+		flags.PrintDefaults()
+	}
+	o.target.add(flags)
+	o.media.add(flags)
+	l := &o.load
+	flags.IntVar(&l.Rooms, "rooms", 1, "number of rooms")
+	flags.IntVar(&l.Publishers, "publishers", 1, "participants of each room that send")
+	flags.IntVar(&l.Subscribers, "subscribers", 1, "participants of each room that only receive; each receives all that send")
+	flags.BoolVar(&l.Mutual, "mutual", false, "publishers receive each other too, as in a conference")
+	flags.IntVar(&l.Impaired, "impaired", 0, "subscribers of each room behind the worse path that -loss, -delay and -limit-kbps describe")
+	flags.DurationVar(&l.Ramp, "ramp", 2*time.Second, "time over which participants join")
+	flags.DurationVar(&l.Stay, "stay", 0, "how long a subscriber stays on average before another one takes its place; 0: to the end")
+	flags.DurationVar(&l.Patience, "patience", 15*time.Second, "how long a participant may take to join")
+	flags.DurationVar(&o.duration, "duration", 30*time.Second, "how long to measure once everybody has joined")
+	flags.StringVar(&o.json, "json", "", "write the report as JSON to this `file` too; -: to the standard output")
+	flags.BoolVar(&o.quiet, "quiet", false, "show no progress")
+	addLimits(flags, &o.limits)
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if flags.NArg() > 0 {
+		return nil, fmt.Errorf("unknown argument %q", flags.Arg(0))
+	}
+	var err error
+	if l.Stream, err = o.media.stream(); err != nil {
+		return nil, err
+	}
+	return o, l.Validate()
+}
+
+func (t *targetOptions) add(flags *flag.FlagSet) {
+	flags.StringVar(&t.url, "url", "", "`URL` of the gateway; the REST API makes sessions and connections")
+	flags.StringVar(&t.secret, "secret", "", "secret of the REST API; better in the environment, as "+secretVariable)
+	flags.StringVar(&t.prefix, "prefix", "", "what the names of sessions begin with; roomload- and a random text by default")
+	flags.StringVar(&t.ca, "ca", "", "`file` of certificates, beside those of the system, to trust")
+	flags.BoolVar(&t.insecure, "insecure", false, "trust any certificate of the server")
+	flags.StringVar(&t.tokens, "tokens", "", "`file` with a token a line, instead of -url; those of one session are for one room")
+	flags.StringVar(&t.signalling, "signalling", "", "wss:// `URL` of a media pod, to use tokens at without a gateway")
+	flags.StringVar(&t.identity, "identity", "", "`directory` with the certificate of a gateway (ca.crt, tls.crt, tls.key), for -signalling")
+}
+
+func (m *mediaOptions) add(flags *flag.FlagSet) {
+	flags.StringVar(&m.codec, "codec", "vp8", "codec of the video: vp8 or h264")
+	flags.IntVar(&m.kbps, "kbps", 1500, "bitrate of the video; with -simulcast, that of the highest layer")
+	flags.IntVar(&m.frameRate, "fps", 30, "frames per second")
+	flags.BoolVar(&m.simulcast, "simulcast", false, "send three layers: a quarter, a half, and all of the width and height")
+	flags.IntVar(&m.temporal, "temporal-layers", 1, "temporal layers of VP8, 1 to 3")
+	flags.BoolVar(&m.noVideo, "no-video", false, "send no video")
+	flags.IntVar(&m.audioKbps, "audio-kbps", 32, "bitrate of the audio, 0 to 128; 0: send none")
+	flags.DurationVar(&m.feedback, "feedback", 100*time.Millisecond, "how often receivers give transport-wide feedback; 0: neither that nor repairs")
+	flags.StringVar(&m.device, "interface", "", "the one network `interface` for media; all but loopback by default")
+	flags.Float64Var(&m.impairment.Loss, "loss", 0, "share of packets that impaired subscribers lose, 0 to 1")
+	flags.DurationVar(&m.impairment.Delay, "delay", 0, "delay of impaired subscribers, each way")
+	flags.IntVar(&m.impairment.Kbps, "limit-kbps", 0, "what the links of impaired subscribers carry; 0: no limit")
+	flags.DurationVar(&m.impairment.Queue, "queue", 300*time.Millisecond, "how long packets wait at most for the links of impaired subscribers")
+}
+
+func addLimits(flags *flag.FlagSet, l *loadtest.Limits) {
+	flags.Float64Var(&l.MinJoinSuccess, "min-join-success", l.MinJoinSuccess, "limit: least share of joins that succeed, 0 to 1 (limits below 0 are not checked)")
+	flags.DurationVar(&l.MaxJoinP50, "max-join-p50", l.MaxJoinP50, "limit: median of the time from opening a socket to the first frame")
+	flags.DurationVar(&l.MaxJoinP99, "max-join-p99", l.MaxJoinP99, "limit: the same, 99 %")
+	flags.Float64Var(&l.MaxLoss, "max-loss", l.MaxLoss, "limit: share of packets that never come, 0 to 1")
+	flags.DurationVar(&l.MaxDelayP50, "max-delay-p50", l.MaxDelayP50, "limit: median of the one-way delay of packets")
+	flags.DurationVar(&l.MaxDelayP99, "max-delay-p99", l.MaxDelayP99, "limit: the same, 99 %")
+	flags.DurationVar(&l.MaxDelayP999, "max-delay-p999", l.MaxDelayP999, "limit: the same, 99.9 %")
+	flags.DurationVar(&l.MaxGap, "max-gap", l.MaxGap, "limit: longest time between two frames")
+	flags.Int64Var(&l.MaxFreezes, "max-freezes", l.MaxFreezes, "limit: number of freezes")
+	flags.Float64Var(&l.MinMbps, "min-mbps", l.MinMbps, "limit: least bitrate of all that is received")
+}
+
+// audioPackets are sent a second.
+const audioPackets = 50
+
+// stream is what a publisher sends.
+func (m *mediaOptions) stream() (roomclient.Stream, error) {
+	if m.audioKbps < 0 || m.audioKbps > 128 {
+		return roomclient.Stream{}, fmt.Errorf("-audio-kbps: %d is not from 0 to 128", m.audioKbps)
+	}
+	stream := roomclient.Stream{AudioPacketBytes: m.audioKbps * 1000 / 8 / audioPackets}
+	if m.noVideo {
+		return stream, nil
+	}
+	switch {
+	case m.codec != "vp8" && m.codec != "h264":
+		return stream, fmt.Errorf("-codec: %q is neither vp8 nor h264", m.codec)
+	case m.kbps < 50 || m.kbps > 20_000:
+		return stream, fmt.Errorf("-kbps: %d is not from 50 to 20000", m.kbps)
+	case m.temporal < 1 || m.temporal > 3 || m.temporal > 1 && m.codec != "vp8":
+		return stream, errors.New("-temporal-layers: 1 to 3, and more than one of vp8 only")
+	}
+	stream.VideoFrameRate, stream.TemporalLayers = m.frameRate, m.temporal
+	stream.Video = []roomclient.Layer{{Width: 1280, Height: 720, Kbps: m.kbps}}
+	if m.simulcast {
+		stream.Video = loadtest.Simulcast(m.kbps)
+	}
+	return stream, nil
+}
+
+// setup makes what the run needs.
+func (o *options) setup() (loadtest.Setup, error) {
+	setup := loadtest.Setup{Load: o.load}
+	mediaOptions := roomclient.MediaOptions{Feedback: o.media.feedback, Device: o.media.device}
+	if o.media.codec == "h264" {
+		mediaOptions.Video = append(mediaOptions.Video, roomclient.H264)
+	}
+	var err error
+	if setup.Media, err = roomclient.NewMediaWith(mediaOptions); err != nil {
+		return setup, err
+	}
+	if o.load.Impaired > 0 {
+		if c := o.media.impairment; c.Loss < 0 || c.Loss > 1 || c.Delay < 0 || c.Kbps < 0 || c.Queue < 0 {
+			return setup, errors.New("-loss is from 0 to 1, and -delay, -limit-kbps and -queue are not negative")
+		}
+		mediaOptions.Path = roomclient.NewPath(o.media.impairment)
+		if setup.Impaired, err = roomclient.NewMediaWith(mediaOptions); err != nil {
+			return setup, err
+		}
+	}
+	setup.Target, err = o.target.open(&setup.Load)
+	return setup, err
+}
+
+// open returns the target. With tokens, they say how many rooms there are at most.
+func (t *targetOptions) open(load *loadtest.Load) (loadtest.Target, error) {
+	client, err := t.client()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case (t.url == "") == (t.tokens == ""):
+		return nil, errors.New("either -url or -tokens is needed; see roomload -help")
+	case t.tokens != "":
+		file, err := os.Open(t.tokens)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		tokens, err := loadtest.ReadTokens(file, t.signalling, client)
+		if err != nil {
+			return nil, err
+		}
+		load.Rooms = min(load.Rooms, tokens.Rooms())
+		return tokens, nil
+	case t.signalling != "":
+		return nil, errors.New("-signalling needs -tokens")
+	}
+	secret := cmp.Or(t.secret, os.Getenv(secretVariable))
+	if secret == "" {
+		return nil, fmt.Errorf("the secret of the REST API is needed, in the environment as %s", secretVariable)
+	}
+	prefix := t.prefix
+	if prefix == "" {
+		random := make([]byte, 4)
+		_, _ = rand.Read(random) // it never fails
+		prefix = "roomload-" + hex.EncodeToString(random)
+	}
+	return loadtest.NewGateway(t.url, secret, prefix, client)
+}
+
+// client makes handshakes and requests.
+func (t *targetOptions) client() (*http.Client, error) {
+	config := &tls.Config{InsecureSkipVerify: t.insecure, MinVersion: tls.VersionTLS12}
+	switch {
+	case t.identity != "":
+		var err error
+		if config, err = mtls.Client(t.identity, mtls.MediaPod); err != nil {
+			return nil, fmt.Errorf("reading -identity: %w", err)
+		}
+	case t.ca != "":
+		certificates, err := os.ReadFile(t.ca)
+		if err != nil {
+			return nil, err
+		}
+		if config.RootCAs, err = x509.SystemCertPool(); err != nil {
+			return nil, fmt.Errorf("reading the system's certificates: %w", err)
+		}
+		if !config.RootCAs.AppendCertsFromPEM(certificates) {
+			return nil, fmt.Errorf("no certificate in %s", t.ca)
+		}
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = config
+	transport.ForceAttemptHTTP2 = false // sockets need HTTP/1.1
+	transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	transport.MaxIdleConnsPerHost = 32
+	return &http.Client{Transport: transport}, nil
+}
+
