@@ -15,7 +15,7 @@ import (
 type Load struct {
 	// Rooms is how many rooms there are, all alike.
 	Rooms int
-	// Publishers send in each room; Subscribers only receive. Every subscriber receives every publisher.
+	// Publishers send in each room; Subscribers only receive. Every subscriber receives everybody that publishes in the room.
 	Publishers, Subscribers int
 	// Mutual lets publishers receive each other, as in a conference.
 	Mutual bool
@@ -38,8 +38,8 @@ const joinsAtATime = 16
 // Validate tells what is wrong with a load.
 func (l Load) Validate() error {
 	switch {
-	case l.Rooms < 1 || l.Publishers < 1 || l.Subscribers < 0:
-		return errors.New("a load has at least one room with one publisher")
+	case l.Rooms < 1 || l.Publishers < 0 || l.Subscribers < 0 || l.Publishers+l.Subscribers < 1:
+		return errors.New("a load has at least one room with one participant")
 	case l.Impaired < 0 || l.Impaired > l.Subscribers:
 		return fmt.Errorf("%d impaired subscribers of %d", l.Impaired, l.Subscribers)
 	case l.Ramp < 0 || l.Stay < 0 || l.Patience < 0:

@@ -21,7 +21,8 @@ import (
 type incoming struct {
 	video, audio *reception
 	// table says what comes, as soon as that was negotiated.
-	table atomic.Pointer[table]
+	table  atomic.Pointer[table]
+	sample uint16 // as in MediaOptions
 	// videoSSRC and audioSSRC are 0 until the first packet.
 	videoSSRC, audioSSRC atomic.Uint32
 	ssrc                 uint32 // of the feedback
@@ -31,11 +32,11 @@ type incoming struct {
 	recorder *twcc.Recorder
 }
 
-func newIncoming() *incoming {
+func newIncoming(sample int) *incoming {
 	ssrc := rand.Uint32()
 	return &incoming{
 		video: newReception(true, 90_000), audio: newReception(false, 48_000), ssrc: ssrc,
-		start: time.Now().Round(0), recorder: twcc.NewRecorder(ssrc),
+		sample: uint16(max(sample, 1)), start: time.Now().Round(0), recorder: twcc.NewRecorder(ssrc),
 	}
 }
 
@@ -133,15 +134,15 @@ func (h rtpHeader) extension(number uint8) []byte {
 	return nil
 }
 
-// arrived notes a packet, still encrypted.
-func (i *incoming) arrived(packet []byte, at time.Time) {
+// arrived notes a packet, still encrypted, and tells whether its payload is to be read.
+func (i *incoming) arrived(packet []byte, at time.Time) bool {
 	t := i.table.Load()
 	if t == nil {
-		return
+		return true
 	}
 	h, ok := readHeader(packet)
 	if !ok {
-		return
+		return true
 	}
 	if t.transportCC != 0 {
 		if number := h.extension(t.transportCC); len(number) == 2 {
@@ -150,14 +151,16 @@ func (i *incoming) arrived(packet []byte, at time.Time) {
 			i.mu.Unlock()
 		}
 	}
+	var whole bool
 	switch t.payloads[h.payloadType] {
 	case ofVideo:
 		i.videoSSRC.Store(h.ssrc)
-		i.video.arrived(h.sequence, h.timestamp, h.marker, len(packet), false, at)
+		whole = i.video.arrived(h.sequence, h.timestamp, h.marker, len(packet), false, at)
 	case ofAudio:
 		i.audioSSRC.Store(h.ssrc)
-		i.audio.arrived(h.sequence, h.timestamp, h.marker, len(packet), false, at)
+		whole = i.audio.arrived(h.sequence, h.timestamp, h.marker, len(packet), false, at)
 	}
+	return !whole || h.sequence%i.sample == 0
 }
 
 // read takes a decrypted packet. A retransmission comes as the packet that it repairs (RFC 4588), with attributes that tell so.

@@ -121,14 +121,18 @@ func (r *reception) extend(sequence uint16) int64 {
 	return r.highest + int64(int16(sequence-uint16(r.highest)))
 }
 
-// arrived notes a packet that came at a time. repaired tells that it was sent again.
-func (r *reception) arrived(sequence uint16, timestamp uint32, end bool, bytes int, repaired bool, at time.Time) {
+// readAtFirst is how many packets are read whatever is sampled, so that it is known soon what comes.
+const readAtFirst = 64
+
+// arrived notes a packet that came at a time. repaired tells that it was sent again. It returns whether all goes well, so that the payload need not
+// be read.
+func (r *reception) arrived(sequence uint16, timestamp uint32, end bool, bytes int, repaired bool, at time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.extend(sequence)
 	if !r.started {
 		if repaired {
-			return // a probe
+			return false // a probe
 		}
 		r.started = true
 		r.first, r.highest, r.next = s, s-1, s
@@ -138,11 +142,11 @@ func (r *reception) arrived(sequence uint16, timestamp uint32, end bool, bytes i
 		}
 	}
 	if s < r.first || s <= r.highest-window {
-		return
+		return false
 	}
 	slot := &r.slots[s&(window-1)]
 	if slot.sequence == s && slot.here {
-		return // a duplicate
+		return false // a duplicate
 	}
 	if s > r.highest {
 		r.miss(s, at)
@@ -159,6 +163,7 @@ func (r *reception) arrived(sequence uint16, timestamp uint32, end bool, bytes i
 		r.observe(timestamp, at)
 	}
 	r.decode(at)
+	return !r.broken && len(r.missing) == 0 && s-r.first >= readAtFirst
 }
 
 // miss notes the packets before one as missing.

@@ -21,8 +21,9 @@ const (
 type network struct {
 	*stdnet.Net
 	options *MediaOptions
-	// arrived sees each packet first, with the time at which it came; handled is called when pion has taken the one before.
-	arrived func(packet []byte, at time.Time)
+	// arrived sees each packet first, with the time at which it came, and tells whether pion is to have it; handled is called when pion has taken
+	// the one before.
+	arrived func(packet []byte, at time.Time) bool
 	handled func()
 }
 
@@ -57,20 +58,23 @@ type socket struct {
 // ReadFromAddrPort reads a packet.
 func (s *socket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 	s.network.handled()
-	var n int
-	var from netip.AddrPort
-	var at time.Time
-	var err error
-	if s.impaired != nil {
-		n, from, at, err = s.impaired.read(b)
-	} else {
-		n, from, at, err = s.receive(b)
+	for {
+		var n int
+		var from netip.AddrPort
+		var at time.Time
+		var err error
+		if s.impaired != nil {
+			n, from, at, err = s.impaired.read(b)
+		} else {
+			n, from, at, err = s.receive(b)
+		}
+		if err != nil {
+			return 0, netip.AddrPort{}, err
+		}
+		if s.network.arrived(b[:n], at) {
+			return n, from, nil
+		}
 	}
-	if err != nil {
-		return 0, netip.AddrPort{}, err
-	}
-	s.network.arrived(b[:n], at)
-	return n, from, nil
 }
 
 // receive reads a packet, and when it came to the socket.

@@ -39,7 +39,7 @@ func (c *Client) subscribe(ctx context.Context, media *Media, streamID string, a
 
 // NewSubscriber makes a peer connection to receive with. The server knows nothing of it yet.
 func (m *Media) NewSubscriber() (*Subscriber, error) {
-	base, err := m.newPeer(newIncoming())
+	base, err := m.newPeer(newIncoming(m.options.Sample))
 	if err != nil {
 		return nil, err
 	}

@@ -36,10 +36,10 @@ const (
 )
 
 // floorKinds are the senders that are measured, and what they are called.
-var floorKinds = []struct{ kind, text string }{
-	{sendTo, "floor: AES-128-GCM seal + one sendto per packet"},
-	{sendMultiple, "the same with sendmmsg of 64"},
-	{sendSegments, "the same with UDP GSO, one send per receiver and burst"},
+var floorKinds = []struct{ kind, text, short string }{
+	{sendTo, "floor: AES-128-GCM seal + one sendto per packet", "floor: seal + sendto"},
+	{sendMultiple, "the same with sendmmsg of 64", "floor with sendmmsg"},
+	{sendSegments, "the same with UDP GSO, one send per receiver and burst", "floor with UDP GSO"},
 }
 
 // floorReport is what the sender writes to its standard output: one for each window.
@@ -48,8 +48,9 @@ type floorReport struct {
 	Packets         int64   `json:"packets"`
 }
 
-// measureFloor sends like the media pod to as many live receivers: sealed packets, paced like the media, and nothing else.
-func measureFloor(ctx context.Context, l *link, o options, kind string, subscribers int) (cost, error) {
+// measureFloor sends like the media pod to as many live receivers: sealed packets, paced like the media, and nothing else. burst is the number of
+// packets of a frame.
+func measureFloor(ctx context.Context, l *link, o options, kind string, subscribers, burst int) (cost, error) {
 	var received atomic.Int64
 	var readers sync.WaitGroup
 	var sockets []*net.UDPConn
@@ -81,7 +82,7 @@ func measureFloor(ctx context.Context, l *link, o options, kind string, subscrib
 	if err != nil {
 		return cost{}, err
 	}
-	command := l.command(ctx, program, floorSenderCommand, kind, o.window.String(), strconv.Itoa(o.windows), strings.Join(ports, ","))
+	command := l.command(ctx, program, floorSenderCommand, kind, o.window.String(), strconv.Itoa(o.windows), strconv.Itoa(burst), strings.Join(ports, ","))
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, os.Stderr
 	if err := command.Run(); err != nil {
@@ -113,6 +114,7 @@ func measureFloor(ctx context.Context, l *link, o options, kind string, subscrib
 // sender seals and sends bursts to receivers. It is used by one goroutine.
 type sender struct {
 	socket    int
+	burst     int // packets of a frame
 	receivers []receiver
 	nonce     [12]byte
 	plain     []byte
@@ -145,10 +147,10 @@ const (
 	multipleMessages = 64
 )
 
-// runFloorSender is the sender's process: KIND WINDOW WINDOWS PORT,PORT,...
+// runFloorSender is the sender's process: KIND WINDOW WINDOWS BURST PORT,PORT,...
 func runFloorSender(args []string) error {
-	if len(args) != 4 {
-		return fmt.Errorf("%d arguments, want 4", len(args))
+	if len(args) != 5 {
+		return fmt.Errorf("%d arguments, want 5", len(args))
 	}
 	window, err := time.ParseDuration(args[1])
 	if err != nil {
@@ -158,7 +160,11 @@ func runFloorSender(args []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := newSender(strings.Split(args[3], ","))
+	packetsOfBurst, err := strconv.Atoi(args[3])
+	if err != nil {
+		return err
+	}
+	s, err := newSender(strings.Split(args[4], ","), packetsOfBurst)
 	if err != nil {
 		return err
 	}
@@ -181,7 +187,7 @@ func runFloorSender(args []string) error {
 			if err := burst(); err != nil {
 				return err
 			}
-			packets += int64(packetsPerFrame * len(s.receivers))
+			packets += int64(packetsOfBurst * len(s.receivers))
 		}
 		end, err := selfCPU()
 		if err != nil {
@@ -203,12 +209,12 @@ func selfCPU() (time.Duration, error) {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
 }
 
-func newSender(ports []string) (*sender, error) {
+func newSender(ports []string, burst int) (*sender, error) {
 	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening the socket: %w", err)
 	}
-	s := &sender{socket: socket, plain: make([]byte, rtpHeader+packetBytes)}
+	s := &sender{socket: socket, burst: burst, plain: make([]byte, rtpHeader+packetBytes)}
 	for i, text := range ports {
 		port, err := strconv.Atoi(text)
 		if err != nil {
@@ -224,7 +230,7 @@ func newSender(ports []string) (*sender, error) {
 		if err != nil {
 			return nil, err
 		}
-		r := receiver{seal: seal, sealed: make([]byte, 0, packetsPerFrame*sealedBytes)}
+		r := receiver{seal: seal, sealed: make([]byte, 0, burst*sealedBytes)}
 		r.address.Family = unix.AF_INET
 		binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&r.address.Port))[:], uint16(port))
 		copy(r.address.Addr[:], net.ParseIP(clientAddress).To4())
@@ -255,7 +261,7 @@ func (s *sender) sendEach() error {
 	for i := range s.receivers {
 		s.receivers[i].sealed = s.receivers[i].sealed[:0]
 	}
-	for range packetsPerFrame {
+	for range s.burst {
 		for i := range s.receivers {
 			r := &s.receivers[i]
 			packet := s.packet(r)
@@ -274,7 +280,7 @@ func (s *sender) sendMultiple() error {
 		s.receivers[i].sealed = s.receivers[i].sealed[:0]
 	}
 	n := 0
-	for range packetsPerFrame {
+	for range s.burst {
 		for i := range s.receivers {
 			r := &s.receivers[i]
 			packet := s.packet(r)
@@ -310,7 +316,7 @@ func (s *sender) sendSegments() error {
 	for i := range s.receivers {
 		r := &s.receivers[i]
 		r.sealed = r.sealed[:0]
-		for range packetsPerFrame {
+		for range s.burst {
 			s.packet(r)
 		}
 		vector := unix.Iovec{Base: &r.sealed[0]}

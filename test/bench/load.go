@@ -7,21 +7,24 @@ import (
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
-// The load: 1.5 Mbps of video, as a browser sends it.
+// The load: 1.5 Mbps of video, as a browser sends it, and in small rooms 500 kbps.
 const (
-	framesPerSecond = 30
-	packetsPerFrame = 6
-	packetBytes     = 1040
+	framesPerSecond  = 30
+	packetsPerFrame  = 6
+	packetBytes      = 1040
+	smallRoomPackets = 2 // of a frame
 )
 
-// load is what the publisher sends.
-var load = roomclient.Stream{
-	VideoFrameRate: framesPerSecond, Video: roomclient.Fixed(packetsPerFrame, packetBytes),
+// video is a stream whose frames have so many packets.
+func video(packets int) roomclient.Stream {
+	return roomclient.Stream{VideoFrameRate: framesPerSecond, Video: roomclient.Fixed(packets, packetBytes)}
 }
 
-// loadText is the load in words.
-var loadText = fmt.Sprintf("1 publisher, %.1f Mbps video in %d bursts of %d packets of %d bytes a second",
-	float64(framesPerSecond*packetsPerFrame*packetBytes*8)/1e6, framesPerSecond, packetsPerFrame, packetBytes)
+// videoText is that stream in words.
+func videoText(packets int) string {
+	return fmt.Sprintf("%.1f Mbps of video in %d bursts of %d packets of %d bytes a second",
+		float64(framesPerSecond*packets*packetBytes*8)/1e6, framesPerSecond, packets, packetBytes)
+}
 
 // cost is what a sender of media costs.
 type cost struct {

@@ -2,7 +2,7 @@
 // run: the least that the same work costs on this machine. Ratios compare machines; absolute figures do not. There is no pass or
 // fail.
 //
-// It runs a media pod in a network namespace of its own, so it needs Linux and root, and for the time to a token a
+// It runs a media pod in a network namespace of its own, so it needs Linux and root, and for some parts a
 // cluster (MEDIAROOMS_CLUSTER_INFO). `make bench` brings both.
 package main
 
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,8 +22,8 @@ import (
 
 // options of a run.
 type options struct {
-	// parts is "all", "media" or "tokens".
-	parts string
+	// parts are the names of what is measured.
+	parts []string
 	// subscribers are the sizes of rooms.
 	subscribers []int
 	// windows of time in the steady state, whose median counts.
@@ -30,6 +31,27 @@ type options struct {
 	window  time.Duration
 	// samples is how many tokens are timed.
 	samples int
+	// churn is how long participants come and go, feedback how often receivers give feedback.
+	churn, feedback time.Duration
+	// pictures is the folder that pictures are written to, "" for none.
+	pictures string
+}
+
+// part is something that can be measured by itself.
+type part struct {
+	name, text string
+	// always tells that it is measured unless others are asked for.
+	always  bool
+	measure func(ctx context.Context, o options) error
+}
+
+// parts are all that there are, in the order in which they are measured.
+var parts = []part{
+	{"forward", "the forwarding path alone, as a Go benchmark", true, measureForwarding},
+	{"media", "a media pod: CPU, memory, delay and joins, beside floors", true, measureMedia},
+	{"impaired", "bad networks", true, measureImpaired},
+	{"churn", "continuous joins and leaves for the time that -churn says", false, measureChurn},
+	{"tokens", "the time to a token; needs a cluster", true, measureTokens},
 }
 
 func main() {
@@ -54,14 +76,12 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.parts != "tokens" {
-		if err := measureMedia(ctx, o); err != nil {
-			return fmt.Errorf("measuring media: %w", err)
+	for _, p := range parts {
+		if !slices.Contains(o.parts, p.name) {
+			continue
 		}
-	}
-	if o.parts != "media" {
-		if err := measureTokens(ctx, o); err != nil {
-			return fmt.Errorf("measuring tokens: %w", err)
+		if err := p.measure(ctx, o); err != nil {
+			return fmt.Errorf("measuring %s: %w", p.name, err)
 		}
 	}
 	return nil
@@ -69,23 +89,34 @@ func run(ctx context.Context) error {
 
 func parse(args []string) (options, error) {
 	o := options{}
-	var sizes string
+	var all, always []string
+	for _, p := range parts {
+		all = append(all, p.name+": "+p.text)
+		if p.always {
+			always = append(always, p.name)
+		}
+	}
+	var sizes, names string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.StringVar(&o.parts, "parts", "all", "what to measure: all, media or tokens")
-	flags.StringVar(&sizes, "subscribers", "10,50,100", "sizes of rooms, comma-separated")
+	flags.StringVar(&names, "parts", strings.Join(always, ","), "what to measure, comma-separated;\n"+strings.Join(all, "\n"))
+	flags.StringVar(&sizes, "subscribers", "10,50,100,200", "sizes of rooms, comma-separated")
 	flags.IntVar(&o.windows, "windows", 3, "windows of time whose median counts")
-	flags.DurationVar(&o.window, "window", 5*time.Second, "length of a window")
+	flags.DurationVar(&o.window, "window", 4*time.Second, "length of a window")
 	flags.IntVar(&o.samples, "samples", 200, "tokens to time, for each number at a time")
+	flags.DurationVar(&o.churn, "churn", 30*time.Minute, "how long the part churn lasts")
+	flags.DurationVar(&o.feedback, "feedback", 100*time.Millisecond, "how often receivers give feedback")
+	flags.StringVar(&o.pictures, "svg", "", "write pictures to this `folder`, such as docs/images")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	switch o.parts {
-	case "all", "media", "tokens":
-	default:
-		return o, fmt.Errorf("-parts: %q is none of all, media, tokens", o.parts)
+	for name := range strings.SplitSeq(names, ",") {
+		if !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
+			return o, fmt.Errorf("-parts: there is no %q", name)
+		}
+		o.parts = append(o.parts, name)
 	}
-	if o.windows < 1 || o.window < time.Second || o.samples < 1 {
-		return o, errors.New("-windows and -samples must be at least 1, -window at least 1 s")
+	if o.windows < 1 || o.window < time.Second || o.samples < 1 || o.churn < time.Second || o.feedback < 0 {
+		return o, errors.New("-windows and -samples must be at least 1, -window and -churn at least 1 s")
 	}
 	for text := range strings.SplitSeq(sizes, ",") {
 		size, err := strconv.Atoi(text)

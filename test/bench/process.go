@@ -1,39 +1,23 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// ticksPerSecond is the unit of CPU times in /proc: USER_HZ, which is 100 on every architecture that Go runs on.
-const ticksPerSecond = 100
-
-// cpuTime is how much CPU a process has used, user and system, with a resolution of 10 ms.
+// cpuTime is how much CPU a process has used, user and system, to the nanosecond: by the clock of the process (clock_getcpuclockid(3)).
 func cpuTime(pid int) (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
+	const ofScheduler = 2
+	var used unix.Timespec
+	if err := unix.ClockGettime(int32(^pid)<<3|ofScheduler, &used); err != nil {
+		return 0, fmt.Errorf("reading the CPU time of process %d: %w", pid, err)
 	}
-	// The second field is the program's name in parentheses, which may have blanks; utime and stime are the 14th and 15th
-	// (proc_pid_stat(5)).
-	_, rest, found := bytes.Cut(stat[bytes.LastIndexByte(stat, ')'):], []byte(") "))
-	fields := strings.Fields(string(rest))
-	if !found || len(fields) < 13 {
-		return 0, fmt.Errorf("parsing /proc/%d/stat: %q", pid, stat)
-	}
-	var ticks int64
-	for _, field := range fields[11:13] {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("parsing /proc/%d/stat: %w", pid, err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+	return time.Duration(used.Nano()), nil
 }
 
 // residentBytes is how much memory of a process is resident.

@@ -20,9 +20,9 @@ func newTable(columns ...string) *table {
 	return t
 }
 
-// row adds a row that begins with a number.
-func (t *table) row(number int, cells ...string) {
-	fmt.Fprintf(t.writer, "%d\t%s\n", number, strings.Join(cells, "\t"))
+// row adds a row.
+func (t *table) row(cells ...string) {
+	fmt.Fprintln(t.writer, strings.Join(cells, "\t"))
 }
 
 // print writes the table below a title to the standard output.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 	"time"
 
@@ -88,7 +89,7 @@ func measureTokens(ctx context.Context, o options) (err error) {
 // times adds a row.
 func (t *table) times(workers int, what string, milliseconds, floor []float64) {
 	p50, p99 := quantile(milliseconds, 0.5), quantile(milliseconds, 0.99)
-	t.row(workers, what, fmt.Sprintf("%.1f ms", p50), fmt.Sprintf("%.1f ms", p99),
+	t.row(strconv.Itoa(workers), what, fmt.Sprintf("%.1f ms", p50), fmt.Sprintf("%.1f ms", p99),
 		fmt.Sprintf("%.2f", p50/quantile(floor, 0.5)), fmt.Sprintf("%.2f", p99/quantile(floor, 0.99)))
 }
 
