@@ -17,7 +17,7 @@ import (
 // server (openvidu-rest 4.3).
 func TestSessionsAndConnections(t *testing.T) {
 	t.Parallel()
-	cases.Shows(t, 26, 33, 86, 99, 156, 157, 179)
+	cases.Shows(t, 12, 26, 33, 34, 83, 86, 99, 156, 157, 179)
 	everywhere(t, func(t *testing.T, at place) {
 		app := newApplication(t, at)
 		app.gives("openvidu.activeSessions", "[]")
