@@ -115,7 +115,7 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 		opened:  time.Now(),
 		secrets: secretDigests(r.Header),
 		own:     newBudget("connection", s.limits.Socket),
-		calls:   make(chan request, maxPending),
+		calls:   newBacklog(),
 	}
 	client.shared = s.addresses.enter(client.address, client.opened)
 	defer s.addresses.leave(client.shared)

@@ -59,7 +59,7 @@ func (s *session) connect(name string) {
 		s.server.addresses.leave(before.shared)
 	}
 	c := &socket{
-		server: s.server, log: s.server.log, opened: time.Now(), calls: make(chan request, maxPending),
+		server: s.server, log: s.server.log, opened: time.Now(), calls: newBacklog(),
 		own: newBudget("connection", s.server.limits.Socket), address: netip.MustParseAddr("192.0.2.1"),
 		secrets: secretDigests(map[string][]string{HeaderSecretDigests: {digestHeader("secret")}}),
 	}
@@ -109,13 +109,9 @@ func (s *session) play(line string) bool {
 
 // work handles what waits.
 func (s *session) work(c *socket) {
-	for {
-		select {
-		case incoming := <-c.calls:
-			c.handle(s.t.Context(), incoming)
-		default:
-			return
-		}
+	for len(c.calls.waiting) > 0 { // nobody else has it
+		incoming, _ := c.calls.next()
+		c.handle(s.t.Context(), incoming)
 	}
 }
 

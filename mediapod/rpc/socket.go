@@ -78,7 +78,7 @@ type socket struct {
 
 	out    *outbox
 	cancel context.CancelCauseFunc
-	calls  chan request
+	calls  *backlog
 	group  sync.WaitGroup // every goroutine of the socket but the reader
 
 	watchdog  *time.Timer   // ends the socket; the reader resets it
@@ -125,7 +125,7 @@ func (s *socket) serve(ctx context.Context) error {
 		err = cause
 	}
 	// What was asked before is still done: a client that leaves does not wait for the answer.
-	close(s.calls)
+	s.calls.end()
 	<-worked
 	if s.participant != nil {
 		s.participant.Detach(s.out)
@@ -243,9 +243,7 @@ func (s *socket) accept(incoming request) {
 	}
 	s.spoke.Store(true)
 	incoming.came = time.Now()
-	select {
-	case s.calls <- incoming:
-	default:
+	if !s.calls.push(incoming) {
 		s.fail(incoming, refuse(int(room.CodeGeneric), "Too many requests: %d wait for their answers", maxPending))
 	}
 }
@@ -269,7 +267,11 @@ func (s *socket) ping(incoming request) {
 
 // work handles requests until there are no more.
 func (s *socket) work(ctx context.Context) {
-	for incoming := range s.calls {
+	for {
+		incoming, more := s.calls.next()
+		if !more {
+			return
+		}
 		s.handle(ctx, incoming)
 	}
 }
