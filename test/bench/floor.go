@@ -62,7 +62,7 @@ func measureFloor(ctx context.Context, l *link, o options, kind string, subscrib
 	}()
 	var ports []string
 	for range subscribers {
-		socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(clientAddress)})
+		socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(l.clientAddress)})
 		if err != nil {
 			return cost{}, fmt.Errorf("opening a receiver: %w", err)
 		}
@@ -82,7 +82,8 @@ func measureFloor(ctx context.Context, l *link, o options, kind string, subscrib
 	if err != nil {
 		return cost{}, err
 	}
-	command := l.command(ctx, program, floorSenderCommand, kind, o.window.String(), strconv.Itoa(o.windows), strconv.Itoa(burst), strings.Join(ports, ","))
+	command := l.command(ctx, program, floorSenderCommand, kind, o.window.String(), strconv.Itoa(o.windows), strconv.Itoa(burst), l.clientAddress,
+		strings.Join(ports, ","))
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, os.Stderr
 	if err := command.Run(); err != nil {
@@ -147,10 +148,10 @@ const (
 	multipleMessages = 64
 )
 
-// runFloorSender is the sender's process: KIND WINDOW WINDOWS BURST PORT,PORT,...
+// runFloorSender is the sender's process: KIND WINDOW WINDOWS BURST ADDRESS PORT,PORT,...
 func runFloorSender(args []string) error {
-	if len(args) != 5 {
-		return fmt.Errorf("%d arguments, want 5", len(args))
+	if len(args) != 6 {
+		return fmt.Errorf("%d arguments, want 6", len(args))
 	}
 	window, err := time.ParseDuration(args[1])
 	if err != nil {
@@ -164,7 +165,7 @@ func runFloorSender(args []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := newSender(strings.Split(args[4], ","), packetsOfBurst)
+	s, err := newSender(net.ParseIP(args[4]).To4(), strings.Split(args[5], ","), packetsOfBurst)
 	if err != nil {
 		return err
 	}
@@ -209,7 +210,7 @@ func selfCPU() (time.Duration, error) {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
 }
 
-func newSender(ports []string, burst int) (*sender, error) {
+func newSender(address net.IP, ports []string, burst int) (*sender, error) {
 	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening the socket: %w", err)
@@ -233,7 +234,7 @@ func newSender(ports []string, burst int) (*sender, error) {
 		r := receiver{seal: seal, sealed: make([]byte, 0, burst*sealedBytes)}
 		r.address.Family = unix.AF_INET
 		binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&r.address.Port))[:], uint16(port))
-		copy(r.address.Addr[:], net.ParseIP(clientAddress).To4())
+		copy(r.address.Addr[:], address)
 		s.receivers = append(s.receivers, r)
 	}
 	s.headers = make([]multipleMessage, multipleMessages)

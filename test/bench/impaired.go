@@ -42,7 +42,7 @@ func measureImpaired(ctx context.Context, o options) (err error) {
 	if err := b.measureCut(ctx, table); err != nil {
 		return fmt.Errorf("measuring a cut: %w", err)
 	}
-	return table.print("Bad networks. Times are those at which a frame is complete, without any jitter buffer.")
+	return table.print("Bad networks. Gaps are between the times at which frames are complete, without any jitter buffer;\nthose of the others are what the load itself adds on this machine now.")
 }
 
 // fact adds a row.
@@ -122,6 +122,11 @@ func (b *laboratory) measureCut(ctx context.Context, t *table) error {
 			return err
 		}
 		defer leave()
+		select {
+		case <-s.Begun():
+		case <-time.After(layerTime):
+			return fmt.Errorf("waiting for the first frame: none after %v", layerTime)
+		}
 		up, err := reach(ctx, s, func(layer int) bool { return layer == upperLayer })
 		if err != nil {
 			return fmt.Errorf("waiting for the upper layer at first: %w", err)
@@ -143,7 +148,7 @@ func (b *laboratory) measureCut(ctx context.Context, t *table) error {
 		}
 		seen := s.Video()
 		t.fact(fmt.Sprintf("%d kbps for %v: longest gap between frames", narrow.Kbps, narrowTime), milliseconds(seen.Longest), "no freeze over 500 ms")
-		t.fact("packets lost in the end, layers", fmt.Sprintf("%.2f %%, %s", seen.Lost()*100, changes(seen, cut)), "")
+		t.fact("then packets lost in the end, and layers", fmt.Sprintf("%.2f %%, %s", seen.Lost()*100, changes(seen, cut)), "")
 		s.Mark()
 		path.Set(wide)
 		mended := time.Now()

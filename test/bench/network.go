@@ -7,37 +7,44 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
-// Addresses of the two ends of the link, of the range for benchmarks (RFC 2544).
-const (
-	clientAddress = "198.18.77.1"
-	podAddress    = "198.18.77.2"
-)
+// maxRuns is how many runs there can be at a time on one machine.
+const maxRuns = 16
 
-// link is a network namespace for the sender of media, and a veth pair into it. Receivers are in the namespace of this process.
+// link is a network namespace for the sender of media, and a veth pair into it. Receivers are in the namespace of this process. The addresses are
+// of the range for benchmarks (RFC 2544).
 type link struct {
 	namespace string
-	// client is the name of the interface on this side.
-	client string
+	// client is the name of the interface on this side, far that of the other end.
+	client, far string
+	// clientAddress and podAddress are those of the two ends.
+	clientAddress, podAddress string
+	// lock is held while the names and addresses are used.
+	lock *os.File
 }
 
-// newLink makes one. What an earlier, killed run left behind is removed first.
+// newLink makes one. What an earlier, killed run of the same names left behind is removed first.
 func newLink(ctx context.Context) (*link, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("making a network namespace: it needs root")
 	}
-	l := &link{namespace: "mediarooms-measure", client: "mrmeasure0"}
-	if err := l.close(); err != nil {
+	l, err := reserveLink()
+	if err != nil {
 		return nil, err
+	}
+	if err := l.remove(); err != nil {
+		return nil, errors.Join(err, l.lock.Close())
 	}
 	for _, args := range [][]string{
 		{"netns", "add", l.namespace},
-		{"link", "add", l.client, "type", "veth", "peer", "name", "mrmeasure1", "netns", l.namespace},
-		{"address", "add", clientAddress + "/30", "dev", l.client},
+		{"link", "add", l.client, "type", "veth", "peer", "name", l.far, "netns", l.namespace},
+		{"address", "add", l.clientAddress + "/30", "dev", l.client},
 		{"link", "set", l.client, "up"},
-		{"-n", l.namespace, "address", "add", podAddress + "/30", "dev", "mrmeasure1"},
-		{"-n", l.namespace, "link", "set", "mrmeasure1", "up"},
+		{"-n", l.namespace, "address", "add", l.podAddress + "/30", "dev", l.far},
+		{"-n", l.namespace, "link", "set", l.far, "up"},
 		{"-n", l.namespace, "link", "set", "lo", "up"},
 	} {
 		if err := ip(ctx, args...); err != nil {
@@ -47,13 +54,37 @@ func newLink(ctx context.Context) (*link, error) {
 	return l, nil
 }
 
+// reserveLink finds names and addresses that no other run uses.
+func reserveLink() (*link, error) {
+	for i := range maxRuns {
+		lock, err := os.OpenFile(fmt.Sprintf("/run/lock/mediarooms-measure-%d", i), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("reserving a link: %w", err)
+		}
+		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+			_ = lock.Close() // another run has it
+			continue
+		}
+		return &link{
+			namespace: fmt.Sprintf("mediarooms-measure-%d", i), client: fmt.Sprintf("mrmeasure%da", i), far: fmt.Sprintf("mrmeasure%db", i),
+			clientAddress: fmt.Sprintf("198.18.77.%d", 4*i+1), podAddress: fmt.Sprintf("198.18.77.%d", 4*i+2), lock: lock,
+		}, nil
+	}
+	return nil, fmt.Errorf("reserving a link: %d runs are going on", maxRuns)
+}
+
 // command is a command that runs inside the namespace.
 func (l *link) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", l.namespace, name}, args...)...)
 }
 
-// close removes the namespace, and the pair with it. It is idempotent.
+// close removes the namespace, and the pair with it, and lets others use their names.
 func (l *link) close() error {
+	return errors.Join(l.remove(), l.lock.Close())
+}
+
+// remove removes the namespace and the pair, if they are there.
+func (l *link) remove() error {
 	if _, err := os.Stat("/run/netns/" + l.namespace); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

@@ -24,6 +24,7 @@ import (
 // operator is this program in the place of the operator and the gateway of a media pod: it has a connection for each participant that a load asks
 // to let in, and takes it away when that has left. It is a loadtest.Target.
 type operator struct {
+	address string // of the pod
 	gateway *http.Client
 	control *grpc.ClientConn
 	stream  grpc.BidiStreamingClient[controlv1.OperatorMessage, controlv1.PodMessage]
@@ -42,13 +43,13 @@ var _ loadtest.Target = (*operator)(nil)
 const applyTime = 10 * time.Second
 
 // operate opens the control stream and configures the pod.
-func operate(ctx context.Context, root string, gateway *http.Client) (*operator, error) {
+func operate(ctx context.Context, address, root string, gateway *http.Client) (*operator, error) {
 	config, err := mtls.Client(filepath.Join(root, mtls.Manager), mtls.MediaPod)
 	if err != nil {
 		return nil, err
 	}
-	o := &operator{gateway: gateway, rooms: map[int]*controlv1.Room{}, applied: map[string]uint64{}, changed: make(chan struct{})}
-	if o.control, err = grpc.NewClient(fmt.Sprintf("%s:%d", podAddress, controlPort),
+	o := &operator{address: address, gateway: gateway, rooms: map[int]*controlv1.Room{}, applied: map[string]uint64{}, changed: make(chan struct{})}
+	if o.control, err = grpc.NewClient(fmt.Sprintf("%s:%d", address, controlPort),
 		grpc.WithTransportCredentials(credentials.NewTLS(config))); err != nil {
 		return nil, err
 	}
@@ -58,7 +59,7 @@ func operate(ctx context.Context, root string, gateway *http.Client) (*operator,
 	for _, message := range []*controlv1.OperatorMessage{
 		{Message: &controlv1.OperatorMessage_Hello{Hello: &controlv1.OperatorHello{Version: "measurement", PodUid: "measured-pod"}}},
 		{Message: &controlv1.OperatorMessage_Config{Config: &controlv1.PodConfig{
-			Advertised:             []*controlv1.TransportAddress{{Ip: podAddress, UdpPort: mediaPort, TcpPort: mediaPort}},
+			Advertised:             []*controlv1.TransportAddress{{Ip: address, UdpPort: mediaPort, TcpPort: mediaPort}},
 			ReconnectWindowSeconds: 10,
 		}}},
 		{Message: &controlv1.OperatorMessage_SnapshotEnd{SnapshotEnd: &controlv1.SnapshotEnd{}}},
@@ -118,7 +119,7 @@ func (o *operator) Admit(ctx context.Context, room int, _ bool) (roomclient.Opti
 	}
 	return roomclient.Options{
 		Token:      token.URL("ws://measured", key(room), secret(number)),
-		Endpoint:   fmt.Sprintf("wss://%s:%d", podAddress, signallingPort),
+		Endpoint:   fmt.Sprintf("wss://%s:%d", o.address, signallingPort),
 		HTTPClient: o.gateway,
 		Header:     http.Header{"X-Real-Ip": {fmt.Sprintf("198.19.%d.%d", number/256%256, number%256)}},
 	}, nil

@@ -28,6 +28,7 @@ const (
 // pod is the real media pod process. This program is its operator and its gateway, over the real protocols.
 type pod struct {
 	*operator
+	address string
 	process *exec.Cmd
 	log     bytes.Buffer // of the process; read it after the process has ended
 	gateway *http.Client
@@ -47,7 +48,7 @@ func buildPod(ctx context.Context, folder string) (string, error) {
 
 // startPod starts the program in the namespace and waits until it has a configuration.
 func startPod(ctx context.Context, l *link, program, folder string) (_ *pod, err error) {
-	p := &pod{}
+	p := &pod{address: l.podAddress}
 	root := filepath.Join(folder, "identities") // a folder of certificates for each part
 	if err := writeIdentities(root, mtls.Manager, mtls.Gateway, mtls.MediaPod); err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func startPod(ctx context.Context, l *link, program, folder string) (_ *pod, err
 		fmt.Sprintf("--metrics-address=:%d", metricsPort),
 		fmt.Sprintf("--media-port=%d", mediaPort),
 		"--tls-directory="+filepath.Join(root, mtls.MediaPod))
-	p.process.Env = append(os.Environ(), "POD_UID=measured-pod", "POD_NAME=measured-pod", "POD_IP="+podAddress)
+	p.process.Env = append(os.Environ(), "POD_UID=measured-pod", "POD_NAME=measured-pod", "POD_IP="+l.podAddress)
 	p.process.Stdout, p.process.Stderr = &p.log, &p.log
 	if err := p.process.Start(); err != nil {
 		return nil, fmt.Errorf("starting the media pod: %w", err)
@@ -77,7 +78,7 @@ func startPod(ctx context.Context, l *link, program, folder string) (_ *pod, err
 		return nil, err
 	}
 	p.gateway = &http.Client{Transport: &http.Transport{TLSClientConfig: config}}
-	if p.operator, err = operate(ctx, root, p.gateway); err != nil {
+	if p.operator, err = operate(ctx, p.address, root, p.gateway); err != nil {
 		return nil, fmt.Errorf("operating the media pod: %w", err)
 	}
 	return p, nil
@@ -107,7 +108,7 @@ func (p *pod) metrics(ctx context.Context) (cluster.Metrics, error) {
 }
 
 func (p *pod) get(ctx context.Context, port int, path string, to io.Writer) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s:%d%s", podAddress, port, path), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s:%d%s", p.address, port, path), nil)
 	if err != nil {
 		return err
 	}
