@@ -111,8 +111,11 @@ func validAuthority(ctx context.Context, authority string, hosts resolver) bool 
 		return false
 	}
 	// A name below a real top-level domain is taken as it is; any other one, such as a name of the cluster, must be known here.
-	if suffix, public := publicsuffix.PublicSuffix(strings.ToLower(host)); public && suffix != strings.ToLower(host) {
-		return true
+	if dot := strings.LastIndexByte(host, '.'); dot > 0 {
+		// Some are in the list only as what everything below them is: *.np.
+		if _, public := publicsuffix.PublicSuffix("x" + strings.ToLower(host[dot:])); public {
+			return true
+		}
 	}
 	addresses, err := hosts.LookupHost(ctx, host)
 	return err == nil && len(addresses) > 0

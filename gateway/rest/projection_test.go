@@ -72,7 +72,7 @@ func TestRecordingPropertiesAsGivenAndShown(t *testing.T) {
 func TestBadRecordingProperties(t *testing.T) {
 	for _, given := range []string{
 		`{"name":999}`, `{"name":"a b"}`, `{"hasAudio":"true"}`, `{"hasVideo":1}`, `{"hasAudio":false,"hasVideo":false}`,
-		`{"outputMode":"WRONG"}`, `{"outputMode":false}`, `{"recordingLayout":"WRONG"}`, `{"recordingLayout":1}`, `{"customLayout":1}`,
+		`{"outputMode":"WRONG"}`, `{"outputMode":false}`, `{"recordingLayout":"WRONG"}`, `{"recordingLayout":""}`, `{"recordingLayout":1}`, `{"customLayout":1}`,
 		`{"resolution":"99x100"}`, `{"resolution":"1280X720"}`, `{"resolution":"01280x720"}`, `{"resolution":"2000x100"}`, `{"resolution":""}`, `{"resolution":1280}`,
 		`{"frameRate":0}`, `{"frameRate":121}`, `{"frameRate":"25"}`, `{"shmSize":134217727}`, `{"shmSize":"x"}`, `{"shmSize":1e300}`,
 		`{"ignoreFailedStreams":"x"}`, `{"mediaNode":1}`, `{"mediaNode":{}}`, `{"mediaNode":{"id":1}}`, `{"outputMode":"INDIVIDUAL","frameRate":"25"}`,
@@ -130,6 +130,7 @@ func TestIceServers(t *testing.T) {
 	}{
 		{"stun:hostname.com", "", true}, {"stuns:hostname.com:9999", "", true}, {"stun:1.2.3.4", "", true}, {"stun:1.2.3.4:1234", "", true},
 		{"stun:[1:2:3:4:5:6:7:8]", "", true}, {"stuns:[1:2:3:4:5:6:7:8]:4321", "", true}, {"stun:known", "", true},
+		{"stun:Host.Example.COM", "", true}, {"stun:turn.duckdns.org", "", true}, {"stun:host.example.np", "", true}, {"stun:host.no-such-tld", "", false},
 		{"turn:hostname.com", account, true}, {"turns:hostname.com:1?transport=tcp", account, true}, {"turn:1.2.3.4?transport=udp", account, true},
 		{"turn:hostname.com", `,"staticAuthSecret":"s"`, true},
 

@@ -119,7 +119,7 @@ func parseRecordingProperties(values map[string]any) (*v1alpha1.RecordingPropert
 	}
 	// Types are checked whatever the mode is, values only where they count.
 	resolution, hasResolution := f.text("resolution")
-	layoutName, _ := f.text("recordingLayout")
+	f.text("recordingLayout")
 	customLayout, _ := f.text("customLayout")
 	frameRate, shmSize := f.number("frameRate"), f.number("shmSize")
 	ignoreFailed := f.flag("ignoreFailedStreams")
@@ -129,10 +129,7 @@ func parseRecordingProperties(values map[string]any) (*v1alpha1.RecordingPropert
 		return properties, f.err
 	}
 
-	layout := layoutBestFit
-	if layoutName != "" {
-		layout = choose(f, "recordingLayout", recordingLayouts, layoutBestFit)
-	}
+	layout := choose(f, "recordingLayout", recordingLayouts, layoutBestFit)
 	if hasResolution && !resolutions.MatchString(resolution) {
 		f.fail("'%sresolution' must be WIDTHxHEIGHT, each from 100 to 1999", f.prefix)
 	}
