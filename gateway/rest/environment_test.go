@@ -429,6 +429,15 @@ func (w *world) do(request *http.Request) answer {
 		w.Fatal(err)
 	}
 	promised := openapi.Answer{Method: request.Method, Path: rename(request.URL.Path), Status: response.StatusCode, Header: response.Header, Body: body}
+	if request.GetBody != nil {
+		sent, err := request.GetBody()
+		if err != nil {
+			w.Fatal(err)
+		}
+		if promised.Request, err = io.ReadAll(sent); err != nil {
+			w.Fatal(err)
+		}
+	}
 	if err := openapi.Served().Check(promised); err != nil {
 		w.Errorf("not as the OpenAPI description says: %v", err)
 	}

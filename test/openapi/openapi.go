@@ -1,5 +1,6 @@
 // Package openapi is the authority on whether an answer of the REST API is one that its description promises: a described status code of a described
-// endpoint, with the described headers and a body that the described schema takes, no key more and no key less.
+// endpoint, with the described headers and a body that the described schema takes, no key more and no key less; and nothing is done for a request whose
+// body the description does not allow.
 package openapi
 
 import (
@@ -23,9 +24,11 @@ const resource = "openapi.json"
 type Answer struct {
 	// Method and Path of the request, by the names of today.
 	Method, Path string
-	Status       int
-	Header       http.Header
-	Body         []byte
+	// Request is the request's body.
+	Request []byte
+	Status  int
+	Header  http.Header
+	Body    []byte
 }
 
 // Endpoint is a described method of a described path.
@@ -132,7 +135,35 @@ func (d *Document) check(answer Answer) error {
 			return fmt.Errorf("the header %s: %w", name, err)
 		}
 	}
+	if err := d.checkRequest(answer, endpoint); err != nil {
+		return err
+	}
 	return d.checkBody(answer, object(response["content"]), where)
+}
+
+// checkRequest gives an error for a request that was served although its body is not described. Those that are refused may be anything.
+func (d *Document) checkRequest(answer Answer, endpoint Endpoint) error {
+	if answer.Status >= http.StatusBadRequest {
+		return nil
+	}
+	place := []string{"paths", endpoint.Path, strings.ToLower(endpoint.Method), "requestBody"}
+	body := d.members(place...)
+	switch {
+	case len(answer.Request) == 0 && body["required"] == true:
+		return errors.New("a request without a body was served")
+	case len(answer.Request) == 0:
+		return nil
+	case body == nil:
+		return errors.New("no body of a request is described")
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(answer.Request))
+	if err == nil {
+		err = d.validate(value, append(place, "content", "application/json", "schema")...)
+	}
+	if err != nil {
+		return fmt.Errorf("the request %.300s: %w", answer.Request, err)
+	}
+	return nil
 }
 
 func (d *Document) checkBody(answer Answer, content map[string]any, where []string) error {

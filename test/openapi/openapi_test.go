@@ -74,6 +74,7 @@ const small = `{"openapi":"3.1.0","paths":{
 	"/a":{"get":{"security":[],"responses":{"200":{"content":{"application/json":{"schema":{"type":"object","properties":{"x":{"type":"integer"}},"required":["x"],
 		"additionalProperties":false}}}},"404":{"$ref":"#/components/responses/Problem"},
 		"401":{"description":"x","headers":{"WWW-Authenticate":{"required":true,"schema":{"const":"Basic"}}}}}}},
+	"/b":{"post":{"requestBody":{"required":true,"content":{"application/json":{"schema":{"type":"object","required":["y"]}}}},"responses":{"204":{},"400":{}}}},
 	"/a/{id}":{"delete":{"responses":{"204":{"description":"x"}}},"get":{"responses":{"200":{"content":{"text/plain":{"schema":{"const":"x"}}}}}}},
 	"/a/b":{"get":{"responses":{"200":{"content":{"text/plain":{"schema":{"const":"y"}}}}}}}},
 	"components":{"responses":{"Problem":{"content":{"application/json":{"schema":{"type":"array"}}}}}}}`
@@ -131,8 +132,33 @@ func TestAnswersAreChecked(t *testing.T) {
 			t.Errorf("%v is public, or is not", endpoint)
 		}
 	}
-	if got := strings.Join(described, ", "); got != "GET /a, GET /a/b, DELETE /a/{id}, GET /a/{id}" {
+	if got := strings.Join(described, ", "); got != "GET /a, GET /a/b, DELETE /a/{id}, GET /a/{id}, POST /b" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestRequestsThatAreServedAreChecked(t *testing.T) {
+	d, err := Parse(small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		method, path, request string
+		status                int
+		good                  bool
+	}{
+		{"POST", "/b", `{"y":1}`, 204, true},
+		{"POST", "/b", `{"x":1}`, 204, false},
+		{"POST", "/b", `{"x":1}`, 400, true},
+		{"POST", "/b", `{`, 204, false},
+		{"POST", "/b", "", 204, false},
+		{"DELETE", "/a/1", "", 204, true},
+		{"DELETE", "/a/1", "{}", 204, false},
+	} {
+		err := d.Check(Answer{Method: test.method, Path: test.path, Request: []byte(test.request), Status: test.status})
+		if (err == nil) != test.good {
+			t.Errorf("%+v: got %v", test, err)
+		}
 	}
 }
 

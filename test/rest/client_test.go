@@ -46,9 +46,17 @@ func send(ctx context.Context, request *http.Request) (answer, error) {
 		return answer{}, fmt.Errorf("reading an answer: %w", err)
 	}
 	got := answer{status: response.StatusCode, header: response.Header, body: string(body)}
-	return got, openapi.Served().Check(openapi.Answer{
-		Method: request.Method, Path: request.URL.Path, Status: got.status, Header: got.header, Body: body,
-	})
+	promised := openapi.Answer{Method: request.Method, Path: request.URL.Path, Status: got.status, Header: got.header, Body: body}
+	if request.GetBody != nil {
+		sent, err := request.GetBody()
+		if err == nil {
+			promised.Request, err = io.ReadAll(sent)
+		}
+		if err != nil {
+			return got, fmt.Errorf("reading what was sent: %w", err)
+		}
+	}
+	return got, openapi.Served().Check(promised)
 }
 
 // request makes a request without credentials, as the clients do: what has no body is sent as a form. The path is below prefix unless it starts with it.
