@@ -50,6 +50,9 @@ func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connectio
 	} else if err != nil {
 		return o, fmt.Errorf("reading Session %s: %w", name.Name, err)
 	}
+	if ofEarlier(connection, &session) {
+		return o, nil
+	}
 	o.session = &session
 	_, o.decided = r.Ledger.Pod(session.UID)
 	o.view = r.Fleet.Connection(session.UID, connection.UID)
@@ -80,6 +83,22 @@ func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connectio
 		}
 	}
 	return o, nil
+}
+
+// ofEarlier says whether a Connection was made for a Session that is gone and had the name of this one. The REST API names the Session's UID as it makes a
+// Connection, so that one which comes too late does not turn up in another room.
+func ofEarlier(connection *v1alpha1.Connection, session *v1alpha1.Session) bool {
+	earlier := false
+	for _, owner := range connection.OwnerReferences {
+		if owner.Kind != "Session" || owner.APIVersion != v1alpha1.GroupVersion.String() || owner.Name != session.Name {
+			continue
+		}
+		if owner.UID == session.UID {
+			return false
+		}
+		earlier = true
+	}
+	return earlier
 }
 
 // pool returns the pool of a Session, nil when it is not known.

@@ -46,8 +46,15 @@ func (r *Reconciler) patchStatus(ctx context.Context, o *observed, after v1alpha
 	r.record(ctx, o, visits)
 	base := o.connection.DeepCopy()
 	o.connection.Status = after
-	// This controller is the only writer of this status, so a merge patch of what differs needs no lock.
-	if err := r.Client.Status().Patch(ctx, o.connection, client.MergeFrom(base), FieldOwner); err != nil {
+	var err error
+	if base.Status.ObservedGeneration == 0 {
+		// Somebody waits for the first one, and the API server takes an update faster than a patch. If somebody has changed the object, it is for the next pass.
+		err = r.Client.Status().Update(ctx, o.connection, FieldOwner)
+	} else {
+		// This controller is the only writer of this status, so a merge patch of what differs needs no lock.
+		err = r.Client.Status().Patch(ctx, o.connection, client.MergeFrom(base), FieldOwner)
+	}
+	if err != nil {
 		return fmt.Errorf("writing the status: %w", err)
 	}
 	r.pace.Changed(o.connection.UID, o.connection.ResourceVersion)

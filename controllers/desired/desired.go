@@ -37,8 +37,8 @@ type Input struct {
 	Connections []v1alpha1.Connection
 	// Spent says whether a Connection's token was used, as far as status or any pod knows.
 	Spent func(*v1alpha1.Connection) bool
-	// Key is the signing key.
-	Key []byte
+	// Identities gives what is derived of each Connection.
+	Identities func(*v1alpha1.Connection) Identity
 	// DefaultNamespace is the tenant whose routing keys carry no namespace.
 	DefaultNamespace string
 	Now              time.Time
@@ -66,13 +66,13 @@ func Room(in Input) *controlv1.Room {
 }
 
 func connection(c *v1alpha1.Connection, in Input) *controlv1.Connection {
-	digest := token.Digest(token.Derive(in.Key, string(c.UID), c.Spec.TokenRotation))
+	identity := in.Identities(c)
 	out := &controlv1.Connection{
 		Uid:          string(c.UID),
 		Generation:   c.Generation,
-		ConnectionId: token.ConnectionID(string(c.UID)),
-		TokenSha256:  digest[:],
-		RpcSessionId: token.RPCSessionID(in.Key, string(c.UID)),
+		ConnectionId: identity.connectionID,
+		TokenSha256:  identity.tokenDigest[:],
+		RpcSessionId: identity.rpcSessionID,
 		Spent:        in.Spent(c),
 		Role:         role(c.Spec.Role),
 		ServerData:   c.Spec.Data,

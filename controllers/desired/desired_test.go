@@ -26,7 +26,7 @@ func input(connections ...v1alpha1.Connection) Input {
 			{URL: "stun:stun.example.org"}, {URL: "turn:turn.example.org", StaticAuthSecret: "very secret"},
 		},
 		Connections: connections, Spent: func(*v1alpha1.Connection) bool { return false },
-		Key: make([]byte, 32), DefaultNamespace: "default", Now: now,
+		Identities: func(c *v1alpha1.Connection) Identity { return Identify(make([]byte, 32), c) }, DefaultNamespace: "default", Now: now,
 	}
 }
 
@@ -57,7 +57,7 @@ func TestConnectionInRoom(t *testing.T) {
 	in := input(c)
 	in.Spent = func(*v1alpha1.Connection) bool { return true }
 	got := Room(in).Connections[0]
-	digest := sha256.Sum256([]byte(token.Derive(in.Key, "guest", 0)))
+	digest := sha256.Sum256([]byte(token.Derive(make([]byte, 32), "guest", 0)))
 	if got.Uid != "guest" || got.Generation != 2 || got.Role != controlv1.Role_ROLE_MODERATOR || got.ServerData != "data" || got.Record || !got.Spent ||
 		got.MaxPublishKbps != 700 || got.MaxReceiveKbps != 900 || !slices.Equal(got.TokenSha256, digest[:]) {
 		t.Errorf("it is %v", got)

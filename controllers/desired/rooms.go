@@ -34,6 +34,8 @@ type Rooms struct {
 	Keys             Keys
 	DefaultNamespace string
 	Clock            clock.PassiveClock
+
+	identities identities
 }
 
 // Room returns the desired state of a Session's room now, and the name of each Connection in it by UID. nil means that there is none to
@@ -43,11 +45,13 @@ func (r *Rooms) Room(ctx context.Context, room placement.Room, seen map[types.UI
 	name := room.Name
 	var session v1alpha1.Session
 	if err := r.Reader.Get(ctx, name, &session); apierrors.IsNotFound(err) {
+		r.identities.forget(room.UID)
 		return nil, nil, nil
 	} else if err != nil {
 		return nil, nil, fmt.Errorf("reading Session %s: %w", name, err)
 	}
 	if session.UID != room.UID || !session.DeletionTimestamp.IsZero() {
+		r.identities.forget(room.UID)
 		return nil, nil, nil
 	}
 	key, err := r.Keys.SigningKey(ctx)
@@ -80,6 +84,8 @@ func (r *Rooms) Room(ctx context.Context, room placement.Room, seen map[types.UI
 			names[c.UID] = client.ObjectKeyFromObject(c)
 		}
 	}
+	identify, done := r.identities.of(room.UID, key)
+	defer done()
 	return Room(Input{
 		Session:     &session,
 		IceServers:  pool.Spec.IceServers,
@@ -88,7 +94,7 @@ func (r *Rooms) Room(ctx context.Context, room placement.Room, seen map[types.UI
 		Spent: func(c *v1alpha1.Connection) bool {
 			return state(c) != v1alpha1.ConnectionStatePending
 		},
-		Key:              key,
+		Identities:       identify,
 		DefaultNamespace: r.DefaultNamespace,
 		Now:              r.Clock.Now(),
 	}), names, nil

@@ -43,6 +43,9 @@ const (
 	redial = 200 * time.Millisecond
 	// refresh is how often every room is sent again, because credentials in it expire.
 	refresh = 6 * time.Hour
+	// inFlight bounds how long what has changed in a room waits for the pod's answer to what was sent of it before. Many changes in a short time
+	// so become few messages, each of which holds the whole room.
+	inFlight = 100 * time.Millisecond
 )
 
 // State is how the operator stands with a pod.
@@ -137,6 +140,8 @@ type room struct {
 	// sent and acked are revisions, generation is the Session's that the pod has applied; 0 when none.
 	sent, acked uint64
 	generation  int64
+	// sentAt is when it was sent last to the pod that it is on.
+	sentAt time.Time
 	// seen is what pods observed of each Connection; fresh marks those of the pod that it is on now.
 	seen  map[types.UID]*controlv1.ConnectionStatus
 	fresh map[types.UID]bool

@@ -212,6 +212,50 @@ func TestRoomsAreToldAndObserved(t *testing.T) {
 	}
 }
 
+func TestWhatChangesWhileThePodHasNotAnsweredGoesTogether(t *testing.T) {
+	f := New(Config{Clock: clock.NewFakeClock(time.Now())})
+	f.Track(Pod{Name: "a"})
+	f.Assign(placement.Room{UID: "room"}, "a")
+	l, r := f.links["a"], f.rooms["room"]
+	for _, test := range []struct {
+		sentence    string
+		sent, acked uint64
+		at          time.Time
+		snapshot    bool
+		now         bool
+	}{
+		{"what was never sent goes at once", 0, 0, time.Time{}, false, true},
+		{"what the pod has not answered waits", 2, 1, time.Now(), false, false},
+		{"what the pod has answered goes at once", 2, 2, time.Now(), false, true},
+		{"a snapshot is complete", 2, 1, time.Now(), true, true},
+		{"a pod that does not answer is told all the same", 2, 1, time.Now().Add(-inFlight), false, true},
+	} {
+		f.Push("room")
+		r.sent, r.acked, r.sentAt = test.sent, test.acked, test.at
+		rooms, later := f.takeDirty(l, test.snapshot)
+		if (len(rooms) == 1) != test.now || (later == nil) != test.now {
+			t.Errorf("%s: got %v, again later: %v", test.sentence, rooms, later != nil)
+		}
+	}
+	f.Push("room")
+	r.sent, r.acked, r.sentAt = 3, 2, time.Now()
+	if rooms, _ := f.takeDirty(l, false); len(rooms) != 0 {
+		t.Errorf("got %v before the answer", rooms)
+	}
+	<-l.wake
+	f.mu.Lock()
+	f.observe(l, &controlv1.RoomStatus{Uid: "room", Revision: 3})
+	f.mu.Unlock()
+	select {
+	case <-l.wake:
+	default:
+		t.Error("the answer did not wake what waits for it")
+	}
+	if rooms, _ := f.takeDirty(l, false); len(rooms) != 1 {
+		t.Errorf("got %v after the answer", rooms)
+	}
+}
+
 func TestSilence(t *testing.T) {
 	f := newFixture(t)
 	f.start()

@@ -190,7 +190,8 @@ func (f *Fleet) send(ctx context.Context, l *link, stream controlv1.MediaPod_Syn
 		if err := f.sendConfig(l, stream); err != nil {
 			return err
 		}
-		for _, uid := range f.takeDirty(l) {
+		rooms, later := f.takeDirty(l, snapshot)
+		for _, uid := range rooms {
 			if err := f.sendRoom(ctx, l, uid, stream); err != nil {
 				return err
 			}
@@ -205,19 +206,33 @@ func (f *Fleet) send(ctx context.Context, l *link, stream controlv1.MediaPod_Syn
 		case <-ctx.Done():
 			return nil
 		case <-l.wake:
+		case <-later:
 		}
 	}
 }
 
-func (f *Fleet) takeDirty(l *link) []types.UID {
+// takeDirty returns the rooms to send now, which for a snapshot are all. later, unless nil, is when to look again for one that waits for an answer.
+func (f *Fleet) takeDirty(l *link, snapshot bool) (rooms []types.UID, later <-chan time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	uids := make([]types.UID, 0, len(l.dirty))
+	now := time.Now()
+	wait := time.Duration(0)
 	for uid := range l.dirty {
-		uids = append(uids, uid)
+		if r, ok := f.rooms[uid]; ok && r.pod == l.pod.Name && !snapshot && r.sent > r.acked {
+			if rest := r.sentAt.Add(inFlight).Sub(now); rest > 0 {
+				if wait == 0 || rest < wait {
+					wait = rest
+				}
+				continue
+			}
+		}
+		rooms = append(rooms, uid)
+		delete(l.dirty, uid)
 	}
-	l.dirty = nil
-	return uids
+	if wait > 0 {
+		later = time.After(wait)
+	}
+	return rooms, later
 }
 
 func (f *Fleet) sendConfig(l *link, stream controlv1.MediaPod_SyncClient) error {
@@ -246,6 +261,7 @@ func (f *Fleet) sendRoom(ctx context.Context, l *link, uid types.UID, stream con
 	}
 	r.dirty = false
 	r.sent++
+	r.sentAt = time.Now()
 	revision, removing, assigned := r.sent, r.removing, r.Room
 	seen := make(map[types.UID]*controlv1.ConnectionStatus, len(r.seen))
 	for id, status := range r.seen {

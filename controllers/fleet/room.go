@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"time"
+
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -49,7 +51,7 @@ func (f *Fleet) Assign(assigned placement.Room, pod string) {
 	}
 	r.pod = pod
 	r.removing, r.removed, r.abandoned = false, false, false
-	r.acked, r.generation = 0, 0
+	r.acked, r.generation, r.sentAt = 0, 0, time.Time{}
 	r.fresh = make(map[types.UID]bool)
 	f.push(r)
 }
@@ -234,7 +236,8 @@ func (f *Fleet) observe(l *link, status *controlv1.RoomStatus) (sessions, connec
 		if known && r.fresh[uid] && proto.Equal(before, after) {
 			continue
 		}
-		changed = true
+		// That a pod knows of somebody who has not come yet says nothing of the room.
+		changed = changed || known || after.State != controlv1.ConnectionState_CONNECTION_STATE_PENDING
 		r.seen[uid], r.fresh[uid] = after, true
 		r.visited = r.visited || after.State > controlv1.ConnectionState_CONNECTION_STATE_PENDING
 		if name, ok := r.names[uid]; ok {
@@ -251,6 +254,9 @@ func (f *Fleet) observe(l *link, status *controlv1.RoomStatus) (sessions, connec
 	}
 	if status.Revision > r.acked {
 		r.acked = status.Revision
+		if r.dirty {
+			l.signal()
+		}
 	}
 	for _, e := range r.evicting {
 		connections = append(connections, e.name)

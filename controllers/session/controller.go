@@ -92,7 +92,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("session").
 		For(&v1alpha1.Session{}).
 		Watches(&v1alpha1.Session{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(gone)).
-		Watches(&v1alpha1.Connection{}, handler.EnqueueRequestsFromMapFunc(ofConnection), builder.WithPredicates(countChanges())).
+		Watches(&v1alpha1.Connection{}, ofConnections()).
 		Watches(&v1alpha1.MediaPool{}, handler.EnqueueRequestsFromMapFunc(r.ofPool), builder.WithPredicates(
 			predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		WatchesRawSource(r.Trigger.Source()).
@@ -140,23 +140,41 @@ func requests(sessions []v1alpha1.Session) []reconcile.Request {
 	return out
 }
 
-func ofConnection(_ context.Context, o client.Object) []reconcile.Request {
-	connection, ok := o.(*v1alpha1.Connection)
-	if !ok {
-		return nil
-	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: connection.Namespace, Name: connection.Spec.SessionName}}}
-}
+// countDelay is how long a Session waits to be told of Connections that wait for their users: many may come in a short time, and each pass reads all of them.
+const countDelay = 250 * time.Millisecond
 
-// countChanges lets through what may change a Session's counts, or end its deletion.
-func countChanges() predicate.Predicate {
-	return predicate.Funcs{
-		CreateFunc: func(event.CreateEvent) bool { return false },
-		UpdateFunc: func(e event.UpdateEvent) bool {
+// ofConnections wakes a Session for what may change its counts, or end its deletion.
+func ofConnections() handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	ofConnection := func(o client.Object) (reconcile.Request, bool) {
+		connection, ok := o.(*v1alpha1.Connection)
+		if !ok {
+			return reconcile.Request{}, false
+		}
+		return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: connection.Namespace, Name: connection.Spec.SessionName}}, true
+	}
+	return handler.Funcs{
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
 			before, ok := e.ObjectOld.(*v1alpha1.Connection)
 			after, ok2 := e.ObjectNew.(*v1alpha1.Connection)
-			return !ok || !ok2 || before.Status.State != after.Status.State ||
-				before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero()
+			if !ok || !ok2 {
+				return
+			}
+			session, _ := ofConnection(after)
+			switch {
+			case before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero():
+				q.Add(session)
+			case before.Status.State == after.Status.State:
+			case after.Status.State == v1alpha1.ConnectionStatePending:
+				q.AddAfter(session, countDelay)
+			default:
+				q.Add(session)
+			}
+		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) {
+			if session, ok := ofConnection(e.Object); ok {
+				q.Add(session)
+			}
 		},
 	}
 }

@@ -29,7 +29,7 @@ const (
 
 // createConnection serves POST /sessions/SESSION/connection (openvidu-rest 2.5). It answers when there is a token.
 func (a *API) createConnection(ctx context.Context, c *call) (reply, error) {
-	session, err := a.session(ctx, c, errSessionUnknown)
+	session, err := a.openSession(ctx, c, errSessionUnknown)
 	if err != nil {
 		return reply{}, err
 	}
@@ -45,20 +45,47 @@ func (a *API) createConnection(ctx context.Context, c *call) (reply, error) {
 	if spec.Type == v1alpha1.ConnectionTypeIPCam {
 		return reply{}, errIPCamUnavailable
 	}
-	connection, err := a.admit(ctx, session, spec, now)
+	connection, err := a.admit(ctx, c, session, spec, now)
 	if err != nil {
 		return reply{}, err
 	}
 	return reply{http.StatusOK, projectConnection(connection, sessionID(session))}, nil
 }
 
-// admit creates a Connection of a Session and returns it once it has its token.
-func (a *API) admit(ctx context.Context, session *v1alpha1.Session, spec v1alpha1.ConnectionSpec, now time.Time) (*v1alpha1.Connection, error) {
+// openSession returns the Session of a request that admits somebody to it, or fails as the endpoint does for an unknown one. A Session that has just been
+// closed may be returned; admit finds that out.
+func (a *API) openSession(ctx context.Context, c *call, unknown error) (*v1alpha1.Session, error) {
+	session, err := a.objects.likelySession(ctx, c.namespace, c.session)
+	if session != nil || err != nil {
+		return session, err
+	}
+	return a.session(ctx, c, unknown)
+}
+
+// admit creates a Connection of a Session from openSession, and returns it once it has its token.
+func (a *API) admit(ctx context.Context, c *call, session *v1alpha1.Session, spec v1alpha1.ConnectionSpec, now time.Time) (*v1alpha1.Connection, error) {
+	connection, err := a.admitTo(ctx, session, spec, now)
+	if !errors.Is(err, errSessionClosing) {
+		return connection, err
+	}
+	// There may be a new Session with this id by now, which another gateway has made.
+	current, lookupErr := a.session(ctx, c, errSessionClosing)
+	if lookupErr != nil || current.UID == session.UID {
+		return nil, errors.Join(lookupErr, err)
+	}
+	spec.SessionName = current.Name
+	return a.admitTo(ctx, current, spec, now)
+}
+
+// admitTo creates a Connection of a Session and returns it once it has its token. It fails with errSessionClosing when there is no such Session any more.
+func (a *API) admitTo(ctx context.Context, session *v1alpha1.Session, spec v1alpha1.ConnectionSpec, now time.Time) (*v1alpha1.Connection, error) {
 	connection := &v1alpha1.Connection{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:   session.Namespace,
 			Name:        newConnectionName(session.Name),
 			Annotations: creation.Stamp(now),
+			// The operator would add it, in a write of its own.
+			Finalizers: []string{v1alpha1.ConnectionFinalizer},
 			// If the Session goes in this very moment, it must not be taken for one of a later Session with the same id.
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: v1alpha1.GroupVersion.String(), Kind: "Session", Name: session.Name, UID: session.UID,
@@ -101,6 +128,10 @@ func (a *API) waitToken(ctx context.Context, connection *v1alpha1.Connection) (*
 		if !current.DeletionTimestamp.IsZero() || hasReason(current.Status.Conditions, v1alpha1.ConditionAccepted, v1alpha1.ReasonDeleting) {
 			return false, errSessionClosing
 		}
+		if hasReason(current.Status.Conditions, v1alpha1.ConditionAccepted, v1alpha1.ReasonSessionNotFound) {
+			// The operator may just not have seen it yet.
+			return false, a.stillThere(ctx, connection)
+		}
 		return current.Status.Token != "", nil
 	}
 	err := a.objects.members.await(ctx, tokenTimeout, key, func() (bool, error) { return look(a.objects.cached) })
@@ -112,6 +143,15 @@ func (a *API) waitToken(ctx context.Context, connection *v1alpha1.Connection) (*
 		}
 	}
 	return seen, err
+}
+
+// stillThere fails with errSessionClosing when the Session that a Connection was made for is gone.
+func (a *API) stillThere(ctx context.Context, connection *v1alpha1.Connection) error {
+	session, err := a.objects.sessionNamed(ctx, connection.Namespace, connection.Spec.SessionName)
+	if err == nil && (session == nil || session.UID != connection.OwnerReferences[0].UID) {
+		err = errSessionClosing
+	}
+	return err
 }
 
 // noToken says why a Connection has no token, as far as its conditions know.

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -356,6 +357,13 @@ func TestReadYourWritesAtAnotherGateway(t *testing.T) {
 		if got := w.callAt(round%2, "GET", path+"/"+id, ""); got.body != created.body {
 			t.Fatalf("GET at the other gateway: got %d %s\nwant %s", got.status, got.body, created.body)
 		}
+		changed := w.callAt(round%2, "PATCH", path+"/"+id, `{"role":"MODERATOR","record":false}`)
+		if changed.status != 200 || !strings.Contains(changed.body, `"role":"MODERATOR"`) || !strings.Contains(changed.body, `"record":false`) {
+			t.Fatalf("PATCH at the other gateway: got %d %s", changed.status, changed.body)
+		}
+		if got := w.callAt((round+1)%2, "GET", path+"/"+id, ""); got.body != changed.body {
+			t.Fatalf("GET after PATCH: got %d %s\nwant %s", got.status, got.body, changed.body)
+		}
 		if got := w.callAt(round%2, "DELETE", path+"/"+id, ""); got.status != 204 {
 			t.Fatalf("DELETE at the other gateway: got %d %s", got.status, got.body)
 		}
@@ -470,6 +478,43 @@ func TestASessionThatClosesMeanwhileGivesNoToken(t *testing.T) {
 		}
 	case <-time.After(bound):
 		t.Fatal("the creation waits for ever")
+	}
+}
+
+// The Session that admits somebody comes from the gateway's cache, which may be late.
+func TestASessionThatIsGoneAdmitsNobodyHoweverLateTheCacheIs(t *testing.T) {
+	w := newWorld(t)
+	api, ok := w.gateways[0].Config.Handler.(*API)
+	if !ok {
+		t.Fatal("the gateway's handler is no API")
+	}
+	admit := func(session *v1alpha1.Session) (*v1alpha1.Connection, error) {
+		spec := v1alpha1.ConnectionSpec{SessionName: session.Name, Type: v1alpha1.ConnectionTypeWebRTC}
+		return api.admit(t.Context(), &call{namespace: w.namespace, session: "s1"}, session, spec, time.Now())
+	}
+	var before, after v1alpha1.Session
+	key := client.ObjectKey{Namespace: w.namespace, Name: "s1"}
+	w.want(200, "POST", "/sessions", `{"customSessionId":"s1"}`)
+	if err := w.Get(t.Context(), key, &before); err != nil {
+		t.Fatal(err)
+	}
+	w.want(204, "DELETE", "/sessions/s1", "")
+	if _, err := admit(&before); !errors.Is(err, errSessionClosing) {
+		t.Errorf("a Session that is gone: %v", err)
+	}
+	w.want(200, "POST", "/sessions", `{"customSessionId":"s1"}`)
+	if err := w.Get(t.Context(), key, &after); err != nil {
+		t.Fatal(err)
+	}
+	connection, err := admit(&before)
+	if err != nil {
+		t.Fatalf("a Session that was made anew: %v", err)
+	}
+	if connection.OwnerReferences[0].UID != after.UID || connection.Status.Token == "" {
+		t.Errorf("the connection is none of the new session: %v", connection)
+	}
+	if got := w.want(200, "GET", "/sessions/s1/connection", ""); !strings.Contains(got.body, `"numberOfElements":1`) {
+		t.Errorf("got %s, want 1 connection", got.body)
 	}
 }
 

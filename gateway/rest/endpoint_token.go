@@ -31,7 +31,7 @@ func (a *API) createToken(ctx context.Context, c *call) (reply, error) {
 	if f.err != nil {
 		return reply{}, f.err
 	}
-	session, err := a.session(ctx, c, errTokenSessionUnknown)
+	session, err := a.openSession(ctx, c, errTokenSessionUnknown)
 	if err != nil {
 		return reply{}, err
 	}
@@ -43,7 +43,7 @@ func (a *API) createToken(ctx context.Context, c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	connection, err := a.admit(ctx, session, spec, now)
+	connection, err := a.admit(ctx, c, session, spec, now)
 	if err != nil {
 		return reply{}, err
 	}

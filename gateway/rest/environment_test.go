@@ -339,6 +339,24 @@ func (o *operator) reconcile(ctx context.Context, object client.Object) error {
 		return nil
 	}
 	status := &connection.Status
+	var session v1alpha1.Session
+	err := o.live.Get(ctx, client.ObjectKey{Namespace: connection.Namespace, Name: connection.Spec.SessionName}, &session)
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	owners := connection.OwnerReferences
+	switch {
+	case err != nil, len(owners) > 0 && owners[0].UID != session.UID:
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonSessionNotFound,
+		})
+		return ignoreRace(o.live.Status().Patch(ctx, connection, client.MergeFrom(before)))
+	case !session.DeletionTimestamp.IsZero():
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonDeleting,
+		})
+		return ignoreRace(o.live.Status().Patch(ctx, connection, client.MergeFrom(before)))
+	}
 	if status.Token == "" {
 		status.State = v1alpha1.ConnectionStatePending
 		status.ConnectionID = token.ConnectionID(string(connection.UID))

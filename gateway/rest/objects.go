@@ -108,6 +108,19 @@ func (o *objects) session(ctx context.Context, namespace, id string) (*v1alpha1.
 	return closing, nil
 }
 
+// likelySession returns the Session that has a session id, as the cache has it, which may be late; nil when the cache does not tell. Who makes something of it
+// names its UID, so that the operator refuses what comes too late.
+func (o *objects) likelySession(ctx context.Context, namespace, id string) (*v1alpha1.Session, error) {
+	var indexed v1alpha1.SessionList
+	if err := o.cached.List(ctx, &indexed, client.InNamespace(namespace), client.MatchingFields{sessionIDIndex: id}); err != nil {
+		return nil, fmt.Errorf("looking up a Session: %w", err)
+	}
+	if len(indexed.Items) != 1 || !exists(&indexed.Items[0]) {
+		return nil, nil
+	}
+	return &indexed.Items[0], nil
+}
+
 // sessionNamed returns the Session object with a name; nil for none.
 func (o *objects) sessionNamed(ctx context.Context, namespace, name string) (*v1alpha1.Session, error) {
 	var session v1alpha1.Session

@@ -52,6 +52,7 @@ var parts = []part{
 	{"impaired", "bad networks", true, measureImpaired},
 	{"churn", "continuous joins and leaves for the time that -churn says", false, measureChurn},
 	{"tokens", "the time to a token; needs a cluster", true, measureTokens},
+	{"rest", "connections from the REST API; needs a cluster", true, measureREST},
 }
 
 func main() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -255,20 +256,24 @@ var floorKind = schema.GroupVersionKind{Group: "measure.mediarooms.dev", Version
 // createFloor makes the custom resource; the returned function removes it.
 func createFloor(ctx context.Context, kube *cluster.Cluster) (remove func() error, err error) {
 	object := map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}
+	return defineFloor(ctx, kube, "floors", floorKind, []any{map[string]any{
+		"name": floorKind.Version, "served": true, "storage": true,
+		"subresources": map[string]any{"status": map[string]any{}},
+		"schema": map[string]any{"openAPIV3Schema": map[string]any{
+			"type": "object", "properties": map[string]any{"spec": object, "status": object},
+		}},
+	}})
+}
+
+// defineFloor makes a custom resource of some versions; the returned function removes it.
+func defineFloor(ctx context.Context, kube *cluster.Cluster, plural string, kind schema.GroupVersionKind, versions []any) (remove func() error, err error) {
 	definition := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "apiextensions.k8s.io/v1",
 		"kind":       "CustomResourceDefinition",
-		"metadata":   map[string]any{"name": "floors." + floorKind.Group},
+		"metadata":   map[string]any{"name": plural + "." + kind.Group},
 		"spec": map[string]any{
-			"group": floorKind.Group, "scope": "Namespaced",
-			"names": map[string]any{"plural": "floors", "singular": "floor", "kind": floorKind.Kind, "listKind": "FloorList"},
-			"versions": []any{map[string]any{
-				"name": floorKind.Version, "served": true, "storage": true,
-				"subresources": map[string]any{"status": map[string]any{}},
-				"schema": map[string]any{"openAPIV3Schema": map[string]any{
-					"type": "object", "properties": map[string]any{"spec": object, "status": object},
-				}},
-			}},
+			"group": kind.Group, "scope": "Namespaced", "versions": versions,
+			"names": map[string]any{"plural": plural, "singular": strings.ToLower(kind.Kind), "kind": kind.Kind, "listKind": kind.Kind + "List"},
 		},
 	}}
 	if err := client.IgnoreAlreadyExists(kube.Client.Create(ctx, definition)); err != nil {
@@ -278,35 +283,43 @@ func createFloor(ctx context.Context, kube *cluster.Cluster) (remove func() erro
 		return client.IgnoreNotFound(kube.Client.Delete(context.WithoutCancel(ctx), definition))
 	}
 	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(floorKind)
+	list.SetGroupVersionKind(kind)
 	if err := cluster.Poll(ctx, 20*time.Second, func() error { return kube.Client.List(ctx, list) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("waiting for the floor's resource: %w", err), remove())
 	}
 	return remove, nil
 }
 
-// timeFloor creates an object and updates its status, and returns how long both took together.
+// timeFloor makes an object of the floor and returns how long that took. It is deleted outside of that time.
 func timeFloor(ctx context.Context, kube *cluster.Cluster, namespace, name string) (time.Duration, error) {
-	object := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"sessionName": "room"}}}
+	start := time.Now()
+	if err := makeFloor(ctx, kube, floorKind, namespace, name); err != nil {
+		return 0, err
+	}
+	took := time.Since(start)
+	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(floorKind)
 	object.SetNamespace(namespace)
 	object.SetName(name)
-	start := time.Now()
+	return took, kube.Client.Delete(ctx, object)
+}
+
+// makeFloor creates an object and updates its status.
+func makeFloor(ctx context.Context, kube *cluster.Cluster, kind schema.GroupVersionKind, namespace, name string) error {
+	object := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"sessionName": "room"}}}
+	object.SetGroupVersionKind(kind)
+	object.SetNamespace(namespace)
+	object.SetName(name)
 	if err := kube.Client.Create(ctx, object); err != nil {
-		return 0, err
+		return err
+	}
+	condition := func(kind string) any {
+		return map[string]any{"type": kind, "status": "True", "reason": kind, "message": "", "lastTransitionTime": metav1.Now().UTC().Format(time.RFC3339)}
 	}
 	object.Object["status"] = map[string]any{
 		"token": kube.GatewayURL + "?sessionId=room&token=tok_Afdsa654645tytrytrewy342342",
 		"state": "Pending", "connectionID": "con_Measured1",
-		"conditions": []any{
-			map[string]any{"type": "Accepted", "status": "True", "reason": "Accepted", "message": ""},
-			map[string]any{"type": "Programmed", "status": "True", "reason": "Programmed", "message": ""},
-			map[string]any{"type": "Ready", "status": "True", "reason": "Ready", "message": ""},
-		},
+		"conditions": []any{condition("Accepted"), condition("Programmed"), condition("Ready")},
 	}
-	if err := kube.Client.Status().Update(ctx, object); err != nil {
-		return 0, err
-	}
-	took := time.Since(start)
-	return took, kube.Client.Delete(ctx, object)
+	return kube.Client.Status().Update(ctx, object)
 }
