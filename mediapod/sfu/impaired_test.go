@@ -156,3 +156,28 @@ func TestAStreamWithoutLayersIsForwardedWhileThereIsHope(t *testing.T) {
 		t.Errorf("%d kbps are forwarded", r.bytes*8/20_000)
 	}
 }
+
+func TestAPublisherThatReconnectsIsSplicedWithItsTemporalLayers(t *testing.T) {
+	for seed := range uint64(4) {
+		w := newWorld(t, seed, threeTemporal, 600)
+		slow := w.receiver(func(r *receiver) { r.kbps = 450 })
+		fast := w.receiver(nil)
+		w.play(8 * time.Second)
+		for _, r := range w.receivers {
+			r.from()
+		}
+		for range 3 {
+			w.connect(threeTemporal, 600)
+			w.play(4 * time.Second)
+		}
+		for name, r := range map[string]*receiver{"slow": slow, "fast": fast} {
+			if r.pictures > 0 || r.plis > 0 || r.worst > 400*time.Millisecond || r.count < 12*framesPerSecond/3 {
+				t.Errorf("seed %d: %s receiver: %d gaps in the numbers of pictures, %d requests for keyframes, a freeze of %v, %d frames",
+					seed, name, r.pictures, r.plis, r.worst, r.count)
+			}
+		}
+		if fast.count < 12*framesPerSecond-10 || fast.requests > 0 {
+			t.Errorf("seed %d: %d frames, %d packets asked for", seed, fast.count, fast.requests)
+		}
+	}
+}

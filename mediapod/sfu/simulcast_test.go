@@ -177,7 +177,36 @@ func TestNothingIsAskedOfALayerThatNobodyReceives(t *testing.T) {
 	if n, request := count[*rtcp.TransportLayerNack](control); n != 1 || request.MediaSSRC != 2 {
 		t.Errorf("asked for %v", control)
 	}
-	w.take()
+	// What is too much to be asked for packet by packet takes a keyframe, but only of the layer that is received.
+	r.now = r.now.Add(time.Second)
+	for i := range r.sent {
+		if err := r.layers[i].Write(raw(t, r.sent[i]+5000, 2, delta(byte(i))...), r.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 100 {
+		r.now = r.now.Add(TickInterval)
+		r.publisher.Tick(r.now)
+	}
+	_, control = r.upstream.take()
+	asked := 0
+	for _, p := range control {
+		if p, ok := p.(*rtcp.PictureLossIndication); ok {
+			asked++
+			if p.MediaSSRC != 2 {
+				t.Errorf("a keyframe of layer %d is asked for", p.MediaSSRC)
+			}
+		}
+	}
+	if asked == 0 {
+		t.Error("no keyframe is asked for")
+	}
+	got, _ := w.take()
+	for _, p := range got {
+		if p.Payload[2] != 1 {
+			t.Errorf("layer %d is forwarded", p.Payload[2])
+		}
+	}
 }
 
 func TestSmallReceiversDoNotLimitASimulcastPublisher(t *testing.T) {

@@ -49,6 +49,9 @@ func (s *Selection) Update(all []Layer, current int, path Path, maxKbps int, pau
 	for fits+1 < Temporal && chosen.UpTo[fits+1] <= path.Kbps {
 		fits++
 	}
+	if chosen.Kbps == 0 { // not measured yet
+		fits = s.Temporal
+	}
 	if path.Congested {
 		s.Temporal = min(s.Temporal, fits)
 	} else {
