@@ -46,7 +46,7 @@ func (s *simulcast) receive(subscriber *Subscriber, w *wire, kbps int, duration 
 	s.t.Helper()
 	free := s.now
 	for end := s.now.Add(duration); s.now.Before(end); {
-		s.play(80 * time.Millisecond)
+		s.play(40 * time.Millisecond)
 		packets, _ := w.take()
 		var arrivals []time.Duration
 		for _, p := range packets {
