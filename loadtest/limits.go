@@ -16,7 +16,7 @@ type Limits struct {
 	// MaxGap bounds the longest gap between two frames that can be decoded.
 	MaxGap time.Duration
 	// MaxFreezes bounds how many freezes there are.
-	MaxFreezes int64
+	MaxFreezes float64
 	// MinMbps is the least bitrate of all that is received together.
 	MinMbps float64
 }
@@ -61,7 +61,7 @@ func (l Limits) Check(r *Report) []string {
 	atMost("delay p99", media.DelayMilliseconds.P99, limitMS(l.MaxDelayP99), " ms")
 	atMost("delay p99.9", media.DelayMilliseconds.P999, limitMS(l.MaxDelayP999), " ms")
 	atMost("the longest gap between frames", media.LongestGapMillis, limitMS(l.MaxGap), " ms")
-	atMost("the number of freezes", float64(media.Freezes), float64(l.MaxFreezes), "")
+	atMost("the number of freezes", float64(media.Freezes), l.MaxFreezes, "")
 	atLeast("the bitrate", both, l.MinMbps, " Mbps")
 	return missed
 }

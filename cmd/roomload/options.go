@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"mediarooms.dev/mediarooms/internal/mtls"
@@ -63,29 +64,36 @@ The exit status is 0 when all limits were kept, 1 when one was not, and 2 when t
 
 `
 
+// groups are the flags as -help shows them.
+func (o *options) groups() []group {
+	return []group{
+		{"Where to", o.target.add}, {"Who comes", o.addLoad}, {"What they send and receive", o.media.add},
+		{"A worse network for some", o.addImpairment}, {"Limits", o.addLimits}, {"What is told", o.addOutput},
+	}
+}
+
+type group struct {
+	title string
+	add   func(flags *flag.FlagSet)
+}
+
 func parse(args []string, output io.Writer) (*options, error) {
 	o := &options{limits: loadtest.NoLimits()}
 	flags := flag.NewFlagSet("roomload", flag.ContinueOnError)
 	flags.SetOutput(output)
+	for _, g := range o.groups() {
+		g.add(flags)
+	}
 	flags.Usage = func() {
 		fmt.Fprint(output, usage)
-		flags.PrintDefaults()
+		for _, g := range new(options).groups() {
+			fmt.Fprintf(output, "\n%s:\n", g.title)
+			shown := flag.NewFlagSet("", flag.ContinueOnError)
+			shown.SetOutput(output)
+			g.add(shown)
+			shown.PrintDefaults()
+		}
 	}
-	o.target.add(flags)
-	o.media.add(flags)
-	l := &o.load
-	flags.IntVar(&l.Rooms, "rooms", 1, "number of rooms")
-	flags.IntVar(&l.Publishers, "publishers", 1, "participants of each room that send")
-	flags.IntVar(&l.Subscribers, "subscribers", 1, "participants of each room that only receive; each receives all that send")
-	flags.BoolVar(&l.Mutual, "mutual", false, "publishers receive each other too, as in a conference")
-	flags.IntVar(&l.Impaired, "impaired", 0, "subscribers of each room behind the worse path that -loss, -delay and -limit-kbps describe")
-	flags.DurationVar(&l.Ramp, "ramp", 2*time.Second, "time over which participants join")
-	flags.DurationVar(&l.Stay, "stay", 0, "how long a subscriber stays on average before another one takes its place; 0: to the end")
-	flags.DurationVar(&l.Patience, "patience", 15*time.Second, "how long a participant may take to join")
-	flags.DurationVar(&o.duration, "duration", 30*time.Second, "how long to measure once everybody has joined")
-	flags.StringVar(&o.json, "json", "", "write the report as JSON to this `file` too; -: to the standard output")
-	flags.BoolVar(&o.quiet, "quiet", false, "show no progress")
-	addLimits(flags, &o.limits)
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -93,10 +101,36 @@ func parse(args []string, output io.Writer) (*options, error) {
 		return nil, fmt.Errorf("unknown argument %q", flags.Arg(0))
 	}
 	var err error
-	if l.Stream, err = o.media.stream(); err != nil {
+	if o.load.Stream, err = o.media.stream(); err != nil {
 		return nil, err
 	}
-	return o, l.Validate()
+	return o, o.load.Validate()
+}
+
+func (o *options) addLoad(flags *flag.FlagSet) {
+	l := &o.load
+	flags.IntVar(&l.Rooms, "rooms", 1, "number of rooms")
+	flags.IntVar(&l.Publishers, "publishers", 1, "participants of each room that send")
+	flags.IntVar(&l.Subscribers, "subscribers", 1, "participants of each room that only receive; each receives all that send")
+	flags.BoolVar(&l.Mutual, "mutual", false, "publishers receive each other too, as in a conference")
+	flags.DurationVar(&l.Ramp, "ramp", 2*time.Second, "time over which participants join")
+	flags.DurationVar(&l.Stay, "stay", 0, "how long a subscriber stays on average before another one takes its place; 0: to the end")
+	flags.DurationVar(&l.Patience, "patience", 15*time.Second, "how long a participant may take to join")
+	flags.DurationVar(&o.duration, "duration", 30*time.Second, "how long to measure once everybody has joined")
+}
+
+func (o *options) addImpairment(flags *flag.FlagSet) {
+	c := &o.media.impairment
+	flags.IntVar(&o.load.Impaired, "impaired", 0, "`number` of subscribers of each room for which the network is worse; they are told of apart")
+	flags.Float64Var(&c.Loss, "loss", 0, "`share` of packets towards them that is lost, 0 to 1")
+	flags.DurationVar(&c.Delay, "delay", 0, "what it takes longer, each way")
+	flags.IntVar(&c.Kbps, "limit-kbps", 0, "what the link to each carries; 0: no limit")
+	flags.DurationVar(&c.Queue, "queue", 300*time.Millisecond, "how long packets wait at most for that link")
+}
+
+func (o *options) addOutput(flags *flag.FlagSet) {
+	flags.StringVar(&o.json, "json", "", "write the report as JSON to this `file` too; -: to the standard output")
+	flags.BoolVar(&o.quiet, "quiet", false, "show no progress")
 }
 
 func (t *targetOptions) add(flags *flag.FlagSet) {
@@ -121,23 +155,33 @@ func (m *mediaOptions) add(flags *flag.FlagSet) {
 	flags.DurationVar(&m.feedback, "feedback", 100*time.Millisecond, "how often receivers give transport-wide feedback; 0: neither that nor repairs")
 	flags.IntVar(&m.sample, "sample", 7, "decrypt every `n`-th packet of a stream only while none is missing, to take less CPU; 1: all")
 	flags.StringVar(&m.device, "interface", "", "the one network `interface` for media; all but loopback by default")
-	flags.Float64Var(&m.impairment.Loss, "loss", 0, "share of packets that impaired subscribers lose, 0 to 1")
-	flags.DurationVar(&m.impairment.Delay, "delay", 0, "delay of impaired subscribers, each way")
-	flags.IntVar(&m.impairment.Kbps, "limit-kbps", 0, "what the links of impaired subscribers carry; 0: no limit")
-	flags.DurationVar(&m.impairment.Queue, "queue", 300*time.Millisecond, "how long packets wait at most for the links of impaired subscribers")
 }
 
-func addLimits(flags *flag.FlagSet, l *loadtest.Limits) {
-	flags.Float64Var(&l.MinJoinSuccess, "min-join-success", l.MinJoinSuccess, "limit: least share of joins that succeed, 0 to 1 (limits below 0 are not checked)")
-	flags.DurationVar(&l.MaxJoinP50, "max-join-p50", l.MaxJoinP50, "limit: median of the time from opening a socket to the first frame")
-	flags.DurationVar(&l.MaxJoinP99, "max-join-p99", l.MaxJoinP99, "limit: the same, 99 %")
-	flags.Float64Var(&l.MaxLoss, "max-loss", l.MaxLoss, "limit: share of packets that never come, 0 to 1")
-	flags.DurationVar(&l.MaxDelayP50, "max-delay-p50", l.MaxDelayP50, "limit: median of the one-way delay of packets")
-	flags.DurationVar(&l.MaxDelayP99, "max-delay-p99", l.MaxDelayP99, "limit: the same, 99 %")
-	flags.DurationVar(&l.MaxDelayP999, "max-delay-p999", l.MaxDelayP999, "limit: the same, 99.9 %")
-	flags.DurationVar(&l.MaxGap, "max-gap", l.MaxGap, "limit: longest time between two frames")
-	flags.Int64Var(&l.MaxFreezes, "max-freezes", l.MaxFreezes, "limit: number of freezes")
-	flags.Float64Var(&l.MinMbps, "min-mbps", l.MinMbps, "limit: least bitrate of all that is received")
+// addLimits adds flags without defaults: what is not given is not checked.
+func (o *options) addLimits(flags *flag.FlagSet) {
+	l := &o.limits
+	number := func(to *float64, name, text string) {
+		flags.Func(name, text, func(value string) (err error) {
+			*to, err = strconv.ParseFloat(value, 64)
+			return err
+		})
+	}
+	duration := func(to *time.Duration, name, text string) {
+		flags.Func(name, text, func(value string) (err error) {
+			*to, err = time.ParseDuration(value)
+			return err
+		})
+	}
+	number(&l.MinJoinSuccess, "min-join-success", "least `share` of joins that succeed, 0 to 1")
+	duration(&l.MaxJoinP50, "max-join-p50", "median `time` from opening a socket to the first frame")
+	duration(&l.MaxJoinP99, "max-join-p99", "the same `time`, 99 %")
+	number(&l.MaxLoss, "max-loss", "greatest `share` of packets that never come, 0 to 1")
+	duration(&l.MaxDelayP50, "max-delay-p50", "median `time` that a packet takes, one way")
+	duration(&l.MaxDelayP99, "max-delay-p99", "the same `time`, 99 %")
+	duration(&l.MaxDelayP999, "max-delay-p999", "the same `time`, 99.9 %")
+	duration(&l.MaxGap, "max-gap", "longest `time` between two frames")
+	number(&l.MaxFreezes, "max-freezes", "greatest `number` of freezes")
+	number(&l.MinMbps, "min-mbps", "least `bitrate` of all that is received")
 }
 
 // audioPackets are sent a second.

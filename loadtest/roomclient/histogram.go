@@ -53,13 +53,20 @@ func (h *Histogram) Merge(other *Histogram) {
 	h.most = max(h.most, other.most)
 }
 
-// Since returns what was counted since an earlier state of the same histogram. The longest is that of all time.
+// Since returns what was counted since an earlier state of the same histogram.
 func (h *Histogram) Since(earlier *Histogram) *Histogram {
 	d := *h
+	highest := -1
 	for i, n := range earlier.counts {
-		d.counts[i] -= n
+		if d.counts[i] -= n; d.counts[i] > 0 {
+			highest = i
+		}
 	}
 	d.total -= earlier.total
+	d.most = 0
+	if highest >= 0 {
+		d.most = min(time.Duration(upper(highest))*time.Microsecond, h.most)
+	}
 	return &d
 }
 
