@@ -68,6 +68,14 @@ func (a *API) updateConnection(ctx context.Context, c *call) (reply, error) {
 		if connection, err = a.waitApplied(ctx, connection); err != nil {
 			return reply{}, err
 		}
+		// A GET must answer the same: what was waited for is in the cache, and does not know which of the streams that it receives have ended.
+		current, err := a.objects.connection(ctx, session, c.connection)
+		if err != nil {
+			return reply{}, err
+		}
+		if current != nil {
+			connection = current
+		}
 	}
 	return reply{http.StatusOK, projectConnection(connection, sessionID(session))}, nil
 }

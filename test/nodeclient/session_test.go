@@ -142,8 +142,19 @@ func (a *application) colleaguesChanges() {
 	a.gives("openvidu.fetch()", "true")
 	a.gives("openvidu.fetch()", "false")
 	a.does("await theirs.close()")
-	a.gives("session.fetch()", "false")
 	a.gives("openvidu.fetch()", "true")
+	a.gives("openvidu.fetch()", "false")
+
+	// The colleague has the same session, and changes a connection that it has not heard of.
+	a.does("shared = await colleague.createSession({ customSessionId: 'Room_A' })")
+	a.does("unheard = await session.createConnection({ data: 'unheard' })")
+	a.does("changed = await shared.updateConnection(unheard.connectionId, { record: false })")
+	a.gives("[changed.status, changed.serverData, changed.connectionProperties.record, changed.token === unheard.token]", `["pending","unheard",false,true]`)
+	a.gives("shared.fetch()", "false")
+	a.gives("session.fetch()", "true")
+	a.gives("session.fetch()", "false")
+	a.does("await shared.forceDisconnect(unheard)")
+	a.gives("session.fetch()", "true")
 	a.gives("openvidu.fetch()", "false")
 }
 
