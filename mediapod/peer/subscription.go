@@ -42,7 +42,9 @@ func (p *Publication) subscribe(options media.SubscriptionOptions) (*Subscriptio
 	s := &Subscription{publication: p, streams: newStreams(kinds), options: options, codecs: p.offered()}
 	e := p.engine
 	var err error
-	s.conn, err = e.ports.sockets.Open(e.identity.tls, transport.Events{Connected: s.secured, Ended: s.lost, Control: s.control})
+	s.conn, err = e.ports.sockets.Open(e.identity.tls, transport.Events{
+		Connected: s.secured, Ended: s.lost, Control: s.control, Feedback: s.feedback,
+	})
 	if err != nil {
 		return nil, "", err
 	}
@@ -147,6 +149,11 @@ func (s *Subscription) lost() { s.life.lost("gone") }
 // control takes RTCP.
 func (s *Subscription) control(packets []rtcp.Packet) {
 	s.subscriber.HandleRTCP(packets, time.Now())
+}
+
+// feedback takes transport-wide feedback.
+func (s *Subscription) feedback(raw []byte) {
+	s.subscriber.HandleFeedback(raw, time.Now())
 }
 
 // forward starts the media, so that no keyframe is asked for before it can get through.

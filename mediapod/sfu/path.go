@@ -82,6 +82,18 @@ func (p *path) feedback(report *rtcp.TransportLayerCC, now time.Time) bool {
 	return p.estimator.Congested() && p.estimator.Kbps() != before
 }
 
+// feedbackPacket takes such a report as it came.
+func (p *path) feedbackPacket(raw []byte, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.numbered {
+		return false
+	}
+	before := p.estimator.Kbps()
+	p.estimator.FeedbackPacket(raw, now)
+	return p.estimator.Congested() && p.estimator.Kbps() != before
+}
+
 // told takes what the receiver says that the path carries.
 func (p *path) told(kbps int, now time.Time) {
 	p.mu.Lock()

@@ -49,6 +49,14 @@ func (s *Subscriber) Forward(kind Kind, config ForwarderConfig, now time.Time) e
 	return nil
 }
 
+// HandleFeedback takes a packet of transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions, section 3.1) that the subscriber
+// sent, as it came: there are many of them. It does not keep raw.
+func (s *Subscriber) HandleFeedback(raw []byte, now time.Time) {
+	if s.path.feedbackPacket(raw, now) {
+		s.publisher.Track(Video).hurry()
+	}
+}
+
 // HandleRTCP takes RTCP packets that the subscriber sent. What is not about one of its streams is ignored.
 func (s *Subscriber) HandleRTCP(packets []rtcp.Packet, now time.Time) {
 	for _, packet := range packets {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -25,8 +26,10 @@ type Events struct {
 	Connected func()
 	// Ended is called once, when the peer has gone or could not connect, and not because of Close.
 	Ended func()
-	// Control gets the RTCP of the peer, packet by packet. It must not block.
-	Control func(packets []rtcp.Packet)
+	// Control gets the RTCP of the peer, packet by packet, but for transport-wide feedback, which Feedback gets as it came, and must not keep.
+	// They must not block.
+	Control  func(packets []rtcp.Packet)
+	Feedback func(raw []byte)
 }
 
 // Remote is what the peer's description says of its end.
@@ -220,7 +223,28 @@ func (c *Conn) receive(packet []byte) {
 			return // forged, replayed or broken
 		}
 		c.heard.Store(time.Now().UnixNano())
-		if packets, err := rtcp.Unmarshal(raw); err == nil { // else the peer's fault, and its loss
+		c.control(raw)
+	}
+}
+
+// Transport-wide feedback: RTPFB with format 15.
+const (
+	feedbackKind   = 205
+	feedbackFormat = 15
+)
+
+// control takes the parts of an RTCP packet (RFC 3550, section 6.1) one by one. What is malformed is the peer's fault, and its loss.
+func (c *Conn) control(compound []byte) {
+	for len(compound) >= 4 {
+		size := 4 * (1 + int(binary.BigEndian.Uint16(compound[2:])))
+		if size > len(compound) {
+			return
+		}
+		part := compound[:size]
+		compound = compound[size:]
+		if part[1] == feedbackKind && part[0]&0x1f == feedbackFormat {
+			c.events.Feedback(part)
+		} else if packets, err := rtcp.Unmarshal(part); err == nil {
 			c.events.Control(packets)
 		}
 	}
@@ -253,8 +277,9 @@ type keys struct {
 	local   *srtp.Context
 	header  headerScratch
 
-	opening sync.Mutex // guards remote
+	opening sync.Mutex // guards remote and what belongs to it
 	remote  *srtp.Context
+	control rtcp.Header
 }
 
 func exportKeys(session *dtls.Conn, client bool) (*keys, error) {
@@ -290,7 +315,7 @@ const replayWindow = 64
 func (k *keys) open(packet []byte) ([]byte, error) {
 	k.opening.Lock()
 	defer k.opening.Unlock()
-	return k.remote.DecryptRTCP(packet, packet, nil)
+	return k.remote.DecryptRTCP(packet, packet, &k.control)
 }
 
 func (k *keys) sealControl(raw []byte) ([]byte, error) {

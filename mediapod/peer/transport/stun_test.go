@@ -15,7 +15,7 @@ import (
 
 func newConn(t testing.TB, s *Sockets) *Conn {
 	t.Helper()
-	c, err := s.Open(tls.Certificate{}, Events{Connected: func() {}, Ended: func() {}, Control: func([]rtcp.Packet) {}})
+	c, err := s.Open(tls.Certificate{}, Events{Connected: func() {}, Ended: func() {}, Control: func([]rtcp.Packet) {}, Feedback: func([]byte) {}})
 	if err != nil {
 		t.Fatal(err)
 	}

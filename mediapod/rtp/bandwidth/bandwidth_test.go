@@ -1,6 +1,7 @@
 package bandwidth
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -329,6 +330,25 @@ func TestReportsOfWhatWasNotSentAreIgnored(t *testing.T) {
 	}
 }
 
+func TestFeedbackPacketsTakeNoMemory(t *testing.T) {
+	l := newLink(1000)
+	var e Estimator
+	for i := range uint16(50) {
+		l.send(i, 1000, time.Duration(i)*time.Millisecond)
+		e.Sent(1000, epoch.Add(time.Duration(i)*time.Millisecond))
+	}
+	raw, err := l.report(time.Second).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() { e.FeedbackPacket(raw, epoch.Add(time.Second)) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	for n := range raw {
+		e.FeedbackPacket(raw[:n], epoch)
+	}
+}
+
 func FuzzFeedback(f *testing.F) {
 	l := newLink(1000)
 	for i := range uint16(50) {
@@ -344,16 +364,23 @@ func FuzzFeedback(f *testing.F) {
 		if report.Unmarshal(raw) != nil {
 			return
 		}
-		var e Estimator
+		var e, other Estimator
 		now := epoch
 		for range 3 {
 			for range 200 {
 				e.Sent(1000, now)
+				other.Sent(1000, now)
 				now = now.Add(time.Millisecond)
 			}
 			e.Feedback(&report, now)
+			other.FeedbackPacket(raw, now)
+			if e != other {
+				t.Fatal("the packet and what it says are read in different ways")
+			}
 			report.BaseSequenceNumber += 200
+			binary.BigEndian.PutUint16(raw[baseAt:], report.BaseSequenceNumber)
 			e.Probe(1000, 100, now)
+			other.Probe(1000, 100, now)
 		}
 		if kbps := e.Kbps(); kbps < 0 || kbps > 100_000 {
 			t.Errorf("%d kbps", kbps)

@@ -1,6 +1,7 @@
 package bandwidth
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -33,46 +34,140 @@ func (c *referenceClock) at(reference uint32) time.Duration {
 
 // Feedback takes a report of the receiver. What is malformed in it is ignored.
 func (e *Estimator) Feedback(f *rtcp.TransportLayerCC, now time.Time) {
-	e.feedback(f, now)
-	if !e.congested && e.current.collapsed() {
-		e.close(now) // without waiting for the rest of the interval
-	}
-}
-
-func (e *Estimator) feedback(f *rtcp.TransportLayerCC, now time.Time) {
-	arrival := e.reference.at(f.ReferenceTime)
-	sequence, left, deltas := f.BaseSequenceNumber, int(f.PacketStatusCount), f.RecvDeltas
-	each := func(symbol uint16) bool {
-		if left == 0 {
-			return false
+	r := reading{estimator: e, now: now, sequence: f.BaseSequenceNumber, left: int(f.PacketStatusCount), arrival: e.reference.at(f.ReferenceTime)}
+	deltas := f.RecvDeltas
+	next := func(uint16) (time.Duration, bool) {
+		if len(deltas) == 0 {
+			return 0, false
 		}
-		left--
-		received := symbol == rtcp.TypeTCCPacketReceivedSmallDelta || symbol == rtcp.TypeTCCPacketReceivedLargeDelta
-		if received {
-			if len(deltas) == 0 {
-				return false
-			}
-			arrival += time.Duration(deltas[0].Delta) * time.Microsecond
-			deltas = deltas[1:]
-		}
-		e.report(sequence, received, arrival, now)
-		sequence++
-		return true
+		delta := time.Duration(deltas[0].Delta) * time.Microsecond
+		deltas = deltas[1:]
+		return delta, true
 	}
 	for _, chunk := range f.PacketChunks {
 		switch chunk := chunk.(type) {
 		case *rtcp.RunLengthChunk:
 			for range chunk.RunLength {
-				if !each(chunk.PacketStatusSymbol) {
-					return
+				if !r.status(chunk.PacketStatusSymbol, next) {
+					break
 				}
 			}
 		case *rtcp.StatusVectorChunk:
 			for _, symbol := range chunk.SymbolList {
-				if !each(symbol) {
-					return
+				if !r.status(symbol, next) {
+					break
 				}
 			}
 		}
+	}
+	e.reported(now)
+}
+
+// Where things are in a report, and its units (sections 3.1 and 3.1.5 of the draft).
+const (
+	baseAt      = 12
+	countAt     = 14
+	referenceAt = 16
+	chunksAt    = 20
+	deltaUnit   = 250 * time.Microsecond
+)
+
+// FeedbackPacket takes a report as it came, which costs no memory. What is malformed in it is ignored.
+func (e *Estimator) FeedbackPacket(raw []byte, now time.Time) {
+	if len(raw) < chunksAt {
+		return
+	}
+	r := reading{
+		estimator: e, now: now,
+		sequence: binary.BigEndian.Uint16(raw[baseAt:]),
+		left:     int(binary.BigEndian.Uint16(raw[countAt:])),
+	}
+	chunks, deltas := raw[chunksAt:], raw[chunksAt:]
+	for described := 0; described < r.left; deltas = deltas[2:] {
+		if len(deltas) < 2 {
+			return
+		}
+		n, _, _ := readChunk(binary.BigEndian.Uint16(deltas))
+		described += n
+	}
+	chunks = chunks[:len(chunks)-len(deltas)]
+	r.arrival = e.reference.at(binary.BigEndian.Uint32(raw[referenceAt:]) >> 8)
+	next := func(symbol uint16) (time.Duration, bool) {
+		switch {
+		case symbol == rtcp.TypeTCCPacketReceivedSmallDelta && len(deltas) >= 1:
+			delta := deltas[0]
+			deltas = deltas[1:]
+			return time.Duration(delta) * deltaUnit, true
+		case symbol == rtcp.TypeTCCPacketReceivedLargeDelta && len(deltas) >= 2:
+			delta := int16(binary.BigEndian.Uint16(deltas))
+			deltas = deltas[2:]
+			return time.Duration(delta) * deltaUnit, true
+		}
+		return 0, false
+	}
+	for ; len(chunks) >= 2; chunks = chunks[2:] {
+		n, bits, symbols := readChunk(binary.BigEndian.Uint16(chunks))
+		for i := range n {
+			symbol := symbols
+			if bits > 0 { // a vector, the first symbol in the highest bits
+				symbol = symbols >> (vectorBits - bits*(i+1)) & (1<<bits - 1)
+			}
+			if !r.status(symbol, next) {
+				break
+			}
+		}
+	}
+	e.reported(now)
+}
+
+// vectorBits is how many bits a status vector has.
+const vectorBits = 14
+
+// readChunk reads a packet chunk (sections 3.1.3 and 3.1.4 of the draft): of how many packets it is, and either that all have one symbol, when bits
+// is 0, or a vector of symbols of so many bits.
+func readChunk(chunk uint16) (n, bits int, symbols uint16) {
+	switch {
+	case chunk&0x8000 == 0:
+		return int(chunk & 0x1fff), 0, chunk >> 13 & 3
+	case chunk&0x4000 == 0:
+		return vectorBits, 1, chunk & (1<<vectorBits - 1)
+	default:
+		return vectorBits / 2, 2, chunk & (1<<vectorBits - 1)
+	}
+}
+
+// reading is how far a report has been read.
+type reading struct {
+	estimator *Estimator
+	now       time.Time
+	sequence  uint16 // of the next packet
+	left      int    // packets
+	arrival   time.Duration
+}
+
+// status takes the symbol of the next packet, and by next the time since the one before that was received. It returns false when that was the last.
+func (r *reading) status(symbol uint16, next func(symbol uint16) (time.Duration, bool)) bool {
+	if r.left == 0 {
+		return false
+	}
+	r.left--
+	received := symbol == rtcp.TypeTCCPacketReceivedSmallDelta || symbol == rtcp.TypeTCCPacketReceivedLargeDelta
+	if received {
+		delta, ok := next(symbol)
+		if !ok {
+			r.left = 0
+			return false
+		}
+		r.arrival += delta
+	}
+	r.estimator.report(r.sequence, received, r.arrival, r.now)
+	r.sequence++
+	return true
+}
+
+// reported is the end of a report.
+func (e *Estimator) reported(now time.Time) {
+	if !e.congested && e.current.collapsed() {
+		e.close(now) // without waiting for the rest of the interval
 	}
 }
