@@ -2,6 +2,7 @@ package controllers
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,8 +21,16 @@ func CacheOptions(namespace string) cache.Options {
 	return cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
 		&corev1.Pod{}:     own(v1alpha1.ComponentLabel, v1alpha1.ComponentMediaPod),
 		&corev1.Service{}: own(v1alpha1.ComponentLabel, v1alpha1.ComponentMediaPod),
-		&corev1.Secret{}:  own(certs.ManagedLabel, certs.ManagedValue),
+		&corev1.Secret{}:  secrets(namespace),
 		&corev1.Node{}:    {Transform: stripNode},
+	}}
+}
+
+// secrets are the operator's own, and of each tenant the one with the values of its Webhooks' headers.
+func secrets(namespace string) cache.ByObject {
+	return cache.ByObject{Namespaces: map[string]cache.Config{
+		namespace:           {LabelSelector: labels.SelectorFromSet(labels.Set{certs.ManagedLabel: certs.ManagedValue})},
+		cache.AllNamespaces: {FieldSelector: fields.OneTermEqualSelector("metadata.name", v1alpha1.WebhookSecretName)},
 	}}
 }
 

@@ -2,13 +2,14 @@
 // leader begins.
 //
 // What they share has one owner each: placement.Ledger the reservations, fleet.Fleet the control streams, certs.Controller the
-// secrets. A new leader first enters into the ledger and the fleet what the API objects say; only then anything is decided and any pod
+// secrets, eventlog.Log what has happened and is not delivered. A new leader first enters into the ledger and the fleet what the API objects say; only then anything is decided and any pod
 // is talked to, so that a restart of the operator never closes a room.
 package controllers
 
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,14 +22,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/cdr"
 	"mediarooms.dev/mediarooms/controllers/certs"
 	"mediarooms.dev/mediarooms/controllers/connection"
 	"mediarooms.dev/mediarooms/controllers/desired"
+	"mediarooms.dev/mediarooms/controllers/eventlog"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/mediapool"
 	"mediarooms.dev/mediarooms/controllers/placement"
 	"mediarooms.dev/mediarooms/controllers/session"
 	"mediarooms.dev/mediarooms/controllers/trigger"
+	"mediarooms.dev/mediarooms/controllers/webhook"
 	"mediarooms.dev/mediarooms/internal/mtls"
 )
 
@@ -47,6 +51,10 @@ type Config struct {
 	Image mediapool.Image
 	// CalmPeriod is how long a media pod above the minimum has no room before it is removed.
 	CalmPeriod time.Duration
+	// Webhooks says which addresses may be called.
+	Webhooks webhook.Guard
+	// CDR takes one line per event of any Session; nil for none.
+	CDR io.Writer
 	// Clock of everything that waits; nil is the system's.
 	Clock clock.WithTicker
 	// Metrics takes the counts of objects; nil is controller-runtime's registry.
@@ -65,21 +73,36 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 		return err
 	}
 	var (
-		wakeSession, wakeConnection, wakePool trigger.Trigger
-		identity                              mtls.Memory
-		keys                                  = certs.NewKeys()
+		wakeSession, wakeConnection, wakePool, wakeWebhook trigger.Trigger
+
+		identity mtls.Memory
+		keys     = certs.NewKeys()
+		pods     *fleet.Fleet
 	)
+	happened := eventlog.New(func(pod string, session types.UID, sequence uint64) { pods.Acknowledge(pod, session, sequence) }, config.Clock)
+	if config.CDR != nil {
+		records := cdr.NewWriter(happened, config.CDR)
+		happened.Add(eventlog.AllTenants, records)
+		if err := mgr.Add(records); err != nil {
+			return fmt.Errorf("adding the call detail records: %w", err)
+		}
+	}
+	webhooks := &webhook.Reconciler{
+		Client: mgr.GetClient(), Deliverer: webhook.NewDeliverer(happened, wakeWebhook.Wake), Guard: config.Webhooks,
+		Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock, Trigger: &wakeWebhook,
+	}
 	poolNamed := func(name string) { wakePool.Wake(types.NamespacedName{Name: name}) }
 	ledger := placement.NewLedger(placement.Wakers{Session: wakeSession.Wake, Connection: wakeConnection.Wake, Pool: poolNamed})
 	stalls := &fleet.StallMeter{}
 	if err := mgr.Add(stalls); err != nil {
 		return fmt.Errorf("adding the stall meter: %w", err)
 	}
-	pods := fleet.New(fleet.Config{
+	pods = fleet.New(fleet.Config{
 		Rooms: &desired.Rooms{
 			Reader: mgr.GetClient(), Admissions: ledger, Keys: keys,
 			DefaultNamespace: config.DefaultTenantNamespace, Clock: config.Clock,
 		},
+		Events: happened,
 		Wakers: fleet.Wakers{
 			Session: wakeSession.Wake, Connection: wakeConnection.Wake,
 			Pod: func(pod fleet.Pod) {
@@ -87,6 +110,7 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 				ledger.WakeWaiting(pod.Pool)
 			},
 			Lost: func(pod fleet.Pod) {
+				happened.Lost(pod.Name)
 				if !pod.Leaving {
 					mediapool.CountLoss(pod.Pool)
 					ledger.Failed(pod.Name, pod.Node, config.Clock.Now())
@@ -105,7 +129,9 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 	if err != nil {
 		return fmt.Errorf("making a client that reads its own writes: %w", err)
 	}
-	if err := mgr.Add(&leader{reader: mgr.GetClient(), namespace: config.Namespace, ledger: ledger, fleet: pods, keys: keys}); err != nil {
+	if err := mgr.Add(&leader{
+		reader: mgr.GetClient(), namespace: config.Namespace, ledger: ledger, fleet: pods, keys: keys, events: happened, webhooks: webhooks,
+	}); err != nil {
 		return fmt.Errorf("adding the control streams: %w", err)
 	}
 	if err := config.Metrics.Register(&inventory{reader: mgr.GetClient(), leading: mgr.Elected()}); err != nil {
@@ -118,11 +144,11 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 		},
 		&fleet.Pods{Client: mgr.GetClient(), Fleet: pods},
 		&mediapool.Reconciler{
-			Client: consistent, Fleet: pods, Ledger: ledger, Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock,
+			Client: consistent, Fleet: pods, Ledger: ledger, Events: happened, Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock,
 			Namespace: config.Namespace, Image: config.Image, CalmPeriod: config.CalmPeriod, Trigger: &wakePool,
 		},
 		&session.Reconciler{
-			Client: mgr.GetClient(), Fleet: pods, Ledger: ledger, Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock,
+			Client: mgr.GetClient(), Fleet: pods, Ledger: ledger, Events: happened, Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock,
 			Trigger: &wakeSession,
 		},
 		&connection.Reconciler{
@@ -130,6 +156,7 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 			Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock,
 			DefaultNamespace: config.DefaultTenantNamespace, Trigger: &wakeConnection,
 		},
+		webhooks,
 	} {
 		if err := controller.Setup(mgr); err != nil {
 			return fmt.Errorf("adding %T: %w", controller, err)

@@ -13,8 +13,10 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/certs"
+	"mediarooms.dev/mediarooms/controllers/eventlog"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/webhook"
 )
 
 // leader is how a new leader begins: it enters what the API objects say into the ledger and the fleet, and then talks to the pods.
@@ -24,6 +26,8 @@ type leader struct {
 	ledger    *placement.Ledger
 	fleet     *fleet.Fleet
 	keys      *certs.Keys
+	events    *eventlog.Log
+	webhooks  *webhook.Reconciler
 }
 
 // Start begins, and goes on until the context ends.
@@ -56,6 +60,10 @@ func (l *leader) Start(ctx context.Context) error {
 	for _, p := range placed {
 		l.fleet.Assign(p.Room, p.Pod)
 	}
+	if err := l.webhooks.Seed(ctx); err != nil {
+		return err
+	}
+	l.recall(sessions.Items, connections.Items, pods.Items, placed)
 	l.ledger.Seed(placed)
 	log.FromContext(ctx).Info("Took over", "pods", len(pods.Items), "rooms", len(placed))
 	return l.fleet.Start(ctx)

@@ -7,6 +7,9 @@ const (
 	DefaultPoolAnnotation = "mediarooms.dev/is-default-pool"
 	// PoolLabel on a media pod names its MediaPool.
 	PoolLabel = "mediarooms.dev/pool"
+	// CollectedAnnotation, "true" on a Session that is being deleted, says that it goes because nobody ever joined it. As with OpenVidu, no
+	// event tells of that. It has to be there before the Session is deleted.
+	CollectedAnnotation = "mediarooms.dev/collected"
 	// ComponentLabel names the part that a pod belongs to: "manager", "gateway" or "mediapod".
 	ComponentLabel = "app.kubernetes.io/component"
 	// ComponentMediaPod is the value of ComponentLabel on media pods.

@@ -5,8 +5,11 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
+	"net/netip"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"go.uber.org/zap/zapcore"
@@ -26,6 +29,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers"
 	"mediarooms.dev/mediarooms/controllers/mediapool"
+	"mediarooms.dev/mediarooms/controllers/webhook"
 )
 
 // leaseName is the Lease that the leader holds.
@@ -41,6 +45,8 @@ type Config struct {
 	HealthAddress          string
 	LeaderElect            bool
 	CalmPeriod             time.Duration
+	CDR                    bool
+	Webhooks               webhook.Guard
 	Log                    zap.Options
 }
 
@@ -63,6 +69,18 @@ func parse(flags *flag.FlagSet, arguments []string) Config {
 	flags.StringVar(&config.HealthAddress, "health-address", ":8081", "where /healthz and /readyz are served")
 	flags.BoolVar(&config.LeaderElect, "leader-elect", true, "run only while holding the lease, so that several replicas can stand by")
 	flags.DurationVar(&config.CalmPeriod, "calm-period", controllers.DefaultCalmPeriod, "how long a media pod above the minimum is idle before it is removed")
+	flags.BoolVar(&config.CDR, "cdr", false, "write every event of every Session to the standard output, as one line of JSON")
+	flags.BoolVar(&config.Webhooks.AllowLocal, "webhook-allow-local-addresses", false, "let Webhooks name loopback and link-local addresses")
+	flags.Func("webhook-forbidden-networks", "networks that Webhooks may not name, as CIDRs, separated by commas", func(value string) error {
+		for cidr := range strings.SplitSeq(value, ",") {
+			network, err := netip.ParsePrefix(strings.TrimSpace(cidr))
+			if err != nil {
+				return err
+			}
+			config.Webhooks.Forbidden = append(config.Webhooks.Forbidden, network)
+		}
+		return nil
+	})
 	config.Log.BindFlags(flags)
 	// ExitOnError: Parse does not return an error.
 	_ = flags.Parse(arguments)
@@ -91,12 +109,18 @@ func run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	var records io.Writer
+	if config.CDR {
+		records = os.Stdout // logs go to the standard error
+	}
 	err = controllers.SetupAll(mgr, controllers.Config{
 		Namespace:              config.Namespace,
 		DefaultTenantNamespace: config.DefaultTenantNamespace,
 		Version:                version(),
 		Image:                  image,
 		CalmPeriod:             config.CalmPeriod,
+		Webhooks:               config.Webhooks,
+		CDR:                    records,
 	})
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/creation"
 	"mediarooms.dev/mediarooms/internal/token"
 )
 
@@ -53,6 +54,10 @@ func Room(in Input) *controlv1.Room {
 		Key:              Key(session, in.DefaultNamespace),
 		SessionId:        SessionID(session),
 		AllowTranscoding: session.Spec.AllowTranscoding,
+		Tenant:           session.Namespace,
+		Name:             session.Name,
+		CreatedUnixMs:    creation.Milliseconds(session),
+		EndsWhenEmpty:    session.Spec.WhenEmpty == v1alpha1.WhenEmptyDelete,
 	}
 	switch codec := session.Spec.ForcedVideoCodec; codec {
 	case v1alpha1.ForcedVideoCodecVP8, v1alpha1.ForcedVideoCodecVP9, v1alpha1.ForcedVideoCodecH264:
@@ -130,6 +135,14 @@ func iceServer(server v1alpha1.IceServer, user string, now time.Time) *controlv1
 		out.Credential = base64.StdEncoding.EncodeToString(mac.Sum(nil))
 	}
 	return out
+}
+
+// RoomIdentity names a room for its events.
+func RoomIdentity(session *v1alpha1.Session) *controlv1.RoomIdentity {
+	return &controlv1.RoomIdentity{
+		Uid: string(session.UID), Tenant: session.Namespace, Name: session.Name, SessionId: SessionID(session),
+		CreatedUnixMs: creation.Milliseconds(session),
+	}
 }
 
 // SessionID returns the identifier that clients see.

@@ -93,6 +93,18 @@ type Rooms interface {
 	Room(ctx context.Context, room placement.Room, seen map[types.UID]*controlv1.ConnectionStatus) (*controlv1.Room, map[types.UID]types.NamespacedName, error)
 }
 
+// Events takes in what happens in rooms, in the order in which a pod tells of it. Its methods must not block; no lock of the fleet is held.
+type Events interface {
+	// Stand takes in how a room stood after what the pod was acknowledged, when a stream begins. instance names the pod's process.
+	Stand(pod, instance string, journal *controlv1.RoomJournal)
+	// Take takes in events. hosted says that the pod is where the room belongs, as far as is known.
+	Take(pod, instance string, hosted bool, events *controlv1.RoomEvents)
+	// Ended says that a pod has told of a Session's end.
+	Ended(session types.UID)
+	// Known says whether the beginning of a Session was told of.
+	Known(session types.UID) bool
+}
+
 // Wakers are called when something was observed. They must not block.
 type Wakers struct {
 	Session, Connection func(types.NamespacedName)
@@ -105,6 +117,7 @@ type Wakers struct {
 // Config is what a Fleet needs.
 type Config struct {
 	Rooms  Rooms
+	Events Events
 	Wakers Wakers
 	// Credentials of the operator towards a media pod.
 	Credentials credentials.TransportCredentials
@@ -133,6 +146,8 @@ type room struct {
 	pod string
 	// removing says that the pod is to close it; removed that it has; abandoned that nobody waits for that.
 	removing, removed, abandoned bool
+	// silent says that nobody is told that the Session has ended.
+	silent bool
 	// dirty says that it changed since it was sent last.
 	dirty bool
 	// visited says that somebody has been in it, on whatever pod.

@@ -40,6 +40,8 @@ type link struct {
 	configDirty             bool
 	// dirty are the rooms to send; the room itself knows whether it is to be removed. One that is on another pod by now is closed here.
 	dirty map[types.UID]struct{}
+	// acks are the acknowledgements of events that are to be sent: room -> sequence.
+	acks map[types.UID]uint64
 }
 
 // mark notes a room to send. Fleet.mu is held.
@@ -196,6 +198,9 @@ func (f *Fleet) send(ctx context.Context, l *link, stream controlv1.MediaPod_Syn
 				return err
 			}
 		}
+		if err := f.sendAcks(l, stream); err != nil {
+			return err
+		}
 		if snapshot {
 			end := &controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_SnapshotEnd{SnapshotEnd: &controlv1.SnapshotEnd{}}}
 			if err := stream.Send(end); err != nil {
@@ -235,6 +240,21 @@ func (f *Fleet) takeDirty(l *link, snapshot bool) (rooms []types.UID, later <-ch
 	return rooms, later
 }
 
+// sendAcks acknowledges events. What a broken stream loses is acknowledged with the room's next event, or told again to the next leader.
+func (f *Fleet) sendAcks(l *link, stream controlv1.MediaPod_SyncClient) error {
+	f.mu.Lock()
+	acks := l.acks
+	l.acks = nil
+	f.mu.Unlock()
+	for uid, sequence := range acks {
+		ack := &controlv1.AckEvents{Uid: string(uid), Sequence: sequence}
+		if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_AckEvents{AckEvents: ack}}); err != nil {
+			return fmt.Errorf("acknowledging events: %w", err)
+		}
+	}
+	return nil
+}
+
 func (f *Fleet) sendConfig(l *link, stream controlv1.MediaPod_SyncClient) error {
 	f.mu.Lock()
 	config, dirty, pod := l.config, l.configDirty, l.pod
@@ -257,12 +277,12 @@ func (f *Fleet) sendRoom(ctx context.Context, l *link, uid types.UID, stream con
 	r, ok := f.rooms[uid]
 	if !ok || r.pod != l.pod.Name {
 		f.mu.Unlock()
-		return sendRemoval(stream, uid, 0)
+		return sendRemoval(stream, uid, 0, false)
 	}
 	r.dirty = false
 	r.sent++
 	r.sentAt = time.Now()
-	revision, removing, assigned := r.sent, r.removing, r.Room
+	revision, removing, silent, assigned := r.sent, r.removing, r.silent, r.Room
 	seen := make(map[types.UID]*controlv1.ConnectionStatus, len(r.seen))
 	for id, status := range r.seen {
 		// Only the state is read, and that under no lock: a shallow copy of it is enough.
@@ -286,17 +306,18 @@ func (f *Fleet) sendRoom(ctx context.Context, l *link, uid types.UID, stream con
 		f.mu.Unlock()
 	}
 	if desired == nil {
-		return sendRemoval(stream, uid, revision)
+		return sendRemoval(stream, uid, revision, silent)
 	}
 	desired.Revision = revision
+	desired.Known = f.config.Events != nil && f.config.Events.Known(uid)
 	if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Room{Room: desired}}); err != nil {
 		return fmt.Errorf("sending the room of Session %s: %w", assigned.Name, err)
 	}
 	return nil
 }
 
-func sendRemoval(stream controlv1.MediaPod_SyncClient, uid types.UID, revision uint64) error {
-	removal := &controlv1.RemoveRoom{Uid: string(uid), Revision: revision}
+func sendRemoval(stream controlv1.MediaPod_SyncClient, uid types.UID, revision uint64, silent bool) error {
+	removal := &controlv1.RemoveRoom{Uid: string(uid), Revision: revision, Silent: silent}
 	if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_RemoveRoom{RemoveRoom: removal}}); err != nil {
 		return fmt.Errorf("sending the removal of a room: %w", err)
 	}
@@ -317,10 +338,41 @@ func (f *Fleet) receive(l *link, stream controlv1.MediaPod_SyncClient, watchdog 
 	}
 }
 
+// tell passes on what a pod tells of what has happened in rooms.
+func (f *Fleet) tell(events Events, l *link, message *controlv1.PodMessage) {
+	f.mu.Lock()
+	instance, lost := l.instance, l.lost
+	f.mu.Unlock()
+	if lost {
+		return // what was there has ended already, as far as anybody was told
+	}
+	switch m := message.Message.(type) {
+	case *controlv1.PodMessage_Journal:
+		events.Stand(l.pod.Name, instance, m.Journal)
+	case *controlv1.PodMessage_Events:
+		events.Take(l.pod.Name, instance, f.hosts(l, types.UID(m.Events.GetRoom().GetUid())), m.Events)
+	case *controlv1.PodMessage_RoomRemoved:
+		if m.RoomRemoved.GetEnded() && f.hosts(l, types.UID(m.RoomRemoved.GetUid())) {
+			events.Ended(types.UID(m.RoomRemoved.GetUid()))
+		}
+	}
+}
+
+// hosts says whether a room belongs to a pod, as far as is known.
+func (f *Fleet) hosts(l *link, uid types.UID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r, known := f.rooms[uid]
+	return !known || r.pod == l.pod.Name
+}
+
 // take takes in one message.
 func (f *Fleet) take(l *link, message *controlv1.PodMessage) error {
 	var sessions, connections []types.NamespacedName
 	podChanged := false
+	if events := f.config.Events; events != nil {
+		f.tell(events, l, message)
+	}
 	f.mu.Lock()
 	l.heard, l.stalled = f.config.Clock.Now(), f.stalled()
 	switch m := message.Message.(type) {

@@ -129,6 +129,30 @@ func (f *Fleet) Close(session types.UID) bool {
 	return false
 }
 
+// Silence says, before Close, that nobody is to be told that a Session has ended.
+func (f *Fleet) Silence(session types.UID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r, ok := f.rooms[session]; ok {
+		r.silent = true
+	}
+}
+
+// Acknowledge tells a pod, if it is there, that it may forget the events of a room up to a sequence.
+func (f *Fleet) Acknowledge(pod string, session types.UID, sequence uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l, ok := f.links[pod]
+	if !ok || l.lost {
+		return
+	}
+	if l.acks == nil {
+		l.acks = make(map[types.UID]uint64)
+	}
+	l.acks[session] = max(l.acks[session], sequence)
+	l.signal()
+}
+
 // Abandon closes a room that nobody waits for, and forgets it once it is closed.
 func (f *Fleet) Abandon(session types.UID) {
 	closed := f.Close(session)

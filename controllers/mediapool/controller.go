@@ -62,12 +62,19 @@ type Ledger interface {
 	WakeTurnedAway(pool string)
 }
 
+// Events is what this controller needs of what is told of rooms.
+type Events interface {
+	// Waiting counts the events of a pod's rooms that were not delivered.
+	Waiting(pod string) int
+}
+
 // Reconciler reconciles MediaPools. It runs one pass at a time, over all pools: ports are given out in one place.
 type Reconciler struct {
 	// Client reads its own writes: a pod that was created in the pass before must not be created again.
 	Client   client.Client
 	Fleet    Fleet
 	Ledger   Ledger
+	Events   Events
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
 	// Namespace of the media pods.

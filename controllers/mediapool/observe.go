@@ -45,6 +45,8 @@ type podFacts struct {
 	missing   string
 	// idleSince is when it was first seen without rooms; zero while it has some.
 	idleSince time.Time
+	// untold counts the events of its rooms that were not delivered.
+	untold int
 	// drainingSince is when its rooms were asked to leave; zero when not.
 	drainingSince time.Time
 }
@@ -84,6 +86,7 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.MediaPool) (obs
 		facts := podFacts{pod: pod, service: services[pod.Name], view: r.Fleet.Pod(pod.Name), load: loads[pod.Name]}
 		facts.addresses, facts.missing = advertise(pool, pod, nodes[pod.Spec.NodeName], facts.service)
 		facts.idleSince = r.idleSince(pod.Name, facts.load, o.now)
+		facts.untold = r.Events.Waiting(pod.Name)
 		if since, err := time.Parse(time.RFC3339, pod.Annotations[drainingAnnotation]); err == nil {
 			facts.drainingSince = since
 		}

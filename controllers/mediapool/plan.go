@@ -21,6 +21,10 @@ const (
 	startBound = 2 * time.Minute
 	// goingBound is how long a pod that is lost may be on its way out before it is struck off.
 	goingBound = 10 * time.Second
+	// untoldBound is how long, beyond the calm period, an idle pod is kept for the events of its rooms that were not delivered: the operator has
+	// them too, but only in its memory. untoldInterval is how often it is looked whether they were.
+	untoldBound    = time.Hour
+	untoldInterval = 15 * time.Second
 	// enforcedGrace is what a pod gets whose time to drain is over.
 	enforcedGrace = 5
 )
@@ -276,6 +280,10 @@ func planSize(o observed, p *plan) {
 		}
 		if wait := pod.idleSince.Add(o.calm).Sub(o.now); wait > 0 {
 			p.lookAgain(wait)
+			continue
+		}
+		if pod.untold > 0 && pod.idleSince.Add(o.calm+untoldBound).After(o.now) {
+			p.lookAgain(untoldInterval)
 			continue
 		}
 		p.add(deletePod{because: "the pod has been idle for long", pod: pod.pod, retire: true})

@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/eventlog"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/pace"
 	"mediarooms.dev/mediarooms/controllers/placement"
@@ -55,6 +56,13 @@ type Fleet interface {
 	Close(session types.UID) bool
 	Abandon(session types.UID)
 	Drop(session types.UID)
+	Silence(session types.UID)
+}
+
+// Events is what this controller needs of the events that are told.
+type Events interface {
+	// Conclude tells of the end of a Session whose room is closed, unless a pod has.
+	Conclude(eventlog.Conclusion)
 }
 
 // Ledger is what this controller needs of the reservations.
@@ -75,6 +83,7 @@ type Reconciler struct {
 	Client   client.Client
 	Fleet    Fleet
 	Ledger   Ledger
+	Events   Events
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
 	// Trigger wakes this controller.

@@ -11,6 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/desired"
+	"mediarooms.dev/mediarooms/controllers/eventlog"
 )
 
 // closeBound is how long a deletion waits for the media pod, and goneBound for that and until the Connections are gone.
@@ -19,6 +21,11 @@ const (
 	goneBound  = 25 * time.Second
 )
 
+// silent says that nobody is told of a Session's end (openvidu-rest section 8): it was deleted because nobody ever joined it.
+func silent(s *v1alpha1.Session) bool {
+	return s.Annotations[v1alpha1.CollectedAnnotation] == "true"
+}
+
 // finalize closes the room, then removes the Connections, then lets the Session go. Each step waits for the one before, up to its bound.
 func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, error) {
 	s := o.session
@@ -26,6 +33,9 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 		return ctrl.Result{}, nil
 	}
 	begun := r.pace.Begun(s.UID, o.now)
+	if silent(s) {
+		r.Fleet.Silence(s.UID)
+	}
 	closed := r.Fleet.Close(s.UID)
 	if wait := begun.Add(closeBound).Sub(o.now); !closed && wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
@@ -33,6 +43,10 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 	if !closed {
 		r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, eventNotClosed, actionClosing,
 			"Media pod %s did not confirm within %s that the room is closed; deleting anyway", o.pod, closeBound)
+	}
+	if o.known && o.rival == nil {
+		// It comes last: what the pod has told is told.
+		r.Events.Conclude(eventlog.Conclusion{Room: desired.RoomIdentity(s), Emptied: emptied(o), Silent: silent(s)})
 	}
 	// From here on no Connection has a room to be put out of.
 	r.Fleet.Drop(s.UID)

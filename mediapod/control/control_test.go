@@ -539,6 +539,9 @@ func (o *operator) journal() string {
 	for _, event := range message.GetOpen() {
 		in = append(in, event.GetParticipantJoined().GetParticipant().GetConnectionId())
 	}
+	if !message.GetBegun() {
+		in = append(in, "not begun")
+	}
 	return message.Room.GetUid() + ": " + strings.Join(in, ", ")
 }
 
@@ -573,7 +576,7 @@ func TestEvents(t *testing.T) {
 	p := newPod(t)
 	o, _ := p.greeted()
 	o.send(told("r", 1, "A", "B"), snapshotEnd())
-	wantText(t, o.journal(), "r: ")
+	wantText(t, o.journal(), "r: not begun")
 	wantText(t, o.events(), "r: 1 session_created")
 	o.status()
 	if o.receive().GetSnapshotEnd() == nil {
@@ -592,7 +595,7 @@ func TestEvents(t *testing.T) {
 	again, _ := p.greeted()
 	again.send(told("r", 1, "A", "B"), told("s", 1), snapshotEnd())
 	wantText(t, again.journal(), "r: con_A")
-	wantText(t, again.journal(), "s: ")
+	wantText(t, again.journal(), "s: not begun")
 	wantText(t, again.events(), "r: 3 participant_joined")
 	wantText(t, again.events(), "s: 4 session_created")
 	again.status()
@@ -612,8 +615,8 @@ func TestEvents(t *testing.T) {
 
 	third, _ := p.greeted()
 	third.send(snapshotEnd())
-	wantText(t, third.journal(), "s: ")
-	wantText(t, third.journal(), "t: ")
+	wantText(t, third.journal(), "s: not begun")
+	wantText(t, third.journal(), "t: not begun")
 	wantText(t, third.events(), "s: 4 session_created")
 	wantText(t, third.events(), "t: 8 session_created, 9 session_destroyed")
 	third.receive()

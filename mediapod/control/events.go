@@ -8,7 +8,7 @@ import (
 // roomJournal translates how a room stood.
 func roomJournal(standing journal.Standing) *controlv1.PodMessage {
 	return &controlv1.PodMessage{Message: &controlv1.PodMessage_Journal{Journal: &controlv1.RoomJournal{
-		Room: roomIdentity(standing.Room), Open: roomEventList(standing.Open),
+		Room: roomIdentity(standing.Room), Open: roomEventList(standing.Open), Begun: standing.Begun,
 	}}}
 }
 

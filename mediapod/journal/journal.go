@@ -53,6 +53,7 @@ type account struct {
 	bytes   int
 	open    map[key]Entry // what had begun and not ended after the last record that is done
 	dropped uint64
+	begun   bool // SessionCreated is done, or was told elsewhere
 	closed  bool // nothing more is written
 }
 
@@ -61,6 +62,8 @@ type Standing struct {
 	Room Room
 	// Open is what had begun and not ended, by sequence.
 	Open []Entry
+	// Begun says that the Session's beginning was acknowledged, or told before the room came here.
+	Begun bool
 }
 
 // Batch is some events of one room, by sequence.
@@ -76,8 +79,8 @@ func New(limits Limits) *Journal {
 	return &Journal{limits: limits, changed: make(chan struct{}, 1), rooms: make(map[string]*account), ended: make(map[string]struct{})}
 }
 
-// Open begins to keep the events of a room, or goes on.
-func (j *Journal) Open(room Room) {
+// Open begins to keep the events of a room, or goes on. begun says that the Session's beginning was told elsewhere.
+func (j *Journal) Open(room Room, begun bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	a, known := j.rooms[room.UID]
@@ -86,6 +89,7 @@ func (j *Journal) Open(room Room) {
 		j.rooms[room.UID] = a
 	}
 	a.closed = false
+	a.begun = a.begun || begun
 }
 
 // Write adds an event of a room that is open.
@@ -139,7 +143,7 @@ func (j *Journal) Replay() ([]Standing, []Batch) {
 	defer j.mu.Unlock()
 	standings := make([]Standing, 0, len(j.rooms))
 	for _, a := range j.rooms {
-		standing := Standing{Room: a.room}
+		standing := Standing{Room: a.room, Begun: a.begun}
 		for _, entry := range a.open {
 			standing.Open = append(standing.Open, entry)
 		}
@@ -243,6 +247,7 @@ func (j *Journal) finish(a *account) {
 	} else if k, ends := r.Event.ends(); ends {
 		delete(a.open, k)
 	}
+	a.begun = a.begun || r.Event.Kind == SessionCreated
 	// At least half of what is looked at is waiting, so that each event costs the same, however many there are.
 	if j.done > len(j.entries)/2 {
 		j.entries = slices.DeleteFunc(j.entries, func(r *record) bool { return r.done })

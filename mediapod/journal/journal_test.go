@@ -22,7 +22,7 @@ func leave(id string) Event {
 func book(limits Limits, rooms ...string) *Journal {
 	j := New(limits)
 	for _, room := range rooms {
-		j.Open(Room{UID: room})
+		j.Open(Room{UID: room}, false)
 	}
 	return j
 }
@@ -111,6 +111,9 @@ func TestWhatIsOpenStaysKnown(t *testing.T) {
 	want(t, show(j.After(0)), "a:3")
 	j.Acknowledge("a", 3)
 	want(t, open(j), "a:B")
+	if standings, _ := j.Replay(); standings[0].Begun {
+		t.Error("the beginning was never told")
+	}
 
 	stream := func(kind Kind, from string) Event {
 		return Event{Kind: kind, Connection: Connection{ConnectionID: "A", ReceivingFrom: from, Stream: Stream{ID: "s"}}}
@@ -142,12 +145,12 @@ func TestRoomsThatAreGone(t *testing.T) {
 	}
 	j.Close("b") // silently, and nothing waits
 	want(t, open(j), "")
-	j.Open(Room{UID: "b"})
+	j.Open(Room{UID: "b"}, false)
 	j.Write("b", at, join("A"))
 	want(t, show(j.After(0)), "b:3")
 	for i := range maxEnded {
 		uid := fmt.Sprint(i)
-		j.Open(Room{UID: uid})
+		j.Open(Room{UID: uid}, false)
 		j.Write(uid, at, Event{Kind: SessionDestroyed})
 		j.Close(uid)
 	}

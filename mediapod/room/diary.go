@@ -27,7 +27,7 @@ func (d *diary) begin(desired Desired) {
 	}
 	d.journal.Open(journal.Room{
 		UID: desired.UID, Tenant: desired.Tenant, Name: desired.Name, SessionID: desired.SessionID, Created: desired.Created,
-	})
+	}, desired.Known)
 	if !desired.Known {
 		d.journal.Write(d.uid, desired.Created, journal.Event{Kind: journal.SessionCreated})
 	}

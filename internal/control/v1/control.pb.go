@@ -1704,7 +1704,9 @@ type RoomJournal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Room  *RoomIdentity          `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
 	// open are the events of what has begun and not ended: ParticipantJoined and WebrtcConnectionCreated, by sequence.
-	Open          []*RoomEvent `protobuf:"bytes,2,rep,name=open,proto3" json:"open,omitempty"`
+	Open []*RoomEvent `protobuf:"bytes,2,rep,name=open,proto3" json:"open,omitempty"`
+	// begun says that SessionCreated was acknowledged, or told before the room came to this pod.
+	Begun         bool `protobuf:"varint,3,opt,name=begun,proto3" json:"begun,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1751,6 +1753,13 @@ func (x *RoomJournal) GetOpen() []*RoomEvent {
 		return x.Open
 	}
 	return nil
+}
+
+func (x *RoomJournal) GetBegun() bool {
+	if x != nil {
+		return x.Begun
+	}
+	return false
 }
 
 // RoomEvents are what has happened in one room, oldest first. All events of a pod come in the order of their sequence, whatever room they are
@@ -2777,10 +2786,11 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"publishers\x18\x03 \x01(\x05R\n" +
 	"publishers\x12$\n" +
-	"\rsubscriptions\x18\x04 \x01(\x05R\rsubscriptions\"|\n" +
+	"\rsubscriptions\x18\x04 \x01(\x05R\rsubscriptions\"\x92\x01\n" +
 	"\vRoomJournal\x127\n" +
 	"\x04room\x18\x01 \x01(\v2#.mediarooms.control.v1.RoomIdentityR\x04room\x124\n" +
-	"\x04open\x18\x02 \x03(\v2 .mediarooms.control.v1.RoomEventR\x04open\"\x99\x01\n" +
+	"\x04open\x18\x02 \x03(\v2 .mediarooms.control.v1.RoomEventR\x04open\x12\x14\n" +
+	"\x05begun\x18\x03 \x01(\bR\x05begun\"\x99\x01\n" +
 	"\n" +
 	"RoomEvents\x127\n" +
 	"\x04room\x18\x01 \x01(\v2#.mediarooms.control.v1.RoomIdentityR\x04room\x128\n" +

@@ -1,0 +1,162 @@
+package eventlog
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+)
+
+// The documents have exactly the keys of openvidu-rest 5.3, in its order; null and absent differ. Times are milliseconds since 1970, durations
+// whole seconds.
+
+// location is what is said about where a participant is.
+const location = "unknown"
+
+type common struct {
+	SessionID       string `json:"sessionId"`
+	UniqueSessionID string `json:"uniqueSessionId"`
+	Timestamp       int64  `json:"timestamp"`
+}
+
+// ending is what the end of something has besides.
+type ending struct {
+	StartTime int64  `json:"startTime"`
+	Duration  int64  `json:"duration"`
+	Reason    string `json:"reason"`
+}
+
+type sessionDocument struct {
+	common
+	*ending
+}
+
+type participantDocument struct {
+	common
+	ParticipantID string `json:"participantId"`
+	ConnectionID  string `json:"connectionId"`
+	Location      string `json:"location"`
+	IP            string `json:"ip"`
+	Platform      string `json:"platform"`
+	ClientData    string `json:"clientData"`
+	ServerData    string `json:"serverData"`
+	*ending
+}
+
+type connectionDocument struct {
+	common
+	StreamID      string  `json:"streamId"`
+	ParticipantID string  `json:"participantId"`
+	ConnectionID  string  `json:"connectionId"`
+	Connection    string  `json:"connection"`
+	ReceivingFrom *string `json:"receivingFrom,omitempty"`
+	*videoDocument
+	AudioEnabled bool `json:"audioEnabled"`
+	VideoEnabled bool `json:"videoEnabled"`
+	*ending
+}
+
+// videoDocument is there only for a stream that has video.
+type videoDocument struct {
+	Source     string  `json:"videoSource"`
+	Framerate  *int32  `json:"videoFramerate"`
+	Dimensions *string `json:"videoDimensions"`
+}
+
+type signalDocument struct {
+	common
+	From *string  `json:"from"`
+	To   []string `json:"to"`
+	Type *string  `json:"type"`
+	Data *string  `json:"data"`
+}
+
+// render returns the name and the document of an event; false for one that this version does not know.
+func render(room *controlv1.RoomIdentity, event *controlv1.RoomEvent) (v1alpha1.WebhookEvent, []byte, bool) {
+	about := common{
+		SessionID:       room.GetSessionId(),
+		UniqueSessionID: room.GetSessionId() + "_" + strconv.FormatInt(room.GetCreatedUnixMs(), 10),
+		Timestamp:       event.GetTimeUnixMs(),
+	}
+	end := func(began int64, reason string) *ending {
+		return &ending{StartTime: began, Duration: max(0, event.GetTimeUnixMs()-began) / 1000, Reason: reason}
+	}
+	var name v1alpha1.WebhookEvent
+	var document any
+	switch e := event.GetEvent().(type) {
+	case *controlv1.RoomEvent_SessionCreated:
+		name, document = v1alpha1.EventSessionCreated, sessionDocument{common: about}
+	case *controlv1.RoomEvent_SessionDestroyed:
+		name = v1alpha1.EventSessionDestroyed
+		document = sessionDocument{about, end(room.GetCreatedUnixMs(), e.SessionDestroyed.GetReason())}
+	case *controlv1.RoomEvent_ParticipantJoined:
+		name, document = v1alpha1.EventParticipantJoined, aboutParticipant(about, e.ParticipantJoined.GetParticipant(), nil)
+	case *controlv1.RoomEvent_ParticipantLeft:
+		left := e.ParticipantLeft
+		name = v1alpha1.EventParticipantLeft
+		document = aboutParticipant(about, left.GetParticipant(), end(left.GetJoinedUnixMs(), left.GetReason()))
+	case *controlv1.RoomEvent_WebrtcConnectionCreated:
+		name = v1alpha1.EventWebRTCConnectionCreated
+		document = aboutConnection(about, e.WebrtcConnectionCreated.GetConnection(), nil)
+	case *controlv1.RoomEvent_WebrtcConnectionDestroyed:
+		destroyed := e.WebrtcConnectionDestroyed
+		name = v1alpha1.EventWebRTCConnectionDestroyed
+		document = aboutConnection(about, destroyed.GetConnection(), end(destroyed.GetCreatedUnixMs(), destroyed.GetReason()))
+	case *controlv1.RoomEvent_SignalSent:
+		name, document = v1alpha1.EventSignalSent, aboutSignal(about, e.SignalSent)
+	default:
+		return "", nil, false
+	}
+	return name, encode(document), true
+}
+
+func aboutParticipant(about common, p *controlv1.ParticipantIdentity, end *ending) participantDocument {
+	return participantDocument{
+		common: about, ParticipantID: p.GetConnectionId(), ConnectionID: p.GetConnectionId(), Location: location,
+		IP: p.GetIp(), Platform: p.GetPlatform(), ClientData: p.GetClientData(), ServerData: p.GetServerData(), ending: end,
+	}
+}
+
+func aboutConnection(about common, c *controlv1.WebrtcConnection, end *ending) connectionDocument {
+	stream := c.GetStream()
+	document := connectionDocument{
+		common: about, StreamID: stream.GetStreamId(), ParticipantID: c.GetConnectionId(), ConnectionID: c.GetConnectionId(), Connection: "OUTBOUND",
+		AudioEnabled: stream.GetHasAudio(), VideoEnabled: stream.GetHasVideo(), ending: end,
+	}
+	if from := c.GetReceivingFrom(); from != "" {
+		document.Connection, document.ReceivingFrom = "INBOUND", &from
+	}
+	if stream.GetHasVideo() {
+		document.videoDocument = &videoDocument{Source: stream.GetTypeOfVideo()}
+		if rate := stream.GetFrameRate(); rate > 0 {
+			document.Framerate = &rate
+		}
+		if dimensions := stream.GetVideoDimensions(); dimensions != "" {
+			document.Dimensions = &dimensions
+		}
+	}
+	return document
+}
+
+func aboutSignal(about common, s *controlv1.SignalSent) signalDocument {
+	document := signalDocument{common: about, To: s.GetTo(), Type: s.Type, Data: s.Data}
+	if document.To == nil {
+		document.To = []string{}
+	}
+	if from := s.GetFrom(); from != "" {
+		document.From = &from
+	}
+	return document
+}
+
+// encode writes a document as one line, with the characters of URLs and HTML as they are.
+func encode(document any) []byte {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	// A struct of texts and numbers always has a JSON form.
+	_ = encoder.Encode(document)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
+}

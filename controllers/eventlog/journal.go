@@ -1,0 +1,216 @@
+package eventlog
+
+import (
+	"slices"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+)
+
+// Stand takes in how a room of a pod stood. It matters only to a leader that knows nothing of it.
+func (l *Log) Stand(podName, instance string, message *controlv1.RoomJournal) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.podOf(podName, instance)
+	s := l.sessionOf(message.GetRoom())
+	if s == nil || p.received > 0 {
+		return
+	}
+	s.room, s.told, s.known = message.GetRoom(), message.GetBegun(), true
+	open := newOpened()
+	for _, event := range message.GetOpen() {
+		open.apply(event)
+	}
+	s.open[podName] = open
+}
+
+// Take takes in events of a pod. hosted says that the room is where it belongs: a room that has moved to another pod ends on the one before,
+// but its Session goes on.
+func (l *Log) Take(podName, instance string, hosted bool, message *controlv1.RoomEvents) {
+	var acks []ack
+	l.mu.Lock()
+	p := l.podOf(podName, instance)
+	uid := types.UID(message.GetRoom().GetUid())
+	from, known := p.sources[uid]
+	if !known {
+		from = &source{pod: podName, session: uid}
+		p.sources[uid] = from
+	}
+	if message.GetDropped() > from.dropped {
+		lostEvents.WithLabelValues(lostInPod).Add(float64(message.GetDropped() - from.dropped))
+		from.dropped = message.GetDropped()
+	}
+	for _, event := range message.GetEvents() {
+		if event.GetSequence() <= p.received {
+			continue // it came before the stream broke
+		}
+		p.received = event.GetSequence()
+		acks = append(acks, l.take(from, instance, hosted, message.GetRoom(), event)...)
+	}
+	// What was settled at once is acknowledged with what follows it.
+	if acks = append(acks, l.confirm(from)...); len(from.entries) > 0 || from.dropped > 0 {
+		p.sources[uid] = from // it may have been empty meanwhile
+	}
+	l.mu.Unlock()
+	l.send(acks)
+}
+
+// take takes in one event. The log is locked.
+func (l *Log) take(from *source, instance string, hosted bool, room *controlv1.RoomIdentity, event *controlv1.RoomEvent) []ack {
+	if _, ended := l.ended[from.session]; ended && event.GetSessionCreated() != nil {
+		// A room that was closed is made anew for a Session that is still there, after all.
+		delete(l.ended, from.session)
+		l.endings = slices.DeleteFunc(l.endings, func(uid types.UID) bool { return uid == from.session })
+	}
+	e, known := newEntry(instance+"-"+strconv.FormatUint(event.GetSequence(), 10), room, event)
+	s := l.sessionOf(room)
+	if !known || s == nil || !s.wants(event, hosted) {
+		// Nobody is to be told; it goes with what comes before it.
+		silent := &Entry{Tenant: room.GetTenant(), sequence: event.GetSequence(), settled: true}
+		from.entries = append(from.entries, silent)
+		return nil
+	}
+	open, there := s.open[from.pod]
+	if !there {
+		open = newOpened()
+		s.open[from.pod] = open
+	}
+	open.apply(event)
+	if left := event.GetParticipantLeft(); left != nil {
+		s.lastReason = left.GetReason()
+	}
+	e.source, e.sequence = from, event.GetSequence()
+	acks := l.add(e)
+	if event.GetSessionDestroyed() != nil {
+		l.end(types.UID(room.GetUid()))
+	}
+	return acks
+}
+
+// wants says whether an event is to be told of: a Session begins once, and ends where it is.
+func (s *session) wants(event *controlv1.RoomEvent, hosted bool) bool {
+	switch event.GetEvent().(type) {
+	case *controlv1.RoomEvent_SessionCreated:
+		before := s.told
+		s.told = true
+		return !before
+	case *controlv1.RoomEvent_SessionDestroyed:
+		return hosted
+	}
+	return true
+}
+
+// podOf returns the journal of a pod; that of another process begins anew. The log is locked.
+func (l *Log) podOf(name, instance string) *pod {
+	p, known := l.pods[name]
+	if !known || p.instance != instance {
+		p = &pod{instance: instance, sources: make(map[types.UID]*source)}
+		l.pods[name] = p
+	}
+	return p
+}
+
+// Known says whether the beginning of a Session was told.
+func (l *Log) Known(uid types.UID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s, known := l.sessions[uid]
+	return known && (s.told || s.known)
+}
+
+// Inherit takes in what the API objects say of a Session whose beginning an earlier leader has told: where it is, and who is there. The pod, if it
+// lives, knows better.
+func (l *Log) Inherit(room *controlv1.RoomIdentity, podName string, open []*controlv1.RoomEvent) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.sessionOf(room)
+	if s == nil {
+		return
+	}
+	s.known = true
+	if _, known := s.open[podName]; known {
+		return
+	}
+	there := newOpened()
+	for _, event := range open {
+		there.apply(event)
+	}
+	s.open[podName] = there
+}
+
+// Ended says that a pod has told of a Session's end, now or to an earlier leader.
+func (l *Log) Ended(uid types.UID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.end(uid)
+}
+
+// Lost ends everything that was on a pod that is lost.
+func (l *Log) Lost(podName string) {
+	var acks []ack
+	l.mu.Lock()
+	for _, s := range l.sessions {
+		acks = append(acks, l.close(s, podName, reasonNodeCrashed)...)
+	}
+	// What it told and is not delivered stays; nobody is there to be told of it.
+	delete(l.pods, podName)
+	l.mu.Unlock()
+	l.send(acks)
+}
+
+// close ends what is open of a Session on a pod. The log is locked.
+func (l *Log) close(s *session, podName, reason string) []ack {
+	open, there := s.open[podName]
+	if !there {
+		return nil
+	}
+	delete(s.open, podName)
+	var acks []ack
+	for _, event := range open.endings(l.clock.Now(), reason) {
+		if event.GetParticipantLeft() != nil {
+			s.lastReason = reason
+		}
+		acks = append(acks, l.write(s, event)...)
+	}
+	return acks
+}
+
+// Conclusion is how a Session ends that is being deleted.
+type Conclusion struct {
+	Room *controlv1.RoomIdentity
+	// Emptied says that it goes because its last user has left.
+	Emptied bool
+	// Silent says that nobody is to be told.
+	Silent bool
+}
+
+// Conclude tells of the end of a Session whose room is closed, or was never made, unless its media pod has done so. It may be called again.
+func (l *Log) Conclude(c Conclusion) {
+	var acks []ack
+	l.mu.Lock()
+	s := l.sessionOf(c.Room)
+	if s == nil {
+		l.mu.Unlock()
+		return
+	}
+	now := l.clock.Now().UnixMilli()
+	if !s.told && !s.known && !c.Silent {
+		acks = append(acks, l.write(s, &controlv1.RoomEvent{
+			TimeUnixMs: c.Room.GetCreatedUnixMs(), Event: &controlv1.RoomEvent_SessionCreated{SessionCreated: &controlv1.SessionCreated{}},
+		})...)
+	}
+	reason := conclude(c.Emptied, s.lastReason)
+	for podName := range s.open {
+		acks = append(acks, l.close(s, podName, reasonSessionClosed)...)
+	}
+	if !c.Silent {
+		acks = append(acks, l.write(s, &controlv1.RoomEvent{
+			TimeUnixMs: now, Event: &controlv1.RoomEvent_SessionDestroyed{SessionDestroyed: &controlv1.SessionDestroyed{Reason: reason}},
+		})...)
+	}
+	l.end(types.UID(c.Room.GetUid()))
+	l.mu.Unlock()
+	l.send(acks)
+}

@@ -1,0 +1,100 @@
+package controllers
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/desired"
+	"mediarooms.dev/mediarooms/controllers/placement"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+)
+
+// recall has the log of events know what the status of the objects says, so that what a media pod that is lost meanwhile can't end itself ends all
+// the same.
+func (l *leader) recall(sessions []v1alpha1.Session, connections []v1alpha1.Connection, pods []corev1.Pod, placed []placement.Placed) {
+	where := make(map[types.UID]string, len(placed))
+	for _, p := range placed {
+		where[p.Room.UID] = p.Pod
+	}
+	guests := make(map[types.NamespacedName][]*v1alpha1.Connection)
+	for i := range connections {
+		c := &connections[i]
+		if c.Status.State == v1alpha1.ConnectionStateActive {
+			name := types.NamespacedName{Namespace: c.Namespace, Name: c.Spec.SessionName}
+			guests[name] = append(guests[name], c)
+		}
+	}
+	for i := range sessions {
+		s := &sessions[i]
+		pod, programmed := where[s.UID], meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionProgrammed)
+		if pod != "" && programmed {
+			l.events.Inherit(desired.RoomIdentity(s), pod, begun(guests[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}]))
+		}
+	}
+	for _, p := range placed {
+		if !slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return pod.Name == p.Pod }) {
+			l.events.Lost(p.Pod)
+		}
+	}
+}
+
+// begun returns the events that the status of a Session's active Connections stands for. It is pure. Times are as precise as there.
+func begun(active []*v1alpha1.Connection) []*controlv1.RoomEvent {
+	at := func(t *metav1.Time) int64 {
+		if t == nil {
+			return 0
+		}
+		return t.UnixMilli()
+	}
+	slices.SortFunc(active, func(a, b *v1alpha1.Connection) int { return int(at(a.Status.ActiveTime) - at(b.Status.ActiveTime)) })
+	var events []*controlv1.RoomEvent
+	add := func(event *controlv1.RoomEvent) {
+		event.Sequence = uint64(len(events) + 1)
+		events = append(events, event)
+	}
+	type published struct {
+		by     string
+		stream *controlv1.PublishedStream
+	}
+	streams := make(map[string]published)
+	sends := func(time int64, connection *controlv1.WebrtcConnection) {
+		add(&controlv1.RoomEvent{TimeUnixMs: time, Event: &controlv1.RoomEvent_WebrtcConnectionCreated{
+			WebrtcConnectionCreated: &controlv1.WebrtcConnectionCreated{Connection: connection},
+		}})
+	}
+	for _, c := range active {
+		s := c.Status
+		add(&controlv1.RoomEvent{TimeUnixMs: at(s.ActiveTime), Event: &controlv1.RoomEvent_ParticipantJoined{
+			ParticipantJoined: &controlv1.ParticipantJoined{Participant: &controlv1.ParticipantIdentity{
+				ConnectionId: s.ConnectionID, Ip: s.IP, Platform: s.Platform, ClientData: s.ClientData, ServerData: c.Spec.Data,
+			}},
+		}})
+		for _, p := range s.Publishers {
+			stream := &controlv1.PublishedStream{
+				StreamId: p.StreamID, CreatedUnixMs: at(&p.CreatedTime), HasAudio: p.HasAudio, HasVideo: p.HasVideo,
+				AudioActive: p.AudioActive, VideoActive: p.VideoActive, TypeOfVideo: p.TypeOfVideo, FrameRate: p.FrameRate,
+				VideoDimensions: p.VideoDimensions,
+			}
+			streams[p.StreamID] = published{s.ConnectionID, stream}
+			sends(stream.CreatedUnixMs, &controlv1.WebrtcConnection{ConnectionId: s.ConnectionID, Stream: stream})
+		}
+	}
+	for _, c := range active {
+		for _, received := range c.Status.Subscribers {
+			from, known := streams[received.StreamID]
+			if !known {
+				continue
+			}
+			// When it began is not in the status: not before both were there.
+			sends(max(at(c.Status.ActiveTime), from.stream.CreatedUnixMs), &controlv1.WebrtcConnection{
+				ConnectionId: c.Status.ConnectionID, ReceivingFrom: from.by, Stream: from.stream,
+			})
+		}
+	}
+	return events
+}
