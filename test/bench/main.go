@@ -35,24 +35,28 @@ type options struct {
 	churn, feedback time.Duration
 	// pictures is the folder that pictures are written to, "" for none.
 	pictures string
+	// ask only tells whether a cluster is needed.
+	ask bool
 }
 
 // part is something that can be measured by itself.
 type part struct {
 	name, text string
 	// always tells that it is measured unless others are asked for.
-	always  bool
+	always bool
+	// cluster tells that it needs one.
+	cluster bool
 	measure func(ctx context.Context, o options) error
 }
 
 // parts are all that there are, in the order in which they are measured.
 var parts = []part{
-	{"forward", "the forwarding path alone, as a Go benchmark", true, measureForwarding},
-	{"media", "a media pod: CPU, memory, delay and joins, beside floors", true, measureMedia},
-	{"impaired", "bad networks", true, measureImpaired},
-	{"churn", "continuous joins and leaves for the time that -churn says", false, measureChurn},
-	{"tokens", "the time to a token; needs a cluster", true, measureTokens},
-	{"rest", "connections from the REST API; needs a cluster", true, measureREST},
+	{"forward", "the forwarding path alone, as a Go benchmark", true, false, measureForwarding},
+	{"media", "a media pod: CPU, memory, delay and joins, beside floors", true, false, measureMedia},
+	{"impaired", "bad networks", true, false, measureImpaired},
+	{"churn", "continuous joins and leaves for the time that -churn says", false, false, measureChurn},
+	{"tokens", "the time to a token; needs a cluster", true, true, measureTokens},
+	{"rest", "connections from the REST API; needs a cluster", true, true, measureREST},
 }
 
 func main() {
@@ -65,7 +69,9 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	if err := run(ctx); errors.Is(err, flag.ErrHelp) {
+		os.Exit(2) // it was shown
+	} else if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		stop()
 		os.Exit(1)
@@ -77,10 +83,12 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range parts {
-		if !slices.Contains(o.parts, p.name) {
-			continue
-		}
+	wanted := slices.DeleteFunc(slices.Clone(parts), func(p part) bool { return !slices.Contains(o.parts, p.name) })
+	if o.ask {
+		fmt.Println(slices.ContainsFunc(wanted, func(p part) bool { return p.cluster }))
+		return nil
+	}
+	for _, p := range wanted {
 		if err := p.measure(ctx, o); err != nil {
 			return fmt.Errorf("measuring %s: %w", p.name, err)
 		}
@@ -102,11 +110,12 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&names, "parts", strings.Join(always, ","), "what to measure, comma-separated;\n"+strings.Join(all, "\n"))
 	flags.StringVar(&sizes, "subscribers", "10,50,100,200", "sizes of rooms, comma-separated")
 	flags.IntVar(&o.windows, "windows", 3, "windows of time whose median counts")
-	flags.DurationVar(&o.window, "window", 4*time.Second, "length of a window")
+	flags.DurationVar(&o.window, "window", 3*time.Second, "length of a window")
 	flags.IntVar(&o.samples, "samples", 200, "tokens to time, for each number at a time")
 	flags.DurationVar(&o.churn, "churn", 30*time.Minute, "how long the part churn lasts")
 	flags.DurationVar(&o.feedback, "feedback", 100*time.Millisecond, "how often receivers give feedback")
 	flags.StringVar(&o.pictures, "svg", "", "write pictures to this `folder`, such as docs/images")
+	flags.BoolVar(&o.ask, "needs-cluster", false, "only tell whether a cluster is needed, true or false")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
