@@ -195,16 +195,15 @@ func outcome(a *AttemptsReport) string {
 	return fmt.Sprintf("%d of %d succeeded", a.Succeeded, a.Succeeded+a.Failed)
 }
 
-// Line is what is told in one line while the run goes on; wanted is how many participants there will be.
+// Line is what is told in one line while the run goes on, of video, or of audio when there is no video, without the impaired subscribers; wanted is how
+// many participants there will be.
 func (t *Totals) Line(wanted int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %d joined", t.Present, wanted)
 	if t.Joins.Failed > 0 {
 		fmt.Fprintf(&b, ", %d failed", t.Joins.Failed)
 	}
-	all := t.Video
-	all.add(&t.Impaired, 1)
-	media := &all
+	media := &t.Video
 	if media.Packets == 0 {
 		media = &t.Audio
 	}

@@ -80,6 +80,8 @@ func axis(most float64) (end, step float64) {
 		step /= 4
 	case most/step < 5:
 		step /= 2
+	default:
+		step *= 2
 	}
 	return math.Ceil(most/step) * step, step
 }
