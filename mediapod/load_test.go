@@ -29,7 +29,7 @@ func (w *world) restFor(secret string) (url string, deleted *atomic.Int32) {
 		case "POST sessions":
 			fmt.Fprint(answer, `{"id":"room"}`)
 		case "POST sessions/room/connection":
-			name := string(rune('A' + given.Add(1) - 1))
+			name := string('A' + given.Add(1) - 1)
 			fmt.Fprintf(answer, `{"token":%q}`, token.URL(base, "room", "tok_"+name))
 		case "DELETE sessions/room":
 			deleted.Add(1)
