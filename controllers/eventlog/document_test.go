@@ -7,6 +7,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	cases "mediarooms.dev/mediarooms/test/rest"
 )
 
 var room = &controlv1.RoomIdentity{Uid: "uid", Tenant: "team", Name: "object", SessionId: "Room_1", CreatedUnixMs: 1700000000123}
@@ -56,6 +57,7 @@ func signal(s *controlv1.SignalSent) *controlv1.RoomEvent {
 
 // The documents are those of openvidu-rest 5.3; keys counts them with "event", as catalogue case 158 does.
 func TestDocuments(t *testing.T) {
+	cases.Shows(t, 158, 161, 162, 165)
 	audio := &controlv1.PublishedStream{StreamId: "str_MIC_A", HasAudio: true}
 	untold := &controlv1.PublishedStream{StreamId: "str_CAM_A", HasVideo: true, TypeOfVideo: "SCREEN"}
 	const about = `{"sessionId":"Room_1","uniqueSessionId":"Room_1_1700000000123","timestamp":1700000009999`

@@ -24,6 +24,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
+	cases "mediarooms.dev/mediarooms/test/rest"
 )
 
 // told is one event as the endpoint of a Webhook got it.
@@ -168,6 +169,7 @@ func (event told) keysOf() int {
 // TestEveryEventArrivesInOrderWhoeverIsKilled: whatever dies between a room and the endpoint of a Webhook, each event arrives, in the order of
 // its session, and what begins also ends.
 func TestEveryEventArrivesInOrderWhoeverIsKilled(t *testing.T) {
+	cases.Shows(t, 158, 163, 166)
 	namespace := kube.NewNamespace(t)
 	receiver := newEndpoint(t)
 	secret := &corev1.Secret{
