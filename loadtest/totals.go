@@ -53,13 +53,20 @@ func (a *Attempts) fail(err error) {
 	if len(text) > maxErrorBytes {
 		text = strings.ToValidUTF8(text[:maxErrorBytes], "")
 	}
+	a.note(text, 1)
+}
+
+// otherErrors are those that have no place of their own.
+const otherErrors = "others"
+
+func (a *Attempts) note(text string, n int) {
 	if a.Errors == nil {
 		a.Errors = map[string]int{}
 	}
-	if _, known := a.Errors[text]; !known && len(a.Errors) == maxErrors {
-		text = "others"
+	if _, known := a.Errors[text]; !known && len(a.Errors) >= maxErrors {
+		text = otherErrors
 	}
-	a.Errors[text]++
+	a.Errors[text] += n
 }
 
 func (a *Attempts) add(other *Attempts) {
@@ -67,10 +74,7 @@ func (a *Attempts) add(other *Attempts) {
 	a.Failed += other.Failed
 	a.Time.Merge(&other.Time)
 	for text, n := range other.Errors {
-		if a.Errors == nil {
-			a.Errors = map[string]int{}
-		}
-		a.Errors[text] += n
+		a.note(text, n)
 	}
 }
 

@@ -147,8 +147,8 @@ type peer struct {
 
 	// incoming follows what comes, in measure; nil for publishers.
 	incoming *incoming
-	// answered and hurried belong to the goroutine that reads from the socket.
-	answered, hurried bool
+	// answered tells that a check was answered, hurried that pion was told to look at that. A peer may have several sockets.
+	answered, hurried atomic.Bool
 }
 
 func (m *Media) newPeer(follow *incoming) (*peer, error) {
@@ -185,8 +185,8 @@ func (p *peer) arrived(packet []byte, at time.Time) bool {
 	if len(packet) < 20 {
 		return true
 	}
-	if !p.hurried && packet[0] == 1 && packet[1] == 1 { // the response to a check (RFC 8489, section 5)
-		p.answered = true
+	if packet[0] == 1 && packet[1] == 1 { // the response to a check (RFC 8489, section 5)
+		p.answered.Store(true)
 	}
 	return p.incoming == nil || p.incoming.arrived(packet, at)
 }
@@ -197,8 +197,7 @@ var hurry = webrtc.ICECandidateInit{Candidate: "candidate:1 1 TCP 1 192.0.2.1 9 
 
 // handled is called when pion has taken the last packet.
 func (p *peer) handled() {
-	if p.answered && !p.hurried {
-		p.hurried = true
+	if p.answered.Load() && p.hurried.CompareAndSwap(false, true) {
 		_ = p.pc.AddICECandidate(hurry) // without it, all goes well 200 ms later
 	}
 }
