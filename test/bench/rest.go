@@ -219,12 +219,12 @@ var typedFloorKind = schema.GroupVersionKind{Group: floorKind.Group, Version: v1
 
 // createTypedFloor makes the custom resource; the returned function removes it.
 func createTypedFloor(ctx context.Context, kube *cluster.Cluster) (remove func() error, err error) {
-	real := &unstructured.Unstructured{}
-	real.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
-	if err := kube.Client.Get(ctx, client.ObjectKey{Name: "connections." + v1alpha1.GroupVersion.Group}, real); err != nil {
+	original := &unstructured.Unstructured{}
+	original.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
+	if err := kube.Client.Get(ctx, client.ObjectKey{Name: "connections." + v1alpha1.GroupVersion.Group}, original); err != nil {
 		return nil, fmt.Errorf("reading the definition of Connections: %w", err)
 	}
-	versions, _, err := unstructured.NestedSlice(real.Object, "spec", "versions")
+	versions, _, err := unstructured.NestedSlice(original.Object, "spec", "versions")
 	if err != nil {
 		return nil, fmt.Errorf("reading the definition of Connections: %w", err)
 	}
