@@ -18,6 +18,10 @@ type bottleneck struct {
 	buffer  time.Duration
 	dropUp  func(packet []byte) bool // loses packets from clients; nil: none
 
+	// Set before anybody connects.
+	dropDown func(packet []byte) bool // loses packets to clients; nil: none. It is called by one goroutine per client.
+	delay    time.Duration            // of packets to clients
+
 	mu      sync.Mutex // guards the fields below
 	flows   map[netip.AddrPort]*net.UDPConn
 	freeAt  time.Time
@@ -94,8 +98,9 @@ func (b *bottleneck) down(flow *net.UDPConn, client netip.AddrPort) {
 		}
 		now := time.Now()
 		wait, lost := b.wait(n, now)
+		wait += b.delay
 		switch {
-		case lost:
+		case lost, b.dropDown != nil && b.dropDown(packet[:n]):
 		case wait <= 0:
 			_, _ = b.outside.WriteToUDPAddrPort(packet[:n], client)
 		default:

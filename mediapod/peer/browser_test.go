@@ -262,6 +262,7 @@ func TestChromiumOnAPathOfChangingCapacity(t *testing.T) {
 func TestChromiumIsObserved(t *testing.T) {
 	e := newEngine(t)
 	p := e.NewPublication(media.PublicationOptions{HasAudio: true, HasVideo: true, VideoDimensions: `{"width":640,"height":480}`})
+	speaking := func(want int64) func() bool { return func() bool { return e.Stats().Speaking == want } }
 	b := openTab(t)
 	b.publish(p, "publisher", 640, 480, nil)
 	b.subscribe(e, p, "subscriber", media.SubscriptionOptions{})
@@ -277,6 +278,9 @@ func TestChromiumIsObserved(t *testing.T) {
 	if !ok || r.Lost > 0.05 || r.RoundTrip <= 0 || r.RoundTrip > time.Second || r.VideoKbps == 0 || r.TargetKbps != 450 {
 		t.Errorf("%+v %v", r, ok)
 	}
+	b.until("the publisher is heard", speaking(1))
+	b.call(nil, "mute", "publisher", "audio")
+	b.until("the publisher is not heard any more", speaking(0))
 	b.call(nil, "mute", "publisher", "video")
 	b.during(2 * time.Second)
 	p.Reception()

@@ -138,6 +138,7 @@ var receivedExtensions = map[string][]webrtc.RTPCodecType{
 	sdp.SDESRTPStreamIDURI:       {webrtc.RTPCodecTypeVideo},
 	sdp.SDESRepairRTPStreamIDURI: {webrtc.RTPCodecTypeVideo},
 	sdp.TransportCCURI:           {webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo},
+	sdp.AudioLevelURI:            {webrtc.RTPCodecTypeAudio},
 }
 
 // interceptors makes the chain of a publisher's connection. Of pion's own only the transport-wide feedback to publishers earns its

@@ -321,8 +321,10 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// Stats are the figures of an engine. All but the first two only grow.
+// Stats are the figures of an engine. All but the first three only grow.
 type Stats struct {
+	// Speaking is in how many publications somebody is heard now.
+	Speaking int64
 	// PublishingConnections and SubscribingConnections are the peer connections of each direction that there are now.
 	PublishingConnections, SubscribingConnections int64
 	// StuckConnections counts connections that did not close in time.
@@ -340,7 +342,15 @@ type Stats struct {
 // Stats returns the figures of now.
 func (e *Engine) Stats() Stats {
 	c := &e.counters
+	now := time.Now()
+	speaking := int64(0)
+	for _, p := range e.current() {
+		if p.stream.Speaking(now) {
+			speaking++
+		}
+	}
 	return Stats{
+		Speaking:               speaking,
 		PublishingConnections:  e.gauges.publishing.Load(),
 		SubscribingConnections: e.gauges.subscribing.Load(),
 		StuckConnections:       e.gauges.stuck.Load(),

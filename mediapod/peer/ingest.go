@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
@@ -70,7 +71,7 @@ func (in *ingest) connected() {
 }
 
 // onTrack feeds a layer with what comes in, until the connection closes.
-func (in *ingest) onTrack(remote *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+func (in *ingest) onTrack(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
 	parameters := remote.Codec()
 	c := codec{name: supportedVideo(webrtcName(parameters), parameters.SDPFmtpLine)}
 	if remote.Kind() == webrtc.RTPCodecTypeAudio {
@@ -83,6 +84,7 @@ func (in *ingest) onTrack(remote *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 		SSRC:        uint32(remote.SSRC()),
 		PayloadType: uint8(parameters.PayloadType),
 		Codec:       sfu.Codec{Name: c.name, ClockRate: c.clockRate()},
+		AudioLevel:  audioLevel(receiver.GetParameters()),
 		Feedback:    in.conn.pc,
 	})
 	if err != nil {
@@ -94,6 +96,16 @@ func (in *ingest) onTrack(remote *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 		arrived.hurry()
 	}
 	in.conn.life.run(func() { readPackets(remote, arrived, layer) })
+}
+
+// audioLevel returns the number of the header extension for the level of the sound (RFC 6464), 0 when it was not negotiated.
+func audioLevel(parameters webrtc.RTPParameters) uint8 {
+	for _, extension := range parameters.HeaderExtensions {
+		if extension.URI == sdp.AudioLevelURI {
+			return uint8(extension.ID)
+		}
+	}
+	return 0
 }
 
 // publish adds a layer to the feed of its kind.

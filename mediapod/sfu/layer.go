@@ -8,6 +8,7 @@ import (
 
 	"mediarooms.dev/mediarooms/mediapod/rtp/keyframe"
 	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
+	"mediarooms.dev/mediarooms/mediapod/rtp/level"
 	"mediarooms.dev/mediarooms/mediapod/rtp/nack"
 	"mediarooms.dev/mediarooms/mediapod/rtp/rate"
 	"mediarooms.dev/mediarooms/mediapod/rtp/report"
@@ -32,6 +33,8 @@ type LayerConfig struct {
 	Rank        int
 	PayloadType uint8
 	Codec       Codec
+	// AudioLevel is the number of the header extension for the level of the sound (RFC 6464); 0 without.
+	AudioLevel uint8
 	// Feedback takes the RTCP for the stream's sender.
 	Feedback ControlWriter
 }
@@ -56,6 +59,7 @@ type Layer struct {
 	upper    [temporal.Max - 1]rate.Meter // of the temporal layers above the lowest
 	bytes    int64                        // since seenAt
 	seenAt   time.Time                    // of the last observation
+	sound    level.Meter
 	frames   uint64
 	newest   uint32 // the timestamp of the newest packet
 
@@ -127,6 +131,9 @@ func (l *Layer) noteNew(p *packet, at time.Time) (ask bool) {
 		l.newest = p.Timestamp
 	}
 	if l.track.kind != Video {
+		if l.config.AudioLevel != 0 {
+			l.sound.Add(p.GetExtension(l.config.AudioLevel), at)
+		}
 		return false
 	}
 	if p.keyframe {

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -78,6 +79,20 @@ func (p *Publisher) Reception(now time.Time) (Reception, bool) {
 	}
 	r.RoundTrip = p.trip.get(now)
 	return r, came
+}
+
+// Speaking reports whether somebody is heard in the stream, as far as the sender tells.
+func (p *Publisher) Speaking(now time.Time) bool {
+	t := &p.tracks[Audio]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.feed != nil && slices.ContainsFunc(t.feed.layers, func(l *Layer) bool { return l.speaking(now) })
+}
+
+func (l *Layer) speaking(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sound.Speaking(now)
 }
 
 func (t *Track) observe(now time.Time) []observation {

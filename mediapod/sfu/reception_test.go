@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 
 	"mediarooms.dev/mediarooms/mediapod/rtp/report"
 )
@@ -71,5 +72,42 @@ func TestTheRoundTripIsWhatTheAnswerSays(t *testing.T) {
 	r.write(raw(t, 3, 9000, delta(1)...), now)
 	if got, _ := r.publisher.Reception(now); got.RoundTrip != 0 {
 		t.Errorf("an old answer counts: %v", got.RoundTrip)
+	}
+}
+
+func TestWhoSpeaksIsReadFromThePackets(t *testing.T) {
+	p := NewPublisher(new(Counters), 0)
+	const number = 5
+	layer, err := p.Track(Audio).NewFeed().Publish(LayerConfig{PayloadType: publisherPT, Codec: opus, AudioLevel: number, Feedback: &wire{}}, epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(sequence uint16, level byte, at time.Time) {
+		t.Helper()
+		packet := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: publisherPT, SequenceNumber: sequence}, Payload: []byte{1}}
+		if err := packet.SetExtension(number, []byte{level}); err != nil {
+			t.Fatal(err)
+		}
+		b, err := packet.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := layer.Write(b, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p.Speaking(epoch) {
+		t.Error("speaking before the first packet")
+	}
+	write(1, 127, epoch)
+	if p.Speaking(epoch) {
+		t.Error("speaking in silence")
+	}
+	write(2, 30, epoch)
+	if !p.Speaking(epoch) {
+		t.Error("not speaking")
+	}
+	if p.Speaking(epoch.Add(2 * time.Second)) {
+		t.Error("speaking for ever")
 	}
 }
