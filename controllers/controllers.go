@@ -55,6 +55,8 @@ type Config struct {
 	Webhooks webhook.Guard
 	// CDR takes one line per event of any Session; nil for none.
 	CDR io.Writer
+	// Garbage says when Sessions of the REST API that nobody has joined are deleted.
+	Garbage session.Garbage
 	// Clock of everything that waits; nil is the system's.
 	Clock clock.WithTicker
 	// Metrics takes the counts of objects; nil is controller-runtime's registry.
@@ -149,7 +151,7 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 		},
 		&session.Reconciler{
 			Client: mgr.GetClient(), Fleet: pods, Ledger: ledger, Events: happened, Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock,
-			Trigger: &wakeSession,
+			Garbage: config.Garbage, Trigger: &wakeSession,
 		},
 		&connection.Reconciler{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Fleet: pods, Ledger: ledger, Keys: keys,

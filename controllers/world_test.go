@@ -32,6 +32,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/certs"
 	"mediarooms.dev/mediarooms/controllers/internal/fakepod"
 	"mediarooms.dev/mediarooms/controllers/mediapool"
+	"mediarooms.dev/mediarooms/controllers/session"
 	"mediarooms.dev/mediarooms/internal/mtls"
 )
 
@@ -140,6 +141,7 @@ func (w *world) startOperator() {
 	err = controllers.SetupAll(mgr, controllers.Config{
 		Namespace: systemNamespace, DefaultTenantNamespace: tenantNamespace, Version: "test",
 		Image: mediapool.Image{Name: "mediarooms.dev/mediarooms:test"}, CalmPeriod: time.Second,
+		Garbage: session.Garbage{Interval: time.Second, Threshold: time.Hour},
 		Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {

@@ -44,6 +44,8 @@ type Config struct {
 	TrustedProxies int
 	// MaxSockets and MaxSocketsPerAddress bound signalling sockets; 0 is no bound.
 	MaxSockets, MaxSocketsPerAddress int
+	// GarbageInterval and GarbageThreshold are the operator's, for whoever asks.
+	GarbageInterval, GarbageThreshold time.Duration
 	// DrainDelay is how long a stopping gateway still takes connections, until everybody knows that it stops; DrainTime is over
 	// how long it then ends its signalling sockets.
 	DrainDelay, DrainTime time.Duration
@@ -104,6 +106,8 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 		Cache:     cluster.cache,
 		OpenCache: cluster.connections,
 		Registry:  registry,
+
+		GarbageInterval: config.GarbageInterval, GarbageThreshold: config.GarbageThreshold,
 	})
 	if err != nil {
 		return nil, err

@@ -29,6 +29,8 @@ func main() {
 	flag.IntVar(&c.MaxSocketsPerAddress, "max-sockets-per-address", 1024, "bound of the signalling sockets of one client address at this gateway; 0 is none")
 	flag.DurationVar(&c.DrainDelay, "drain-delay", 3*time.Second, "how long a stopping gateway still takes connections")
 	flag.DurationVar(&c.DrainTime, "drain-time", 5*time.Second, "over how long a stopping gateway ends its signalling sockets")
+	flag.DurationVar(&c.GarbageInterval, "garbage-interval", 15*time.Minute, "what GET /config says of the operator's flag of this name")
+	flag.DurationVar(&c.GarbageThreshold, "garbage-threshold", time.Hour, "what GET /config says of the operator's flag of this name")
 	logging := zap.Options{}
 	logging.BindFlags(flag.CommandLine)
 	flag.Parse()

@@ -29,6 +29,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers"
 	"mediarooms.dev/mediarooms/controllers/mediapool"
+	"mediarooms.dev/mediarooms/controllers/session"
 	"mediarooms.dev/mediarooms/controllers/webhook"
 )
 
@@ -47,6 +48,7 @@ type Config struct {
 	CalmPeriod             time.Duration
 	CDR                    bool
 	Webhooks               webhook.Guard
+	Garbage                session.Garbage
 	Log                    zap.Options
 }
 
@@ -81,6 +83,9 @@ func parse(flags *flag.FlagSet, arguments []string) Config {
 		}
 		return nil
 	})
+	flags.DurationVar(&config.Garbage.Interval, "garbage-interval", 15*time.Minute,
+		"how often Sessions of the REST API that nobody has ever joined are deleted; 0 is never. The gateway has the same flag")
+	flags.DurationVar(&config.Garbage.Threshold, "garbage-threshold", time.Hour, "the least age of such a Session. The gateway has the same flag")
 	config.Log.BindFlags(flags)
 	// ExitOnError: Parse does not return an error.
 	_ = flags.Parse(arguments)
@@ -121,6 +126,7 @@ func run(ctx context.Context, config Config) error {
 		CalmPeriod:             config.CalmPeriod,
 		Webhooks:               config.Webhooks,
 		CDR:                    records,
+		Garbage:                config.Garbage,
 	})
 	if err != nil {
 		return err

@@ -36,6 +36,9 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) e
 		case remove:
 			logger.Info("Deleting the Session", "reason", a.reason)
 			err = client.IgnoreNotFound(r.Client.Delete(ctx, o.session, client.Preconditions{UID: &o.session.UID}))
+		case collect:
+			logger.Info("Deleting the Session", "reason", a.reason)
+			err = r.collect(ctx, o)
 		}
 		if err != nil {
 			return err

@@ -86,6 +86,8 @@ type Reconciler struct {
 	Events   Events
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
+	// Garbage says what is deleted although nobody was ever there.
+	Garbage Garbage
 	// Trigger wakes this controller.
 	Trigger *trigger.Trigger
 
@@ -225,6 +227,9 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	err = r.apply(ctx, &observed, makePlan(observed))
 	again, statusErr := r.writeStatus(ctx, &observed, err)
+	if later := r.untilCollection(observed); again == 0 || later != 0 && later < again {
+		again = later
+	}
 	return ctrl.Result{RequeueAfter: again}, errors.Join(err, statusErr)
 }
 

@@ -37,12 +37,14 @@ type observed struct {
 	connections, leaving []v1alpha1.Connection
 	// admitted says of a Connection that it holds a place.
 	admitted map[types.UID]bool
-	now      time.Time
+	// due is from when on it is garbage unless somebody joins it; zero is never.
+	due time.Time
+	now time.Time
 }
 
 // observe reads everything, from the cache, the ledger and the fleet.
 func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (observed, error) {
-	o := observed{session: session, now: r.Clock.Now(), admitted: make(map[types.UID]bool)}
+	o := observed{session: session, now: r.Clock.Now(), admitted: make(map[types.UID]bool), due: r.Garbage.due(session)}
 	var pools v1alpha1.MediaPoolList
 	if err := r.Client.List(ctx, &pools); err != nil {
 		return o, fmt.Errorf("listing MediaPools: %w", err)

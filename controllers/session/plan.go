@@ -30,6 +30,8 @@ const (
 	vacate actionKind = "Vacate"
 	// remove deletes the Session.
 	remove actionKind = "Remove"
+	// collect deletes the Session, and nobody is told.
+	collect actionKind = "Collect"
 )
 
 // makePlan decides what to write, apart from the status. It is pure.
@@ -46,6 +48,9 @@ func makePlan(o observed) []action {
 	}
 	if emptied(o) {
 		return append(actions, action{remove, "the last user has left and whenEmpty is Delete"})
+	}
+	if waste(o) {
+		return append(actions, action{collect, "nobody has ever joined it, and it is old"})
 	}
 	hasPod := o.pod != "" && o.podState != fleet.Lost
 	if o.pod != "" && !hasPod {
@@ -72,12 +77,20 @@ func emptied(o observed) bool {
 	if o.session.Spec.WhenEmpty != v1alpha1.WhenEmptyDelete || count(o, v1alpha1.ConnectionStateActive) > 0 {
 		return false
 	}
-	for i := range o.leaving {
-		if stateOf(o, &o.leaving[i]) == v1alpha1.ConnectionStateActive {
-			return false
-		}
+	if leavingActive(o) {
+		return false
 	}
 	return count(o, v1alpha1.ConnectionStateDisconnected) > 0 || o.session.Status.ActiveConnections > 0 || o.view.Visited
+}
+
+// leavingActive says whether somebody who is in the room is being put out.
+func leavingActive(o observed) bool {
+	for i := range o.leaving {
+		if stateOf(o, &o.leaving[i]) == v1alpha1.ConnectionStateActive {
+			return true
+		}
+	}
+	return false
 }
 
 // count returns how many Connections have come so far.

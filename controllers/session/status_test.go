@@ -14,6 +14,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/pace"
 	"mediarooms.dev/mediarooms/controllers/placement"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/creation"
 )
 
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -178,6 +179,17 @@ func TestPlan(t *testing.T) {
 		"a room is kept until its last user is put out": {[]func(o *observed){deleteWhenEmpty, guests("Active"), func(o *observed) {
 			o.view.Visited, o.leaving, o.connections = true, o.connections, nil
 		}}, ""},
+		"garbage is collected":                      {[]func(o *observed){deleteWhenEmpty, guests("Pending"), func(o *observed) { o.due = now }}, "Collect"},
+		"garbage that waits for a pod is collected": {[]func(o *observed){nowhere, deleteWhenEmpty, func(o *observed) { o.due = now }}, "Collect"},
+		"what is to be garbage one day is not yet":  {[]func(o *observed){deleteWhenEmpty, func(o *observed) { o.due = now.Add(1) }}, ""},
+		"a room with a user is no garbage":          {[]func(o *observed){deleteWhenEmpty, guests("Active"), func(o *observed) { o.due = now }}, ""},
+		"a room whose last user is being put out is no garbage": {[]func(o *observed){deleteWhenEmpty, guests("Active"), func(o *observed) {
+			o.due, o.leaving, o.connections = now, o.connections, nil
+		}}, ""},
+		"a room that somebody was in is no garbage": {[]func(o *observed){deleteWhenEmpty, func(o *observed) { o.due, o.view.Visited = now, true }}, "Remove"},
+		"nothing is garbage while nobody knows who is in it": {[]func(o *observed){deleteWhenEmpty, func(o *observed) {
+			o.due, o.podState = now, fleet.Connecting
+		}}, ""},
 		"a room that is to be kept is, without users": {[]func(o *observed){guests("Disconnected")}, ""},
 	} {
 		t.Run(sentence, func(t *testing.T) {
@@ -196,5 +208,45 @@ func TestPlan(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+func TestWhatIsGarbage(t *testing.T) {
+	created := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	byREST := &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Annotations: creation.Stamp(created)}, Spec: v1alpha1.SessionSpec{WhenEmpty: v1alpha1.WhenEmptyDelete}}
+	byHand, kept := byREST.DeepCopy(), byREST.DeepCopy()
+	byHand.Annotations = nil
+	kept.Spec.WhenEmpty = v1alpha1.WhenEmptyKeep
+	usual := Garbage{Interval: 15 * time.Minute, Threshold: time.Hour}
+	for sentence, test := range map[string]struct {
+		garbage Garbage
+		session *v1alpha1.Session
+		want    time.Time
+	}{
+		"the first collection after an hour":       {usual, byREST, time.Date(2026, 1, 2, 4, 15, 0, 0, time.UTC)},
+		"the very moment of a collection":          {Garbage{Interval: 5 * time.Second, Threshold: time.Hour}, byREST, created.Add(time.Hour)},
+		"no collections":                           {Garbage{Threshold: time.Hour}, byREST, time.Time{}},
+		"a Session that a person made":             {usual, byHand, time.Time{}},
+		"a Session that is to be there when empty": {usual, kept, time.Time{}},
+	} {
+		if got := test.garbage.due(test.session); !got.Equal(test.want) {
+			t.Errorf("%s: got %v, want %v", sentence, got, test.want)
+		}
+	}
+	r := Reconciler{Garbage: usual}
+	for sentence, test := range map[string]struct {
+		due, now time.Time
+		visited  bool
+		want     time.Duration
+	}{
+		"it is no garbage ever":                 {time.Time{}, created, false, 0},
+		"it is due in a minute":                 {created.Add(time.Minute), created, false, time.Minute},
+		"somebody has been there":               {created.Add(time.Minute), created, true, 0},
+		"it was due but could not be collected": {created.Add(-time.Minute), created, false, 10*time.Minute + 55*time.Second},
+	} {
+		o := observed{due: test.due, now: test.now, view: fleet.RoomView{Visited: test.visited}}
+		if got := r.untilCollection(o); got != test.want {
+			t.Errorf("%s: got %v, want %v", sentence, got, test.want)
+		}
 	}
 }

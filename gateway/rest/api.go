@@ -61,6 +61,8 @@ type Config struct {
 	Rooms Rooms
 	// Pods knows the media pods.
 	Pods Pods
+	// GarbageInterval and GarbageThreshold are when the operator deletes sessions that nobody has joined: how often, 0 for never, and from what age on.
+	GarbageInterval, GarbageThreshold time.Duration
 	// Registry takes the metrics.
 	Registry prometheus.Registerer
 }
@@ -75,6 +77,8 @@ type API struct {
 	pods     Pods
 	hosts    resolver
 	metrics  *metrics
+
+	garbageInterval, garbageThreshold time.Duration
 }
 
 // NewAPI returns the API over a cache that has not started yet. It fails when the metrics are registered already.
@@ -89,6 +93,7 @@ func NewAPI(ctx context.Context, config Config) (*API, error) {
 	}
 	return &API{
 		tenants: config.Tenants, address: config.Address, objects: objects, rooms: config.Rooms, pods: config.Pods, hosts: net.DefaultResolver, metrics: metrics,
+		garbageInterval: config.GarbageInterval, garbageThreshold: config.GarbageThreshold,
 	}, nil
 }
 

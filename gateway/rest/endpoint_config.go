@@ -52,12 +52,10 @@ func (a *API) readConfig(ctx context.Context, c *call) (reply, error) {
 		MaxRecvBandwidth: pool.Spec.Bandwidth.VideoMaxSendKbps,
 		MaxSendBandwidth: pool.Spec.Bandwidth.VideoMaxRecvKbps,
 		ForcedVideoCodec: videoCodecs.name(v1alpha1.ForcedVideoCodecMediaServerPreferred),
-		GarbageThreshold: garbageThreshold,
+		GarbageInterval:  int(a.garbageInterval.Seconds()),
+		GarbageThreshold: int(a.garbageThreshold.Seconds()),
 	}}, nil
 }
-
-// garbageThreshold is the reference's, in seconds. An interval of 0 beside it says that nobody collects.
-const garbageThreshold = 3600
 
 // readVersion serves GET /config/openvidu-version.
 func (a *API) readVersion(context.Context, *call) (reply, error) {

@@ -201,6 +201,8 @@ func startGateway(t *testing.T, live client.Client, namespace string, rooms *roo
 			return cache.New(cluster, cache.Options{Scheme: scheme, DefaultNamespaces: map[string]cache.Config{namespace: {}}})
 		},
 		Registry: prometheus.NewRegistry(),
+
+		GarbageInterval: 15 * time.Minute, GarbageThreshold: time.Hour,
 	})
 	if err != nil {
 		t.Fatal(err)

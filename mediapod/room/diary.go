@@ -110,9 +110,9 @@ func (d *diary) conclusion(reason string) string {
 	return ReasonLastParticipantLeft
 }
 
-// end writes the end of the Session, unless nobody is to be told, and closes the diary.
+// end writes the end of the Session, unless nobody is to be told, and closes the diary. Who was told that somebody came is told of the end, too.
 func (d *diary) end(reason string, silent bool) {
-	if !silent {
+	if !silent || d.visited {
 		d.journal.Write(d.uid, time.Now(), journal.Event{Kind: journal.SessionDestroyed, Reason: reason})
 	}
 	d.journal.Close(d.uid)

@@ -126,7 +126,7 @@ func (g *Registry) Remove(uid, reason string) {
 	g.remove(uid, reason, false)
 }
 
-// RemoveSilently is Remove, but the journal is not told that the Session has ended.
+// RemoveSilently is Remove, but the journal is not told that the Session has ended, unless somebody has been in the room.
 func (g *Registry) RemoveSilently(uid, reason string) {
 	g.remove(uid, reason, true)
 }

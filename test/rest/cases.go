@@ -35,12 +35,6 @@ type Section struct {
 	Cases []Case
 }
 
-// notYet is what Mediarooms does about sessions that nobody has joined for long. Such cases have no tests.
-const notYet = "not there yet"
-
-// Awaited says that a case is one of what Mediarooms does not do yet.
-func (c Case) Awaited() bool { return c.Here == notYet }
-
 // Folders are those of the checkout whose tests show cases.
 var Folders = []string{"test/rest", "test/nodeclient", "test/e2e", "test/conformance", "examples", "gateway", "gateway/rest", "controllers", "controllers/eventlog", "controllers/fleet", "controllers/session"}
 

@@ -35,11 +35,8 @@ func TestEveryCaseHasATest(t *testing.T) {
 				t.Errorf("case %d %q comes after case %d", c.Number, c.Title, next-1)
 			}
 			next = c.Number + 1
-			switch shown := len(tests[c.ID()]) > 0; {
-			case !shown && !c.Awaited():
+			if len(tests[c.ID()]) == 0 {
 				t.Errorf("no test shows case %d (%s)", c.Number, c.Title)
-			case shown && c.Awaited():
-				t.Errorf("a test shows case %d (%s): take the remark away", c.Number, c.Title)
 			}
 		}
 	}
