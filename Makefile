@@ -40,7 +40,7 @@ fuzz: ## Run every fuzz target for 10 minutes and keep the inputs that reach new
 	hack/fuzz $(or $(FUZZTIME),10m) $(FUZZ)
 
 .PHONY: bench
-bench: ## Print figures: cost per packet and subscriber, time to a token.
+bench: ## Print figures: forwarding beside its floor, delay, joins, bad networks, REST, time to a token (hack/bench -help).
 	hack/bench
 
 .PHONY: lint

@@ -108,7 +108,10 @@ func (o *operator) take(message *controlv1.PodMessage) error {
 	return nil
 }
 
-// Admit adds a connection to a room and waits until the pod knows it. Each participant comes from an address of its own, as the gateway says.
+// addresses is how many there are for participants to come from, as the gateway says. A pod remembers what came from each for a while.
+const addresses = 1000
+
+// Admit adds a connection to a room and waits until the pod knows it.
 func (o *operator) Admit(ctx context.Context, room int, _ bool) (roomclient.Options, error) {
 	number, uid, revision, err := o.add(room)
 	if err != nil {
@@ -121,7 +124,7 @@ func (o *operator) Admit(ctx context.Context, room int, _ bool) (roomclient.Opti
 		Token:      token.URL("ws://measured", key(room), secret(number)),
 		Endpoint:   fmt.Sprintf("wss://%s:%d", o.address, signallingPort),
 		HTTPClient: o.gateway,
-		Header:     http.Header{"X-Real-Ip": {fmt.Sprintf("198.19.%d.%d", number/256%256, number%256)}},
+		Header:     http.Header{"X-Real-Ip": {fmt.Sprintf("198.19.%d.%d", number%addresses/250, number%addresses%250)}},
 	}, nil
 }
 
