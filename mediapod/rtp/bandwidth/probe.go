@@ -49,7 +49,9 @@ func (e *Estimator) Probe(wanted, sending int, now time.Time) int {
 		if now.Sub(p.endedAt) < pause || e.queue(recent-1) >= drained {
 			return 0
 		}
-		*p = probe{running: true, wanted: wanted, target: max(sending, minKbps), stepAt: now.Add(-stepTime), pause: p.pause, atQueue: e.queue(recent - 1)}
+		// It begins half way up to what has come through before.
+		target := max(sending, (sending+min(e.estimate, wanted))/2, minKbps)
+		*p = probe{running: true, wanted: wanted, target: target, stepAt: now.Add(-stepTime), pause: p.pause, atQueue: e.queue(recent - 1)}
 	}
 	if now.Sub(p.stepAt) >= stepTime && p.target < wanted && e.queue(recent-1) < p.atQueue+doubtful {
 		p.target = min(p.target*stepUp/100, wanted)
