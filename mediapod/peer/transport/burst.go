@@ -27,6 +27,7 @@ type burst struct {
 	sizes []int // of the packets
 
 	control []byte // a control message for one segment size
+	call    call
 }
 
 var bursts = sync.Pool{New: func() any { return newBurst() }}
@@ -40,6 +41,7 @@ func newBurst() *burst {
 	header := (*unix.Cmsghdr)(unsafe.Pointer(&b.control[0]))
 	header.Level, header.Type = unix.SOL_UDP, unix.UDP_SEGMENT
 	header.SetLen(unix.CmsgLen(2))
+	b.call.run = b.call.send
 	return b
 }
 

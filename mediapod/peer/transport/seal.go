@@ -22,8 +22,18 @@ func (c *Conn) WriteRTP(packets []sfu.Outgoing) int {
 	return r.writeBurst(b)
 }
 
+// maxPadding is the most that a packet is made longer so that it has the size of its neighbours: browsers cut a frame into packets that
+// differ by a byte, and only packets of one size go out together.
+const maxPadding = 4
+
 // seal appends packets, encrypted. One that can't be is left out.
 func (k *keys) seal(b *burst, packets []sfu.Outgoing) {
+	longest := 0
+	for i := range packets {
+		if n := len(packets[i].Payload); n <= maxPayload {
+			longest = max(longest, n)
+		}
+	}
 	k.sealing.Lock()
 	defer k.sealing.Unlock()
 	for i := range packets {
@@ -33,6 +43,9 @@ func (k *keys) seal(b *burst, packets []sfu.Outgoing) {
 			continue
 		}
 		plain := append(p.AppendHeader(b.data), p.Payload...)
+		if missing := longest - len(p.Payload); missing > 0 && missing <= maxPadding && i < len(packets)-1 {
+			plain = pad(plain, start, missing)
+		}
 		sealed, err := k.local.EncryptRTP(plain[start:], plain[start:], &k.header)
 		if err != nil {
 			continue
@@ -40,4 +53,13 @@ func (k *keys) seal(b *burst, packets []sfu.Outgoing) {
 		b.data = b.data[:start+len(sealed)]
 		b.sizes = append(b.sizes, len(sealed))
 	}
+}
+
+// pad makes the packet that begins at start longer (RFC 3550, section 5.1).
+func pad(b []byte, start, bytes int) []byte {
+	b[start] |= 1 << 5
+	for range bytes - 1 {
+		b = append(b, 0)
+	}
+	return append(b, byte(bytes))
 }

@@ -52,7 +52,10 @@ func Listen(ip netip.Addr, udpPort, tcpPort int, logs logging.LoggerFactory) (*S
 	if err != nil {
 		return nil, fmt.Errorf("listening for media: %w", err)
 	}
-	s.UDP = newUDPSocket(conn.(*net.UDPConn), s)
+	if s.UDP, err = newUDPSocket(conn.(*net.UDPConn), s); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
 	if tcpPort >= 0 {
 		listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", net.JoinHostPort(host, fmt.Sprint(tcpPort)))
 		if err != nil {

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -16,30 +17,34 @@ import (
 type UDPSocket struct {
 	*net.UDPConn
 	sockets *Sockets
+	raw     syscall.RawConn
+	ipv6    bool // addresses are those of IPv6, also of peers with IPv4
 	// segments tells that the kernel cuts bursts into packets (UDP_SEGMENT, udp(7), since Linux 4.18).
 	segments atomic.Bool
 }
 
-func newUDPSocket(conn *net.UDPConn, sockets *Sockets) *UDPSocket {
+func newUDPSocket(conn *net.UDPConn, sockets *Sockets) (*UDPSocket, error) {
 	// Smaller buffers lose packets in bursts, no more.
 	_ = conn.SetReadBuffer(socketBuffer)
 	_ = conn.SetWriteBuffer(socketBuffer)
-	s := &UDPSocket{UDPConn: conn, sockets: sockets}
-	s.segments.Store(canSegment(conn))
-	return s
-}
-
-// canSegment asks the kernel, since one that does not know of segments would send a burst as one packet.
-func canSegment(conn *net.UDPConn) (able bool) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return false
+		return nil, fmt.Errorf("preparing media socket: %w", err)
 	}
+	s := &UDPSocket{UDPConn: conn, sockets: sockets, raw: raw}
+	var failure error
 	err = raw.Control(func(fd uintptr) {
-		_, err := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT)
-		able = err == nil
+		var family int
+		family, failure = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
+		s.ipv6 = family == unix.AF_INET6
+		// The kernel is asked, since one that does not know of segments would send a burst as one packet.
+		_, unable := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT)
+		s.segments.Store(unable == nil)
 	})
-	return able && err == nil
+	if err = errors.Join(err, failure); err != nil {
+		return nil, fmt.Errorf("preparing media socket: %w", err)
+	}
+	return s, nil
 }
 
 // LocalAddr is always the unspecified address: for others pion's mux insists on being asked by the very address.
@@ -84,7 +89,7 @@ func (s *UDPSocket) writeBurst(b *burst, to netip.AddrPort) int {
 		case n > 1 && s.writeSegments(b, data, b.sizes[i], to) == nil:
 			taken += n
 		default:
-			taken += s.writeEach(data, b.sizes[i:i+n], to)
+			taken += s.writeEach(b, data, b.sizes[i:i+n], to)
 		}
 		start += bytes
 		i += n
@@ -98,7 +103,7 @@ func (s *UDPSocket) writeSegments(b *burst, data []byte, size int, to netip.Addr
 	if !s.segments.Load() {
 		return unix.ENOTSUP
 	}
-	_, _, err := s.UDPConn.WriteMsgUDPAddrPort(data, b.segmentSize(size), to)
+	err := s.send(b, data, b.segmentSize(size), to)
 	if errors.Is(err, unix.EIO) || errors.Is(err, unix.ENOPROTOOPT) || errors.Is(err, unix.EOPNOTSUPP) {
 		s.segments.Store(false) // no device for it (udp_send_skb in Linux), so not worth trying each time
 	}
@@ -106,16 +111,31 @@ func (s *UDPSocket) writeSegments(b *burst, data []byte, size int, to netip.Addr
 }
 
 // writeEach sends packets by one system call each. One that can't be sent does not keep the others.
-func (s *UDPSocket) writeEach(data []byte, sizes []int, to netip.AddrPort) int {
+func (s *UDPSocket) writeEach(b *burst, data []byte, sizes []int, to netip.AddrPort) int {
 	taken := 0
 	for _, size := range sizes {
-		_, err := s.UDPConn.WriteToUDPAddrPort(data[:size], to)
+		err := s.send(b, data[:size], nil, to)
 		if err == nil {
 			taken++
-		} else if errors.Is(err, syscall.EBADF) || errors.Is(err, net.ErrClosed) {
+		} else if errors.Is(err, net.ErrClosed) {
 			return taken
 		}
 		data = data[size:]
 	}
 	return taken
+}
+
+// send makes one system call. When the socket has no room it waits, which holds up who sends until the device has taken some.
+func (s *UDPSocket) send(b *burst, data, control []byte, to netip.AddrPort) error {
+	if to.Addr().Zone() == "" && (s.ipv6 || to.Addr().Is4()) {
+		b.call.prepare(data, control, to, s.ipv6)
+		if err := s.raw.Control(b.call.run); err != nil {
+			return err
+		}
+		if !errors.Is(b.call.err, unix.EAGAIN) {
+			return b.call.err
+		}
+	}
+	_, _, err := s.UDPConn.WriteMsgUDPAddrPort(data, control, to)
+	return err
 }
