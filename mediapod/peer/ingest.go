@@ -131,12 +131,14 @@ func (in *ingest) publish(kind sfu.Kind, rid string, config sfu.LayerConfig) (*s
 
 // readPackets forwards what comes in, and together what has arrived together.
 func readPackets(remote *webrtc.TrackRemote, arrived *arrival, layer *sfu.Layer) {
-	var burst [sfu.MaxBurst][]byte
-	var buffers [sfu.MaxBurst][packetBytes]byte
+	var burst, buffers [sfu.MaxBurst][]byte // as many of these as a burst ever had packets
 	for {
 		n := 0
 		for n == 0 || n < sfu.MaxBurst && arrived.ready() {
-			bytes, _, err := remote.Read(buffers[n][:])
+			if buffers[n] == nil {
+				buffers[n] = make([]byte, packetBytes)
+			}
+			bytes, _, err := remote.Read(buffers[n])
 			if err != nil {
 				return
 			}
