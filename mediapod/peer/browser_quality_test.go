@@ -28,12 +28,14 @@ func TestChromiumGetsFewerTemporalLayersOnASlowPath(t *testing.T) {
 	slow := b.video("subscriber")
 	b.during(4 * time.Second)
 	slower := b.video("subscriber")
-	t.Logf("%d kbps; after %v: %v frames a second instead of %v, %d in 4 s, frozen for %v s, %d requests for keyframes", r.VideoKbps, took,
+	t.Logf("%d kbps; after %v: %v frames a second instead of %v, %d in 4 s, frozen for %v s, %d requests for keyframes",
+		r.VideoKbps, took,
 		slow.FramesPerSecond, before.FramesPerSecond, slower.FramesDecoded-slow.FramesDecoded, slower.TotalFreezes-slow.TotalFreezes, slower.PLICount-before.PLICount)
 	path.kbps.Store(0)
 	took = b.until("all frames come again", func() bool { return b.video("subscriber").FramesPerSecond >= before.FramesPerSecond*9/10 })
 	after := b.video("subscriber")
-	t.Logf("all again after %v, %d requests for keyframes, %d decoded, %+v", took, after.PLICount-before.PLICount, after.KeyFramesDecoded-before.KeyFramesDecoded, e.Stats())
+	t.Logf("all again after %v, %d requests for keyframes, %d decoded, %+v",
+		took, after.PLICount-before.PLICount, after.KeyFramesDecoded-before.KeyFramesDecoded, e.Stats())
 	if slower.FramesDecoded == slow.FramesDecoded || after.PLICount > before.PLICount {
 		t.Errorf("%d frames in 4 s on the slow path, %d requests for keyframes", slower.FramesDecoded-slow.FramesDecoded, after.PLICount-before.PLICount)
 	}
@@ -56,7 +58,8 @@ func TestChromiumOnAPathThatLosesPackets(t *testing.T) {
 	after, end := b.video("subscriber"), e.Stats()
 	t.Logf("%d frames, %d freezes of %v s, %d packets asked for, %d sent, %d lost, %d came, %d keyframes asked for", after.FramesDecoded-before.FramesDecoded,
 		after.FreezeCount-before.FreezeCount, after.TotalFreezes-before.TotalFreezes, end.NACKsReceived-begin.NACKsReceived,
-		end.Retransmitted-begin.Retransmitted, after.PacketsLost-before.PacketsLost, after.RetransmittedSeen-before.RetransmittedSeen, after.PLICount-before.PLICount)
+		end.Retransmitted-begin.Retransmitted, after.PacketsLost-before.PacketsLost, after.RetransmittedSeen-before.RetransmittedSeen,
+		after.PLICount-before.PLICount)
 	if after.PLICount > before.PLICount || after.FramesDecoded == before.FramesDecoded || end.NACKsReceived == begin.NACKsReceived {
 		t.Errorf("%d frames, %d requests for keyframes, %d packets asked for", after.FramesDecoded-before.FramesDecoded, after.PLICount-before.PLICount,
 			end.NACKsReceived-begin.NACKsReceived)

@@ -267,7 +267,8 @@ func TestALinkThatIsCutAndMended(t *testing.T) {
 	during(time.Second)
 	high, other := far.video(), near.Video()
 	up, _ := changed(high, 2, mended)
-	t.Logf("the lowest layer after %v, the longest gap %v (before: %v); the best one again after %v, the longest gap %v", down, low.Longest, before.Longest, up, high.Longest)
+	t.Logf("the lowest layer after %v, the longest gap %v (before: %v); the best one again after %v, the longest gap %v",
+		down, low.Longest, before.Longest, up, high.Longest)
 	if !fell || down > 4*time.Second || low.Longest > nearby.Longest+2*time.Second {
 		t.Errorf("after the cut: layer %d after %v, the longest gap %v", low.Layer, down, low.Longest)
 	}

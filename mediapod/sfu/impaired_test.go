@@ -23,7 +23,8 @@ func TestRandomLossFreezesNoPicture(t *testing.T) {
 			t.Errorf("seed %d: another receiver saw a freeze of %v, %d keyframes", seed, other.worst, w.cameras[2].keyframes-keyframes)
 		}
 		worst = max(worst, lossy.worst)
-		t.Logf("seed %d: worst %v, %d asked for, %d copies, %d lost, %d frames, %d plis, %.1f %% more bytes", seed, lossy.worst, lossy.requests, lossy.copies, lossy.lost, lossy.count,
+		t.Logf("seed %d: worst %v, %d asked for, %d copies, %d lost, %d frames, %d plis, %.1f %% more bytes", seed, lossy.worst, lossy.requests, lossy.copies,
+			lossy.lost, lossy.count,
 			lossy.plis, float64(lossy.bytes)*100/float64(other.bytes)-100)
 	}
 	t.Logf("worst of all: %v", worst)
@@ -60,8 +61,10 @@ func TestALinkThatIsCutAndMended(t *testing.T) {
 			r.kbps = 3000
 			w.play(20 * time.Second)
 			up := r.layerAt.Sub(mended)
-			t.Logf("%s: layer %d after %v, freeze %v (at %v); layer %d after %v, freeze %v (at %v); %d plis", name, low, down, freeze, r.worstAt.Sub(cut), r.layer, up, r.worst, r.worstAt.Sub(mended), r.plis)
-			if down > 2*time.Second || freeze > 500*time.Millisecond || r.layer != 3 || up > 10*time.Second || r.worst > 500*time.Millisecond {
+			t.Logf("%s: layer %d after %v, freeze %v (at %v); layer %d after %v, freeze %v (at %v); %d plis",
+				name, low, down, freeze, r.worstAt.Sub(cut), r.layer, up, r.worst, r.worstAt.Sub(mended), r.plis)
+			if down > 2*time.Second || freeze > 500*time.Millisecond ||
+				r.layer != 3 || up > 10*time.Second || r.worst > 500*time.Millisecond {
 				t.Errorf("%s: missed", name)
 			}
 		}

@@ -58,7 +58,10 @@ func newWorld(t testing.TB, seed uint64, pattern []uint8, kbps ...int) *world {
 	w.publisher = NewPublisher(&w.counters, 0)
 	w.connect(pattern, kbps...)
 	var err error
-	if w.microphone, err = w.publisher.Track(Audio).NewFeed().Publish(LayerConfig{SSRC: audioSSRC, PayloadType: publisherPT, Codec: opus, Feedback: w.upstream}, epoch); err != nil {
+	w.microphone, err = w.publisher.Track(Audio).NewFeed().Publish(LayerConfig{
+		SSRC: audioSSRC, PayloadType: publisherPT, Codec: opus, Feedback: w.upstream,
+	}, epoch)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -79,7 +82,8 @@ func (w *world) connect(pattern []uint8, kbps ...int) {
 	w.cameras = nil
 	for i, k := range kbps {
 		c := &camera{
-			ssrc: uint32(i + 1), kbps: k, pattern: pattern, sequence: uint16(w.random.Uint32()), picture: uint16(w.random.Uint32()) & 0x7fff, wants: true, keyframe: w.now,
+			ssrc: uint32(i + 1), kbps: k, pattern: pattern,
+			sequence: uint16(w.random.Uint32()), picture: uint16(w.random.Uint32()) & 0x7fff, wants: true, keyframe: w.now,
 		}
 		layer, err := feed.Publish(LayerConfig{SSRC: c.ssrc, Rank: i, PayloadType: publisherPT, Codec: vp8, Feedback: w.upstream}, w.now)
 		if err != nil {
@@ -136,7 +140,8 @@ func (w *world) shoot(c *camera) {
 		body = append(body, make([]byte, max(size/count-len(body), 0))...)
 		raw, err := (&rtp.Packet{
 			Header: rtp.Header{
-				Version: 2, PayloadType: publisherPT, SequenceNumber: c.sequence, Timestamp: uint32(w.now.Sub(epoch).Microseconds() * 9 / 100), SSRC: c.ssrc, Marker: i == count-1,
+				Version: 2, PayloadType: publisherPT, SequenceNumber: c.sequence,
+				Timestamp: uint32(w.now.Sub(epoch).Microseconds() * 9 / 100), SSRC: c.ssrc, Marker: i == count-1,
 			},
 			Payload: body,
 		}).Marshal()

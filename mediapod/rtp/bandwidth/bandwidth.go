@@ -2,8 +2,8 @@
 // (transport-wide feedback, draft-holmer-rmcat-transport-wide-cc-extensions). Times are arguments: it has no clock.
 //
 // A path is congested when packets queue in it, or when it loses many. A queue is a delay above the least one of the last half minute
-// that even the fastest packet of an interval has, and that does not get less. Then the estimate becomes a little less
-// than what came through. Until the first congestion nothing is known, and nothing is to be held back. What came
+// that even the fastest packet of an interval has, and that does not get less; one that grows from burst to burst is seen sooner, by its growth. Then
+// the estimate becomes a little less than what came through. Until the first congestion nothing is known, and nothing is to be held back. What came
 // through without congestion raises the estimate; when that is not enough, probes show what more would.
 package bandwidth
 
