@@ -99,21 +99,24 @@ func as(secret string) func(*http.Request) {
 	return func(r *http.Request) { r.SetBasicAuth("OPENVIDUAPP", secret) }
 }
 
-// isKnown says whether the gateways let the tenant in. There are several, so that once is not enough.
-func (n *tenant) isKnown(ctx context.Context) (bool, error) {
-	for range 4 {
+// known gives no error when the gateways let the tenant in. There are several, so that once is not enough.
+func (n *tenant) known(ctx context.Context) error {
+	for range 8 {
 		made, err := request(http.MethodGet, "/sessions", "")
 		if err != nil {
-			return false, err
+			return err
 		}
 		as(n.secret)(made)
 		made.Close = true // the next one may go to another gateway
 		got, err := send(ctx, made)
-		if err != nil || got.status != http.StatusOK {
-			return false, err
+		if err != nil {
+			return err
+		}
+		if got.status != http.StatusOK {
+			return fmt.Errorf("the gateway answers with %d", got.status)
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // call sends a request of the tenant's.
