@@ -83,7 +83,9 @@ func (b *laboratory) measureLoss(ctx context.Context, t *table) error {
 			milliseconds(totals.Impaired.Longest), "no freeze over 200 ms")
 		t.fact("its packets lost at first, and in the end",
 			fmt.Sprintf("%.2f %%, %.3f %%", totals.Impaired.LostAtFirst()*100, totals.Impaired.Lost()*100), "")
-		t.fact("its frames a second", fmt.Sprintf("%.1f", float64(totals.Impaired.Frames)/totals.Elapsed.Seconds()), fmt.Sprint(framesPerSecond))
+		passed := totals.Elapsed.Seconds()
+		t.fact("its frames a second, and those of the others", fmt.Sprintf("%.1f, %.1f", float64(totals.Impaired.Frames)/passed,
+			float64(totals.Video.Frames)/others/passed), "the same")
 		t.fact("its key frames asked for, and those that the publisher sent",
 			fmt.Sprintf("%d, %d", totals.Impaired.KeyframeRequests, totals.Sent.Keyframes), "")
 		t.fact("the others: packets lost, longest gap",
@@ -131,7 +133,7 @@ func (b *laboratory) measureCut(ctx context.Context, t *table) error {
 		if err != nil {
 			return fmt.Errorf("waiting for the upper layer at first: %w", err)
 		}
-		t.fact(fmt.Sprintf("%d kbps: upper layer after the first frame", wide.Kbps), seconds(up.Sub(s.Video().FirstFrame)), "")
+		t.fact(fmt.Sprintf("%d kbps: upper layer after the first frame", wide.Kbps), seconds(max(0, up.Sub(s.Video().FirstFrame))), "")
 		if err := pause(ctx, settleTime); err != nil {
 			return err
 		}
