@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/loadtest"
+	"mediarooms.dev/mediarooms/test/cluster"
 )
 
 // What comes and goes: in each of the rooms one publisher stays, and the subscribers change.
@@ -67,7 +68,6 @@ func (b *laboratory) churn(ctx context.Context, p *pod) error {
 		}
 	}
 	run.Close()
-	// Whoever did not say goodbye is gone after the window for coming back.
 	after, err := p.settles(ctx)
 	if err != nil {
 		return err
@@ -86,19 +86,39 @@ func (b *laboratory) churn(ctx context.Context, p *pod) error {
 		"The trend is the slope of a straight line through all measurements but those of the first tenth.", churnRooms, churnSubscribers, churnStay))
 }
 
-// settles waits until the pod has no participants, and returns what it takes then.
+// Times for a pod to become empty: clients that vanished may come back for a while, and a process that does nothing collects its garbage every
+// two minutes.
+const (
+	emptyTime   = 30 * time.Second
+	lingerTime  = 15 * time.Second // in which what belonged to those who left ends
+	collectTime = lingerTime + 150*time.Second
+)
+
+// settles waits until the pod has no participants and has collected its garbage, and returns what it takes then.
 func (p *pod) settles(ctx context.Context) (taken, error) {
-	deadline := time.Now().Add(30 * time.Second)
-	for {
+	if _, err := p.until(ctx, emptyTime, func(m cluster.Metrics) bool { return m["mediarooms_participants"] == 0 }); err != nil {
+		return taken{}, fmt.Errorf("waiting until everybody has left: %w", err)
+	}
+	since := float64(time.Now().Add(lingerTime).Unix())
+	_, err := p.until(ctx, collectTime, func(m cluster.Metrics) bool { return m["go_memstats_last_gc_time_seconds"] > since })
+	if err != nil {
+		return taken{}, fmt.Errorf("waiting for a collection of garbage: %w", err)
+	}
+	return p.takes(ctx)
+}
+
+// until waits until what the pod says of itself is as a condition says.
+func (p *pod) until(ctx context.Context, patience time.Duration, condition func(m cluster.Metrics) bool) (cluster.Metrics, error) {
+	for deadline := time.Now().Add(patience); ; {
 		metrics, err := p.metrics(ctx)
-		if err != nil {
-			return taken{}, err
+		if err != nil || condition(metrics) {
+			return metrics, err
 		}
-		if metrics["mediarooms_participants"] == 0 || time.Now().After(deadline) {
-			return p.takes(ctx)
+		if time.Now().After(deadline) {
+			return metrics, fmt.Errorf("not so after %v", patience)
 		}
 		if err := pause(ctx, 500*time.Millisecond); err != nil {
-			return taken{}, err
+			return metrics, err
 		}
 	}
 }
