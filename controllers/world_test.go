@@ -33,6 +33,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/internal/fakepod"
 	"mediarooms.dev/mediarooms/controllers/mediapool"
 	"mediarooms.dev/mediarooms/controllers/session"
+	"mediarooms.dev/mediarooms/controllers/webhook"
 	"mediarooms.dev/mediarooms/internal/mtls"
 )
 
@@ -84,6 +85,7 @@ type world struct {
 	client.Client
 	kubelet *kubelet
 	stop    func()
+	records records
 }
 
 // newWorld starts everything; it goes away with the test.
@@ -142,7 +144,7 @@ func (w *world) startOperator() {
 		Namespace: systemNamespace, DefaultTenantNamespace: tenantNamespace, Version: "test",
 		Image: mediapool.Image{Name: "mediarooms.dev/mediarooms:test"}, CalmPeriod: time.Second,
 		Garbage: session.Garbage{Interval: time.Second, Threshold: time.Hour},
-		Metrics: prometheus.NewRegistry(),
+		Metrics: prometheus.NewRegistry(), Webhooks: webhook.Guard{AllowLocal: true}, CDR: &w.records,
 	})
 	if err != nil {
 		w.Fatal(err)
@@ -163,7 +165,7 @@ func (w *world) startOperator() {
 // clear removes all objects of the test.
 func (w *world) clear() {
 	ctx := context.Background()
-	for _, kind := range []client.Object{&v1alpha1.Connection{}, &v1alpha1.Session{}} {
+	for _, kind := range []client.Object{&v1alpha1.Connection{}, &v1alpha1.Session{}, &v1alpha1.Webhook{}} {
 		if err := w.DeleteAllOf(ctx, kind, client.InNamespace(tenantNamespace)); err != nil {
 			w.Error(err)
 		}
@@ -266,6 +268,8 @@ func (w *world) await(o client.Object, condition string, status metav1.Condition
 		case *v1alpha1.Session:
 			conditions = o.Status.Conditions
 		case *v1alpha1.Connection:
+			conditions = o.Status.Conditions
+		case *v1alpha1.Webhook:
 			conditions = o.Status.Conditions
 		case *v1alpha1.MediaPool:
 			conditions = o.Status.Conditions

@@ -44,6 +44,12 @@ func NewDeliverer(from Log, wake func(types.NamespacedName)) *Deliverer {
 // Start waits until the context ends, and then until nothing is on its way any more.
 func (d *Deliverer) Start(ctx context.Context) error {
 	<-ctx.Done()
+	d.stop()
+	return nil
+}
+
+// stop begins nothing any more, and returns when nothing is on its way.
+func (d *Deliverer) stop() {
 	d.cancel()
 	d.mu.Lock()
 	for _, e := range d.endpoints {
@@ -51,7 +57,6 @@ func (d *Deliverer) Start(ctx context.Context) error {
 	}
 	d.mu.Unlock()
 	d.group.Wait()
-	return nil
 }
 
 // configure sets how a Webhook is served; one that is not known gets events from now on.

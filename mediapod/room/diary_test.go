@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/journal"
+	"mediarooms.dev/mediarooms/test/rest"
 )
 
 // written returns what the journal has of the scene's room, one line per event, with short names.
@@ -56,6 +57,7 @@ func line(e journal.Event) string {
 // The sequences are those of openvidu-rest 5.4, the reasons those of its section 8. Every scene begins with created, A joined, A begins its own,
 // B joined, B begins of A, B begins its own, A begins of B: two that send and receive each other.
 func TestEventsOfTwo(t *testing.T) {
+	rest.Shows(t, 166)
 	for sentence, test := range map[string]struct {
 		play func(*scene)
 		want []string

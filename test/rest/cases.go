@@ -36,7 +36,7 @@ type Section struct {
 }
 
 // Folders are those of the checkout whose tests show cases.
-var Folders = []string{"test/rest", "test/nodeclient", "test/e2e", "test/conformance", "examples", "gateway", "gateway/rest", "controllers", "controllers/eventlog", "controllers/fleet", "controllers/session"}
+var Folders = []string{"test/rest", "test/nodeclient", "test/e2e", "test/conformance", "examples", "gateway", "gateway/rest", "controllers", "controllers/eventlog", "controllers/fleet", "controllers/session", "mediapod/room"}
 
 // Sections returns all sections in the reference's order.
 func Sections() []Section { return slices.Concat(core, more) }

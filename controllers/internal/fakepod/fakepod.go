@@ -45,6 +45,8 @@ type Pod struct {
 	deaf     bool              // rooms are ignored
 	streams  int
 	send     func(*controlv1.PodMessage) // to the stream that is open; nil when none is
+	told     uint64                      // sequence of the last event
+	acked    map[string]uint64           // room -> sequence
 }
 
 type room struct {
@@ -152,6 +154,13 @@ func (p *Pod) receive(stream controlv1.MediaPod_SyncServer, send func(*controlv1
 			send(&controlv1.PodMessage{Message: &controlv1.PodMessage_RoomRemoved{
 				RoomRemoved: &controlv1.RoomRemoved{Uid: m.RemoveRoom.Uid, Revision: m.RemoveRoom.Revision},
 			}})
+		case *controlv1.OperatorMessage_AckEvents:
+			p.mu.Lock()
+			if p.acked == nil {
+				p.acked = make(map[string]uint64)
+			}
+			p.acked[m.AckEvents.Uid] = m.AckEvents.Sequence
+			p.mu.Unlock()
 		case *controlv1.OperatorMessage_SnapshotEnd:
 			synced = true
 			for _, answer := range p.snapshot(named) {
@@ -290,6 +299,29 @@ func (p *Pod) Publish(connection, stream string, at time.Time) bool {
 			TypeOfVideo: "CAMERA", FrameRate: 30, VideoDimensions: `{"width":640,"height":480}`,
 		})
 	})
+}
+
+// Tell has the pod tell of something that has happened in a room that it has, and returns the sequence of the event.
+func (p *Pod) Tell(uid string, event *controlv1.RoomEvent) uint64 {
+	p.mu.Lock()
+	p.told++
+	event.Sequence = p.told
+	desired, send := p.rooms[uid].desired, p.send
+	p.mu.Unlock()
+	send(&controlv1.PodMessage{Message: &controlv1.PodMessage_Events{Events: &controlv1.RoomEvents{
+		Room: &controlv1.RoomIdentity{
+			Uid: uid, Tenant: desired.Tenant, Name: desired.Name, SessionId: desired.SessionId, CreatedUnixMs: desired.CreatedUnixMs,
+		},
+		Events: []*controlv1.RoomEvent{event},
+	}}})
+	return event.Sequence
+}
+
+// Acked returns up to which sequence the events of a room were acknowledged.
+func (p *Pod) Acked(uid string) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.acked[uid]
 }
 
 // Mute has the pod answer nothing any more, not even heartbeats, or do so again.
