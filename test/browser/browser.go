@@ -56,6 +56,14 @@ type Place struct {
 	Addresses map[string]string
 }
 
+// publicSTUN are the servers that openvidu-browser asks (freeice) where nobody gives it others, also when it is given an empty list. Tests
+// stay on this machine, so browsers don't find them.
+var publicSTUN = []string{
+	"stun.l.google.com", "stun1.l.google.com", "stun2.l.google.com", "stun3.l.google.com", "stun4.l.google.com",
+	"stun.ekiga.net", "stun.ideasip.com", "stun.schlund.de", "stun.stunprotocol.org", "stun.voiparound.com",
+	"stun.voipbuster.com", "stun.voipstunt.com", "stun.voxgratia.org",
+}
+
 // Start starts a browser with fake camera and microphone. It ends with Close, or with this process.
 func Start() (*Browser, error) {
 	return StartAt(Place{})
@@ -78,13 +86,14 @@ func StartAt(place Place) (*Browser, error) {
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
 		chromedp.Flag("mute-audio", true),
 	)
-	if len(place.Addresses) > 0 {
-		var rules []string
-		for from, to := range place.Addresses {
-			rules = append(rules, "MAP "+from+" "+to)
-		}
-		options = append(options, chromedp.Flag("host-resolver-rules", strings.Join(rules, ", ")))
+	var rules []string
+	for from, to := range place.Addresses {
+		rules = append(rules, "MAP "+from+" "+to)
 	}
+	for _, host := range publicSTUN {
+		rules = append(rules, "MAP "+host+" ~NOTFOUND")
+	}
+	options = append(options, chromedp.Flag("host-resolver-rules", strings.Join(rules, ", ")))
 	if place.NetworkNamespace != "" {
 		options = append(options, chromedp.ModifyCmdFunc(func(command *exec.Cmd) {
 			enter(command, place.NetworkNamespace)

@@ -39,6 +39,7 @@ var firefoxPreferences = map[string]any{
 	"dom.timeout.enable_budget_timer_throttling":        false,
 	"network.captive-portal-service.enabled":            false,
 	"network.connectivity-service.enabled":              false,
+	"network.dns.localDomains":                          strings.Join(publicSTUN, ","), // are this machine
 	"network.manage-offline-status":                     false,
 	"network.proxy.type":                                0,
 	"app.normandy.enabled":                              false,

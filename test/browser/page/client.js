@@ -114,8 +114,7 @@ export class Client {
   join({ token, clientData, autoSubscribe = true, advanced = {} }) {
     this.#openvidu = new OpenVidu();
     this.#openvidu.enableProdMode();
-    // Tests stay on this machine: no public STUN servers.
-    this.#openvidu.setAdvancedConfiguration({ iceServers: [], ...advanced });
+    this.#openvidu.setAdvancedConfiguration(advanced);
     this.#session = this.#openvidu.initSession();
     for (const name of SESSION_EVENTS) {
       this.#session.on(name, (event) => {
