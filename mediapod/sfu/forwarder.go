@@ -125,6 +125,11 @@ func (f *Forwarder) pause() {
 	}
 }
 
+// changing tells that the forwarder may be connected to a layer that it needs no more. The caller holds track.mu.
+func (f *Forwarder) changing() bool {
+	return f.connected != [2]*Layer{f.aimed}
+}
+
 // connect makes the forwarder a receiver of its source and its target, and of no other layer. The caller holds track.mu.
 func (f *Forwarder) connect() {
 	f.mu.Lock()

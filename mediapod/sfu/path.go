@@ -16,6 +16,8 @@ const (
 	maxToldKbps = 1_000_000
 	// maxProbeTime bounds for how much time a tick that is late makes up.
 	maxProbeTime = 3 * TickInterval
+	// restInterval is how often a path is looked at that needs no probes: most are at rest most of the time.
+	restInterval = 100 * time.Millisecond
 	// maxOwed is more than a packet, in bytes.
 	maxOwed = 3000
 )
@@ -155,24 +157,27 @@ func (p *path) want(kbps int, now time.Time) {
 func (p *path) tick(now time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.wanted == 0 && p.owed == 0 && now.Sub(p.tickedAt) < restInterval {
+		return 0
+	}
 	p.audio.Add(p.bytes[Audio], now)
 	p.sent.Add(p.bytes[Audio]+p.bytes[Video]+p.bytes[repairs], now)
 	p.bytes = [kinds + 2]int{}
-	passed := min(now.Sub(p.tickedAt), maxProbeTime)
+	passed := now.Sub(p.tickedAt)
 	p.tickedAt = now
 	if p.estimator == nil {
 		return 0
 	}
 	share := p.estimator.Kbps() * repairShare / 100 / 8 // bytes per millisecond
 	most := share * int(repairTime/time.Millisecond)
-	p.credit = min(max(p.credit, -most)+share*int(passed/time.Millisecond), most)
+	p.credit = min(max(p.credit, -most)+share*int(min(passed, repairTime)/time.Millisecond), most)
 	sending := p.sent.Kbps(now)
 	target := p.estimator.Probe(p.wanted, sending, now)
 	if target <= sending {
 		p.owed = 0
 		return 0
 	}
-	p.owed += (target - sending) * int(passed/time.Millisecond) / 8
+	p.owed += (target - sending) * int(min(passed, maxProbeTime)/time.Millisecond) / 8
 	return p.owed
 }
 

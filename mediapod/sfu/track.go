@@ -194,7 +194,9 @@ func (t *Track) tick(now time.Time, report bool) {
 				wanted[slices.Index(all, layer)] = true
 			}
 		}
-		f.connect()
+		if f.changing() {
+			f.connect()
+		}
 		for i, layer := range all {
 			used[i] = used[i] || slices.Contains(f.connected[:], layer)
 		}
