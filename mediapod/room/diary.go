@@ -7,6 +7,12 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/journal"
 )
 
+// Why a Session or a reception is gone, as events say (openvidu-rest section 8). Clients are told neither.
+const (
+	lastParticipantLeft = "lastParticipantLeft"
+	unsubscribed        = "unsubscribe"
+)
+
 // diary writes what happens in a room into the pod's journal, from which the operator takes it. Of who is hidden it says nothing. It
 // belongs to its room and is guarded by the room's mutex.
 type diary struct {
@@ -107,7 +113,7 @@ func (d *diary) conclusion(reason string) string {
 	case ReasonSessionClosedByServer, ReasonServerStopped:
 		return d.lastReason
 	}
-	return ReasonLastParticipantLeft
+	return lastParticipantLeft
 }
 
 // end writes the end of the Session, unless nobody is to be told, and closes the diary. Who was told that somebody came is told of the end, too.

@@ -134,7 +134,7 @@ func (n ForciblyReconnectSubscriber) Weight() int { return baseWeight + len(n.SD
 // Weight implements Notification.
 func (n NetworkQualityLevelChanged) Weight() int { return baseWeight }
 
-// Why a participant, a stream, a reception or a Session is gone (openvidu-rpc section 5, openvidu-rest section 8).
+// Why a participant, a stream or a Session is gone (openvidu-rpc section 5).
 const (
 	ReasonDisconnect              = "disconnect"
 	ReasonForceDisconnectByUser   = "forceDisconnectByUser"
@@ -142,9 +142,7 @@ const (
 	ReasonSessionClosedByServer   = "sessionClosedByServer"
 	ReasonNetworkDisconnect       = "networkDisconnect"
 	ReasonServerStopped           = "openviduServerStopped"
-	ReasonLastParticipantLeft     = "lastParticipantLeft"
 	ReasonUnpublish               = "unpublish"
-	ReasonUnsubscribe             = "unsubscribe"
 	ReasonForceUnpublishByUser    = "forceUnpublishByUser"
 	ReasonForceUnpublishByServer  = "forceUnpublishByServer"
 )

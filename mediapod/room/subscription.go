@@ -120,7 +120,7 @@ func (p *Participant) abandonSubscription(received *subscription) {
 // dropSubscription ends what is received of a publisher, if anything, for good. The room is locked.
 func (p *Participant) dropSubscription(publisherID string) {
 	if received, found := p.subscriptions[publisherID]; found {
-		p.room.diary.received(p, received, ReasonUnsubscribe)
+		p.room.diary.received(p, received, unsubscribed)
 		p.forgetSubscription(publisherID)
 	}
 }
