@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -140,7 +141,7 @@ func (c *Cluster) WaitSession(t testing.TB, within time.Duration, namespace, nam
 	return session
 }
 
-// WaitConnection waits until a Connection is Ready; then it has a token, or its user is in the room.
+// WaitConnection waits until a Connection is Ready and its deletion waits for the media pod; then it has a token, or its user is in the room.
 func (c *Cluster) WaitConnection(t testing.TB, within time.Duration, namespace, name string) *v1alpha1.Connection {
 	t.Helper()
 	var connection *v1alpha1.Connection
@@ -148,7 +149,14 @@ func (c *Cluster) WaitConnection(t testing.TB, within time.Duration, namespace, 
 		if connection, err = c.Connection(namespace, name); err != nil {
 			return err
 		}
-		return Ready(connection, connection.Status.Conditions)
+		if err := Ready(connection, connection.Status.Conditions); err != nil {
+			return err
+		}
+		// Its token works already; a deletion waits for the media pod from here on (docs/adr/0007).
+		if len(connection.Finalizers) == 0 {
+			return errors.New("it has no finalizer yet")
+		}
+		return nil
 	})
 	return connection
 }
