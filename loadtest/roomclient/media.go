@@ -261,9 +261,21 @@ func (p *peer) Bytes() int64 { return p.bytes.Load() }
 // Ended is closed when the peer connection has failed, or was closed by either side.
 func (p *peer) Ended() <-chan struct{} { return p.ended }
 
-// Close ends the peer connection and waits for its readers. It tells the server nothing.
+// closeTime bounds how long closing waits: an ICE agent of pion/ice v4.4.2 that is closed while it starts now and then never ends.
+const closeTime = 10 * time.Second
+
+// Close ends the peer connection and waits for its readers, at most closeTime. It tells the server nothing.
 func (p *peer) Close() error {
-	err := p.pc.Close()
-	p.readers.Wait()
-	return err
+	closed := make(chan error, 1)
+	go func() {
+		err := p.pc.Close()
+		p.readers.Wait()
+		closed <- err
+	}()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closeTime):
+		return errors.New("closing the peer connection: it does not end")
+	}
 }
