@@ -44,7 +44,7 @@ const (
 	// refresh is how often every room is sent again, because credentials in it expire.
 	refresh = 6 * time.Hour
 	// inFlight bounds how long what has changed in a room waits for the pod's answer to what was sent of it before. Many changes in a short time
-	// so become few messages, each of which holds the whole room.
+	// so become few messages, each of which holds the whole room. Putting somebody out does not wait.
 	inFlight = 100 * time.Millisecond
 )
 
@@ -148,8 +148,8 @@ type room struct {
 	removing, removed, abandoned bool
 	// silent says that nobody is told that the Session has ended.
 	silent bool
-	// dirty says that it changed since it was sent last.
-	dirty bool
+	// dirty says that it changed since it was sent last, urgent that somebody is to be put out by what changed.
+	dirty, urgent bool
 	// visited says that somebody has been in it, on whatever pod.
 	visited bool
 	// sent and acked are revisions, generation is the Session's that the pod has applied; 0 when none.

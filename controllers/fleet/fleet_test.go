@@ -217,6 +217,10 @@ func TestWhatChangesWhileThePodHasNotAnsweredGoesTogether(t *testing.T) {
 	f.Track(Pod{Name: "a"})
 	f.Assign(placement.Room{UID: "room"}, "a")
 	l, r := f.links["a"], f.rooms["room"]
+	change := func() {
+		r.dirty, r.urgent = false, false
+		f.Tell("room", "guest", 1)
+	}
 	for _, test := range []struct {
 		sentence    string
 		sent, acked uint64
@@ -230,14 +234,14 @@ func TestWhatChangesWhileThePodHasNotAnsweredGoesTogether(t *testing.T) {
 		{"a snapshot is complete", 2, 1, time.Now(), true, true},
 		{"a pod that does not answer is told all the same", 2, 1, time.Now().Add(-inFlight), false, true},
 	} {
-		f.Push("room")
+		change()
 		r.sent, r.acked, r.sentAt = test.sent, test.acked, test.at
 		rooms, later := f.takeDirty(l, test.snapshot)
 		if (len(rooms) == 1) != test.now || (later == nil) != test.now {
 			t.Errorf("%s: got %v, again later: %v", test.sentence, rooms, later != nil)
 		}
 	}
-	f.Push("room")
+	change()
 	r.sent, r.acked, r.sentAt = 3, 2, time.Now()
 	if rooms, _ := f.takeDirty(l, false); len(rooms) != 0 {
 		t.Errorf("got %v before the answer", rooms)
@@ -253,6 +257,18 @@ func TestWhatChangesWhileThePodHasNotAnsweredGoesTogether(t *testing.T) {
 	}
 	if rooms, _ := f.takeDirty(l, false); len(rooms) != 1 {
 		t.Errorf("got %v after the answer", rooms)
+	}
+	for sentence, putOut := range map[string]func(){
+		"a Connection that is gone does not wait":    func() { f.Push("room") },
+		"a Connection that is deleted does not wait": func() { f.Evict("room", "guest", types.NamespacedName{Name: "guest"}) },
+		"a room that is closed does not wait":        func() { f.Close("room") },
+	} {
+		r.dirty, r.urgent, r.evicting, r.removing = false, false, nil, false
+		r.sent, r.acked, r.sentAt = 4, 3, time.Now()
+		putOut()
+		if rooms, later := f.takeDirty(l, false); len(rooms) != 1 || later != nil {
+			t.Errorf("%s: got %v, again later: %v", sentence, rooms, later != nil)
+		}
 	}
 }
 

@@ -223,7 +223,7 @@ func (f *Fleet) takeDirty(l *link, snapshot bool) (rooms []types.UID, later <-ch
 	now := time.Now()
 	wait := time.Duration(0)
 	for uid := range l.dirty {
-		if r, ok := f.rooms[uid]; ok && r.pod == l.pod.Name && !snapshot && r.sent > r.acked {
+		if r, ok := f.rooms[uid]; ok && r.pod == l.pod.Name && !snapshot && !r.urgent && r.sent > r.acked {
 			if rest := r.sentAt.Add(inFlight).Sub(now); rest > 0 {
 				if wait == 0 || rest < wait {
 					wait = rest
@@ -279,7 +279,7 @@ func (f *Fleet) sendRoom(ctx context.Context, l *link, uid types.UID, stream con
 		f.mu.Unlock()
 		return sendRemoval(stream, uid, 0, false)
 	}
-	r.dirty = false
+	r.dirty, r.urgent = false, false
 	r.sent++
 	r.sentAt = time.Now()
 	revision, removing, silent, assigned := r.sent, r.removing, r.silent, r.Room

@@ -56,12 +56,12 @@ func (f *Fleet) Assign(assigned placement.Room, pod string) {
 	f.push(r)
 }
 
-// Push sends a room again, since something in it has changed. The pod's answer wakes the Connections that it concerns.
+// Push sends a room again at once, since a Connection in it is gone. The pod's answer wakes the Connections that it concerns.
 func (f *Fleet) Push(session types.UID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if r, ok := f.rooms[session]; ok {
-		f.push(r)
+		f.pushNow(r)
 	}
 }
 
@@ -102,6 +102,12 @@ func (f *Fleet) push(r *room) {
 	}
 }
 
+// pushNow marks a room as changed, by which somebody is to be put out. f.mu is held.
+func (f *Fleet) pushNow(r *room) {
+	r.urgent = true
+	f.push(r)
+}
+
 func (f *Fleet) pushAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -124,7 +130,7 @@ func (f *Fleet) Close(session types.UID) bool {
 	}
 	if !r.removing {
 		r.removing = true
-		f.push(r)
+		f.pushNow(r)
 	}
 	return false
 }
@@ -191,7 +197,7 @@ func (f *Fleet) Evict(session, connection types.UID, name types.NamespacedName) 
 			r.evicting = make(map[types.UID]eviction)
 		}
 		r.evicting[connection] = eviction{name: name, revision: r.sent + 1}
-		f.push(r)
+		f.pushNow(r)
 		return false
 	}
 	if _, there := r.seen[connection]; there || r.acked < e.revision {
