@@ -96,6 +96,42 @@ func (b *budget) full(now time.Time) bool {
 		b.bytes.TokensAt(now) >= float64(b.rates.Bytes.Burst)
 }
 
+// maxRefusals in a row end the socket of a client that does not slow down.
+const maxRefusals = 2000
+
+// allowance is what a socket may send: from budgets of its own and of all at its address.
+type allowance struct {
+	own, shared *budget
+	refusals    int // messages in a row that were too much; owned by the reader
+}
+
+// spend takes a message off. It costs the address nothing when it is a ping: a client whose ping is refused for the sake of its neighbours would
+// reconnect, which costs more. An error means that the client floods.
+func (a *allowance) spend(method string, size int) (over *Error, err error) {
+	now := time.Now()
+	over = a.own.message(now, size)
+	if over == nil && method != methodPing {
+		over = a.shared.message(now, size)
+	}
+	if over == nil {
+		a.refusals = 0
+		return nil, nil
+	}
+	if a.refusals++; a.refusals > maxRefusals {
+		return nil, errFlooding
+	}
+	return over, nil
+}
+
+// join takes one attempt to join off.
+func (a *allowance) join() *Error {
+	now := time.Now()
+	if over := a.own.join(now); over != nil {
+		return over
+	}
+	return a.shared.join(now)
+}
+
 // addresses holds a budget per address.
 type addresses struct {
 	rates Rates

@@ -99,7 +99,7 @@ func joinRoom(_ context.Context, c *call) error {
 		code = wireError(err).Code
 		c.socket.joinFailed = true
 	}
-	c.socket.server.observer.Joined(code, time.Since(c.socket.opened))
+	c.socket.server.observer.Joined(code, time.Since(c.socket.handshake.opened))
 	return err
 }
 
@@ -117,21 +117,19 @@ func join(c *call) error {
 		return refuse(codeExistingUser, "Unable to join session %s. This connection has joined a session already", session)
 	case utf8.RuneCountInString(metadata) > maxMetadata:
 		return refuse(codeMetadata, "Unable to join session %s. The metadata may have at most %d characters", session, maxMetadata)
-	case s.refusal != nil:
-		return s.refusal(session)
+	case s.handshake.refusal != nil:
+		return s.handshake.refusal(session)
 	}
-	for _, b := range []*budget{s.own, s.shared} {
-		if over := b.join(time.Now()); over != nil {
-			return over
-		}
+	if over := s.allowance.join(); over != nil {
+		return over
 	}
 	where, found := s.server.rooms.Lookup(session)
 	if !found {
 		return refuse(int(room.CodeRoomNotFound), "Unable to join session. Session %s cannot be found", session)
 	}
 	client := room.Client{Metadata: metadata, Platform: platform}
-	if s.address.IsValid() {
-		client.Address = s.address.String()
+	if address := s.handshake.address; address.IsValid() {
+		client.Address = address.String()
 	}
 	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Admission: admission}
 	err := where.Join(request, s.out, func(joined room.Joined) {

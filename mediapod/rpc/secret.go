@@ -44,7 +44,7 @@ func secretDigests(header http.Header) []secretDigest {
 // knows reports whether a secret is one of those that the gateway has told of. How long it takes does not depend on which one.
 func (s *socket) knows(secret string) bool {
 	known := false
-	for _, digest := range s.secrets {
+	for _, digest := range s.handshake.secrets {
 		mac := hmac.New(sha256.New, digest.salt)
 		mac.Write([]byte(secret))
 		if hmac.Equal(mac.Sum(nil), digest.mac) {

@@ -108,23 +108,21 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	}
 	ws.SetReadLimit(oversizeFactor * s.limits.MessageBytes)
 	client := &socket{
-		server:  s,
-		ws:      ws,
-		log:     s.log,
-		address: clientAddress(r),
-		opened:  time.Now(),
-		secrets: secretDigests(r.Header),
-		own:     newBudget("connection", s.limits.Socket),
-		calls:   newBacklog(),
+		server:    s,
+		ws:        ws,
+		log:       s.log,
+		handshake: handshake{address: clientAddress(r), opened: time.Now(), secrets: secretDigests(r.Header)},
+		allowance: allowance{own: newBudget("connection", s.limits.Socket)},
+		calls:     newBacklog(),
 	}
-	client.shared = s.addresses.enter(client.address, client.opened)
-	defer s.addresses.leave(client.shared)
+	client.allowance.shared = s.addresses.enter(client.handshake.address, client.handshake.opened)
+	defer s.addresses.leave(client.allowance.shared)
 	if sockets > s.limits.Sockets || r.Header.Get(HeaderSession) == SessionWaiting {
-		client.refusal = noMediaNode
+		client.handshake.refusal = noMediaNode
 	}
 	client.out = newOutbox(client)
 	err = client.serve(s.ctx)
-	s.log.V(1).Info("Socket closed", "address", client.address.String(), "reason", err.Error())
+	s.log.V(1).Info("Socket closed", "address", client.handshake.address.String(), "reason", err.Error())
 }
 
 // Sockets returns how many clients are connected.

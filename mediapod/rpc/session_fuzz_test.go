@@ -56,16 +56,18 @@ func (s *session) connect(name string) {
 		if before.participant != nil {
 			before.participant.Detach(before.out)
 		}
-		s.server.addresses.leave(before.shared)
+		s.server.addresses.leave(before.allowance.shared)
 	}
 	c := &socket{
-		server: s.server, log: s.server.log, opened: time.Now(), calls: newBacklog(),
-		own: newBudget("connection", s.server.limits.Socket), address: netip.MustParseAddr("192.0.2.1"),
-		secrets: secretDigests(map[string][]string{HeaderSecretDigests: {digestHeader("secret")}}),
+		server: s.server, log: s.server.log, calls: newBacklog(), allowance: allowance{own: newBudget("connection", s.server.limits.Socket)},
+		handshake: handshake{
+			address: netip.MustParseAddr("192.0.2.1"), opened: time.Now(),
+			secrets: secretDigests(map[string][]string{HeaderSecretDigests: {digestHeader("secret")}}),
+		},
 	}
-	c.shared = s.server.addresses.enter(c.address, c.opened)
-	c.watchdog = time.NewTimer(time.Hour)
-	c.watchdog.Stop()
+	c.allowance.shared = s.server.addresses.enter(c.handshake.address, c.handshake.opened)
+	c.watchdog.start(func() {})
+	c.watchdog.stop()
 	c.out = newOutbox(nowhere{})
 	s.sockets[name] = c
 }

@@ -21,11 +21,6 @@ import (
 )
 
 const (
-	// A client pings every 5 s and says so; one that does not is given 20 s. After three intervals without a message it is lost.
-	defaultPingInterval = 20 * time.Second
-	minPingInterval     = time.Second
-	missedPings         = 3
-
 	// probeTimeout is how long a browser may take to answer a WebSocket ping.
 	probeTimeout = 10 * time.Second
 
@@ -39,9 +34,6 @@ const (
 
 	// maxPending is how many requests of one client may wait for their turn.
 	maxPending = 2048
-
-	// maxRefusals in a row end the socket of a client that does not slow down.
-	maxRefusals = 2000
 
 	// oversizeFactor is how many times the size limit is read, and thrown away, for the sake of an answer.
 	oversizeFactor = 4
@@ -65,32 +57,32 @@ var errPanic = errors.New("panic")
 //
 // The worker handles requests one after the other, in the order in which they came; pings do not wait for them.
 type socket struct {
-	server  *Server
-	ws      *websocket.Conn
-	log     logr.Logger
-	address netip.Addr
-	opened  time.Time
-	secrets []secretDigest
-	// own is what this socket may send, shared what all of its address may.
-	own, shared *budget
-	// refusal answers joinRoom in this socket, when the server can't let anybody in here; nil otherwise.
-	refusal func(sessionID string) *Error
+	server    *Server
+	ws        *websocket.Conn
+	log       logr.Logger
+	handshake handshake
+	allowance allowance
 
 	out    *outbox
 	cancel context.CancelCauseFunc
 	calls  *backlog
 	group  sync.WaitGroup // every goroutine of the socket but the reader
 
-	watchdog  *time.Timer   // ends the socket; the reader resets it
-	silence   time.Duration // what the watchdog waits; owned by the reader
-	pinged    bool          // owned by the reader
-	spoke     atomic.Bool   // a request other than ping has come
-	refusals  int           // in a row, for too much; owned by the reader
+	watchdog  watchdog
 	lingering atomic.Pointer[time.Timer]
 
 	participant *room.Participant // set once; owned by the worker
 	private     string            // its private id, put into answers; owned by the worker
 	joinFailed  bool              // owned by the worker
+}
+
+// handshake is what is known of a socket since it was opened.
+type handshake struct {
+	address netip.Addr // of the client; the zero Addr when it is not known
+	opened  time.Time
+	secrets []secretDigest
+	// refusal answers joinRoom in this socket, when the server can't let anybody in here; nil otherwise.
+	refusal func(sessionID string) *Error
 }
 
 // serve is the life of a socket. It returns when nothing of it runs any more.
@@ -100,10 +92,9 @@ func (s *socket) serve(ctx context.Context) error {
 	defer s.group.Wait()
 	defer s.cancel(nil) // before the wait
 
-	s.silence = missedPings * defaultPingInterval
-	s.watchdog = time.AfterFunc(s.silence, func() { s.bark(ctx) })
+	s.watchdog.start(func() { s.bark(ctx) })
 	defer func() {
-		s.watchdog.Stop()
+		s.watchdog.stop()
 		if lingering := s.lingering.Load(); lingering != nil {
 			lingering.Stop()
 		}
@@ -148,7 +139,7 @@ func (s *socket) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.watchdog.Reset(s.silence)
+		s.watchdog.heard()
 		if kind != websocket.MessageText {
 			continue // clients send none; the reference ignores them
 		}
@@ -162,11 +153,11 @@ func (s *socket) read(ctx context.Context) error {
 // bark ends a socket that was silent for too long. One that has never asked for anything may stay while its browser answers: a client
 // whose join was cut off waits on such a socket, without pings, and would come back again and again (openvidu-rpc 1.6, trap 14).
 func (s *socket) bark(ctx context.Context) {
-	if !s.spoke.Load() {
+	if !s.watchdog.spoke.Load() {
 		probing, cancel := context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
 		if s.ws.Ping(probing) == nil && ctx.Err() == nil {
-			s.watchdog.Reset(missedPings * defaultPingInterval)
+			s.watchdog.spare()
 			return
 		}
 	}
@@ -209,13 +200,12 @@ func (s *socket) take(message []byte, size int) error {
 		incoming = request{ID: trailingID(message)}
 		refused = bare(codeInvalidRequest, "Invalid request: a message may have at most %d bytes", s.server.limits.MessageBytes)
 	}
-	if over := s.spend(incoming.Method, size); over != nil {
+	over, err := s.allowance.spend(incoming.Method, size)
+	if err != nil {
+		return err
+	}
+	if over != nil {
 		refused = over
-		if s.refusals++; s.refusals > maxRefusals {
-			return errFlooding
-		}
-	} else {
-		s.refusals = 0
 	}
 	if refused != nil {
 		s.fail(incoming, refused)
@@ -225,30 +215,20 @@ func (s *socket) take(message []byte, size int) error {
 	return nil
 }
 
-// spend takes a message off the budgets. A ping costs the address nothing: a client whose ping is refused for the sake of its neighbours would
-// reconnect, which costs more.
-func (s *socket) spend(method string, size int) *Error {
-	now := time.Now()
-	if over := s.own.message(now, size); over != nil || method == methodPing {
-		return over
-	}
-	return s.shared.message(now, size)
-}
-
 // accept answers a ping at once and hands everything else to the worker.
 func (s *socket) accept(incoming request) {
 	if incoming.Method == methodPing {
 		s.ping(incoming)
 		return
 	}
-	s.spoke.Store(true)
+	s.watchdog.spoke.Store(true)
 	incoming.came = time.Now()
 	if !s.calls.push(incoming) {
 		s.fail(incoming, refuse(int(room.CodeGeneric), "Too many requests: %d wait for their answers", maxPending))
 	}
 }
 
-// ping answers a ping. The first one on a socket says how often to expect them.
+// ping answers a ping.
 func (s *socket) ping(incoming request) {
 	parameters := params{method: incoming.Method, fields: incoming.Params}
 	milliseconds := parameters.optionalInteger("interval", 1, int(time.Hour/time.Millisecond), int(defaultPingInterval/time.Millisecond))
@@ -256,12 +236,7 @@ func (s *socket) ping(incoming request) {
 		s.fail(incoming, wireError(parameters.err))
 		return
 	}
-	if !s.pinged {
-		s.pinged = true
-		interval := min(defaultPingInterval, max(minPingInterval, time.Duration(milliseconds)*time.Millisecond))
-		s.silence = missedPings * interval
-		s.watchdog.Reset(s.silence)
-	}
+	s.watchdog.expect(time.Duration(milliseconds) * time.Millisecond)
 	s.answer(incoming.ID, map[string]string{"value": "pong"}, "")
 }
 
