@@ -9,14 +9,6 @@ import (
 const (
 	// window is how many packets a reception knows of, a power of two: some seconds of video.
 	window = 2048
-	// maxMissing bounds the packets that are asked for at a time, as browsers do; what exceeds it is given up.
-	maxMissing = 500
-	// A packet is asked for again after a round trip, at most maxAsks times, and given up maxWait after it was missed.
-	maxAsks      = 10
-	maxWait      = time.Second
-	firstTrip    = 50 * time.Millisecond
-	leastRepeat  = 20 * time.Millisecond
-	askKeyframes = 300 * time.Millisecond
 	// maxChanges bounds the history of layers.
 	maxChanges = 4096
 )
@@ -60,15 +52,10 @@ type LayerChange struct {
 	Layer int
 }
 
-// gapMemory is how many gaps between frames the average is taken of.
-const gapMemory = 30
-
 // reception follows one stream. Its methods are safe for concurrent use: packets are noted as they come from the socket, and read when they
 // are decrypted.
 type reception struct {
-	video     bool
-	clockRate int64
-
+	video bool
 	begun chan struct{} // closed at the first frame of video, or packet of audio
 
 	mu    sync.Mutex // guards the fields below
@@ -78,21 +65,11 @@ type reception struct {
 	started       bool
 	first         int64 // extended sequence number of the first packet
 	highest, next int64 // the highest one, and the lowest that is not decoded yet
-	broken        bool  // something before next is lost for good: a key frame is needed
-	askedKeyframe time.Time
 	layerAt       int64 // the packet that told the layer
-	missing       []missed
-	trip          time.Duration // until a packet that is asked for comes
 
-	gaps   [gapMemory]time.Duration
-	gapSum time.Duration
-	gapN   int
-
-	// For receiver reports (RFC 3550, section 6.4.1 and appendix A.8).
-	jitter           float64 // in nanoseconds
-	transit          time.Duration
-	reportedExpected int64
-	reportedCame     int64
+	repairs repairs
+	cadence cadence
+	reports reports
 }
 
 // arrival is what is known of a packet.
@@ -103,14 +80,10 @@ type arrival struct {
 	end      bool // the last one of its frame
 }
 
-type missed struct {
-	sequence    int64
-	since, last time.Time
-	asks        int
-}
-
 func newReception(video bool, clockRate int64) *reception {
-	return &reception{video: video, clockRate: clockRate, begun: make(chan struct{}), trip: firstTrip, total: Reception{Layer: -1}}
+	return &reception{
+		video: video, begun: make(chan struct{}), total: Reception{Layer: -1}, repairs: newRepairs(), reports: reports{clockRate: clockRate},
+	}
 }
 
 // extend returns the sequence number with what is above its 16 bits: the one that is nearest to the highest.
@@ -149,7 +122,9 @@ func (r *reception) arrived(sequence uint16, timestamp uint32, end bool, bytes i
 		return false // a duplicate
 	}
 	if s > r.highest {
-		r.miss(s, at)
+		if r.video {
+			r.repairs.miss(r.highest+1, s, at)
+		}
 		r.highest = s
 	}
 	*slot = arrival{sequence: s, at: at, here: true, end: end}
@@ -157,45 +132,18 @@ func (r *reception) arrived(sequence uint16, timestamp uint32, end bool, bytes i
 	r.total.Bytes += int64(bytes)
 	if repaired {
 		r.total.Repaired++
-		r.found(s, at)
+		r.repairs.repaired(s, at)
 	} else {
-		r.found(s, time.Time{})
-		r.observe(timestamp, at)
+		r.repairs.found(s)
+		r.reports.observe(timestamp, at)
 	}
 	r.decode(at)
-	return !r.broken && len(r.missing) == 0 && s-r.first >= readAtFirst
-}
-
-// miss notes the packets before one as missing.
-func (r *reception) miss(before int64, at time.Time) {
-	if !r.video {
-		return
-	}
-	for s := r.highest + 1; s < before; s++ {
-		if len(r.missing) == maxMissing {
-			r.missing = r.missing[:0]
-			r.broken = true
-			return
-		}
-		r.missing = append(r.missing, missed{sequence: s, since: at})
-	}
-}
-
-// found forgets that a packet is missing. Unless repairedAt is zero, it tells how long the repair took.
-func (r *reception) found(s int64, repairedAt time.Time) {
-	i, known := slices.BinarySearchFunc(r.missing, s, func(m missed, s int64) int { return int(m.sequence - s) })
-	if !known {
-		return
-	}
-	if m := r.missing[i]; !repairedAt.IsZero() && m.asks == 1 {
-		r.trip += (repairedAt.Sub(m.last) - r.trip) / 8
-	}
-	r.missing = slices.Delete(r.missing, i, i+1)
+	return r.repairs.idle() && s-r.first >= readAtFirst
 }
 
 // decode counts the frames that are complete now.
 func (r *reception) decode(at time.Time) {
-	if !r.video || r.broken {
+	if !r.video || r.repairs.broken {
 		return
 	}
 	for r.next <= r.highest {
@@ -222,16 +170,10 @@ func (r *reception) frame(at time.Time) {
 	gap := at.Sub(t.LastFrame)
 	t.LastFrame = at
 	t.Longest = max(t.Longest, gap)
-	if n := time.Duration(min(r.gapN, gapMemory)); n > 0 {
-		if average := r.gapSum / n; gap > max(3*average, average+150*time.Millisecond) {
-			t.Freezes++
-			t.Frozen += gap
-		}
+	if r.cadence.freezes(gap) {
+		t.Freezes++
+		t.Frozen += gap
 	}
-	oldest := &r.gaps[r.gapN%gapMemory]
-	r.gapSum += gap - *oldest
-	*oldest = gap
-	r.gapN++
 }
 
 // read notes what a packet says that came before.
@@ -261,60 +203,22 @@ func (r *reception) read(sequence uint16, what stamp) {
 	}
 	if what.key && what.first && s > r.next {
 		// A decoder starts anew here; what was missing before is of no use any more.
-		r.broken = false
 		r.next = s
-		r.missing = slices.DeleteFunc(r.missing, func(m missed) bool { return m.sequence < s })
+		r.repairs.restart(s)
 		r.decode(slot.at)
 	}
 }
 
 // due appends the packets that are to be asked for now, and tells whether a key frame is to be asked for.
 func (r *reception) due(now time.Time, sequences []uint16) (asked []uint16, keyframe bool) {
-	asked = sequences
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	repeat := max(r.trip*5/4, leastRepeat)
-	left := r.missing[:0]
-	for _, m := range r.missing {
-		if m.asks == maxAsks || now.Sub(m.since) > maxWait {
-			r.broken = true
-			continue
-		}
-		if m.asks == 0 || now.Sub(m.last) >= repeat {
-			m.asks++
-			m.last = now
-			asked = append(asked, uint16(m.sequence))
-		}
-		left = append(left, m)
-	}
-	r.missing = left
+	asked, keyframe = r.repairs.due(now, sequences)
 	r.total.NACKs += int64(len(asked) - len(sequences))
-	if r.broken && now.Sub(r.askedKeyframe) >= askKeyframes {
-		r.askedKeyframe = now
+	if keyframe {
 		r.total.KeyframeRequests++
-		return asked, true
 	}
-	return asked, false
-}
-
-// observe measures the jitter.
-func (r *reception) observe(timestamp uint32, at time.Time) {
-	transit := time.Duration(at.UnixNano()) - time.Duration(int64(timestamp)*int64(time.Second)/r.clockRate)
-	if r.transit != 0 {
-		// A timestamp that wraps, or a new source, is not jitter.
-		if d := max(transit-r.transit, r.transit-transit); d < time.Second {
-			r.jitter += (float64(d) - r.jitter) / 16
-		}
-	}
-	r.transit = transit
-}
-
-// report is what a receiver report says.
-type report struct {
-	highest  uint32
-	fraction uint8
-	lost     uint32
-	jitter   uint32
+	return asked, keyframe
 }
 
 // reported returns the next report; false while nothing came.
@@ -324,19 +228,7 @@ func (r *reception) reported() (report, bool) {
 	if !r.started {
 		return report{}, false
 	}
-	expected := r.highest - r.first + 1
-	came := r.total.Packets - r.total.Repaired
-	interval := expected - r.reportedExpected
-	lost := interval - (came - r.reportedCame)
-	r.reportedExpected, r.reportedCame = expected, came
-	rep := report{
-		highest: uint32(r.highest - 1<<16), lost: uint32(max(expected-came, 0)) & 0xff_ffff,
-		jitter: uint32(r.jitter * float64(r.clockRate) / float64(time.Second)),
-	}
-	if interval > 0 && lost > 0 {
-		rep.fraction = uint8(min(lost*256/interval, 255))
-	}
-	return rep, true
+	return r.reports.next(r.highest, r.highest-r.first+1, r.total.Packets-r.total.Repaired), true
 }
 
 // mark forgets the longest gap.

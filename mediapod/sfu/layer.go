@@ -10,7 +10,6 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
 	"mediarooms.dev/mediarooms/mediapod/rtp/level"
 	"mediarooms.dev/mediarooms/mediapod/rtp/nack"
-	"mediarooms.dev/mediarooms/mediapod/rtp/rate"
 	"mediarooms.dev/mediarooms/mediapod/rtp/report"
 	"mediarooms.dev/mediarooms/mediapod/rtp/ring"
 	"mediarooms.dev/mediarooms/mediapod/rtp/temporal"
@@ -55,13 +54,8 @@ type Layer struct {
 	requests keyframe.Requests
 	receiver *report.Receiver
 	clock    report.Clock
-	meter    rate.Meter
-	upper    [temporal.Max - 1]rate.Meter // of the temporal layers above the lowest
-	bytes    int64                        // since seenAt
-	seenAt   time.Time                    // of the last observation
+	meters   meters
 	sound    level.Meter
-	frames   uint64
-	newest   uint32 // the timestamp of the newest packet
 
 	due []uint16 // owned by tick
 }
@@ -73,7 +67,7 @@ func newLayer(t *Track, config LayerConfig, now time.Time) *Layer {
 		keyframe: keyframe.For(config.Codec.Name),
 		picture:  temporal.For(config.Codec.Name),
 		receiver: report.NewReceiver(config.Codec.ClockRate),
-		seenAt:   now,
+		meters:   meters{observedAt: now},
 	}
 	if t.kind == Video {
 		l.ring = ring.New(videoRing)
@@ -121,15 +115,7 @@ func (l *Layer) note(b *burst) (ask bool) {
 // noteNew enters a packet that the ring did not have. The caller holds l.mu.
 func (l *Layer) noteNew(p *packet, at time.Time) (ask bool) {
 	l.receiver.Received(p.SequenceNumber, p.Timestamp, at)
-	l.meter.Add(len(p.Payload)+rtpOverhead, at)
-	if p.picture.Layer > 0 {
-		l.upper[p.picture.Layer-1].Add(len(p.Payload)+rtpOverhead, at)
-	}
-	l.bytes += int64(len(p.Payload) + rtpOverhead)
-	if l.frames == 0 || p.Timestamp != l.newest {
-		l.frames++
-		l.newest = p.Timestamp
-	}
+	l.meters.add(len(p.Payload)+rtpOverhead, p.Timestamp, p.picture.Layer, at)
 	if l.track.kind != Video {
 		if l.config.AudioLevel != 0 {
 			l.sound.Add(p.GetExtension(l.config.AudioLevel), at)
@@ -207,14 +193,7 @@ func (l *Layer) use(used bool) {
 func (l *Layer) flow(now time.Time) (frames uint64, measured layers.Layer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	measured.Kbps = l.meter.Kbps(now)
-	up := measured.Kbps
-	for t := layers.Temporal - 1; t > 0; t-- {
-		measured.UpTo[t] = up
-		up = max(up-l.upper[t-1].Kbps(now), 0)
-	}
-	measured.UpTo[0] = up
-	return l.frames, measured
+	return l.meters.frames, l.meters.rates(now)
 }
 
 // reception returns what a receiver report says of the layer; false before its first packet.

@@ -38,12 +38,8 @@ type observation struct {
 func (l *Layer) observe(now time.Time) observation {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	o := observation{used: l.used, jitter: l.receiver.Jitter()}
+	o := observation{used: l.used, jitter: l.receiver.Jitter(), kbps: l.meters.observe(now)}
 	o.expected, o.lost = l.receiver.Loss()
-	if passed := now.Sub(l.seenAt); passed > 0 {
-		o.kbps = int(l.bytes * 8 * int64(time.Millisecond) / int64(passed))
-	}
-	l.bytes, l.seenAt = 0, now
 	return o
 }
 
