@@ -14,7 +14,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -139,19 +138,10 @@ func newRESTBench(ctx context.Context, kube *cluster.Cluster) (*restBench, func(
 		return nil, remove, err
 	}
 	b.pool, b.namespace = pool.Name, namespace.Name
-	err := errors.Join(
-		kube.Client.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "mediarooms-rest"}, StringData: map[string]string{"secret": restPassword},
-		}),
-		kube.Client.Create(ctx, &rbacv1.RoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "mediarooms-rest"},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "mediarooms-rest"},
-			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: "mediarooms-gateway", Namespace: cluster.Namespace}},
-		}))
-	if err != nil {
-		return nil, remove, fmt.Errorf("making a tenant: %w", err)
+	if err := kube.AllowREST(ctx, b.namespace, restPassword); err != nil {
+		return nil, remove, err
 	}
-	err = cluster.Poll(ctx, 2*time.Minute, func() error {
+	err := cluster.Poll(ctx, 2*time.Minute, func() error {
 		read, err := kube.Pool(b.pool)
 		if err != nil {
 			return err

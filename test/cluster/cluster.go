@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/go-logr/logr"
 	k8sruntime "k8s.io/apimachinery/pkg/runtime"
@@ -69,6 +70,8 @@ type Cluster struct {
 	Clientset kubernetes.Interface
 	// Config is what both were made of.
 	Config *rest.Config
+
+	dumped sync.Once
 }
 
 // Open reads the description that MEDIAROOMS_CLUSTER_INFO names. The error says what to run when there is none.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,6 +37,24 @@ func (c *Cluster) NewNamespace(t testing.TB) string {
 		})
 	})
 	return namespace.Name
+}
+
+// AllowREST lets a namespace be used by the REST API with a password, by the steps of docs/install.md. The gateways learn it soon.
+func (c *Cluster) AllowREST(ctx context.Context, namespace, password string) error {
+	const name = "mediarooms-rest" // of the binding, of what it binds to, and of the password
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: Namespace, Name: "mediarooms-gateway"}},
+	}
+	if err := c.Client.Create(ctx, binding); err != nil {
+		return fmt.Errorf("allowing REST in namespace %s: %w", namespace, err)
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, StringData: map[string]string{"secret": password}}
+	if err := c.Client.Create(ctx, secret); err != nil {
+		return fmt.Errorf("allowing REST in namespace %s: %w", namespace, err)
+	}
+	return nil
 }
 
 // CreateSession creates a Session with the defaults of the schema.

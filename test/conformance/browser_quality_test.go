@@ -3,15 +3,9 @@
 package conformance
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"testing"
-	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
@@ -19,39 +13,17 @@ import (
 	cases "mediarooms.dev/mediarooms/test/rest"
 )
 
-// newPool makes a pool of one pod that is otherwise like the default one, and returns its name. It goes at the end of the test.
-func newPool(t *testing.T, change func(*v1alpha1.MediaPoolSpec)) string {
-	t.Helper()
-	defaults, err := kube.Pool(cluster.DefaultPool)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := &v1alpha1.MediaPool{ObjectMeta: metav1.ObjectMeta{GenerateName: "conf-"}, Spec: defaults.Spec}
-	pool.Spec.MinPods, pool.Spec.MaxPods, pool.Spec.WarmSessions = ptr.To[int32](1), 1, ptr.To[int32](1)
-	change(&pool.Spec)
-	if err := kube.Client.Create(t.Context(), pool); err != nil {
-		t.Fatalf("creating a MediaPool: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := client.IgnoreNotFound(kube.Client.Delete(context.Background(), pool)); err != nil {
-			t.Errorf("deleting MediaPool %s: %v", pool.Name, err)
-		}
-		cluster.Eventually(t, time.Minute, "MediaPool "+pool.Name+" to be gone", func() error { return kube.Gone(pool) })
-	})
-	return pool.Name
-}
-
 func TestClientsAreToldOfEachOthersNetworkQuality(t *testing.T) {
 	t.Parallel()
 	covers(t, "3.14-networkQualityLevelChanged", "8.1-levels", "8.1-first", "4.10-bandwidth")
 	cases.Shows(t, 189)
 	const limit = 250 // kbps
-	pool := newPool(t, func(spec *v1alpha1.MediaPoolSpec) {
+	pool := kube.NewPool(t, func(spec *v1alpha1.MediaPoolSpec) {
 		spec.NetworkQuality = &v1alpha1.NetworkQuality{IntervalSeconds: 1}
 		spec.Bandwidth.VideoMaxSendKbps = limit
 	})
 	reserve(t, 2)
-	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool })
+	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
 	a := r.enter(t, "publisher", v1alpha1.RolePublisher)
 	b := r.enter(t, "other", v1alpha1.RoleSubscriber)
 	a.must(a.page.LosePackets(0))

@@ -4,10 +4,8 @@ package conformance
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,40 +19,25 @@ import (
 // ready is how long a Session or a Connection may take to be Ready while many tests run on a small machine.
 const ready = 60 * time.Second
 
-// parallel is how many tests with t.Parallel run at once unless -parallel says otherwise: most of them wait for timers of the protocol.
-const parallel = "32"
-
 // roomLabel marks the Sessions of this suite.
 const roomLabel = "conformance"
 
-// kube is the cluster under test. It is set once, by TestMain.
+// kube is the cluster under test. It is set once, by prepare.
 var kube *cluster.Cluster
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", parallel); err != nil {
-		panic(err)
-	}
-	os.Exit(run(m))
+	// Many tests wait for timers of the protocol.
+	os.Exit(cluster.Suite{Name: "conformance", Parallel: 32, Prepare: prepare, End: end}.Run(m))
 }
 
-func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	var err error
-	if kube, err = cluster.Open(); err == nil {
-		_, err = kube.Prepare(ctx)
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "conformance: %v\n", err)
-		return 1
-	}
-	code := m.Run()
+func prepare(_ context.Context, c *cluster.Cluster, _ cluster.Samples) error {
+	kube = c
+	return nil
+}
+
+func end() error {
 	closeChromium()
-	if err := cluster.Poll(context.Background(), time.Minute, noRooms); err != nil {
-		fmt.Fprintf(os.Stderr, "conformance: %v\n", err)
-		return 1
-	}
-	return code
+	return cluster.Poll(context.Background(), time.Minute, noRooms)
 }
 
 // noRooms gives no error when no Session of this suite exists any more.
@@ -72,9 +55,6 @@ type room struct {
 	name string
 }
 
-// dumped makes sure that the state of the cluster is written down for the first failure only.
-var dumped sync.Once
-
 // newRoom makes a Session and waits until it is Ready; change, unless nil, changes it first.
 func newRoom(t *testing.T, change func(*v1alpha1.SessionSpec)) *room {
 	t.Helper()
@@ -89,7 +69,7 @@ func newRoom(t *testing.T, change func(*v1alpha1.SessionSpec)) *room {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			dumped.Do(func() { kube.Dump(t, cluster.DefaultTenant) })
+			kube.DumpOnce(t, cluster.DefaultTenant)
 		}
 		if err := client.IgnoreNotFound(kube.Client.Delete(context.Background(), session)); err != nil {
 			t.Errorf("deleting Session %s: %v", session.Name, err)

@@ -12,6 +12,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
 
 // patience is how long an answer or a notification may take while many tests run on a small machine; a client waits as long.
@@ -19,16 +20,11 @@ const patience = 10 * time.Second
 
 // member is a raw client, in the room once it has joined.
 type member struct {
-	*roomclient.Client
-	t *testing.T
-	// name in transcripts and errors.
-	name string
+	*rawclient.Client
 	// token is the URL that it was dialled with.
 	token string
 	// connection is the name of its Connection object, when the room made it.
 	connection string
-	// joined is what joinRoom told, nil before.
-	joined *roomclient.Joined
 }
 
 // dial opens a socket with a token. It is closed at the end of the test.
@@ -37,15 +33,10 @@ func dial(t *testing.T, name, token string) *member {
 	return dialWith(t, name, roomclient.Options{Token: token})
 }
 
-// dialWith is dial with all options.
+// dialWith is dial with all options. At the end of the test it checks that nothing came that no server like this one sends.
 func dialWith(t *testing.T, name string, options roomclient.Options) *member {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	client, err := roomclient.Dial(ctx, options)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
+	client := rawclient.Dial(t, name, patience, options)
 	t.Cleanup(func() {
 		client.Close()
 		for _, n := range client.Notifications() {
@@ -59,7 +50,7 @@ func dialWith(t *testing.T, name string, options roomclient.Options) *member {
 			}
 		}
 	})
-	return &member{Client: client, t: t, name: name, token: options.Token}
+	return &member{Client: client, token: options.Token}
 }
 
 // join dials with the token of a new Connection and joins.
@@ -74,96 +65,49 @@ func (r *room) joinWith(t *testing.T, name string, change func(*v1alpha1.Connect
 	connection := r.connection(t, change)
 	m := dial(t, name, connection.Status.Token)
 	m.connection = connection.Name
-	m.join()
+	m.Joins()
 	return m
-}
-
-// join calls joinRoom. The client's data is its name.
-func (m *member) join() {
-	m.t.Helper()
-	var err error
-	if m.joined, err = m.Join(m.t.Context(), m.name); err != nil {
-		m.t.Fatalf("%s: %v", m.name, err)
-	}
 }
 
 // call sends a request, which must succeed, and returns its result.
 func (m *member) call(method string, params any) map[string]any {
-	m.t.Helper()
+	m.T.Helper()
 	var result map[string]any
-	if err := m.Call(m.t.Context(), method, params, &result); err != nil {
-		m.t.Fatalf("%s: %v", m.name, err)
+	if err := m.Call(m.T.Context(), method, params, &result); err != nil {
+		m.T.Fatalf("%s: %v", m.Name, err)
 	}
 	return result
 }
 
 // refused sends a request, which must be answered with this error.
 func (m *member) refused(method string, params any, code int, text string) {
-	m.t.Helper()
-	err := m.Call(m.t.Context(), method, params, nil)
+	m.T.Helper()
+	err := m.Call(m.T.Context(), method, params, nil)
 	var refusal *roomclient.Error
 	if !errors.As(err, &refusal) {
-		m.t.Fatalf("%s: %s gave %v, want the error %d %q", m.name, method, err, code, text)
+		m.T.Fatalf("%s: %s gave %v, want the error %d %q", m.Name, method, err, code, text)
 	}
 	if refusal.Code != code || refusal.Message != text {
-		m.t.Errorf("%s: %s was refused with %d %q, want %d %q", m.name, method, refusal.Code, refusal.Message, code, text)
+		m.T.Errorf("%s: %s was refused with %d %q, want %d %q", m.Name, method, refusal.Code, refusal.Message, code, text)
 	}
 }
-
-// gets waits for a notification whose members have these values, also one that came already, and returns all its members.
-func (m *member) gets(method string, want map[string]any) map[string]any {
-	m.t.Helper()
-	return m.getsWithin(patience, method, want)
-}
-
-// getsWithin is gets with another patience.
-func (m *member) getsWithin(within time.Duration, method string, want map[string]any) map[string]any {
-	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), within)
-	defer cancel()
-	var found map[string]any
-	_, err := m.WaitNotification(ctx, method, func(raw json.RawMessage) bool {
-		var params map[string]any
-		if json.Unmarshal(raw, &params) != nil {
-			return false
-		}
-		for name, value := range want {
-			if params[name] != value {
-				return false
-			}
-		}
-		found = params
-		return true
-	})
-	if err != nil {
-		var got []string
-		for _, message := range m.Messages() {
-			got = append(got, string(message.Raw))
-		}
-		m.t.Fatalf("%s: waiting for %s %v: %v; it got %q", m.name, method, want, err, got)
-	}
-	return found
-}
-
-// id is the connection id.
-func (m *member) id() string { return m.joined.ID }
 
 // answer sends a text as it is and returns the answer with an id, which is JSON text.
 func (m *member) answer(text, id string) map[string]json.RawMessage {
-	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
+	m.T.Helper()
+	ctx, cancel := context.WithTimeout(m.T.Context(), patience)
 	defer cancel()
 	before := len(m.Messages())
 	if err := m.Send(ctx, []byte(text)); err != nil {
-		m.t.Fatalf("%s: sending %.200s: %v", m.name, text, err)
+		m.T.Fatalf("%s: sending %.200s: %v", m.Name, text, err)
 	}
 	return m.answered(before, id)
 }
 
 // answered waits for the answer with an id among the messages from an index on.
 func (m *member) answered(from int, id string) map[string]json.RawMessage {
-	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
+	m.T.Helper()
+	ctx, cancel := context.WithTimeout(m.T.Context(), patience)
 	defer cancel()
 	seen := 0
 	var found map[string]json.RawMessage
@@ -177,31 +121,21 @@ func (m *member) answered(from int, id string) map[string]json.RawMessage {
 		return true
 	})
 	if err != nil {
-		m.t.Fatalf("%s: waiting for the answer %s: %v", m.name, id, err)
+		m.T.Fatalf("%s: waiting for the answer %s: %v", m.Name, id, err)
 	}
 	return found
 }
 
 // failure is the error of an answer.
 func (m *member) failure(answer map[string]json.RawMessage) roomclient.Error {
-	m.t.Helper()
+	m.T.Helper()
 	var failure roomclient.Error
 	if answer["error"] == nil {
-		m.t.Errorf("%s: no error in the answer %s", m.name, answer)
+		m.T.Errorf("%s: no error in the answer %s", m.Name, answer)
 	} else if err := json.Unmarshal(answer["error"], &failure); err != nil {
-		m.t.Fatal(err)
+		m.T.Fatal(err)
 	}
 	return failure
-}
-
-// closed waits until the socket has ended; Err says why.
-func (m *member) closed(within time.Duration) {
-	m.t.Helper()
-	select {
-	case <-m.Done():
-	case <-time.After(within):
-		m.t.Fatalf("%s: the socket is still open after %v", m.name, within)
-	}
 }
 
 // contextWithin ends with the test, or when the time is over.

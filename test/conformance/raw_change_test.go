@@ -11,23 +11,24 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
 
 // patch changes the spec of a member's Connection by kubectl.
 func (m *member) patch(spec map[string]any) {
-	m.t.Helper()
+	m.T.Helper()
 	text, err := json.Marshal(map[string]any{"spec": spec})
 	if err != nil {
-		m.t.Fatal(err)
+		m.T.Fatal(err)
 	}
-	if _, err := kube.Kubectl(m.t.Context(), "patch", "connection", m.connection, "-n", cluster.DefaultTenant, "--type=merge", "-p", string(text)); err != nil {
-		m.t.Fatal(err)
+	if _, err := kube.Kubectl(m.T.Context(), "patch", "connection", m.connection, "-n", cluster.DefaultTenant, "--type=merge", "-p", string(text)); err != nil {
+		m.T.Fatal(err)
 	}
 }
 
 // changes are the changes of its own connection that a member was told, as "property=value".
 func (m *member) changes() []string {
-	m.t.Helper()
+	m.T.Helper()
 	var told []string
 	for _, n := range m.Notifications() {
 		if n.Method != "connectionPropertyChanged" {
@@ -35,11 +36,11 @@ func (m *member) changes() []string {
 		}
 		var params map[string]any
 		if err := json.Unmarshal(n.Params, &params); err != nil {
-			m.t.Fatal(err)
+			m.T.Fatal(err)
 		}
 		value, isText := params["newValue"].(string)
 		if len(params) != 2 || !isText {
-			m.t.Errorf("%s was told %s", m.name, n.Params)
+			m.T.Errorf("%s was told %s", m.Name, n.Params)
 		}
 		told = append(told, fmt.Sprint(params["property"], "=", value))
 	}
@@ -50,23 +51,23 @@ func TestANewRoleHoldsAtOnce(t *testing.T) {
 	t.Parallel()
 	covers(t, "8.2-role", "8.2-demoted", "3.14-connectionPropertyChanged", "7.1-publishVideo", "5.2-forceUnpublishByServer")
 	s, a, b, c := threeClients(t)
-	media := newMedia(t)
-	c.refused("publishVideo", offer(t, media, camera).Parameters(), 401, mayNotPublish)
+	media := rawclient.NewMedia(t)
+	c.refused("publishVideo", c.Offers(media, camera).Parameters(), 401, mayNotPublish)
 	c.patch(map[string]any{"role": "Publisher"})
-	c.gets("connectionPropertyChanged", map[string]any{"property": "role", "newValue": "PUBLISHER"})
-	c.publish(media, camera)
-	a.gets("participantPublished", map[string]any{"id": c.id()})
-	c.refused("forceDisconnect", map[string]any{"connectionId": b.id()}, 401, mayNotForceDisconnect)
+	c.Gets("connectionPropertyChanged", map[string]any{"property": "role", "newValue": "PUBLISHER"})
+	c.Publishes(media, camera)
+	a.Gets("participantPublished", map[string]any{"id": c.ID()})
+	c.refused("forceDisconnect", map[string]any{"connectionId": b.ID()}, 401, mayNotForceDisconnect)
 	s.forget()
 	s.step("c, which publishes, becomes a subscriber", func() {
 		c.patch(map[string]any{"role": "Subscriber"})
-		c.gets("participantUnpublished", nil)
+		c.Gets("participantUnpublished", nil)
 	})
 	s.golden("demotion")
-	c.refused("publishVideo", offer(t, media, camera).Parameters(), 401, mayNotPublish)
+	c.refused("publishVideo", c.Offers(media, camera).Parameters(), 401, mayNotPublish)
 	c.patch(map[string]any{"role": "Moderator"})
-	c.gets("connectionPropertyChanged", map[string]any{"property": "role", "newValue": "MODERATOR"})
-	c.call("forceDisconnect", map[string]any{"connectionId": b.id()})
+	c.Gets("connectionPropertyChanged", map[string]any{"property": "role", "newValue": "MODERATOR"})
+	c.call("forceDisconnect", map[string]any{"connectionId": b.ID()})
 	if others := a.changes(); len(others) != 0 {
 		t.Errorf("a was told of c's changes: %v", others)
 	}
@@ -77,17 +78,17 @@ func TestChangesOfAConnectionAreToldOneByOneAsTexts(t *testing.T) {
 	covers(t, "8.2-record", "8.2-both", "9-23", "3.14-connectionPropertyChanged")
 	r := newRoom(t, nil)
 	m := r.join(t, "a", v1alpha1.RolePublisher)
-	path := "/sessions/" + r.name + "/connection/" + m.id()
+	path := "/sessions/" + r.name + "/connection/" + m.ID()
 	m.patch(map[string]any{"record": false})
-	m.gets("connectionPropertyChanged", map[string]any{"property": "record", "newValue": "false"})
+	m.Gets("connectionPropertyChanged", map[string]any{"property": "record", "newValue": "false"})
 	if status, body := rest(t, http.MethodPatch, path, map[string]any{"record": false, "role": "PUBLISHER"}); status != http.StatusOK {
 		t.Fatalf("a change to what it is: %d %s", status, body)
 	}
 	if status, body := rest(t, http.MethodPatch, path, map[string]any{"record": true, "role": "MODERATOR"}); status != http.StatusOK {
 		t.Fatalf("a change of both: %d %s", status, body)
 	}
-	m.gets("connectionPropertyChanged", map[string]any{"property": "role", "newValue": "MODERATOR"})
-	m.gets("connectionPropertyChanged", map[string]any{"property": "record", "newValue": "true"})
+	m.Gets("connectionPropertyChanged", map[string]any{"property": "role", "newValue": "MODERATOR"})
+	m.Gets("connectionPropertyChanged", map[string]any{"property": "record", "newValue": "true"})
 	m.patch(map[string]any{"record": true, "role": "Moderator"})
 	m.patch(map[string]any{"record": false})
 	want := "[record=false role=MODERATOR record=true record=false]"
@@ -103,14 +104,14 @@ func TestStreamsAreEndedByTheServer(t *testing.T) {
 	t.Parallel()
 	covers(t, "5.2-forceUnpublishByServer", "3.3-participantUnpublished")
 	s, a, b, _ := threeClients(t)
-	media := newMedia(t)
-	first := b.publish(media, camera).StreamID
+	media := rawclient.NewMedia(t)
+	first := b.Publishes(media, camera).StreamID
 	s.forget()
 	s.step("b's stream is ended by kubectl", func() {
 		b.patch(map[string]any{"moderation": map[string]any{"endedStreamIDs": []string{first}}})
-		b.gets("participantUnpublished", map[string]any{"reason": "forceUnpublishByServer"})
+		b.Gets("participantUnpublished", map[string]any{"reason": "forceUnpublishByServer"})
 	})
-	second := b.publish(media, camera).StreamID
+	second := b.Publishes(media, camera).StreamID
 	s.forget()
 	s.step("b's second stream is ended by REST", func() {
 		if status, body := rest(t, http.MethodDelete, "/sessions/"+s.room.name+"/stream/"+second, nil); status != http.StatusNoContent {
@@ -118,7 +119,7 @@ func TestStreamsAreEndedByTheServer(t *testing.T) {
 		}
 		s.untilToldTwice(a, "participantUnpublished")
 	})
-	b.publish(media, camera)
+	b.Publishes(media, camera)
 	s.forget()
 	s.step("b may publish no more than audio", func() {
 		before := len(b.Notifications())
@@ -129,14 +130,14 @@ func TestStreamsAreEndedByTheServer(t *testing.T) {
 			}
 			return nil
 		})
-		b.refused("publishVideo", offer(t, media, camera).Parameters(), 401, mayNotPublish)
+		b.refused("publishVideo", b.Offers(media, camera).Parameters(), 401, mayNotPublish)
 	})
 	s.golden("moderation")
-	b.publish(media, roomclient.Stream{AudioPacketBytes: 40})
+	b.Publishes(media, roomclient.Stream{AudioPacketBytes: 40})
 	b.patch(map[string]any{"moderation": nil})
 	b.call("unpublishVideo", map[string]any{})
 	cluster.Eventually(t, patience, "b to be allowed to publish video again", func() error {
-		p := offer(t, media, camera)
+		p := b.Offers(media, camera)
 		return b.Call(t.Context(), "publishVideo", p.Parameters(), nil)
 	})
 	if len(b.changes()) != 0 {
@@ -147,7 +148,7 @@ func TestStreamsAreEndedByTheServer(t *testing.T) {
 // untilToldTwice waits until a member was told something a second time.
 func (s *scene) untilToldTwice(m *member, method string) {
 	s.t.Helper()
-	cluster.Eventually(s.t, patience, m.name+" to be told "+method+" twice", func() error {
+	cluster.Eventually(s.t, patience, m.Name+" to be told "+method+" twice", func() error {
 		count := 0
 		for _, n := range m.Notifications() {
 			if n.Method == method {

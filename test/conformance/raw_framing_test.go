@@ -14,16 +14,17 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
 
 func TestEveryMessageHasTheFormThatTheClientUnpacks(t *testing.T) {
 	t.Parallel()
 	covers(t, "1.3-response", "1.3-session-id", "1.3-notification", "1.4-suffix", "1.4-data", "9-2", "9-7", "9-9", "9-6")
 	r := newRoom(t, nil)
-	media := newMedia(t)
+	media := rawclient.NewMedia(t)
 	a, b := r.join(t, "a", v1alpha1.RoleModerator), r.join(t, "b", v1alpha1.RolePublisher)
-	stream := b.publish(media, camera).StreamID
-	a.subscribe(media, stream)
+	stream := b.Publishes(media, camera).StreamID
+	a.Receives(media, stream)
 	b.call("streamPropertyChanged", map[string]any{"streamId": stream, "property": "videoActive", "newValue": false, "reason": "publishVideo"})
 	b.call("sendMessage", map[string]any{"message": `{"to":[],"type":"signal:x","data":"1"}`})
 	b.call("echo", map[string]any{})
@@ -51,8 +52,8 @@ func TestEveryMessageHasTheFormThatTheClientUnpacks(t *testing.T) {
 		}
 	}
 	a.call("forceUnpublish", map[string]any{"streamId": stream})
-	a.call("forceDisconnect", map[string]any{"connectionId": b.id()})
-	b.gets("participantEvicted", nil)
+	a.call("forceDisconnect", map[string]any{"connectionId": b.ID()})
+	b.Gets("participantEvicted", nil)
 
 	for _, pair := range [][2]*member{{a, b}, {b, a}} {
 		self, other := pair[0], pair[1]
@@ -69,15 +70,15 @@ func TestEveryMessageHasTheFormThatTheClientUnpacks(t *testing.T) {
 			if path := null("", parsed); path != "" {
 				t.Errorf("%s is null in %s", path, message.Raw)
 			}
-			if strings.Contains(string(message.Raw), other.joined.RPCSessionID) {
-				t.Errorf("%s sees the private id of %s in %s", self.name, other.name, message.Raw)
+			if strings.Contains(string(message.Raw), other.Joined.RPCSessionID) {
+				t.Errorf("%s sees the private id of %s in %s", self.Name, other.Name, message.Raw)
 			}
 			joined = joined || message.Answers == "joinRoom"
 			result, _ := parsed["result"].(map[string]any)
 			if _, given := result["dest"]; given {
 				t.Errorf("a result has dest: %s", message.Raw)
 			}
-			if result != nil && joined && message.Answers != "ping" && result["sessionId"] != self.joined.RPCSessionID {
+			if result != nil && joined && message.Answers != "ping" && result["sessionId"] != self.Joined.RPCSessionID {
 				t.Errorf("a result lacks the private id: %s", message.Raw)
 			}
 			if message.Notification != nil && strings.Contains(string(message.Raw), "sessionId") {
@@ -187,7 +188,7 @@ func TestAMessageMayHaveAMebibyteAndABiggerOneHarmsItsSenderOnly(t *testing.T) {
 	if answer := m.answer(message(limit, "300"), "300"); answer["result"] == nil {
 		t.Errorf("a message of 1 MiB was answered with %.300s", answer["error"])
 	}
-	got := other.gets("sendMessage", map[string]any{"type": "signal:big"})
+	got := other.Gets("sendMessage", map[string]any{"type": "signal:big"})
 	if size := len(got["data"].(string)); size < limit-300 {
 		t.Errorf("%d bytes came", size)
 	}
@@ -197,7 +198,7 @@ func TestAMessageMayHaveAMebibyteAndABiggerOneHarmsItsSenderOnly(t *testing.T) {
 	m.call("echo", map[string]any{})
 	// Far too big: nobody reads that for the sake of an answer.
 	_ = m.Send(t.Context(), []byte(message(6*limit, "302"))) // the server may close while it is written
-	m.closed(patience)
+	m.Ends(patience)
 	other.call("echo", map[string]any{})
 }
 
@@ -206,7 +207,7 @@ func TestRequestsAreAnsweredInTheirOrderAndPingDoesNotWait(t *testing.T) {
 	covers(t, "1.5-order", "7.6-ping", "7.6-request", "7.6-endpoint", "9-38")
 	r := newRoom(t, nil)
 	a, b := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RolePublisher)
-	stream := a.publish(newMedia(t), camera).StreamID
+	stream := a.Publishes(rawclient.NewMedia(t), camera).StreamID
 	const requests = 40
 	before := len(b.Messages())
 	for i := range requests {
@@ -294,7 +295,7 @@ func TestBeforeJoinRoomNothingButPingAndConnectIsServed(t *testing.T) {
 	parameters["token"] = "no token"
 	m.refused("joinRoom", parameters, 401, "Unable to join session "+r.name+". Token no token is not valid. Code: 401")
 	m.refused("echo", map[string]any{}, 803, "No session information found"+rest)
-	m.join()
+	m.Joins()
 	m.call("echo", map[string]any{})
 }
 
@@ -341,19 +342,19 @@ func TestWhoHasLeftIsAnsweredAtOnce(t *testing.T) {
 	r := newRoom(t, nil)
 	a, b := r.join(t, "a", v1alpha1.RoleModerator), r.join(t, "b", v1alpha1.RoleModerator)
 	a.call("leaveRoom", map[string]any{})
-	b.call("forceDisconnect", map[string]any{"connectionId": b.id()})
-	b.gets("participantEvicted", nil)
+	b.call("forceDisconnect", map[string]any{"connectionId": b.ID()})
+	b.Gets("participantEvicted", nil)
 	for _, m := range []*member{a, b} {
 		for method, params := range everyMethod {
 			err := m.Call(t.Context(), method, params, nil)
 			var refusal *roomclient.Error
 			if !errors.As(err, &refusal) {
-				t.Errorf("%s of %s, who has left, gave %v", method, m.name, err)
+				t.Errorf("%s of %s, who has left, gave %v", method, m.Name, err)
 				continue
 			}
-			want := fmt.Sprintf("User %s not found in session %s. Code: 102", m.id(), r.name)
+			want := fmt.Sprintf("User %s not found in session %s. Code: 102", m.ID(), r.name)
 			if answeredAlike := strings.Contains(method, "Filter") || strings.Contains(method, "SpeechToText"); !answeredAlike && refusal.Message != want {
-				t.Errorf("%s of %s, who has left, gave %v, want %q", method, m.name, err, want)
+				t.Errorf("%s of %s, who has left, gave %v, want %q", method, m.Name, err, want)
 			}
 		}
 		m.refused("joinRoom", m.JoinParameters(), 104,
@@ -372,7 +373,7 @@ func TestSocketsOfAnyOriginWithAnyQueryAreTaken(t *testing.T) {
 		m := dialWith(t, "a", roomclient.Options{
 			Token: r.token(t, v1alpha1.RolePublisher), Header: http.Header{"Origin": {origin}}, Query: "&reconnect=true&a=b&%zz=;",
 		})
-		m.join()
+		m.Joins()
 		m.refused("joinRoom", m.JoinParameters(), 104,
 			fmt.Sprintf("Unable to join session %s. This connection has joined a session already. Code: 104", r.name))
 	}

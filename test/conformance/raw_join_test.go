@@ -77,7 +77,7 @@ func TestPingIsAnsweredBeforeAndAfterARefusedJoin(t *testing.T) {
 	if pong := m.call("ping", nil); pong["value"] != "pong" {
 		t.Errorf("after a refused joinRoom ping gave %v", pong)
 	}
-	m.join()
+	m.Joins()
 	if pong := m.call("ping", nil); pong["value"] != "pong" {
 		t.Errorf("after joinRoom ping gave %v", pong)
 	}
@@ -89,12 +89,12 @@ func TestThoseWhoAreThereAreToldOfAJoinerBeforeItsOwnAnswer(t *testing.T) {
 	r := newRoom(t, nil)
 	a := r.join(t, "a", v1alpha1.RolePublisher)
 	b := r.join(t, "b", v1alpha1.RoleModerator)
-	told := a.gets("participantJoined", map[string]any{"id": b.id(), "metadata": "b"})
-	if len(told) != 3 || told["createdAt"] != float64(b.joined.CreatedAt) {
-		t.Errorf("a was told %v, want id, metadata and createdAt %d only", told, b.joined.CreatedAt)
+	told := a.Gets("participantJoined", map[string]any{"id": b.ID(), "metadata": "b"})
+	if len(told) != 3 || told["createdAt"] != float64(b.Joined.CreatedAt) {
+		t.Errorf("a was told %v, want id, metadata and createdAt %d only", told, b.Joined.CreatedAt)
 	}
-	if len(b.joined.Value) != 1 || b.joined.Value[0].ID != a.id() {
-		t.Errorf("b was told of %+v", b.joined.Value)
+	if len(b.Joined.Value) != 1 || b.Joined.Value[0].ID != a.ID() {
+		t.Errorf("b was told of %+v", b.Joined.Value)
 	}
 	if got := b.Notifications(); len(got) != 0 {
 		t.Errorf("b was told %v", got)

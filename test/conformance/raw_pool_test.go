@@ -3,56 +3,21 @@
 package conformance
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
-
-// nextPort is where the next pool's ports begin, above those of the default pool.
-var nextPort atomic.Int32
-
-// podPool makes a MediaPool of one pod for a test and returns its name; change, unless nil, changes it first. It goes at the end of the test.
-func podPool(t *testing.T, change func(*v1alpha1.MediaPoolSpec)) string {
-	t.Helper()
-	defaults, err := kube.Pool(cluster.DefaultPool)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first := 20500 + nextPort.Add(10)
-	pool := &v1alpha1.MediaPool{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "conf-"},
-		Spec: v1alpha1.MediaPoolSpec{
-			PublicURL: kube.GatewayURL, DrainSeconds: 1, MinPods: new(int32(1)), MaxPods: 1, WarmSessions: new(int32(0)), Template: defaults.Spec.Template,
-			Exposure: v1alpha1.Exposure{Type: v1alpha1.ExposureHostPort, PortRange: &v1alpha1.PortRange{First: first, Last: first + 9}},
-		},
-	}
-	if change != nil {
-		change(&pool.Spec)
-	}
-	if err := kube.Client.Create(t.Context(), pool); err != nil {
-		t.Fatalf("creating a MediaPool: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := kube.Client.Delete(context.Background(), pool); err != nil {
-			t.Error(err)
-		}
-		cluster.Eventually(t, ready, "the pool to be gone", func() error { return kube.Gone(pool) })
-	})
-	return pool.Name
-}
 
 // pod is the media pod of the room.
 func (r *room) pod(t *testing.T) *corev1.Pod {
@@ -70,7 +35,7 @@ func (r *room) pod(t *testing.T) *corev1.Pod {
 
 // levels are the network qualities of a connection that a member was told, and checks their form.
 func (m *member) levels(connectionID string) []int {
-	m.t.Helper()
+	m.T.Helper()
 	var levels []int
 	for _, n := range m.Notifications() {
 		if n.Method != "networkQualityLevelChanged" {
@@ -82,7 +47,7 @@ func (m *member) levels(connectionID string) []int {
 			OldValue     *int   `json:"oldValue"`
 		}
 		if err := json.Unmarshal(n.Params, &params); err != nil || params.NewValue == nil {
-			m.t.Fatalf("%s was told %s", m.name, n.Params)
+			m.T.Fatalf("%s was told %s", m.Name, n.Params)
 		}
 		if params.ConnectionID != connectionID {
 			continue
@@ -90,11 +55,11 @@ func (m *member) levels(connectionID string) []int {
 		level := *params.NewValue
 		switch {
 		case level < 0 || level > 5:
-			m.t.Errorf("%s was told the level %s", m.name, n.Params)
+			m.T.Errorf("%s was told the level %s", m.Name, n.Params)
 		case len(levels) == 0 && params.OldValue != nil:
-			m.t.Errorf("%s was told an old value first: %s", m.name, n.Params)
+			m.T.Errorf("%s was told an old value first: %s", m.Name, n.Params)
 		case len(levels) > 0 && (params.OldValue == nil || *params.OldValue != levels[len(levels)-1] || *params.OldValue == level):
-			m.t.Errorf("%s was told %s after %d", m.name, n.Params, levels[len(levels)-1])
+			m.T.Errorf("%s was told %s after %d", m.Name, n.Params, levels[len(levels)-1])
 		}
 		levels = append(levels, level)
 	}
@@ -105,17 +70,17 @@ func TestNetworkQualityIsToldWhenThePoolAsksForIt(t *testing.T) {
 	t.Parallel()
 	covers(t, "8.1-levels", "8.1-first", "8.1-off", "3.14-networkQualityLevelChanged")
 	quiet := newRoom(t, nil)
-	pool := podPool(t, func(spec *v1alpha1.MediaPoolSpec) {
+	pool := kube.NewPool(t, func(spec *v1alpha1.MediaPoolSpec) {
 		spec.NetworkQuality = &v1alpha1.NetworkQuality{IntervalSeconds: 1}
 	})
-	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool })
-	media := newMedia(t)
+	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
+	media := rawclient.NewMedia(t)
 	control := quiet.join(t, "control", v1alpha1.RolePublisher)
-	control.publish(media, camera)
+	control.Publishes(media, camera)
 	a, b := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RoleSubscriber)
-	publisher := a.publish(media, camera)
+	publisher := a.Publishes(media, camera)
 	for _, m := range []*member{a, b} {
-		m.getsWithin(ready, "networkQualityLevelChanged", map[string]any{"connectionId": a.id()})
+		m.GetsWithin(ready, "networkQualityLevelChanged", map[string]any{"connectionId": a.ID()})
 	}
 	// Nothing arrives any more: the level falls.
 	if err := publisher.Close(); err != nil {
@@ -123,16 +88,16 @@ func TestNetworkQualityIsToldWhenThePoolAsksForIt(t *testing.T) {
 	}
 	cluster.Eventually(t, ready, "the level to fall to 0 at both", func() error {
 		for _, m := range []*member{a, b} {
-			if levels := m.levels(a.id()); len(levels) < 2 || levels[len(levels)-1] != 0 {
-				return fmt.Errorf("%s was told %v", m.name, levels)
+			if levels := m.levels(a.ID()); len(levels) < 2 || levels[len(levels)-1] != 0 {
+				return fmt.Errorf("%s was told %v", m.Name, levels)
 			}
 		}
 		return nil
 	})
-	if levels := b.levels(b.id()); len(levels) != 0 {
+	if levels := b.levels(b.ID()); len(levels) != 0 {
 		t.Errorf("there are levels of b, which publishes nothing: %v", levels)
 	}
-	if levels := control.levels(control.id()); len(levels) != 0 {
+	if levels := control.levels(control.ID()); len(levels) != 0 {
 		t.Errorf("in a pool that does not ask for it these were told: %v", levels)
 	}
 }
@@ -140,15 +105,15 @@ func TestNetworkQualityIsToldWhenThePoolAsksForIt(t *testing.T) {
 func TestAMediaPodThatDiesTakesItsRoomsAlong(t *testing.T) {
 	t.Parallel()
 	covers(t, "5.1-nodeCrashed", "6-40007")
-	pool := podPool(t, nil)
-	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool })
+	pool := kube.NewPool(t, nil)
+	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
 	m := r.join(t, "a", v1alpha1.RolePublisher)
 	// Status follows a join a moment later.
 	cluster.Eventually(t, ready, "the Connection to be active", func() error { return r.inState(m, v1alpha1.ConnectionStateActive, "") })
 	if err := kube.KillPod(t.Context(), r.pod(t)); err != nil {
 		t.Fatal(err)
 	}
-	m.closed(ready)
+	m.Ends(ready)
 	cluster.Eventually(t, ready, "the Connection to tell why", func() error {
 		return r.inState(m, v1alpha1.ConnectionStateDisconnected, "nodeCrashed")
 	})
@@ -175,16 +140,16 @@ func (r *room) inState(m *member, state v1alpha1.ConnectionState, reason string)
 func TestAMediaPodThatIsStoppedSaysSo(t *testing.T) {
 	t.Parallel()
 	covers(t, "5.1-openviduServerStopped", "5.1-mediaServerDisconnect", "9-13")
-	pool := podPool(t, nil)
-	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool })
+	pool := kube.NewPool(t, nil)
+	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
 	a, b := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RoleSubscriber)
 	if err := kube.Client.Delete(t.Context(), r.pod(t)); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range []*member{a, b} {
-		m.getsWithin(2*ready, "participantEvicted", map[string]any{"connectionId": m.id(), "reason": "openviduServerStopped"})
+		m.GetsWithin(2*ready, "participantEvicted", map[string]any{"connectionId": m.ID(), "reason": "openviduServerStopped"})
 	}
-	b.gets("participantLeft", map[string]any{"connectionId": a.id(), "reason": "openviduServerStopped"})
+	b.Gets("participantLeft", map[string]any{"connectionId": a.ID(), "reason": "openviduServerStopped"})
 }
 
 func TestASubscriberIsGivenAnotherOfferWhenItsOwnIsOutdated(t *testing.T) {
@@ -200,16 +165,16 @@ func TestASubscriberIsGivenAnotherOfferWhenItsOwnIsOutdated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	withVP8 := newMedia(t)
-	before := a.publish(withVP8, camera)
-	first := b.subscribe(withVP8, before.StreamID)
+	withVP8 := rawclient.NewMedia(t)
+	before := a.Publishes(withVP8, camera)
+	first := b.Receives(withVP8, before.StreamID)
 	flows(t, "media", first.AudioPackets)
 	if err := before.Close(); err != nil {
 		t.Fatal(err)
 	}
 	// The publisher comes back with a codec that b has not agreed to.
 	a.republish(withH264, before.StreamID)
-	told := b.gets("forciblyReconnectSubscriber", map[string]any{"connectionId": a.id(), "streamId": before.StreamID})
+	told := b.Gets("forciblyReconnectSubscriber", map[string]any{"connectionId": a.ID(), "streamId": before.StreamID})
 	sdp, _ := told["sdpOffer"].(string)
 	if len(told) != 3 || !strings.Contains(sdp, "H264/90000") || !strings.Contains(sdp, "a=candidate:") {
 		t.Errorf("b was told %v", told)
@@ -242,7 +207,7 @@ func TestThereAreNoRecordingsToBeToldOf(t *testing.T) {
 	t.Parallel()
 	covers(t, "7.5-none", "7.5-moderator", "7.5-publisher-moderator", "7.5-all", "1.12-absent", "8.5-absent", "1.11-absent", "1.10-absent", "7.4-recording")
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.RecordingMode = v1alpha1.RecordingModeAlways })
-	r.join(t, "publisher", v1alpha1.RolePublisher).publish(newMedia(t), camera)
+	r.join(t, "publisher", v1alpha1.RolePublisher).Publishes(rawclient.NewMedia(t), camera)
 	for _, role := range []v1alpha1.Role{v1alpha1.RoleSubscriber, v1alpha1.RolePublisher, v1alpha1.RoleModerator} {
 		m := dial(t, string(role), r.token(t, role))
 		token, err := url.Parse(m.token)
@@ -270,11 +235,11 @@ func TestThereAreNoRecordingsToBeToldOf(t *testing.T) {
 func TestBandwidthLimitsAreInTheAnswerAndInTheFeedback(t *testing.T) {
 	t.Parallel()
 	covers(t, "4.10-bandwidth")
-	pool := podPool(t, func(spec *v1alpha1.MediaPoolSpec) {
+	pool := kube.NewPool(t, func(spec *v1alpha1.MediaPoolSpec) {
 		spec.Bandwidth = v1alpha1.VideoBandwidth{VideoMaxSendKbps: 654}
 	})
-	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool })
-	media := newMedia(t)
+	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
+	media := rawclient.NewMedia(t)
 	for name, c := range map[string]struct {
 		own  *int32
 		kbps int64
@@ -287,12 +252,12 @@ func TestBandwidthLimitsAreInTheAnswerAndInTheFeedback(t *testing.T) {
 				spec.KurentoOptions = &v1alpha1.KurentoOptions{VideoMaxSendBandwidth: c.own}
 			}
 		})
-		p := offer(t, media, camera)
+		p := m.Offers(media, camera)
 		answer, _ := m.call("publishVideo", p.Parameters())["sdpAnswer"].(string)
 		if want := fmt.Sprintf("b=TIAS:%d", c.kbps*1000); !strings.Contains(answer, want) {
 			t.Errorf("%s: the answer lacks %s: %s", name, want, answer)
 		}
-		start(t, p, answer)
+		m.Starts(p, answer)
 		cluster.Eventually(t, ready, name+" limit to be in the feedback", func() error {
 			// The feedback is about all media of the connection, the limit about its video: the audio has 64 kbps beside it.
 			if got, want := p.Bitrate(), (c.kbps+64)*1000; got != want {

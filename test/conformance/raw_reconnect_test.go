@@ -12,6 +12,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
 
 // The server's timers (openvidu-rpc 7.6), and how far a test may see them late on a small machine.
@@ -24,42 +25,42 @@ const (
 
 // again opens another socket as a client does that has lost its own: connect is for the caller to send.
 func (m *member) again() *member {
-	m.t.Helper()
-	n := dialWith(m.t, m.name, roomclient.Options{Token: m.token, Reconnect: true, Silent: true})
-	n.joined, n.connection = m.joined, m.connection
+	m.T.Helper()
+	n := dialWith(m.T, m.Name, roomclient.Options{Token: m.token, Reconnect: true, Silent: true})
+	n.Joined, n.connection = m.Joined, m.connection
 	return n
 }
 
 // back opens another socket and takes the connection up again.
 func (m *member) back() *member {
-	m.t.Helper()
+	m.T.Helper()
 	n := m.again()
-	result := n.call("connect", map[string]any{"sessionId": m.joined.RPCSessionID, "reconnect": true})
-	if len(result) != 2 || result["value"] != "reconnection successful" || result["sessionId"] != m.joined.RPCSessionID {
-		m.t.Errorf("%s: connect gave %v", m.name, result)
+	result := n.call("connect", map[string]any{"sessionId": m.Joined.RPCSessionID, "reconnect": true})
+	if len(result) != 2 || result["value"] != "reconnection successful" || result["sessionId"] != m.Joined.RPCSessionID {
+		m.T.Errorf("%s: connect gave %v", m.Name, result)
 	}
-	if err := n.KeepAlive(m.t.Context()); err != nil {
-		m.t.Fatalf("%s: %v", m.name, err)
+	if err := n.KeepAlive(m.T.Context()); err != nil {
+		m.T.Fatalf("%s: %v", m.Name, err)
 	}
 	return n
 }
 
 // notBack tries to take the connection up again, which must be refused.
 func (m *member) notBack() {
-	m.t.Helper()
-	m.again().refused("connect", map[string]any{"sessionId": m.joined.RPCSessionID, "reconnect": true}, 40007, "reconnection error")
+	m.T.Helper()
+	m.again().refused("connect", map[string]any{"sessionId": m.Joined.RPCSessionID, "reconnect": true}, 40007, "reconnection error")
 }
 
 func TestABlipIsSeenByNobody(t *testing.T) {
 	t.Parallel()
 	covers(t, "A-blip", "1.8-connect", "1.8-media", "1.7-buffer", "9-15", "9-17", "7.2-reconnection", "7.6-retry", "2.17-connect", "1.9-4104", "9-20")
 	s, a, b, c := threeClients(t)
-	media := newMedia(t)
-	stream := a.publish(media, camera).StreamID
-	subscriber := b.subscribe(media, stream)
+	media := rawclient.NewMedia(t)
+	stream := a.Publishes(media, camera).StreamID
+	subscriber := b.Receives(media, stream)
 	// b sends something, too: its stream goes on while its socket is away.
-	own := b.publish(media, camera).StreamID
-	watcher := c.subscribe(media, own)
+	own := b.Publishes(media, camera).StreamID
+	watcher := c.Receives(media, own)
 	s.forget()
 
 	b.CloseWith(4104, "Connection closed for reconnection")
@@ -68,9 +69,9 @@ func TestABlipIsSeenByNobody(t *testing.T) {
 	flows(t, "media of b's stream without a socket", watcher.VideoPackets)
 	s.step("a mutes and signals, d joins, publishes and leaves, while b is away", func() {
 		a.call("streamPropertyChanged", map[string]any{"streamId": stream, "property": "videoActive", "newValue": false, "reason": "publishVideo"})
-		a.call("sendMessage", signal(t, []string{b.id()}, "signal:private", "for b"))
+		a.call("sendMessage", signal(t, []string{b.ID()}, "signal:private", "for b"))
 		d := s.enter("d", v1alpha1.RolePublisher)
-		d.publish(media, roomclient.Stream{AudioPacketBytes: 40})
+		d.Publishes(media, roomclient.Stream{AudioPacketBytes: 40})
 		s.exit(d)
 		d.call("leaveRoom", map[string]any{})
 	})
@@ -83,11 +84,11 @@ func TestABlipIsSeenByNobody(t *testing.T) {
 	flows(t, "media of b's subscription", subscriber.VideoPackets)
 	flows(t, "media of b's stream", watcher.VideoPackets)
 	back.call("streamPropertyChanged", map[string]any{"streamId": own, "property": "audioActive", "newValue": false, "reason": "publishAudio"})
-	c.gets("streamPropertyChanged", map[string]any{"connectionId": b.id(), "streamId": own})
+	c.Gets("streamPropertyChanged", map[string]any{"connectionId": b.ID(), "streamId": own})
 
 	// Another socket takes over while the old one is still open, whose end then means nothing.
 	third := back.back()
-	back.closed(patience)
+	back.Ends(patience)
 	fourth := third.back()
 	third.Close()
 	told := len(c.Notifications())
@@ -96,8 +97,8 @@ func TestABlipIsSeenByNobody(t *testing.T) {
 		t.Errorf("the socket has ended: %v", fourth.Err())
 	case <-time.After(window + late):
 	}
-	fourth.call("sendMessage", signal(t, []string{c.id()}, "signal:still", "here"))
-	c.gets("sendMessage", map[string]any{"data": "here"})
+	fourth.call("sendMessage", signal(t, []string{c.ID()}, "signal:still", "here"))
+	c.Gets("sendMessage", map[string]any{"data": "here"})
 	if now := c.Notifications(); len(now) != told+1 {
 		t.Errorf("c was told %v", now[told:])
 	}
@@ -127,7 +128,7 @@ func TestWhoDoesNotComeBackWithinTheWindowIsEvicted(t *testing.T) {
 			t.Parallel()
 			start := time.Now()
 			ends[name](m)
-			witness.getsWithin(window+late, "participantLeft", map[string]any{"connectionId": m.id(), "reason": "networkDisconnect"})
+			witness.GetsWithin(window+late, "participantLeft", map[string]any{"connectionId": m.ID(), "reason": "networkDisconnect"})
 			if took := time.Since(start); took < window-500*time.Millisecond {
 				t.Errorf("it was evicted after %v", took)
 			}
@@ -142,7 +143,7 @@ func TestWhoDoesNotComeBackWithinTheWindowIsEvicted(t *testing.T) {
 				left[string(n.Params)]++
 			}
 		}
-		want := `{"connectionId":"` + polite.id() + `","reason":"disconnect"}`
+		want := `{"connectionId":"` + polite.ID() + `","reason":"disconnect"}`
 		if left[want] != 1 || len(left) != 1+len(ends) {
 			t.Errorf("the witness was told of %v, want %s once", left, want)
 		}
@@ -156,9 +157,9 @@ func TestAClientThatFallsSilentLosesItsSocketAndThenItsPlace(t *testing.T) {
 	witness := r.join(t, "witness", v1alpha1.RoleSubscriber)
 	m := dialWith(t, "silent", roomclient.Options{Token: r.token(t, v1alpha1.RolePublisher), Silent: true})
 	m.call("ping", map[string]any{"interval": 5000})
-	m.join()
+	m.Joins()
 	start := time.Now()
-	m.closed(watchdog + late)
+	m.Ends(watchdog + late)
 	err := m.Err()
 	var closing websocket.CloseError
 	if !errors.As(err, &closing) || closing.Code != websocket.StatusNormalClosure || closing.Reason != "Close for not receive ping from client" {
@@ -167,7 +168,7 @@ func TestAClientThatFallsSilentLosesItsSocketAndThenItsPlace(t *testing.T) {
 	if took := time.Since(start); took < watchdog-time.Second {
 		t.Errorf("the socket was closed after %v", took)
 	}
-	witness.getsWithin(window+late, "participantLeft", map[string]any{"connectionId": m.id(), "reason": "networkDisconnect"})
+	witness.GetsWithin(window+late, "participantLeft", map[string]any{"connectionId": m.ID(), "reason": "networkDisconnect"})
 	if took := time.Since(start); took < watchdog+window-time.Second {
 		t.Errorf("it was evicted after %v", took)
 	}
@@ -181,7 +182,7 @@ func TestTheSocketIsClosedSomeTimeAfterLeavingOrEviction(t *testing.T) {
 	moderator := r.join(t, "moderator", v1alpha1.RoleModerator)
 	for name, out := range map[string]func(*member){
 		"left":    func(m *member) { m.call("leaveRoom", map[string]any{}) },
-		"evicted": func(m *member) { moderator.call("forceDisconnect", map[string]any{"connectionId": m.id()}) },
+		"evicted": func(m *member) { moderator.call("forceDisconnect", map[string]any{"connectionId": m.ID()}) },
 		"closed": func(m *member) {
 			if result := m.call("closeSession", nil); result["value"] != "bye" {
 				t.Errorf("closeSession gave %v", result)
@@ -193,9 +194,9 @@ func TestTheSocketIsClosedSomeTimeAfterLeavingOrEviction(t *testing.T) {
 			m := r.join(t, name, v1alpha1.RolePublisher)
 			start := time.Now()
 			out(m)
-			moderator.gets("participantLeft", map[string]any{"connectionId": m.id()})
+			moderator.Gets("participantLeft", map[string]any{"connectionId": m.ID()})
 			m.notBack()
-			m.closed(disposal + late)
+			m.Ends(disposal + late)
 			err := m.Err()
 			var closing websocket.CloseError
 			if !errors.As(err, &closing) || closing.Code != websocket.StatusNormalClosure || closing.Reason != "" {
@@ -218,22 +219,22 @@ func TestConnectIsRefusedToThoseWhoAreNotInARoom(t *testing.T) {
 		"no id":         map[string]any{"reconnect": true},
 		"nothing":       nil,
 		"a number":      map[string]any{"sessionId": 7, "reconnect": true},
-		"a public id":   map[string]any{"sessionId": a.id(), "reconnect": true},
+		"a public id":   map[string]any{"sessionId": a.ID(), "reconnect": true},
 		"the room's id": map[string]any{"sessionId": s.room.name, "reconnect": true},
 	} {
 		t.Logf("connect with %s", name)
 		a.again().refused("connect", params, 40007, "reconnection error")
 	}
-	a.refused("connect", map[string]any{"sessionId": b.joined.RPCSessionID, "reconnect": true}, 40007, "reconnection error")
+	a.refused("connect", map[string]any{"sessionId": b.Joined.RPCSessionID, "reconnect": true}, 40007, "reconnection error")
 
 	// Whoever was thrown out while away is told so by the refusal.
 	b.Close()
 	s.exit(b)
-	a.call("forceDisconnect", map[string]any{"connectionId": b.id()})
+	a.call("forceDisconnect", map[string]any{"connectionId": b.ID()})
 	b.notBack()
 	c.Close()
 	s.deleteConnection(c)
-	a.gets("participantLeft", map[string]any{"connectionId": c.id(), "reason": "forceDisconnectByServer"})
+	a.Gets("participantLeft", map[string]any{"connectionId": c.ID(), "reason": "forceDisconnectByServer"})
 	c.notBack()
 }
 
@@ -241,21 +242,21 @@ func TestAPublisherThatLostTheAnswerGoesOn(t *testing.T) {
 	t.Parallel()
 	covers(t, "9-16", "2.18-publisher")
 	r := newRoom(t, nil)
-	media := newMedia(t)
+	media := rawclient.NewMedia(t)
 	witness := r.join(t, "witness", v1alpha1.RoleSubscriber)
 	m := r.join(t, "a", v1alpha1.RolePublisher)
-	m.call("publishVideo", offer(t, media, camera).Parameters())
+	m.call("publishVideo", m.Offers(media, camera).Parameters())
 	m.Close()
-	told := witness.gets("participantPublished", map[string]any{"id": m.id()})
+	told := witness.Gets("participantPublished", map[string]any{"id": m.ID()})
 	stream := told["streams"].([]any)[0].(map[string]any)["id"].(string)
 	back := m.back()
-	p := offer(t, media, camera)
+	p := back.Offers(media, camera)
 	answer := back.call("reconnectStream", map[string]any{"sdpString": p.Offer})
 	if answer["id"] != stream {
 		t.Errorf("reconnectStream gave %v, want the stream %s", answer["id"], stream)
 	}
-	start(t, p, answer["sdpAnswer"].(string))
-	flows(t, "media", witness.subscribe(media, stream).VideoPackets)
+	back.Starts(p, answer["sdpAnswer"].(string))
+	flows(t, "media", witness.Receives(media, stream).VideoPackets)
 }
 
 func TestWhatIsMissedWhileAwayKeepsItsOrderAndTheSecretIsNobodyElses(t *testing.T) {
@@ -268,7 +269,7 @@ func TestWhatIsMissedWhileAwayKeepsItsOrderAndTheSecretIsNobodyElses(t *testing.
 		a.call("sendMessage", signal(t, []string{}, "signal:x", data))
 	}
 	back := b.back()
-	back.gets("sendMessage", map[string]any{"data": "5"})
+	back.Gets("sendMessage", map[string]any{"data": "5"})
 	var got []string
 	for i, message := range back.Messages() {
 		if i == 0 && message.Answers != "connect" {

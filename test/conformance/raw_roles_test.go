@@ -11,6 +11,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/test/rawclient"
 	cases "mediarooms.dev/mediarooms/test/rest"
 )
 
@@ -40,32 +41,32 @@ func TestRoles(t *testing.T) {
 		t.Run(c.wire, func(t *testing.T) {
 			t.Parallel()
 			r := newRoom(t, nil)
-			media := newMedia(t)
+			media := rawclient.NewMedia(t)
 			other := r.join(t, "other", v1alpha1.RolePublisher)
-			stream := other.publish(media, camera).StreamID
+			stream := other.Publishes(media, camera).StreamID
 			m := r.join(t, "a", c.role)
-			if m.joined.Role != c.wire {
-				t.Errorf("the role is %s", m.joined.Role)
+			if m.Joined.Role != c.wire {
+				t.Errorf("the role is %s", m.Joined.Role)
 			}
 			// What everybody may.
 			m.call("ping", nil)
 			m.call("echo", map[string]any{})
 			m.call("videoData", everyMethod["videoData"])
 			m.call("sendMessage", everyMethod["sendMessage"])
-			m.call("onIceCandidate", map[string]any{"endpointName": other.id(), "candidate": "", "sdpMid": "0", "sdpMLineIndex": 0})
-			m.subscribe(media, stream)
+			m.call("onIceCandidate", map[string]any{"endpointName": other.ID(), "candidate": "", "sdpMid": "0", "sdpMLineIndex": 0})
+			m.Receives(media, stream)
 			m.resubscribe(media, stream)
-			m.call("unsubscribeFromVideo", map[string]any{"sender": other.id()})
+			m.call("unsubscribeFromVideo", map[string]any{"sender": other.ID()})
 
 			// Filters and speech to text are as on a server without them, on the own stream too.
 			if c.mayPublish {
-				stream = m.publish(media, camera).StreamID
+				stream = m.Publishes(media, camera).StreamID
 				m.republish(media, stream)
 				m.call("streamPropertyChanged", map[string]any{"streamId": stream, "property": "audioActive", "newValue": false, "reason": "publishAudio"})
 			} else {
-				publisher := offer(t, media, camera)
+				publisher := m.Offers(media, camera)
 				m.refused("publishVideo", publisher.Parameters(), 401, mayNotPublish)
-				m.refused("unpublishVideo", map[string]any{}, 105, "Participant '"+m.id()+"' is not streaming media. Code: 105")
+				m.refused("unpublishVideo", map[string]any{}, 105, "Participant '"+m.ID()+"' is not streaming media. Code: 105")
 			}
 			for method, what := range map[string]string{
 				"applyFilter": "apply filter", "removeFilter": "remove filter", "execFilterMethod": "execute filter method",
@@ -76,7 +77,7 @@ func TestRoles(t *testing.T) {
 				}, 401, fmt.Sprintf("Unable to %s. The user does not have a valid token. Code: 401", what))
 			}
 			for _, method := range []string{"subscribeToSpeechToText", "unsubscribeFromSpeechToText"} {
-				m.refused(method, map[string]any{"connectionId": other.id(), "lang": "en-US"}, 997, noSpeechToText)
+				m.refused(method, map[string]any{"connectionId": other.ID(), "lang": "en-US"}, 997, noSpeechToText)
 			}
 			if c.mayPublish {
 				m.call("unpublishVideo", map[string]any{})
@@ -86,19 +87,19 @@ func TestRoles(t *testing.T) {
 			stream = other.joinedStream(t, r)
 			if !c.mayForceOthers {
 				m.refused("forceUnpublish", map[string]any{"streamId": stream}, 401, mayNotForceUnpublish)
-				m.refused("forceDisconnect", map[string]any{"connectionId": other.id()}, 401, mayNotForceDisconnect)
-				m.refused("forceDisconnect", map[string]any{"connectionId": m.id()}, 401, mayNotForceDisconnect)
+				m.refused("forceDisconnect", map[string]any{"connectionId": other.ID()}, 401, mayNotForceDisconnect)
+				m.refused("forceDisconnect", map[string]any{"connectionId": m.ID()}, 401, mayNotForceDisconnect)
 				other.call("echo", map[string]any{})
 				m.call("leaveRoom", map[string]any{})
 				return
 			}
 			m.call("forceUnpublish", map[string]any{"streamId": stream})
-			own := m.publish(media, camera).StreamID
+			own := m.Publishes(media, camera).StreamID
 			m.call("forceUnpublish", map[string]any{"streamId": own})
-			m.call("forceDisconnect", map[string]any{"connectionId": other.id()})
-			other.gets("participantEvicted", map[string]any{"reason": "forceDisconnectByUser"})
-			m.call("forceDisconnect", map[string]any{"connectionId": m.id()})
-			m.gets("participantEvicted", map[string]any{"connectionId": m.id(), "reason": "forceDisconnectByUser"})
+			m.call("forceDisconnect", map[string]any{"connectionId": other.ID()})
+			other.Gets("participantEvicted", map[string]any{"reason": "forceDisconnectByUser"})
+			m.call("forceDisconnect", map[string]any{"connectionId": m.ID()})
+			m.Gets("participantEvicted", map[string]any{"connectionId": m.ID(), "reason": "forceDisconnectByUser"})
 		})
 	}
 }
@@ -106,53 +107,40 @@ func TestRoles(t *testing.T) {
 // joinedStream is the one stream of a member, as somebody who joins now is told.
 func (m *member) joinedStream(t *testing.T, r *room) string {
 	t.Helper()
-	for _, other := range r.join(t, "witness", v1alpha1.RoleSubscriber).joined.Value {
-		if other.ID == m.id() && len(other.Streams) == 1 {
+	for _, other := range r.join(t, "witness", v1alpha1.RoleSubscriber).Joined.Value {
+		if other.ID == m.ID() && len(other.Streams) == 1 {
 			return other.Streams[0].ID
 		}
 	}
-	t.Fatalf("%s has no stream", m.name)
+	t.Fatalf("%s has no stream", m.Name)
 	return ""
-}
-
-// offer makes a peer connection that is not published; it is closed at the end of the test.
-func offer(t *testing.T, media *roomclient.Media, stream roomclient.Stream) *roomclient.Publisher {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	p, err := media.NewPublisher(ctx, stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = p.Close() }) // the test is over
-	return p
 }
 
 // republish gives the own stream another peer connection.
 func (m *member) republish(media *roomclient.Media, streamID string) *roomclient.Publisher {
-	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), 2*patience)
+	m.T.Helper()
+	ctx, cancel := context.WithTimeout(m.T.Context(), 2*patience)
 	defer cancel()
-	p := offer(m.t, media, camera)
+	p := m.Offers(media, camera)
 	p.StreamID = streamID
 	again, err := m.Republish(ctx, media, p)
 	if err != nil {
-		m.t.Fatalf("%s: %v", m.name, err)
+		m.T.Fatalf("%s: %v", m.Name, err)
 	}
-	m.t.Cleanup(func() { _ = again.Close() }) // the test is over
+	m.T.Cleanup(func() { _ = again.Close() }) // the test is over
 	return again
 }
 
 // resubscribe receives a stream by another peer connection.
 func (m *member) resubscribe(media *roomclient.Media, streamID string) *roomclient.Subscriber {
-	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), 2*patience)
+	m.T.Helper()
+	ctx, cancel := context.WithTimeout(m.T.Context(), 2*patience)
 	defer cancel()
 	s, err := m.Resubscribe(ctx, media, streamID)
 	if err != nil {
-		m.t.Fatalf("%s: %v", m.name, err)
+		m.T.Fatalf("%s: %v", m.Name, err)
 	}
-	m.t.Cleanup(func() { _ = s.Close() }) // the test is over
+	m.T.Cleanup(func() { _ = s.Close() }) // the test is over
 	return s
 }
 
@@ -160,8 +148,8 @@ func TestAConnectionWithoutARoleIsAPublisher(t *testing.T) {
 	t.Parallel()
 	covers(t, "7.1-default")
 	r := newRoom(t, nil)
-	if m := r.joinWith(t, "a", nil); m.joined.Role != "PUBLISHER" {
-		t.Errorf("the role is %s", m.joined.Role)
+	if m := r.joinWith(t, "a", nil); m.Joined.Role != "PUBLISHER" {
+		t.Errorf("the role is %s", m.Joined.Role)
 	}
 }
 
@@ -185,7 +173,7 @@ func TestTokens(t *testing.T) {
 	if result := serverDataOnly.call("joinRoom", serverDataOnly.JoinParameters()); result["metadata"] != "server" {
 		t.Errorf("the metadata is %v, want the server's only", result["metadata"])
 	}
-	if told := used.gets("participantJoined", nil); told["metadata"] != "server" {
+	if told := used.Gets("participantJoined", nil); told["metadata"] != "server" {
 		t.Errorf("the other was told of the metadata %v", told["metadata"])
 	}
 
@@ -213,7 +201,7 @@ func TestMetadataThatIsTooLongIsRefusedAndTheTokenIsStillGood(t *testing.T) {
 	parameters := m.JoinParameters()
 	parameters["metadata"] = string(make([]byte, 65537))
 	m.refused("joinRoom", parameters, 500, fmt.Sprintf("Unable to join session %s. The metadata may have at most 65536 characters. Code: 500", r.name))
-	m.join()
+	m.Joins()
 }
 
 func TestICEServersAreTheConnectionsElseThePools(t *testing.T) {
@@ -250,10 +238,10 @@ func TestICEServersAreTheConnectionsElseThePools(t *testing.T) {
 
 // refusal returns the error of a request, which must fail.
 func (m *member) refusal(method string, params any) *roomclient.Error {
-	m.t.Helper()
+	m.T.Helper()
 	var refusal *roomclient.Error
-	if err := m.Call(m.t.Context(), method, params, nil); !errors.As(err, &refusal) {
-		m.t.Fatalf("%s: %s gave %v, want an error", m.name, method, err)
+	if err := m.Call(m.T.Context(), method, params, nil); !errors.As(err, &refusal) {
+		m.T.Fatalf("%s: %s gave %v, want an error", m.Name, method, err)
 	}
 	return refusal
 }

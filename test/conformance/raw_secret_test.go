@@ -15,6 +15,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
 
 // intrude joins with the tenant's secret, as a recording layout does; change, unless nil, changes the parameters.
@@ -26,8 +27,8 @@ func (r *room) intrude(t *testing.T, name string, change func(map[string]any)) *
 	if change != nil {
 		change(parameters)
 	}
-	m.joined = &roomclient.Joined{}
-	if err := m.Call(t.Context(), "joinRoom", parameters, m.joined); err != nil {
+	m.Joined = &roomclient.Joined{}
+	if err := m.Call(t.Context(), "joinRoom", parameters, m.Joined); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
 	return m
@@ -57,38 +58,38 @@ func TestTheRecorderIsInvisibleAndReceivesEverything(t *testing.T) {
 	t.Parallel()
 	covers(t, "7.3-recorder", "7.3-speech-to-text", "3-hidden", "9-26")
 	s, a, b, c := threeClients(t)
-	media := newMedia(t)
-	stream := b.publish(media, camera).StreamID
+	media := rawclient.NewMedia(t)
+	stream := b.Publishes(media, camera).StreamID
 	s.forget()
 	hidden := []*member{s.intrude(t, "recorder", recorder), s.intrude(t, "stt", speechToText)}
 	for i, want := range []string{"RECORDER", "SPEECH_TO_TEXT"} {
-		if m := hidden[i]; m.id() != want || m.joined.Role != "SUBSCRIBER" || len(m.joined.Value) != 3 || m.joined.RPCSessionID == "" {
-			t.Errorf("%s was told %+v", m.name, m.joined)
+		if m := hidden[i]; m.ID() != want || m.Joined.Role != "SUBSCRIBER" || len(m.Joined.Value) != 3 || m.Joined.RPCSessionID == "" {
+			t.Errorf("%s was told %+v", m.Name, m.Joined)
 		}
-		flows(t, "media for "+want, hidden[i].subscribe(media, stream).VideoPackets)
+		flows(t, "media for "+want, hidden[i].Receives(media, stream).VideoPackets)
 	}
 	late := s.enter("late", v1alpha1.RolePublisher)
-	if len(late.joined.Value) != 3 {
-		t.Errorf("the late one was told of %+v", late.joined.Value)
+	if len(late.Joined.Value) != 3 {
+		t.Errorf("the late one was told of %+v", late.Joined.Value)
 	}
-	late.publish(media, roomclient.Stream{AudioPacketBytes: 40})
+	late.Publishes(media, roomclient.Stream{AudioPacketBytes: 40})
 	b.call("streamPropertyChanged", map[string]any{"streamId": stream, "property": "videoActive", "newValue": false, "reason": "publishVideo"})
 	late.call("sendMessage", everyMethod["sendMessage"])
 	s.exit(late)
 	late.call("leaveRoom", map[string]any{})
 	for _, m := range append(hidden, a, c) {
-		m.gets("participantJoined", map[string]any{"id": late.id()})
-		m.gets("participantPublished", map[string]any{"id": late.id()})
-		m.gets("streamPropertyChanged", map[string]any{"connectionId": b.id()})
-		m.gets("sendMessage", map[string]any{"from": late.id()})
-		m.gets("participantLeft", map[string]any{"connectionId": late.id()})
+		m.Gets("participantJoined", map[string]any{"id": late.ID()})
+		m.Gets("participantPublished", map[string]any{"id": late.ID()})
+		m.Gets("streamPropertyChanged", map[string]any{"connectionId": b.ID()})
+		m.Gets("sendMessage", map[string]any{"from": late.ID()})
+		m.Gets("participantLeft", map[string]any{"connectionId": late.ID()})
 	}
 	hidden[1].call("leaveRoom", map[string]any{})
 	s.barrier()
 	for _, m := range []*member{a, b, c} {
 		for _, n := range m.Notifications() {
 			if text := string(n.Params); strings.Contains(text, "RECORDER") || strings.Contains(text, "SPEECH_TO_TEXT") {
-				t.Errorf("%s was told %s %s", m.name, n.Method, text)
+				t.Errorf("%s was told %s %s", m.Name, n.Method, text)
 			}
 		}
 	}
@@ -98,20 +99,20 @@ func TestWhoShowsTheSecretPassesEveryRoleCheck(t *testing.T) {
 	t.Parallel()
 	covers(t, "7.3-others", "7.3-roles")
 	r := newRoom(t, nil)
-	media := newMedia(t)
+	media := rawclient.NewMedia(t)
 	a, b := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RolePublisher)
 	insider := r.intrude(t, "insider", nil)
-	if insider.joined.Role != "SUBSCRIBER" || !connectionIDs.MatchString(insider.id()) {
-		t.Errorf("the insider was told %+v", insider.joined)
+	if insider.Joined.Role != "SUBSCRIBER" || !connectionIDs.MatchString(insider.ID()) {
+		t.Errorf("the insider was told %+v", insider.Joined)
 	}
-	a.gets("participantJoined", map[string]any{"id": insider.id()})
-	stream := a.publish(media, camera).StreamID
+	a.Gets("participantJoined", map[string]any{"id": insider.ID()})
+	stream := a.Publishes(media, camera).StreamID
 	insider.call("forceUnpublish", map[string]any{"streamId": stream})
-	a.gets("participantUnpublished", map[string]any{"connectionId": a.id(), "reason": "forceUnpublishByUser"})
-	insider.publish(media, camera)
-	b.gets("participantPublished", map[string]any{"id": insider.id()})
-	insider.call("forceDisconnect", map[string]any{"connectionId": b.id()})
-	b.gets("participantEvicted", map[string]any{"reason": "forceDisconnectByUser"})
+	a.Gets("participantUnpublished", map[string]any{"connectionId": a.ID(), "reason": "forceUnpublishByUser"})
+	insider.Publishes(media, camera)
+	b.Gets("participantPublished", map[string]any{"id": insider.ID()})
+	insider.call("forceDisconnect", map[string]any{"connectionId": b.ID()})
+	b.Gets("participantEvicted", map[string]any{"reason": "forceDisconnectByUser"})
 }
 
 func TestAWrongSecretIsAsGoodAsNone(t *testing.T) {
@@ -144,7 +145,7 @@ func TestTheRecorderKeepsNoSessionOpen(t *testing.T) {
 	})
 	a.call("leaveRoom", map[string]any{})
 	for _, m := range hidden {
-		m.gets("participantEvicted", map[string]any{"connectionId": m.id()})
+		m.Gets("participantEvicted", map[string]any{"connectionId": m.ID()})
 	}
 	eventuallyGone(t, r.session())
 }

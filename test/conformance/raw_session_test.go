@@ -16,6 +16,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
 
 // replaceSession names another session in a token URL.
@@ -47,7 +48,7 @@ func TestASessionThatIsDeletedWhenEmptyGoesWithItsLastParticipant(t *testing.T) 
 		t.Errorf("%d are in the room that nobody joined", session.Status.ActiveConnections)
 	}
 	a := dial(t, "a", first)
-	a.join()
+	a.Joins()
 	b := r.join(t, "b", v1alpha1.RoleSubscriber)
 	a.call("leaveRoom", map[string]any{})
 	if err := kube.Gone(r.session()); err == nil {
@@ -81,7 +82,7 @@ func TestASessionThatIsKeptStaysAndNobodyCollectsIt(t *testing.T) {
 	r := newRoom(t, nil)
 	unused := r.token(t, v1alpha1.RolePublisher)
 	a := r.join(t, "a", v1alpha1.RolePublisher)
-	a.publish(newMedia(t), camera)
+	a.Publishes(rawclient.NewMedia(t), camera)
 	a.call("leaveRoom", map[string]any{})
 	cluster.Eventually(t, ready, "the room to be empty", func() error {
 		session, err := kube.Session(cluster.DefaultTenant, r.name)
@@ -95,7 +96,7 @@ func TestASessionThatIsKeptStaysAndNobodyCollectsIt(t *testing.T) {
 		t.Errorf("the Session is not as it was: %v, %+v", err, session.Status)
 	}
 	b := dial(t, "b", unused)
-	b.join()
+	b.Joins()
 }
 
 func TestWhileASessionClosesNobodyGetsInAndNoTokenIsMade(t *testing.T) {
@@ -130,7 +131,7 @@ func TestWhileASessionClosesNobodyGetsInAndNoTokenIsMade(t *testing.T) {
 	if err := kube.Client.Delete(t.Context(), r.session()); err != nil {
 		t.Fatal(err)
 	}
-	inside.gets("participantEvicted", map[string]any{"reason": "sessionClosedByServer"})
+	inside.Gets("participantEvicted", map[string]any{"reason": "sessionClosedByServer"})
 	start := time.Now()
 	refusal := waiting.refusal("joinRoom", waiting.JoinParameters())
 	text := map[int]string{
@@ -245,10 +246,10 @@ func TestABusyRoomLetsNobodyWait(t *testing.T) {
 	for _, m := range members {
 		go func() {
 			start := time.Now()
-			if joined, err := m.Join(t.Context(), m.name); err != nil {
+			if joined, err := m.Join(t.Context(), m.Name); err != nil {
 				t.Error(err)
 			} else {
-				m.joined = joined
+				m.Joined = joined
 			}
 			var result map[string]any
 			for _, method := range []string{"echo", "sendMessage", "echo", "leaveRoom"} {

@@ -79,9 +79,9 @@ func TestSignalsReachWhoTheyAreForInTheirOrder(t *testing.T) {
 	b.call("sendMessage", signal(t, []string{}, "signal:chat", "to all"))
 	before := map[*member]int{}
 	for _, m := range []*member{a, b, c} {
-		told := m.gets("sendMessage", map[string]any{"data": "to all"})
-		if len(told) != 3 || told["type"] != "signal:chat" || told["from"] != b.id() {
-			t.Errorf("%s was told %v", m.name, told)
+		told := m.Gets("sendMessage", map[string]any{"data": "to all"})
+		if len(told) != 3 || told["type"] != "signal:chat" || told["from"] != b.ID() {
+			t.Errorf("%s was told %v", m.Name, told)
 		}
 		before[m] = len(m.Notifications())
 	}
@@ -91,15 +91,15 @@ func TestSignalsReachWhoTheyAreForInTheirOrder(t *testing.T) {
 	}
 	// Absent recipients mean all, too; the type and the data are the sender's affair.
 	b.call("sendMessage", map[string]any{"message": `{"data":"bare"}`})
-	if told := a.gets("sendMessage", map[string]any{"data": "bare"}); len(told) != 2 {
+	if told := a.Gets("sendMessage", map[string]any{"data": "bare"}); len(told) != 2 {
 		t.Errorf("a was told %v, want data and from", told)
 	}
 	// To some, each once, maybe the sender.
-	b.call("sendMessage", signal(t, []string{c.id(), b.id(), c.id()}, "signal:chat", "to some"))
-	b.gets("sendMessage", map[string]any{"data": "to some"})
-	c.gets("sendMessage", map[string]any{"data": "to some"})
+	b.call("sendMessage", signal(t, []string{c.ID(), b.ID(), c.ID()}, "signal:chat", "to some"))
+	b.Gets("sendMessage", map[string]any{"data": "to some"})
+	c.Gets("sendMessage", map[string]any{"data": "to some"})
 	// Nobody gets what is not for existing connections only.
-	b.refused("sendMessage", signal(t, []string{c.id(), "con_Nobody1234"}, "signal:chat", "lost"), 601,
+	b.refused("sendMessage", signal(t, []string{c.ID(), "con_Nobody1234"}, "signal:chat", "lost"), 601,
 		`Signal "to" field invalid format: some connectionId does not exist in this session. Code: 601`)
 	for _, message := range []string{"hello", "[]", `"text"`, `{"to":[`, ""} {
 		b.refused("sendMessage", map[string]any{"message": message}, 600, "Provided signal object '"+message+"' has not a valid JSON format. Code: 600")
@@ -124,18 +124,18 @@ func TestSignalsReachWhoTheyAreForInTheirOrder(t *testing.T) {
 			}
 			switch {
 			case params["data"] == "lost":
-				t.Errorf("%s got a signal that was refused", m.name)
+				t.Errorf("%s got a signal that was refused", m.Name)
 			case params["data"] == "to some":
 				some++
 			case params["type"] == "signal:count":
 				if params["data"] != fmt.Sprint(count) {
-					t.Errorf("%s got %v after %d", m.name, params["data"], count)
+					t.Errorf("%s got %v after %d", m.Name, params["data"], count)
 				}
 				count++
 			}
 		}
 		if want := map[*member]int{a: 0, b: 1, c: 1}[m]; count != many || some != want {
-			t.Errorf("%s got %d of %d signals, and %d to some, want %d", m.name, count, many, some, want)
+			t.Errorf("%s got %d of %d signals, and %d to some, want %d", m.Name, count, many, some, want)
 		}
 	}
 }
@@ -156,9 +156,9 @@ func TestSignalsOfTheServer(t *testing.T) {
 	}{
 		{map[string]any{"type": "chat", "data": "1"}, 200, map[string]any{"type": "signal:chat", "data": "1"}, true},
 		{map[string]any{"type": "signal:chat", "data": "2"}, 200, map[string]any{"type": "signal:chat", "data": "2"}, true},
-		{map[string]any{"data": "3", "to": []string{a.id()}}, 200, map[string]any{"data": "3"}, false},
+		{map[string]any{"data": "3", "to": []string{a.ID()}}, 200, map[string]any{"data": "3"}, false},
 		{map[string]any{"data": "4", "to": []string{}}, 200, map[string]any{"data": "4"}, true},
-		{map[string]any{"data": "5", "to": []string{a.id(), "con_Nobody1234"}}, 406, nil, false},
+		{map[string]any{"data": "5", "to": []string{a.ID(), "con_Nobody1234"}}, 406, nil, false},
 	} {
 		c.body["session"] = r.name
 		status, body := rest(t, http.MethodPost, "/signal", c.body)
@@ -168,11 +168,11 @@ func TestSignalsOfTheServer(t *testing.T) {
 		if c.want == nil {
 			continue
 		}
-		if told := a.gets("sendMessage", c.want); len(told) != len(c.want) {
+		if told := a.Gets("sendMessage", c.want); len(told) != len(c.want) {
 			t.Errorf("a was told %v, want %v only", told, c.want)
 		}
 		if c.b {
-			b.gets("sendMessage", c.want)
+			b.Gets("sendMessage", c.want)
 		}
 	}
 	if status, body := rest(t, http.MethodPost, "/signal", map[string]any{"session": "nobody-made-this", "type": "x"}); status != http.StatusNotFound {

@@ -15,6 +15,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
 
 // flows waits until more packets come than did before.
@@ -33,16 +34,16 @@ func TestRefusedPublishingLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	covers(t, "2.3-errors", "2.3-rollback", "9-37", "6-106", "6-302", "6-406", "6-105", "2.4-errors", "2.10-errors")
 	r := newRoom(t, nil)
-	media := newMedia(t)
+	media := rawclient.NewMedia(t)
 	witness := r.join(t, "witness", v1alpha1.RoleSubscriber)
 	m := r.join(t, "a", v1alpha1.RolePublisher)
-	notStreaming := "Participant '" + m.id() + "' is not streaming media. Code: 105"
+	notStreaming := "Participant '" + m.ID() + "' is not streaming media. Code: 105"
 	m.refused("unpublishVideo", map[string]any{}, 105, notStreaming)
 	m.refused("streamPropertyChanged", everyMethod["streamPropertyChanged"], 105, notStreaming)
 
-	publisher := offer(t, media, camera)
+	publisher := m.Offers(media, camera)
 	bad := maps.Clone(publisher.Parameters())
-	prefix := "Error generating SDP response for publishing user " + m.id()
+	prefix := "Error generating SDP response for publishing user " + m.ID()
 	for name, sdp := range map[string]string{
 		"no SDP":          "hello",
 		"empty":           "",
@@ -58,14 +59,14 @@ func TestRefusedPublishingLeavesNothingBehind(t *testing.T) {
 			t.Errorf("%s: %v, want 302 %q", name, refusal, prefix)
 		}
 	}
-	filtered := offer(t, media, camera)
+	filtered := m.Offers(media, camera)
 	parameters := filtered.Parameters()
 	parameters["filter"] = map[string]any{"type": "GStreamerFilter", "options": map[string]any{}}
 	m.call("publishVideo", parameters) // a filter is ignored
 	m.call("unpublishVideo", map[string]any{})
-	stream := m.publish(media, camera).StreamID
-	m.refused("publishVideo", publisher.Parameters(), 106, fmt.Sprintf("User %s is already publishing in session %s. Code: 106", m.id(), r.name))
-	flows(t, "the stream to be received", witness.subscribe(media, stream).VideoPackets)
+	stream := m.Publishes(media, camera).StreamID
+	m.refused("publishVideo", publisher.Parameters(), 106, fmt.Sprintf("User %s is already publishing in session %s. Code: 106", m.ID(), r.name))
+	flows(t, "the stream to be received", witness.Receives(media, stream).VideoPackets)
 	told := 0
 	for _, n := range witness.Notifications() {
 		if n.Method == "participantPublished" {
@@ -81,12 +82,12 @@ func TestErrorsOfReceiving(t *testing.T) {
 	t.Parallel()
 	covers(t, "2.5-errors", "2.6-errors", "2.7-errors", "2.18-errors", "2.18-client-offers", "6-102", "6-105", "6-303", "6-306", "6-302", "9-10")
 	r := newRoom(t, nil)
-	media := newMedia(t)
+	media := rawclient.NewMedia(t)
 	a, b := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RolePublisher)
 	nobody := "str_CAM_AAAA_con_Nobody1234"
 	unknown := fmt.Sprintf("User 'con_Nobody1234 not found in session '%s'. Code: 102", r.name)
-	silent := "str_CAM_AAAA_" + b.id()
-	notStreaming := fmt.Sprintf("User '%s not streaming media in session '%s'. Code: 105", b.id(), r.name)
+	silent := "str_CAM_AAAA_" + b.ID()
+	notStreaming := fmt.Sprintf("User '%s not streaming media in session '%s'. Code: 105", b.ID(), r.name)
 
 	a.refused("prepareReceiveVideoFrom", map[string]any{"sender": nobody, "reconnect": false}, 102, unknown)
 	a.refused("prepareReceiveVideoFrom", map[string]any{"sender": silent, "reconnect": false}, 105, notStreaming)
@@ -100,11 +101,11 @@ func TestErrorsOfReceiving(t *testing.T) {
 		t.Errorf("neither SDP: %v", refusal)
 	}
 
-	own := a.publish(media, camera).StreamID
+	own := a.Publishes(media, camera).StreamID
 	a.refused("prepareReceiveVideoFrom", map[string]any{"sender": own, "reconnect": false}, 105, "Can loopback only when publishing media. Code: 105")
 	b.refused("receiveVideoFrom", map[string]any{"sender": own, "sdpAnswer": "v=0"}, 303, fmt.Sprintf(
-		"User '%s' has no offer to answer for stream '%s': 'prepareReceiveVideoFrom' comes first. Code: 303", b.id(), own))
-	clientOffer := offer(t, media, camera).Offer
+		"User '%s' has no offer to answer for stream '%s': 'prepareReceiveVideoFrom' comes first. Code: 303", b.ID(), own))
+	clientOffer := b.Offers(media, camera).Offer
 	for method, params := range map[string]map[string]any{
 		"receiveVideoFrom": {"sender": own, "sdpOffer": clientOffer},
 		"reconnectStream":  {"stream": own, "sdpOffer": clientOffer, "forciblyReconnect": false},
@@ -118,7 +119,7 @@ func TestErrorsOfReceiving(t *testing.T) {
 	if refusal := b.refusal("receiveVideoFrom", map[string]any{"sender": own, "sdpAnswer": "hello"}); refusal.Code != 302 {
 		t.Errorf("a bad answer: %v", refusal)
 	}
-	flows(t, "b to receive a", b.subscribe(media, own).VideoPackets)
+	flows(t, "b to receive a", b.Receives(media, own).VideoPackets)
 }
 
 func TestOffersToSubscribersHaveWhatIsAdvertised(t *testing.T) {
@@ -126,7 +127,7 @@ func TestOffersToSubscribersHaveWhatIsAdvertised(t *testing.T) {
 	covers(t, "4.7-subscriber-offer", "4.8b-audio-only", "4.8b-video-only", "9-29", "9-34", "4.3-publisher-offer", "4.5-publisher-answer", "4.8b-muted", "4.8b-screen",
 		"4.8b-custom", "4.11-identifiers", "2.5-prepareReceiveVideoFrom")
 	r := newRoom(t, nil)
-	media := newMedia(t)
+	media := rawclient.NewMedia(t)
 	watcher := r.join(t, "watcher", v1alpha1.RoleSubscriber)
 	videoFirst, muted, screen, custom := camera, camera, camera, camera
 	videoFirst.VideoFirst, muted.AudioMuted, muted.VideoMuted = true, true, true
@@ -147,10 +148,10 @@ func TestOffersToSubscribersHaveWhatIsAdvertised(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := r.join(t, name, v1alpha1.RolePublisher)
-			p := offer(t, media, c.stream)
+			p := m.Offers(media, c.stream)
 			answer := m.call("publishVideo", p.Parameters())
 			stream, _ := answer["id"].(string)
-			if !strings.HasPrefix(stream, c.form) || !strings.HasSuffix(stream, m.id()) || !streamIDs.MatchString(stream) {
+			if !strings.HasPrefix(stream, c.form) || !strings.HasSuffix(stream, m.ID()) || !streamIDs.MatchString(stream) {
 				t.Errorf("the stream is %s", stream)
 			}
 			sdp, _ := answer["sdpAnswer"].(string)
@@ -160,8 +161,8 @@ func TestOffersToSubscribersHaveWhatIsAdvertised(t *testing.T) {
 			if !strings.Contains(sdp, "a=recvonly") || strings.Contains(sdp, "a=sendrecv") {
 				t.Errorf("the answer is not recvonly: %s", sdp)
 			}
-			start(t, p, sdp)
-			told := watcher.gets("participantPublished", map[string]any{"id": m.id()})
+			m.Starts(p, sdp)
+			told := watcher.Gets("participantPublished", map[string]any{"id": m.ID()})
 			info := told["streams"].([]any)[0].(map[string]any)
 			if info["hasAudio"] != c.audio || info["hasVideo"] != c.video {
 				t.Errorf("the watcher was told %v", info)
@@ -183,7 +184,7 @@ func TestOffersToSubscribersHaveWhatIsAdvertised(t *testing.T) {
 			if !strings.Contains(prepared, "a=candidate:") {
 				t.Error("the offer has no candidates inside")
 			}
-			s := watcher.subscribe(media, stream)
+			s := watcher.Receives(media, stream)
 			if c.audio {
 				flows(t, "audio to come", s.AudioPackets)
 			}
@@ -191,16 +192,6 @@ func TestOffersToSubscribersHaveWhatIsAdvertised(t *testing.T) {
 				flows(t, "video to come", s.VideoPackets)
 			}
 		})
-	}
-}
-
-// start connects a publisher with the server's answer.
-func start(t *testing.T, p *roomclient.Publisher, answer string) {
-	t.Helper()
-	ctx, cancel := contextWithin(t, 2*patience)
-	defer cancel()
-	if err := p.Start(ctx, answer); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -222,19 +213,19 @@ func TestUnsubscribingStopsTheMediaAndSubscribingAgainWorks(t *testing.T) {
 	t.Parallel()
 	covers(t, "2.7-unsubscribeFromVideo", "9-36", "9-10", "2.6-receiveVideoFrom")
 	r := newRoom(t, nil)
-	media := newMedia(t)
+	media := rawclient.NewMedia(t)
 	a, b := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RoleSubscriber)
-	stream := a.publish(media, camera).StreamID
-	b.call("unsubscribeFromVideo", map[string]any{"sender": a.id()}) // there is no subscription yet
+	stream := a.Publishes(media, camera).StreamID
+	b.call("unsubscribeFromVideo", map[string]any{"sender": a.ID()}) // there is no subscription yet
 	for _, reconnect := range []bool{true, false, true} {
 		// What was there before, if anything, is dropped without a word.
 		b.call("prepareReceiveVideoFrom", map[string]any{"sender": stream, "reconnect": reconnect})
 	}
-	first := b.subscribe(media, stream)
+	first := b.Receives(media, stream)
 	flows(t, "media", first.VideoPackets)
 	second := b.resubscribe(media, stream)
 	flows(t, "media by the second peer connection", second.VideoPackets)
-	b.call("unsubscribeFromVideo", map[string]any{"sender": a.id()})
+	b.call("unsubscribeFromVideo", map[string]any{"sender": a.ID()})
 	cluster.Eventually(t, 2*patience, "the peer connection to end", func() error {
 		select {
 		case <-second.Ended():
@@ -243,14 +234,14 @@ func TestUnsubscribingStopsTheMediaAndSubscribingAgainWorks(t *testing.T) {
 			return fmt.Errorf("%d packets came", second.VideoPackets())
 		}
 	})
-	flows(t, "media after subscribing again", b.subscribe(media, stream).VideoPackets)
+	flows(t, "media after subscribing again", b.Receives(media, stream).VideoPackets)
 }
 
 func TestCandidatesAreTakenWheneverTheyCome(t *testing.T) {
 	t.Parallel()
 	covers(t, "2.8-onIceCandidate", "2.8-errors", "4.8-trickle", "9-28", "6-304")
 	r := newRoom(t, nil)
-	media := newMedia(t)
+	media := rawclient.NewMedia(t)
 	a, b := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RoleSubscriber)
 	candidates := []string{"", "candidate:1 1 udp 2130706431 192.0.2.1 9 typ host", "candidate:2 1 tcp 1518280447 192.0.2.1 9 typ host tcptype active",
 		"candidate:3 1 udp 2130706431 8d1c4c2e-1111-2222-3333-444455556666.local 9 typ host"}
@@ -259,25 +250,25 @@ func TestCandidatesAreTakenWheneverTheyCome(t *testing.T) {
 			m.call("onIceCandidate", map[string]any{"endpointName": owner, "candidate": candidate, "sdpMid": "0", "sdpMLineIndex": 0})
 		}
 	}
-	trickle(a, a.id()) // before the offer
-	publisher := a.publish(media, camera)
-	trickle(a, a.id())
-	trickle(b, a.id()) // before the request
+	trickle(a, a.ID()) // before the offer
+	publisher := a.Publishes(media, camera)
+	trickle(a, a.ID())
+	trickle(b, a.ID()) // before the request
 	b.call("prepareReceiveVideoFrom", map[string]any{"sender": publisher.StreamID, "reconnect": false})
-	trickle(b, a.id()) // between the two requests
-	subscriber := b.subscribe(media, publisher.StreamID)
-	trickle(b, a.id())
+	trickle(b, a.ID()) // between the two requests
+	subscriber := b.Receives(media, publisher.StreamID)
+	trickle(b, a.ID())
 	trickle(b, "con_Nobody1234") // useless, but answered
 	a.republish(media, publisher.StreamID)
-	trickle(a, a.id())
+	trickle(a, a.ID())
 	flows(t, "media", subscriber.VideoPackets)
 
 	// What is no candidate at all, and too many of them, are refused; the stream does not suffer.
-	nonsense := map[string]any{"endpointName": a.id(), "candidate": "candidate:hello", "sdpMid": "0", "sdpMLineIndex": 0}
+	nonsense := map[string]any{"endpointName": a.ID(), "candidate": "candidate:hello", "sdpMid": "0", "sdpMLineIndex": 0}
 	if refusal := a.refusal("onIceCandidate", nonsense); refusal.Code != 304 {
 		t.Errorf("nonsense was refused with %v", refusal)
 	}
-	good := map[string]any{"endpointName": a.id(), "candidate": candidates[1], "sdpMid": "0", "sdpMLineIndex": 0}
+	good := map[string]any{"endpointName": a.ID(), "candidate": candidates[1], "sdpMid": "0", "sdpMLineIndex": 0}
 	refused := false
 	for range 300 {
 		if err := a.Call(t.Context(), "onIceCandidate", good, nil); err != nil {
@@ -290,8 +281,8 @@ func TestCandidatesAreTakenWheneverTheyCome(t *testing.T) {
 	}
 	flows(t, "media", subscriber.VideoPackets)
 	a.call("unpublishVideo", map[string]any{})
-	trickle(a, a.id()) // late
-	trickle(b, a.id())
+	trickle(a, a.ID()) // late
+	trickle(b, a.ID())
 }
 
 func TestJoinersSeeTheCurrentStateOfStreams(t *testing.T) {
@@ -300,7 +291,7 @@ func TestJoinersSeeTheCurrentStateOfStreams(t *testing.T) {
 	r := newRoom(t, nil)
 	idle := r.join(t, "idle", v1alpha1.RolePublisher)
 	a := r.join(t, "a", v1alpha1.RolePublisher)
-	stream := a.publish(newMedia(t), camera).StreamID
+	stream := a.Publishes(rawclient.NewMedia(t), camera).StreamID
 	for property, value := range map[string]any{"audioActive": false, "videoActive": false, "videoDimensions": `{"width":1,"height":2}`} {
 		a.call("streamPropertyChanged", map[string]any{"streamId": stream, "property": property, "newValue": value, "reason": "publishAudio"})
 	}
@@ -310,7 +301,7 @@ func TestJoinersSeeTheCurrentStateOfStreams(t *testing.T) {
 		t.Fatalf("value is %v", value)
 	}
 	first, second := value[0].(map[string]any), value[1].(map[string]any)
-	if _, given := first["streams"]; given || first["id"] != idle.id() {
+	if _, given := first["streams"]; given || first["id"] != idle.ID() {
 		t.Errorf("the first entry is %v, want that of who joined first, without streams", first)
 	}
 	streams, _ := second["streams"].([]any)
@@ -334,10 +325,10 @@ func TestAPublishersReconnectionIsSilentForItsSubscribers(t *testing.T) {
 	t.Parallel()
 	covers(t, "2.18-publisher", "2.18-subscriber", "9-30", "9-31", "9-32", "9-16", "7.6-ice-grace", "4.1-one-exchange")
 	r := newRoom(t, nil)
-	media := newMedia(t)
+	media := rawclient.NewMedia(t)
 	a, b := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RoleSubscriber)
-	before := a.publish(media, camera)
-	subscriber := b.subscribe(media, before.StreamID)
+	before := a.Publishes(media, camera)
+	subscriber := b.Receives(media, before.StreamID)
 	flows(t, "media", subscriber.VideoPackets)
 	told := len(b.Notifications())
 	if err := before.Close(); err != nil {
@@ -352,12 +343,12 @@ func TestAPublishersReconnectionIsSilentForItsSubscribers(t *testing.T) {
 	flows(t, "audio after the publisher's reconnection", subscriber.AudioPackets)
 
 	// Who does not know its stream's id, since the answer was lost, gives none.
-	p := offer(t, media, camera)
+	p := a.Offers(media, camera)
 	answer := a.call("reconnectStream", map[string]any{"sdpString": p.Offer})
 	if answer["id"] != before.StreamID || answer["createdAt"] == nil || answer["sdpAnswer"] == nil {
 		t.Errorf("reconnectStream without a stream gave %v", answer)
 	}
-	start(t, p, answer["sdpAnswer"].(string))
+	a.Starts(p, answer["sdpAnswer"].(string))
 	flows(t, "media after that", subscriber.VideoPackets)
 
 	if err := subscriber.Close(); err != nil {
@@ -376,7 +367,7 @@ func TestLoopbackComesBackOnTheSamePeerConnection(t *testing.T) {
 	m := r.join(t, "a", v1alpha1.RolePublisher)
 	loop := camera
 	loop.Loopback = true
-	p := m.publish(newMedia(t), loop)
+	p := m.Publishes(rawclient.NewMedia(t), loop)
 	flows(t, "the own video", p.VideoPackets)
 	flows(t, "the own audio", p.AudioPackets)
 }
@@ -394,8 +385,8 @@ func TestForcedCodecs(t *testing.T) {
 		codec     string // in the answer, "" when it is refused
 	}{
 		"an offer with it":                              {false, both, "H264"},
-		"an offer without it":                           {false, newMedia(t), ""},
-		"an offer without it where transcoding is said": {true, newMedia(t), "VP8"},
+		"an offer without it":                           {false, rawclient.NewMedia(t), ""},
+		"an offer without it where transcoding is said": {true, rawclient.NewMedia(t), "VP8"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -403,9 +394,9 @@ func TestForcedCodecs(t *testing.T) {
 				spec.ForcedVideoCodec, spec.AllowTranscoding = v1alpha1.ForcedVideoCodecH264, c.transcode
 			})
 			m := r.join(t, "a", v1alpha1.RolePublisher)
-			p := offer(t, c.media, camera)
+			p := m.Offers(c.media, camera)
 			if c.codec == "" {
-				want := fmt.Sprintf("Error forcing codec: 'H264', for PARTICIPANT: '%s' in Session: '%s'. Is publishing: 'true'. ", m.id(), r.name)
+				want := fmt.Sprintf("Error forcing codec: 'H264', for PARTICIPANT: '%s' in Session: '%s'. Is publishing: 'true'. ", m.ID(), r.name)
 				if refusal := m.refusal("publishVideo", p.Parameters()); refusal.Code != 800 || !strings.HasPrefix(refusal.Message, want) {
 					t.Errorf("publishing gave %v, want 800 %q", refusal, want)
 				}
@@ -430,8 +421,8 @@ func TestForceUnpublishOfAnUnknownStreamIsAnswered(t *testing.T) {
 	r := newRoom(t, nil)
 	m := r.join(t, "a", v1alpha1.RoleModerator)
 	start := time.Now()
-	m.refused("forceUnpublish", map[string]any{"streamId": "str_CAM_AAAA_" + m.id()}, 105,
-		fmt.Sprintf("Stream 'str_CAM_AAAA_%s' does not exist in Session '%s'. Code: 105", m.id(), r.name))
+	m.refused("forceUnpublish", map[string]any{"streamId": "str_CAM_AAAA_" + m.ID()}, 105,
+		fmt.Sprintf("Stream 'str_CAM_AAAA_%s' does not exist in Session '%s'. Code: 105", m.ID(), r.name))
 	m.refused("forceDisconnect", map[string]any{"connectionId": "con_Nobody1234"}, 102, "Connection not found when calling 'forceDisconnect'. Code: 102")
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("the answers took %v", took)

@@ -59,8 +59,8 @@ func (s *scene) enter(name string, role v1alpha1.Role) *member {
 }
 
 func (s *scene) name(m *member) {
-	s.names[m.id()] = "con-" + m.name
-	s.names[m.joined.RPCSessionID] = "private-" + m.name
+	s.names[m.ID()] = "con-" + m.Name
+	s.names[m.Joined.RPCSessionID] = "private-" + m.Name
 }
 
 // exit takes a member that has left or was evicted off the list.
@@ -82,7 +82,7 @@ func (s *scene) barrier() {
 	}
 	s.present[len(s.present)-1].call("sendMessage", map[string]any{"message": string(message)})
 	for _, m := range s.present {
-		m.gets("sendMessage", map[string]any{"type": barrierType, "data": data})
+		m.Gets("sendMessage", map[string]any{"type": barrierType, "data": data})
 	}
 }
 
@@ -107,7 +107,7 @@ func (s *scene) step(what string, do func()) {
 		all := m.Messages()
 		for _, message := range all[s.seen[m]:] {
 			if line := s.line(message); line != "" {
-				fmt.Fprintf(&s.transcript, "%s <- %s\n", m.name, line)
+				fmt.Fprintf(&s.transcript, "%s <- %s\n", m.Name, line)
 			}
 		}
 		s.seen[m] = len(all)

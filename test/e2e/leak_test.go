@@ -14,6 +14,7 @@ import (
 
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
 
 // Rounds of TestFiftyRounds..., and how much memory may differ afterwards, in bytes: what a
@@ -32,10 +33,7 @@ func TestFiftyRoundsOfJoinsAndLeavesLeaveNothingBehindInThePod(t *testing.T) {
 	namespace := kube.NewNamespace(t)
 	kube.CreateSession(t, namespace, "room")
 	pod := kube.WaitSession(t, 20*time.Second, namespace, "room").Status.PodName
-	media, err := roomclient.NewMedia(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	media := rawclient.NewMedia(t)
 	// The first rounds start what stays: listeners, pools of buffers, and the like.
 	for i := range 5 {
 		round(t, namespace, media, fmt.Sprintf("warm-up-%d", i))
@@ -66,13 +64,13 @@ func round(t *testing.T, namespace string, media *roomclient.Media, name string)
 
 	a := signalling(t, namespace, sender.Name)
 	b := signalling(t, namespace, receiver.Name)
-	publisher, err := a.client.Publish(ctx, media, roomclient.Stream{
+	publisher, err := a.Publish(ctx, media, roomclient.Stream{
 		VideoFrameRate: 30, Video: roomclient.Fixed(3, 1000), AudioPacketBytes: 80,
 	})
 	if err != nil {
 		t.Fatalf("%s: publishing: %v", name, err)
 	}
-	subscriber, err := b.client.Subscribe(ctx, media, publisher.StreamID)
+	subscriber, err := b.Subscribe(ctx, media, publisher.StreamID)
 	if err != nil {
 		t.Fatalf("%s: subscribing: %v", name, err)
 	}
@@ -82,10 +80,10 @@ func round(t *testing.T, namespace string, media *roomclient.Media, name string)
 		}
 		return nil
 	})
-	if err := a.client.Leave(ctx); err != nil {
+	if err := a.Leave(ctx); err != nil {
 		t.Errorf("%s: leaving: %v", name, err)
 	}
-	b.client.Close() // lost; the deletion below evicts it within its reconnection window
+	b.Close() // lost; the deletion below evicts it within its reconnection window
 	if err := publisher.Close(); err != nil {
 		t.Errorf("%s: closing: %v", name, err)
 	}

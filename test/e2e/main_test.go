@@ -6,18 +6,15 @@ package e2e
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
 )
 
-// What all tests share. It is set once, by TestMain.
+// What all tests share. It is set once, by prepare.
 var (
 	kube    *cluster.Cluster
 	site    *browser.Site
@@ -32,49 +29,27 @@ var browsers struct {
 	firefoxes []*browser.Firefox
 }
 
-// atOnce is how many of the tests that say t.Parallel run at the same time, however few processors there are: they wait most of the time.
-const atOnce = "3"
-
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", atOnce); err != nil {
-		fmt.Fprintf(os.Stderr, "e2e: %v\n", err)
-		os.Exit(1)
-	}
-	os.Exit(run(m))
+	os.Exit(cluster.Suite{Name: "e2e", Parallel: 3, Prepare: prepare, End: end}.Run(m))
 }
 
-func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	if err := prepare(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "e2e: %v\n", err)
-		return 1
-	}
-	defer func() {
-		browsers.mu.Lock()
-		defer browsers.mu.Unlock()
-		for _, b := range browsers.started {
-			b.Close()
-		}
-		for _, f := range browsers.firefoxes {
-			f.Close()
-		}
-		_ = site.Close() // nobody is left to be served
-	}()
-	return m.Run()
-}
-
-// prepare opens what the tests share, and waits until the installation works.
-func prepare(ctx context.Context) error {
-	var err error
-	if kube, err = cluster.Open(); err != nil {
-		return err
-	}
-	if site, err = browser.Serve(ctx); err != nil {
-		return err
-	}
-	samples, err = kube.Prepare(ctx)
+func prepare(ctx context.Context, c *cluster.Cluster, s cluster.Samples) (err error) {
+	kube, samples = c, s
+	site, err = browser.Serve(ctx)
 	return err
+}
+
+func end() error {
+	browsers.mu.Lock()
+	defer browsers.mu.Unlock()
+	for _, b := range browsers.started {
+		b.Close()
+	}
+	for _, f := range browsers.firefoxes {
+		f.Close()
+	}
+	_ = site.Close() // nobody is left to be served
+	return nil
 }
 
 // opener is a browser: it opens pages for participants.

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"testing"
@@ -18,6 +17,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
 
 func TestCallsGoOnWhileTheOperatorIsKilledAndWhatHappenedIsInStatusAfterwards(t *testing.T) {
@@ -42,11 +42,8 @@ func TestCallsGoOnWhileTheOperatorIsKilledAndWhatHappenedIsInStatusAfterwards(t 
 	down := time.Now()
 	start := killOperator(t)
 	// Joins, leaves and deletions while there is no operator. The pod admits tokens that it knows.
-	carol := dial(t, carolToken)
-	if _, err := carol.client.Join(t.Context(), "carol"); err != nil {
-		t.Fatalf("joining while the operator is down: %v", err)
-	}
-	if err := dave.client.Leave(t.Context()); err != nil {
+	dial(t, "carol", carolToken).Joins()
+	if err := dave.Leave(t.Context()); err != nil {
 		t.Fatalf("leaving while the operator is down: %v", err)
 	}
 	if _, err := kube.Kubectl(t.Context(), "delete", "connection", "erin", "-n", namespace, "--wait=false"); err != nil {
@@ -86,7 +83,11 @@ func TestCallsGoOnWhileTheOperatorIsKilledAndWhatHappenedIsInStatusAfterwards(t 
 		return active(namespace, "room", 3)
 	})
 	t.Logf("the operator was down for %v; the status was complete %v after its start", up.Sub(down), time.Since(up))
-	evicted := erin.wait(t, "participantEvicted", "forceDisconnectByServer")
+	erin.Gets("participantEvicted", map[string]any{"connectionId": erin.ID(), "reason": "forceDisconnectByServer"})
+	evicted, err := erin.WaitNotification(t.Context(), "participantEvicted", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if evicted.At.Before(up) {
 		t.Errorf("erin was evicted %v before the operator was back", up.Sub(evicted.At))
 	}
@@ -175,53 +176,16 @@ func active(namespace, session string, users int32) error {
 	return nil
 }
 
-// caller is a participant without media.
-type caller struct {
-	client *roomclient.Client
-	joined *roomclient.Joined
-}
-
 // dial opens a socket with a token; it is closed at the end of the test.
-func dial(t *testing.T, token string) *caller {
+func dial(t *testing.T, name, token string) *rawclient.Client {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	client, err := roomclient.Dial(ctx, roomclient.Options{Token: token})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	return &caller{client: client}
+	return rawclient.Dial(t, name, 20*time.Second, roomclient.Options{Token: token})
 }
 
 // signalling joins with the token of a Connection, without media.
-func signalling(t *testing.T, namespace, connection string) *caller {
+func signalling(t *testing.T, namespace, connection string) *rawclient.Client {
 	t.Helper()
-	c := dial(t, kube.WaitConnection(t, 20*time.Second, namespace, connection).Status.Token)
-	var err error
-	if c.joined, err = c.client.Join(t.Context(), connection); err != nil {
-		t.Fatalf("joining as %s: %v", connection, err)
-	}
+	c := dial(t, connection, kube.WaitConnection(t, 20*time.Second, namespace, connection).Status.Token)
+	c.Joins()
 	return c
-}
-
-// wait waits for a notification about the caller itself, and checks its reason.
-func (c *caller) wait(t *testing.T, method, reason string) roomclient.Notification {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	var params struct {
-		ConnectionID string `json:"connectionId"`
-		Reason       string `json:"reason"`
-	}
-	notification, err := c.client.WaitNotification(ctx, method, func(raw json.RawMessage) bool {
-		return json.Unmarshal(raw, &params) == nil && params.ConnectionID == c.joined.ID
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if params.Reason != reason {
-		t.Errorf("%s has reason %q, want %q", method, params.Reason, reason)
-	}
-	return notification
 }

@@ -24,6 +24,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/rawclient"
 	cases "mediarooms.dev/mediarooms/test/rest"
 )
 
@@ -199,10 +200,7 @@ func TestEveryEventArrivesInOrderWhoeverIsKilled(t *testing.T) {
 	}
 	hookIs(metav1.ConditionTrue, v1alpha1.ReasonReady)
 
-	media, err := roomclient.NewMedia(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	media := rawclient.NewMedia(t)
 	sessions := []string{"keep", "brief"}
 	kube.CreateSession(t, namespace, "keep")
 	brief := &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "brief"}, Spec: v1alpha1.SessionSpec{WhenEmpty: v1alpha1.WhenEmptyDelete}}
@@ -210,7 +208,7 @@ func TestEveryEventArrivesInOrderWhoeverIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	people := []string{"a", "b", "c", "d", "e", "f"}
-	tokens, in := make(map[string]string), make(map[string]*caller)
+	tokens, in := make(map[string]string), make(map[string]*rawclient.Client)
 	for _, session := range sessions {
 		for _, name := range people {
 			kube.CreateConnection(t, namespace, session, session+"-"+name, nil)
@@ -225,24 +223,18 @@ func TestEveryEventArrivesInOrderWhoeverIsKilled(t *testing.T) {
 	joins := func(name string, receives bool) {
 		t.Helper()
 		for _, session := range sessions {
-			c := dial(t, tokens[session+"-"+name])
-			if c.joined, err = c.client.Join(t.Context(), name); err != nil {
-				t.Fatalf("%s joining %s: %v", name, session, err)
-			}
+			c := dial(t, name, tokens[session+"-"+name])
+			c.Joins()
 			in[session+"-"+name] = c
 			if receives {
-				s, err := c.client.Subscribe(t.Context(), media, streams[session])
-				if err != nil {
-					t.Fatalf("%s receiving in %s: %v", name, session, err)
-				}
-				t.Cleanup(func() { _ = s.Close() }) // the test is over
+				c.Receives(media, streams[session])
 			}
 		}
 	}
 	leaves := func(name string) {
 		t.Helper()
 		for _, session := range sessions {
-			if err := in[session+"-"+name].client.Leave(t.Context()); err != nil {
+			if err := in[session+"-"+name].Leave(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -250,12 +242,7 @@ func TestEveryEventArrivesInOrderWhoeverIsKilled(t *testing.T) {
 
 	joins("a", false)
 	for _, session := range sessions {
-		p, err := in[session+"-a"].client.Publish(t.Context(), media, roomclient.Stream{VideoFrameRate: 10, Video: roomclient.Fixed(1, 200)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = p.Close() }) // the test is over
-		streams[session] = p.StreamID
+		streams[session] = in[session+"-a"].Publishes(media, roomclient.Stream{VideoFrameRate: 10, Video: roomclient.Fixed(1, 200)}).StreamID
 	}
 	joins("b", true)
 	receiver.wait(10*time.Second, "keep", "webrtcConnectionCreated", 2)
@@ -297,9 +284,9 @@ func TestEveryEventArrivesInOrderWhoeverIsKilled(t *testing.T) {
 	receiver.wait(20*time.Second, "keep", "sessionDestroyed", 1)
 
 	lost := map[string]string{"a": "networkDisconnect", "b": "disconnect", "c": "disconnect", "d": "networkDisconnect", "e": "networkDisconnect"}
-	receiver.judge("brief", brief, lost, "lastParticipantLeft", func(name string) string { return in["brief-"+name].joined.ID })
+	receiver.judge("brief", brief, lost, "lastParticipantLeft", func(name string) string { return in["brief-"+name].ID() })
 	lost["f"] = "sessionClosedByServer"
-	receiver.judge("keep", nil, lost, "sessionClosedByServer", func(name string) string { return in["keep-"+name].joined.ID })
+	receiver.judge("keep", nil, lost, "sessionClosedByServer", func(name string) string { return in["keep-"+name].ID() })
 	if receiver.authorization != "Bearer two" {
 		t.Errorf("the last request says %q", receiver.authorization)
 	}

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"testing"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
 	cases "mediarooms.dev/mediarooms/test/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // user is a browser in a room that the application made.

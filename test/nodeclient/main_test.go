@@ -6,17 +6,14 @@ package nodeclient
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
 )
 
-// What all tests share. It is set once, by TestMain.
+// What all tests share. It is set once, by prepare.
 var (
 	kube     *cluster.Cluster
 	chromium *browser.Browser
@@ -24,36 +21,12 @@ var (
 	site *browser.Site
 )
 
-// parallel is how many scenarios run at once: they mostly wait.
-const parallel = "8"
-
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", parallel); err != nil {
-		panic(err)
-	}
-	os.Exit(run(m))
+	os.Exit(cluster.Suite{Name: "nodeclient", Parallel: 8, Prepare: prepare, End: end}.Run(m))
 }
 
-func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	if err := prepare(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "nodeclient: %v\n", err)
-		return 1
-	}
-	defer chromium.Close()
-	defer func() { _ = site.Close() }() // nobody is left to be served
-	return m.Run()
-}
-
-func prepare(ctx context.Context) error {
-	var err error
-	if kube, err = cluster.Open(); err != nil {
-		return err
-	}
-	if _, err = kube.Prepare(ctx); err != nil {
-		return err
-	}
+func prepare(ctx context.Context, c *cluster.Cluster, _ cluster.Samples) (err error) {
+	kube = c
 	if err = browser.InstallPackages(ctx, folder); err != nil {
 		return err
 	}
@@ -62,4 +35,10 @@ func prepare(ctx context.Context) error {
 	}
 	chromium, err = browser.Start()
 	return err
+}
+
+func end() error {
+	chromium.Close()
+	_ = site.Close() // nobody is left to be served
+	return nil
 }

@@ -51,8 +51,7 @@ func TestIceServersReachTheBrowser(t *testing.T) {
 	if len(used) != 1 || !slices.Equal(used[0], want) {
 		t.Errorf("the browser uses %v, want %v", used, want)
 	}
-	m := &member{t: t, connection: c}
-	now := shared.shows(m, "the stream", func(c connection) bool { return len(c.Publishers) == 1 })
+	now := shared.until(t, c, "the stream", func(c connection) bool { return len(c.Publishers) == 1 })
 	if string(now.CustomIceServers) != servers || *now.Platform == "" || *now.ClientData == "" || *now.IP == "" || *now.Location != "unknown" {
 		t.Errorf("REST shows %s", now.text)
 	}

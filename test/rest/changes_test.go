@@ -12,6 +12,7 @@ import (
 
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
 
 // changed is a connection's JSON with another role and record.
@@ -76,11 +77,7 @@ func TestChangesOfConnectionsInTheRoom(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var refusal *roomclient.Error
-	p, err := media(t).NewPublisher(ctx, camera)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = p.Close() }() // it was only to be refused
+	p := m.Offers(rawclient.NewMedia(t), camera)
 	if err := m.Call(ctx, "publishVideo", p.Parameters(), nil); !errors.As(err, &refusal) || refusal.Code != 401 {
 		t.Errorf("a subscriber that publishes: %v", err)
 	}
@@ -100,12 +97,12 @@ func TestChangesOfConnectionsInTheRoom(t *testing.T) {
 			t.Errorf("%s: got %s\nwant %s", step.body, got.body, changed(c, step.role, step.record))
 		}
 	}
-	m.gets("connectionPropertyChanged", map[string]any{"property": "record", "newValue": "true"})
+	m.Gets("connectionPropertyChanged", map[string]any{"property": "record", "newValue": "true"})
 	want := []string{`{"property":"role","newValue":"PUBLISHER"}`, `{"property":"record","newValue":"false"}`, `{"property":"record","newValue":"true"}`}
 	if told := m.told("connectionPropertyChanged"); len(told) != len(want) {
 		t.Errorf("told %v, want %v", told, want)
 	}
-	m.publish(media(t), camera, nil)
+	m.Publishes(rawclient.NewMedia(t), camera)
 }
 
 // A client that fetches compares what it gets with what it knows, to the byte.
@@ -157,11 +154,11 @@ func TestWhatFetchCompares(t *testing.T) {
 	n.active(a)
 	n.active(b)
 	changes("two have joined", true)
-	m := media(t)
-	stream := a.publish(m, camera, nil).StreamID
+	m := rawclient.NewMedia(t)
+	stream := a.Publishes(m, camera).StreamID
 	n.shows(a, "the stream", func(c connection) bool { return len(c.Publishers) == 1 })
 	changes("one publishes", true)
-	b.receive(m, stream)
+	b.Receives(m, stream)
 	n.shows(b, "the subscription", func(c connection) bool { return len(c.Subscribers) == 1 })
 	changes("one receives", true)
 	if err := a.Call(t.Context(), "streamPropertyChanged", map[string]any{

@@ -146,7 +146,7 @@ func (n *tenant) session(t *testing.T, properties string) string {
 	n.want(t, 200, http.MethodPost, "/sessions", fmt.Sprintf(`{"customSessionId":%q%s}`, id, properties))
 	t.Cleanup(func() {
 		if t.Failed() {
-			dumped.Do(func() { kube.Dump(t, n.namespace.Name) })
+			kube.DumpOnce(t, n.namespace.Name)
 		}
 		made, err := request(http.MethodDelete, "/sessions/"+id, "")
 		if err != nil {

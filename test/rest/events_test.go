@@ -19,6 +19,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
 
 // event is one event as a Webhook's endpoint got it.
@@ -196,7 +197,7 @@ func TestEventsOfARoomByTheirReasons(t *testing.T) {
 	if first := r.until(t, "S1", 1, "sessionCreated")[0]; first.Timestamp != created.CreatedAt {
 		t.Errorf("the session was created at %d, the event says %s", created.CreatedAt, first.text)
 	}
-	m := media(t)
+	m := rawclient.NewMedia(t)
 	a := n.join(t, "S1", "a", `{"role":"MODERATOR","data":"SERVER_DATA"}`)
 	b := n.join(t, "S1", "b", `{"role":"PUBLISHER"}`)
 	names := map[string]string{a.connection.ID: "a", b.connection.ID: "b"}
@@ -207,16 +208,16 @@ func TestEventsOfARoomByTheirReasons(t *testing.T) {
 		}
 	}
 	r.until(t, "S1", 3, "participantJoined")
-	publish := func(who *member) string { return who.publish(m, camera, nil).StreamID }
+	publish := func(who *member) string { return who.Publishes(m, camera).StreamID }
 	stream := publish(a)
-	b.receive(m, stream)
+	b.Receives(m, stream)
 	call(a, "sendMessage", map[string]any{"message": `{"to":[],"type":"signal:chat","data":"HELLO"}`})
 	n.want(t, 200, "POST", "/signal", fmt.Sprintf(`{"session":"S1","to":[%q],"type":"server1","data":"FROM_SERVER"}`, b.connection.ID))
 	call(b, "unsubscribeFromVideo", map[string]any{"sender": a.connection.ID})
-	b.receive(m, stream)
+	b.Receives(m, stream)
 	call(a, "unpublishVideo", map[string]any{})
 	stream = publish(a)
-	b.receive(m, stream)
+	b.Receives(m, stream)
 	n.want(t, 204, "DELETE", "/sessions/S1/stream/"+stream, "")
 	call(a, "forceUnpublish", map[string]any{"streamId": publish(b)})
 	// Three more come and go, each in another way.
@@ -234,11 +235,11 @@ func TestEventsOfARoomByTheirReasons(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		a.gets("participantLeft", map[string]any{"connectionId": guest.connection.ID})
+		a.Gets("participantLeft", map[string]any{"connectionId": guest.connection.ID})
 	}
 	ofA, ofB := publish(a), publish(b)
-	a.receive(m, ofB)
-	b.receive(m, ofA)
+	a.Receives(m, ofB)
+	b.Receives(m, ofA)
 	n.active(a)
 	n.active(b)
 	n.want(t, 204, "DELETE", "/sessions/S1", "")
@@ -318,8 +319,8 @@ func TestAReceiverThatHangsHoldsUpNobody(t *testing.T) {
 	r.until(t, "S1", 1, "sessionCreated")
 	// It has no answer until the test is over; everything else goes on.
 	a, b := n.join(t, "S1", "a", ""), n.join(t, "S1", "b", "")
-	stream := a.publish(media(t), camera, nil).StreamID
-	b.gets("participantPublished", map[string]any{"id": a.connection.ID})
+	stream := a.Publishes(rawclient.NewMedia(t), camera).StreamID
+	b.Gets("participantPublished", map[string]any{"id": a.connection.ID})
 	n.shows(a, "the stream", func(c connection) bool { return len(c.Publishers) == 1 })
 	n.want(t, 204, "DELETE", "/sessions/S1/stream/"+stream, "")
 	n.want(t, 204, "DELETE", "/sessions/S1/connection/"+b.connection.ID, "")

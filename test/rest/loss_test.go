@@ -3,59 +3,24 @@
 package rest
 
 import (
-	"context"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
-
-// nextPort is where the next pool's ports begin, above those of other tests.
-var nextPort atomic.Int32
-
-// newPool makes a MediaPool of that many pods for a test and returns it. It goes at the end of the test.
-func newPool(t *testing.T, pods int32, change func(*v1alpha1.MediaPoolSpec)) *v1alpha1.MediaPool {
-	t.Helper()
-	defaults, err := kube.Pool(cluster.DefaultPool)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first := 20800 + nextPort.Add(10)
-	pool := &v1alpha1.MediaPool{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "rest-"},
-		Spec: v1alpha1.MediaPoolSpec{
-			PublicURL: kube.GatewayURL, DrainSeconds: 1, MinPods: &pods, MaxPods: max(pods, 1), WarmSessions: new(int32(0)), Template: defaults.Spec.Template,
-			Exposure: v1alpha1.Exposure{Type: v1alpha1.ExposureHostPort, PortRange: &v1alpha1.PortRange{First: first, Last: first + 9}},
-		},
-	}
-	if change != nil {
-		change(&pool.Spec)
-	}
-	if err := kube.Client.Create(t.Context(), pool); err != nil {
-		t.Fatalf("creating a MediaPool: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := kube.Client.Delete(context.Background(), pool); err != nil {
-			t.Error(err)
-		}
-		cluster.Eventually(t, time.Minute, "the pool to be gone", func() error { return kube.Gone(pool) })
-	})
-	return pool
-}
 
 // A media pod is never restarted: when it is gone, so are its users, and its rooms go to other pods. Sessions that REST made go with their last user.
 func TestTheLossOfAMediaPod(t *testing.T) {
 	t.Parallel()
 	Shows(t, 169, 170, 172, 188)
 	n := newTenant(t)
-	pool := newPool(t, 1, nil)
+	pool := kube.NewPool(t, nil)
 	create := func(id string) string {
 		t.Helper()
 		return n.want(t, 200, "POST", "/sessions", fmt.Sprintf(`{"customSessionId":%q,"mediaNode":{"id":%q}}`, id, pool.Name)).body
@@ -63,8 +28,8 @@ func TestTheLossOfAMediaPod(t *testing.T) {
 	create("used")
 	unused := create("unused")
 	a, b := n.join(t, "used", "a", ""), n.join(t, "used", "b", `{"role":"SUBSCRIBER"}`)
-	m := media(t)
-	b.receive(m, a.publish(m, camera, nil).StreamID)
+	m := rawclient.NewMedia(t)
+	b.Receives(m, a.Publishes(m, camera).StreamID)
 	n.active(a)
 	n.active(b)
 	waiting := n.connection(t, "unused", "")
@@ -78,11 +43,7 @@ func TestTheLossOfAMediaPod(t *testing.T) {
 	}
 	late := create("late")
 	for _, lost := range []*member{a, b} {
-		select {
-		case <-lost.Done():
-		case <-time.After(patience):
-			t.Errorf("the socket of %s is still open", lost.connection.ID)
-		}
+		lost.Ends(patience)
 	}
 	cluster.Eventually(t, patience, "the session that was in use to be gone", func() error {
 		if got := n.call(t, "GET", "/sessions/used", ""); got.status != 404 {
@@ -116,7 +77,8 @@ func TestSessionsWithoutAMediaPod(t *testing.T) {
 	t.Parallel()
 	Shows(t, 171)
 	n := newTenant(t)
-	pool := newPool(t, 0, func(spec *v1alpha1.MediaPoolSpec) {
+	pool := kube.NewPool(t, func(spec *v1alpha1.MediaPoolSpec) {
+		spec.MinPods = new(int32(0))
 		spec.Template.NodeSelector = map[string]string{"mediarooms.dev/nowhere": "true"}
 	})
 	created := n.want(t, 200, "POST", "/sessions", fmt.Sprintf(`{"customSessionId":"S1","mediaNode":{"id":%q}}`, pool.Name))
@@ -136,11 +98,11 @@ func TestTheLossOfABrowser(t *testing.T) {
 	Shows(t, 187)
 	s := shared.session(t, "")
 	a, b := shared.join(t, s, "a", ""), shared.join(t, s, "b", "")
-	a.publish(media(t), camera, nil)
+	a.Publishes(rawclient.NewMedia(t), camera)
 	shared.active(a)
 	shared.active(b)
 	a.Close()
-	b.gets("participantLeft", map[string]any{"connectionId": a.connection.ID, "reason": "networkDisconnect"})
+	b.Gets("participantLeft", map[string]any{"connectionId": a.connection.ID, "reason": "networkDisconnect"})
 	cluster.Eventually(t, patience, "the connection to be gone", func() error {
 		if got := shared.call(t, "GET", "/sessions/"+s+"/connection/"+a.connection.ID, ""); got.status != 404 {
 			return fmt.Errorf("got %d %s", got.status, got.body)

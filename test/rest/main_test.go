@@ -4,15 +4,12 @@ package rest
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,13 +19,10 @@ import (
 // patience is how long an answer or a notification may take while many tests run on a small machine; the Java client waits as long.
 const patience = 30 * time.Second
 
-// parallel is how many tests with t.Parallel run at once unless -parallel says otherwise: most of them wait.
-const parallel = "16"
-
 // ownTenants is about how many tests have a tenant of their own.
 const ownTenants = 10
 
-// What all tests share. TestMain sets it once.
+// What all tests share. prepare sets it once.
 var (
 	// kube is the cluster under test.
 	kube *cluster.Cluster
@@ -39,34 +33,11 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", parallel); err != nil {
-		panic(err)
-	}
-	os.Exit(run(m))
+	os.Exit(cluster.Suite{Name: "rest", Parallel: 16, Prepare: prepare, End: removeTenants}.Run(m))
 }
 
-func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	if err := prepare(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "rest: %v\n", err)
-		return 1
-	}
-	code := m.Run()
-	if err := removeTenants(); err != nil {
-		fmt.Fprintf(os.Stderr, "rest: %v\n", err)
-		return 1
-	}
-	return code
-}
-
-func prepare(ctx context.Context) (err error) {
-	if kube, err = cluster.Open(); err != nil {
-		return err
-	}
-	if _, err = kube.Prepare(ctx); err != nil {
-		return err
-	}
+func prepare(ctx context.Context, c *cluster.Cluster, _ cluster.Samples) (err error) {
+	kube = c
 	spare = make(chan *tenant, ownTenants)
 	for range ownTenants {
 		own, err := makeTenant(ctx)
@@ -93,9 +64,6 @@ type tenant struct {
 	secret string
 }
 
-// dumped makes sure that the state of the cluster is written down for the first failure only.
-var dumped sync.Once
-
 // newTenant returns a tenant of a test's own, which starts empty.
 func newTenant(t *testing.T) *tenant {
 	t.Helper()
@@ -113,13 +81,13 @@ func newTenant(t *testing.T) *tenant {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			dumped.Do(func() { kube.Dump(t, own.namespace.Name) })
+			kube.DumpOnce(t, own.namespace.Name)
 		}
 	})
 	return own
 }
 
-// makeTenant makes a tenant by the steps of docs/install.md.
+// makeTenant makes a tenant. The gateways may not know it yet.
 func makeTenant(ctx context.Context) (*tenant, error) {
 	n := &tenant{namespace: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		GenerateName: "rest-", Labels: map[string]string{tenantLabel: ""},
@@ -127,21 +95,7 @@ func makeTenant(ctx context.Context) (*tenant, error) {
 	if err := kube.Client.Create(ctx, n.namespace); err != nil {
 		return nil, fmt.Errorf("making a tenant: %w", err)
 	}
-	binding := &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: n.namespace.Name, Name: "mediarooms-rest"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "mediarooms-rest"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: cluster.Namespace, Name: "mediarooms-gateway"}},
-	}
-	if err := kube.Client.Create(ctx, binding); err != nil {
-		return nil, fmt.Errorf("making a tenant: %w", err)
-	}
-	password := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: n.namespace.Name, Name: "mediarooms-rest"}, StringData: map[string]string{"secret": n.secret},
-	}
-	if err := kube.Client.Create(ctx, password); err != nil {
-		return nil, fmt.Errorf("making a tenant: %w", err)
-	}
-	return n, nil
+	return n, kube.AllowREST(ctx, n.namespace.Name, n.secret)
 }
 
 // waitKnown waits until the gateways know the tenant's password.

@@ -3,7 +3,6 @@
 package rest
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
 
 // camera is what most publishers send.
@@ -21,8 +21,7 @@ var camera = roomclient.Stream{VideoFrameRate: 15, Video: roomclient.Fixed(1, 20
 
 // member is a raw client in a room, until the end of the test.
 type member struct {
-	*roomclient.Client
-	t *testing.T
+	*rawclient.Client
 	// connection is what REST said when it was made.
 	connection connection
 }
@@ -36,64 +35,36 @@ func (n *tenant) join(t *testing.T, session, name, body string) *member {
 // enter joins with a connection's token.
 func enter(t *testing.T, c connection, name string) *member {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	client, err := roomclient.Dial(ctx, roomclient.Options{Token: *c.Token})
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
+	client := rawclient.Dial(t, name, patience, roomclient.Options{Token: *c.Token})
+	client.Joins()
+	if client.ID() != c.ID {
+		t.Errorf("%s has joined as %s, REST announced %s", name, client.ID(), c.ID)
 	}
-	t.Cleanup(client.Close)
-	joined, err := client.Join(ctx, name)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	if joined.ID != c.ID {
-		t.Errorf("%s has joined as %s, REST announced %s", name, joined.ID, c.ID)
-	}
-	return &member{Client: client, t: t, connection: c}
+	return &member{Client: client, connection: c}
 }
 
 // active waits until REST shows the member in the room.
 func (n *tenant) active(m *member) connection {
-	m.t.Helper()
+	m.T.Helper()
 	return n.shows(m, "the connection to be active", func(c connection) bool { return c.Status == "active" })
 }
 
 // shows waits until REST shows a member as it should be.
-func (n *tenant) shows(m *member, what string, holds func(connection) bool) (c connection) {
-	m.t.Helper()
-	cluster.Eventually(m.t, patience, what, func() error {
-		if c = n.read(m.t, m.connection.SessionID, m.connection.ID); !holds(c) {
-			return errors.New(c.text)
+func (n *tenant) shows(m *member, what string, holds func(connection) bool) connection {
+	m.T.Helper()
+	return n.until(m.T, m.connection, what, holds)
+}
+
+// until waits until REST shows a connection as it should be.
+func (n *tenant) until(t *testing.T, before connection, what string, holds func(connection) bool) (now connection) {
+	t.Helper()
+	cluster.Eventually(t, patience, what, func() error {
+		if now = n.read(t, before.SessionID, before.ID); !holds(now) {
+			return errors.New(now.text)
 		}
 		return nil
 	})
-	return c
-}
-
-// gets waits for a notification whose members have these values, also one that came already.
-func (m *member) gets(method string, want map[string]any) map[string]any {
-	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
-	defer cancel()
-	var found map[string]any
-	_, err := m.WaitNotification(ctx, method, func(raw json.RawMessage) bool {
-		var params map[string]any
-		if json.Unmarshal(raw, &params) != nil {
-			return false
-		}
-		for name, value := range want {
-			if params[name] != value {
-				return false
-			}
-		}
-		found = params
-		return true
-	})
-	if err != nil {
-		m.t.Fatalf("waiting for %s %v: %v; got %v", method, want, err, m.told(method))
-	}
-	return found
+	return now
 }
 
 // told are the parameters of the notifications of a method that came so far, as JSON.
@@ -105,53 +76,6 @@ func (m *member) told(method string) []string {
 		}
 	}
 	return all
-}
-
-// media returns peer connections of this machine.
-func media(t *testing.T) *roomclient.Media {
-	t.Helper()
-	made, err := roomclient.NewMedia(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return made
-}
-
-// publish publishes a stream until the end of the test; change, unless nil, changes what is said of it.
-func (m *member) publish(media *roomclient.Media, stream roomclient.Stream, change func(map[string]any)) *roomclient.Publisher {
-	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
-	defer cancel()
-	p, err := media.NewPublisher(ctx, stream)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	m.t.Cleanup(func() { _ = p.Close() }) // the test is over
-	params := p.Parameters()
-	if change != nil {
-		change(params)
-	}
-	var result struct{ ID, SDPAnswer string }
-	if err := m.Call(ctx, "publishVideo", params, &result); err != nil {
-		m.t.Fatal(err)
-	}
-	p.StreamID = result.ID
-	if err := p.Start(ctx, result.SDPAnswer); err != nil {
-		m.t.Fatal(err)
-	}
-	return p
-}
-
-// receive receives a stream until the end of the test.
-func (m *member) receive(media *roomclient.Media, stream string) {
-	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
-	defer cancel()
-	s, err := m.Subscribe(ctx, media, stream)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	m.t.Cleanup(func() { _ = s.Close() }) // the test is over
 }
 
 func TestConnectionsWhoseUsersAreInTheRoom(t *testing.T) {
@@ -174,11 +98,19 @@ func TestConnectionsWhoseUsersAreInTheRoom(t *testing.T) {
 			t.Errorf("joined: %s", now.text)
 		}
 	}
-	m := media(t)
+	m := rawclient.NewMedia(t)
 	quiet := camera
 	quiet.AudioMuted = true
-	first := moderator.publish(m, quiet, func(params map[string]any) { params["frameRate"] = 30 }).StreamID
-	subscriber.receive(m, first)
+	publisher := moderator.Offers(m, quiet)
+	parameters := publisher.Parameters()
+	parameters["frameRate"] = 30
+	var published struct{ ID, SDPAnswer string }
+	if err := moderator.Call(t.Context(), "publishVideo", parameters, &published); err != nil {
+		t.Fatal(err)
+	}
+	first := published.ID
+	moderator.Starts(publisher, published.SDPAnswer)
+	subscriber.Receives(m, first)
 	now := shared.shows(moderator, "the stream", func(c connection) bool { return len(c.Publishers) == 1 })
 	const options = `{"hasAudio":true,"audioActive":false,"hasVideo":true,"videoActive":true,"typeOfVideo":"CAMERA","frameRate":30,` +
 		`"videoDimensions":"{\"width\":640,\"height\":480}","filter":{}}`
@@ -197,10 +129,10 @@ func TestConnectionsWhoseUsersAreInTheRoom(t *testing.T) {
 	if err := moderator.Call(t.Context(), "unpublishVideo", map[string]any{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	subscriber.gets("participantUnpublished", map[string]any{"connectionId": moderator.connection.ID})
+	subscriber.Gets("participantUnpublished", map[string]any{"connectionId": moderator.connection.ID})
 	screen := camera
 	screen.AudioPacketBytes, screen.TypeOfVideo = 0, "SCREEN"
-	second := moderator.publish(m, screen, nil).StreamID
+	second := moderator.Publishes(m, screen).StreamID
 	now = shared.shows(moderator, "the other stream", func(c connection) bool { return len(c.Publishers) == 1 && c.Publishers[0].StreamID == second })
 	members := keys(t, string(now.Publishers[0].MediaOptions))
 	if !slices.Equal(members, []string{"hasAudio", "hasVideo", "videoActive", "typeOfVideo", "frameRate", "videoDimensions", "filter"}) ||
@@ -213,11 +145,11 @@ func TestTwoWhoPublishAndReceive(t *testing.T) {
 	t.Parallel()
 	Shows(t, 84)
 	s := shared.session(t, "")
-	m := media(t)
+	m := rawclient.NewMedia(t)
 	a, b := shared.join(t, s, "a", ""), shared.join(t, s, "b", "")
-	ofA, ofB := a.publish(m, camera, nil).StreamID, b.publish(m, camera, nil).StreamID
-	a.receive(m, ofB)
-	b.receive(m, ofA)
+	ofA, ofB := a.Publishes(m, camera).StreamID, b.Publishes(m, camera).StreamID
+	a.Receives(m, ofB)
+	b.Receives(m, ofA)
 	for who, streams := range map[*member][2]string{a: {ofA, ofB}, b: {ofB, ofA}} {
 		c := shared.shows(who, "both streams", func(c connection) bool { return len(c.Publishers) == 1 && len(c.Subscribers) == 1 })
 		if c.Publishers[0].StreamID != streams[0] || c.Subscribers[0].StreamID != streams[1] {
@@ -257,8 +189,8 @@ func TestConnectionsThatAreDeleted(t *testing.T) {
 	witness, evicted := shared.join(t, s, "witness", ""), enter(t, kept, "kept")
 	shared.active(evicted)
 	shared.want(t, 204, "DELETE", path+kept.ID, "")
-	evicted.gets("participantEvicted", map[string]any{"connectionId": kept.ID, "reason": "forceDisconnectByServer"})
-	witness.gets("participantLeft", map[string]any{"connectionId": kept.ID, "reason": "forceDisconnectByServer"})
+	evicted.Gets("participantEvicted", map[string]any{"connectionId": kept.ID, "reason": "forceDisconnectByServer"})
+	witness.Gets("participantLeft", map[string]any{"connectionId": kept.ID, "reason": "forceDisconnectByServer"})
 	shared.want(t, 404, "GET", path+kept.ID, "")
 	// With the last user goes the session.
 	shared.active(witness)
@@ -281,11 +213,11 @@ func TestStreamsThatAreDeleted(t *testing.T) {
 		{"DELETE", path + "str_CAM_A1b2_con_A1b2C3d4E5", "", 404},
 	})
 	a, b := shared.join(t, s, "a", ""), shared.join(t, s, "b", "")
-	stream := a.publish(media(t), camera, nil).StreamID
+	stream := a.Publishes(rawclient.NewMedia(t), camera).StreamID
 	shared.want(t, 404, "DELETE", path+"NOT_EXISTS", "")
 	shared.want(t, 204, "DELETE", path+stream, "")
 	for _, m := range []*member{a, b} {
-		m.gets("participantUnpublished", map[string]any{"connectionId": a.connection.ID, "reason": "forceUnpublishByServer"})
+		m.Gets("participantUnpublished", map[string]any{"connectionId": a.connection.ID, "reason": "forceUnpublishByServer"})
 	}
 	if now := shared.read(t, s, a.connection.ID); now.Status != "active" || len(now.Publishers) != 0 {
 		t.Errorf("after that: %s", now.text)
@@ -324,7 +256,7 @@ func TestSignalsOfTheServer(t *testing.T) {
 		a: {{"data": "1"}, {"type": "signal:server1", "data": "2"}, {"type": "signal:end", "data": "4"}},
 		b: {{"data": "1"}, {"type": "signal:server1", "data": "2"}, {"type": "signal:server2", "data": "3"}, {"type": "signal:end", "data": "4"}},
 	} {
-		m.gets("sendMessage", map[string]any{"type": "signal:end"})
+		m.Gets("sendMessage", map[string]any{"type": "signal:end"})
 		var got []map[string]any
 		for _, text := range m.told("sendMessage") {
 			var params map[string]any

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"mediarooms.dev/mediarooms/test/rawclient"
 )
 
 // start is a request to start a recording of a session, with more members of its body.
@@ -44,7 +46,7 @@ func TestRecordingsAreSwitchedOff(t *testing.T) {
 	}
 	shared.all(t, rows)
 	// It is the same with somebody in the session, who publishes.
-	shared.join(t, s, "a", "").publish(media(t), camera, nil)
+	shared.join(t, s, "a", "").Publishes(rawclient.NewMedia(t), camera)
 	shared.all(t, []row{start(s, "", 501), start(s, `,"name":999`, 501)})
 	if got := shared.want(t, 200, "GET", "/sessions/"+s, ""); !strings.Contains(got.body, `"recording":false`) {
 		t.Errorf("got %s", got.body)
@@ -80,14 +82,14 @@ func TestRecordingPropertiesOfASession(t *testing.T) {
 func TestSessionsThatAreToBeRecordedAreNot(t *testing.T) {
 	t.Parallel()
 	Shows(t, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 141, 142, 143, 144, 180)
-	m := media(t)
+	m := rawclient.NewMedia(t)
 	for _, properties := range []string{
 		`{"outputMode":"INDIVIDUAL"}`, `{"outputMode":"COMPOSED_QUICK_START"}`, `{"hasVideo":false}`, `{"hasAudio":false}`,
 		`{"recordingLayout":"CUSTOM","customLayout":"layout1"}`, `{"recordingLayout":"CUSTOM","customLayout":"https://example.org/layout"}`,
 	} {
 		s := shared.session(t, `"recordingMode":"ALWAYS","defaultRecordingProperties":`+properties)
 		a := shared.join(t, s, "a", "")
-		a.publish(m, camera, nil)
+		a.Publishes(m, camera)
 		shared.active(a)
 		for _, record := range []string{"false", "true"} {
 			shared.want(t, 200, "PATCH", "/sessions/"+s+"/connection/"+a.connection.ID, `{"record":`+record+`}`)
