@@ -39,12 +39,8 @@ const FieldOwner = client.FieldOwner("mediarooms-connection")
 // workers reconcile at the same time. A pass waits for the API server most of its time, so there are far more than cores.
 const workers = 32
 
-const (
-	// retry is when a pass is tried again that lost a race.
-	retry = 50 * time.Millisecond
-	// secretRetry is when a token's Secret is tried again that could not be written.
-	secretRetry = 30 * time.Second
-)
+// secretRetry is when a token's Secret is tried again that could not be written.
+const secretRetry = 30 * time.Second
 
 // Fleet is what this controller needs of the media pods.
 type Fleet interface {
@@ -129,12 +125,7 @@ func sessionConcernsConnections() predicate.Predicate {
 
 // Reconcile brings one Connection forward.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	result, err := r.reconcile(ctx, request)
-	if apierrors.IsConflict(err) {
-		// Somebody else wrote it first; the watch brings what they wrote.
-		return ctrl.Result{RequeueAfter: retry}, nil
-	}
-	return result, err
+	return pace.AfterConflict(r.reconcile(ctx, request))
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {

@@ -74,23 +74,10 @@ func urgencyOf(before, after v1alpha1.ConnectionStatus, o observed) pace.Urgency
 	case undecided, unprogrammed && o.view.Pod.State == fleet.Synced:
 		return pace.Awaiting
 	case before.State != after.State, before.Token != after.Token, before.ConnectionID != after.ConnectionID,
-		before.ObservedGeneration != after.ObservedGeneration, !sameConditions(before.Conditions, after.Conditions):
+		before.ObservedGeneration != after.ObservedGeneration, !pace.SameConditions(before.Conditions, after.Conditions):
 		return pace.Urgent
 	}
 	return pace.Lazy
-}
-
-func sameConditions(a, b []metav1.Condition) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for _, x := range a {
-		y := meta.FindStatusCondition(b, x.Type)
-		if y == nil || x.Status != y.Status || x.Reason != y.Reason || x.ObservedGeneration != y.ObservedGeneration {
-			return false
-		}
-	}
-	return true
 }
 
 // makeStatus derives the whole status. It is pure.

@@ -116,16 +116,24 @@ func (f *Fleet) pushAll() {
 	}
 }
 
+// served returns a room that a pod has, nil when there is none such, or its pod is lost. The caller holds f.mu.
+func (f *Fleet) served(session types.UID) *room {
+	r, ok := f.rooms[session]
+	if !ok || r.removed {
+		return nil
+	}
+	if l, ok := f.links[r.pod]; !ok || l.lost {
+		return nil
+	}
+	return r
+}
+
 // Close asks the pod to close a room and says whether it has: also when the room is on no pod, or its pod is lost. The pod's answer wakes the Session.
 func (f *Fleet) Close(session types.UID) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r, ok := f.rooms[session]
-	if !ok || r.removed {
-		return true
-	}
-	l, ok := f.links[r.pod]
-	if !ok || l.lost {
+	r := f.served(session)
+	if r == nil {
 		return true
 	}
 	if !r.removing {
@@ -183,12 +191,8 @@ func (f *Fleet) Drop(session types.UID) {
 func (f *Fleet) Evict(session, connection types.UID, name types.NamespacedName) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r, ok := f.rooms[session]
-	if !ok || r.removed {
-		return true
-	}
-	l, ok := f.links[r.pod]
-	if !ok || l.lost {
+	r := f.served(session)
+	if r == nil {
 		return true
 	}
 	e, ok := r.evicting[connection]

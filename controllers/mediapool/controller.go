@@ -39,9 +39,6 @@ import (
 // FieldOwner of what this controller applies.
 const FieldOwner = client.FieldOwner("mediarooms-mediapool")
 
-// retry is when a pass is tried again that lost a race.
-const retry = 50 * time.Millisecond
-
 // Fleet is what this controller needs of the control streams.
 type Fleet interface {
 	Pod(name string) fleet.PodView
@@ -145,12 +142,7 @@ func addressChanges() predicate.Predicate {
 
 // Reconcile brings one pool forward.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	result, err := r.reconcile(ctx, request)
-	if apierrors.IsConflict(err) {
-		// Somebody else wrote it first; the watch brings what they wrote.
-		return ctrl.Result{RequeueAfter: retry}, nil
-	}
-	return result, err
+	return pace.AfterConflict(r.reconcile(ctx, request))
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {

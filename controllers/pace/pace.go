@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 )
@@ -32,6 +34,20 @@ const (
 	// Urgent: somebody waits for it.
 	Urgent
 )
+
+// SameConditions reports whether two statuses have the same conditions, but for their messages and times. If not, somebody may wait for the new ones.
+func SameConditions(before, after []metav1.Condition) bool {
+	if len(before) != len(after) {
+		return false
+	}
+	for _, x := range after {
+		y := meta.FindStatusCondition(before, x.Type)
+		if y == nil || x.Status != y.Status || x.Reason != y.Reason || x.ObservedGeneration != y.ObservedGeneration {
+			return false
+		}
+	}
+	return true
+}
 
 // Pace remembers when each object was written last. The zero value is ready to use. Safe for concurrent use.
 type Pace struct {

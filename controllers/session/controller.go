@@ -43,9 +43,6 @@ const IDField = "sessionID"
 // workers reconcile at the same time.
 const workers = 8
 
-// retry is when a pass is tried again that lost a race.
-const retry = 50 * time.Millisecond
-
 // Fleet is what this controller needs of the media pods.
 type Fleet interface {
 	Pods(pool string) []fleet.PodView
@@ -192,12 +189,7 @@ func ofConnections() handler.EventHandler {
 
 // Reconcile brings one Session forward.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	result, err := r.reconcile(ctx, request)
-	if apierrors.IsConflict(err) {
-		// Somebody else wrote it first; the watch brings what they wrote.
-		return ctrl.Result{RequeueAfter: retry}, nil
-	}
-	return result, err
+	return pace.AfterConflict(r.reconcile(ctx, request))
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {

@@ -55,13 +55,8 @@ func urgencyOf(before, after v1alpha1.SessionStatus, o observed) pace.Urgency {
 	if unprogrammed && o.podState == fleet.Synced {
 		return pace.Awaiting
 	}
-	for _, x := range after.Conditions {
-		y := meta.FindStatusCondition(before.Conditions, x.Type)
-		if y == nil || x.Status != y.Status || x.Reason != y.Reason || x.ObservedGeneration != y.ObservedGeneration {
-			return pace.Urgent
-		}
-	}
-	if before.PodName != after.PodName || before.URL != after.URL || before.SessionID != after.SessionID {
+	if !pace.SameConditions(before.Conditions, after.Conditions) ||
+		before.PodName != after.PodName || before.URL != after.URL || before.SessionID != after.SessionID {
 		return pace.Urgent
 	}
 	return pace.Lazy

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/pace"
 	"mediarooms.dev/mediarooms/controllers/trigger"
 )
 
@@ -146,7 +147,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, hook *v1alpha1.Webhook, pr
 	if equality.Semantic.DeepEqual(before, after) {
 		return look, nil
 	}
-	if wait := r.delay(client.ObjectKeyFromObject(hook), sameConditions(before, after), now); wait > 0 {
+	if wait := r.delay(client.ObjectKeyFromObject(hook), pace.SameConditions(before.Conditions, after.Conditions), now); wait > 0 {
 		return wait, nil
 	}
 	base := hook.DeepCopy()

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/pace"
 )
 
 func TestGuard(t *testing.T) {
@@ -126,7 +127,7 @@ func TestStatus(t *testing.T) {
 			if status.PendingEvents != test.pending || (status.LastDeliveryTime != nil) != test.delivered {
 				t.Errorf("%+v", status)
 			}
-			if again := makeStatus(&v1alpha1.Webhook{ObjectMeta: hook.ObjectMeta, Status: status}, test.problem, test.seen, now.Add(time.Hour)); !sameConditions(status, again) {
+			if again := makeStatus(&v1alpha1.Webhook{ObjectMeta: hook.ObjectMeta, Status: status}, test.problem, test.seen, now.Add(time.Hour)); !pace.SameConditions(status.Conditions, again.Conditions) {
 				t.Errorf("the second time it is %+v", again.Conditions)
 			}
 		})

@@ -65,17 +65,6 @@ func readyCondition(accepted metav1.Condition, seen state) metav1.Condition {
 	return c
 }
 
-// sameConditions says whether two statuses have the same conditions, but for their times.
-func sameConditions(a, b v1alpha1.WebhookStatus) bool {
-	for _, x := range b.Conditions {
-		y := meta.FindStatusCondition(a.Conditions, x.Type)
-		if y == nil || x.Status != y.Status || x.Reason != y.Reason || x.ObservedGeneration != y.ObservedGeneration {
-			return false
-		}
-	}
-	return true
-}
-
 // publish tells what a status write has changed.
 func (r *Reconciler) publish(hook *v1alpha1.Webhook, before, after v1alpha1.WebhookStatus) {
 	now := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)

@@ -5,6 +5,8 @@ package mediatest
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -172,22 +174,14 @@ type Subscription struct {
 func (e *Engine) Publications() []*Publication {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	open := make([]*Publication, 0, len(e.publications))
-	for p := range e.publications {
-		open = append(open, p)
-	}
-	return open
+	return slices.Collect(maps.Keys(e.publications))
 }
 
 // Subscriptions returns those that are not closed.
 func (e *Engine) Subscriptions() []*Subscription {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	open := make([]*Subscription, 0, len(e.subscriptions))
-	for s := range e.subscriptions {
-		open = append(open, s)
-	}
-	return open
+	return slices.Collect(maps.Keys(e.subscriptions))
 }
 
 // Answer implements media.Subscription.
