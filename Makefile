@@ -54,7 +54,7 @@ verify: ## Check that generated files are up to date.
 ## Build it
 
 .PHONY: build
-build: ## Build the three programs into bin/, static.
+build: ## Build the operator, the media pod, the gateway and roomload into bin/, static.
 	hack/build
 
 .PHONY: generate

@@ -1,6 +1,6 @@
 // Package pace is the authority on when the status of an object is written: at once when somebody waits for it; a moment later when an
-// answer is about to come that belongs into the same write; else at most once in an interval; and never from a view of the object that is
-// older than the last write.
+// answer is about to come that belongs into the same write; else at most once in an interval; never from a view of the object that is
+// older than the last write; and again soon when somebody else has written first.
 package pace
 
 import (
