@@ -4,7 +4,7 @@ import { colour, initials } from './people.js';
 
 /** More people than that share the last tile. */
 export const MAX_TILES = 25;
-/** How many colours page.css has for people without a picture. */
+/** How many colours room.css has for people without a picture. */
 const COLOURS = 8;
 /** Widths in CSS pixels below which tiles lie closer together and have smaller names. */
 const SMALL = 180;
