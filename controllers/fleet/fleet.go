@@ -144,10 +144,7 @@ type Fleet struct {
 type room struct {
 	placement.Room
 	pod string
-	// removing says that the pod is to close it; removed that it has; abandoned that nobody waits for that.
-	removing, removed, abandoned bool
-	// silent says that nobody is told that the Session has ended.
-	silent bool
+	end ending
 	// dirty says that it changed since it was sent last, urgent that somebody is to be put out by what changed.
 	dirty, urgent bool
 	// visited says that somebody has been in it, on whatever pod.
@@ -160,12 +157,24 @@ type room struct {
 	// seen is what pods observed of each Connection; fresh marks those of the pod that it is on now.
 	seen  map[types.UID]*controlv1.ConnectionStatus
 	fresh map[types.UID]bool
-	// names and generations of the Connections in the Room that was sent last.
-	names    map[types.UID]types.NamespacedName
-	told     map[types.UID]int64
-	toldRoom int64
+	told  told
 	// evicting are the Connections that are being deleted and are not known to be out.
 	evicting map[types.UID]eviction
+}
+
+// ending is how far the end of a room is.
+type ending struct {
+	// removing says that the pod is to close it; removed that it has; abandoned that nobody waits for that.
+	removing, removed, abandoned bool
+	// silent says that nobody is told that the Session has ended.
+	silent bool
+}
+
+// told is what the Room that was sent last said.
+type told struct {
+	generation  int64               // of the Session
+	connections map[types.UID]int64 // their generations
+	names       map[types.UID]types.NamespacedName
 }
 
 // eviction is a Connection that waits until the pod has applied a revision.
@@ -339,7 +348,7 @@ func (f *Fleet) lose(l *link) func() {
 		if r.pod != l.pod.Name {
 			continue
 		}
-		if r.abandoned {
+		if r.end.abandoned {
 			delete(f.rooms, uid)
 			continue
 		}
@@ -347,7 +356,7 @@ func (f *Fleet) lose(l *link) func() {
 			participant.Crash(seen, now)
 		}
 		sessions = append(sessions, r.Name)
-		for _, name := range r.names {
+		for _, name := range r.told.names {
 			connections = append(connections, name)
 		}
 		for _, e := range r.evicting {

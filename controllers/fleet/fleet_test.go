@@ -263,7 +263,7 @@ func TestWhatChangesWhileThePodHasNotAnsweredGoesTogether(t *testing.T) {
 		"a Connection that is deleted does not wait": func() { f.Evict("room", "guest", types.NamespacedName{Name: "guest"}) },
 		"a room that is closed does not wait":        func() { f.Close("room") },
 	} {
-		r.dirty, r.urgent, r.evicting, r.removing = false, false, nil, false
+		r.dirty, r.urgent, r.evicting, r.end.removing = false, false, nil, false
 		r.sent, r.acked, r.sentAt = 4, 3, time.Now()
 		putOut()
 		if rooms, later := f.takeDirty(l, false); len(rooms) != 1 || later != nil {

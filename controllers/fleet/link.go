@@ -282,7 +282,7 @@ func (f *Fleet) sendRoom(ctx context.Context, l *link, uid types.UID, stream con
 	r.dirty, r.urgent = false, false
 	r.sent++
 	r.sentAt = time.Now()
-	revision, removing, silent, assigned := r.sent, r.removing, r.silent, r.Room
+	revision, removing, silent, assigned := r.sent, r.end.removing, r.end.silent, r.Room
 	seen := make(map[types.UID]*controlv1.ConnectionStatus, len(r.seen))
 	for id, status := range r.seen {
 		// Only the state is read, and that under no lock: a shallow copy of it is enough.
@@ -297,12 +297,12 @@ func (f *Fleet) sendRoom(ctx context.Context, l *link, uid types.UID, stream con
 		if desired, names, err = f.config.Rooms.Room(ctx, assigned, seen); err != nil {
 			return fmt.Errorf("building the room of Session %s: %w", assigned.Name, err)
 		}
-		told := make(map[types.UID]int64, len(names))
+		generations := make(map[types.UID]int64, len(names))
 		for _, c := range desired.GetConnections() {
-			told[types.UID(c.Uid)] = c.Generation
+			generations[types.UID(c.Uid)] = c.Generation
 		}
 		f.mu.Lock()
-		r.names, r.told, r.toldRoom = names, told, desired.GetGeneration()
+		r.told = told{generation: desired.GetGeneration(), connections: generations, names: names}
 		f.mu.Unlock()
 	}
 	if desired == nil {
@@ -396,8 +396,8 @@ func (f *Fleet) take(l *link, message *controlv1.PodMessage) error {
 	case *controlv1.PodMessage_RoomRemoved:
 		r, ok := f.rooms[types.UID(m.RoomRemoved.Uid)]
 		if ok && r.pod == l.pod.Name && m.RoomRemoved.Revision >= r.sent && !r.dirty {
-			r.removed = true
-			if r.abandoned {
+			r.end.removed = true
+			if r.end.abandoned {
 				delete(f.rooms, r.UID)
 			}
 			sessions = append(sessions, r.Name)

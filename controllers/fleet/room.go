@@ -43,14 +43,14 @@ func (f *Fleet) Assign(assigned placement.Room, pod string) {
 	if !ok {
 		r = &room{Room: assigned, seen: make(map[types.UID]*controlv1.ConnectionStatus)}
 		f.rooms[assigned.UID] = r
-	} else if r.pod == pod && !r.removing {
+	} else if r.pod == pod && !r.end.removing {
 		return
 	}
 	if before, ok := f.links[r.pod]; ok && r.pod != pod {
 		before.mark(r.UID)
 	}
 	r.pod = pod
-	r.removing, r.removed, r.abandoned = false, false, false
+	r.end = ending{silent: r.end.silent}
 	r.acked, r.generation, r.sentAt = 0, 0, time.Time{}
 	r.fresh = make(map[types.UID]bool)
 	f.push(r)
@@ -69,7 +69,7 @@ func (f *Fleet) Push(session types.UID) {
 func (f *Fleet) Tell(session, connection types.UID, generation int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if r, ok := f.rooms[session]; ok && !r.dirty && r.told[connection] < generation {
+	if r, ok := f.rooms[session]; ok && !r.dirty && r.told.connections[connection] < generation {
 		f.push(r)
 	}
 }
@@ -78,7 +78,7 @@ func (f *Fleet) Tell(session, connection types.UID, generation int64) {
 func (f *Fleet) TellRoom(session types.UID, generation int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if r, ok := f.rooms[session]; ok && !r.dirty && r.toldRoom < generation {
+	if r, ok := f.rooms[session]; ok && !r.dirty && r.told.generation < generation {
 		f.push(r)
 	}
 }
@@ -119,7 +119,7 @@ func (f *Fleet) pushAll() {
 // served returns a room that a pod has, nil when there is none such, or its pod is lost. The caller holds f.mu.
 func (f *Fleet) served(session types.UID) *room {
 	r, ok := f.rooms[session]
-	if !ok || r.removed {
+	if !ok || r.end.removed {
 		return nil
 	}
 	if l, ok := f.links[r.pod]; !ok || l.lost {
@@ -136,8 +136,8 @@ func (f *Fleet) Close(session types.UID) bool {
 	if r == nil {
 		return true
 	}
-	if !r.removing {
-		r.removing = true
+	if !r.end.removing {
+		r.end.removing = true
 		f.pushNow(r)
 	}
 	return false
@@ -148,7 +148,7 @@ func (f *Fleet) Silence(session types.UID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if r, ok := f.rooms[session]; ok {
-		r.silent = true
+		r.end.silent = true
 	}
 }
 
@@ -175,7 +175,7 @@ func (f *Fleet) Abandon(session types.UID) {
 	if closed {
 		delete(f.rooms, session)
 	} else if r, ok := f.rooms[session]; ok {
-		r.abandoned = true
+		r.end.abandoned = true
 	}
 }
 
@@ -274,7 +274,7 @@ func (f *Fleet) observe(l *link, status *controlv1.RoomStatus) (sessions, connec
 		changed = changed || known || after.State != controlv1.ConnectionState_CONNECTION_STATE_PENDING
 		r.seen[uid], r.fresh[uid] = after, true
 		r.visited = r.visited || after.State > controlv1.ConnectionState_CONNECTION_STATE_PENDING
-		if name, ok := r.names[uid]; ok {
+		if name, ok := r.told.names[uid]; ok {
 			connections = append(connections, name)
 		}
 	}

@@ -175,19 +175,11 @@ func (a *API) withdraw(ctx context.Context, connection *v1alpha1.Connection) err
 
 // listConnections serves GET /sessions/SESSION/connection (openvidu-rest 2.6).
 func (a *API) listConnections(ctx context.Context, c *call) (reply, error) {
-	pending, err := viewOf(c.r, true)
+	_, connections, err := a.view(ctx, c, true)
 	if err != nil {
 		return reply{}, err
 	}
-	session, err := a.session(ctx, c, errSessionUnknown)
-	if err != nil {
-		return reply{}, err
-	}
-	connections, err := a.objects.connections(ctx, session)
-	if err != nil {
-		return reply{}, err
-	}
-	return reply{http.StatusOK, list(projectConnections(connections, sessionID(session), pending))}, nil
+	return reply{http.StatusOK, list(connections)}, nil
 }
 
 // readConnection serves GET /sessions/SESSION/connection/CONNECTION (openvidu-rest 2.7).

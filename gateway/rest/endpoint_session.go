@@ -114,19 +114,29 @@ func (a *API) listSessions(ctx context.Context, c *call) (reply, error) {
 
 // readSession serves GET /sessions/SESSION (openvidu-rest 2.2).
 func (a *API) readSession(ctx context.Context, c *call) (reply, error) {
-	pending, err := viewOf(c.r, false)
+	session, connections, err := a.view(ctx, c, false)
 	if err != nil {
 		return reply{}, err
+	}
+	return reply{http.StatusOK, projectSession(session, connections)}, nil
+}
+
+// view reads the session of a request, and those of its connections that the request wants to see; pending says whether it wants the pending ones when it
+// does not say so.
+func (a *API) view(ctx context.Context, c *call, pending bool) (*v1alpha1.Session, []connectionJSON, error) {
+	pending, err := viewOf(c.r, pending)
+	if err != nil {
+		return nil, nil, err
 	}
 	session, err := a.session(ctx, c, errSessionUnknown)
 	if err != nil {
-		return reply{}, err
+		return nil, nil, err
 	}
 	connections, err := a.objects.connections(ctx, session)
 	if err != nil {
-		return reply{}, err
+		return nil, nil, err
 	}
-	return reply{http.StatusOK, projectSession(session, projectConnections(connections, sessionID(session), pending))}, nil
+	return session, projectConnections(connections, sessionID(session), pending), nil
 }
 
 // deleteSession serves DELETE /sessions/SESSION (openvidu-rest 2.4). It answers when everybody is out.

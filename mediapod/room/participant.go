@@ -126,6 +126,15 @@ func (p *Participant) announcement() Announcement {
 	return announcement
 }
 
+// tellOthers notifies everybody else in the room. The room is locked.
+func (p *Participant) tellOthers(notification Notification) {
+	for _, other := range p.room.participants {
+		if other != p {
+			other.notify(notification)
+		}
+	}
+}
+
 // notify tells the client, or keeps it until it is back. The room is locked.
 func (p *Participant) notify(notification Notification) {
 	if p.link != nil {

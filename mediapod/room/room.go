@@ -131,6 +131,13 @@ func (r *Room) apply(desired Desired) {
 	r.registry.changed.mark(r.uid)
 }
 
+// tell notifies everybody in the room. The room is locked.
+func (r *Room) tell(notification Notification) {
+	for _, p := range r.participants {
+		p.notify(notification)
+	}
+}
+
 // endForbiddenStreams ends what participants send and may not send any more; everybody is told, the owner too. What is not announced yet
 // is looked at when it is (announceStream). The room is locked.
 func (r *Room) endForbiddenStreams() {
@@ -138,9 +145,7 @@ func (r *Room) endForbiddenStreams() {
 		if p.stream == nil || !p.stream.live || p.seat.mayPublish(p.stream.info) {
 			continue
 		}
-		for _, other := range r.participants {
-			other.notify(ParticipantUnpublished{ConnectionID: p.id, Reason: ReasonForceUnpublishByServer})
-		}
+		r.tell(ParticipantUnpublished{ConnectionID: p.id, Reason: ReasonForceUnpublishByServer})
 		r.endStream(p, ReasonForceUnpublishByServer)
 	}
 }
@@ -311,9 +316,7 @@ func (r *Room) remove(p *Participant, reason string) {
 	s.state, s.left, s.reason, s.participant = Disconnected, time.Now(), reason, nil
 	r.participants = slices.DeleteFunc(r.participants, func(other *Participant) bool { return other == p })
 	if !p.hidden() {
-		for _, other := range r.participants {
-			other.notify(ParticipantLeft{ConnectionID: p.id, Reason: reason})
-		}
+		r.tell(ParticipantLeft{ConnectionID: p.id, Reason: reason})
 	}
 	for _, other := range r.participants {
 		delete(other.heardLevels, p.id)

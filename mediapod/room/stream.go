@@ -160,12 +160,19 @@ func (p *Participant) announceStream(s *stream, answer string, reply func(Stream
 	r.live[s.info.ID] = s
 	r.diary.sends(s)
 	reply(s.info, answer)
-	for _, other := range r.participants {
-		if other != p {
-			other.notify(ParticipantPublished{ConnectionID: p.id, Stream: s.info})
-		}
-	}
+	p.tellOthers(ParticipantPublished{ConnectionID: p.id, Stream: s.info})
 	r.registry.changed.mark(r.uid)
+	return nil
+}
+
+// streaming gives an error unless the participant is in the room and sends. The room is locked.
+func (p *Participant) streaming() error {
+	if p.gone {
+		return p.left()
+	}
+	if p.stream == nil || !p.stream.live {
+		return refuse(CodeUserNotStreaming, "Participant '%s' is not streaming media", p.id)
+	}
 	return nil
 }
 
@@ -174,17 +181,10 @@ func (p *Participant) Unpublish() error {
 	r := p.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p.gone {
-		return p.left()
+	if err := p.streaming(); err != nil {
+		return err
 	}
-	if p.stream == nil || !p.stream.live {
-		return refuse(CodeUserNotStreaming, "Participant '%s' is not streaming media", p.id)
-	}
-	for _, other := range r.participants {
-		if other != p {
-			other.notify(ParticipantUnpublished{ConnectionID: p.id, Reason: ReasonUnpublish})
-		}
-	}
+	p.tellOthers(ParticipantUnpublished{ConnectionID: p.id, Reason: ReasonUnpublish})
 	r.endStream(p, ReasonUnpublish)
 	r.registry.changed.mark(r.uid)
 	return nil
@@ -206,9 +206,7 @@ func (p *Participant) ForceUnpublish(streamID string, reply func()) error {
 		return r.noSuchStream(streamID)
 	}
 	reply()
-	for _, other := range r.participants {
-		other.notify(ParticipantUnpublished{ConnectionID: s.owner.id, Reason: ReasonForceUnpublishByUser})
-	}
+	r.tell(ParticipantUnpublished{ConnectionID: s.owner.id, Reason: ReasonForceUnpublishByUser})
 	r.endStream(s.owner, ReasonForceUnpublishByUser)
 	r.registry.changed.mark(r.uid)
 	return nil
@@ -356,11 +354,8 @@ func (p *Participant) ChangeStream(change PropertyChange) error {
 	r := p.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p.gone {
-		return p.left()
-	}
-	if p.stream == nil || !p.stream.live {
-		return refuse(CodeUserNotStreaming, "Participant '%s' is not streaming media", p.id)
+	if err := p.streaming(); err != nil {
+		return err
 	}
 	info := &p.stream.info
 	if change.AudioActive != nil {
@@ -372,11 +367,7 @@ func (p *Participant) ChangeStream(change PropertyChange) error {
 	if change.VideoDimensions != nil {
 		info.VideoDimensions = *change.VideoDimensions
 	}
-	for _, other := range r.participants {
-		if other != p {
-			other.notify(StreamPropertyChanged{ConnectionID: p.id, StreamID: info.ID, Change: change})
-		}
-	}
+	p.tellOthers(StreamPropertyChanged{ConnectionID: p.id, StreamID: info.ID, Change: change})
 	r.registry.changed.mark(r.uid)
 	return nil
 }
