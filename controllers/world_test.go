@@ -35,6 +35,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/session"
 	"mediarooms.dev/mediarooms/controllers/webhook"
 	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 const (
@@ -200,16 +201,8 @@ func (w *world) clear() {
 // eventually waits until a condition holds.
 func (w *world) eventually(what string, condition func() error) {
 	w.Helper()
-	deadline := time.Now().Add(bound)
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			w.Fatalf("waiting until %s: %v", what, err)
-		}
-		time.Sleep(10 * time.Millisecond)
+	if err := wait.Poll(context.Background(), bound, condition); err != nil {
+		w.Fatalf("waiting until %s: %v", what, err)
 	}
 }
 

@@ -37,6 +37,7 @@ import (
 	"mediarooms.dev/mediarooms/gateway/tenant"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 const (
@@ -273,13 +274,7 @@ func (r *running) dial(query string) (*websocket.Conn, string, int) {
 // eventually waits until something holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(bound)
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited too long for %s", what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	wait.For(t, bound, what, wait.True(holds))
 }
 
 // startPod starts a media pod's signalling, and creates the Pod object for it. Each socket first gets the pod's name and the routing key.

@@ -25,6 +25,7 @@ import (
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	cases "mediarooms.dev/mediarooms/test/rest"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // bound is how long a test waits for anything.
@@ -153,10 +154,8 @@ func (f *fixture) room(uid, pod string) {
 
 func (f *fixture) eventually(what string, condition func() bool) {
 	f.Helper()
-	for deadline := time.Now().Add(bound); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			f.Fatalf("waited in vain until %s", what)
-		}
+	if wait.Poll(context.Background(), bound, wait.True(condition)) != nil {
+		f.Fatalf("waited in vain until %s", what)
 	}
 }
 

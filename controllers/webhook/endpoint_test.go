@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/eventlog"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // bound is how long a test waits for anything.
@@ -87,16 +89,8 @@ func (b *bench) happen(session, data string) uint64 {
 
 func (b *bench) eventually(what string, condition func() error) {
 	b.Helper()
-	deadline := time.Now().Add(bound)
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			b.Fatalf("waiting until %s: %v", what, err)
-		}
-		time.Sleep(time.Millisecond)
+	if err := wait.Poll(context.Background(), bound, condition); err != nil {
+		b.Fatalf("waiting until %s: %v", what, err)
 	}
 }
 

@@ -41,6 +41,7 @@ import (
 	"mediarooms.dev/mediarooms/gateway/tenant"
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/test/openapi"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 const (
@@ -514,11 +515,5 @@ func (w *world) join(connectionID string) {
 // eventually waits until something holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(bound)
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited too long for %s", what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	wait.For(t, bound, what, wait.True(holds))
 }

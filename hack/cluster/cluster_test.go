@@ -21,6 +21,7 @@ import (
 	"mediarooms.dev/mediarooms/hack/cluster/image"
 	"mediarooms.dev/mediarooms/hack/cluster/instance"
 	"mediarooms.dev/mediarooms/hack/cluster/process"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // TestCluster takes an instance of its own through its life: a killed start, a
@@ -226,16 +227,8 @@ func (h *harness) startPod() {
 // eventually waits until check returns nil.
 func (h *harness) eventually(what string, check func() error) {
 	h.t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			h.t.Fatalf("waiting until %s: %v", what, err)
-		}
-		time.Sleep(50 * time.Millisecond)
+	if err := wait.Poll(context.Background(), time.Minute, check); err != nil {
+		h.t.Fatalf("waiting until %s: %v", what, err)
 	}
 }
 

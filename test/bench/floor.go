@@ -21,7 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // floorSenderCommand, as the first argument, makes this program the sender of the floor: a process of its own, whose
@@ -100,7 +100,7 @@ func measureFloor(ctx context.Context, l *link, o options, kind string, subscrib
 		sent += report.Packets
 	}
 	// The last packets may be on their way; what has not come after a second is lost.
-	_ = cluster.Poll(ctx, time.Second, func() error {
+	_ = wait.Poll(ctx, time.Second, func() error {
 		if received.Load() < sent {
 			return errors.New("some packets are missing")
 		}

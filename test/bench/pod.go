@@ -14,6 +14,7 @@ import (
 
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // Ports of the media pod, as on a cluster; it has a network namespace for itself.
@@ -70,7 +71,7 @@ func startPod(ctx context.Context, l *link, program, folder string) (_ *pod, err
 			err = errors.Join(err, p.close(), fmt.Errorf("the media pod's log:\n%s", p.log.Bytes()))
 		}
 	}()
-	if err := cluster.Poll(ctx, 20*time.Second, func() error { return p.get(ctx, healthPort, "/healthz", io.Discard) }); err != nil {
+	if err := wait.Poll(ctx, 20*time.Second, func() error { return p.get(ctx, healthPort, "/healthz", io.Discard) }); err != nil {
 		return nil, fmt.Errorf("waiting for the media pod: %w", err)
 	}
 	config, err := mtls.Client(filepath.Join(root, mtls.Gateway), mtls.MediaPod)

@@ -22,6 +22,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // callers are the numbers of callers at the same time.
@@ -115,7 +116,7 @@ func newRESTBench(ctx context.Context, kube *cluster.Cluster) (*restBench, func(
 			err = errors.Join(err, client.IgnoreNotFound(kube.Client.Delete(cleanUp, object)))
 		}
 		for _, object := range made {
-			err = errors.Join(err, cluster.Poll(cleanUp, time.Minute, func() error { return kube.Gone(object) }))
+			err = errors.Join(err, wait.Poll(cleanUp, time.Minute, func() error { return kube.Gone(object) }))
 		}
 		return err
 	}
@@ -141,7 +142,7 @@ func newRESTBench(ctx context.Context, kube *cluster.Cluster) (*restBench, func(
 	if err := kube.AllowREST(ctx, b.namespace, restPassword); err != nil {
 		return nil, remove, err
 	}
-	err := cluster.Poll(ctx, 2*time.Minute, func() error {
+	err := wait.Poll(ctx, 2*time.Minute, func() error {
 		read, err := kube.Pool(b.pool)
 		if err != nil {
 			return err

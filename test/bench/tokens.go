@@ -19,6 +19,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // atATime are the numbers of Connections that are created at a time.
@@ -41,13 +42,13 @@ func measureTokens(ctx context.Context, o options) (err error) {
 		cleanUp, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		err = errors.Join(err, kube.Client.Delete(cleanUp, namespace),
-			cluster.Poll(cleanUp, time.Minute, func() error { return kube.Gone(namespace) }))
+			wait.Poll(cleanUp, time.Minute, func() error { return kube.Gone(namespace) }))
 	}()
 	session := &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: "room"}}
 	if err := kube.Client.Create(ctx, session); err != nil {
 		return fmt.Errorf("creating the Session: %w", err)
 	}
-	if err := cluster.Poll(ctx, time.Minute, func() error {
+	if err := wait.Poll(ctx, time.Minute, func() error {
 		read, err := kube.Session(namespace.Name, session.Name)
 		if err != nil {
 			return err
@@ -109,7 +110,7 @@ func defaultPool(ctx context.Context, kube *cluster.Cluster) error {
 			return fmt.Errorf("creating the default pool: %w", err)
 		}
 	}
-	err := cluster.Poll(ctx, 2*time.Minute, func() error {
+	err := wait.Poll(ctx, 2*time.Minute, func() error {
 		read, err := kube.Pool(pool.Name)
 		if err != nil {
 			return err
@@ -247,7 +248,7 @@ func (t *tokenWatch) time(ctx context.Context, kube *cluster.Cluster, namespace,
 	if err := kube.Client.Delete(ctx, connection); err != nil {
 		return 0, fmt.Errorf("deleting a Connection: %w", err)
 	}
-	return took, cluster.Poll(ctx, 30*time.Second, func() error { return kube.Gone(connection) })
+	return took, wait.Poll(ctx, 30*time.Second, func() error { return kube.Gone(connection) })
 }
 
 // floorKind is a custom resource that nobody watches, of about the size of a Connection.
@@ -284,7 +285,7 @@ func defineFloor(ctx context.Context, kube *cluster.Cluster, plural string, kind
 	}
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(kind)
-	if err := cluster.Poll(ctx, 20*time.Second, func() error { return kube.Client.List(ctx, list) }); err != nil {
+	if err := wait.Poll(ctx, 20*time.Second, func() error { return kube.Client.List(ctx, list) }); err != nil {
 		return nil, errors.Join(fmt.Errorf("waiting for the floor's resource: %w", err), remove())
 	}
 	return remove, nil

@@ -1,5 +1,5 @@
-// Package cluster is the authority on how tests reach the cluster under test: where it is, the real kubectl as users run it, clients,
-// waiting for conditions, what media pods say of themselves, and what is written down when a test fails.
+// Package cluster is the authority on how tests reach the cluster under test: where it is, how a suite begins and ends there, the real kubectl as users
+// run it, clients, objects and their conditions, what media pods say of themselves, and what is written down when a test fails.
 package cluster
 
 import (

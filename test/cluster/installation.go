@@ -11,6 +11,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // Samples are config/samples as kubectl renders them.
@@ -30,10 +32,10 @@ func (c *Cluster) Prepare(ctx context.Context) (Samples, error) {
 	if _, err := c.KubectlInput(ctx, samples.Base, "apply", "-f", "-"); err != nil {
 		return Samples{}, fmt.Errorf("applying the default pool: %w", err)
 	}
-	if err := Poll(ctx, 2*time.Minute, c.Warm); err != nil {
+	if err := wait.Poll(ctx, 2*time.Minute, c.Warm); err != nil {
 		return Samples{}, fmt.Errorf("waiting for a warm media pod: %w", err)
 	}
-	if err := Poll(ctx, time.Minute, c.gatewayAnswers); err != nil {
+	if err := wait.Poll(ctx, time.Minute, c.gatewayAnswers); err != nil {
 		return Samples{}, fmt.Errorf("waiting for the gateway: %w", err)
 	}
 	return samples, nil

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // NewNamespace makes a namespace for a test. It is deleted at the end of the test, which waits until everything in it
@@ -32,7 +33,7 @@ func (c *Cluster) NewNamespace(t testing.TB) string {
 		if err := c.Client.Delete(context.Background(), namespace); err != nil {
 			t.Errorf("deleting namespace %s: %v", namespace.Name, err)
 		}
-		Eventually(t, 60*time.Second, "namespace "+namespace.Name+" to be gone", func() error {
+		wait.For(t, 60*time.Second, "namespace "+namespace.Name+" to be gone", func() error {
 			return c.Gone(namespace)
 		})
 	})
@@ -151,7 +152,7 @@ func Ready(object client.Object, conditions []metav1.Condition) error {
 func (c *Cluster) WaitSession(t testing.TB, within time.Duration, namespace, name string) *v1alpha1.Session {
 	t.Helper()
 	var session *v1alpha1.Session
-	Eventually(t, within, "Session "+name+" to be Ready", func() (err error) {
+	wait.For(t, within, "Session "+name+" to be Ready", func() (err error) {
 		if session, err = c.Session(namespace, name); err != nil {
 			return err
 		}
@@ -164,7 +165,7 @@ func (c *Cluster) WaitSession(t testing.TB, within time.Duration, namespace, nam
 func (c *Cluster) WaitConnection(t testing.TB, within time.Duration, namespace, name string) *v1alpha1.Connection {
 	t.Helper()
 	var connection *v1alpha1.Connection
-	Eventually(t, within, "Connection "+name+" to be Ready", func() (err error) {
+	wait.For(t, within, "Connection "+name+" to be Ready", func() (err error) {
 		if connection, err = c.Connection(namespace, name); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // Host ports of tests' pools are above those of the default pool. No two pools share any, so that none waits for the pods of one that goes.
@@ -47,7 +48,7 @@ func (c *Cluster) NewPool(t testing.TB, change func(*v1alpha1.MediaPoolSpec)) *v
 		if err := c.Client.Delete(context.Background(), pool); err != nil {
 			t.Errorf("deleting MediaPool %s: %v", pool.Name, err)
 		}
-		Eventually(t, time.Minute, "MediaPool "+pool.Name+" to be gone", func() error { return c.Gone(pool) })
+		wait.For(t, time.Minute, "MediaPool "+pool.Name+" to be gone", func() error { return c.Gone(pool) })
 	})
 	return pool
 }

@@ -14,6 +14,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // denied is what the package makes of the code 401.
@@ -55,7 +56,7 @@ func TestAModeratorThrowsParticipantsOut(t *testing.T) {
 // wantDisconnected waits until the Connection's status says why its user left.
 func wantDisconnected(t *testing.T, g *guest, reason string) {
 	t.Helper()
-	cluster.Eventually(t, patience, "the status of "+g.object+" to say why its user left", func() error {
+	wait.For(t, patience, "the status of "+g.object+" to say why its user left", func() error {
 		connection, err := kube.Connection(cluster.DefaultTenant, g.object)
 		if err != nil {
 			return err
@@ -200,7 +201,7 @@ func TestModerationOfAConnectionCutsItsStreams(t *testing.T) {
 		t.Errorf("publishing blocked audio gave %v, want %s", failure, denied)
 	}
 	moderate(`{"publish":null}`)
-	cluster.Eventually(t, patience, "the target to be allowed again", func() error {
+	wait.For(t, patience, "the target to be allowed again", func() error {
 		var err error
 		b.stream, err = b.PublishWith(browser.Publication{})
 		return err

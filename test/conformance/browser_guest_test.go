@@ -14,7 +14,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
-	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // seats is how many pages the tests may have open at once: each encodes and decodes video, on a small machine.
@@ -198,7 +198,7 @@ func (g *guest) events() []browser.Event {
 func (g *guest) waits(within time.Duration, what string, match func(browser.Event) bool) browser.Event {
 	g.t.Helper()
 	var found browser.Event
-	cluster.Eventually(g.t, within, g.Name+" to get "+what, func() error {
+	wait.For(g.t, within, g.Name+" to get "+what, func() error {
 		events, err := g.Events()
 		if err != nil {
 			return err
@@ -268,7 +268,7 @@ func (g *guest) receives(other *guest) {
 func (g *guest) receivesKinds(other *guest, audio, video bool) {
 	g.t.Helper()
 	var before *browser.Media
-	cluster.Eventually(g.t, 20*time.Second, g.Name+" to receive "+other.Name, func() error {
+	wait.For(g.t, 20*time.Second, g.Name+" to receive "+other.Name, func() error {
 		now, err := g.Received(other.id())
 		if err != nil {
 			return err
@@ -297,7 +297,7 @@ func (g *guest) requests() []string {
 // answer is the response to the last request of a method, and the request.
 func (g *guest) answer(method string) (request, response browser.Frame) {
 	g.t.Helper()
-	cluster.Eventually(g.t, patience, g.Name+" to have an answer to "+method, func() error {
+	wait.For(g.t, patience, g.Name+" to have an answer to "+method, func() error {
 		frames := g.page.Frames()
 		at := -1
 		for i, f := range frames {

@@ -13,7 +13,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
-	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // on is for what is asked for.
@@ -49,7 +49,7 @@ func TestSubscribersGetTheSimulcastLayerThatSuitsThem(t *testing.T) {
 			t.Errorf("%s was offered simulcast", g.Name)
 		}
 	}
-	cluster.Eventually(t, 30*time.Second, "the rich one to get the best layer, and the poor one the least", func() error {
+	wait.For(t, 30*time.Second, "the rich one to get the best layer, and the poor one the least", func() error {
 		sent, err := a.Sent()
 		if err != nil {
 			return err

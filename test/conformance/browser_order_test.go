@@ -13,7 +13,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
-	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // stage is a room with guests, and the transcript of the messages and events of each of them in each step.
@@ -155,7 +155,7 @@ func TestOrderAtThreeClients(t *testing.T) {
 	disconnected := func(g *guest) { t.Helper(); g.gets("sessionDisconnected", nil) }
 	told := func(g *guest, changes int) {
 		t.Helper()
-		cluster.Eventually(t, patience, g.Name+" to be answered", func() error {
+		wait.For(t, patience, g.Name+" to be answered", func() error {
 			if n := len(properties(g)); n != changes {
 				return fmt.Errorf("it has %d events", n)
 			}

@@ -9,8 +9,8 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
-	"mediarooms.dev/mediarooms/test/cluster"
 	cases "mediarooms.dev/mediarooms/test/rest"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 func TestClientsAreToldOfEachOthersNetworkQuality(t *testing.T) {
@@ -35,7 +35,7 @@ func TestClientsAreToldOfEachOthersNetworkQuality(t *testing.T) {
 
 	level := func(g *guest, what string, match func(level int) bool) {
 		t.Helper()
-		cluster.Eventually(t, 3*patience, g.Name+" to be told that the quality is "+what, func() error {
+		wait.For(t, 3*patience, g.Name+" to be told that the quality is "+what, func() error {
 			levels := qualities(g, a)
 			if len(levels) == 0 || !match(levels[len(levels)-1]) {
 				return fmt.Errorf("it was told %v", levels)

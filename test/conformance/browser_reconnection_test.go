@@ -11,7 +11,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
-	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // networkLost is the reason of whoever did not come back in time.
@@ -29,7 +29,7 @@ func exchange(a, b *guest) {
 // comesBack waits until a guest has reconnected that often.
 func (g *guest) comesBack(times int) {
 	g.t.Helper()
-	cluster.Eventually(g.t, 2*patience, g.Name+" to reconnect", func() error {
+	wait.For(g.t, 2*patience, g.Name+" to reconnect", func() error {
 		if n := g.count("reconnected"); n != times {
 			return fmt.Errorf("reconnected %d times of %d", n, times)
 		}
@@ -85,7 +85,7 @@ func TestALostSocketComesBackAndNobodyNotices(t *testing.T) {
 	b.must(b.MuteAudio(false))
 	a.comesBack(3)
 	wantSignals(a, []string{`signal:first "1" from ` + b.id(), `signal:second "2" from ` + c.id()})
-	cluster.Eventually(t, patience, "the one who came back to know what was muted", func() error {
+	wait.For(t, patience, "the one who came back to know what was muted", func() error {
 		if got := properties(a); !slices.Equal(got, []string{"audioActive publishAudio false", "audioActive publishAudio true"}) {
 			return fmt.Errorf("got %q", got)
 		}
@@ -125,7 +125,7 @@ func TestForcedMediaReconnectionRebuildsEveryStream(t *testing.T) {
 	for times := 1; times <= 2; times++ {
 		a.must(a.DropSockets())
 		a.comesBack(times)
-		cluster.Eventually(t, patience, "both streams to be rebuilt", func() error {
+		wait.For(t, patience, "both streams to be rebuilt", func() error {
 			got := a.after()
 			if want := []string{"connect", "prepareReceiveVideoFrom", "reconnectStream", "reconnectStream"}; !slices.Equal(slices.Sorted(slices.Values(got)), want) {
 				return fmt.Errorf("it sent %q", got)
@@ -191,7 +191,7 @@ func TestALostMediaPathIsRebuilt(t *testing.T) {
 		return e.Name == "exception" && (e.Exception == "ICE_CONNECTION_DISCONNECTED" || e.Exception == "ICE_CONNECTION_FAILED")
 	})
 	// The browser does not promise to cut every path of the page, so it may be one stream that is rebuilt, or both.
-	cluster.Eventually(t, 2*patience, "a stream to be rebuilt", func() error {
+	wait.For(t, 2*patience, "a stream to be rebuilt", func() error {
 		if got := a.requests(); !slices.Contains(got, "echo") || !slices.Contains(got, "reconnectStream") {
 			return fmt.Errorf("it sent %q", got)
 		}

@@ -9,7 +9,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
-	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // changes are the guest's events connectionPropertyChanged: property, old and new value.
@@ -37,7 +37,7 @@ func TestANewRoleIsToldAndHoldsAtOnce(t *testing.T) {
 		t.Helper()
 		kubectl(t, "patch", "connection", a.object, "--type=merge", "-p", `{"spec":`+spec+`}`)
 		want = append(want, told...)
-		cluster.Eventually(t, patience, "the client to be told", func() error {
+		wait.For(t, patience, "the client to be told", func() error {
 			// Two changes at once come in any order.
 			got := changes(a)
 			if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(want))) {

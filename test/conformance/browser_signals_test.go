@@ -16,6 +16,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // signalled are the signals that a guest got: type, data and the sender's connection id.
@@ -32,7 +33,7 @@ func signalled(g *guest) []string {
 // wantSignals waits until a guest has exactly these signals.
 func wantSignals(g *guest, want []string) {
 	g.t.Helper()
-	cluster.Eventually(g.t, patience, g.Name+" to have its signals", func() error {
+	wait.For(g.t, patience, g.Name+" to have its signals", func() error {
 		if got := signalled(g); !slices.Equal(got, want) {
 			return fmt.Errorf("got %q, want %q", got, want)
 		}
@@ -99,7 +100,7 @@ func TestManySignalsArriveInTheirOrder(t *testing.T) {
 	const count = 100
 	a.must(a.Signals("count", count))
 	for _, g := range []*guest{a, b} {
-		cluster.Eventually(t, patience, g.Name+" to get all signals", func() error {
+		wait.For(t, patience, g.Name+" to get all signals", func() error {
 			if n := g.count("signal"); n != count {
 				return fmt.Errorf("got %d", n)
 			}
@@ -141,7 +142,7 @@ func TestASignalThatIsTooBigHarmsItsSenderOnly(t *testing.T) {
 		t.Errorf("%s got %d signals, want 1", b.Name, n)
 	}
 	// The sender itself goes on, at the latest after a reconnection.
-	cluster.Eventually(t, 2*patience, "the sender to signal again", func() error { return a.Signal("small", "again") })
+	wait.For(t, 2*patience, "the sender to signal again", func() error { return a.Signal("small", "again") })
 	b.gets("signal", func(e browser.Event) bool { return e.Type == "signal:small" && e.Data == "again" })
 }
 

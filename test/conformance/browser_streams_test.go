@@ -9,7 +9,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
-	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // off is for what is muted from the start.
@@ -235,7 +235,7 @@ func TestStreamPropertyChangedReachesEverybodyWithItsReason(t *testing.T) {
 		before := map[*guest]int{a: len(properties(a)), b: len(properties(b))}
 		a.must(step.act())
 		for _, g := range []*guest{a, b} {
-			cluster.Eventually(t, patience, g.Name+" to be told: "+step.name, func() error {
+			wait.For(t, patience, g.Name+" to be told: "+step.name, func() error {
 				got := properties(g)[before[g]:]
 				for _, want := range step.events {
 					if !containsPrefix(got, want) {

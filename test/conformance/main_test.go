@@ -14,6 +14,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // ready is how long a Session or a Connection may take to be Ready while many tests run on a small machine.
@@ -37,7 +38,7 @@ func prepare(_ context.Context, c *cluster.Cluster, _ cluster.Samples) error {
 
 func end() error {
 	closeChromium()
-	return cluster.Poll(context.Background(), time.Minute, noRooms)
+	return wait.Poll(context.Background(), time.Minute, noRooms)
 }
 
 // noRooms gives no error when no Session of this suite exists any more.

@@ -12,6 +12,7 @@ import (
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/rawclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // patch changes the spec of a member's Connection by kubectl.
@@ -92,7 +93,7 @@ func TestChangesOfAConnectionAreToldOneByOneAsTexts(t *testing.T) {
 	m.patch(map[string]any{"record": true, "role": "Moderator"})
 	m.patch(map[string]any{"record": false})
 	want := "[record=false role=MODERATOR record=true record=false]"
-	cluster.Eventually(t, patience, "four changes to be told", func() error {
+	wait.For(t, patience, "four changes to be told", func() error {
 		if told := fmt.Sprint(m.changes()); told != want {
 			return fmt.Errorf("it was told %s, want %s", told, want)
 		}
@@ -124,7 +125,7 @@ func TestStreamsAreEndedByTheServer(t *testing.T) {
 	s.step("b may publish no more than audio", func() {
 		before := len(b.Notifications())
 		b.patch(map[string]any{"moderation": map[string]any{"publish": []string{"Audio"}}})
-		cluster.Eventually(t, patience, "b to be told", func() error {
+		wait.For(t, patience, "b to be told", func() error {
 			if len(b.Notifications()) == before {
 				return fmt.Errorf("it was told nothing")
 			}
@@ -136,7 +137,7 @@ func TestStreamsAreEndedByTheServer(t *testing.T) {
 	b.Publishes(media, roomclient.Stream{AudioPacketBytes: 40})
 	b.patch(map[string]any{"moderation": nil})
 	b.call("unpublishVideo", map[string]any{})
-	cluster.Eventually(t, patience, "b to be allowed to publish video again", func() error {
+	wait.For(t, patience, "b to be allowed to publish video again", func() error {
 		p := b.Offers(media, camera)
 		return b.Call(t.Context(), "publishVideo", p.Parameters(), nil)
 	})
@@ -148,7 +149,7 @@ func TestStreamsAreEndedByTheServer(t *testing.T) {
 // untilToldTwice waits until a member was told something a second time.
 func (s *scene) untilToldTwice(m *member, method string) {
 	s.t.Helper()
-	cluster.Eventually(s.t, patience, m.Name+" to be told "+method+" twice", func() error {
+	wait.For(s.t, patience, m.Name+" to be told "+method+" twice", func() error {
 		count := 0
 		for _, n := range m.Notifications() {
 			if n.Method == method {

@@ -17,6 +17,7 @@ import (
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/rawclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // pod is the media pod of the room.
@@ -86,7 +87,7 @@ func TestNetworkQualityIsToldWhenThePoolAsksForIt(t *testing.T) {
 	if err := publisher.Close(); err != nil {
 		t.Fatal(err)
 	}
-	cluster.Eventually(t, ready, "the level to fall to 0 at both", func() error {
+	wait.For(t, ready, "the level to fall to 0 at both", func() error {
 		for _, m := range []*member{a, b} {
 			if levels := m.levels(a.ID()); len(levels) < 2 || levels[len(levels)-1] != 0 {
 				return fmt.Errorf("%s was told %v", m.Name, levels)
@@ -109,12 +110,12 @@ func TestAMediaPodThatDiesTakesItsRoomsAlong(t *testing.T) {
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
 	m := r.join(t, "a", v1alpha1.RolePublisher)
 	// Status follows a join a moment later.
-	cluster.Eventually(t, ready, "the Connection to be active", func() error { return r.inState(m, v1alpha1.ConnectionStateActive, "") })
+	wait.For(t, ready, "the Connection to be active", func() error { return r.inState(m, v1alpha1.ConnectionStateActive, "") })
 	if err := kube.KillPod(t.Context(), r.pod(t)); err != nil {
 		t.Fatal(err)
 	}
 	m.Ends(ready)
-	cluster.Eventually(t, ready, "the Connection to tell why", func() error {
+	wait.For(t, ready, "the Connection to tell why", func() error {
 		return r.inState(m, v1alpha1.ConnectionStateDisconnected, "nodeCrashed")
 	})
 	// Nobody who could send a notification is left: the client learns it when it comes back.
@@ -258,7 +259,7 @@ func TestBandwidthLimitsAreInTheAnswerAndInTheFeedback(t *testing.T) {
 			t.Errorf("%s: the answer lacks %s: %s", name, want, answer)
 		}
 		m.Starts(p, answer)
-		cluster.Eventually(t, ready, name+" limit to be in the feedback", func() error {
+		wait.For(t, ready, name+" limit to be in the feedback", func() error {
 			// The feedback is about all media of the connection, the limit about its video: the audio has 64 kbps beside it.
 			if got, want := p.Bitrate(), (c.kbps+64)*1000; got != want {
 				return fmt.Errorf("it says %d bits/s, want %d", got, want)

@@ -16,6 +16,7 @@ import (
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/rawclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // intrude joins with the tenant's secret, as a recording layout does; change, unless nil, changes the parameters.
@@ -136,7 +137,7 @@ func TestTheRecorderKeepsNoSessionOpen(t *testing.T) {
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.WhenEmpty = v1alpha1.WhenEmptyDelete })
 	a := r.join(t, "a", v1alpha1.RolePublisher)
 	hidden := []*member{r.intrude(t, "recorder", recorder), r.intrude(t, "stt", speechToText)}
-	cluster.Eventually(t, ready, "the room to be in use", func() error {
+	wait.For(t, ready, "the room to be in use", func() error {
 		session, err := kube.Session(cluster.DefaultTenant, r.name)
 		if err == nil && session.Status.ActiveConnections != 1 {
 			err = fmt.Errorf("%d are in it", session.Status.ActiveConnections)

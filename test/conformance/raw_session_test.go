@@ -17,6 +17,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/rawclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // replaceSession names another session in a token URL.
@@ -26,7 +27,7 @@ func replaceSession(token, session, other string) string {
 
 func eventuallyGone(t *testing.T, object client.Object) {
 	t.Helper()
-	cluster.Eventually(t, ready, object.GetName()+" to be gone", func() error { return kube.Gone(object) })
+	wait.For(t, ready, object.GetName()+" to be gone", func() error { return kube.Gone(object) })
 }
 
 // session is the room's Session object, by name only.
@@ -84,7 +85,7 @@ func TestASessionThatIsKeptStaysAndNobodyCollectsIt(t *testing.T) {
 	a := r.join(t, "a", v1alpha1.RolePublisher)
 	a.Publishes(rawclient.NewMedia(t), camera)
 	a.call("leaveRoom", map[string]any{})
-	cluster.Eventually(t, ready, "the room to be empty", func() error {
+	wait.For(t, ready, "the room to be empty", func() error {
 		session, err := kube.Session(cluster.DefaultTenant, r.name)
 		if err == nil && session.Status.ActiveConnections != 0 {
 			err = fmt.Errorf("%d are in it", session.Status.ActiveConnections)
@@ -115,7 +116,7 @@ func TestWhileASessionClosesNobodyGetsInAndNoTokenIsMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	release := func() {
-		cluster.Eventually(t, ready, "the hold to be released", func() error {
+		wait.For(t, ready, "the hold to be released", func() error {
 			current, err := kube.Session(cluster.DefaultTenant, r.name)
 			if err != nil {
 				return client.IgnoreNotFound(err)
@@ -150,7 +151,7 @@ func TestWhileASessionClosesNobodyGetsInAndNoTokenIsMade(t *testing.T) {
 	if err := kube.Client.Create(t.Context(), late); err != nil {
 		t.Fatal(err)
 	}
-	cluster.Eventually(t, ready, "the late Connection to be refused", func() error {
+	wait.For(t, ready, "the late Connection to be refused", func() error {
 		connection, err := kube.Connection(late.Namespace, late.Name)
 		if err != nil {
 			return client.IgnoreNotFound(err) // it went with the Session: that is as good
@@ -191,7 +192,7 @@ func TestASessionWithoutAMediaPodIs204(t *testing.T) {
 	})
 	token := strings.Replace(kube.GatewayURL, "http", "ws", 1) + "?sessionId=" + session.Name + "&token=tok_Anything"
 	// The gateway learns of the Session by a watch; until then it does not know it.
-	cluster.Eventually(t, ready, "joining to be refused with 204", func() error {
+	wait.For(t, ready, "joining to be refused with 204", func() error {
 		m := dial(t, "a", token)
 		defer m.Close()
 		refusal := m.refusal("joinRoom", m.JoinParameters())
@@ -215,7 +216,7 @@ func TestAConnectionToACameraIsNotAccepted(t *testing.T) {
 	if err := kube.Client.Create(t.Context(), connection); err != nil {
 		t.Fatal(err)
 	}
-	cluster.Eventually(t, ready, "the Connection to be refused", func() error {
+	wait.For(t, ready, "the Connection to be refused", func() error {
 		current, err := kube.Connection(connection.Namespace, connection.Name)
 		if err != nil {
 			return err

@@ -14,15 +14,15 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
-	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/rawclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // flows waits until more packets come than did before.
 func flows(t *testing.T, what string, packets func() int64) {
 	t.Helper()
 	before := packets()
-	cluster.Eventually(t, patience, what, func() error {
+	wait.For(t, patience, what, func() error {
 		if now := packets(); now < before+10 {
 			return fmt.Errorf("%d packets came", now-before)
 		}
@@ -226,7 +226,7 @@ func TestUnsubscribingStopsTheMediaAndSubscribingAgainWorks(t *testing.T) {
 	second := b.resubscribe(media, stream)
 	flows(t, "media by the second peer connection", second.VideoPackets)
 	b.call("unsubscribeFromVideo", map[string]any{"sender": a.ID()})
-	cluster.Eventually(t, 2*patience, "the peer connection to end", func() error {
+	wait.For(t, 2*patience, "the peer connection to end", func() error {
 		select {
 		case <-second.Ended():
 			return nil

@@ -12,6 +12,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 func TestTwoBrowsersJoinWithTheTokensOfStatusAndSeeAndHearEachOther(t *testing.T) {
@@ -27,7 +28,7 @@ func TestTwoBrowsersJoinWithTheTokensOfStatusAndSeeAndHearEachOther(t *testing.T
 		if err := receiver.Watch(sender.joined.ConnectionID); err != nil {
 			t.Fatal(err)
 		}
-		cluster.Eventually(t, 30*time.Second, receiver.Name+" to decode 3 s of video and hear the fake microphone", func() error {
+		wait.For(t, 30*time.Second, receiver.Name+" to decode 3 s of video and hear the fake microphone", func() error {
 			now, err := receiver.Received(sender.joined.ConnectionID)
 			if err != nil {
 				return err
@@ -52,7 +53,7 @@ func TestTwoBrowsersJoinWithTheTokensOfStatusAndSeeAndHearEachOther(t *testing.T
 		if gaps.VideoMilliseconds > 1500 || gaps.AudioMilliseconds > 1500 {
 			t.Errorf("%s from %s: media stopped for %+v", receiver.Name, sender.Name, gaps)
 		}
-		cluster.Eventually(t, 20*time.Second, "the picture to have the sent size", func() error {
+		wait.For(t, 20*time.Second, "the picture to have the sent size", func() error {
 			sent, err := sender.Sent()
 			if err != nil {
 				return err
@@ -77,7 +78,7 @@ func TestStatusShowsWhoIsInTheRoomAndWhatTheySend(t *testing.T) {
 
 	for _, pair := range [][2]*guest{{a, b}, {b, a}} {
 		self, other := pair[0], pair[1]
-		cluster.Eventually(t, 5*time.Second, "the status of "+self.connection+" to show its user", func() error {
+		wait.For(t, 5*time.Second, "the status of "+self.connection+" to show its user", func() error {
 			connection, err := kube.Connection(self.namespace, self.connection)
 			if err != nil {
 				return err
@@ -88,7 +89,7 @@ func TestStatusShowsWhoIsInTheRoomAndWhatTheySend(t *testing.T) {
 			t.Errorf("%s was told %q of itself, want its client data in it", self.Name, self.joined.Data)
 		}
 	}
-	cluster.Eventually(t, 5*time.Second, "the Session's counts to agree", func() error {
+	wait.For(t, 5*time.Second, "the Session's counts to agree", func() error {
 		session, err := kube.Session(cluster.DefaultTenant, demo)
 		if err != nil {
 			return err

@@ -9,7 +9,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
-	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // The core scenarios between two browsers, in each direction: what one does, the other sees.
@@ -162,7 +162,7 @@ func (*guest) streamOf(event string, other *guest) string {
 // hears waits until a guest hears something of another.
 func (g *guest) hears(t *testing.T, other *guest) {
 	t.Helper()
-	cluster.Eventually(t, 10*time.Second, g.Name+" to hear "+other.Name, func() error {
+	wait.For(t, 10*time.Second, g.Name+" to hear "+other.Name, func() error {
 		media, err := g.Received(other.joined.ConnectionID)
 		if err != nil {
 			return err

@@ -10,7 +10,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
-	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 const (
@@ -39,7 +39,7 @@ func TestTenClientsSeeEachOtherForAMinute(t *testing.T) {
 		newcomer.streamID = stream.StreamID
 		crowd = append(crowd, newcomer)
 		// One after the other: a room does not fill in an instant.
-		took := cluster.Eventually(t, 30*time.Second, fmt.Sprintf("all %d to see each other", len(crowd)), func() error {
+		took := wait.For(t, 30*time.Second, fmt.Sprintf("all %d to see each other", len(crowd)), func() error {
 			return eachSeesAll(crowd)
 		})
 		t.Logf("%s and all others see each other after %v", name, took.Round(time.Millisecond))

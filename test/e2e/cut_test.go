@@ -17,6 +17,7 @@ import (
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/network"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // The timers of the protocol (openvidu-rpc 7.6) that decide what a cut means.
@@ -165,7 +166,7 @@ func (r *cutRig) enter(t *testing.T, name string) *guest {
 func (g *guest) advances(t *testing.T, other *guest, within time.Duration) time.Duration {
 	t.Helper()
 	from := int64(-1)
-	return cluster.Eventually(t, within, fmt.Sprintf("%s to see %s move", g.Name, other.Name), func() error {
+	return wait.For(t, within, fmt.Sprintf("%s to see %s move", g.Name, other.Name), func() error {
 		media, err := g.Received(other.joined.ConnectionID)
 		if err != nil {
 			return err
@@ -279,7 +280,7 @@ func survive(t *testing.T, rig *cutRig, duration time.Duration) {
 		beforePing := pingInterval/cuts*time.Duration(round) + pingInterval/cuts/2
 		began, ended := rig.cut(t, g, beforePing, duration)
 
-		cluster.Eventually(t, 30*time.Second, "the client's socket to work again", func() error {
+		wait.For(t, 30*time.Second, "the client's socket to work again", func() error {
 			if reconnecting, reconnected := g.count(t, began, named("reconnecting")), g.count(t, began, named("reconnected")); reconnecting != reconnected {
 				return fmt.Errorf("%d times reconnecting, %d times reconnected", reconnecting, reconnected)
 			}
@@ -289,7 +290,7 @@ func survive(t *testing.T, rig *cutRig, duration time.Duration) {
 		g.advances(t, rig.observer, 20*time.Second)
 		rig.observer.advances(t, g, 20*time.Second)
 		heard := 0
-		cluster.Eventually(t, 5*time.Second, "the client to get the signal that was sent meanwhile", func() error {
+		wait.For(t, 5*time.Second, "the client to get the signal that was sent meanwhile", func() error {
 			heard = g.count(t, began, func(e browser.Event) bool { return e.Type == "signal:meanwhile" && e.Data == began.String() })
 			if heard == 0 {
 				return fmt.Errorf("it did not come")
@@ -348,7 +349,7 @@ func perish(t *testing.T, rig *cutRig, round int, duration time.Duration) {
 	if took < watchdog+reconnectWindow-early || took > watchdog+reconnectWindow+late {
 		t.Errorf("round %d: evicted %v after its last message, want %v", round+1, took, watchdog+reconnectWindow)
 	}
-	cluster.Eventually(t, 5*time.Second, "the status to say that the network was lost", func() error {
+	wait.For(t, 5*time.Second, "the status to say that the network was lost", func() error {
 		return disconnectedBy(rig.namespace, g.connection, "networkDisconnect")
 	})
 	out := g.disconnected(t, 30*time.Second)

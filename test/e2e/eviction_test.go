@@ -16,6 +16,7 @@ import (
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // A message needs some time from the pod to the page's event handler, on a machine that encodes video meanwhile, while
@@ -72,7 +73,7 @@ func TestDeletingAConnectionEvictsItsUser(t *testing.T) {
 		t.Errorf("kubectl delete returned, but Connection %s is still there (error %v)", guest2, err)
 	}
 	a.stillThere(t)
-	cluster.Eventually(t, 5*time.Second, "the Session to count one user", func() error {
+	wait.For(t, 5*time.Second, "the Session to count one user", func() error {
 		session, err := kube.Session(cluster.DefaultTenant, demo)
 		if err != nil {
 			return err
@@ -143,7 +144,7 @@ func TestDeletingASessionEvictsEverybodyAndFreesThePod(t *testing.T) {
 	before := sessions(t)
 	applySamples(t)
 	a, b := call(t, cluster.DefaultTenant, guest1, guest2)
-	cluster.Eventually(t, 10*time.Second, "the pool to count the Session", func() error { return poolCounts(before + 1) })
+	wait.For(t, 10*time.Second, "the pool to count the Session", func() error { return poolCounts(before + 1) })
 
 	start := time.Now()
 	if _, err := kube.Kubectl(t.Context(), "delete", "session", demo); err != nil {
@@ -170,9 +171,9 @@ func TestDeletingASessionEvictsEverybodyAndFreesThePod(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cluster.Eventually(t, 10*time.Second, "Connection "+name+" to be gone", func() error { return kube.Gone(connection) })
+		wait.For(t, 10*time.Second, "Connection "+name+" to be gone", func() error { return kube.Gone(connection) })
 	}
-	cluster.Eventually(t, 10*time.Second, "the pod to be free again", func() error { return poolCounts(before) })
+	wait.For(t, 10*time.Second, "the pod to be free again", func() error { return poolCounts(before) })
 }
 
 // sessions is how many Sessions there are, of all tenants.

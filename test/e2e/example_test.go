@@ -17,6 +17,7 @@ import (
 
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // exampleFolder is the example application's.
@@ -153,7 +154,7 @@ func TestTheExampleApplication(t *testing.T) {
 	grace.is(t, 5*time.Second, "the form", "!document.getElementById('lobby').hidden")
 	ada.is(t, 5*time.Second, "that Grace has left", "!"+tile("Grace")+" && document.getElementById('people').textContent === 'Only you are here'")
 	ada.press(t, "leave")
-	cluster.Eventually(t, 10*time.Second, "the Session to be gone", func() error {
+	wait.For(t, 10*time.Second, "the Session to be gone", func() error {
 		if list := sessions(); strings.Contains(list, room) {
 			return fmt.Errorf("kubectl get sessions shows %q", list)
 		}

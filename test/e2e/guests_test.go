@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/test/browser"
-	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // The fake camera's size and rate in calls.
@@ -80,7 +80,7 @@ func call(t *testing.T, namespace, first, second string) (a, b *guest) {
 // receives waits until a guest decodes video and hears audio of another.
 func (g *guest) receives(t *testing.T, other *guest) {
 	t.Helper()
-	cluster.Eventually(t, 20*time.Second, g.Name+" to see and hear "+other.Name, func() error {
+	wait.For(t, 20*time.Second, g.Name+" to see and hear "+other.Name, func() error {
 		media, err := g.Received(other.joined.ConnectionID)
 		if err != nil {
 			return err
@@ -96,7 +96,7 @@ func (g *guest) receives(t *testing.T, other *guest) {
 func (g *guest) event(t *testing.T, within time.Duration, what string, match func(browser.Event) bool) browser.Event {
 	t.Helper()
 	var found browser.Event
-	cluster.Eventually(t, within, g.Name+" to get "+what, func() error {
+	wait.For(t, within, g.Name+" to get "+what, func() error {
 		events, err := g.Events()
 		if err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/rawclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // Rounds of TestFiftyRounds..., and how much memory may differ afterwards, in bytes: what a
@@ -74,7 +75,7 @@ func round(t *testing.T, namespace string, media *roomclient.Media, name string)
 	if err != nil {
 		t.Fatalf("%s: subscribing: %v", name, err)
 	}
-	cluster.Eventually(t, 10*time.Second, name+" to receive media", func() error {
+	wait.For(t, 10*time.Second, name+" to receive media", func() error {
 		if subscriber.VideoPackets() < 20 || subscriber.AudioPackets() < 5 {
 			return fmt.Errorf("%d video and %d audio packets", subscriber.VideoPackets(), subscriber.AudioPackets())
 		}
@@ -96,7 +97,7 @@ func round(t *testing.T, namespace string, media *roomclient.Media, name string)
 		}
 	}
 	for _, connection := range []client.Object{sender, receiver} {
-		cluster.Eventually(t, 10*time.Second, connection.GetName()+" to be gone", func() error { return kube.Gone(connection) })
+		wait.For(t, 10*time.Second, connection.GetName()+" to be gone", func() error { return kube.Gone(connection) })
 	}
 }
 
@@ -106,7 +107,7 @@ func settled(t *testing.T, pod string, before cluster.Metrics) cluster.Metrics {
 	t.Helper()
 	lowest := cluster.Metrics{}
 	var lastFall time.Time
-	cluster.Eventually(t, 150*time.Second, "the pod's figures to come back", func() error {
+	wait.For(t, 150*time.Second, "the pod's figures to come back", func() error {
 		metrics, err := kube.PodMetrics(t.Context(), pod, "8080")
 		if err != nil {
 			return err

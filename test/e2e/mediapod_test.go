@@ -13,6 +13,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
 	cases "mediarooms.dev/mediarooms/test/rest"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 func TestARoomComesBackOnAnotherPodWhenItsMediaPodIsKilled(t *testing.T) {
@@ -24,7 +25,7 @@ func TestARoomComesBackOnAnotherPodWhenItsMediaPodIsKilled(t *testing.T) {
 	}
 	a, b := call(t, namespace, "alice", "bob")
 	kube.WaitConnection(t, 20*time.Second, namespace, "carol")
-	cluster.Eventually(t, 5*time.Second, "the status to count both users", func() error { return active(namespace, "room", 2) })
+	wait.For(t, 5*time.Second, "the status to count both users", func() error { return active(namespace, "room", 2) })
 	session, err := kube.Session(namespace, "room")
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +43,7 @@ func TestARoomComesBackOnAnotherPodWhenItsMediaPodIsKilled(t *testing.T) {
 	if err := kube.KillPod(t.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
-	took := cluster.Eventually(t, 15*time.Second, "the Session to be Ready on another pod", func() error {
+	took := wait.For(t, 15*time.Second, "the Session to be Ready on another pod", func() error {
 		session, err := kube.Session(namespace, "room")
 		if err != nil {
 			return err
@@ -55,7 +56,7 @@ func TestARoomComesBackOnAnotherPodWhenItsMediaPodIsKilled(t *testing.T) {
 	t.Logf("the Session was Ready on another pod after %v", took)
 
 	for _, g := range []*guest{a, b} {
-		cluster.Eventually(t, 15*time.Second, "the Connection of "+g.Name+" to say that its user is gone", func() error {
+		wait.For(t, 15*time.Second, "the Connection of "+g.Name+" to say that its user is gone", func() error {
 			connection, err := kube.Connection(namespace, g.connection)
 			if err != nil {
 				return err
@@ -70,7 +71,7 @@ func TestARoomComesBackOnAnotherPodWhenItsMediaPodIsKilled(t *testing.T) {
 		// Its page must not go on as if nothing had happened.
 		g.disconnected(t, 30*time.Second)
 	}
-	cluster.Eventually(t, 10*time.Second, "the Session's counts to agree", func() error {
+	wait.For(t, 10*time.Second, "the Session's counts to agree", func() error {
 		session, err := kube.Session(namespace, "room")
 		if err != nil {
 			return err
@@ -84,5 +85,5 @@ func TestARoomComesBackOnAnotherPodWhenItsMediaPodIsKilled(t *testing.T) {
 	// A token that was there before works on the new pod, and so does a new one; media flows.
 	kube.CreateConnection(t, namespace, "room", "dave", nil)
 	call(t, namespace, "carol", "dave")
-	cluster.Eventually(t, 60*time.Second, "the pool to have a warm pod again", kube.Warm)
+	wait.For(t, 60*time.Second, "the pool to have a warm pod again", kube.Warm)
 }

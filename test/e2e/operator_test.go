@@ -18,6 +18,7 @@ import (
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/rawclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 func TestCallsGoOnWhileTheOperatorIsKilledAndWhatHappenedIsInStatusAfterwards(t *testing.T) {
@@ -30,7 +31,7 @@ func TestCallsGoOnWhileTheOperatorIsKilledAndWhatHappenedIsInStatusAfterwards(t 
 	dave := signalling(t, namespace, "dave")
 	erin := signalling(t, namespace, "erin")
 	carolToken := kube.WaitConnection(t, 20*time.Second, namespace, "carol").Status.Token
-	cluster.Eventually(t, 5*time.Second, "the status to count four users", func() error {
+	wait.For(t, 5*time.Second, "the status to count four users", func() error {
 		return active(namespace, "room", 4)
 	})
 	for _, pair := range [][2]*guest{{a, b}, {b, a}} {
@@ -60,7 +61,7 @@ func TestCallsGoOnWhileTheOperatorIsKilledAndWhatHappenedIsInStatusAfterwards(t 
 	start()
 
 	// A killed leader keeps its lease for some seconds.
-	cluster.Eventually(t, 60*time.Second, "everything that happened meanwhile to be in the status", func() error {
+	wait.For(t, 60*time.Second, "everything that happened meanwhile to be in the status", func() error {
 		connection, err := kube.Connection(namespace, "carol")
 		if err != nil {
 			return err
@@ -154,7 +155,7 @@ func killOperator(t *testing.T) (start func()) {
 			t.Error(err)
 		}
 	})
-	cluster.Eventually(t, 60*time.Second, "the operator's pods to be gone", func() error {
+	wait.For(t, 60*time.Second, "the operator's pods to be gone", func() error {
 		left, err := operators()
 		if err == nil && len(left) > 0 {
 			err = fmt.Errorf("%d pods", len(left))

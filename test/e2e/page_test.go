@@ -12,6 +12,7 @@ import (
 
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // roomPage is the gateway's own page in a browser.
@@ -44,7 +45,7 @@ func (p *roomPage) click(t *testing.T, testID string) {
 // is waits until a JavaScript expression is true.
 func (p *roomPage) is(t *testing.T, within time.Duration, what, expression string) {
 	t.Helper()
-	cluster.Eventually(t, within, p.Name+"'s page to show "+what, func() error {
+	wait.For(t, within, p.Name+"'s page to show "+what, func() error {
 		var holds bool
 		if err := p.Evaluate("Boolean("+expression+")", &holds); err != nil {
 			return err
@@ -104,7 +105,7 @@ func TestTheRoomPageOnADesktopAndAPhone(t *testing.T) {
 	desktop.picture(t, "room-desktop")
 	phone.picture(t, "room-phone")
 
-	cluster.Eventually(t, 5*time.Second, "the status to show both names", func() error {
+	wait.For(t, 5*time.Second, "the status to show both names", func() error {
 		for name, user := range map[string]string{guest1: "Ada", guest2: "Grace"} {
 			connection, err := kube.Connection(namespace, name)
 			if err != nil {
@@ -120,7 +121,7 @@ func TestTheRoomPageOnADesktopAndAPhone(t *testing.T) {
 	phone.click(t, "toggle-microphone")
 	desktop.is(t, 5*time.Second, "the other user muted",
 		`document.querySelector('[data-testid="tile"]:not([data-self="true"])').dataset.microphone === 'off'`)
-	cluster.Eventually(t, 5*time.Second, "the status to show the muted microphone", func() error {
+	wait.For(t, 5*time.Second, "the status to show the muted microphone", func() error {
 		connection, err := kube.Connection(namespace, guest2)
 		if err != nil {
 			return err

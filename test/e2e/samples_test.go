@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // Names in config/samples.
@@ -31,7 +32,7 @@ func applySamples(t *testing.T) time.Time {
 		}
 		removeSamples(t)
 	})
-	cluster.Eventually(t, time.Minute, "a warm pod", kube.Warm)
+	wait.For(t, time.Minute, "a warm pod", kube.Warm)
 	start := time.Now()
 	if _, err := kube.KubectlInput(t.Context(), samples.Room, "apply", "-f", "-"); err != nil {
 		t.Fatal(err)
@@ -52,7 +53,7 @@ func TestSamplesAreReadyWithinTwoSecondsOfKubectlApply(t *testing.T) {
 	start := applySamples(t)
 	applied := time.Now()
 	var ready time.Time
-	cluster.Eventually(t, 20*time.Second, "Session demo and both Connections to be Ready", func() error {
+	wait.For(t, 20*time.Second, "Session demo and both Connections to be Ready", func() error {
 		session, err := kube.Session(cluster.DefaultTenant, demo)
 		if err != nil {
 			return err

@@ -18,6 +18,7 @@ import (
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 func TestATokenWorksOnceAndNoOtherTokenWorks(t *testing.T) {
@@ -31,7 +32,7 @@ func TestATokenWorksOnceAndNoOtherTokenWorks(t *testing.T) {
 		if err := client.IgnoreNotFound(kube.Client.Delete(context.Background(), other)); err != nil {
 			t.Error(err)
 		}
-		cluster.Eventually(t, 30*time.Second, "Session e2e-other to be gone", func() error { return kube.Gone(other) })
+		wait.For(t, 30*time.Second, "Session e2e-other to be gone", func() error { return kube.Gone(other) })
 	})
 	kube.CreateConnection(t, cluster.DefaultTenant, other.Name, "e2e-neighbour", nil)
 
@@ -48,7 +49,7 @@ func TestATokenWorksOnceAndNoOtherTokenWorks(t *testing.T) {
 		_, s, _ := strings.Cut(token, "&token=")
 		return s
 	}
-	cluster.Eventually(t, 5*time.Second, "the status to show the first user", func() error {
+	wait.For(t, 5*time.Second, "the status to show the first user", func() error {
 		session, err := kube.Session(cluster.DefaultTenant, demo)
 		if err != nil {
 			return err
@@ -126,7 +127,7 @@ func TestATokenWorksOnceAndNoOtherTokenWorks(t *testing.T) {
 	refused(t, fresh, fresh, 401, fmt.Sprintf("Unable to join session %s. Token %s is not valid. Code: 401", demo, fresh))
 
 	// This join is written to the status after whatever the refusals might have changed.
-	cluster.Eventually(t, 5*time.Second, "the status to show the second user", func() error {
+	wait.For(t, 5*time.Second, "the status to show the second user", func() error {
 		connection, err := kube.Connection(cluster.DefaultTenant, guest2)
 		if err != nil {
 			return err
@@ -147,7 +148,7 @@ func quiet(t *testing.T) {
 	t.Helper()
 	want := sessions(t)
 	last, since := "", time.Now()
-	cluster.Eventually(t, 30*time.Second, "everything to be written", func() error {
+	wait.For(t, 30*time.Second, "everything to be written", func() error {
 		if now := everything(t); now != last {
 			last, since = now, time.Now()
 		}

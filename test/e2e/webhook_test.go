@@ -26,6 +26,7 @@ import (
 	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/rawclient"
 	cases "mediarooms.dev/mediarooms/test/rest"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // told is one event as the endpoint of a Webhook got it.
@@ -141,7 +142,7 @@ func (e *endpoint) of(session string) []told {
 // wait waits until so many events of a kind have come of a session.
 func (e *endpoint) wait(within time.Duration, session, name string, n int) {
 	e.t.Helper()
-	cluster.Eventually(e.t, within, fmt.Sprintf("%d %s of %s", n, name, session), func() error {
+	wait.For(e.t, within, fmt.Sprintf("%d %s of %s", n, name, session), func() error {
 		got := 0
 		for _, event := range e.of(session) {
 			if event.Event == name {
@@ -186,7 +187,7 @@ func TestEveryEventArrivesInOrderWhoeverIsKilled(t *testing.T) {
 	}
 	hookIs := func(status metav1.ConditionStatus, reason string) {
 		t.Helper()
-		cluster.Eventually(t, 20*time.Second, "the Webhook's Ready to be "+reason, func() error {
+		wait.For(t, 20*time.Second, "the Webhook's Ready to be "+reason, func() error {
 			if err := kube.Client.Get(t.Context(), client.ObjectKeyFromObject(hook), hook); err != nil {
 				return err
 			}
@@ -392,7 +393,7 @@ func killGateways(t *testing.T) {
 	for _, pod := range pods.Items {
 		restarts[pod.Name] = pod.Status.ContainerStatuses[0].RestartCount
 	}
-	cluster.Eventually(t, 60*time.Second, "the gateways to be back", func() error {
+	wait.For(t, 60*time.Second, "the gateways to be back", func() error {
 		if err := kube.Client.List(context.Background(), &pods, client.InNamespace(cluster.Namespace), client.MatchingLabels{v1alpha1.ComponentLabel: "gateway"}); err != nil {
 			return err
 		}

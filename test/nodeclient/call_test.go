@@ -10,8 +10,8 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
-	"mediarooms.dev/mediarooms/test/cluster"
 	cases "mediarooms.dev/mediarooms/test/rest"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // user is a browser in a room that the application made.
@@ -51,7 +51,7 @@ func (u *user) must(err error) {
 // gets waits for an event of the user's Session or Publisher.
 func (u *user) gets(name string, match func(browser.Event) bool) {
 	u.t.Helper()
-	cluster.Eventually(u.t, patience, u.variable+" to get "+name, func() error {
+	wait.For(u.t, patience, u.variable+" to get "+name, func() error {
 		events, err := u.Events()
 		if err != nil {
 			return err
@@ -68,7 +68,7 @@ func (u *user) gets(name string, match func(browser.Event) bool) {
 // shows waits until the status of a user's Connection is as it should be: then REST shows that, too.
 func (a *application) shows(u *user, what string, holds func(v1alpha1.ConnectionStatus) bool) {
 	a.t.Helper()
-	cluster.Eventually(a.t, patience, "the status of "+u.variable+" to show "+what, func() error {
+	wait.For(a.t, patience, "the status of "+u.variable+" to show "+what, func() error {
 		var connections v1alpha1.ConnectionList
 		if err := kube.Client.List(a.t.Context(), &connections, client.InNamespace(a.namespace)); err != nil {
 			return err
@@ -201,7 +201,7 @@ func (a *application) users(ada, ben *user) {
 // leaves waits until an expression gives something after a fetch().
 func (a *application) leaves(expression, want string) {
 	a.t.Helper()
-	cluster.Eventually(a.t, patience, expression+" to give "+want, func() error {
+	wait.For(a.t, patience, expression+" to give "+want, func() error {
 		var got string
 		if err := a.Evaluate(fmt.Sprintf("session.fetch().then(() => JSON.stringify(%s))", expression), &got); err != nil {
 			return err

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // Keys of a tenant's Secret.
@@ -101,7 +102,7 @@ func (a *application) answers(password string, want, inARow int) {
 		return errors.Join(err, answer.Body.Close())
 	}
 	next := time.Now()
-	cluster.Eventually(a.t, time.Minute, fmt.Sprintf("the gateways to answer a password with %d", want), func() error {
+	wait.For(a.t, time.Minute, fmt.Sprintf("the gateways to answer a password with %d", want), func() error {
 		if time.Now().Before(next) {
 			return errors.New("it was tried a moment ago")
 		}

@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/test/cluster"
 	cases "mediarooms.dev/mediarooms/test/rest"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // What an application does with sessions and connections that nobody has joined yet. The sequences of fetch() are those that the package shows with the original
@@ -191,7 +191,7 @@ func (a *application) othersChanges() {
 
 	// What REST makes, kubectl shows.
 	a.does("await git.createConnection({ data: 'from REST' })")
-	cluster.Eventually(a.t, patience, "the Connection that REST made", func() error {
+	wait.For(a.t, patience, "the Connection that REST made", func() error {
 		_, err := kube.Kubectl(a.t.Context(), "wait", "--for=condition=Ready", "connections", "--all", "-n", a.namespace, "--timeout=5s")
 		return err
 	})

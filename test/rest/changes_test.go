@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
-	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/rawclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // changed is a connection's JSON with another role and record.
@@ -182,7 +182,7 @@ func TestWhatFetchCompares(t *testing.T) {
 	if err := b.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	cluster.Eventually(t, patience, "b to be gone", func() error {
+	wait.For(t, patience, "b to be gone", func() error {
 		if got := n.call(t, "GET", "/sessions/S1/connection/"+b.connection.ID, ""); got.status != 404 {
 			return fmt.Errorf("got %d", got.status)
 		}

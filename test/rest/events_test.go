@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/rawclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // event is one event as a Webhook's endpoint got it.
@@ -116,7 +116,7 @@ func (r *receiver) of(session string) ([]event, error) {
 func (r *receiver) until(t *testing.T, session string, n int, kind string) []event {
 	t.Helper()
 	var events []event
-	cluster.Eventually(t, patience, fmt.Sprintf("%d events of %s, the last %s", n, session, kind), func() (err error) {
+	wait.For(t, patience, fmt.Sprintf("%d events of %s, the last %s", n, session, kind), func() (err error) {
 		if events, err = r.of(session); err != nil {
 			return err
 		}
@@ -135,7 +135,7 @@ func (n *tenant) hook(t *testing.T, r *receiver) {
 	if err := kube.Client.Create(t.Context(), hook); err != nil {
 		t.Fatal(err)
 	}
-	cluster.Eventually(t, patience, "the Webhook to be accepted", func() error {
+	wait.For(t, patience, "the Webhook to be accepted", func() error {
 		if err := kube.Client.Get(t.Context(), client.ObjectKeyFromObject(hook), hook); err != nil {
 			return err
 		}

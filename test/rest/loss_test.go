@@ -13,6 +13,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/rawclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // A media pod is never restarted: when it is gone, so are its users, and its rooms go to other pods. Sessions that REST made go with their last user.
@@ -45,7 +46,7 @@ func TestTheLossOfAMediaPod(t *testing.T) {
 	for _, lost := range []*member{a, b} {
 		lost.Ends(patience)
 	}
-	cluster.Eventually(t, patience, "the session that was in use to be gone", func() error {
+	wait.For(t, patience, "the session that was in use to be gone", func() error {
 		if got := n.call(t, "GET", "/sessions/used", ""); got.status != 404 {
 			return fmt.Errorf("got %d %s", got.status, got.body)
 		}
@@ -56,7 +57,7 @@ func TestTheLossOfAMediaPod(t *testing.T) {
 		t.Errorf("what is left: got %s\nwant %s\nand %s", got.body, want, late)
 	}
 	// The token of before is good on the pod that comes, and so is a new one.
-	cluster.Eventually(t, time.Minute, "another pod", func() error {
+	wait.For(t, time.Minute, "another pod", func() error {
 		var session v1alpha1.SessionList
 		if err := kube.Client.List(t.Context(), &session, client.InNamespace(n.namespace.Name)); err != nil {
 			return err
@@ -103,7 +104,7 @@ func TestTheLossOfABrowser(t *testing.T) {
 	shared.active(b)
 	a.Close()
 	b.Gets("participantLeft", map[string]any{"connectionId": a.connection.ID, "reason": "networkDisconnect"})
-	cluster.Eventually(t, patience, "the connection to be gone", func() error {
+	wait.For(t, patience, "the connection to be gone", func() error {
 		if got := shared.call(t, "GET", "/sessions/"+s+"/connection/"+a.connection.ID, ""); got.status != 404 {
 			return fmt.Errorf("got %d %s", got.status, got.body)
 		}
@@ -112,7 +113,7 @@ func TestTheLossOfABrowser(t *testing.T) {
 	if err := b.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	cluster.Eventually(t, patience, "the session to be gone", func() error {
+	wait.For(t, patience, "the session to be gone", func() error {
 		if got := shared.call(t, "GET", "/sessions/"+s, ""); got.status != 404 {
 			return fmt.Errorf("got %d %s", got.status, got.body)
 		}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // patience is how long an answer or a notification may take while many tests run on a small machine; the Java client waits as long.
@@ -101,7 +102,7 @@ func makeTenant(ctx context.Context) (*tenant, error) {
 // waitKnown waits until the gateways know the tenant's password.
 func (n *tenant) waitKnown(ctx context.Context) error {
 	deadline := time.Now().Add(patience)
-	for wait := 200 * time.Millisecond; ; wait *= 2 {
+	for pause := 200 * time.Millisecond; ; pause *= 2 {
 		err := n.known(ctx)
 		if err == nil {
 			return nil
@@ -110,7 +111,7 @@ func (n *tenant) waitKnown(ctx context.Context) error {
 			return fmt.Errorf("waiting for the password of tenant %s to be known: %w", n.namespace.Name, err)
 		}
 		select {
-		case <-time.After(wait):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -130,7 +131,7 @@ func removeTenants() error {
 		}
 	}
 	for i := range namespaces.Items {
-		if err := cluster.Poll(ctx, time.Minute, func() error { return kube.Gone(&namespaces.Items[i]) }); err != nil {
+		if err := wait.Poll(ctx, time.Minute, func() error { return kube.Gone(&namespaces.Items[i]) }); err != nil {
 			return err
 		}
 	}

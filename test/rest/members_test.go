@@ -12,8 +12,8 @@ import (
 	"testing"
 
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
-	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/rawclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // camera is what most publishers send.
@@ -58,7 +58,7 @@ func (n *tenant) shows(m *member, what string, holds func(connection) bool) conn
 // until waits until REST shows a connection as it should be.
 func (n *tenant) until(t *testing.T, before connection, what string, holds func(connection) bool) (now connection) {
 	t.Helper()
-	cluster.Eventually(t, patience, what, func() error {
+	wait.For(t, patience, what, func() error {
 		if now = n.read(t, before.SessionID, before.ID); !holds(now) {
 			return errors.New(now.text)
 		}
@@ -195,7 +195,7 @@ func TestConnectionsThatAreDeleted(t *testing.T) {
 	// With the last user goes the session.
 	shared.active(witness)
 	shared.want(t, 204, "DELETE", path+witness.connection.ID, "")
-	cluster.Eventually(t, patience, "the session to be gone", func() error {
+	wait.For(t, patience, "the session to be gone", func() error {
 		if got := shared.call(t, "GET", "/sessions/"+s, ""); got.status != 404 {
 			return fmt.Errorf("got %d", got.status)
 		}

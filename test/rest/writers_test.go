@@ -22,7 +22,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/internal/creation"
 	"mediarooms.dev/mediarooms/internal/token"
-	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 const (
@@ -217,7 +217,7 @@ func TestWritersOnBothSidesAgreeInTheEnd(t *testing.T) {
 	}
 	// Several times, since there are several gateways.
 	for range 4 {
-		cluster.Eventually(t, patience, "both views to agree", func() error { return w.compare(t.Context()) })
+		wait.For(t, patience, "both views to agree", func() error { return w.compare(t.Context()) })
 	}
 }
 
