@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"slices"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -59,10 +58,9 @@ func (l *Log) Take(podName, instance string, hosted bool, message *controlv1.Roo
 
 // take takes in one event. The log is locked.
 func (l *Log) take(from *source, instance string, hosted bool, room *controlv1.RoomIdentity, event *controlv1.RoomEvent) []ack {
-	if _, ended := l.ended[from.session]; ended && event.GetSessionCreated() != nil {
-		// A room that was closed is made anew for a Session that is still there, after all.
-		delete(l.ended, from.session)
-		l.endings = slices.DeleteFunc(l.endings, func(uid types.UID) bool { return uid == from.session })
+	if event.GetSessionCreated() != nil {
+		// A room that was closed may be made anew for a Session that is still there, after all.
+		l.ended.Remove(from.session)
 	}
 	e, known := newEntry(instance+"-"+strconv.FormatUint(event.GetSequence(), 10), room, event)
 	s := l.sessionOf(room)

@@ -20,6 +20,7 @@ import (
 	"k8s.io/utils/clock"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/recent"
 )
 
 // Bounds of what waits for its delivery, in bytes: of one tenant, and of all. The oldest event of the tenant that is over it, or that has the
@@ -47,8 +48,7 @@ type Log struct {
 	bytes      int
 	pods       map[string]*pod
 	sessions   map[types.UID]*session
-	ended      map[types.UID]struct{} // Sessions whose end was told, or is not to be
-	endings    []types.UID            // the same, oldest first
+	ended      *recent.Set[types.UID] // Sessions whose end was told, or is not to be
 	own        uint64                 // numbers what the Log itself adds
 }
 
@@ -90,7 +90,7 @@ func New(acknowledge Acknowledger, clock clock.PassiveClock) *Log {
 	return &Log{
 		acknowledge: acknowledge, clock: clock, limits: limits{tenant: tenantBytes, total: totalBytes},
 		recipients: make(map[string][]Recipient), tenants: make(map[string]*tenant),
-		pods: make(map[string]*pod), sessions: make(map[types.UID]*session), ended: make(map[types.UID]struct{}),
+		pods: make(map[string]*pod), sessions: make(map[types.UID]*session), ended: recent.NewSet[types.UID](maxEnded),
 	}
 }
 
@@ -274,7 +274,7 @@ func (l *Log) drop(t *tenant) []ack {
 // sessionOf returns what is known of a Session, nil when it has ended. The log is locked.
 func (l *Log) sessionOf(room *controlv1.RoomIdentity) *session {
 	uid := types.UID(room.GetUid())
-	if _, ended := l.ended[uid]; ended {
+	if l.ended.Has(uid) {
 		return nil
 	}
 	s, known := l.sessions[uid]
@@ -288,15 +288,7 @@ func (l *Log) sessionOf(room *controlv1.RoomIdentity) *session {
 // end forgets a Session but for that it has ended. The log is locked.
 func (l *Log) end(uid types.UID) {
 	delete(l.sessions, uid)
-	if _, ended := l.ended[uid]; ended {
-		return
-	}
-	if len(l.endings) == maxEnded {
-		delete(l.ended, l.endings[0])
-		l.endings = l.endings[1:]
-	}
-	l.ended[uid] = struct{}{}
-	l.endings = append(l.endings, uid)
+	l.ended.Add(uid)
 }
 
 // write adds an event that the Log itself tells of, in the order of the Session. The log is locked.

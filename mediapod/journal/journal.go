@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"mediarooms.dev/mediarooms/internal/recent"
 )
 
 // Limits bound what is kept unacknowledged. What is beyond is dropped, the oldest of the room first.
@@ -33,8 +35,7 @@ type Journal struct {
 	done     int       // how many of entries are done
 	bytes    int       // of those that are not
 	rooms    map[string]*account
-	ended    map[string]struct{} // UIDs whose end was written
-	endings  []string            // the same, oldest first
+	ended    *recent.Set[string] // UIDs whose end was written
 	dropped  uint64
 }
 
@@ -76,7 +77,7 @@ type Batch struct {
 
 // New returns an empty journal.
 func New(limits Limits) *Journal {
-	return &Journal{limits: limits, changed: make(chan struct{}, 1), rooms: make(map[string]*account), ended: make(map[string]struct{})}
+	return &Journal{limits: limits, changed: make(chan struct{}, 1), rooms: make(map[string]*account), ended: recent.NewSet[string](maxEnded)}
 }
 
 // Open begins to keep the events of a room, or goes on. begun says that the Session's beginning was told elsewhere.
@@ -107,7 +108,7 @@ func (j *Journal) Write(uid string, at time.Time, event Event) {
 	a.bytes += r.weight
 	j.bytes += r.weight
 	if event.Kind == SessionDestroyed {
-		j.remember(uid)
+		j.ended.Add(uid)
 	}
 	j.makeSpace(a)
 	select {
@@ -130,8 +131,7 @@ func (j *Journal) Close(uid string) {
 func (j *Journal) Ended(uid string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	_, ended := j.ended[uid]
-	return ended
+	return j.ended.Has(uid)
 }
 
 // Changed has an element when something was written since After or Replay was last called.
@@ -260,17 +260,4 @@ func (j *Journal) forget(a *account) {
 	if a.closed && len(a.records) == 0 {
 		delete(j.rooms, a.room.UID)
 	}
-}
-
-// remember notes the end of a Session. The journal is locked.
-func (j *Journal) remember(uid string) {
-	if _, known := j.ended[uid]; known {
-		return
-	}
-	if len(j.endings) == maxEnded {
-		delete(j.ended, j.endings[0])
-		j.endings = j.endings[1:]
-	}
-	j.ended[uid] = struct{}{}
-	j.endings = append(j.endings, uid)
 }

@@ -154,8 +154,8 @@ func TestRoomsThatAreGone(t *testing.T) {
 		j.Write(uid, at, Event{Kind: SessionDestroyed})
 		j.Close(uid)
 	}
-	if j.Ended("a") || len(j.ended) != maxEnded || len(j.endings) != maxEnded {
-		t.Errorf("%d ends are remembered", len(j.ended))
+	if j.Ended("a") || j.ended.Len() != maxEnded {
+		t.Errorf("%d ends are remembered", j.ended.Len())
 	}
 }
 
