@@ -3,94 +3,287 @@ package peer
 import (
 	"errors"
 	"io"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/transport/v4/packetio"
 
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
 func rtpOf(number byte, marker bool) []byte {
+	packet := make([]byte, 12, 20)
+	packet[0], packet[1], packet[3], packet[11] = 0x80, 96, number, 7
 	if marker {
-		return []byte{0x80, 0x80 | 96, 0, number}
+		packet[1] |= 0x80
 	}
-	return []byte{0x80, 96, 0, number}
+	return packet
 }
 
-// drain reads all that is ready and returns the numbers of the packets.
-func drain(t *testing.T, a *arrival) []byte {
+// basket is a taker that keeps the numbers of what it gets, by bursts.
+type basket struct {
+	t    *testing.T
+	slow chan struct{} // received from in each call; nil is not slow
+
+	mu     sync.Mutex // guards the fields below
+	bursts []string
+	busy   bool
+}
+
+func newBasket(t *testing.T) *basket { return &basket{t: t} }
+
+func (b *basket) take(packets [][]byte, _ time.Time) {
+	numbers := make([]byte, 0, len(packets))
+	for _, p := range packets {
+		numbers = append(numbers, p[3])
+	}
+	b.mu.Lock()
+	if b.busy {
+		b.t.Error("two bursts at once")
+	}
+	b.busy = true
+	b.bursts = append(b.bursts, string(numbers))
+	b.mu.Unlock()
+	if b.slow != nil {
+		<-b.slow
+	}
+	b.mu.Lock()
+	b.busy = false
+	b.mu.Unlock()
+}
+
+// got returns the bursts since it was last called.
+func (b *basket) got() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	bursts := b.bursts
+	b.bursts = nil
+	return bursts
+}
+
+func (b *basket) check(when string, want ...string) {
+	b.t.Helper()
+	if got := b.got(); !slices.Equal(got, want) {
+		b.t.Errorf("%s: %q is forwarded, want %q", when, got, want)
+	}
+}
+
+// known is an arrival without any header extension.
+func known() *arrival { return newArrival(newIncoming(&description{}, connEvents{})) }
+
+func write(t *testing.T, a *arrival, number byte, marker bool) {
 	t.Helper()
-	var numbers []byte
-	for a.ready() {
-		b := make([]byte, packetBytes)
-		n, err := a.Read(b)
-		if err != nil || n != 4 {
-			t.Fatalf("read %d bytes: %v", n, err)
-		}
-		numbers = append(numbers, b[3])
+	if n, err := a.Write(rtpOf(number, marker)); n != 12 || err != nil {
+		t.Errorf("writing: %d, %v", n, err)
 	}
-	return numbers
 }
 
-func TestPacketsOfAFrameAreReadTogether(t *testing.T) {
+func TestPacketsOfAFrameAreForwardedTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrival()
+		a, b := known(), newBasket(t)
+		a.attach(b.take, false)
 		for n := range byte(3) {
-			_, _ = a.Write(rtpOf(n, false))
+			write(t, a, n, false)
 		}
-		if got := drain(t, a); len(got) != 0 {
-			t.Errorf("packets %v of an incomplete frame are read", got)
-		}
-		_, _ = a.Write(rtpOf(3, true))
-		_, _ = a.Write(rtpOf(4, false))
-		if got := drain(t, a); string(got) != "\x00\x01\x02\x03" {
-			t.Errorf("packets %v are read", got)
-		}
-		time.Sleep(gatherTime)
+		b.check("an incomplete frame")
+		write(t, a, 3, true)
+		b.check("a complete frame", "\x00\x01\x02\x03")
+		write(t, a, 4, true)
+		b.check("a frame of one packet", "\x04")
+		write(t, a, 5, false)
+		write(t, a, 6, false)
+		time.Sleep(gatherTime - 1)
 		synctest.Wait()
-		if got := drain(t, a); string(got) != "\x04" {
-			t.Errorf("packets %v are read after a while", got)
+		b.check("not long enough")
+		time.Sleep(1)
+		synctest.Wait()
+		b.check("after a while", "\x05\x06")
+		write(t, a, 7, true)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		b.check("the rest of it", "\x07")
+	})
+}
+
+func TestSoundIsForwardedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := known(), newBasket(t)
+		a.attach(b.take, true)
+		for n := range byte(3) {
+			write(t, a, n, false)
 		}
-		a.hurry()
-		_, _ = a.Write(rtpOf(5, false))
-		if got := drain(t, a); string(got) != "\x05" {
-			t.Errorf("packets %v are read at once", got)
-		}
+		b.check("at once", "\x00", "\x01", "\x02")
 	})
 }
 
 func TestALargeFrameIsNotHeldBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrival()
+		a, b := known(), newBasket(t)
+		a.attach(b.take, false)
 		for n := range byte(sfu.MaxBurst) {
-			_, _ = a.Write(rtpOf(n, false))
+			write(t, a, n, false)
 		}
-		if got := drain(t, a); len(got) != sfu.MaxBurst {
-			t.Errorf("%d packets are read", len(got))
+		if got := b.got(); len(got) != 1 || len(got[0]) != sfu.MaxBurst {
+			t.Errorf("%q", got)
 		}
 	})
 }
 
-func TestWhatArrivesIsBounded(t *testing.T) {
+func TestWhatCameBeforeTheTakerIsForwardedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrival()
-		for range 2 * arrivalPackets {
-			if _, err := a.Write(rtpOf(1, true)); err != nil {
-				t.Fatal(err)
+		a, b := known(), newBasket(t)
+		for n := range byte(sfu.MaxBurst + 2) {
+			write(t, a, n, n == 1)
+		}
+		var raw [packetBytes]byte
+		for n := range byte(2) { // pion looks for what it is
+			if read, err := a.Read(raw[:]); read != 12 || err != nil || raw[3] != n {
+				t.Errorf("reading: %d bytes of packet %d, %v", read, raw[3], err)
 			}
 		}
-		if got := drain(t, a); len(got) != arrivalPackets {
-			t.Errorf("%d packets were kept", len(got))
+		b.slow = make(chan struct{})
+		go a.attach(b.take, false)
+		synctest.Wait()
+		write(t, a, 100, true) // while the first ones are being forwarded
+		close(b.slow)
+		synctest.Wait()
+		got := b.got()
+		var all []byte
+		for _, burst := range got {
+			all = append(all, burst...)
 		}
-		if n, err := a.Write(make([]byte, packetBytes+1)); n != packetBytes+1 || err != nil || a.ready() {
-			t.Errorf("a packet that is too large: %d, %v", n, err)
+		if len(all) != sfu.MaxBurst+3 || !slices.IsSorted(all) || all[0] != 0 {
+			t.Errorf("%q", got)
+		}
+		ended := make(chan error)
+		go func() {
+			_, err := a.Read(raw[:])
+			ended <- err
+		}()
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			t.Errorf("reading goes on: %v", err)
+		default:
+		}
+		_ = a.Close()
+		if err := <-ended; !errors.Is(err, io.EOF) {
+			t.Errorf("reading what was closed: %v", err)
 		}
 	})
 }
 
-func TestAClosedArrivalEnds(t *testing.T) {
+func TestWhoWritesDoesNotWaitForTheTimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newArrival()
+		a, b := known(), newBasket(t)
+		b.slow = make(chan struct{})
+		a.attach(b.take, false)
+		write(t, a, 0, false)
+		time.Sleep(gatherTime)
+		synctest.Wait()
+		b.check("by the timer", "\x00")
+		for n := range byte(2) {
+			write(t, a, 1+n, n == 1)
+		}
+		write(t, a, 3, false)
+		b.check("while the timer forwards")
+		close(b.slow)
+		synctest.Wait()
+		b.check("what was complete, by the timer", "\x01\x02")
+		time.Sleep(gatherTime)
+		synctest.Wait()
+		b.check("and the rest", "\x03")
+	})
+}
+
+func TestWhatWaitsIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := known(), newBasket(t)
+		for range 2 * arrivalPackets {
+			write(t, a, 1, true)
+		}
+		a.attach(b.take, false)
+		total := 0
+		for _, burst := range b.got() {
+			total += len(burst)
+		}
+		if total != arrivalPackets {
+			t.Errorf("%d packets were kept", total)
+		}
+		if len(a.spare) > sfu.MaxBurst {
+			t.Errorf("%d buffers are kept", len(a.spare))
+		}
+		for _, size := range []int{0, 1, packetBytes + 1} {
+			if n, err := a.Write(make([]byte, size)); n != size || err != nil {
+				t.Errorf("a packet of %d bytes: %d, %v", size, n, err)
+			}
+		}
+		b.check("packets too small or too large")
+
+		b.slow = make(chan struct{})
+		write(t, a, 2, false)
+		time.Sleep(gatherTime)
+		synctest.Wait()
+		for range 2 * arrivalPackets {
+			write(t, a, 3, true)
+		}
+		close(b.slow)
+		synctest.Wait()
+		total = 0
+		for _, burst := range b.got() {
+			total += len(burst)
+		}
+		if total != 1+arrivalPackets {
+			t.Errorf("%d packets were kept while one was forwarded", total)
+		}
+		_ = a.Close()
+	})
+}
+
+func TestClosingWaitsForWhatIsBeingForwarded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := known(), newBasket(t)
+		b.slow = make(chan struct{})
+		a.attach(b.take, false)
+		write(t, a, 0, false)
+		time.Sleep(gatherTime)
+		synctest.Wait()
+		write(t, a, 1, true)
+		closed := make(chan struct{})
+		go func() {
+			_ = a.Close()
+			close(closed)
+		}()
+		synctest.Wait()
+		select {
+		case <-closed:
+			t.Error("closing does not wait")
+		default:
+		}
+		close(b.slow)
+		<-closed
+		b.check("what was under way", "\x00")
+		if _, err := a.Write(rtpOf(2, true)); err == nil {
+			t.Error("a closed arrival takes packets")
+		}
+		a.attach(b.take, false)
+		time.Sleep(gatherTime)
+		synctest.Wait()
+		b.check("after closing")
+		if err := a.Close(); err != nil {
+			t.Errorf("closing again: %v", err)
+		}
+	})
+}
+
+func TestAClosedArrivalEndsReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := known()
 		read := make(chan error)
 		go func() {
 			_, err := a.Read(make([]byte, packetBytes))
@@ -101,8 +294,99 @@ func TestAClosedArrivalEnds(t *testing.T) {
 		if err := <-read; !errors.Is(err, io.EOF) {
 			t.Errorf("reading what was closed: %v", err)
 		}
-		if _, err := a.Write(rtpOf(0, true)); err == nil {
-			t.Error("a closed arrival takes packets")
+	})
+}
+
+func TestARetransmissionStreamSaysWhatItRepairs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBasket(t)
+		var layer string
+		in := newIncoming(&description{media: []mediaLine{{kind: sfu.Video, layers: []string{"low", "high"}, repairedRID: 4}}}, connEvents{
+			repairs: func(rid string) taker {
+				layer += rid
+				return b.take
+			},
+		})
+		a := newArrival(in)
+		write(t, a, 1, false)
+		named := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: 2, SSRC: 7}}
+		if err := named.SetExtension(4, []byte("high")); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := named.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Write(raw); err != nil {
+			t.Fatal(err)
+		}
+		var buffer [packetBytes]byte
+		for n := range byte(2) { // pion looks for it too
+			b.check("before pion has seen it")
+			if _, err := a.Read(buffer[:]); err != nil || buffer[3] != n+1 {
+				t.Errorf("reading packet %d: %v", buffer[3], err)
+			}
+		}
+		b.check("when it is known", "\x01\x02")
+		write(t, a, 3, false)
+		b.check("later", "\x03")
+		if layer != "high" {
+			t.Errorf("it repairs %q", layer)
 		}
 	})
+}
+
+func TestStreamsThatNobodyWantsTakeNoMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newIncoming(&description{}, connEvents{})
+		for ssrc := range uint32(2 * maxStreams) {
+			in.buffer(packetio.RTPBufferPacket, ssrc)
+		}
+		for ssrc, want := range map[uint32]int{0: 0, 1: 1, maxStreams - 1: 1, maxStreams: 0, 2*maxStreams - 1: 0} {
+			a := in.arrival(ssrc)
+			write(t, a, 1, true)
+			if n := len(a.waiting); n != want {
+				t.Errorf("%d packets of SSRC %d wait, want %d", n, ssrc, want)
+			}
+		}
+	})
+}
+
+type noControl struct{}
+
+func (noControl) WriteRTCP([]rtcp.Packet) error { return nil }
+
+func TestForwardingAllocatesNothing(t *testing.T) {
+	in := newIncoming(&description{media: []mediaLine{{kind: sfu.Video, transportCC: 3}}}, connEvents{})
+	a := newArrival(in)
+	stream := sfu.NewPublisher(&sfu.Counters{}, 0)
+	layer, err := stream.Track(sfu.Video).NewFeed().Publish(sfu.LayerConfig{
+		PayloadType: 96, Codec: sfu.Codec{Name: "VP8", ClockRate: 90_000}, Feedback: noControl{},
+	}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.attach(layer.WriteBurst, false)
+	raw := make([]byte, 1000)
+	copy(raw, []byte{0x90, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0xbe, 0xde, 0, 1, 3<<4 | 1, 0, 0, 0, 0x10, 1})
+	n := 0
+	frame := func() {
+		for i := range 3 {
+			n++
+			raw[1], raw[2], raw[3], raw[6] = 96, byte(n>>8), byte(n), byte(n/3)
+			raw[17], raw[18] = raw[2], raw[3]
+			if i == 2 {
+				raw[1] |= 0x80
+			}
+			if _, err := a.Write(raw); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 1000 {
+		frame()
+	}
+	if allocations := testing.AllocsPerRun(1000, frame); allocations > 0 {
+		t.Errorf("%v allocations per frame", allocations)
+	}
 }

@@ -289,6 +289,9 @@ func newSource(t testing.TB, start uint16, o clientOptions, direction webrtc.RTP
 				if err != nil {
 					return
 				}
+				s.mu.Lock()
+				s.control = append(s.control, packets...)
+				s.mu.Unlock()
 				for range plis(packets, 0) {
 					select {
 					case s.plis <- struct{}{}:

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pion/interceptor"
-	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
@@ -139,19 +137,6 @@ var receivedExtensions = map[string][]webrtc.RTPCodecType{
 	sdp.SDESRepairRTPStreamIDURI: {webrtc.RTPCodecTypeVideo},
 	sdp.TransportCCURI:           {webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo},
 	sdp.AudioLevelURI:            {webrtc.RTPCodecTypeAudio},
-}
-
-// interceptors makes the chain of a publisher's connection. Of pion's own only the transport-wide feedback to publishers earns its
-// place: the rest of RTCP is the SFU's.
-func interceptors(events connEvents, logs pionLogs) (*interceptor.Registry, error) {
-	registry := &interceptor.Registry{}
-	feedback, err := twcc.NewSenderInterceptor(twcc.WithLoggerFactory(logs))
-	if err != nil {
-		return nil, fmt.Errorf("making transport-wide feedback: %w", err)
-	}
-	registry.Add(feedback)
-	registry.Add(&repairTap{repair: events.repair, layered: events.layered})
-	return registry, nil
 }
 
 // webrtcName is the encoding name of a codec of pion's.

@@ -3,8 +3,10 @@ package peer
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
@@ -25,26 +27,21 @@ type connEvents struct {
 	lifeEvents
 	// control gets the RTCP of the peer, packet by packet. It must not block.
 	control func(packets []rtcp.Packet)
-	// repair gets the packets of a publisher's retransmission streams, with the rid of the layer that they repair when there is one.
-	repair func(rid string, packet []byte)
-	// layered tells that there is simulcast.
-	layered bool
+	// repairs returns who takes the retransmissions of the layer with the given rid, "" without simulcast.
+	repairs func(rid string) taker
 }
 
-// newConn makes a connection that negotiates the given codecs.
-func (e *Engine) newConn(codecs []codec, logger logr.Logger, events connEvents) (*conn, error) {
-	table, err := mediaEngine(codecs)
-	if err != nil {
-		return nil, err
-	}
-	chain, err := interceptors(events, pionLogs{e.logger})
+// newConn makes a connection that negotiates the codecs of a publisher's description.
+func (e *Engine) newConn(d *description, logger logr.Logger, events connEvents) (*conn, error) {
+	table, err := mediaEngine(d.codecs())
 	if err != nil {
 		return nil, err
 	}
 	settings := e.settings
-	in := newIncoming(events.control)
+	in := newIncoming(d, events)
 	settings.BufferFactory = in.buffer
-	api := webrtc.NewAPI(webrtc.WithMediaEngine(table), webrtc.WithInterceptorRegistry(chain), webrtc.WithSettingEngine(settings))
+	// Without interceptors: packets do not pass through pion's readers, and RTCP is the SFU's and the feedback's.
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(table), webrtc.WithSettingEngine(settings), webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{
 		Certificates:  e.identity.webrtc,
 		BundlePolicy:  webrtc.BundlePolicyMaxBundle,
@@ -69,6 +66,13 @@ func (c *conn) stateChanged(state webrtc.PeerConnectionState) {
 		c.life.connected()
 	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 		c.life.lost(state.String())
+	}
+}
+
+// tick tells the peer when its packets arrived, when that is due.
+func (c *conn) tick(now time.Time) {
+	if packets := c.incoming.feedback.due(now); len(packets) > 0 {
+		_ = c.pc.WriteRTCP(packets) // the peer takes what it is not told for lost
 	}
 }
 

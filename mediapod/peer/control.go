@@ -5,8 +5,12 @@ import (
 	"sync"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 	"github.com/pion/transport/v4/packetio"
 )
+
+// maxStreams is how many streams of a peer are kept apart; what comes in others is ignored.
+const maxStreams = 32
 
 // incoming is where pion puts what a peer sends, by stream.
 //
@@ -15,13 +19,28 @@ import (
 // answer to our reference time.
 type incoming struct {
 	handle func(packets []rtcp.Packet)
+	// repairs returns who takes the retransmissions (RFC 4588) of the layer with the given rid.
+	repairs func(rid string) taker
+	// repairedRID is the number of the header extension for the rid of the repaired layer (RFC 8852), 0 for none.
+	repairedRID uint8
+	feedback    *feedback
 
 	mu       sync.Mutex // guards arrivals
 	arrivals map[uint32]*arrival
 }
 
-func newIncoming(handle func(packets []rtcp.Packet)) *incoming {
-	return &incoming{handle: handle, arrivals: map[uint32]*arrival{}}
+// newIncoming makes what takes the streams that a description tells of.
+func newIncoming(d *description, events connEvents) *incoming {
+	in := &incoming{handle: events.control, repairs: events.repairs, arrivals: map[uint32]*arrival{}}
+	var transport uint8
+	for _, line := range d.media { // the numbers are the same on all m-lines of a bundle (RFC 9143, section 9.1)
+		transport = max(transport, line.transportCC)
+		if line.layers != nil {
+			in.repairedRID = line.repairedRID
+		}
+	}
+	in.feedback = newFeedback(transport)
+	return in
 }
 
 // buffer is what pion calls for each incoming stream (webrtc.SettingEngine).
@@ -29,9 +48,12 @@ func (in *incoming) buffer(kind packetio.BufferPacketType, ssrc uint32) io.ReadW
 	if kind == packetio.RTCPBufferPacket {
 		return &controlStream{incoming: in, closed: make(chan struct{})}
 	}
-	a := newArrival()
+	a := newArrival(in)
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if ssrc == 0 || len(in.arrivals) >= maxStreams { // libwebrtc probes the bandwidth by SSRC 0
+		a.attach(ignore, true)
+	}
 	in.arrivals[ssrc] = a
 	return a
 }
@@ -41,6 +63,18 @@ func (in *incoming) arrival(ssrc uint32) *arrival {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.arrivals[ssrc]
+}
+
+// repaired returns the rid of the layer that a packet says it repairs, "" when it says nothing.
+func (in *incoming) repaired(packet []byte) string {
+	if in.repairedRID == 0 {
+		return ""
+	}
+	var header rtp.Header
+	if _, err := header.Unmarshal(packet); err != nil {
+		return ""
+	}
+	return string(header.GetExtension(in.repairedRID))
 }
 
 // controlStream is the RTCP about one stream.

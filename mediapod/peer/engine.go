@@ -287,7 +287,7 @@ func (e *Engine) tick() {
 			return
 		case now := <-ticker.C:
 			for _, p := range e.current() {
-				p.stream.Tick(now)
+				p.tick(now)
 			}
 			if now.Sub(swept) >= sweepInterval {
 				swept = now

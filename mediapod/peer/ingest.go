@@ -70,14 +70,16 @@ func (in *ingest) connected() {
 	}
 }
 
-// onTrack feeds a layer with what comes in, until the connection closes.
+// onTrack attaches a layer to a stream of which pion has found out what it is.
 func (in *ingest) onTrack(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+	arrived := in.conn.incoming.arrival(uint32(remote.SSRC()))
 	parameters := remote.Codec()
 	c := codec{name: supportedVideo(webrtcName(parameters), parameters.SDPFmtpLine)}
 	if remote.Kind() == webrtc.RTPCodecTypeAudio {
 		c = opus
 	}
 	if c.name == "" {
+		arrived.attach(ignore, true)
 		return // a retransmission stream that nothing declared
 	}
 	layer, err := in.publish(c.kind(), remote.RID(), sfu.LayerConfig{
@@ -88,14 +90,14 @@ func (in *ingest) onTrack(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiv
 		Feedback:    in.conn.pc,
 	})
 	if err != nil {
+		arrived.attach(ignore, true)
 		return // the publication has ended, or it has layers enough
 	}
 	in.conn.life.logger.V(1).Info("Track arrives", "kind", remote.Kind().String(), "codec", c.name, "layer", remote.RID())
-	arrived := in.conn.incoming.arrival(uint32(remote.SSRC()))
-	if c.kind() == sfu.Audio {
-		arrived.hurry()
+	arrived.attach(layer.WriteBurst, c.kind() == sfu.Audio)
+	if rtx := remote.RtxSSRC(); rtx != 0 { // declared; with simulcast its packets tell
+		in.conn.incoming.arrival(uint32(rtx)).attach(in.repairs(remote.RID()), true)
 	}
-	in.conn.life.run(func() { readPackets(remote, arrived, layer) })
 }
 
 // audioLevel returns the number of the header extension for the level of the sound (RFC 6464), 0 when it was not negotiated.
@@ -129,26 +131,6 @@ func (in *ingest) publish(kind sfu.Kind, rid string, config sfu.LayerConfig) (*s
 	return layer, nil
 }
 
-// readPackets forwards what comes in, and together what has arrived together.
-func readPackets(remote *webrtc.TrackRemote, arrived *arrival, layer *sfu.Layer) {
-	var burst, buffers [sfu.MaxBurst][]byte // as many of these as a burst ever had packets
-	for {
-		n := 0
-		for n == 0 || n < sfu.MaxBurst && arrived.ready() {
-			if buffers[n] == nil {
-				buffers[n] = make([]byte, packetBytes)
-			}
-			bytes, _, err := remote.Read(buffers[n])
-			if err != nil {
-				return
-			}
-			burst[n] = buffers[n][:bytes]
-			n++
-		}
-		layer.WriteBurst(burst[:n], time.Now())
-	}
-}
-
 // control takes RTCP.
 func (in *ingest) control(packets []rtcp.Packet) {
 	now := time.Now()
@@ -168,13 +150,18 @@ func (in *ingest) control(packets []rtcp.Packet) {
 	}
 }
 
-// repair takes a packet of the retransmission stream of a layer.
-func (in *ingest) repair(rid string, packet []byte) {
-	in.mu.Lock()
-	layer := in.video[rid]
-	in.mu.Unlock()
-	if layer != nil {
-		_ = layer.WriteRepair(packet, time.Now()) // what is malformed is the publisher's loss
+// repairs returns who takes the retransmissions (RFC 4588) of the layer with the given rid.
+func (in *ingest) repairs(rid string) taker {
+	return func(packets [][]byte, at time.Time) {
+		in.mu.Lock()
+		layer := in.video[rid]
+		in.mu.Unlock()
+		if layer == nil {
+			return
+		}
+		for _, packet := range packets {
+			_ = layer.WriteRepair(packet, at) // what is malformed is the publisher's loss
+		}
 	}
 }
 

@@ -22,7 +22,6 @@ type life struct {
 	shutdown func()
 
 	mu       sync.Mutex // guards the fields below
-	running  sync.WaitGroup
 	deadline *time.Timer
 	closing  bool
 	up       bool
@@ -68,15 +67,6 @@ func (l *life) lost(why string) {
 	go l.close() // not from here: closing waits for who calls this
 }
 
-// run starts f, which close waits for, unless the connection is closing.
-func (l *life) run(f func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.closing {
-		l.running.Go(f)
-	}
-}
-
 // negotiated starts the time that the peer has to connect.
 func (l *life) negotiated() {
 	l.mu.Lock()
@@ -91,7 +81,7 @@ func (l *life) negotiated() {
 }
 
 // close ends the connection and waits until nothing of it runs any more, but not longer than closeDeadline. It is
-// idempotent. It must not be called by what run started, nor from a callback of what the connection is made of.
+// idempotent. It must not be called from a callback of what the connection is made of.
 func (l *life) close() {
 	l.mu.Lock()
 	first := !l.closing
@@ -104,7 +94,6 @@ func (l *life) close() {
 		l.events.ended()
 		go func() {
 			l.shutdown()
-			l.running.Wait()
 			l.gauge.Add(-1)
 			close(l.done)
 		}()

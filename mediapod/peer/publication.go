@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 
@@ -90,9 +91,9 @@ func (p *Publication) accept(ctx context.Context, d *description) (*ingest, stri
 		in.rids = append(in.rids, line.layers...)
 	}
 	var err error
-	in.conn, err = p.engine.newConn(d.codecs(), p.logger.WithValues("direction", "publish"), connEvents{
+	in.conn, err = p.engine.newConn(d, p.logger.WithValues("direction", "publish"), connEvents{
 		lifeEvents: lifeEvents{connected: in.connected, ended: in.ended},
-		control:    in.control, repair: in.repair, layered: len(in.rids) > 0,
+		control:    in.control, repairs: in.repairs,
 	})
 	if err != nil {
 		return nil, "", err
@@ -103,6 +104,17 @@ func (p *Publication) accept(ctx context.Context, d *description) (*ingest, stri
 		return nil, "", err
 	}
 	return in, answer, nil
+}
+
+// tick does what time brings. It is to be called as sfu.Publisher.Tick.
+func (p *Publication) tick(now time.Time) {
+	p.stream.Tick(now)
+	p.mu.Lock()
+	in := p.ingest
+	p.mu.Unlock()
+	if in != nil {
+		in.conn.tick(now)
+	}
 }
 
 // AddICECandidate implements media.Publication.

@@ -45,6 +45,8 @@ type mediaLine struct {
 	receives bool
 	// transportCC is the number of the header extension for transport-wide sequence numbers; 0 without.
 	transportCC uint8
+	// repairedRID is the number of the header extension for the rid of the repaired layer (RFC 8852); 0 without.
+	repairedRID uint8
 }
 
 func (d *description) line(kind sfu.Kind) *mediaLine {
@@ -238,7 +240,8 @@ func rebuild(
 		group += " " + mid
 		clean.MediaDescriptions = append(clean.MediaDescriptions, cleanMedia)
 		d.media = append(d.media, mediaLine{
-			kind: kind, codecs: codecs, layers: rids, receives: receives, transportCC: extension(cleanMedia, sdp.TransportCCURI),
+			kind: kind, codecs: codecs, layers: rids, receives: receives,
+			transportCC: extension(cleanMedia, sdp.TransportCCURI), repairedRID: extension(cleanMedia, sdp.SDESRepairRTPStreamIDURI),
 		})
 		if len(d.media) == 1 { // all others are bundled with it
 			d.remote = remoteEnd(cleanMedia)

@@ -1,0 +1,59 @@
+package peer
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+
+	"mediarooms.dev/mediarooms/mediapod/sfu"
+)
+
+// feedbackInterval is how often a publisher is told when its packets arrived.
+const feedbackInterval = 100 * time.Millisecond
+
+// feedback is what a publisher is told of all of its packets, by their transport-wide numbers, to measure what its path carries
+// (draft-holmer-rmcat-transport-wide-cc-extensions-01). Its methods are safe for concurrent use.
+type feedback struct {
+	extension uint8 // the number of the header extension for these numbers, 0 without
+	began     time.Time
+
+	mu       sync.Mutex // guards the fields below
+	recorder *twcc.Recorder
+	header   rtp.Header // kept for its memory
+	told     time.Time
+}
+
+func newFeedback(extension uint8) *feedback {
+	return &feedback{extension: extension, began: time.Now(), recorder: twcc.NewRecorder(rand.Uint32())}
+}
+
+// record notes a packet of any stream.
+func (f *feedback) record(raw []byte, at time.Time) {
+	if f.extension == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.header.Unmarshal(raw); err != nil {
+		return
+	}
+	if number := f.header.GetExtension(f.extension); len(number) == 2 {
+		f.recorder.Record(f.header.SSRC, binary.BigEndian.Uint16(number), at.Sub(f.began).Microseconds())
+	}
+}
+
+// due returns what the publisher is to be told now. It is to be called about every sfu.TickInterval.
+func (f *feedback) due(now time.Time) []rtcp.Packet {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now.Sub(f.told) < feedbackInterval-sfu.TickInterval/2 {
+		return nil
+	}
+	f.told = now
+	return f.recorder.BuildFeedbackPacket()
+}
