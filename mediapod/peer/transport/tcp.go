@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,11 +62,13 @@ func (l *TCPListener) Accept() (net.Conn, error) {
 // close ends all and waits.
 func (l *TCPListener) close() error {
 	err := l.Listener.Close()
+	<-l.done // no more connections come
 	l.mu.Lock()
-	for conn := range l.conns {
+	conns := slices.Collect(maps.Keys(l.conns))
+	l.mu.Unlock()
+	for _, conn := range conns { // each takes l.mu
 		_ = conn.Close()
 	}
-	l.mu.Unlock()
 	l.running.Wait()
 	return err
 }
