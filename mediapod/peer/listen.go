@@ -47,7 +47,7 @@ func listen(ip netip.Addr, udpPort, tcpPort int, families func() (v4, v6 bool), 
 	p := &ports{
 		sockets: sockets,
 		net:     fixedNet{families: families},
-		udpPort: uint16(sockets.UDP.LocalAddr().(*net.UDPAddr).Port),
+		udpPort: sockets.UDP.Port(),
 	}
 	if sockets.TCP != nil {
 		p.tcpPort = uint16(sockets.TCP.Addr().(*net.TCPAddr).Port)
@@ -60,15 +60,8 @@ func listen(ip netip.Addr, udpPort, tcpPort int, families func() (v4, v6 bool), 
 			AliveDurationForConnFromStun: firstPacketWait,
 		})
 	}
-	p.udp = &udpMux{
-		UDPMuxDefault: ice.NewUDPMuxDefault(ice.UDPMuxParams{
-			Logger:  logs.NewLogger("ice-udp"),
-			UDPConn: sockets.UDP,
-			Net:     p.net,
-		}),
-		port:     int(p.udpPort),
-		families: families,
-	}
+	p.udp = newUDPMux(sockets.UDP, int(p.udpPort), families)
+	sockets.Serve(p.udp.deliver)
 	return p, nil
 }
 
@@ -78,22 +71,6 @@ func (p *ports) close() error {
 		err = errors.Join(err, p.tcp.Close())
 	}
 	return errors.Join(err, p.sockets.Close())
-}
-
-// udpMux names its socket to ICE agents by the internal addresses of the families that are advertised.
-type udpMux struct {
-	*ice.UDPMuxDefault
-	port     int
-	families func() (v4, v6 bool)
-}
-
-// GetListenAddresses is what ICE agents take for the local addresses.
-func (m *udpMux) GetListenAddresses() []net.Addr {
-	var addresses []net.Addr
-	for _, ip := range internalIPs(m.families()) {
-		addresses = append(addresses, &net.UDPAddr{IP: ip, Port: m.port})
-	}
-	return addresses
 }
 
 func internalIPs(v4, v6 bool) []net.IP {

@@ -27,7 +27,7 @@ type burst struct {
 	sizes []int // of the packets
 
 	control []byte // a control message for one segment size
-	call    call
+	call    *call
 }
 
 var bursts = sync.Pool{New: func() any { return newBurst() }}
@@ -37,11 +37,11 @@ func newBurst() *burst {
 		data:    make([]byte, 0, sfu.MaxBurst*maxPacket),
 		sizes:   make([]int, 0, sfu.MaxBurst),
 		control: make([]byte, unix.CmsgSpace(2)),
+		call:    newCall(),
 	}
 	header := (*unix.Cmsghdr)(unsafe.Pointer(&b.control[0]))
 	header.Level, header.Type = unix.SOL_UDP, unix.UDP_SEGMENT
 	header.SetLen(unix.CmsgLen(2))
-	b.call.run = b.call.send
 	return b
 }
 

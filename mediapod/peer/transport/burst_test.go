@@ -195,14 +195,14 @@ func TestAnErrorOfOneBurstDoesNotEndSegments(t *testing.T) {
 func TestAClosedSocketTakesNothing(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
 	_, to := newReceiver(t, "127.0.0.1")
-	if err := s.UDP.UDPConn.Close(); err != nil {
+	if err := s.UDP.close(); err != nil {
 		t.Fatal(err)
 	}
 	if n := s.UDP.writeBurst(fill(100, 100, 100), to); n != 0 {
 		t.Errorf("%d packets were taken", n)
 	}
-	if _, _, err := s.UDP.ReadFromAddrPort(make([]byte, 100)); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("reading: %v", err)
+	if _, err := s.UDP.WriteToAddrPort([]byte("a packet"), to); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("writing one: %v", err)
 	}
 }
 
@@ -215,16 +215,17 @@ func TestWritingDoesNotAllocate(t *testing.T) {
 			t.Errorf("%v allocations for packets of %v", n, sizes)
 		}
 	}
+	packet := []byte("a packet")
+	if n := testing.AllocsPerRun(1000, func() { _, _ = s.UDP.WriteToAddrPort(packet, to) }); n != 0 {
+		t.Errorf("%v allocations for one packet", n)
+	}
 }
 
 func TestWhatTheKernelDoesNotSegmentGoesPacketByPacket(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
 	conn, to := newReceiver(t, "127.0.0.1")
-	raw, err := s.UDP.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = raw.Control(func(fd uintptr) { // without checksums segments are refused (udp_send_skb in Linux)
+	var err error
+	_ = s.UDP.raw.Control(func(fd uintptr) { // without checksums segments are refused (udp_send_skb in Linux)
 		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_NO_CHECK, 1)
 	})
 	if err != nil {

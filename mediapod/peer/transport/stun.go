@@ -9,6 +9,13 @@ import (
 
 const stunHeaderBytes = 20
 
+// CheckedName returns the ICE user name fragment of the agent that a STUN message checks, which the sender has not proven to know anything of (RFC 8445,
+// section 7.2.2); "" when there is none. The packet must be a STUN message (stun.IsMessage).
+func CheckedName(packet []byte) string {
+	name, _, _ := strings.Cut(userName(packet), ":")
+	return name
+}
+
 // userName returns the value of the USERNAME attribute of a STUN message (RFC 8489, section 14.3), "" when it has none.
 func userName(packet []byte) string {
 	for rest := packet[stunHeaderBytes:]; len(rest) >= 4; {

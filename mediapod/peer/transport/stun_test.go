@@ -2,7 +2,6 @@ package transport
 
 import (
 	"crypto/tls"
-	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -44,16 +43,6 @@ func (f flag) AddTo(m *stun.Message) error {
 	return nil
 }
 
-// serve reads what is not for connections.
-func serve(s *Sockets) {
-	b := make([]byte, 2000)
-	for {
-		if _, _, err := s.UDP.ReadFromAddrPort(b); err != nil {
-			return
-		}
-	}
-}
-
 func TestChecksAreAnsweredToWhoKnowsThePassword(t *testing.T) {
 	for _, ip := range []string{"127.0.0.1", "::1"} {
 		t.Run(ip, func(t *testing.T) { testChecks(t, ip) })
@@ -62,10 +51,10 @@ func TestChecksAreAnsweredToWhoKnowsThePassword(t *testing.T) {
 
 func testChecks(t *testing.T, ip string) {
 	s := newSockets(t, "::")
-	go serve(s)
+	s.Serve(func([]byte, netip.AddrPort) {})
 	c := newConn(t, s)
 	peer, from := newReceiver(t, ip)
-	port := netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(s.UDP.LocalAddr().(*net.UDPAddr).Port))
+	port := netip.AddrPortFrom(netip.MustParseAddr(ip), s.UDP.Port())
 	send := func(b []byte) {
 		t.Helper()
 		if _, err := peer.WriteToUDPAddrPort(b, port); err != nil {

@@ -4,8 +4,8 @@
 //	sfu.Forwarder -> Conn.WriteRTP: one buffer per burst -> seal in place -> one system call per burst
 //	socket -> the goroutine that reads it: unseal -> Events.Control
 //
-// It starts no goroutine per connection but those of the DTLS library. Packets that are not for its own connections go on to the peer
-// connections of pion/webrtc, which read them from Sockets as if those were plain sockets.
+// It starts no goroutine per connection but those of the DTLS library. Packets that are not for its own connections go on to whom Serve names, and TCP
+// connections to who accepts from Sockets.TCP.
 package transport
 
 import (
@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,8 +30,9 @@ const socketBuffer = 4 << 20 // bytes; the kernel may grant less
 type Sockets struct {
 	UDP *UDPSocket
 	// TCP is nil without ICE-TCP.
-	TCP  *TCPListener
-	logs logging.LoggerFactory
+	TCP     *TCPListener
+	logs    logging.LoggerFactory
+	serving sync.WaitGroup
 
 	mu        sync.RWMutex // guards the fields below
 	byName    map[string]*Conn
@@ -48,36 +48,47 @@ func Listen(ip netip.Addr, udpPort, tcpPort int, logs logging.LoggerFactory) (*S
 		host = ip.String()
 	}
 	s := &Sockets{logs: logs, byName: map[string]*Conn{}, byAddress: map[netip.AddrPort]*Conn{}}
-	conn, err := new(net.ListenConfig).ListenPacket(context.Background(), "udp", net.JoinHostPort(host, fmt.Sprint(udpPort)))
-	if err != nil {
-		return nil, fmt.Errorf("listening for media: %w", err)
-	}
-	if s.UDP, err = newUDPSocket(conn.(*net.UDPConn), s); err != nil {
-		_ = conn.Close()
+	var err error
+	if s.UDP, err = listenUDP(host, udpPort); err != nil {
 		return nil, err
 	}
 	if tcpPort >= 0 {
 		listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", net.JoinHostPort(host, fmt.Sprint(tcpPort)))
 		if err != nil {
-			_ = conn.Close()
-			return nil, fmt.Errorf("listening for media over TCP: %w", err)
+			return nil, errors.Join(fmt.Errorf("listening for media over TCP: %w", err), s.UDP.close())
 		}
 		s.TCP = newTCPListener(listener, s)
 	}
 	return s, nil
 }
 
-// Close closes the sockets. Connections must have been closed before.
+// Serve starts to read from the UDP socket. Packets that are not for connections of this package go to others, which is called by one goroutine, must not
+// block, and must not keep the packets. Serve is to be called once.
+func (s *Sockets) Serve(others func(packet []byte, from netip.AddrPort)) {
+	s.serving.Go(func() {
+		err := s.UDP.serve(func(packet []byte, from netip.AddrPort) {
+			if !s.take(packet, from) {
+				others(packet, from)
+			}
+		})
+		if err != nil {
+			s.logs.NewLogger("transport").Error(err.Error())
+		}
+	})
+}
+
+// Close closes the sockets and waits until nothing is read any more. Connections must have been closed before.
 func (s *Sockets) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	err := s.UDP.UDPConn.Close()
+	err := s.UDP.close()
 	if s.TCP != nil {
 		err = errors.Join(err, s.TCP.close())
 	}
+	s.serving.Wait()
 	if errors.Is(err, net.ErrClosed) {
-		return nil // pion closes what it reads from
+		return nil // pion closes the listener that it accepts from
 	}
 	return err
 }
@@ -174,9 +185,8 @@ func (s *Sockets) check(packet []byte, via route) bool {
 }
 
 func (s *Sockets) checked(packet []byte) *Conn {
-	name := userName(packet)
-	local, _, _ := strings.Cut(name, ":")
+	name := CheckedName(packet)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.byName[local]
+	return s.byName[name]
 }

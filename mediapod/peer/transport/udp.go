@@ -1,82 +1,122 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// UDPSocket is the media socket. All that is sent over UDP passes through it. Reading returns what is not for connections of this package,
-// and serves those meanwhile.
+// UDPSocket is the media socket. All that is sent over UDP passes through it.
+//
+// The runtime's network poller does not know the socket, since it would ask the kernel for all events of it, and each packet that is sent is an event: there
+// is room for another one. That wakes a thread, for nothing, as often as packets are sent. Instead the poller watches an epoll(7) instance that
+// asks for arrivals only.
 type UDPSocket struct {
-	*net.UDPConn
-	sockets *Sockets
-	raw     syscall.RawConn
-	ipv6    bool // addresses are those of IPv6, also of peers with IPv4
+	port     uint16
+	ipv6     bool // addresses are those of IPv6, also of peers with IPv4
+	socket   *os.File
+	raw      syscall.RawConn // of socket
+	arrivals *os.File        // the epoll instance; it can be read when packets have arrived
 	// segments tells that the kernel cuts bursts into packets (UDP_SEGMENT, udp(7), since Linux 4.18).
 	segments atomic.Bool
 }
 
-func newUDPSocket(conn *net.UDPConn, sockets *Sockets) (*UDPSocket, error) {
+// listenUDP opens a socket. Closing it ends what serve does.
+func listenUDP(host string, port int) (*UDPSocket, error) {
+	listening, err := new(net.ListenConfig).ListenPacket(context.Background(), "udp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return nil, fmt.Errorf("listening for media: %w", err)
+	}
+	conn := listening.(*net.UDPConn)
+	defer func() { _ = conn.Close() }() // what is kept is a duplicate
 	// Smaller buffers lose packets in bursts, no more.
 	_ = conn.SetReadBuffer(socketBuffer)
 	_ = conn.SetWriteBuffer(socketBuffer)
+	s := &UDPSocket{port: uint16(conn.LocalAddr().(*net.UDPAddr).Port)}
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("preparing media socket: %w", err)
 	}
-	s := &UDPSocket{UDPConn: conn, sockets: sockets, raw: raw}
 	var failure error
-	err = raw.Control(func(fd uintptr) {
-		var family int
-		family, failure = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
-		s.ipv6 = family == unix.AF_INET6
-		// The kernel is asked, since one that does not know of segments would send a burst as one packet.
-		_, unable := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT)
-		s.segments.Store(unable == nil)
-	})
+	err = raw.Control(func(fd uintptr) { failure = s.adopt(int(fd)) })
 	if err = errors.Join(err, failure); err != nil {
-		return nil, fmt.Errorf("preparing media socket: %w", err)
+		return nil, errors.Join(fmt.Errorf("preparing media socket: %w", err), s.close())
 	}
 	return s, nil
 }
 
-// LocalAddr is always the unspecified address: for others pion's mux insists on being asked by the very address.
-func (s *UDPSocket) LocalAddr() net.Addr {
-	return &net.UDPAddr{IP: net.IPv6unspecified, Port: s.UDPConn.LocalAddr().(*net.UDPAddr).Port}
+// adopt takes a duplicate of a socket, and watches it.
+func (s *UDPSocket) adopt(original int) error {
+	fd, err := unix.FcntlInt(uintptr(original), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("duplicating socket: %w", err)
+	}
+	if err := unix.SetNonblock(fd, false); err != nil { // files that may block are not given to the poller; our calls say that they don't wait
+		return errors.Join(fmt.Errorf("taking socket from the poller: %w", err), unix.Close(fd))
+	}
+	s.socket = os.NewFile(uintptr(fd), "media")
+	if s.raw, err = s.socket.SyscallConn(); err != nil {
+		return err
+	}
+	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil {
+		return fmt.Errorf("asking for the socket's family: %w", err)
+	}
+	s.ipv6 = family == unix.AF_INET6
+	// The kernel is asked, since one that does not know of segments would send a burst as one packet.
+	_, unable := unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT)
+	s.segments.Store(unable == nil)
+
+	watch, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("watching socket: %w", err)
+	}
+	err = errors.Join(
+		unix.SetNonblock(watch, true), // so that the poller takes it
+		unix.EpollCtl(watch, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN}))
+	s.arrivals = os.NewFile(uintptr(watch), "media arrivals")
+	if err != nil {
+		return fmt.Errorf("watching socket: %w", err)
+	}
+	return nil
 }
 
-// ReadFromAddrPort returns an error only when the socket is closed or a deadline is over, since pion's mux gives up for
-// good after any other.
-func (s *UDPSocket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
-	for pause := time.Millisecond; ; {
-		n, from, err := s.UDPConn.ReadFromUDPAddrPort(b)
-		var timeout net.Error
-		switch {
-		case err == nil:
-			from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-			if !s.sockets.take(b[:n], from) {
-				return n, from, nil
-			}
-			pause = time.Millisecond
-		case errors.Is(err, net.ErrClosed), errors.As(err, &timeout) && timeout.Timeout():
-			return 0, netip.AddrPort{}, err
-		default: // the kernel is out of memory, or the like
-			time.Sleep(pause)
-			pause = min(2*pause, time.Second)
+// Port is the UDP port.
+func (s *UDPSocket) Port() uint16 { return s.port }
+
+// close closes the socket. It is idempotent.
+func (s *UDPSocket) close() error {
+	var all error
+	for _, file := range []*os.File{s.arrivals, s.socket} {
+		if file == nil {
+			continue
+		}
+		if err := file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+			all = errors.Join(all, fmt.Errorf("closing media socket: %w", err))
 		}
 	}
+	return all
 }
 
 // WriteToAddrPort sends one packet.
 func (s *UDPSocket) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
-	return s.UDPConn.WriteToUDPAddrPort(b, to)
+	if len(b) == 0 {
+		return 0, nil
+	}
+	c := calls.Get().(*call)
+	defer calls.Put(c)
+	if err := s.send(c, b, nil, to); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // writeBurst sends the packets of a burst, in order, with as few system calls as possible. It returns how many packets the kernel took.
@@ -103,7 +143,7 @@ func (s *UDPSocket) writeSegments(b *burst, data []byte, size int, to netip.Addr
 	if !s.segments.Load() {
 		return unix.ENOTSUP
 	}
-	err := s.send(b, data, b.segmentSize(size), to)
+	err := s.send(b.call, data, b.segmentSize(size), to)
 	if errors.Is(err, unix.EIO) || errors.Is(err, unix.ENOPROTOOPT) || errors.Is(err, unix.EOPNOTSUPP) {
 		s.segments.Store(false) // no device for it (udp_send_skb in Linux), so not worth trying each time
 	}
@@ -114,7 +154,7 @@ func (s *UDPSocket) writeSegments(b *burst, data []byte, size int, to netip.Addr
 func (s *UDPSocket) writeEach(b *burst, data []byte, sizes []int, to netip.AddrPort) int {
 	taken := 0
 	for _, size := range sizes {
-		err := s.send(b, data[:size], nil, to)
+		err := s.send(b.call, data[:size], nil, to)
 		if err == nil {
 			taken++
 		} else if errors.Is(err, net.ErrClosed) {
@@ -126,16 +166,17 @@ func (s *UDPSocket) writeEach(b *burst, data []byte, sizes []int, to netip.AddrP
 }
 
 // send makes one system call. When the socket has no room it waits, which holds up who sends until the device has taken some.
-func (s *UDPSocket) send(b *burst, data, control []byte, to netip.AddrPort) error {
-	if to.Addr().Zone() == "" && (s.ipv6 || to.Addr().Is4()) {
-		b.call.prepare(data, control, to, s.ipv6)
-		if err := s.raw.Control(b.call.run); err != nil {
-			return err
-		}
-		if !errors.Is(b.call.err, unix.EAGAIN) {
-			return b.call.err
-		}
+func (s *UDPSocket) send(c *call, data, control []byte, to netip.AddrPort) error {
+	if err := c.prepare(data, control, to, s.ipv6); err != nil {
+		return err
 	}
-	_, _, err := s.UDPConn.WriteMsgUDPAddrPort(data, control, to)
-	return err
+	err := s.raw.Control(c.run)
+	if err == nil && errors.Is(c.err, unix.EAGAIN) {
+		err = s.raw.Control(c.runWaiting)
+	}
+	c.vector.Base, c.message.Control = nil, nil // they are the caller's
+	if err != nil {
+		return net.ErrClosed
+	}
+	return c.err
 }

@@ -1,0 +1,98 @@
+package transport
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+type received struct {
+	packet []byte
+	from   netip.AddrPort
+}
+
+// others collects what is not for connections.
+func others(s *Sockets, room int) <-chan received {
+	c := make(chan received, room)
+	s.Serve(func(packet []byte, from netip.AddrPort) { c <- received{bytes.Clone(packet), from} })
+	return c
+}
+
+func next(t *testing.T, c <-chan received) received {
+	t.Helper()
+	select {
+	case r := <-c:
+		return r
+	case <-time.After(5 * time.Second):
+		t.Fatal("nothing came")
+		return received{}
+	}
+}
+
+func TestAllPacketsAreReadInOrderWithTheirAddress(t *testing.T) {
+	for _, test := range []struct{ listen, peer string }{{"127.0.0.1", "127.0.0.1"}, {"::", "127.0.0.1"}, {"::", "::1"}} {
+		t.Run(test.listen+" from "+test.peer, func(t *testing.T) {
+			const packets = 5*batchPackets + 3
+			s := newSockets(t, test.listen)
+			to := netip.AddrPortFrom(netip.MustParseAddr(test.peer), s.UDP.Port())
+			peer, address := newReceiver(t, test.peer)
+			send := func(b []byte) {
+				t.Helper()
+				if _, err := peer.WriteToUDPAddrPort(b, to); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range packets { // before anybody reads, so that batches are full
+				send(fmt.Appendf(nil, "packet %d", i))
+			}
+			c := others(s, packets)
+			for i := range packets {
+				if r := next(t, c); string(r.packet) != fmt.Sprintf("packet %d", i) || r.from != address {
+					t.Fatalf("packet %d is %q from %v, want it from %v", i, r.packet, r.from, address)
+				}
+			}
+			for i := range 100 { // one at a time: each has to wake the reader
+				send([]byte{byte(i)})
+				if r := next(t, c); len(r.packet) != 1 || r.packet[0] != byte(i) {
+					t.Fatalf("%v came, want %d", r.packet, i)
+				}
+			}
+			send(make([]byte, maxReceived+1))
+			send(make([]byte, maxReceived))
+			if r := next(t, c); len(r.packet) != maxReceived {
+				t.Errorf("%d bytes came", len(r.packet))
+			}
+		})
+	}
+}
+
+func TestClosingEndsTheReader(t *testing.T) {
+	s := newSockets(t, "127.0.0.1")
+	others(s, 0)
+	if err := s.Close(); err != nil { // it waits for the reader
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReceivingDoesNotAllocate(t *testing.T) {
+	s := newSockets(t, "::")
+	to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), s.UDP.Port())
+	peer, _ := newReceiver(t, "127.0.0.1")
+	b := newBatch()
+	if n := testing.AllocsPerRun(1000, func() {
+		if _, err := peer.WriteToUDPAddrPort([]byte("a packet"), to); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.UDP.raw.Control(b.run); err != nil || b.err != nil || b.received != 1 {
+			t.Fatal(err, b.err, b.received)
+		}
+		b.packet(0)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -1,0 +1,64 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// receiver takes packets, and must not keep them.
+type receiver func(packet []byte, from netip.AddrPort)
+
+// serve reads until the socket is closed. The goroutine that reads also handles what it has read.
+//
+// All is done in one wait of the runtime's poller: the kernel says by a batch that is not full that nothing is left, and the poller remembers what comes after
+// that, so that no call is made in vain.
+func (s *UDPSocket) serve(take receiver) error {
+	arrivals, err := s.arrivals.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("reading media: %w", err)
+	}
+	b := newBatch()
+	for pause := time.Millisecond; ; {
+		closed := arrivals.Read(func(uintptr) bool {
+			n, err := b.drain(s.raw, take)
+			if n > 0 {
+				pause = time.Millisecond
+			}
+			return err != nil
+		})
+		if closed != nil {
+			return nil
+		}
+		time.Sleep(pause) // the kernel is out of memory, or the like
+		pause = min(2*pause, time.Second)
+	}
+}
+
+// drain takes all packets that have arrived at a socket, and returns how many there were. That there are no more is no error.
+func (b *batch) drain(socket syscall.RawConn, take receiver) (all int, err error) {
+	for {
+		if err := socket.Control(b.run); err != nil {
+			return all, err
+		}
+		if b.err != nil {
+			if errors.Is(b.err, unix.EAGAIN) {
+				return all, nil
+			}
+			return all, b.err
+		}
+		all += b.received
+		for i := range b.received {
+			if packet, from, ok := b.packet(i); ok {
+				take(packet, from)
+			}
+		}
+		if b.received < len(b.messages) {
+			return all, nil
+		}
+	}
+}
