@@ -2,6 +2,7 @@ package sfu
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -41,6 +42,8 @@ const (
 
 // path is the way to one subscriber: what is sent on it, and what it carries. Audio comes first: video gets what audio leaves.
 type path struct {
+	busy atomic.Bool // it may need probes
+
 	mu        sync.Mutex           // guards the fields below, and those of the subscriber's forwarders; never held across a write
 	estimator *bandwidth.Estimator // nil until something is said about the path
 	numbered  bool                 // packets have transport-wide numbers: what is said by REMB does not count
@@ -151,15 +154,13 @@ func (p *path) want(kbps int, now time.Time) {
 		kbps += p.audio.Kbps(now)
 	}
 	p.wanted = kbps
+	p.busy.Store(kbps > 0)
 }
 
 // tick measures what is sent, and returns how many bytes are to be sent now beside all else, to find out whether the path carries what is wanted.
 func (p *path) tick(now time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.wanted == 0 && p.owed == 0 && now.Sub(p.tickedAt) < restInterval {
-		return 0
-	}
 	p.audio.Add(p.bytes[Audio], now)
 	p.sent.Add(p.bytes[Audio]+p.bytes[Video]+p.bytes[repairs], now)
 	p.bytes = [kinds + 2]int{}

@@ -24,7 +24,7 @@ type Publisher struct {
 	subscribers set[*Subscriber]
 	closed      bool
 
-	reportedAt time.Time // owned by Tick
+	reportedAt, restedAt time.Time // owned by Tick
 }
 
 // NewPublisher makes a publisher that nothing has been sent to yet. maxVideoKbps bounds what its publishing connections are
@@ -85,7 +85,13 @@ func (p *Publisher) Tick(now time.Time) {
 	for kind := range kinds {
 		p.tracks[kind].tick(now, report)
 	}
+	all := report || now.Sub(p.restedAt) >= restInterval
+	if all {
+		p.restedAt = now
+	}
 	for _, s := range p.subscribers.load() {
-		s.tick(now, report)
+		if all || s.path.busy.Load() {
+			s.tick(now, report)
+		}
 	}
 }

@@ -173,7 +173,7 @@ func (t *Track) hurry() {
 	t.mu.Unlock()
 }
 
-// tick chooses layers and lets them do what time brings.
+// tick chooses layers, when that is due, and lets them do what time brings.
 func (t *Track) tick(now time.Time, report bool) {
 	t.mu.Lock()
 	feed := t.feed
@@ -181,30 +181,16 @@ func (t *Track) tick(now time.Time, report bool) {
 		t.mu.Unlock()
 		return
 	}
-	choose := now.Sub(t.chosenAt) >= chooseInterval
-	if choose {
-		t.chosenAt = now
-		feed.measure(now)
-	}
 	all := feed.layers
-	var used, wanted [layers.Max]bool
-	for _, f := range t.forwarders {
-		if choose {
-			if layer := t.aim(f, now); layer != nil {
-				wanted[slices.Index(all, layer)] = true
-			}
-		}
-		if f.changing() {
-			f.connect()
-		}
-		for i, layer := range all {
-			used[i] = used[i] || slices.Contains(f.connected[:], layer)
-		}
+	var wanted [layers.Max]bool
+	if now.Sub(t.chosenAt) >= chooseInterval {
+		t.chosenAt = now
+		wanted = t.choose(now)
 	}
-	for i, layer := range all {
-		layer.use(used[i])
+	limit := 0
+	if report {
+		limit = t.limit()
 	}
-	limit := t.limit()
 	t.mu.Unlock()
 	for i, layer := range all {
 		if wanted[i] {
@@ -215,6 +201,27 @@ func (t *Track) tick(now time.Time, report bool) {
 	if report {
 		feed.report(all, now, limit)
 	}
+}
+
+// choose aims the forwarders anew, and returns which layers must bring a keyframe for that. The caller holds t.mu.
+func (t *Track) choose(now time.Time) (wanted [layers.Max]bool) {
+	t.feed.measure(now)
+	var used [layers.Max]bool
+	for _, f := range t.forwarders {
+		if layer := t.aim(f, now); layer != nil {
+			wanted[slices.Index(t.feed.layers, layer)] = true
+		}
+		if f.changing() {
+			f.connect()
+		}
+		for i, layer := range t.feed.layers {
+			used[i] = used[i] || slices.Contains(f.connected[:], layer)
+		}
+	}
+	for i, layer := range t.feed.layers {
+		layer.use(used[i])
+	}
+	return wanted
 }
 
 // report sends the feed's receiver reports and, when there is or was one, the bitrate limit; 0 is none.
