@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,6 +89,8 @@ type clientOptions struct {
 type client struct {
 	t  testing.TB
 	pc *webrtc.PeerConnection
+	// connected is whether it ever was. Pion's ConnectionState may stay at connecting for good when ICE and DTLS are ready at the same moment.
+	connected atomic.Bool
 
 	mu       sync.Mutex
 	received map[webrtc.RTPCodecType][]rtp.Packet
@@ -158,6 +161,11 @@ func newClient(t testing.TB, o clientOptions) *client {
 		received: map[webrtc.RTPCodecType][]rtp.Packet{},
 		tracks:   map[webrtc.RTPCodecType]*webrtc.TrackRemote{},
 	}
+	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		if state == webrtc.PeerConnectionStateConnected {
+			c.connected.Store(true)
+		}
+	})
 	pc.OnTrack(c.onTrack)
 	t.Cleanup(c.close)
 	return c
@@ -341,7 +349,7 @@ func (s *source) publish(p media.Publication) {
 
 func (c *client) waitConnected() {
 	c.t.Helper()
-	eventually(c.t, "connection", func() bool { return c.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
+	eventually(c.t, "connection", c.connected.Load)
 }
 
 // send sends n frames of each track, at least a millisecond apart. A keyframe is sent when one is asked for, and first.

@@ -60,7 +60,7 @@ func listen(ip netip.Addr, udpPort, tcpPort int, families func() (v4, v6 bool), 
 			AliveDurationForConnFromStun: firstPacketWait,
 		})
 	}
-	p.udp = newUDPMux(sockets.UDP, int(p.udpPort), families)
+	p.udp = newUDPMux(sockets, int(p.udpPort), families)
 	sockets.Serve(p.udp.deliver)
 	return p, nil
 }

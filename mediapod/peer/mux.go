@@ -22,10 +22,10 @@ const (
 	flowAddresses = 16
 )
 
-// udpMux gives the ICE agents of pion/webrtc their share of the media socket. An agent has a flow for each address family; what comes from an address that it has
-// answered is its own, and from others the connectivity checks that name it.
+// udpMux gives the ICE agents of pion/webrtc their share of the media socket. An agent has a flow for each address family; its own are the connectivity checks
+// that name it, and all else from addresses that it has answered.
 type udpMux struct {
-	socket   *transport.UDPSocket
+	sockets  *transport.Sockets
 	port     int
 	families func() (v4, v6 bool)
 
@@ -42,9 +42,9 @@ type flowName struct {
 
 var _ ice.UDPMux = (*udpMux)(nil)
 
-func newUDPMux(socket *transport.UDPSocket, port int, families func() (v4, v6 bool)) *udpMux {
+func newUDPMux(sockets *transport.Sockets, port int, families func() (v4, v6 bool)) *udpMux {
 	return &udpMux{
-		socket: socket, port: port, families: families, byName: map[flowName]*flow{}, byAddress: map[netip.AddrPort]*flow{},
+		sockets: sockets, port: port, families: families, byName: map[flowName]*flow{}, byAddress: map[netip.AddrPort]*flow{},
 	}
 }
 
@@ -52,9 +52,12 @@ func newUDPMux(socket *transport.UDPSocket, port int, families func() (v4, v6 bo
 func (m *udpMux) deliver(packet []byte, from netip.AddrPort) {
 	m.mu.RLock()
 	defer m.mu.RUnlock() // until the packet is queued: closing a flow closes its queue
-	f := m.byAddress[from]
-	if f == nil && stun.IsMessage(packet) {
+	var f *flow
+	if stun.IsMessage(packet) { // a new connection may have the address of one whose end was not noticed
 		f = m.byName[flowName{fragment: transport.CheckedName(packet), v6: from.Addr().Is6()}]
+	}
+	if f == nil {
+		f = m.byAddress[from]
 	}
 	if f == nil {
 		return
@@ -146,6 +149,7 @@ func (m *udpMux) learn(f *flow, address netip.AddrPort) error {
 	if m.byName[f.name] != f {
 		return io.ErrClosedPipe // by which pion knows that nothing more can be sent
 	}
+	m.sockets.Forget(address)
 	m.byAddress[address] = f
 	f.addresses = append(f.addresses, address)
 	if len(f.addresses) > flowAddresses {
@@ -194,7 +198,7 @@ func (f *flow) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	if err := f.mux.learn(f, to); err != nil {
 		return 0, err
 	}
-	return f.mux.socket.WriteToAddrPort(b, to)
+	return f.mux.sockets.UDP.WriteToAddrPort(b, to)
 }
 
 // ReadFrom is ReadFromAddrPort.

@@ -20,7 +20,7 @@ func newMux(t *testing.T) *udpMux {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := newUDPMux(sockets.UDP, int(sockets.UDP.Port()), func() (v4, v6 bool) { return true, true })
+	m := newUDPMux(sockets, int(sockets.UDP.Port()), func() (v4, v6 bool) { return true, true })
 	t.Cleanup(func() {
 		if err := errors.Join(m.Close(), sockets.Close()); err != nil {
 			t.Error(err)
@@ -77,8 +77,9 @@ func TestAFlowGetsItsChecksAndThenAllFromWhereItHasAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.deliver(media, at)
-	if len(v4.queue) != 0 || len(other.queue) != 1 {
-		t.Errorf("%d and %d packets wait", len(v4.queue), len(other.queue))
+	m.deliver(check(t, "us:them"), at)
+	if len(v4.queue) != 1 || len(other.queue) != 1 {
+		t.Errorf("%d and %d packets wait, want 1 and 1", len(v4.queue), len(other.queue))
 	}
 }
 

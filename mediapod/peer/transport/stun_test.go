@@ -119,6 +119,25 @@ func TestAddressesOfAPeerAreBounded(t *testing.T) {
 	}
 }
 
+func TestAnAddressOfSomebodyElseIsForgotten(t *testing.T) {
+	s := newSockets(t, "127.0.0.1")
+	c := newConn(t, s)
+	address := netip.MustParseAddrPort("192.0.2.1:7")
+	media := []byte{128, 200, 0, 1, 0, 0, 0, 0}
+	s.check(request(t, c.name+":them", c.password), route{address: address, socket: s.UDP})
+	if !s.take(media, address) {
+		t.Error("a peer's packet is not its connection's")
+	}
+	s.Forget(address)
+	if s.take(media, address) {
+		t.Error("a packet of somebody else was taken")
+	}
+	s.check(request(t, c.name+":them", c.password), route{address: address, socket: s.UDP})
+	if !s.take(media, address) {
+		t.Error("a peer that is back at its address is not known")
+	}
+}
+
 func TestAConnectionEndsOnce(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
 	ended := make(chan struct{}, 2)

@@ -159,6 +159,13 @@ func (s *Sockets) learn(c *Conn, address netip.AddrPort) {
 	}
 }
 
+// Forget notes that a UDP address is that of somebody else, who has proven that: what comes from it, but for connectivity checks, goes to nobody here any more.
+func (s *Sockets) Forget(address netip.AddrPort) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byAddress, address)
+}
+
 // take hands a packet to the connection that it is for. It returns false when there is none.
 func (s *Sockets) take(packet []byte, from netip.AddrPort) bool {
 	if stun.IsMessage(packet) {
