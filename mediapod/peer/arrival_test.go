@@ -342,8 +342,9 @@ func TestStreamsThatNobodyWantsTakeNoMemory(t *testing.T) {
 		for ssrc := range uint32(2 * maxStreams) {
 			in.buffer(packetio.RTPBufferPacket, ssrc)
 		}
+		in.attach(2*maxStreams, ignore, true) // unknown, which harms nobody
 		for ssrc, want := range map[uint32]int{0: 0, 1: 1, maxStreams - 1: 1, maxStreams: 0, 2*maxStreams - 1: 0} {
-			a := in.arrival(ssrc)
+			a := in.arrivals[ssrc]
 			write(t, a, 1, true)
 			if n := len(a.waiting); n != want {
 				t.Errorf("%d packets of SSRC %d wait, want %d", n, ssrc, want)

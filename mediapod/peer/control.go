@@ -7,6 +7,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/transport/v4/packetio"
+	"github.com/pion/webrtc/v4"
 )
 
 // maxStreams is how many streams of a peer are kept apart; what comes in others is ignored.
@@ -58,11 +59,14 @@ func (in *incoming) buffer(kind packetio.BufferPacketType, ssrc uint32) io.ReadW
 	return a
 }
 
-// arrival returns what arrives of a stream that pion has made known.
-func (in *incoming) arrival(ssrc uint32) *arrival {
+// attach forwards what arrives of a stream that pion has made known; see arrival.attach.
+func (in *incoming) attach(ssrc webrtc.SSRC, take taker, eager bool) {
 	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.arrivals[ssrc]
+	a := in.arrivals[uint32(ssrc)]
+	in.mu.Unlock()
+	if a != nil {
+		a.attach(take, eager)
+	}
 }
 
 // repaired returns the rid of the layer that a packet says it repairs, "" when it says nothing.

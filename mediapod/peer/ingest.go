@@ -72,14 +72,13 @@ func (in *ingest) connected() {
 
 // onTrack attaches a layer to a stream of which pion has found out what it is.
 func (in *ingest) onTrack(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-	arrived := in.conn.incoming.arrival(uint32(remote.SSRC()))
 	parameters := remote.Codec()
 	c := codec{name: supportedVideo(webrtcName(parameters), parameters.SDPFmtpLine)}
 	if remote.Kind() == webrtc.RTPCodecTypeAudio {
 		c = opus
 	}
 	if c.name == "" {
-		arrived.attach(ignore, true)
+		in.conn.incoming.attach(remote.SSRC(), ignore, true)
 		return // a retransmission stream that nothing declared
 	}
 	layer, err := in.publish(c.kind(), remote.RID(), sfu.LayerConfig{
@@ -90,13 +89,13 @@ func (in *ingest) onTrack(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiv
 		Feedback:    in.conn.pc,
 	})
 	if err != nil {
-		arrived.attach(ignore, true)
+		in.conn.incoming.attach(remote.SSRC(), ignore, true)
 		return // the publication has ended, or it has layers enough
 	}
 	in.conn.life.logger.V(1).Info("Track arrives", "kind", remote.Kind().String(), "codec", c.name, "layer", remote.RID())
-	arrived.attach(layer.WriteBurst, c.kind() == sfu.Audio)
+	in.conn.incoming.attach(remote.SSRC(), layer.WriteBurst, c.kind() == sfu.Audio)
 	if rtx := remote.RtxSSRC(); rtx != 0 { // declared; with simulcast its packets tell
-		in.conn.incoming.arrival(uint32(rtx)).attach(in.repairs(remote.RID()), true)
+		in.conn.incoming.attach(rtx, in.repairs(remote.RID()), true)
 	}
 }
 
