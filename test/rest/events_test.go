@@ -290,6 +290,7 @@ func TestEventsOfTheEndsOfSessions(t *testing.T) {
 	r := listen(t, false)
 	n.hook(t, r)
 	n.want(t, 200, "POST", "/sessions", `{"customSessionId":"unused"}`)
+	r.until(t, "unused", 1, "sessionCreated") // one that is deleted before the operator has seen it has no events
 	n.want(t, 204, "DELETE", "/sessions/unused", "")
 	n.want(t, 200, "POST", "/sessions", `{"customSessionId":"used"}`)
 	a := n.join(t, "used", "a", "")
