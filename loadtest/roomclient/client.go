@@ -31,6 +31,9 @@ const maxMessage = 4 << 20
 // ErrClosed marks a call on a client whose socket is closed.
 var ErrClosed = errors.New("socket closed")
 
+// ErrUnavailable is in the error of Dial when the server refused the socket for now (503): openvidu-browser comes again, every 3 s.
+var ErrUnavailable = errors.New("the server takes no socket for this room now")
+
 // Error is a JSON-RPC error as the server sent it.
 type Error struct {
 	Code    int             `json:"code"`
@@ -143,8 +146,8 @@ func Dial(ctx context.Context, options Options) (*Client, error) {
 		HTTPClient: options.HTTPClient, HTTPHeader: options.Header,
 	})
 	if err != nil {
-		if answer != nil {
-			return nil, fmt.Errorf("opening the socket: status %d: %w", answer.StatusCode, err)
+		if answer != nil && answer.StatusCode == http.StatusServiceUnavailable {
+			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 		return nil, fmt.Errorf("opening the socket: %w", err)
 	}

@@ -5,10 +5,12 @@ package rawclient
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // Client is a client until the end of the test, in a room once it has joined. Methods that end the test are for the test's goroutine.
@@ -23,15 +25,19 @@ type Client struct {
 	Joined *roomclient.Joined
 }
 
-// Dial opens a socket.
+// Dial opens a socket. A reconnection is tried again while the server refuses it for now, as browsers do: a gateway may learn of a room's new media pod
+// after the test has.
 func Dial(t *testing.T, name string, patience time.Duration, options roomclient.Options) *Client {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	client, err := roomclient.Dial(ctx, options)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
+	var client *roomclient.Client
+	wait.For(t, patience, name+"'s socket to open", func() (err error) {
+		if client, err = roomclient.Dial(ctx, options); err != nil && (!options.Reconnect || !errors.Is(err, roomclient.ErrUnavailable)) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return err
+	})
 	t.Cleanup(client.Close)
 	return &Client{Client: client, T: t, Name: name, Patience: patience}
 }
