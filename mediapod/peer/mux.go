@@ -15,12 +15,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/peer/transport"
 )
 
-const (
-	// flowPackets is how many packets wait for a publisher's agent at most; what is beyond is lost.
-	flowPackets = 512
-	// flowAddresses is from how many addresses a publisher may send.
-	flowAddresses = 16
-)
+// flowPackets is how many packets wait for a publisher's agent at most; what is beyond is lost.
+const flowPackets = 512
 
 // udpMux gives the ICE agents of pion/webrtc their share of the media socket. An agent has a flow for each address family; its own are the connectivity checks
 // that name it, and all else from addresses that it has answered.
@@ -29,9 +25,9 @@ type udpMux struct {
 	port     int
 	families func() (v4, v6 bool)
 
-	mu        sync.RWMutex // guards the fields below, and the addresses of flows
+	mu        sync.RWMutex // guards the fields below
 	byName    map[flowName]*flow
-	byAddress map[netip.AddrPort]*flow
+	byAddress transport.AddressBook[*flow] // that agents have written to
 	closed    bool
 }
 
@@ -44,7 +40,7 @@ var _ ice.UDPMux = (*udpMux)(nil)
 
 func newUDPMux(sockets *transport.Sockets, port int, families func() (v4, v6 bool)) *udpMux {
 	return &udpMux{
-		sockets: sockets, port: port, families: families, byName: map[flowName]*flow{}, byAddress: map[netip.AddrPort]*flow{},
+		sockets: sockets, port: port, families: families, byName: map[flowName]*flow{}, byAddress: transport.NewAddressBook[*flow](),
 	}
 }
 
@@ -57,7 +53,7 @@ func (m *udpMux) deliver(packet []byte, from netip.AddrPort) {
 		f = m.byName[flowName{fragment: transport.CheckedName(packet), v6: from.Addr().Is6()}]
 	}
 	if f == nil {
-		f = m.byAddress[from]
+		f = m.byAddress.Peer(from)
 	}
 	if f == nil {
 		return
@@ -128,18 +124,14 @@ func (m *udpMux) remove(f *flow) {
 		return // closed already
 	}
 	delete(m.byName, f.name)
-	for _, address := range f.addresses {
-		if m.byAddress[address] == f {
-			delete(m.byAddress, address)
-		}
-	}
+	m.byAddress.Remove(f)
 	close(f.queue)
 }
 
-// learn notes that an agent talks to an address. The oldest is forgotten when there are too many.
+// learn notes that an agent talks to an address.
 func (m *udpMux) learn(f *flow, address netip.AddrPort) error {
 	m.mu.RLock()
-	known := m.byAddress[address] == f
+	known := m.byAddress.Peer(address) == f
 	m.mu.RUnlock()
 	if known {
 		return nil
@@ -150,23 +142,15 @@ func (m *udpMux) learn(f *flow, address netip.AddrPort) error {
 		return io.ErrClosedPipe // by which pion knows that nothing more can be sent
 	}
 	m.sockets.Forget(address)
-	m.byAddress[address] = f
-	f.addresses = append(f.addresses, address)
-	if len(f.addresses) > flowAddresses {
-		if m.byAddress[f.addresses[0]] == f {
-			delete(m.byAddress, f.addresses[0])
-		}
-		f.addresses = f.addresses[1:]
-	}
+	m.byAddress.Add(f, address)
 	return nil
 }
 
 // flow is the packets of one agent.
 type flow struct {
-	mux       *udpMux
-	name      flowName
-	queue     chan *datagram
-	addresses []netip.AddrPort // that the agent has written to, the oldest first; guarded by mux.mu
+	mux   *udpMux
+	name  flowName
+	queue chan *datagram
 }
 
 var (

@@ -91,8 +91,8 @@ func TestWhatAFlowHoldsIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(m.byAddress) != flowAddresses || len(f.addresses) != flowAddresses {
-		t.Errorf("%d addresses are known", len(m.byAddress))
+	if n := m.byAddress.Len(); n >= 100 {
+		t.Errorf("%d addresses are known", n)
 	}
 	for range 2 * flowPackets {
 		m.deliver([]byte("a packet"), netip.MustParseAddrPort("127.0.0.1:20099"))
@@ -133,8 +133,8 @@ func TestAClosedFlow(t *testing.T) {
 				t.Errorf("writing: %v", err)
 			}
 			m.deliver([]byte("a packet"), at)
-			if len(m.byName)+len(m.byAddress) != 0 {
-				t.Errorf("%d names and %d addresses are left", len(m.byName), len(m.byAddress))
+			if len(m.byName)+m.byAddress.Len() != 0 {
+				t.Errorf("%d names and %d addresses are left", len(m.byName), m.byAddress.Len())
 			}
 			if err := f.Close(); err != nil {
 				t.Error(err)
@@ -147,7 +147,7 @@ func BenchmarkDelivery(b *testing.B) {
 	m := newUDPMux(nil, 0, nil)
 	f := &flow{mux: m, queue: make(chan *datagram, flowPackets)}
 	at := netip.MustParseAddrPort("127.0.0.1:9")
-	m.byAddress[at] = f
+	m.byAddress.Add(f, at)
 	packet, buffer := make([]byte, 1200), make([]byte, 1500)
 	b.ReportAllocs()
 	for b.Loop() {

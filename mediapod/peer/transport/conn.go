@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,11 +53,10 @@ type Conn struct {
 	cancel         context.CancelFunc
 	dtls           *dtlsEndpoint
 
-	addresses []netip.AddrPort      // guarded by sockets.mu
-	route     atomic.Pointer[route] // nil until the peer is reached
-	arrival   chan struct{}         // closed when the peer is reached
-	heard     atomic.Int64          // when the peer was heard last, in Unix nanoseconds
-	keys      atomic.Pointer[keys]  // nil until secured
+	route   atomic.Pointer[route] // nil until the peer is reached
+	arrival chan struct{}         // closed when the peer is reached
+	heard   atomic.Int64          // when the peer was heard last, in Unix nanoseconds
+	keys    atomic.Pointer[keys]  // nil until secured
 
 	mu      sync.Mutex // guards the fields below
 	remote  Remote

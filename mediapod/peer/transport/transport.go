@@ -36,7 +36,7 @@ type Sockets struct {
 
 	mu        sync.RWMutex // guards the fields below
 	byName    map[string]*Conn
-	byAddress map[netip.AddrPort]*Conn
+	byAddress AddressBook[*Conn]
 	closed    bool
 }
 
@@ -47,7 +47,7 @@ func Listen(ip netip.Addr, udpPort, tcpPort int, logs logging.LoggerFactory) (*S
 	if ip.IsValid() {
 		host = ip.String()
 	}
-	s := &Sockets{logs: logs, byName: map[string]*Conn{}, byAddress: map[netip.AddrPort]*Conn{}}
+	s := &Sockets{logs: logs, byName: map[string]*Conn{}, byAddress: NewAddressBook[*Conn]()}
 	var err error
 	if s.UDP, err = listenUDP(host, udpPort); err != nil {
 		return nil, err
@@ -126,36 +126,21 @@ func (s *Sockets) remove(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.byName, c.name)
-	for _, address := range c.addresses {
-		if s.byAddress[address] == c {
-			delete(s.byAddress, address)
-		}
-	}
+	s.byAddress.Remove(c)
 }
 
-// maxAddresses is from how many addresses a peer may send: its candidates, and what becomes of them behind NATs that forget.
-const maxAddresses = 16
-
-// learn notes that a connection's peer sends from a UDP address; the oldest is forgotten when there are too many.
+// learn notes that a connection's peer sends from a UDP address.
 func (s *Sockets) learn(c *Conn, address netip.AddrPort) {
 	s.mu.RLock()
-	known := s.byAddress[address] == c
+	known := s.byAddress.Peer(address) == c
 	s.mu.RUnlock()
 	if known {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.byName[c.name] != c {
-		return // removed meanwhile
-	}
-	s.byAddress[address] = c
-	c.addresses = append(c.addresses, address)
-	if len(c.addresses) > maxAddresses {
-		if s.byAddress[c.addresses[0]] == c {
-			delete(s.byAddress, c.addresses[0])
-		}
-		c.addresses = c.addresses[1:]
+	if s.byName[c.name] == c { // else removed meanwhile
+		s.byAddress.Add(c, address)
 	}
 }
 
@@ -163,7 +148,7 @@ func (s *Sockets) learn(c *Conn, address netip.AddrPort) {
 func (s *Sockets) Forget(address netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.byAddress, address)
+	s.byAddress.Forget(address)
 }
 
 // take hands a packet to the connection that it is for. It returns false when there is none.
@@ -172,7 +157,7 @@ func (s *Sockets) take(packet []byte, from netip.AddrPort) bool {
 		return s.check(packet, route{address: from, socket: s.UDP})
 	}
 	s.mu.RLock()
-	c := s.byAddress[from]
+	c := s.byAddress.Peer(from)
 	s.mu.RUnlock()
 	if c == nil {
 		return false

@@ -1,0 +1,57 @@
+package transport
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// maxAddresses is from how many addresses a peer may send: its candidates, and what becomes of them behind NATs that forget.
+const maxAddresses = 16
+
+// AddressBook knows which peer is at a UDP address. A peer can be at several, at no more than 16: the one that it was first seen at is forgotten for the
+// next. It is not safe for concurrent use.
+type AddressBook[P comparable] struct {
+	peers     map[netip.AddrPort]P
+	addresses map[P][]netip.AddrPort // the oldest first
+}
+
+// NewAddressBook returns an empty one.
+func NewAddressBook[P comparable]() AddressBook[P] {
+	return AddressBook[P]{peers: map[netip.AddrPort]P{}, addresses: map[P][]netip.AddrPort{}}
+}
+
+// Peer returns who is at an address; the zero value for nobody.
+func (b AddressBook[P]) Peer(address netip.AddrPort) P { return b.peers[address] }
+
+// Add notes that a peer is at an address, and nobody else any more.
+func (b AddressBook[P]) Add(peer P, address netip.AddrPort) {
+	b.Forget(address)
+	addresses := b.addresses[peer]
+	if len(addresses) == maxAddresses {
+		delete(b.peers, addresses[0])
+		addresses = slices.Delete(addresses, 0, 1)
+	}
+	b.peers[address] = peer
+	b.addresses[peer] = append(addresses, address)
+}
+
+// Forget notes that nobody is at an address.
+func (b AddressBook[P]) Forget(address netip.AddrPort) {
+	peer, ok := b.peers[address]
+	if !ok {
+		return
+	}
+	delete(b.peers, address)
+	b.addresses[peer] = slices.DeleteFunc(b.addresses[peer], func(other netip.AddrPort) bool { return other == address })
+}
+
+// Remove forgets a peer.
+func (b AddressBook[P]) Remove(peer P) {
+	for _, address := range b.addresses[peer] {
+		delete(b.peers, address)
+	}
+	delete(b.addresses, peer)
+}
+
+// Len is how many addresses are known.
+func (b AddressBook[P]) Len() int { return len(b.peers) }
