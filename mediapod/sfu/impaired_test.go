@@ -54,7 +54,7 @@ func TestALinkThatIsCutAndMended(t *testing.T) {
 			if r.layer != 1 {
 				t.Errorf("%s: layer %d", name, r.layer)
 			}
-			down, freeze := r.layerAt.Sub(cut), r.worst
+			down, freeze, freezeAt := r.layerAt.Sub(cut), r.worst, r.worstAt.Sub(cut)
 			low := r.layer
 			r.from()
 			mended := w.now
@@ -62,10 +62,41 @@ func TestALinkThatIsCutAndMended(t *testing.T) {
 			w.play(20 * time.Second)
 			up := r.layerAt.Sub(mended)
 			t.Logf("%s: layer %d after %v, freeze %v (at %v); layer %d after %v, freeze %v (at %v); %d plis",
-				name, low, down, freeze, r.worstAt.Sub(cut), r.layer, up, r.worst, r.worstAt.Sub(mended), r.plis)
+				name, low, down, freeze, freezeAt, r.layer, up, r.worst, r.worstAt.Sub(mended), r.plis)
 			if down > 2*time.Second || freeze > 500*time.Millisecond ||
 				r.layer != 3 || up > 10*time.Second || r.worst > 500*time.Millisecond {
 				t.Errorf("%s: missed", name)
+			}
+		}
+	}
+}
+
+func TestALayerThatFitsBarelyIsNotTriedAgainAndAgain(t *testing.T) {
+	for _, middle := range []int{200, 250, 300, 340, 375, 430, 480} {
+		for _, buffer := range []time.Duration{200 * time.Millisecond, 300 * time.Millisecond, 500 * time.Millisecond} {
+			for seed := range uint64(2) {
+				w := newWorld(t, seed, nil, 100, middle, 1500)
+				r := w.receiver(func(r *receiver) { r.kbps, r.buffer = 3000, buffer })
+				w.play(10 * time.Second)
+				r.from()
+				cut, layer, changes := w.now, r.layer, 0
+				r.kbps = 500
+				for w.now.Sub(cut) < 20*time.Second {
+					w.play(40 * time.Millisecond)
+					if r.layer != layer {
+						layer = r.layer
+						changes++
+					}
+				}
+				worst, worstAt := r.worst, r.worstAt.Sub(cut)
+				mended := w.now
+				r.kbps = 3000
+				w.play(10 * time.Second)
+				t.Logf("%d kbps, %v: %d changes, layer %d in the end, freeze %v (at %v); layer %d after %v",
+					middle, buffer, changes, layer, worst, worstAt, r.layer, r.layerAt.Sub(mended))
+				if changes > 4 || worst > 500*time.Millisecond || r.layer != 3 {
+					t.Errorf("%d kbps, %v, seed %d: missed", middle, buffer, seed)
+				}
 			}
 		}
 	}

@@ -9,7 +9,7 @@ const (
 	// third of it comes in the second half: a way that has become longer adds its delay at once. And packets come out of a queue one by one:
 	// a longest gap between two of more than a third of the delay is that of a computer that does not get to them.
 	risen     = 100 * time.Millisecond
-	sustained = 60 * time.Millisecond
+	sustained = 50 * time.Millisecond
 )
 
 // rise follows a delay that grows from burst to burst, which is the first that can be seen of a queue: long before what waits in it arrives. Its zero

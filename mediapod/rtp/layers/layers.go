@@ -28,8 +28,8 @@ type Path struct {
 
 // Choose returns the index of the best layer that the path and a limit carry, maxKbps being 0 for no limit; the lowest when none does.
 // current is the one that the receiver has now, -1 for none. What the path carries without congestion it goes on carrying, whatever was
-// estimated. wanted is the bitrate in kbps that the path would have to be shown to carry for the next better layer; 0 when
-// there is none, or when this is not the time to try.
+// estimated. Another layer must fit by far: it starts with a keyframe, for which there has to be room. wanted is the bitrate in kbps that the path would
+// have to be shown to carry for the next better layer; 0 when there is none, or when this is not the time to try.
 func Choose(all []Layer, current int, path Path, maxKbps int) (choice, wanted int) {
 	choice = -1
 	lowest := -1
@@ -43,9 +43,17 @@ func Choose(all []Layer, current int, path Path, maxKbps int) (choice, wanted in
 		if !allowed(l, maxKbps, i == current) {
 			continue
 		}
-		if path.Kbps > 0 && (path.Congested || i > current) && (l.Kbps == 0 || l.Kbps > path.Kbps) {
+		takes := l.Kbps
+		switch {
+		case i == current, i == lowest:
+		case path.Congested:
+			takes = l.Kbps * relief / 100
+		default:
+			takes = l.Kbps * ascent / 100
+		}
+		if path.Kbps > 0 && (path.Congested || i > current) && (l.Kbps == 0 || takes > path.Kbps) {
 			if wanted == 0 && i > current && !path.Congested {
-				wanted = l.Kbps * headroom / 100
+				wanted = l.Kbps * tried / 100
 			}
 			continue
 		}
@@ -64,7 +72,13 @@ func Choose(all []Layer, current int, path Path, maxKbps int) (choice, wanted in
 }
 
 const (
-	// headroom is what a path must be shown to carry for a layer, in percent: encoders vary.
+	// ascent is what a path must carry for a better layer, in percent of that, and tried what it is probed for.
+	ascent = 130
+	tried  = 135
+	// relief is what an estimate that was just made lower must have room for to change over to a lower layer: the queue is still long, and a keyframe that
+	// does not get through takes longer to repair than a layer that is lower still takes to be left again.
+	relief = 150
+	// headroom is what a path must be shown to carry for more temporal layers, in percent: encoders vary.
 	headroom = 115
 	// tolerance is by how much the layer that is forwarded may exceed the receiver's limit for a while, in percent.
 	tolerance = 110

@@ -30,8 +30,8 @@ func TestASelectionFollowsThePath(t *testing.T) {
 			{path: Path{600, true}, layer: 0, temporal: 2},
 			{path: Path{250, true}, layer: 0, temporal: 1},
 			{path: Path{250, false}, layer: 0, temporal: 1, wanted: 460},
-			{path: Path{450, false}, layer: 0, temporal: 2, wanted: 1840},
-			{path: Path{1900, false}, layer: 1, temporal: all},
+			{path: Path{450, false}, layer: 0, temporal: 2, wanted: 2160},
+			{path: Path{2160, false}, layer: 1, temporal: all},
 		}},
 		"what is carried without congestion goes on": {[]Layer{layered(400)}, []step{
 			{path: Path{}, layer: 0, temporal: all},
@@ -43,7 +43,7 @@ func TestASelectionFollowsThePath(t *testing.T) {
 			{path: Path{230, true}, layer: 0, temporal: 0},
 			{path: Path{230, true}, wait: despair, layer: 0, temporal: 0, paused: true, wanted: 460},
 			{path: Path{230, false}, wait: time.Minute, layer: 0, temporal: 0, paused: true, wanted: 460},
-			{path: Path{410, false}, layer: 0, temporal: all, wanted: 1840},
+			{path: Path{410, false}, layer: 0, temporal: all, wanted: 2160},
 		}},
 		"no pause while there is hope": {[]Layer{plain(400)}, []step{
 			{path: Path{250, true}, layer: 0, temporal: 0},
