@@ -151,6 +151,17 @@ func (l *Layer) RequestKeyframe(now time.Time) {
 	}
 }
 
+// requestKeyframeFrom is RequestKeyframe at a later time, unless somebody else asks before.
+func (l *Layer) requestKeyframeFrom(at time.Time) {
+	if l.keyframe == nil {
+		return
+	}
+	l.track.publisher.counters.KeyframesWanted.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.requests.RequestFrom(at)
+}
+
 func (l *Layer) sendKeyframeRequest() {
 	l.track.publisher.counters.KeyframeRequests.Add(1)
 	l.send(&rtcp.PictureLossIndication{SenderSSRC: l.track.publisher.ssrc, MediaSSRC: l.config.SSRC})

@@ -14,6 +14,10 @@ import (
 // chooseInterval is how often the layers of forwarders are chosen anew.
 const chooseInterval = 100 * time.Millisecond
 
+// drain is how long a path's queue becomes shorter, after nothing of a layer is sent any more that filled it, before a keyframe is asked for, so that it is
+// not lost: what an encoder takes comes on top, but some take next to no time.
+const drain = 60 * time.Millisecond
+
 // Track is one kind of media of a publisher. Its methods are safe for concurrent use.
 type Track struct {
 	kind      Kind
@@ -127,8 +131,13 @@ func (t *Track) aim(f *Forwarder, now time.Time) *Layer {
 	}
 	layer := t.feed.layers[s.Layer]
 	layer.use(true)
-	f.aim(layer, s.Temporal, s.Layer < current && path.Congested && path.Kbps*2 < t.feed.measured[current].Kbps)
+	stop := s.Layer < current && path.Congested && path.Kbps*2 < t.feed.measured[current].Kbps
+	f.aim(layer, s.Temporal, stop)
 	f.connect()
+	if stop { // tick asks for it
+		layer.requestKeyframeFrom(now.Add(drain))
+		return nil
+	}
 	return layer
 }
 

@@ -23,6 +23,8 @@ type world struct {
 	upstream   *wire
 	now        time.Time
 	ticked     time.Time
+	// encoding is how long a keyframe that is asked for takes from the request to the first packet at the media pod.
+	encoding time.Duration
 }
 
 // camera is one layer of what is published.
@@ -43,14 +45,12 @@ type camera struct {
 
 const (
 	framesPerSecond = 30
-	// encoding is how long a keyframe that is asked for takes from the request to the first packet at the media pod.
-	encoding   = 80 * time.Millisecond
-	packetSize = 1150
+	packetSize      = 1150
 )
 
 func newWorld(t testing.TB, seed uint64, pattern []uint8, kbps ...int) *world {
 	t.Helper()
-	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 5)), upstream: &wire{}, now: epoch}
+	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 5)), upstream: &wire{}, now: epoch, encoding: 80 * time.Millisecond}
 	w.publisher = NewPublisher(&w.counters, 0)
 	w.connect(pattern, kbps...)
 	var err error
@@ -175,7 +175,7 @@ func (w *world) play(duration time.Duration) {
 				c := w.cameras[p.MediaSSRC-1]
 				c.asked++
 				if !c.wants {
-					c.wants, c.keyframe = true, w.now.Add(encoding)
+					c.wants, c.keyframe = true, w.now.Add(w.encoding)
 				}
 			case *rtcp.TransportLayerNack:
 				w.cameras[p.MediaSSRC-1].asked++

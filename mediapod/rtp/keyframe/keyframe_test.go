@@ -87,6 +87,28 @@ func TestRequestsAreMerged(t *testing.T) {
 	}
 }
 
+func TestARequestCanWait(t *testing.T) {
+	var r Requests
+	epoch := time.Unix(1_000_000, 0)
+	later := epoch.Add(60 * time.Millisecond)
+	r.RequestFrom(later)
+	if r.Due(later.Add(-1)) {
+		t.Error("asked too soon")
+	}
+	if !r.Due(later) {
+		t.Error("not asked")
+	}
+	r.RequestFrom(later.Add(time.Hour))
+	if !r.Due(later.Add(Interval)) {
+		t.Error("a request that was not answered waits for another one")
+	}
+	r.Arrived()
+	r.RequestFrom(later.Add(time.Hour))
+	if !r.Request(later.Add(2 * Interval)) {
+		t.Error("who needs it now has to wait, too")
+	}
+}
+
 func TestAnExpectedKeyframeIsAskedForOnlyWhenItIsLate(t *testing.T) {
 	epoch := time.Unix(1_000_000, 0)
 	var r Requests

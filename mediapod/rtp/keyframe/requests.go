@@ -6,6 +6,7 @@ import "time"
 // value is ready. Times are arguments. It is not safe for concurrent use.
 type Requests struct {
 	sentAt   time.Time
+	from     time.Time // nothing is to be sent before
 	pending  bool
 	expected bool // sentAt is when Expect was called, and nothing was sent
 }
@@ -17,8 +18,15 @@ const Interval = 500 * time.Millisecond
 // Request asks for a keyframe. It returns true when the request is to be sent now; else a keyframe that is
 // on its way answers it, or Due does.
 func (r *Requests) Request(now time.Time) bool {
-	r.pending = true
+	r.pending, r.from = true, time.Time{}
 	return r.Due(now)
+}
+
+// RequestFrom asks for a keyframe that would be of no use now: the request is due at that time, or when another receiver asks.
+func (r *Requests) RequestFrom(at time.Time) {
+	if !r.pending {
+		r.pending, r.from = true, at
+	}
 }
 
 // Expect notes that a keyframe should come by itself, as from an encoder that has just started: it is asked for only when it
@@ -31,7 +39,7 @@ func (r *Requests) Expect(now time.Time) {
 // Due reports whether a request is to be sent now, and counts it as sent. A request stays pending until a keyframe
 // comes, and is therefore repeated every Interval.
 func (r *Requests) Due(now time.Time) bool {
-	if !r.pending || !r.sentAt.IsZero() && now.Sub(r.sentAt) < Interval {
+	if !r.pending || now.Before(r.from) || !r.sentAt.IsZero() && now.Sub(r.sentAt) < Interval {
 		return false
 	}
 	r.sentAt, r.expected = now, false
