@@ -253,6 +253,9 @@ func TestChromiumOnAPathOfChangingCapacity(t *testing.T) {
 		after := b.video("subscriber")
 		t.Logf("%d frames, %d freezes of %v s in 8 s of little capacity, width %d", after.FramesDecoded-before.FramesDecoded,
 			after.FreezeCount-before.FreezeCount, after.TotalFreezes-before.TotalFreezes, after.FrameWidth)
+		if frozen := after.TotalFreezes - before.TotalFreezes; frozen > 2 || after.PLICount > before.PLICount {
+			t.Errorf("frozen for %.1f s, %d keyframes asked for: the change broke the picture", frozen, after.PLICount-before.PLICount)
+		}
 		path.kbps.Store(5000)
 		t.Logf("best layer after %v", b.until("the best layer is shown again", best))
 	}

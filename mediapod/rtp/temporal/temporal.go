@@ -16,14 +16,14 @@ type Picture struct {
 	// Up tells that no later picture of a higher layer refers to a picture of a higher layer before this one (VP9: U).
 	Up bool
 	// Numbered tells that receivers look at Number, of Bits bits, and at Base, the number of the picture of layer 0 that this one belongs
-	// to, to find out what is missing. So they must have no gaps where pictures are left out. That is so of VP8 only: for VP9 a gap of an upper
-	// layer is none.
+	// to, when there is one, to find out what is missing. So they must have no gaps where pictures are left out, and must go on where another stream takes
+	// over. That is so of VP8 only: for VP9 a gap of an upper layer is none.
 	Numbered bool
 	Number   uint16
 	Bits     uint8 // 7 or 15
 	Base     uint8
 
-	numberAt, baseAt uint8 // where they are in the payload
+	numberAt, baseAt uint8 // where they are in the payload; baseAt is 0 without Base
 }
 
 // Parser reads the payload of a packet. It accepts any bytes; of what is malformed it says nothing.
@@ -43,12 +43,12 @@ func For(name string) Parser {
 // VP8 reads a VP8 payload descriptor (RFC 7741, section 4.2).
 func VP8(payload []byte) Picture {
 	const extended, hasNumber, hasBase, hasLayer = 0x80, 0x80, 0x40, 0x20
-	if len(payload) < 2 || payload[0]&extended == 0 || payload[1]&hasLayer == 0 {
+	if len(payload) < 2 || payload[0]&extended == 0 || payload[1]&(hasNumber|hasLayer) == 0 {
 		return Picture{}
 	}
 	has := payload[1]
 	at := 2
-	p := Picture{Layered: true}
+	p := Picture{Numbered: has&hasNumber != 0, Layered: has&hasLayer != 0}
 	if has&hasNumber != 0 {
 		if len(payload) <= at {
 			return Picture{}
@@ -71,11 +71,12 @@ func VP8(payload []byte) Picture {
 		p.baseAt, p.Base = uint8(at), payload[at]
 		at++
 	}
-	if len(payload) <= at {
-		return Picture{}
+	if p.Layered {
+		if len(payload) <= at {
+			return Picture{}
+		}
+		p.Layer, p.Sync = payload[at]>>6, payload[at]&0x20 != 0
 	}
-	p.Numbered = has&hasNumber != 0 && has&hasBase != 0
-	p.Layer, p.Sync = payload[at]>>6, payload[at]&0x20 != 0
 	return p
 }
 
@@ -112,7 +113,9 @@ func (p Picture) Renumber(payload []byte, number uint16, base uint8) {
 	} else {
 		payload[p.numberAt] = byte(number) & 0x7f
 	}
-	payload[p.baseAt] = base
+	if p.baseAt != 0 {
+		payload[p.baseAt] = base
+	}
 }
 
 // Selector decides which pictures of a stream one receiver gets. It is not safe for concurrent use. Its zero value keeps layer 0.

@@ -14,7 +14,7 @@ func TestDescriptorsAreRead(t *testing.T) {
 		want    Picture
 	}{
 		"VP8 without extension":          {"VP8", []byte{0x10, 0x00, 0x01}, Picture{}},
-		"VP8 with a picture number only": {"VP8", []byte{0x90, 0x80, 0x81, 0x02, 0x01}, Picture{}},
+		"VP8 with a picture number only": {"VP8", []byte{0x90, 0x80, 0x81, 0x02, 0x01}, Picture{Numbered: true, Number: 0x102, Bits: 15, numberAt: 2}},
 		"VP8 with all there is": {
 			"VP8", []byte{0x90, 0xf0, 0x92, 0x34, 0x56, 0xa1, 0x00},
 			Picture{Layered: true, Layer: 2, Sync: true, Numbered: true, Number: 0x1234, Bits: 15, Base: 0x56, numberAt: 2, baseAt: 4},
@@ -46,12 +46,12 @@ func TestDescriptorsAreRead(t *testing.T) {
 }
 
 func TestRenumbering(t *testing.T) {
-	for _, payload := range [][]byte{{0x90, 0xf0, 0x92, 0x34, 0x56, 0xa1, 0x00}, {0x80, 0xe0, 0x12, 0x56, 0x40, 0x00}} {
+	for _, payload := range [][]byte{{0x90, 0xf0, 0x92, 0x34, 0x56, 0xa1, 0x00}, {0x80, 0xe0, 0x12, 0x56, 0x40, 0x00}, {0x90, 0x80, 0x81, 0x02, 0x01}} {
 		p := VP8(payload)
 		changed := slices.Clone(payload)
 		p.Renumber(changed, 0x7f7f, 9)
 		got := VP8(changed)
-		if got.Number != 0x7f7f&(1<<got.Bits-1) || got.Base != 9 {
+		if got.Number != 0x7f7f&(1<<got.Bits-1) || p.Layered && got.Base != 9 {
 			t.Errorf("%x becomes %x", payload, changed)
 		}
 		p.Renumber(changed, p.Number, p.Base)
@@ -184,7 +184,7 @@ func FuzzPicture(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte, number uint16, base uint8) {
 		for _, parse := range []Parser{VP8, VP9} {
 			p := parse(payload)
-			if p.Layer >= Max || p != (Picture{}) && !p.Layered {
+			if p.Layer >= Max || p != (Picture{}) && !p.Layered && !p.Numbered {
 				t.Fatalf("%+v", p)
 			}
 			changed := slices.Clone(payload)
@@ -192,7 +192,10 @@ func FuzzPicture(f *testing.F) {
 			got := parse(changed)
 			want := p
 			if p.Numbered {
-				want.Number, want.Base = number&(1<<p.Bits-1), base
+				want.Number = number & (1<<p.Bits - 1)
+				if p.baseAt != 0 {
+					want.Base = base
+				}
 			}
 			if got != want {
 				t.Fatalf("%x: %+v becomes %+v", payload, p, got)
