@@ -52,6 +52,3 @@ func (b AddressBook[P]) Remove(peer P) {
 	}
 	delete(b.addresses, peer)
 }
-
-// Len is how many addresses are known.
-func (b AddressBook[P]) Len() int { return len(b.peers) }

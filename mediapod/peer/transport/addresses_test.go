@@ -37,7 +37,7 @@ func TestAnAddressBook(t *testing.T) {
 	b.Remove("a")
 	check("after a peer has gone", map[uint16]string{2: "", 5: "b", 102: ""})
 	b.Remove("b")
-	if n := b.Len(); n != 0 || len(b.addresses) != 0 {
+	if n := len(b.peers); n != 0 || len(b.addresses) != 0 {
 		t.Errorf("%d addresses of %d peers are left", n, len(b.addresses))
 	}
 }

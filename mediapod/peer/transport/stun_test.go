@@ -102,8 +102,8 @@ func testChecks(t *testing.T, ip string) {
 		t.Error("packets are sent before there are keys")
 	}
 	c.Close()
-	if s.byAddress.Len() != 0 || len(s.byName) != 0 {
-		t.Errorf("%d addresses and %d names are left", s.byAddress.Len(), len(s.byName))
+	if len(s.byAddress.peers) != 0 || len(s.byName) != 0 {
+		t.Errorf("%d addresses and %d names are left", len(s.byAddress.peers), len(s.byName))
 	}
 }
 
@@ -114,7 +114,7 @@ func TestAddressesOfAPeerAreBounded(t *testing.T) {
 		address := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), 1000+port)
 		s.check(request(t, c.name+":them", c.password), route{address: address, socket: s.UDP})
 	}
-	if n := s.byAddress.Len(); n != maxAddresses {
+	if n := len(s.byAddress.peers); n != maxAddresses || len(s.byAddress.addresses[c]) != maxAddresses {
 		t.Errorf("%d addresses are known", n)
 	}
 }
