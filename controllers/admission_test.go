@@ -239,6 +239,7 @@ func TestConnection(t *testing.T) {
 	t.Run("a Connection that nobody used is taken from the room", func(t *testing.T) {
 		c := w.connection("unused", "demo", nil)
 		w.ready(c)
+		w.held(c)
 		w.delete(c)
 		w.gone(c)
 		if w.desired(session, c) != nil {
@@ -325,6 +326,7 @@ func TestDeletionsAreBounded(t *testing.T) {
 	guest := w.connection("guest", "demo", nil)
 	w.ready(session)
 	w.ready(guest)
+	w.held(guest)
 	pod := w.host(session)
 	// The pod lives, but answers nothing but heartbeats.
 	pod.Deafen()

@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -17,6 +18,13 @@ func TestSessionsOfRESTThatNobodyHasJoinedAreCollected(t *testing.T) {
 	cases.Shows(t, 40)
 	w := newWorld(t)
 	w.pool(nil)
+	let := func(session *v1alpha1.Session) {
+		before := session.DeepCopy()
+		session.Finalizers = nil
+		if err := client.IgnoreNotFound(w.Patch(context.Background(), session, client.MergeFrom(before))); err != nil {
+			t.Error(err)
+		}
+	}
 	sessionOf := func(name string, age time.Duration, whenEmpty v1alpha1.WhenEmpty) *v1alpha1.Session {
 		session := &v1alpha1.Session{Spec: v1alpha1.SessionSpec{WhenEmpty: whenEmpty}}
 		session.Namespace, session.Name = tenantNamespace, name
@@ -28,14 +36,8 @@ func TestSessionsOfRESTThatNobodyHasJoinedAreCollected(t *testing.T) {
 		if err := w.Create(t.Context(), session); err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { let(session) })
 		return session
-	}
-	let := func(session *v1alpha1.Session) {
-		before := session.DeepCopy()
-		session.Finalizers = nil
-		if err := client.IgnoreNotFound(w.Patch(t.Context(), session, client.MergeFrom(before))); err != nil {
-			t.Error(err)
-		}
 	}
 	young := sessionOf("young", 0, v1alpha1.WhenEmptyDelete)
 	kept := sessionOf("kept", 2*time.Hour, v1alpha1.WhenEmptyKeep)
@@ -58,7 +60,6 @@ func TestSessionsOfRESTThatNobodyHasJoinedAreCollected(t *testing.T) {
 			if !session.DeletionTimestamp.IsZero() {
 				t.Errorf("%s is being deleted", session.Name)
 			}
-			let(session)
 		}
 	}()
 	w.eventually("the old Session to be collected", func() error {

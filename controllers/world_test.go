@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -316,17 +317,34 @@ func (w *world) state(c *v1alpha1.Connection, state v1alpha1.ConnectionState) {
 	})
 }
 
-// host returns the fake pod that a Session is on.
+// host waits until a Session is on a fake pod that runs and returns the pod: a Connection can be ready before the status of its Session names it.
 func (w *world) host(session *v1alpha1.Session) *fakepod.Pod {
 	w.Helper()
-	if err := w.Get(w.Context(), client.ObjectKeyFromObject(session), session); err != nil {
-		w.Fatal(err)
-	}
-	pod := w.kubelet.pod(session.Status.PodName)
-	if pod == nil {
-		w.Fatalf("Session %s is on pod %q, which does not run", session.Name, session.Status.PodName)
-	}
+	var pod *fakepod.Pod
+	w.eventually("Session "+session.Name+" is on a pod that runs", func() error {
+		if err := w.Get(w.Context(), client.ObjectKeyFromObject(session), session); err != nil {
+			return err
+		}
+		if pod = w.kubelet.pod(session.Status.PodName); pod == nil {
+			return fmt.Errorf("it is on %q", session.Status.PodName)
+		}
+		return nil
+	})
 	return pod
+}
+
+// held waits until a Connection's deletion waits for its pod: its token comes first (ADR 7).
+func (w *world) held(c *v1alpha1.Connection) {
+	w.Helper()
+	w.eventually(c.Name+" has its finalizer", func() error {
+		if err := w.Get(w.Context(), client.ObjectKeyFromObject(c), c); err != nil {
+			return err
+		}
+		if !slices.Contains(c.Finalizers, v1alpha1.ConnectionFinalizer) {
+			return fmt.Errorf("they are %v", c.Finalizers)
+		}
+		return nil
+	})
 }
 
 // events returns the reasons of the Events about an object.
