@@ -32,8 +32,9 @@ type Load struct {
 	Patience time.Duration
 }
 
-// joinsAtATime bounds how many participants join at a time: most of a join is waiting.
-const joinsAtATime = 16
+// joinsAtATime bounds how many participants join at a time. Most of a join is waiting, for up to half a second of it for a keyframe that is shared: with
+// fewer, joins would wait for each other, and more of them would come right after a keyframe.
+const joinsAtATime = 64
 
 // Validate tells what is wrong with a load.
 func (l Load) Validate() error {
