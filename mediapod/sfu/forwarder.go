@@ -110,19 +110,36 @@ func (f *Forwarder) aim(layer *Layer, highest int, stop bool) {
 // pause ends the forwarding until the forwarder is aimed again. The caller holds track.mu.
 func (f *Forwarder) pause() {
 	f.aim(nil, 0, true)
-	f.mu.Lock()
-	newest, _ := f.rewriter.Newest()
-	layer, in, _, ok := f.rewriter.Origin(newest)
-	f.mu.Unlock()
+	newest, original, layer, ok := f.newest()
 	if !ok {
 		return
 	}
-	if original, ok := layer.cached(in, nil); ok {
-		f.mu.Lock()
-		f.renumber(newest, layer, original.Payload)
-		f.keepsake = &original
-		f.mu.Unlock()
+	f.mu.Lock()
+	f.renumber(newest, layer, original.Payload)
+	f.keepsake = &original
+	f.mu.Unlock()
+}
+
+// newest returns the number of the newest packet that was sent, and a copy of what it was; false when it is not there any more.
+func (f *Forwarder) newest() (sequence uint16, original ring.Packet, layer *Layer, ok bool) {
+	f.mu.Lock()
+	sequence, _ = f.rewriter.Newest()
+	layer, in, _, ok := f.rewriter.Origin(sequence)
+	f.mu.Unlock()
+	if !ok {
+		return 0, ring.Packet{}, nil, false
 	}
+	original, ok = layer.cached(in, nil)
+	return sequence, original, layer, ok
+}
+
+// probeable tells that there is something to probe the path with, also when nothing else is sent. The caller holds track.mu.
+func (f *Forwarder) probeable() bool {
+	if f.config.RTXSSRC == 0 {
+		return false
+	}
+	_, _, _, ok := f.newest()
+	return ok
 }
 
 // changing tells that the forwarder may be connected to a layer that it needs no more. The caller holds track.mu.

@@ -113,7 +113,8 @@ func (t *Track) aim(f *Forwarder, now time.Time) *Layer {
 	var path layers.Path
 	if t.kind == Video {
 		path = f.path.video(now)
-		f.path.want(f.selection.Update(t.feed.measured, current, path, f.config.MaxKbps, f.config.RTXSSRC != 0, now), now)
+		pausable := path.Congested && f.probeable() // it is paused under congestion only
+		f.path.want(f.selection.Update(t.feed.measured, current, path, f.config.MaxKbps, pausable, now), now)
 	}
 	s := f.selection
 	switch {

@@ -17,6 +17,7 @@ type world struct {
 	counters   Counters
 	publisher  *Publisher
 	microphone *Layer
+	muted      bool // nothing comes from the microphone
 	spoken     uint16
 	cameras    []*camera
 	receivers  []*receiver
@@ -161,7 +162,7 @@ func (w *world) play(duration time.Duration) {
 				w.shoot(c)
 			}
 		}
-		if since%20 == 7 {
+		if since%20 == 7 && !w.muted {
 			w.speak()
 		}
 		if w.now.Sub(w.ticked) >= TickInterval {

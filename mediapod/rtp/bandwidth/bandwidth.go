@@ -35,6 +35,8 @@ const (
 	enoughLost = 5
 	// collapsed is the share of lost packets that is congestion in a single interval.
 	collapsed = 50
+	// idle is after which time in which nothing is sent a queue has drained: no report will say so.
+	idle = time.Second
 	// remembered is how long the least delay counts; half of it at least.
 	remembered = 30 * time.Second
 	// minKbps is what an estimate never goes below.
@@ -53,7 +55,8 @@ const (
 type Estimator struct {
 	epoch    time.Time // what our clock counts from
 	packets  [history]packet
-	sequence uint16 // of the next packet
+	sequence uint16    // of the next packet
+	usedAt   time.Time // when the newest packet was sent, or the receiver has told something
 
 	reference referenceClock
 	rise      rise
@@ -97,6 +100,7 @@ func (e *Estimator) Sent(bytes int, at time.Time) uint16 {
 	}
 	sequence := e.sequence
 	e.sequence++
+	e.usedAt = at
 	e.packets[sequence%history] = packet{at: at.Sub(e.epoch), bytes: uint16(min(bytes, 1<<16-1)), sequence: sequence, waiting: true}
 	return sequence
 }
@@ -274,9 +278,19 @@ func (e *Estimator) rebase(delay time.Duration, now time.Time) {
 	e.queuing = 0
 }
 
+// rest ends a congestion that no report can end, since nothing is sent: all that had to wait has arrived, or is lost.
+func (e *Estimator) rest(now time.Time) {
+	if e.congested && now.Sub(e.usedAt) >= idle {
+		e.congested = false
+		e.queuing, e.filled, e.spans = 0, 0, [recent]span{}
+		e.current, e.rise = span{}, rise{}
+	}
+}
+
 // Told takes what the receiver itself says that the path carries (draft-alvestrand-rmcat-remb), when it does not report on packets. sending is
 // what is being sent. Both are in kbps.
 func (e *Estimator) Told(kbps, sending int, now time.Time) {
+	e.usedAt = now
 	congested := kbps < sending*95/100
 	if congested && !e.congested {
 		e.probe.congested(now)

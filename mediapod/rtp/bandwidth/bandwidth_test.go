@@ -262,6 +262,32 @@ func TestALowerCapacityIsFoundAndTheHigherOneToo(t *testing.T) {
 	}
 }
 
+func TestACongestionEndsWhenNothingIsSent(t *testing.T) {
+	c := newCall(newLink(3000))
+	c.change = 2
+	c.play(5 * time.Second)
+	c.kbps = 20
+	for !c.estimator.Congested() {
+		c.play(20 * time.Millisecond)
+	}
+	const wanted = 500
+	end := epoch.Add(c.now)
+	for passed := time.Duration(0); passed < 900*time.Millisecond; passed += 20 * time.Millisecond {
+		if target := c.estimator.Probe(wanted, 0, end.Add(passed)); target != 0 || !c.estimator.Congested() {
+			t.Fatalf("%v after the last packet: %d kbps of probes, congested: %v", passed, target, c.estimator.Congested())
+		}
+	}
+	probed := time.Duration(0)
+	for ; c.estimator.Probe(wanted, 0, end.Add(probed)) == 0; probed += 20 * time.Millisecond {
+		if probed > 5*time.Second {
+			t.Fatal("there are no probes")
+		}
+	}
+	if probed < idle || c.estimator.Congested() {
+		t.Errorf("probes %v after the last packet, congested: %v", probed, c.estimator.Congested())
+	}
+}
+
 func TestHeavyLossIsCongestion(t *testing.T) {
 	c := newCall(newLink(0))
 	c.change = 2
