@@ -362,7 +362,16 @@ export class Client {
   watch(connectionId) {
     clearInterval(this.#watched.get(connectionId)?.timer);
     const now = performance.now();
-    const state = { videoGap: 0, audioGap: 0, frames: -1, packets: -1, frameAt: now, packetAt: now, busy: false };
+    const state = { video: { gap: 0, count: -1, newAt: now }, audio: { gap: 0, count: -1, newAt: now }, lookedAt: now, busy: false };
+    const look = (media, count, at) => {
+      // What is new came some time after the look before: a page that looks late, on a busy computer, has not missed it.
+      const isNew = count !== undefined && count !== media.count;
+      media.gap = Math.max(media.gap, (isNew ? state.lookedAt : at) - media.newAt);
+      if (isNew) {
+        media.count = count;
+        media.newAt = at;
+      }
+    };
     state.timer = setInterval(async () => {
       if (state.busy) {
         return;
@@ -370,16 +379,9 @@ export class Client {
       state.busy = true;
       const { video, audio } = await this.received(connectionId);
       const at = performance.now();
-      state.videoGap = Math.max(state.videoGap, at - state.frameAt);
-      state.audioGap = Math.max(state.audioGap, at - state.packetAt);
-      if (video.framesDecoded !== undefined && video.framesDecoded !== state.frames) {
-        state.frames = video.framesDecoded;
-        state.frameAt = at;
-      }
-      if (audio.packets !== undefined && audio.packets !== state.packets) {
-        state.packets = audio.packets;
-        state.packetAt = at;
-      }
+      look(state.video, video.framesDecoded, at);
+      look(state.audio, audio.packets, at);
+      state.lookedAt = at;
       state.busy = false;
     }, 50);
     this.#watched.set(connectionId, state);
@@ -391,6 +393,6 @@ export class Client {
     const state = this.#watched.get(connectionId);
     clearInterval(state.timer);
     this.#watched.delete(connectionId);
-    return { videoMs: state.videoGap, audioMs: state.audioGap };
+    return { videoMs: state.video.gap, audioMs: state.audio.gap };
   }
 }
