@@ -144,20 +144,14 @@ func TestVideoPausesOnAHopelessPathAndComesBack(t *testing.T) {
 	for name, c := range map[string]struct {
 		pattern []uint8
 		kbps    []int
-		muted   bool
 	}{
-		"simulcast": {nil, []int{150, 500, 1700}, false}, "a single layer": {nil, []int{800}, false}, "temporal layers": {threeTemporal, []int{800}, false},
-		"a screen, without audio": {nil, []int{800}, true},
+		"simulcast": {nil, []int{150, 500, 1700}}, "a single layer": {nil, []int{800}}, "temporal layers": {threeTemporal, []int{800}},
 	} {
 		for seed := range uint64(2) {
 			w := newWorld(t, seed, c.pattern, c.kbps...)
-			w.muted = c.muted
 			r := w.receiver(func(r *receiver) { r.kbps = 3000 })
 			w.play(5 * time.Second)
 			r.kbps = 85 // audio takes 54
-			if c.muted {
-				r.kbps = 31
-			}
 			w.play(8 * time.Second)
 			asked := 0
 			for _, camera := range w.cameras {
@@ -168,7 +162,7 @@ func TestVideoPausesOnAHopelessPathAndComesBack(t *testing.T) {
 			for _, camera := range w.cameras {
 				asked -= camera.asked
 			}
-			if r.count > 0 || asked != 0 || !c.muted && r.audio < 30*50*95/100 {
+			if r.count > 0 || asked != 0 || r.audio < 30*50*95/100 {
 				t.Errorf("%s: on a hopeless path: %d frames, %d requests to the publisher, %d packets of audio", name, r.count, -asked, r.audio)
 			}
 			t.Logf("%s: %d packets of audio of %d, %d copies, %d lost, %d requests for keyframes", name, r.audio, 30*50, r.copies, r.lost, r.plis)
@@ -185,6 +179,36 @@ func TestVideoPausesOnAHopelessPathAndComesBack(t *testing.T) {
 				t.Errorf("%s: back after %v, %d frames of layer %d, %d gaps in the numbers of pictures", name, back, r.count, r.layer, r.pictures)
 			}
 			t.Logf("%s: back after %v", name, back)
+		}
+	}
+}
+
+// While video without audio is paused, only probes are sent: nothing else tells what has become of the path.
+func TestAScreenWithoutAudioComesBackFromAPause(t *testing.T) {
+	for _, kbps := range []int{60, 200, 450} {
+		for _, buffer := range []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second} {
+			for seed := range uint64(6) {
+				w := newWorld(t, seed, nil, 800)
+				w.muted = true
+				r := w.receiver(func(r *receiver) { r.kbps, r.buffer = 3000, buffer })
+				w.play(5 * time.Second)
+				r.kbps = kbps
+				w.play(time.Duration(8+3*seed) * time.Second)
+				r.from()
+				w.play(2 * time.Second)
+				paused := r.count == 0
+				r.from()
+				r.kbps = 3000
+				from := w.now
+				for r.count == 0 && w.now.Sub(from) < 10*time.Second {
+					w.play(10 * time.Millisecond)
+				}
+				back := w.now.Sub(from)
+				t.Logf("%d kbps, %v: paused: %v, back after %v", kbps, buffer, paused, back)
+				if !paused || back >= 10*time.Second {
+					t.Errorf("%d kbps, %v, seed %d: missed", kbps, buffer, seed)
+				}
+			}
 		}
 	}
 }
