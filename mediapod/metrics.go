@@ -128,6 +128,7 @@ func (s *snapshot) figures() []figure {
 		{"mediarooms_publishers", "Published streams.", gauge, float64(totals.Publishers)},
 		{"mediarooms_speaking_publishers", "Published streams in which somebody is heard, as far as their senders tell the level of the sound.", gauge, float64(media.Speaking)},
 		{"mediarooms_subscriptions", "Received streams.", gauge, float64(totals.Subscriptions)},
+		{"mediarooms_paused_videos", "Received streams without video for now: the path to the subscriber carries next to none.", gauge, float64(media.PausedVideos)},
 		{"mediarooms_journal_events", "Events of rooms that the operator has not acknowledged.", gauge, float64(waiting)},
 		{"mediarooms_journal_dropped_events_total", "Events of rooms that were lost: the operator did not take them, and there was no space for more.", counter, float64(dropped)},
 		{"mediarooms_sockets", "Clients' signalling sockets.", gauge, float64(s.signalling.Sockets())},

@@ -325,6 +325,8 @@ func (e *Engine) Close() error {
 type Stats struct {
 	// Speaking is in how many publications somebody is heard now.
 	Speaking int64
+	// PausedVideos is how many subscriptions get no video now, since their paths carry next to none.
+	PausedVideos int64
 	// PublishingConnections and SubscribingConnections are the peer connections of each direction that there are now.
 	PublishingConnections, SubscribingConnections int64
 	// StuckConnections counts connections that did not close in time.
@@ -343,14 +345,16 @@ type Stats struct {
 func (e *Engine) Stats() Stats {
 	c := &e.counters
 	now := time.Now()
-	speaking := int64(0)
+	speaking, paused := int64(0), int64(0)
 	for _, p := range e.current() {
+		paused += int64(p.stream.Paused())
 		if p.stream.Speaking(now) {
 			speaking++
 		}
 	}
 	return Stats{
 		Speaking:               speaking,
+		PausedVideos:           paused,
 		PublishingConnections:  e.gauges.publishing.Load(),
 		SubscribingConnections: e.gauges.subscribing.Load(),
 		StuckConnections:       e.gauges.stuck.Load(),

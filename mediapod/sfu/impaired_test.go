@@ -196,7 +196,7 @@ func TestAScreenWithoutAudioComesBackFromAPause(t *testing.T) {
 				w.play(time.Duration(8+3*seed) * time.Second)
 				r.from()
 				w.play(2 * time.Second)
-				paused := r.count == 0
+				paused := r.count == 0 && w.publisher.Paused() == 1
 				r.from()
 				r.kbps = 3000
 				from := w.now
@@ -205,7 +205,7 @@ func TestAScreenWithoutAudioComesBackFromAPause(t *testing.T) {
 				}
 				back := w.now.Sub(from)
 				t.Logf("%d kbps, %v: paused: %v, back after %v", kbps, buffer, paused, back)
-				if !paused || back >= 10*time.Second {
+				if !paused || back >= 10*time.Second || w.publisher.Paused() != 0 {
 					t.Errorf("%d kbps, %v, seed %d: missed", kbps, buffer, seed)
 				}
 			}

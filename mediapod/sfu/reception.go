@@ -77,6 +77,19 @@ func (p *Publisher) Reception(now time.Time) (Reception, bool) {
 	return r, came
 }
 
+// Paused returns how many subscribers get no video now, since their paths carry next to none.
+func (p *Publisher) Paused() (n int) {
+	t := p.Track(Video)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.forwarders {
+		if f.selection.Paused {
+			n++
+		}
+	}
+	return n
+}
+
 // Speaking reports whether somebody is heard in the stream, as far as the sender tells.
 func (p *Publisher) Speaking(now time.Time) bool {
 	t := &p.tracks[Audio]
