@@ -391,6 +391,12 @@ func TestExposures(t *testing.T) {
 				t.Cleanup(func() { _ = w.Delete(w.Context(), &service) }) // there is no garbage collector here
 			}
 			w.ready(pool)
+			w.eventually("an Event says so", func() error {
+				if reasons := w.events(pool); !slices.Contains(reasons, "Ready") {
+					return fmt.Errorf("they are %v", reasons)
+				}
+				return nil
+			})
 			w.eventually("the pod has its configuration", func() error {
 				config := w.kubelet.pod(name).Config()
 				if len(config.GetAdvertised()) != 1 {

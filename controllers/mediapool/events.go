@@ -3,6 +3,7 @@ package mediapool
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
@@ -11,6 +12,7 @@ import (
 const (
 	eventPodCreated     = "PodCreated"
 	eventPodDeleted     = "PodDeleted"
+	eventReady          = "Ready"
 	eventNotReady       = "NotReady"
 	eventFull           = "Full"
 	eventRemovalGivenUp = "RemovalGivenUp"
@@ -34,7 +36,11 @@ func (r *Reconciler) deleted(pool *v1alpha1.MediaPool, pod string, a deletePod) 
 // publish tells what a status write has changed.
 func (r *Reconciler) publish(o observed, before, after v1alpha1.MediaPoolStatus) {
 	was, is := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady), meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
-	if is.Status != "True" && was != nil && was.Message != is.Message {
+	switch {
+	case was == nil || was.Message == is.Message:
+	case is.Status == metav1.ConditionTrue:
+		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeNormal, eventReady, actionObserving, "%s", is.Message)
+	default:
 		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeWarning, eventNotReady, actionObserving, "%s", is.Message)
 	}
 	if o.waiting > 0 && after.FreeSessions == 0 && after.Pods >= o.pool.Spec.MaxPods && before.FreeSessions > 0 {
