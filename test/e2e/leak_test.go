@@ -23,7 +23,7 @@ import (
 // themselves, and how many of them work at the same moment is chance. 50 rounds that kept one each would keep 50.
 const (
 	rounds            = 50
-	gatherTolerance   = 4
+	gatherTolerance   = 2
 	heapTolerance     = 2 << 20
 	residentTolerance = 24 << 20
 )

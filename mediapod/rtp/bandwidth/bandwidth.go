@@ -279,8 +279,8 @@ func (e *Estimator) rebase(delay time.Duration, now time.Time) {
 }
 
 // rest ends a congestion and a queue that no report can end, since nothing is sent: all that had to wait has arrived, or is lost.
-func (e *Estimator) rest(now time.Time) {
-	if now.Sub(e.usedAt) >= idle && (e.congested || e.filled > 0) {
+func (e *Estimator) rest(sending int, now time.Time) {
+	if sending == 0 && now.Sub(e.usedAt) >= idle && (e.congested || e.filled > 0) {
 		e.congested = false
 		e.queuing, e.filled, e.spans = 0, 0, [recent]span{}
 		e.current, e.rise = span{}, rise{}

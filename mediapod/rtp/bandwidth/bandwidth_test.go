@@ -338,6 +338,21 @@ func TestWhatTheReceiverSaysIsBelieved(t *testing.T) {
 	}
 }
 
+// A receiver may say the same only once in a while.
+func TestWhatTheReceiverSaysHoldsWhileSomethingIsSent(t *testing.T) {
+	var e Estimator
+	e.Told(600, 1700, epoch)
+	now := epoch
+	for ; now.Sub(epoch) < 5*time.Second; now = now.Add(20 * time.Millisecond) {
+		if target := e.Probe(1955, 1700, now); target != 0 || !e.Congested() {
+			t.Fatalf("%v later: %d kbps of probes, congested: %v", now.Sub(epoch), target, e.Congested())
+		}
+	}
+	if e.Probe(1955, 0, now); e.Congested() {
+		t.Error("congested while nothing is sent")
+	}
+}
+
 func TestReportsOfWhatWasNotSentAreIgnored(t *testing.T) {
 	var e Estimator
 	for i := range 70_000 {

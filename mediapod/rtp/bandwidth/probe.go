@@ -36,7 +36,7 @@ type probe struct {
 // Probe returns how much is to be sent in kbps, all in all, to find out whether the path carries what is wanted, or 0 when this is not
 // the time for that. sending is what is sent now without the probe. It is to be called every few milliseconds.
 func (e *Estimator) Probe(wanted, sending int, now time.Time) int {
-	e.rest(now)
+	e.rest(sending, now)
 	p := &e.probe
 	if wanted == 0 || e.estimate == 0 || e.congested || e.estimate >= wanted {
 		p.running = false
