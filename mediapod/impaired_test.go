@@ -110,7 +110,7 @@ func TestEveryFormOfVideoIsForwarded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.operate("A", "B")
+			w.operate("A", "B", "C")
 			options := roomclient.MediaOptions{
 				Interfaces: func(name string) bool { return name == "lo" }, Feedback: 100 * time.Millisecond, Sample: 7,
 			}
@@ -128,15 +128,20 @@ func TestEveryFormOfVideoIsForwarded(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer published.Close()
-			b, _ := w.join("B")
-			s, err := b.Subscribe(t.Context(), media, published.StreamID)
-			if err != nil {
-				t.Fatal(err)
+			// The first subscriber may be there before the first frame, which is a key frame anyway. Who comes later needs one.
+			for _, name := range []string{"B", "C"} {
+				client, _ := w.join(name)
+				s, err := client.Subscribe(t.Context(), media, published.StreamID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				if seen := receives(t, s, "frames come", func(r roomclient.Reception) bool { return r.Frames > 45 }); seen.Delay.Count() == 0 {
+					t.Errorf("no delay was measured: %+v", summary(seen))
+				}
 			}
-			defer s.Close()
-			seen := receives(t, s, "frames come", func(r roomclient.Reception) bool { return r.Frames > 45 })
-			if published.KeyframeRequests() == 0 || seen.Delay.Count() == 0 {
-				t.Errorf("%d key frames were asked for; %+v", published.KeyframeRequests(), summary(seen))
+			if published.KeyframeRequests() == 0 {
+				t.Error("no key frame was asked for")
 			}
 		})
 	}
