@@ -405,13 +405,9 @@ func TestAnIDCanBeReusedAtOnce(t *testing.T) {
 func TestACreationWaitsForTheClosingOfTheSessionWithItsID(t *testing.T) {
 	w := newWorld(t)
 	w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)
-	key := client.ObjectKey{Namespace: w.namespace, Name: objectNames("S1")[0]}
-	var session v1alpha1.Session
-	eventually(t, "the finalizer", func() bool {
-		return w.Get(t.Context(), key, &session) == nil && len(session.Finalizers) > 0
-	})
+	session := w.held("S1")
 	w.operator.set(func(o *operator) { o.stubborn = true })
-	if err := w.Delete(t.Context(), &session); err != nil {
+	if err := w.Delete(t.Context(), session); err != nil {
 		t.Fatal(err)
 	}
 	w.want(404, "GET", "/sessions/S1", "")
@@ -427,10 +423,7 @@ func TestACreationWaitsForTheClosingOfTheSessionWithItsID(t *testing.T) {
 	}
 	w.operator.set(func(o *operator) { o.stubborn = false })
 	// Anything that happens to the Session makes the operator look again.
-	if err := w.Get(t.Context(), key, &session); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.operator.reconcile(t.Context(), &session); err != nil {
+	if err := w.operator.reconcile(t.Context(), session); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -463,6 +456,7 @@ func TestWithoutAnOperatorThereIsNoToken(t *testing.T) {
 func TestASessionThatClosesMeanwhileGivesNoToken(t *testing.T) {
 	w := newWorld(t)
 	w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)
+	w.held("S1")
 	w.operator.set(func(o *operator) { o.silent = true })
 	creation := make(chan answer, 1)
 	go func() { creation <- w.call("POST", "/sessions/S1/connection", "{}") }()

@@ -129,6 +129,17 @@ func (w *world) setPassword(value string) {
 	}
 }
 
+// held waits until the operator holds a Session by its finalizer, and returns it. Without it, it can go unseen.
+func (w *world) held(sessionID string) *v1alpha1.Session {
+	w.Helper()
+	session := &v1alpha1.Session{}
+	eventually(w.T, "the finalizer of Session "+sessionID, func() bool {
+		key := client.ObjectKey{Namespace: w.namespace, Name: objectNames(sessionID)[0]}
+		return w.Get(w.Context(), key, session) == nil && len(session.Finalizers) > 0
+	})
+	return session
+}
+
 // clientHeader says in these tests which client a request comes from.
 const clientHeader = "X-Client"
 
