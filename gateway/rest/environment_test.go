@@ -262,7 +262,7 @@ type operator struct {
 	live  client.Client
 	queue workqueue.TypedInterface[client.Object]
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards what follows, while it reconciles too: a change holds for all that comes after it
 	silent   bool       // does nothing with what is there
 	stubborn bool       // lets nothing go
 }
@@ -317,8 +317,7 @@ func (o *operator) set(change func(*operator)) {
 
 func (o *operator) reconcile(ctx context.Context, object client.Object) error {
 	o.mu.Lock()
-	silent, stubborn := o.silent, o.stubborn
-	o.mu.Unlock()
+	defer o.mu.Unlock()
 	// The event may be older than what is there.
 	if err := o.live.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
 		return client.IgnoreNotFound(err)
@@ -332,7 +331,7 @@ func (o *operator) reconcile(ctx context.Context, object client.Object) error {
 	lock := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	switch {
 	case !object.GetDeletionTimestamp().IsZero():
-		if stubborn || !controllerutil.RemoveFinalizer(object, finalizer) {
+		if o.stubborn || !controllerutil.RemoveFinalizer(object, finalizer) {
 			return nil
 		}
 		if !isConnection {
@@ -349,7 +348,7 @@ func (o *operator) reconcile(ctx context.Context, object client.Object) error {
 		return ignoreRace(o.live.Patch(ctx, object, lock))
 	case controllerutil.AddFinalizer(object, finalizer):
 		return ignoreRace(o.live.Patch(ctx, object, lock))
-	case !isConnection || silent:
+	case !isConnection || o.silent:
 		return nil
 	}
 	status := &connection.Status
