@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,7 +89,7 @@ func TestCluster(t *testing.T) {
 
 	// Components die: the state is seen and mended.
 	for _, name := range []string{"kube-apiserver", "node-2/kubelet", forwarder} {
-		h.kill(fmt.Sprint(h.pids()[name]))
+		h.killComponent(name)
 		h.eventually(name+" is missing", func() error {
 			if _, err := h.try("status"); err == nil {
 				return fmt.Errorf("status does not notice")
@@ -180,6 +181,22 @@ func (h *harness) pids() map[string]int {
 		}
 	}
 	return pids
+}
+
+// killComponent returns when the component has ended, and its ports are free.
+func (h *harness) killComponent(name string) {
+	h.t.Helper()
+	found, err := process.Find(h.Name)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	found = slices.DeleteFunc(found, func(f process.Found) bool { return f.Name != name || !f.Main() })
+	if len(found) != 1 {
+		h.t.Fatalf("%d processes are %s", len(found), name)
+	}
+	if err := process.Kill(found, 30*time.Second); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 func (h *harness) kill(pid string) {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -201,18 +202,26 @@ func Kill(found []Found, timeout time.Duration) error {
 	return nil
 }
 
-// running is false for zombies too: their parent is somebody else's business.
+// running is false for zombies too: their parent is somebody else's business. While another thread of a zombie has yet to end, the process still
+// has its files and ports.
 func (f Found) running() bool {
 	if err := f.handle.Signal(syscall.Signal(0)); err != nil {
 		return false
 	}
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(f.PID), "stat"))
+	tasks := filepath.Join("/proc", strconv.Itoa(f.PID), "task")
+	threads, err := os.ReadDir(tasks)
 	if err != nil {
 		return false
 	}
-	// "pid (comm) state ...", and comm may hold anything.
-	rest := stat[bytes.LastIndexByte(stat, ')')+1:]
-	return len(rest) < 2 || rest[1] != 'Z'
+	return slices.ContainsFunc(threads, func(thread os.DirEntry) bool {
+		stat, err := os.ReadFile(filepath.Join(tasks, thread.Name(), "stat"))
+		if err != nil {
+			return false
+		}
+		// "pid (comm) state ...", and comm may hold anything.
+		rest := stat[bytes.LastIndexByte(stat, ')')+1:]
+		return len(rest) < 2 || rest[1] != 'Z'
+	})
 }
 
 // Tail returns the last lines of a file, or why they can't be had.
