@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
@@ -347,6 +349,50 @@ func TestDeletionsAreBounded(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestAConnectionThatIsMadeWhileItsSessionClosesIsOfTheNextOne(t *testing.T) {
+	w := newWorld(t)
+	w.pool(nil)
+	session := w.session("demo", nil)
+	guest := w.connection("guest", "demo", nil)
+	w.ready(session)
+	w.held(guest)
+	// Somebody else holds the first Connection, and by it the Session.
+	const hold = "test.mediarooms.dev/hold"
+	change := func(change func()) {
+		w.Helper()
+		w.eventually("the hold is changed", func() error {
+			if err := w.Get(t.Context(), client.ObjectKeyFromObject(guest), guest); err != nil {
+				return err
+			}
+			change()
+			return w.Update(t.Context(), guest)
+		})
+	}
+	change(func() { controllerutil.AddFinalizer(guest, hold) })
+	w.delete(session)
+	w.eventually("the Session is being deleted, and by it the Connection", func() error {
+		if err := w.Get(t.Context(), client.ObjectKeyFromObject(session), session); err != nil {
+			return err
+		}
+		if err := w.Get(t.Context(), client.ObjectKeyFromObject(guest), guest); err != nil {
+			return err
+		}
+		// Times are whole seconds.
+		if guest.DeletionTimestamp.IsZero() || time.Now().Before(session.DeletionTimestamp.Add(time.Second)) {
+			return errors.New("it is too early")
+		}
+		return nil
+	})
+	late := w.connection("late", "demo", nil)
+	w.refused(late, v1alpha1.ReasonDeleting)
+	change(func() { controllerutil.RemoveFinalizer(guest, hold) })
+	w.gone(session)
+	w.gone(guest)
+	w.refused(late, v1alpha1.ReasonSessionNotFound)
+	w.session("demo", nil)
+	w.ready(late)
 }
 
 func TestExposures(t *testing.T) {

@@ -26,7 +26,7 @@ func silent(s *v1alpha1.Session) bool {
 	return s.Annotations[v1alpha1.CollectedAnnotation] == "true"
 }
 
-// finalize closes the room, then removes the Connections, then lets the Session go. Each step waits for the one before, up to its bound.
+// finalize closes the room, then removes the Connections that there were, then lets the Session go. Each step waits for the one before, up to its bound.
 func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, error) {
 	s := o.session
 	if !o.finalizing() {

@@ -33,7 +33,8 @@ type observed struct {
 	candidates []placement.Candidate
 	// view is what the pod knows of the room.
 	view fleet.RoomView
-	// connections of the Session that are not being deleted; leaving are those that are. They are the cache's own and not to be changed.
+	// connections of the Session that are not being deleted; leaving are those that are. Those that came too late for it are in neither. They are the
+	// cache's own and not to be changed.
 	connections, leaving []v1alpha1.Connection
 	// admitted says of a Connection that it holds a place.
 	admitted map[types.UID]bool
@@ -63,6 +64,9 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 		return o, fmt.Errorf("listing Connections: %w", err)
 	}
 	for _, c := range connections.Items {
+		if late(session, &c) {
+			continue
+		}
 		if !c.DeletionTimestamp.IsZero() {
 			o.leaving = append(o.leaving, c)
 			continue
@@ -82,6 +86,12 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 	}
 	r.look(&o)
 	return o, nil
+}
+
+// late says that a Connection was made when its Session was being deleted already. It waits for the next one with the name: if the deletion took it along, it
+// would not end for as long as others come. Times are whole seconds, so one of the same second is not late.
+func late(session *v1alpha1.Session, c *v1alpha1.Connection) bool {
+	return !session.DeletionTimestamp.IsZero() && c.CreationTimestamp.After(session.DeletionTimestamp.Time)
 }
 
 // look reads what the ledger and the fleet know now.
