@@ -5,10 +5,12 @@ package rest
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
 	"mediarooms.dev/mediarooms/test/rawclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // start is a request to start a recording of a session, with more members of its body.
@@ -182,9 +184,13 @@ func TestConfigurationAndHealth(t *testing.T) {
 	if strings.Contains(got.body, shared.secret) || !strings.Contains(got.body, fmt.Sprintf(`"OPENVIDU_PUBLICURL":%q`, kube.GatewayURL)) {
 		t.Errorf("got %s", got.body)
 	}
-	if health := shared.want(t, 200, "GET", "/health", ""); health.body != `{"status":"UP","disconnectedMediaNodes":[]}` {
-		t.Errorf("got %s", health.body)
-	}
+	// It is DOWN until there is a media pod.
+	wait.For(t, patience, "the deployment to be up", func() error {
+		if health := shared.call(t, "GET", "/health", ""); health.status != http.StatusOK || health.body != `{"status":"UP","disconnectedMediaNodes":[]}` {
+			return fmt.Errorf("got %d %s", health.status, health.body)
+		}
+		return nil
+	})
 	if cdr := shared.want(t, 200, "GET", "/openvidu/cdr", ""); cdr.body != "[]" {
 		t.Errorf("the CDR files are %s", cdr.body)
 	}
