@@ -24,6 +24,7 @@ func exchange(a, b *guest) {
 	b.publish(browser.Publication{})
 	a.receives(b)
 	b.receives(a)
+	a.exchanging, b.exchanging = time.Now(), time.Now()
 }
 
 // comesBack waits until a guest has reconnected that often.
