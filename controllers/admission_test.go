@@ -360,7 +360,7 @@ func TestAConnectionThatIsMadeWhileItsSessionClosesIsOfTheNextOne(t *testing.T) 
 	w.held(guest)
 	// Somebody else holds the first Connection, and by it the Session.
 	const hold = "test.mediarooms.dev/hold"
-	change := func(change func()) {
+	update := func(change func()) {
 		w.Helper()
 		w.eventually("the hold is changed", func() error {
 			if err := w.Get(t.Context(), client.ObjectKeyFromObject(guest), guest); err != nil {
@@ -370,7 +370,7 @@ func TestAConnectionThatIsMadeWhileItsSessionClosesIsOfTheNextOne(t *testing.T) 
 			return w.Update(t.Context(), guest)
 		})
 	}
-	change(func() { controllerutil.AddFinalizer(guest, hold) })
+	update(func() { controllerutil.AddFinalizer(guest, hold) })
 	w.delete(session)
 	w.eventually("the Session is being deleted, and by it the Connection", func() error {
 		if err := w.Get(t.Context(), client.ObjectKeyFromObject(session), session); err != nil {
@@ -387,7 +387,7 @@ func TestAConnectionThatIsMadeWhileItsSessionClosesIsOfTheNextOne(t *testing.T) 
 	})
 	late := w.connection("late", "demo", nil)
 	w.refused(late, v1alpha1.ReasonDeleting)
-	change(func() { controllerutil.RemoveFinalizer(guest, hold) })
+	update(func() { controllerutil.RemoveFinalizer(guest, hold) })
 	w.gone(session)
 	w.gone(guest)
 	w.refused(late, v1alpha1.ReasonSessionNotFound)

@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// closeTimeout bounds the wait for a room to close. The operator bounds it, too, and stays below.
+	// closeTimeout bounds the wait for a room to close. The operator's own bound for that is below; it waits for the Connections to go after that, which takes
+	// longer only with an overloaded API server.
 	closeTimeout = 20 * time.Second
 	// reuseTimeout bounds the wait of a creation for the closing of the session that has the id (openvidu-rest 2.1).
 	reuseTimeout = 15 * time.Second
