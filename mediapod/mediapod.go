@@ -15,7 +15,6 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -46,8 +45,6 @@ type Config struct {
 	TLSDirectory string
 	// PodUID is the Kubernetes UID of the pod. The operator must know it.
 	PodUID string
-	// PodIP is the pod's own address. Clients are told it when the operator advertises none that answers over UDP; it may be "".
-	PodIP string
 	// Version of the software, for logs.
 	Version string
 	// Limits of what clients may do.
@@ -62,8 +59,6 @@ const (
 	stopTimeout = 5 * time.Second
 	// reportTimeout bounds the last report of the rooms to the operator.
 	reportTimeout = 2 * time.Second
-	// stunPort is the default port of STUN (RFC 8489 section 8.1). Nobody answers there, and nobody else is asked.
-	stunPort = 3478
 	// memoryShare is how much of its memory limit the pod lets Go use. The kernel counts more than Go does.
 	memoryShare = 0.9
 )
@@ -189,7 +184,7 @@ func (p *Pod) Run(ctx context.Context) error {
 	}
 	observed := newMetrics()
 	p.signalling = rpc.NewServer(rpc.Config{
-		Rooms: p.rooms, Log: p.log.WithName("rpc"), Observer: observed, Limits: p.config.Limits, ICEServers: p.ownICEServers,
+		Rooms: p.rooms, Log: p.log.WithName("rpc"), Observer: observed, Limits: p.config.Limits,
 	})
 	health := http.NewServeMux()
 	health.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
@@ -293,21 +288,4 @@ func (p *Pod) serveReady(w http.ResponseWriter, _ *http.Request) {
 	case p.draining.Load():
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 	}
-}
-
-// ownICEServers is what clients are told whose connection names no ICE server: the media port itself. They need none, since the
-// pod's candidates are in the SDP, but without any they would turn to public ones (openvidu-rpc, trap 39).
-func (p *Pod) ownICEServers() []room.ICEServer {
-	host, port := p.config.PodIP, uint16(stunPort)
-	if advertised := p.advertised.Load(); advertised != nil && len(*advertised) > 0 {
-		first := (*advertised)[0]
-		host = first.IP.String()
-		if first.UDPPort != 0 {
-			port = first.UDPPort
-		}
-	}
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	return []room.ICEServer{{URL: "stun:" + net.JoinHostPort(host, strconv.Itoa(int(port)))}}
 }

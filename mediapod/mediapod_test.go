@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -322,16 +321,5 @@ func TestAPortThatIsTakenIsNamed(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "listening for health checks") {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestClientsWithoutICEServersAreToldThePodsOwnAddress(t *testing.T) {
-	w := newWorld(t)
-	if got := w.pod.ownICEServers()[0].URL; got != "stun:127.0.0.1:3478" {
-		t.Errorf("before the configuration: %s", got)
-	}
-	w.operate("A")
-	if got, want := w.pod.ownICEServers()[0].URL, fmt.Sprintf("stun:127.0.0.1:%d", w.mediaPort()); got != want {
-		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	config := mediapod.Config{PodUID: os.Getenv("POD_UID"), PodIP: os.Getenv("POD_IP"), Version: version(), Limits: rpc.DefaultLimits()}
+	config := mediapod.Config{PodUID: os.Getenv("POD_UID"), Version: version(), Limits: rpc.DefaultLimits()}
 	flag.StringVar(&config.ControlAddress, "control-address", ":7443", "where the operator connects (gRPC, mutual TLS)")
 	flag.StringVar(&config.SignallingAddress, "signalling-address", ":7444", "where gateways connect (WebSocket, mutual TLS)")
 	flag.StringVar(&config.HealthAddress, "health-address", ":8081", "where /healthz and /readyz are served")

@@ -181,7 +181,6 @@ func container(pool *v1alpha1.MediaPool, ports podPorts, image Image) corev1.Con
 		Env: []corev1.EnvVar{
 			fieldEnv("POD_UID", "metadata.uid"),
 			fieldEnv("POD_NAME", "metadata.name"),
-			fieldEnv("POD_IP", "status.podIP"),
 		},
 		Ports: []corev1.ContainerPort{
 			{Name: fleet.ControlPort, ContainerPort: ports.control, Protocol: corev1.ProtocolTCP},

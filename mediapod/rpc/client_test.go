@@ -38,7 +38,6 @@ func newPod(t *testing.T, limits Limits, names ...string) *pod {
 	p.rooms.Apply(desired(names...))
 	p.server = NewServer(Config{
 		Rooms: p.rooms, Log: logr.Discard(), Observer: &p.joins, Limits: limits,
-		ICEServers: func() []room.ICEServer { return []room.ICEServer{{URL: "stun:192.0.2.1:3478"}} },
 	})
 	httpServer := &http.Server{Handler: p.server, ReadHeaderTimeout: time.Second}
 	served := make(chan struct{})

@@ -162,15 +162,20 @@ func (s *Server) joinResult(joined room.Joined) joinResult {
 	for _, other := range joined.Others {
 		result.Value = append(result.Value, wireParticipant(other))
 	}
-	servers := joined.ICEServers
-	if len(servers) == 0 {
-		servers = s.iceServers()
-	}
-	for _, server := range servers {
+	for _, server := range joined.ICEServers {
 		result.CustomICEServers = append(result.CustomICEServers, iceServer(server))
+	}
+	if len(result.CustomICEServers) == 0 {
+		result.CustomICEServers = []iceServer{{URL: noSTUN}}
 	}
 	return result
 }
+
+// noSTUN is the ICE server of clients that are given no other: one that nobody can reach, since its name is in a domain that never exists (RFC 6761,
+// section 6.4). They need none, because the media pod's candidates are in the SDP and the pod sees where they send from; but with an empty list
+// openvidu-browser asks public servers (openvidu-rpc, trap 39). It must not be an address of media: Chromium takes every packet from the address of a
+// STUN server for an answer of that server, and so loses those of the media pod (docs/adr/0017).
+const noSTUN = "stun:stun.invalid"
 
 // finalUserID stands for the reference's id of a browser session, of which there is none here. It only names a user in logs.
 func finalUserID(connectionID string) string {

@@ -27,7 +27,7 @@ func TestJoinResultIsWhatTheClientNeeds(t *testing.T) {
 	for name, want := range map[string]string{
 		"id": `"con_C"`, "session": `"room"`, "sessionId": `"rpc-C"`, "version": `"2.32.2"`, "mediaServer": `"mediasoup"`,
 		"role": `"PUBLISHER"`, "record": "true", "metadata": `"client%/%server C"`, "videoSimulcast": "false",
-		"customIceServers": `[{"url":"stun:192.0.2.1:3478"}]`,
+		"customIceServers": `[{"url":"stun:stun.invalid"}]`,
 	} {
 		if got := string(result[name]); got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)

@@ -43,20 +43,16 @@ type Config struct {
 	Log      logr.Logger
 	Observer Observer
 	Limits   Limits
-	// ICEServers returns what clients are told when their connection has no servers of its own. It must not be empty:
-	// the client would turn to public servers (openvidu-rpc, trap 39).
-	ICEServers func() []room.ICEServer
 }
 
 // Server lets clients in over WebSockets, and gateways send the server's signals. It is an http.Handler.
 type Server struct {
-	rooms      *room.Registry
-	log        logr.Logger
-	observer   Observer
-	limits     Limits
-	iceServers func() []room.ICEServer
-	addresses  *addresses
-	routes     *http.ServeMux
+	rooms     *room.Registry
+	log       logr.Logger
+	observer  Observer
+	limits    Limits
+	addresses *addresses
+	routes    *http.ServeMux
 
 	// Every socket ends with this context.
 	ctx    context.Context
@@ -71,12 +67,11 @@ type Server struct {
 // NewServer returns a server. Close ends what it starts.
 func NewServer(config Config) *Server {
 	s := &Server{
-		rooms:      config.Rooms,
-		log:        config.Log,
-		observer:   config.Observer,
-		limits:     config.Limits,
-		iceServers: config.ICEServers,
-		addresses:  newAddresses(config.Limits.Address),
+		rooms:     config.Rooms,
+		log:       config.Log,
+		observer:  config.Observer,
+		limits:    config.Limits,
+		addresses: newAddresses(config.Limits.Address),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.idle = sync.NewCond(&s.mu)

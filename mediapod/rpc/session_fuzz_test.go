@@ -42,7 +42,6 @@ func newSession(t *testing.T) *session {
 	s.rooms.Apply(desired("A", "B", "M:moderator"))
 	s.server = NewServer(Config{
 		Rooms: s.rooms, Log: log, Observer: &counts{}, Limits: DefaultLimits(),
-		ICEServers: func() []room.ICEServer { return nil },
 	})
 	for _, name := range []string{"A", "B", "M"} {
 		s.connect(name)

@@ -61,7 +61,7 @@ func startPod(ctx context.Context, l *link, program, folder string) (_ *pod, err
 		fmt.Sprintf("--metrics-address=:%d", metricsPort),
 		fmt.Sprintf("--media-port=%d", mediaPort),
 		"--tls-directory="+filepath.Join(root, mtls.MediaPod))
-	p.process.Env = append(os.Environ(), "POD_UID=measured-pod", "POD_NAME=measured-pod", "POD_IP="+l.podAddress)
+	p.process.Env = append(os.Environ(), "POD_UID=measured-pod", "POD_NAME=measured-pod")
 	p.process.Stdout, p.process.Stderr = &p.log, &p.log
 	if err := p.process.Start(); err != nil {
 		return nil, fmt.Errorf("starting the media pod: %w", err)
