@@ -20,8 +20,13 @@ import (
 // page has a publisher and subscribers in one tab, negotiated by hand.
 const page = `<!doctype html><title>media</title><script>
 const peers = {};
+let configuration;
+function configure(iceServers) {
+	configuration = {iceServers};
+	return true;
+}
 async function publish(name, width, height, encodings) {
-	const pc = peers[name] = new RTCPeerConnection();
+	const pc = peers[name] = new RTCPeerConnection(configuration);
 	const stream = await navigator.mediaDevices.getUserMedia({audio: true, video: {width, height}});
 	for (const track of stream.getTracks()) {
 		const init = {direction: 'sendonly', streams: [stream]};
@@ -36,7 +41,7 @@ async function accept(name, sdp) {
 	return true;
 }
 async function subscribe(name, sdp) {
-	const pc = peers[name] = new RTCPeerConnection();
+	const pc = peers[name] = new RTCPeerConnection(configuration);
 	const video = document.createElement('video');
 	video.muted = true; video.autoplay = true; document.body.append(video);
 	video.srcObject = new MediaStream();
@@ -66,9 +71,7 @@ async function stats(name, type, kind) {
 // tab is a browser tab with peer connections to an engine.
 type tab struct {
 	t    *testing.T
-	page interface {
-		Evaluate(expression string, result any) error
-	}
+	page browser.Tab
 }
 
 func serve(t *testing.T) string {

@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -56,14 +57,6 @@ type Place struct {
 	Addresses map[string]string
 }
 
-// publicSTUN are the servers that openvidu-browser asks (freeice) where nobody gives it others, also when it is given an empty list. Tests
-// stay on this machine, so browsers don't find them.
-var publicSTUN = []string{
-	"stun.l.google.com", "stun1.l.google.com", "stun2.l.google.com", "stun3.l.google.com", "stun4.l.google.com",
-	"stun.ekiga.net", "stun.ideasip.com", "stun.schlund.de", "stun.stunprotocol.org", "stun.voiparound.com",
-	"stun.voipbuster.com", "stun.voipstunt.com", "stun.voxgratia.org",
-}
-
 // Start starts a browser with fake camera and microphone. It ends with Close, or with this process.
 func Start() (*Browser, error) {
 	return StartAt(Place{})
@@ -90,10 +83,9 @@ func StartAt(place Place) (*Browser, error) {
 	for from, to := range place.Addresses {
 		rules = append(rules, "MAP "+from+" "+to)
 	}
-	for _, host := range publicSTUN {
-		rules = append(rules, "MAP "+host+" ~NOTFOUND")
+	if len(rules) > 0 {
+		options = append(options, chromedp.Flag("host-resolver-rules", strings.Join(rules, ", ")))
 	}
-	options = append(options, chromedp.Flag("host-resolver-rules", strings.Join(rules, ", ")))
 	if place.NetworkNamespace != "" {
 		options = append(options, chromedp.ModifyCmdFunc(func(command *exec.Cmd) {
 			enter(command, place.NetworkNamespace)
@@ -126,6 +118,7 @@ func (b *Browser) Close() {
 type Page struct {
 	// Name is what the test log calls it.
 	Name string
+	transportCheck
 
 	ctx      context.Context
 	close    context.CancelFunc
@@ -201,31 +194,33 @@ func (p *Page) Rotate() error {
 // to the test log. A zero viewport leaves the browser's own.
 func (b *Browser) Open(t testing.TB, name, url string, viewport Viewport) *Page {
 	t.Helper()
-	page := &Page{Name: name, viewport: viewport}
-	page.ctx, page.close = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
+	tab := &Page{Name: name, viewport: viewport}
+	tab.evaluate = tab.Evaluate
+	tab.ctx, tab.close = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(func() {
+		tab.report(t, name)
 		if t.Failed() {
-			t.Logf("console of %s:\n%s", name, page.Console())
+			t.Logf("console of %s:\n%s", name, tab.Console())
 		}
-		page.close()
+		tab.close()
 	})
 	// The first Do binds the tab to its context, so that one has no deadline.
-	if err := chromedp.Do(page.ctx); err != nil {
+	if err := chromedp.Do(tab.ctx); err != nil {
 		t.Fatalf("opening a tab for %s: %v", name, err)
 	}
-	messages := chromedp.Console(page.ctx)
+	messages := chromedp.Console(tab.ctx)
 	go func() {
 		for message, err := range messages {
 			if err != nil {
 				return
 			}
-			page.console.keep(string(message.Type) + ": " + message.Text)
+			tab.console.keep(string(message.Type) + ": " + message.Text)
 		}
 	}()
-	if err := page.network(); err != nil {
+	if err := tab.network(); err != nil {
 		t.Fatalf("watching the sockets of %s: %v", name, err)
 	}
-	actions := []chromedp.Action[chromedp.Void]{}
+	actions := []chromedp.Action[chromedp.Void]{watchTransports}
 	if viewport.Width > 0 {
 		actions = append(actions, viewport.emulate())
 	}
@@ -233,10 +228,16 @@ func (b *Browser) Open(t testing.TB, name, url string, viewport Viewport) *Page 
 		actions = append(actions, asPhone)
 	}
 	actions = append(actions, chromedp.Navigate(url))
-	if err := page.do(actions...); err != nil {
+	if err := tab.do(actions...); err != nil {
 		t.Fatalf("opening %s for %s: %v", redact(url), name, err)
 	}
-	return page
+	return tab
+}
+
+// watchTransports lets the browser run the watch in each page before anything else.
+func watchTransports(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+	_, err := cdp.Call(ctx, t, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: transportWatch})
+	return chromedp.Void{}, err
 }
 
 // network begins to keep what passes on the page's sockets.
@@ -262,6 +263,7 @@ func function(expression string) string {
 
 // Close implements Tab.
 func (p *Page) Close() {
+	p.leave(true)
 	p.close()
 }
 

@@ -18,6 +18,7 @@ import (
 
 // Reload loads the page again, as a user does. What ran in it is gone without a word.
 func (p *Page) Reload() error {
+	p.leave(false)
 	if err := p.do(chromedp.Reload()); err != nil {
 		return fmt.Errorf("reloading %s: %w", p.Name, err)
 	}
@@ -26,6 +27,7 @@ func (p *Page) Reload() error {
 
 // Crash ends the page's process. The page can't be used any more.
 func (p *Page) Crash() {
+	p.leave(true)
 	p.running.Lock()
 	defer p.running.Unlock()
 	// The command has no answer: the process that would give it is gone.

@@ -39,7 +39,6 @@ var firefoxPreferences = map[string]any{
 	"dom.timeout.enable_budget_timer_throttling":        false,
 	"network.captive-portal-service.enabled":            false,
 	"network.connectivity-service.enabled":              false,
-	"network.dns.localDomains":                          strings.Join(publicSTUN, ","), // are this machine
 	"network.manage-offline-status":                     false,
 	"network.proxy.type":                                0,
 	"app.normandy.enabled":                              false,
@@ -226,6 +225,7 @@ type FirefoxTab struct {
 	user    string // user context: cookies and storage
 	console console
 	closed  sync.Once
+	transportCheck
 }
 
 // OpenParticipant opens the page of a site in a tab of its own. It is closed at the end of the test; when the
@@ -244,6 +244,7 @@ func (f *Firefox) Open(t testing.TB, name, url string) *FirefoxTab {
 		t.Fatalf("opening a tab of Firefox for %s: %v", name, err)
 	}
 	t.Cleanup(func() {
+		tab.report(t, name)
 		if t.Failed() {
 			t.Logf("console of %s:\n%s", name, tab.Console())
 		}
@@ -262,6 +263,7 @@ func (f *Firefox) open(name string) (*FirefoxTab, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	tab := &FirefoxTab{name: name, firefox: f}
+	tab.evaluate = tab.Evaluate
 	var user struct {
 		UserContext string `json:"userContext"`
 	}
@@ -280,11 +282,16 @@ func (f *Firefox) open(name string) (*FirefoxTab, error) {
 	f.mu.Lock()
 	f.tabs[tab.context] = tab
 	f.mu.Unlock()
+	preload := map[string]any{"functionDeclaration": "() => {" + transportWatch + "}", "contexts": []string{tab.context}}
+	if err := f.bidi.call(ctx, "script.addPreloadScript", preload, nil); err != nil {
+		return nil, err
+	}
 	return tab, nil
 }
 
 // Close implements Tab.
 func (t *FirefoxTab) Close() {
+	t.leave(true)
 	t.closed.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 		defer cancel()

@@ -24,6 +24,11 @@ type Tab interface {
 	Evaluate(expression string, result any) error
 	// Console is what the page wrote to its console, the last lines of it.
 	Console() string
+	// Transports are the peer connections that the page has made, oldest first. Unless the test says that it is about TCP or about ICE
+	// servers, it is an error at its end when one of them goes over TCP, or was made with other ICE servers than the default ones.
+	Transports() ([]Transport, error)
+	UseTCP()
+	UseICEServers()
 	// Close ends the page without a word to it, as a user does who closes a tab. It may be called again.
 	Close()
 }

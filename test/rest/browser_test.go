@@ -32,9 +32,8 @@ func TestIceServersReachTheBrowser(t *testing.T) {
 		t.Errorf("REST shows %s", c.CustomIceServers)
 	}
 	page := process.OpenParticipant(t, site, "a")
-	// The page's own choice goes before the server's; it is to have none.
-	options := browser.JoinOptions{ClientData: "CLIENT_DATA", Advanced: map[string]any{"iceServers": nil}}
-	if _, err := page.JoinWith(*c.Token, options); err != nil {
+	page.UseICEServers()
+	if _, err := page.JoinWith(*c.Token, browser.JoinOptions{ClientData: "CLIENT_DATA"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := page.Publish("160x120"); err != nil {

@@ -114,8 +114,7 @@ export class Client {
   join({ token, clientData, autoSubscribe = true, advanced = {} }) {
     this.#openvidu = new OpenVidu();
     this.#openvidu.enableProdMode();
-    // None of the server's ICE servers. The package takes public STUN servers then, which browsers of tests don't find.
-    this.#openvidu.setAdvancedConfiguration({ iceServers: [], ...advanced });
+    this.#openvidu.setAdvancedConfiguration(advanced);
     this.#session = this.#openvidu.initSession();
     for (const name of SESSION_EVENTS) {
       this.#session.on(name, (event) => {

@@ -1,0 +1,54 @@
+// Put into every page of the tests before anything else: it notes over which transport each peer connection goes, and changes nothing.
+(() => {
+  const Plain = window.RTCPeerConnection;
+  if (!Plain) {
+    return;
+  }
+  /** What is known of each peer connection, oldest first. */
+  const known = [];
+
+  /** The local candidate of the pair that is sent over (W3C webrtc-stats), undefined before there is one. */
+  function selected(report) {
+    const all = [...report.values()];
+    const transport = all.find(({ type, selectedCandidatePairId }) => type === 'transport' && selectedCandidatePairId);
+    const pair = transport
+      ? report.get(transport.selectedCandidatePairId)
+      : all.find((stat) => stat.type === 'candidate-pair' && stat.selected); // Firefox
+    return report.get(pair?.localCandidateId);
+  }
+
+  window.RTCPeerConnection = class RTCPeerConnection extends Plain {
+    #known = { iceServers: null, state: 'new', protocol: '', candidate: '' };
+    #timer;
+
+    constructor(configuration, ...others) {
+      super(configuration, ...others);
+      this.#known.iceServers = configuration?.iceServers?.flatMap(({ urls }) => urls) ?? null;
+      known.push(this.#known);
+      this.addEventListener('iceconnectionstatechange', () => this.#look());
+      this.#timer = setInterval(() => this.#look(), 500);
+    }
+
+    async #look() {
+      this.#known.state = this.iceConnectionState;
+      try {
+        const local = selected(await this.getStats());
+        if (local && this.iceConnectionState !== 'closed') {
+          this.#known.protocol = local.relayProtocol ?? local.protocol;
+          this.#known.candidate = local.candidateType;
+        }
+      } catch {
+        // It was closed meanwhile.
+      }
+    }
+
+    close() {
+      clearInterval(this.#timer);
+      this.#known.state = 'closed';
+      super.close();
+    }
+  };
+
+  /** transports gives what is known now. */
+  window.transports = () => known;
+})();
