@@ -89,6 +89,10 @@ func (s *snapshot) Collect(out chan<- prometheus.Metric) {
 	for _, f := range s.figures() {
 		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(f.name, f.help, nil, nil), f.kind, f.value)
 	}
+	stats := s.engine.Stats()
+	for transport, count := range map[string]int64{"udp": stats.UDPConnections, "tcp": stats.TCPConnections} {
+		out <- prometheus.MustNewConstMetric(mediaConnections, prometheus.GaugeValue, float64(count), transport)
+	}
 	departures := s.rooms.Departures()
 	for _, reason := range knownReasons {
 		departures[reason] += 0 // a rate needs the 0 before the first one
@@ -97,6 +101,9 @@ func (s *snapshot) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(participantsLeft, prometheus.CounterValue, float64(count), cause(reason), reason)
 	}
 }
+
+var mediaConnections = prometheus.NewDesc("mediarooms_media_connections",
+	"Peer connections by what their packets go over: udp, or tcp (ICE-TCP), which costs delay wherever packets are lost.", []string{"transport"}, nil)
 
 var participantsLeft = prometheus.NewDesc("mediarooms_participants_left_total",
 	"Users that left a room, by cause (ClientDisconnected, ForceDisconnected, NetworkDisconnected) and OpenVidu's reason.", []string{"cause", "reason"}, nil)

@@ -191,6 +191,7 @@ nodeName: node
 activeConnections: 2
 pendingConnections: 1
 publishers: 2
+mediaConnections: {udp: 5, tcp: 1}
 recording: true
 `,
 		},

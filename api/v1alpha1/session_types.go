@@ -266,9 +266,30 @@ type SessionStatus struct {
 	// +kubebuilder:default=0
 	// +optional
 	Publishers int32 `json:"publishers"`
+	// mediaConnections counts the peer connections of the room by what their
+	// packets go over. A user has one for each stream that it publishes or
+	// receives.
+	// +kubebuilder:default={}
+	// +optional
+	MediaConnections MediaConnections `json:"mediaConnections,omitzero"`
 	// recording says whether a recording is running.
 	// +optional
 	Recording bool `json:"recording"`
+}
+
+// MediaConnections counts peer connections by transport.
+type MediaConnections struct {
+	// udp counts those whose packets go over UDP.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=0
+	// +optional
+	UDP int32 `json:"udp"`
+	// tcp counts those whose packets go over ICE-TCP, since UDP does not get
+	// through. They have more delay wherever packets are lost.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=0
+	// +optional
+	TCP int32 `json:"tcp"`
 }
 
 // Session is a room. Users join it with the token of a Connection.

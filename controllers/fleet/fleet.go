@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/participant"
 	"mediarooms.dev/mediarooms/controllers/placement"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
@@ -157,6 +158,7 @@ type room struct {
 	// seen is what pods observed of each Connection; fresh marks those of the pod that it is on now.
 	seen  map[types.UID]*controlv1.ConnectionStatus
 	fresh map[types.UID]bool
+	media v1alpha1.MediaConnections
 	told  told
 	// evicting are the Connections that are being deleted and are not known to be out.
 	evicting map[types.UID]eviction

@@ -271,6 +271,26 @@ func TestWhatChangesWhileThePodHasNotAnsweredGoesTogether(t *testing.T) {
 	}
 }
 
+func TestASessionIsWokenWhenMediaGoesOverAnotherTransport(t *testing.T) {
+	f := New(Config{
+		Clock:  clock.NewFakeClock(time.Now()),
+		Wakers: Wakers{Session: func(types.NamespacedName) {}, Connection: func(types.NamespacedName) {}},
+	})
+	f.Track(Pod{Name: "pod"})
+	f.Assign(placement.Room{UID: "room"}, "pod")
+	for _, status := range []struct{ udp, tcp, wakes int32 }{{2, 0, 1}, {2, 0, 0}, {1, 1, 1}, {0, 0, 1}} {
+		f.mu.Lock()
+		sessions, _ := f.observe(f.links["pod"], &controlv1.RoomStatus{Uid: "room", UdpMedia: status.udp, TcpMedia: status.tcp})
+		f.mu.Unlock()
+		if len(sessions) != int(status.wakes) {
+			t.Errorf("%+v: %d Sessions are woken", status, len(sessions))
+		}
+		if got := f.Room("room").Media; got.UDP != status.udp || got.TCP != status.tcp {
+			t.Errorf("%+v: the view has %+v", status, got)
+		}
+	}
+}
+
 func TestSilence(t *testing.T) {
 	f := newFixture(t)
 	f.start()

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/types"
 
+	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/placement"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
@@ -20,6 +21,8 @@ type RoomView struct {
 	Visited bool
 	// Publishers counts the published streams.
 	Publishers int32
+	// Media counts the peer connections by transport.
+	Media v1alpha1.MediaConnections
 	// Seen is what pods observed of each Connection. Not to be changed.
 	Seen map[types.UID]*controlv1.ConnectionStatus
 }
@@ -51,7 +54,7 @@ func (f *Fleet) Assign(assigned placement.Room, pod string) {
 	}
 	r.pod = pod
 	r.end = ending{silent: r.end.silent}
-	r.acked, r.generation, r.sentAt = 0, 0, time.Time{}
+	r.acked, r.generation, r.sentAt, r.media = 0, 0, time.Time{}, v1alpha1.MediaConnections{}
 	r.fresh = make(map[types.UID]bool)
 	f.push(r)
 }
@@ -219,7 +222,10 @@ func (f *Fleet) Room(session types.UID) RoomView {
 	if !ok {
 		return RoomView{Pod: PodView{State: Lost}}
 	}
-	view := RoomView{Pod: f.podOf(r), Generation: r.generation, Visited: r.visited, Seen: make(map[types.UID]*controlv1.ConnectionStatus, len(r.seen))}
+	view := RoomView{
+		Pod: f.podOf(r), Generation: r.generation, Visited: r.visited, Media: r.media,
+		Seen: make(map[types.UID]*controlv1.ConnectionStatus, len(r.seen)),
+	}
 	for uid, seen := range r.seen {
 		view.Seen[uid] = proto.CloneOf(seen)
 		view.Publishers += int32(len(seen.Publishers))
@@ -259,8 +265,9 @@ func (f *Fleet) observe(l *link, status *controlv1.RoomStatus) (sessions, connec
 	if !ok || r.pod != l.pod.Name {
 		return nil, nil
 	}
-	changed := r.generation != status.Generation
-	r.generation = status.Generation
+	media := v1alpha1.MediaConnections{UDP: status.UdpMedia, TCP: status.TcpMedia}
+	changed := r.generation != status.Generation || r.media != media
+	r.generation, r.media = status.Generation, media
 	there := make(map[types.UID]bool, len(status.Connections))
 	for _, now := range status.Connections {
 		uid := types.UID(now.Uid)

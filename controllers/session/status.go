@@ -85,10 +85,10 @@ func makeStatus(o observed, succeeded bool) v1alpha1.SessionStatus {
 			}
 		}
 	}
-	status.Publishers = o.view.Publishers
+	status.Publishers, status.MediaConnections = o.view.Publishers, o.view.Media
 	if o.podState == fleet.Connecting {
 		// This leader is new and the pod about to say what it knows.
-		status.Publishers = o.session.Status.Publishers
+		status.Publishers, status.MediaConnections = o.session.Status.Publishers, o.session.Status.MediaConnections
 	}
 	if succeeded {
 		status.ObservedGeneration = o.session.Generation

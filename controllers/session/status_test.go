@@ -124,10 +124,13 @@ func TestStatus(t *testing.T) {
 	o.admitted["guest-4"] = false // it was turned away
 	// The pod knows more than status says yet.
 	o.view.Seen = map[types.UID]*controlv1.ConnectionStatus{"guest-0": {State: controlv1.ConnectionState_CONNECTION_STATE_ACTIVE}}
-	o.view.Publishers = 3
+	o.view.Publishers, o.view.Media = 3, v1alpha1.MediaConnections{UDP: 4, TCP: 1}
 	s := makeStatus(o, true)
 	if s.ActiveConnections != 2 || s.PendingConnections != 1 || s.Publishers != 3 {
 		t.Errorf("%d are active, %d pending, and %d streams", s.ActiveConnections, s.PendingConnections, s.Publishers)
+	}
+	if s.MediaConnections != o.view.Media {
+		t.Errorf("media goes over %+v", s.MediaConnections)
 	}
 	if s.SessionID != "demo" || s.URL != "wss://rooms.example.org" || s.PoolName != "pool" || s.PodName != "pod" || s.NodeName != "node" {
 		t.Errorf("it is %+v", s)

@@ -99,6 +99,8 @@ func roomStatus(snapshot room.Snapshot, revision uint64) *controlv1.PodMessage {
 		Revision:    revision,
 		Generation:  snapshot.Generation,
 		Connections: make([]*controlv1.ConnectionStatus, 0, len(snapshot.Connections)),
+		UdpMedia:    int32(snapshot.UDP),
+		TcpMedia:    int32(snapshot.TCP),
 	}
 	for _, connection := range snapshot.Connections {
 		status.Connections = append(status.Connections, connectionStatus(connection))

@@ -36,6 +36,9 @@ type Publication interface {
 	// the first offer are kept (at most 64). A malformed one is ErrCandidate.
 	AddICECandidate(candidate ICECandidate) error
 
+	// Transport is what the publisher's media comes over now.
+	Transport() Transport
+
 	// Reception returns what was observed of the publisher since it was last called. It is false while there is nothing to
 	// say: no connection, or nothing arrived yet.
 	Reception() (Reception, bool)
@@ -53,9 +56,24 @@ type Subscription interface {
 	// AddICECandidate adds a candidate of the subscriber, as in Publication.
 	AddICECandidate(candidate ICECandidate) error
 
+	// Transport is what the media goes over now.
+	Transport() Transport
+
 	// Close ends the subscription. It is idempotent and returns when nothing of it runs any more.
 	Close() error
 }
+
+// Transport is what the packets of a peer connection go over.
+type Transport int32
+
+// Transports.
+const (
+	// NoTransport: the peer was not reached yet, or the connection has ended.
+	NoTransport Transport = iota
+	UDP
+	// TCP is ICE-TCP (RFC 6544).
+	TCP
+)
 
 // ICECandidate is a trickled candidate as browsers send it (RFC 8840). Candidate is at most 1024 bytes.
 type ICECandidate struct {
@@ -79,6 +97,8 @@ type PublicationOptions struct {
 	// VideoDimensions is the size of the video as the client announced it: JSON text with "width" and "height" in pixels. It is not
 	// known when it is anything else.
 	VideoDimensions string
+	// Rerouted, when set, is called when Transport has changed. It must not block.
+	Rerouted func()
 }
 
 // SubscriptionOptions are the limits of one receiver.
@@ -89,6 +109,8 @@ type SubscriptionOptions struct {
 	// a codec that this subscription was not offered, or did not accept when it was: the receiver needs a new one (openvidu-rpc 3.10). It is
 	// not called before the subscription was answered. It must not block.
 	Outdated func()
+	// Rerouted, when set, is called when Transport has changed. It must not block.
+	Rerouted func()
 }
 
 // Reception is how well a publisher's media arrives.

@@ -57,7 +57,18 @@ func (e *Engine) newConn(d *description, logger logr.Logger, events connEvents) 
 		}
 	})
 	pc.OnConnectionStateChange(c.stateChanged)
+	pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
+		c.life.routed(over(pair.Local.Protocol == webrtc.ICEProtocolTCP))
+	})
 	return c, nil
+}
+
+// over names a transport.
+func over(tcp bool) media.Transport {
+	if tcp {
+		return media.TCP
+	}
+	return media.UDP
 }
 
 func (c *conn) stateChanged(state webrtc.PeerConnectionState) {

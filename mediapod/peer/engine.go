@@ -75,6 +75,14 @@ var _ media.Engine = (*Engine)(nil)
 // gauges count what is there now, but for stuck, which only grows.
 type gauges struct {
 	publishing, subscribing, stuck atomic.Int64
+	// transports counts connections by what their packets go over.
+	transports [media.TCP + 1]atomic.Int64
+}
+
+// reroute counts a connection that goes over another transport than before.
+func (g *gauges) reroute(from, to media.Transport) {
+	g.transports[from].Add(-1)
+	g.transports[to].Add(1)
 }
 
 // NewEngine opens the sockets. Close must be called.
@@ -321,7 +329,7 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// Stats are the figures of an engine. All but the first three only grow.
+// Stats are the figures of an engine. All down to StuckConnections are of now; it and the rest only grow.
 type Stats struct {
 	// Speaking is in how many publications somebody is heard now.
 	Speaking int64
@@ -329,6 +337,8 @@ type Stats struct {
 	PausedVideos int64
 	// PublishingConnections and SubscribingConnections are the peer connections of each direction that there are now.
 	PublishingConnections, SubscribingConnections int64
+	// UDPConnections and TCPConnections are the peer connections of both directions whose packets go over that transport now.
+	UDPConnections, TCPConnections int64
 	// StuckConnections counts connections that did not close in time.
 	StuckConnections int64
 	// ReceivedPackets counts RTP packets of publishers, ForwardedPackets and ForwardedBytes what went to subscribers, without
@@ -357,6 +367,8 @@ func (e *Engine) Stats() Stats {
 		PausedVideos:           paused,
 		PublishingConnections:  e.gauges.publishing.Load(),
 		SubscribingConnections: e.gauges.subscribing.Load(),
+		UDPConnections:         e.gauges.transports[media.UDP].Load(),
+		TCPConnections:         e.gauges.transports[media.TCP].Load(),
 		StuckConnections:       e.gauges.stuck.Load(),
 		ReceivedPackets:        c.ReceivedPackets.Load(),
 		ForwardedPackets:       c.ForwardedPackets.Load(),

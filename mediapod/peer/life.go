@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
 // life is the life of one connection, whatever it is made of. It has one offer and one answer; there is no renegotiation
@@ -21,10 +23,11 @@ type life struct {
 	// shutdown closes what the connection is made of, and waits for it.
 	shutdown func()
 
-	mu       sync.Mutex // guards the fields below
-	deadline *time.Timer
-	closing  bool
-	up       bool
+	mu        sync.Mutex // guards the fields below
+	deadline  *time.Timer
+	closing   bool
+	up        bool
+	transport media.Transport
 
 	done chan struct{} // closed when nothing runs any more
 }
@@ -33,6 +36,8 @@ type life struct {
 type lifeEvents struct {
 	// connected is called once, when packets can be sent; ended once, when the connection ends, or never connects.
 	connected, ended func()
+	// rerouted, when set, is called when packets go over another transport than before. It must not block.
+	rerouted func()
 }
 
 func newLife(e *Engine, gauge *atomic.Int64, logger logr.Logger, events lifeEvents, shutdown func()) *life {
@@ -53,6 +58,27 @@ func (l *life) connected() {
 		l.logger.V(1).Info("Media connected")
 		l.events.connected()
 	}
+}
+
+// routed notes what packets go over from now on.
+func (l *life) routed(over media.Transport) {
+	l.mu.Lock()
+	changed := l.transport != over && !l.closing
+	if changed {
+		l.gauges.reroute(l.transport, over)
+		l.transport = over
+	}
+	l.mu.Unlock()
+	if changed && l.events.rerouted != nil {
+		l.events.rerouted()
+	}
+}
+
+// route is what packets go over.
+func (l *life) route() media.Transport {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.transport
 }
 
 // lost notes that the peer has gone. A client comes back with a new connection only, so that this one is of no more use.
@@ -86,6 +112,8 @@ func (l *life) close() {
 	l.mu.Lock()
 	first := !l.closing
 	l.closing = true
+	l.gauges.reroute(l.transport, media.NoTransport)
+	l.transport = media.NoTransport
 	if l.deadline != nil {
 		l.deadline.Stop()
 	}

@@ -92,7 +92,7 @@ func (p *Publication) accept(ctx context.Context, d *description) (*ingest, stri
 	}
 	var err error
 	in.conn, err = p.engine.newConn(d, p.logger.WithValues("direction", "publish"), connEvents{
-		lifeEvents: lifeEvents{connected: in.connected, ended: in.ended},
+		lifeEvents: lifeEvents{connected: in.connected, ended: in.ended, rerouted: p.options.Rerouted},
 		control:    in.control, repairs: in.repairs,
 	})
 	if err != nil {
@@ -115,6 +115,17 @@ func (p *Publication) tick(now time.Time) {
 	if in != nil {
 		in.conn.tick(now)
 	}
+}
+
+// Transport implements media.Publication.
+func (p *Publication) Transport() media.Transport {
+	p.mu.Lock()
+	in := p.ingest
+	p.mu.Unlock()
+	if in == nil {
+		return media.NoTransport
+	}
+	return in.conn.life.route()
 }
 
 // AddICECandidate implements media.Publication.

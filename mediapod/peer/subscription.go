@@ -43,7 +43,7 @@ func (p *Publication) subscribe(options media.SubscriptionOptions) (*Subscriptio
 	e := p.engine
 	var err error
 	s.conn, err = e.ports.sockets.Open(e.identity.tls, transport.Events{
-		Connected: s.secured, Ended: s.lost, Control: s.control, Feedback: s.feedback,
+		Connected: s.secured, Ended: s.lost, Routed: s.routed, Control: s.control, Feedback: s.feedback,
 	})
 	if err != nil {
 		return nil, "", err
@@ -53,7 +53,7 @@ func (p *Publication) subscribe(options media.SubscriptionOptions) (*Subscriptio
 		return nil, "", media.ErrPublicationClosed
 	}
 	s.life = newLife(e, &e.gauges.subscribing, p.logger.WithValues("direction", "subscribe"),
-		lifeEvents{connected: s.forward, ended: s.subscriber.Close}, s.conn.Close)
+		lifeEvents{connected: s.forward, ended: s.subscriber.Close, rerouted: options.Rerouted}, s.conn.Close)
 	offer, err := s.offer()
 	if err != nil {
 		s.life.close()
@@ -145,6 +145,11 @@ func (s *Subscription) Close() error {
 func (s *Subscription) secured() { s.life.connected() }
 
 func (s *Subscription) lost() { s.life.lost("gone") }
+
+func (s *Subscription) routed(tcp bool) { s.life.routed(over(tcp)) }
+
+// Transport implements media.Subscription.
+func (s *Subscription) Transport() media.Transport { return s.life.route() }
 
 // control takes RTCP.
 func (s *Subscription) control(packets []rtcp.Packet) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
 func (s *scene) tryToken(token string) error {
@@ -225,6 +227,41 @@ func TestSnapshotSaysWhoIsWhere(t *testing.T) {
 			t.Errorf("after B was deleted: %+v", snapshot)
 		}
 	})
+}
+
+func TestTheSnapshotCountsWhatMediaGoesOver(t *testing.T) {
+	s := newScene(t, "A", "B", "C")
+	s.join("A")
+	stream := s.publish("A")
+	for _, name := range []string{"B", "C"} {
+		s.join(name)
+		s.receive(name, stream)
+	}
+	routed := func(what string, udp, tcp int) {
+		t.Helper()
+		select {
+		case <-s.registry.Changed():
+			s.registry.TakeChanged()
+		default:
+			t.Errorf("%s: not announced", what)
+		}
+		if snapshot, _ := s.registry.Snapshot(s.desired.UID); snapshot.UDP != udp || snapshot.TCP != tcp {
+			t.Errorf("%s: %d over UDP, %d over TCP", what, snapshot.UDP, snapshot.TCP)
+		}
+	}
+	<-s.registry.Changed()
+	s.registry.TakeChanged()
+	s.engine.Publications()[0].Route(media.UDP)
+	routed("the publisher is reached", 1, 0)
+	received := s.engine.Subscriptions()
+	received[0].Route(media.TCP)
+	routed("a subscriber is reached over TCP", 1, 1)
+	received[1].Route(media.UDP)
+	routed("another over UDP", 2, 1)
+	received[0].Route(media.UDP)
+	routed("the first comes to UDP", 3, 0)
+	s.must(s.users["A"].Leave())
+	routed("the publisher leaves", 0, 0)
 }
 
 func TestChangesAreAnnouncedOnce(t *testing.T) {

@@ -106,6 +106,8 @@ type Snapshot struct {
 	Generation int64
 	// Connections are in the order of the desired state; one that has left stays until it is no longer desired.
 	Connections []ConnectionSnapshot
+	// UDP and TCP count the peer connections by what their packets go over now.
+	UDP, TCP int
 }
 
 // ConnectionSnapshot is the observed state of one participant.

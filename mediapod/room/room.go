@@ -356,7 +356,36 @@ func (r *Room) snapshot() Snapshot {
 	for _, s := range r.seats {
 		snapshot.Connections = append(snapshot.Connections, s.snapshot())
 	}
+	for _, transport := range r.transports() {
+		switch transport {
+		case media.UDP:
+			snapshot.UDP++
+		case media.TCP:
+			snapshot.TCP++
+		}
+	}
 	return snapshot
+}
+
+// transports is what each peer connection goes over. The room is locked.
+func (r *Room) transports() []media.Transport {
+	var all []media.Transport
+	for _, p := range r.participants {
+		if p.stream != nil {
+			all = append(all, p.stream.publication.Transport())
+		}
+		for _, s := range p.subscriptions {
+			if s.media != nil {
+				all = append(all, s.media.Transport())
+			}
+		}
+	}
+	return all
+}
+
+// rerouted notes that the packets of a peer connection go over another transport. The engine calls it, and must not wait for the room.
+func (r *Room) rerouted() {
+	r.registry.changed.mark(r.uid)
 }
 
 func (r *Room) count(totals *Totals) {

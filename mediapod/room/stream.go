@@ -117,6 +117,7 @@ func (p *Participant) newStream(info Stream, codec string) *stream {
 		ForcedVideoCodec: codec,
 		MaxVideoKbps:     p.seat.desired.MaxPublishKbps,
 		VideoDimensions:  info.VideoDimensions,
+		Rerouted:         p.room.rerouted,
 	})
 	for _, candidate := range p.early {
 		// The client was told already that its candidate is taken; ICE works without it.

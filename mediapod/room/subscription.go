@@ -82,6 +82,7 @@ func (p *Participant) subscriptionOptions(received *subscription) media.Subscrip
 	return media.SubscriptionOptions{
 		MaxVideoKbps: p.seat.desired.MaxReceiveKbps,
 		Outdated:     func() { go p.outdate(received) }, // the engine must not wait for the room
+		Rerouted:     p.room.rerouted,
 	}
 }
 

@@ -1326,7 +1326,10 @@ type RoomStatus struct {
 	// generation of the Session object that was applied last.
 	Generation int64 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
 	// connections are all that the room has: also those whose user has left, until a Room no longer lists them.
-	Connections   []*ConnectionStatus `protobuf:"bytes,4,rep,name=connections,proto3" json:"connections,omitempty"`
+	Connections []*ConnectionStatus `protobuf:"bytes,4,rep,name=connections,proto3" json:"connections,omitempty"`
+	// udp_media and tcp_media count the peer connections of the room by what their packets go over now.
+	UdpMedia      int32 `protobuf:"varint,5,opt,name=udp_media,json=udpMedia,proto3" json:"udp_media,omitempty"`
+	TcpMedia      int32 `protobuf:"varint,6,opt,name=tcp_media,json=tcpMedia,proto3" json:"tcp_media,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1387,6 +1390,20 @@ func (x *RoomStatus) GetConnections() []*ConnectionStatus {
 		return x.Connections
 	}
 	return nil
+}
+
+func (x *RoomStatus) GetUdpMedia() int32 {
+	if x != nil {
+		return x.UdpMedia
+	}
+	return 0
+}
+
+func (x *RoomStatus) GetTcpMedia() int32 {
+	if x != nil {
+		return x.TcpMedia
+	}
+	return 0
 }
 
 // ConnectionStatus is the observed state of one participant.
@@ -2742,7 +2759,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\vRoomRemoved\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
-	"\x05ended\x18\x03 \x01(\bR\x05ended\"\xa5\x01\n" +
+	"\x05ended\x18\x03 \x01(\bR\x05ended\"\xdf\x01\n" +
 	"\n" +
 	"RoomStatus\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
@@ -2750,7 +2767,9 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x03 \x01(\x03R\n" +
 	"generation\x12I\n" +
-	"\vconnections\x18\x04 \x03(\v2'.mediarooms.control.v1.ConnectionStatusR\vconnections\"\xbe\x03\n" +
+	"\vconnections\x18\x04 \x03(\v2'.mediarooms.control.v1.ConnectionStatusR\vconnections\x12\x1b\n" +
+	"\tudp_media\x18\x05 \x01(\x05R\budpMedia\x12\x1b\n" +
+	"\ttcp_media\x18\x06 \x01(\x05R\btcpMedia\"\xbe\x03\n" +
 	"\x10ConnectionStatus\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1e\n" +
 	"\n" +

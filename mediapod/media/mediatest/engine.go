@@ -87,6 +87,7 @@ type Publication struct {
 	Options media.PublicationOptions
 
 	closed     bool
+	transport  media.Transport
 	candidates []media.ICECandidate
 	reception  *media.Reception
 	measured   int
@@ -130,6 +131,21 @@ func (p *Publication) SetReception(reception *media.Reception) {
 	p.reception = reception
 }
 
+// Transport implements media.Publication: it returns what Route was given.
+func (p *Publication) Transport() media.Transport {
+	p.engine.mu.Lock()
+	defer p.engine.mu.Unlock()
+	return p.transport
+}
+
+// Route lets the media come over a transport from now on.
+func (p *Publication) Route(transport media.Transport) {
+	p.engine.mu.Lock()
+	p.transport = transport
+	p.engine.mu.Unlock()
+	p.Options.Rerouted()
+}
+
 // Measured returns how often Reception was called.
 func (p *Publication) Measured() int {
 	p.engine.mu.Lock()
@@ -168,6 +184,23 @@ type Subscription struct {
 	Options     media.SubscriptionOptions
 	// Offer is what the subscriber was offered, Answered the last answer that was taken.
 	Offer, Answered string
+
+	transport media.Transport
+}
+
+// Transport implements media.Subscription: it returns what Route was given.
+func (s *Subscription) Transport() media.Transport {
+	s.publication.engine.mu.Lock()
+	defer s.publication.engine.mu.Unlock()
+	return s.transport
+}
+
+// Route lets the media go over a transport from now on.
+func (s *Subscription) Route(transport media.Transport) {
+	s.publication.engine.mu.Lock()
+	s.transport = transport
+	s.publication.engine.mu.Unlock()
+	s.Options.Rerouted()
 }
 
 // Publications returns those that are not closed.

@@ -25,6 +25,8 @@ type Events struct {
 	Connected func()
 	// Ended is called once, when the peer has gone or could not connect, and not because of Close.
 	Ended func()
+	// Routed is called when packets go by another route than before, with whether that is ICE-TCP.
+	Routed func(tcp bool)
 	// Control gets the RTCP of the peer, packet by packet, but for transport-wide feedback, which Feedback gets as it came, and must not keep.
 	// They must not block.
 	Control  func(packets []rtcp.Packet)
@@ -197,9 +199,11 @@ func (c *Conn) reached(via route, chosen bool) {
 	case current == nil:
 		if c.route.CompareAndSwap(nil, &via) {
 			close(c.arrival)
+			c.events.Routed(via.tcp != nil)
 		}
 	case *current != via && (chosen || current.gone()):
 		c.route.Store(&via)
+		c.events.Routed(via.tcp != nil)
 	}
 }
 
