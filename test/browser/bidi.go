@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 
 	"github.com/coder/websocket"
@@ -40,8 +41,9 @@ type bidiMessage struct {
 }
 
 // dialBiDi connects to a browser that was started with a remote debugging port. Events are given to the function.
-func dialBiDi(ctx context.Context, url string, event func(method string, params json.RawMessage)) (*bidi, error) {
-	socket, _, err := websocket.Dial(ctx, url, nil) //nolint:bodyclose // the library says that it is never to be closed
+func dialBiDi(ctx context.Context, place Place, url string, event func(method string, params json.RawMessage)) (*bidi, error) {
+	client := &http.Client{Transport: &http.Transport{DialContext: place.dial}}
+	socket, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: client}) //nolint:bodyclose // the library says that it is never to be closed
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the browser at %s: %w", url, err)
 	}

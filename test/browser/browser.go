@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	netns "mediarooms.dev/mediarooms/test/network"
 )
 
 // callTimeout bounds one call into a page. It is longer than the client's own request timeout of 10 s, so that
@@ -55,6 +58,15 @@ type Place struct {
 	NetworkNamespace string
 	// Addresses say where to connect to, as host:port, instead of a host:port that URLs name.
 	Addresses map[string]string
+}
+
+// dial connects to a TCP address of the place, as http.Transport.DialContext.
+func (p Place) dial(ctx context.Context, _, address string) (net.Conn, error) {
+	dial := func() (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "tcp", address) }
+	if p.NetworkNamespace == "" {
+		return dial()
+	}
+	return netns.Within(p.NetworkNamespace, dial)
 }
 
 // Start starts a browser with fake camera and microphone. It ends with Close, or with this process.

@@ -80,6 +80,11 @@ type Firefox struct {
 
 // StartFirefox starts a headless Firefox with fake camera and microphone. It ends with Close, or with this process.
 func StartFirefox() (*Firefox, error) {
+	return StartFirefoxAt(Place{})
+}
+
+// StartFirefoxAt is StartFirefox at a place, whose Addresses Firefox does not know.
+func StartFirefoxAt(place Place) (*Firefox, error) {
 	executable, err := FirefoxExecutable()
 	if err != nil {
 		return nil, err
@@ -88,7 +93,7 @@ func StartFirefox() (*Firefox, error) {
 	if f.profile, err = newFirefoxProfile(); err != nil {
 		return nil, fmt.Errorf("making a profile for Firefox: %w", err)
 	}
-	if err := f.start(executable); err != nil {
+	if err := f.start(executable, place); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("starting %s: %w", executable, err)
 	}
@@ -113,7 +118,7 @@ func newFirefoxProfile() (string, error) {
 }
 
 // start starts the process and connects to it.
-func (f *Firefox) start(executable string) error {
+func (f *Firefox) start(executable string, place Place) error {
 	ctx, cancel := context.WithTimeout(context.Background(), firefoxStart)
 	defer cancel()
 	output, written, err := os.Pipe()
@@ -123,6 +128,9 @@ func (f *Firefox) start(executable string) error {
 	command := exec.Command(executable, "--headless", "--no-remote", "--profile", f.profile, "--remote-debugging-port=0", "about:blank")
 	command.Env = append(os.Environ(), "HOME="+f.profile, "MOZ_CRASHREPORTER_DISABLE=1")
 	command.Stderr = written
+	if place.NetworkNamespace != "" {
+		enter(command, place.NetworkNamespace)
+	}
 	// It ends with us. A process group of its own lets its children end with it.
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	started := make(chan error, 1)
@@ -150,7 +158,7 @@ func (f *Firefox) start(executable string) error {
 		if !said {
 			return errors.New("it ended before it said where it listens")
 		}
-		if f.bidi, err = dialBiDi(ctx, url+"/session", f.event); err != nil {
+		if f.bidi, err = dialBiDi(ctx, place, url+"/session", f.event); err != nil {
 			return err
 		}
 	case <-ctx.Done():

@@ -105,7 +105,7 @@ type cutRig struct {
 
 func newCutRig(t *testing.T, machine *network.Machine, gateway string, observers opener) *cutRig {
 	t.Helper()
-	listener, err := machine.Listen(t.Context())
+	listener, err := machine.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,13 +132,13 @@ func newCutRig(t *testing.T, machine *network.Machine, gateway string, observers
 
 // onSite is a browser that opens the page of its own site.
 type onSite struct {
-	*browser.Browser
+	in   opener
 	site *browser.Site
 }
 
 // OpenParticipant implements opener.
 func (b onSite) OpenParticipant(t testing.TB, _ *browser.Site, name string) *browser.Participant {
-	return b.Browser.OpenParticipant(t, b.site, name)
+	return b.in.OpenParticipant(t, b.site, name)
 }
 
 // publishSmall publishes what costs little.

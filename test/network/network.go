@@ -88,8 +88,8 @@ func (s Segment) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// Machine is a network namespace with a link to a Segment, and nothing else but its loopback interface. There is no
-// route to anywhere else.
+// Machine is a network namespace with a link to a Segment, and nothing else but its loopback interface. Its route to everywhere else leads
+// nowhere.
 type Machine struct {
 	segment Segment
 	name    string
@@ -119,12 +119,25 @@ func (s Segment) NewMachine(t testing.TB, number int) *Machine {
 		inside + "link set lo up",
 		inside + fmt.Sprintf("address add %s/%d dev eth0", netip.AddrFrom4(address), s.prefix.Bits()),
 		inside + "link set eth0 up",
+		// Firefox uses only interfaces with a route to everywhere. Nobody has this gateway's address.
+		inside + fmt.Sprintf("route add default via %s", unused(s.prefix)),
 	} {
 		if err := ip(t.Context(), command); err != nil {
 			t.Fatalf("making a machine: %v", err)
 		}
 	}
+	// No name server: who asks is told at once.
+	if err := m.filter(t.Context(), "names", "chain out { type filter hook output priority 0; meta l4proto { udp, tcp } th dport 53 reject; }"); err != nil {
+		t.Fatalf("making a machine: %v", err)
+	}
 	return m
+}
+
+// unused is the last address of a segment, which nobody has.
+func unused(prefix netip.Prefix) netip.Addr {
+	address := prefix.Addr().As4()
+	address[3] = 254
+	return netip.AddrFrom4(address)
 }
 
 // Namespace is the path of the machine's network namespace.
@@ -142,32 +155,60 @@ func (m *Machine) Mend(ctx context.Context) error {
 	return ip(ctx, "link set "+m.name+" master "+m.segment.bridge)
 }
 
-// Listen listens on a free TCP port of the machine's own loopback interface.
-func (m *Machine) Listen(ctx context.Context) (net.Listener, error) {
+// Close loses what the machine sends and receives over its link by a transport protocol, "udp" or "tcp", from now on, as a firewall does that
+// drops it. Without one everything passes again. What stays on the machine is not touched.
+func (m *Machine) Close(ctx context.Context, protocol string) error {
+	chains := ""
+	if protocol != "" {
+		chains = fmt.Sprintf(`chain out { type filter hook output priority 1; oifname eth0 meta l4proto %[1]s drop; }
+	chain in { type filter hook input priority 1; iifname eth0 meta l4proto %[1]s drop; }`, protocol)
+	}
+	return m.filter(ctx, "firewall", chains)
+}
+
+// filter replaces a table of the machine's packet filter.
+func (m *Machine) filter(ctx context.Context, table, chains string) error {
+	command := exec.CommandContext(ctx, "ip", "netns", "exec", m.name, "nft", "-f", "-")
+	command.Stdin = strings.NewReader(fmt.Sprintf("table inet %[1]s {}\ndelete table inet %[1]s\ntable inet %[1]s {\n%[2]s\n}\n", table, chains))
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("setting the packet filter of %s: %w: %s", m.name, err, strings.TrimSpace(string(output)))
+	}
+	return nil
+}
+
+// Listen listens on a TCP address of the machine, such as 127.0.0.1:0.
+func (m *Machine) Listen(ctx context.Context, address string) (net.Listener, error) {
+	return Within(m.Namespace(), func() (net.Listener, error) {
+		return (&net.ListenConfig{}).Listen(ctx, "tcp4", address)
+	})
+}
+
+// Within makes a socket in a network namespace, given by its path: it stays there.
+func Within[Socket any](namespace string, open func() (Socket, error)) (Socket, error) {
 	type result struct {
-		listener net.Listener
-		err      error
+		socket Socket
+		err    error
 	}
 	results := make(chan result)
 	go func() {
-		// A socket stays in the namespace in which it was made. The thread is not used again: it ends with this goroutine.
+		// The thread is not used again: it ends with this goroutine.
 		runtime.LockOSThread()
 		var r result
-		if r.err = m.enter(); r.err == nil {
-			r.listener, r.err = (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
+		if r.err = enter(namespace); r.err == nil {
+			r.socket, r.err = open()
 		}
 		results <- r
 	}()
 	r := <-results
 	if r.err != nil {
-		return nil, fmt.Errorf("listening in namespace %s: %w", m.name, r.err)
+		return r.socket, fmt.Errorf("making a socket in namespace %s: %w", namespace, r.err)
 	}
-	return r.listener, nil
+	return r.socket, nil
 }
 
-// enter brings the thread into the machine's namespace.
-func (m *Machine) enter() error {
-	namespace, err := os.Open(m.Namespace())
+// enter brings the thread into a network namespace.
+func enter(path string) error {
+	namespace, err := os.Open(path)
 	if err != nil {
 		return err
 	}
