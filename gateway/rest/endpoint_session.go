@@ -27,6 +27,9 @@ func (a *API) createSession(ctx context.Context, c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if id, ok := body["customSessionId"].(string); ok {
+		body["customSessionId"] = ownSessionID(c.namespace, id)
+	}
 	spec, err := parseSession(body)
 	if err != nil {
 		return reply{}, err

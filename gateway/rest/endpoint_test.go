@@ -520,3 +520,25 @@ func TestATenantSeesItsOwnNamespaceOnly(t *testing.T) {
 	other.want(204, "DELETE", "/sessions/S1", "")
 	one.want(200, "GET", "/sessions/S1", "")
 }
+
+// Applications take the session id from a token, where that of a tenant other than the default one has its namespace in front.
+func TestASessionIDMayStandAsInATokenOfTheTenant(t *testing.T) {
+	one, other := newWorld(t), newWorld(t)
+	asInToken := one.namespace + ".S1"
+	created := one.want(200, "POST", "/sessions", fmt.Sprintf(`{"customSessionId":%q}`, asInToken))
+	if !strings.Contains(created.body, `"sessionId":"S1"`) {
+		t.Errorf("created %s", created.body)
+	}
+	one.want(409, "POST", "/sessions", `{"customSessionId":"S1"}`)
+	one.want(200, "POST", "/sessions/"+asInToken+"/connection", "")
+	one.want(200, "POST", "/tokens", fmt.Sprintf(`{"session":%q}`, asInToken))
+	one.want(200, "GET", "/sessions/"+asInToken, "")
+	one.want(200, "GET", "/sessions/"+asInToken+"/connection", "")
+	one.want(406, "POST", "/signal", fmt.Sprintf(`{"session":%q,"data":"to nobody"}`, asInToken))
+	other.want(404, "GET", "/sessions/"+asInToken, "")
+	other.want(404, "DELETE", "/sessions/"+asInToken, "")
+	other.want(404, "POST", "/sessions/"+asInToken+"/connection", "")
+	other.want(400, "POST", "/sessions", fmt.Sprintf(`{"customSessionId":%q}`, asInToken))
+	one.want(204, "DELETE", "/sessions/"+asInToken, "")
+	one.want(404, "GET", "/sessions/S1", "")
+}

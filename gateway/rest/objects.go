@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -68,8 +69,15 @@ func indexConnection(object client.Object) []string {
 	return []string{connectionID(connection)}
 }
 
+// ownSessionID returns a session id without the tenant in front of it, with which it stands in the tokens of all tenants but the default one: applications
+// take it from there. An id of another tenant's stays as it is, which is nobody's.
+func ownSessionID(namespace, id string) string {
+	return strings.TrimPrefix(id, namespace+".")
+}
+
 // session returns the Session that has a session id; nil for none. One that is being closed is returned only when there is no other.
 func (o *objects) session(ctx context.Context, namespace, id string) (*v1alpha1.Session, error) {
+	id = ownSessionID(namespace, id)
 	var closing *v1alpha1.Session
 	tried := map[string]bool{}
 	try := func(name string) (*v1alpha1.Session, error) {
@@ -111,6 +119,7 @@ func (o *objects) session(ctx context.Context, namespace, id string) (*v1alpha1.
 // likelySession returns the Session that has a session id, as the cache has it, which may be late; nil when the cache does not tell. Who makes something of it
 // names its UID, so that the operator refuses what comes too late.
 func (o *objects) likelySession(ctx context.Context, namespace, id string) (*v1alpha1.Session, error) {
+	id = ownSessionID(namespace, id)
 	var indexed v1alpha1.SessionList
 	if err := o.cached.List(ctx, &indexed, client.InNamespace(namespace), client.MatchingFields{sessionIDIndex: id}); err != nil {
 		return nil, fmt.Errorf("looking up a Session: %w", err)

@@ -412,7 +412,9 @@ type Joined struct {
 	Version      string `json:"version"`
 	MediaServer  string `json:"mediaServer"`
 	CreatedAt    int64  `json:"createdAt"`
-	Value        []struct {
+	// Life tells the media pods of a room apart (openvidu-rpc 1.11).
+	Life  int64 `json:"life"`
+	Value []struct {
 		ID       string `json:"id"`
 		Metadata string `json:"metadata"`
 		Streams  []struct {

@@ -55,11 +55,12 @@ type method struct {
 
 // methods are all that clients may call, but for ping, which does not wait for its turn.
 var methods = map[string]method{
-	"joinRoom":     {handle: joinRoom, anybody: true},
-	"connect":      {handle: connect, anybody: true},
-	"closeSession": {handle: closeSession},
-	"leaveRoom":    {handle: leaveRoom},
-	"echo":         {handle: echo},
+	"joinRoom":      {handle: joinRoom, anybody: true},
+	"connect":       {handle: connect, anybody: true},
+	"sessionStatus": {handle: sessionStatus, anybody: true},
+	"closeSession":  {handle: closeSession},
+	"leaveRoom":     {handle: leaveRoom},
+	"echo":          {handle: echo},
 
 	"publishVideo":            {handle: publishVideo},
 	"unpublishVideo":          {handle: unpublishVideo},
@@ -158,6 +159,7 @@ func (s *Server) joinResult(joined room.Joined) joinResult {
 		MediaServer: "mediasoup",
 		Record:      joined.Record,
 		Role:        string(joined.Role),
+		Life:        s.life,
 	}
 	for _, other := range joined.Others {
 		result.Value = append(result.Value, wireParticipant(other))
@@ -181,6 +183,13 @@ const noSTUN = "stun:stun.invalid"
 func finalUserID(connectionID string) string {
 	sum := sha256.Sum256([]byte(connectionID))
 	return strings.ToUpper(hex.EncodeToString(sum[:8]))
+}
+
+// sessionStatus tells a client that could not come back which life this is (openvidu-rpc 1.11). When it joined in another one, it tells its application that the
+// media pod has crashed (nodeCrashed), on which applications join again; else that its own network was gone (networkDisconnect).
+func sessionStatus(_ context.Context, c *call) error {
+	c.reply(sessionStatusResult{Life: c.socket.server.life})
+	return nil
 }
 
 // connect takes a connection up again on this socket (openvidu-rpc 1.8).

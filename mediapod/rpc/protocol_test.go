@@ -36,8 +36,12 @@ func TestJoinResultIsWhatTheClientNeeds(t *testing.T) {
 	if !regexp.MustCompile(`^[0-9]{13}$`).Match(result["createdAt"]) {
 		t.Errorf("createdAt is %s", result["createdAt"])
 	}
-	if result["life"] != nil || result["dest"] != nil {
+	if result["dest"] != nil {
 		t.Error("a member that the client must not get")
+	}
+	// Who could not come back asks a new socket for the life of the pod.
+	if got := p.dial().call("sessionStatus", `{"sessionId":"room"}`); string(got["life"]) != string(result["life"]) || string(got["life"]) == "0" {
+		t.Errorf("sessionStatus says life %s, joinRoom %s", got["life"], result["life"])
 	}
 
 	var value []map[string]json.RawMessage
@@ -188,7 +192,8 @@ func TestErrorsAreTheReferences(t *testing.T) {
 		"anything before joining":     {method: "publishVideo", params: cameraParams, code: 803, message: "No connection found for participant with privateId null. Method 'Session.connect()' must be the first operation called in any session. Code: 803"},
 		"an unknown method":           {as: "A", method: "sing", params: `{}`, code: -32601, message: "Method not found: 'sing'"},
 		"an unknown method, unjoined": {method: "sing", params: `{}`, code: -32601},
-		"sessionStatus":               {as: "A", method: "sessionStatus", params: `{"sessionId":"room"}`, code: -32601},
+		"sessionStatus":               {as: "A", method: "sessionStatus", params: `{"sessionId":"room"}`},
+		"sessionStatus, unjoined":     {method: "sessionStatus", params: `{}`},
 
 		"publishing as a subscriber":  {as: "S", method: "publishVideo", params: cameraParams, code: 401, message: "Unable to publish video. The user does not have a valid token. Code: 401"},
 		"publishing without an offer": {as: "A", method: "publishVideo", params: `{"doLoopback":false,"hasAudio":true,"hasVideo":true}`, code: -1, message: "java.lang.RuntimeException:Request element 'sdpOffer' is missing in RPC method 'publishVideo'. Check that it is given and is a string"},

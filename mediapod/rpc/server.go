@@ -53,6 +53,8 @@ type Server struct {
 	limits    Limits
 	addresses *addresses
 	routes    *http.ServeMux
+	// life is when the server began, in milliseconds since 1970: no two servers that a room is on after each other have the same.
+	life int64
 
 	// Every socket ends with this context.
 	ctx    context.Context
@@ -72,6 +74,7 @@ func NewServer(config Config) *Server {
 		observer:  config.Observer,
 		limits:    config.Limits,
 		addresses: newAddresses(config.Limits.Address),
+		life:      time.Now().UnixMilli(),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.idle = sync.NewCond(&s.mu)

@@ -44,7 +44,12 @@ type joinResult struct {
 	VideoSimulcast   bool          `json:"videoSimulcast"`
 	Record           bool          `json:"record"`
 	Role             string        `json:"role"`
+	Life             int64         `json:"life"`
 	CustomICEServers []iceServer   `json:"customIceServers"`
+}
+
+type sessionStatusResult struct {
+	Life int64 `json:"life"`
 }
 
 type iceServer struct {

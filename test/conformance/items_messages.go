@@ -51,7 +51,7 @@ var transport = []Section{
 		{"1.10-absent", "masterNodeCrashedNotification is never sent: there is no master node"},
 	}},
 	{"1.11", "Life", []Item{
-		{"1.11-absent", "joinRoom gives no life, so no client asks for sessionStatus"},
+		{"1.11-life", "joinRoom gives the life of the media pod, by which a client that can't come back tells the loss of the pod from that of its own network"},
 	}},
 	{"1.12", "HTTP", []Item{
 		{"1.12-absent", "tokens have no edition, so clients send no logs and load no scripts"},
@@ -139,7 +139,7 @@ var methods = []Section{
 		{"2.21-subscribeToSpeechToText", "997 as of a server without it"},
 		{"2.21-unsubscribeFromSpeechToText", "997 as of a server without it"},
 	}},
-	{"2.22", "sessionStatus", []Item{{"2.22-sessionStatus", "is answered as an unknown method: joinRoom gives no life"}}},
+	{"2.22", "sessionStatus", []Item{{"2.22-sessionStatus", "gives the life of the media pod, also before joining"}}},
 	{"2.23", "Methods that do not exist", []Item{{"2.23-absent", "no method starts recordings, lists participants or makes tokens"}}},
 }
 

@@ -207,7 +207,7 @@ var extras = []Section{
 	}},
 	{"8.3", "Speech to text", []Item{{"8.3-absent", "both methods are answered as by a server without it"}}},
 	{"8.4", "Broadcasts", []Item{{"8.4-absent", "there are no broadcasts, and no late joiner is told of one"}}},
-	{"8.5", "Others", []Item{{"8.5-absent", "no master node, no life, no browser logs"}}},
+	{"8.5", "Others", []Item{{"8.5-absent", "no master node, no browser logs"}}},
 }
 
 // traps is section 9.

@@ -261,11 +261,11 @@ func TestRequestsAreAnsweredInTheirOrderAndPingDoesNotWait(t *testing.T) {
 
 func TestUnknownMethodsAreAnswered(t *testing.T) {
 	t.Parallel()
-	covers(t, "1.5-unknown-method", "2.22-sessionStatus", "2.23-absent", "9-8")
+	covers(t, "1.5-unknown-method", "2.23-absent", "9-8")
 	r := newRoom(t, nil)
 	m := r.join(t, "a", v1alpha1.RoleModerator)
 	for _, method := range []string{
-		"sessionStatus", "startRecording", "stopRecording", "listRecordings", "getRecording", "startBroadcast", "stopBroadcast", "getParticipants",
+		"startRecording", "stopRecording", "listRecordings", "getRecording", "startBroadcast", "stopBroadcast", "getParticipants",
 		"createToken", "customRequest", "customNotification", "roomClosed", "networkQualityLevelChanged", "setRole", "pull", "Ping", "JOINROOM",
 	} {
 		m.refused(method, map[string]any{"sessionId": r.name}, -32601, "Method not found: '"+method+"'")

@@ -13,7 +13,7 @@ import (
 
 func TestJoinRoomTellsEverythingThatTheClientNeeds(t *testing.T) {
 	t.Parallel()
-	covers(t, "2.1-joinRoom", "9-4", "9-5", "9-11", "1.11-absent")
+	covers(t, "2.1-joinRoom", "9-4", "9-5", "9-11")
 	r := newRoom(t, nil)
 	connection := r.connection(t, func(spec *v1alpha1.ConnectionSpec) { spec.Role = v1alpha1.RoleModerator })
 	m := dial(t, "a", connection.Status.Token)
@@ -45,7 +45,7 @@ func TestJoinRoomTellsEverythingThatTheClientNeeds(t *testing.T) {
 			t.Errorf("videoSimulcast is %v", simulcast)
 		}
 	}
-	for _, name := range []string{"life", "recordingId", "recordingName", "dest"} {
+	for _, name := range []string{"recordingId", "recordingName", "dest"} {
 		if value, given := result[name]; given {
 			t.Errorf("%s is %v, want it absent", name, value)
 		}

@@ -105,7 +105,7 @@ func TestNetworkQualityIsToldWhenThePoolAsksForIt(t *testing.T) {
 
 func TestAMediaPodThatDiesTakesItsRoomsAlong(t *testing.T) {
 	t.Parallel()
-	covers(t, "5.1-nodeCrashed", "6-40007")
+	covers(t, "5.1-nodeCrashed", "6-40007", "1.11-life", "2.22-sessionStatus")
 	pool := kube.NewPool(t, nil)
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
 	m := r.join(t, "a", v1alpha1.RolePublisher)
@@ -120,7 +120,9 @@ func TestAMediaPodThatDiesTakesItsRoomsAlong(t *testing.T) {
 	})
 	// Nobody who could send a notification is left: the client learns it when it comes back.
 	kube.WaitSession(t, ready, cluster.DefaultTenant, r.name)
-	m.notBack()
+	if life := m.notBack(); life == m.Joined.Life {
+		t.Errorf("the pod after it has the same life %d", life)
+	}
 	for _, n := range m.Notifications() {
 		t.Errorf("it was told %s %s", n.Method, n.Params)
 	}
@@ -206,7 +208,7 @@ func TestASubscriberIsGivenAnotherOfferWhenItsOwnIsOutdated(t *testing.T) {
 
 func TestThereAreNoRecordingsToBeToldOf(t *testing.T) {
 	t.Parallel()
-	covers(t, "7.5-none", "7.5-moderator", "7.5-publisher-moderator", "7.5-all", "1.12-absent", "8.5-absent", "1.11-absent", "1.10-absent", "7.4-recording")
+	covers(t, "7.5-none", "7.5-moderator", "7.5-publisher-moderator", "7.5-all", "1.12-absent", "8.5-absent", "1.10-absent", "7.4-recording")
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.RecordingMode = v1alpha1.RecordingModeAlways })
 	r.join(t, "publisher", v1alpha1.RolePublisher).Publishes(rawclient.NewMedia(t), camera)
 	for _, role := range []v1alpha1.Role{v1alpha1.RoleSubscriber, v1alpha1.RolePublisher, v1alpha1.RoleModerator} {
@@ -221,7 +223,7 @@ func TestThereAreNoRecordingsToBeToldOf(t *testing.T) {
 			}
 		}
 		result := m.call("joinRoom", m.JoinParameters())
-		for _, name := range []string{"recordingId", "recordingName", "life"} {
+		for _, name := range []string{"recordingId", "recordingName"} {
 			if _, given := result[name]; given {
 				t.Errorf("%s is told to a %s", name, role)
 			}

@@ -45,10 +45,16 @@ func (m *member) back() *member {
 	return n
 }
 
-// notBack tries to take the connection up again, which must be refused.
-func (m *member) notBack() {
+// notBack tries to take the connection up again, which must be refused, and returns the life of the pod that refuses (openvidu-rpc 1.11).
+func (m *member) notBack() int64 {
 	m.T.Helper()
-	m.again().refused("connect", map[string]any{"sessionId": m.Joined.RPCSessionID, "reconnect": true}, 40007, "reconnection error")
+	again := m.again()
+	again.refused("connect", map[string]any{"sessionId": m.Joined.RPCSessionID, "reconnect": true}, 40007, "reconnection error")
+	life, given := again.call("sessionStatus", map[string]any{"sessionId": m.Joined.Session})["life"].(float64)
+	if !given {
+		m.T.Errorf("%s: sessionStatus gives no life", m.Name)
+	}
+	return int64(life)
 }
 
 func TestABlipIsSeenByNobody(t *testing.T) {
@@ -106,7 +112,7 @@ func TestABlipIsSeenByNobody(t *testing.T) {
 
 func TestWhoDoesNotComeBackWithinTheWindowIsEvicted(t *testing.T) {
 	t.Parallel()
-	covers(t, "1.7-window", "7.6-window", "5.1-networkDisconnect", "1.8-refused", "1.9-4104", "1.9-4102", "6-40007", "9-13")
+	covers(t, "1.7-window", "7.6-window", "5.1-networkDisconnect", "1.8-refused", "1.9-4104", "1.9-4102", "6-40007", "9-13", "1.11-life", "2.22-sessionStatus")
 	r := newRoom(t, nil)
 	witness := r.join(t, "witness", v1alpha1.RoleSubscriber)
 	ends := map[string]func(*member){
@@ -132,7 +138,9 @@ func TestWhoDoesNotComeBackWithinTheWindowIsEvicted(t *testing.T) {
 			if took := time.Since(start); took < window-500*time.Millisecond {
 				t.Errorf("it was evicted after %v", took)
 			}
-			m.notBack()
+			if life := m.notBack(); life != m.Joined.Life {
+				t.Errorf("the pod, which has lived on, has life %d, and at the join had %d", life, m.Joined.Life)
+			}
 			m.again().refused("joinRoom", m.JoinParameters(), 401, "Unable to join session "+r.name+". Token "+m.token+" is not valid. Code: 401")
 		})
 	}

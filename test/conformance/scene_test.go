@@ -160,7 +160,7 @@ func blur(value any) any {
 	case map[string]any:
 		for name, member := range v {
 			switch name {
-			case "createdAt":
+			case "createdAt", "life":
 				v[name] = 0
 			case "sdpAnswer", "sdpOffer":
 				v[name] = "SDP"

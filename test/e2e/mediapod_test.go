@@ -68,8 +68,10 @@ func TestARoomComesBackOnAnotherPodWhenItsMediaPodIsKilled(t *testing.T) {
 			}
 			return nil
 		})
-		// Its page must not go on as if nothing had happened.
-		g.disconnected(t, 30*time.Second)
+		// Its page must not go on as if nothing had happened: applications join again on this reason.
+		if end := g.disconnected(t, 30*time.Second); end.Reason != "nodeCrashed" {
+			t.Errorf("%s was told %q", g.Name, end.Reason)
+		}
 	}
 	wait.For(t, 10*time.Second, "the Session's counts to agree", func() error {
 		session, err := kube.Session(namespace, "room")
