@@ -32,6 +32,8 @@ type Input struct {
 	Session *v1alpha1.Session
 	// IceServers of the pool, for Connections that bring none.
 	IceServers []v1alpha1.IceServer
+	// Media is where no ICE server may be; nil is nowhere.
+	Media *MediaAddresses
 	// Bandwidth of the pool, for Connections that do not say.
 	Bandwidth v1alpha1.VideoBandwidth
 	// Connections that may be in the room, or have been in it.
@@ -84,9 +86,9 @@ func connection(c *v1alpha1.Connection, in Input) *controlv1.Connection {
 		Record:       ptr.Deref(c.Spec.Record, true),
 		Moderation:   moderation(c.Spec.Moderation),
 	}
-	servers := c.Spec.CustomIceServers
+	servers := in.Media.Usable(c.Spec.CustomIceServers)
 	if len(servers) == 0 {
-		servers = in.IceServers
+		servers = in.Media.Usable(in.IceServers)
 	}
 	for _, server := range servers {
 		out.IceServers = append(out.IceServers, iceServer(server, out.ConnectionId, in.Now))

@@ -34,6 +34,7 @@ type Rooms struct {
 	Keys             Keys
 	DefaultNamespace string
 	Clock            clock.PassiveClock
+	Media            *MediaAddresses
 
 	identities identities
 }
@@ -89,6 +90,7 @@ func (r *Rooms) Room(ctx context.Context, room placement.Room, seen map[types.UI
 	return Room(Input{
 		Session:     &session,
 		IceServers:  pool.Spec.IceServers,
+		Media:       r.Media,
 		Bandwidth:   pool.Spec.Bandwidth,
 		Connections: members,
 		Spent: func(c *v1alpha1.Connection) bool {
