@@ -79,6 +79,7 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 
 		identity mtls.Memory
 		keys     = certs.NewKeys()
+		media    desired.MediaAddresses
 		pods     *fleet.Fleet
 	)
 	happened := eventlog.New(func(pod string, session types.UID, sequence uint64) { pods.Acknowledge(pod, session, sequence) }, config.Clock)
@@ -102,7 +103,7 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 	pods = fleet.New(fleet.Config{
 		Rooms: &desired.Rooms{
 			Reader: mgr.GetClient(), Admissions: ledger, Keys: keys,
-			DefaultNamespace: config.DefaultTenantNamespace, Clock: config.Clock,
+			DefaultNamespace: config.DefaultTenantNamespace, Clock: config.Clock, Media: &media,
 		},
 		Events: happened,
 		Wakers: fleet.Wakers{
@@ -147,7 +148,7 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 		&fleet.Pods{Client: mgr.GetClient(), Fleet: pods},
 		&mediapool.Reconciler{
 			Client: consistent, Fleet: pods, Ledger: ledger, Events: happened, Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock,
-			Namespace: config.Namespace, Image: config.Image, CalmPeriod: config.CalmPeriod, Trigger: &wakePool,
+			Namespace: config.Namespace, Image: config.Image, CalmPeriod: config.CalmPeriod, Media: &media, Trigger: &wakePool,
 		},
 		&session.Reconciler{
 			Client: mgr.GetClient(), Fleet: pods, Ledger: ledger, Events: happened, Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock,
@@ -156,7 +157,7 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 		&connection.Reconciler{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Fleet: pods, Ledger: ledger, Keys: keys,
 			Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock,
-			DefaultNamespace: config.DefaultTenantNamespace, Trigger: &wakeConnection,
+			DefaultNamespace: config.DefaultTenantNamespace, Media: &media, Trigger: &wakeConnection,
 		},
 		webhooks,
 	} {

@@ -105,7 +105,8 @@ type ConnectionSpec struct {
 	Record *bool `json:"record,omitempty"`
 
 	// customIceServers are the STUN and TURN servers for this client, instead of
-	// those of the pool.
+	// those of the pool. One on an address of media is not told to the client:
+	// with it, browsers get no media over UDP.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=atomic
 	// +optional

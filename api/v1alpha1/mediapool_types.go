@@ -83,7 +83,8 @@ type MediaPoolSpec struct {
 	// +optional
 	Exposure Exposure `json:"exposure,omitzero"`
 	// iceServers are the STUN and TURN servers for clients whose Connection
-	// brings none.
+	// brings none. Without any, clients use none. One on an address of media is
+	// not told to clients: with it, browsers get no media over UDP.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=atomic
 	// +optional

@@ -71,6 +71,8 @@ type Reconciler struct {
 	Clock    clock.PassiveClock
 	// DefaultNamespace is the tenant whose routing keys carry no namespace.
 	DefaultNamespace string
+	// Media is where no ICE server may be.
+	Media *desired.MediaAddresses
 	// Trigger wakes this controller.
 	Trigger *trigger.Trigger
 

@@ -13,6 +13,7 @@ const (
 	eventAdmitted    = "Admitted"
 	eventWaiting     = "Waiting"
 	eventRefused     = "Refused"
+	eventIgnored     = "IceServersIgnored"
 	eventUserJoined  = "UserJoined"
 	eventNotEvicted  = "EvictionGivenUp"
 	actionAdmitting  = "Admitting"
@@ -22,7 +23,8 @@ const (
 )
 
 // publish tells what a status write has changed.
-func (r *Reconciler) publish(c *v1alpha1.Connection, before, after v1alpha1.ConnectionStatus) {
+func (r *Reconciler) publish(o observed, before, after v1alpha1.ConnectionStatus) {
+	c := o.connection
 	now := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionAccepted)
 	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionAccepted)
 	if was == nil || was.Reason != now.Reason {
@@ -41,5 +43,8 @@ func (r *Reconciler) publish(c *v1alpha1.Connection, before, after v1alpha1.Conn
 		default:
 			r.Recorder.Eventf(c, nil, corev1.EventTypeWarning, eventRefused, actionAdmitting, "%s: %s", now.Reason, now.Message)
 		}
+	}
+	if o.ignored != "" && now.Status == metav1.ConditionTrue && (was == nil || was.Message != now.Message) {
+		r.Recorder.Eventf(c, nil, corev1.EventTypeWarning, eventIgnored, actionAdmitting, "%s", o.ignored)
 	}
 }

@@ -35,6 +35,8 @@ type observed struct {
 	secret *corev1.Secret
 	// outdated is the Secret that the token was in, when another is named now, or none; nil when there is none.
 	outdated *corev1.Secret
+	// ignored says which of the Connection's ICE servers its client is not told, and why; "" when none is.
+	ignored string
 	// verdict of the ledger; admit sets it.
 	verdict placement.Verdict
 	now     time.Time
@@ -42,7 +44,9 @@ type observed struct {
 
 // observe reads everything, from the cache, the fleet, and for a token's Secret from the API server.
 func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connection) (observed, error) {
-	o := observed{connection: connection, now: r.Clock.Now()}
+	o := observed{
+		connection: connection, ignored: r.Media.Ignored("customIceServers", connection.Spec.CustomIceServers), now: r.Clock.Now(),
+	}
 	var session v1alpha1.Session
 	name := types.NamespacedName{Namespace: connection.Namespace, Name: connection.Spec.SessionName}
 	if err := r.Client.Get(ctx, name, &session); apierrors.IsNotFound(err) {

@@ -36,7 +36,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observed, found *proble
 	}
 	r.pace.Wrote(o.connection.UID, now)
 	observeLatency(before, o.connection, now)
-	r.publish(o.connection, before, after)
+	r.publish(*o, before, after)
 	return 0, nil
 }
 
@@ -156,6 +156,9 @@ func acceptedCondition(o observed, found *problem) metav1.Condition {
 		c.Reason, c.Message = found.reason, found.message
 	default:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, "admitted to the room"
+		if o.ignored != "" {
+			c.Message += "; " + o.ignored
+		}
 	}
 	return c
 }

@@ -1,6 +1,7 @@
 package desired
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -37,15 +38,19 @@ func (m *MediaAddresses) Set(pool string, advertised []*controlv1.TransportAddre
 	m.pools[pool] = poolAddresses{advertised, ports}
 }
 
-// OnMedia returns the URLs of the servers that are on a media address. Host names are not resolved.
-func (m *MediaAddresses) OnMedia(servers []v1alpha1.IceServer) []string {
+// Ignored says which servers of a field are on a media address, for a condition; "" when none is. Host names are not resolved.
+func (m *MediaAddresses) Ignored(field string, servers []v1alpha1.IceServer) string {
 	var found []string
-	for _, server := range servers {
+	for i, server := range servers {
 		if m.has(server.URL) {
-			found = append(found, server.URL)
+			found = append(found, fmt.Sprintf("%s[%d] (%s)", field, i, server.URL))
 		}
 	}
-	return found
+	if len(found) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("clients are not told %s: it is an address of media, from where Chromium would take nothing but STUN; name another port or host",
+		strings.Join(found, ", "))
 }
 
 // Usable returns the servers that are not on a media address.

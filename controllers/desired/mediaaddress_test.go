@@ -2,6 +2,7 @@ package desired
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,8 +44,9 @@ func TestICEServersOnMediaAddressesAreFound(t *testing.T) {
 		"stun:[2001:db8::2]:30001":             false,
 		"turns:[2001:db8::1]:30001?transport=": true,
 	} {
-		if got := len(m.OnMedia([]v1alpha1.IceServer{{URL: url}})) == 1; got != want {
-			t.Errorf("%s: on media is %v", url, got)
+		if got := m.Ignored("iceServers", []v1alpha1.IceServer{{URL: "stun:other"}, {URL: url}}); (got != "") != want ||
+			want && !strings.Contains(got, "iceServers[1] ("+url+")") {
+			t.Errorf("%s: got %q", url, got)
 		}
 	}
 	m.Set("host-ports", nil, v1alpha1.PortRange{})

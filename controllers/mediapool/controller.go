@@ -29,6 +29,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/pace"
 	"mediarooms.dev/mediarooms/controllers/placement"
@@ -80,6 +81,8 @@ type Reconciler struct {
 	Image Image
 	// CalmPeriod is how long a pod has no room before it is removed.
 	CalmPeriod time.Duration
+	// Media is told where the media pods are.
+	Media *desired.MediaAddresses
 	// Trigger wakes this controller, by a pool's name.
 	Trigger *trigger.Trigger
 
@@ -151,6 +154,7 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	var pool v1alpha1.MediaPool
 	if err := r.Client.Get(ctx, request.NamespacedName, &pool); apierrors.IsNotFound(err) {
+		r.Media.Set(request.Name, nil, v1alpha1.PortRange{})
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, err
@@ -159,6 +163,8 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	r.Media.Set(pool.Name, observed.addresses(), givenPorts(pool.Spec.Exposure))
+	observed.ignored = r.Media.Ignored("iceServers", pool.Spec.IceServers)
 	if !pool.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, observed)
 	}

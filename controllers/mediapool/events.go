@@ -1,6 +1,8 @@
 package mediapool
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +17,7 @@ const (
 	eventReady          = "Ready"
 	eventNotReady       = "NotReady"
 	eventFull           = "Full"
+	eventServersIgnored = "IceServersIgnored"
 	eventRemovalGivenUp = "RemovalGivenUp"
 	actionScaling       = "Scaling"
 	actionObserving     = "Observing"
@@ -42,6 +45,10 @@ func (r *Reconciler) publish(o observed, before, after v1alpha1.MediaPoolStatus)
 		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeNormal, eventReady, actionObserving, "%s", is.Message)
 	default:
 		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeWarning, eventNotReady, actionObserving, "%s", is.Message)
+	}
+	said := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionAccepted)
+	if o.ignored != "" && (said == nil || !strings.HasSuffix(said.Message, o.ignored)) {
+		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeWarning, eventServersIgnored, actionObserving, "%s", o.ignored)
 	}
 	if o.waiting > 0 && after.FreeSessions == 0 && after.Pods >= o.pool.Spec.MaxPods && before.FreeSessions > 0 {
 		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeWarning, eventFull, actionScaling,

@@ -28,6 +28,8 @@ type observed struct {
 	suspects []string
 	// waiting Sessions have no pod.
 	waiting int32
+	// ignored says which of the pool's ICE servers clients are not told, and why; "" when none is.
+	ignored string
 	// calm is how long a pod has no room before it is removed.
 	calm time.Duration
 	now  time.Time
@@ -97,6 +99,15 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.MediaPool) (obs
 	})
 	r.forgetGone(pods.Items)
 	return o, nil
+}
+
+// addresses are those of all pods of the pool.
+func (o observed) addresses() []*controlv1.TransportAddress {
+	var all []*controlv1.TransportAddress
+	for _, pod := range o.pods {
+		all = append(all, pod.addresses...)
+	}
+	return all
 }
 
 // services returns the pool's Services by pod.

@@ -294,7 +294,7 @@ func planSize(o observed, p *plan) {
 
 // portFor returns the port of the range for one more pod; 0 when it needs none.
 func portFor(exposure v1alpha1.Exposure, used map[int32]int) int32 {
-	within := ptr.Deref(exposure.PortRange, defaultRange)
+	within := givenPorts(exposure)
 	switch exposure.Type {
 	case v1alpha1.ExposureHostPort:
 		return choosePort(within, 1, used)

@@ -78,6 +78,9 @@ func makeStatus(o observed, failed error) v1alpha1.MediaPoolStatus {
 	accepted := metav1.Condition{
 		Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted, Message: "the pool can be made",
 	}
+	if o.ignored != "" {
+		accepted.Message += "; " + o.ignored
+	}
 	for _, condition := range []metav1.Condition{accepted, readyCondition(o, status, failed)} {
 		condition.ObservedGeneration = o.pool.Generation
 		condition.LastTransitionTime = metav1.Time{Time: o.now}
