@@ -312,9 +312,11 @@ func (p *participant) totals() Totals {
 	for _, s := range p.subscriptions {
 		if s.subscriber != nil {
 			t.stream(p.impaired, s.subscriber)
+			t.route(s.subscriber.Protocol())
 		}
 	}
 	if p.publisher != nil {
+		t.route(p.publisher.Protocol())
 		for _, s := range p.publisher.Sent() {
 			t.Sent.Packets += s.Packets
 			t.Sent.Bytes += s.Bytes

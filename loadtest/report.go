@@ -23,11 +23,19 @@ type Report struct {
 	Joins       AttemptsReport `json:"joins"`
 	Publishes   AttemptsReport `json:"publishes"`
 	LostSockets int            `json:"lostSockets"`
+	// Transports counts the peer connections by what their packets go over.
+	Transports TransportsReport `json:"transports"`
 
 	Video    *StreamsReport `json:"video,omitempty"`
 	Audio    *StreamsReport `json:"audio,omitempty"`
 	Impaired *StreamsReport `json:"impaired,omitempty"`
 	Sent     SentReport     `json:"sent"`
+}
+
+// TransportsReport counts peer connections.
+type TransportsReport struct {
+	UDP int `json:"udp"`
+	TCP int `json:"tcp"`
 }
 
 // AttemptsReport tells of joins, or of publications.
@@ -81,6 +89,7 @@ func NewReport(load Load, t *Totals) *Report {
 	r := &Report{
 		Rooms: load.Rooms, Publishers: load.Publishers, Subscribers: load.Subscribers, Seconds: t.Elapsed.Seconds(),
 		Joins: attemptsReport(&t.Joins), Publishes: attemptsReport(&t.Publishes), LostSockets: t.LostSockets,
+		Transports: TransportsReport{UDP: t.UDP, TCP: t.TCP},
 		Sent: SentReport{
 			Packets: t.Sent.Packets, Mbps: mbps(t.Sent.Bytes, t.Elapsed), Keyframes: t.Sent.Keyframes, NACKs: t.Sent.NACKs,
 			Repaired: t.Sent.Repaired,
@@ -172,6 +181,7 @@ func (r *Report) Write(to io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	fmt.Fprintf(to, "%d peer connections over UDP, %d over TCP\n", r.Transports.UDP, r.Transports.TCP)
 	for _, text := range slices.Sorted(maps.Keys(r.Joins.Errors)) {
 		fmt.Fprintf(to, "%d failed: %s\n", r.Joins.Errors[text], text)
 	}

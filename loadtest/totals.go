@@ -23,6 +23,18 @@ type Totals struct {
 	Video, Audio, Impaired Streams
 	// Sent is what publishers sent.
 	Sent roomclient.Sent
+	// UDP and TCP count the peer connections of now by what their packets go over.
+	UDP, TCP int
+}
+
+// route counts a peer connection.
+func (t *Totals) route(protocol string) {
+	switch protocol {
+	case "udp":
+		t.UDP++
+	case "tcp":
+		t.TCP++
+	}
 }
 
 // Attempts are attempts and how they ended.
@@ -180,6 +192,8 @@ func (t *Totals) stream(impaired bool, s *roomclient.Subscriber) {
 
 func (t *Totals) add(other *Totals) {
 	t.Present += other.Present
+	t.UDP += other.UDP
+	t.TCP += other.TCP
 	t.Joins.add(&other.Joins)
 	t.Publishes.add(&other.Publishes)
 	t.LostSockets += other.LostSockets

@@ -113,3 +113,23 @@ func TestTokensOfASessionAreForOneRoom(t *testing.T) {
 		t.Error("no tokens are no error")
 	}
 }
+
+func TestTheReportTellsWhatPeerConnectionsGoOver(t *testing.T) {
+	var all, one Totals
+	for _, protocol := range []string{"udp", "tcp", "", "udp"} {
+		one.route(protocol)
+	}
+	all.add(&one)
+	all.add(&one)
+	report := NewReport(Load{}, &all)
+	if report.Transports != (TransportsReport{UDP: 4, TCP: 2}) {
+		t.Errorf("got %+v", report.Transports)
+	}
+	var text strings.Builder
+	if err := report.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(text.String(), "4 peer connections over UDP, 2 over TCP\n") {
+		t.Errorf("got %s", text.String())
+	}
+}

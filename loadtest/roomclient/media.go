@@ -258,6 +258,15 @@ func (p *peer) AudioPackets() int64 { return p.audio.Load() }
 // Bytes is how many bytes of RTP came.
 func (p *peer) Bytes() int64 { return p.bytes.Load() }
 
+// Protocol is what packets go over, "udp" or "tcp"; "" before a candidate pair was selected.
+func (p *peer) Protocol() string {
+	pair, err := p.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
+	if err != nil || pair == nil {
+		return ""
+	}
+	return pair.Local.Protocol.String()
+}
+
 // Ended is closed when the peer connection has failed, or was closed by either side.
 func (p *peer) Ended() <-chan struct{} { return p.ended }
 

@@ -117,7 +117,7 @@ func measureMedia(ctx context.Context, o options) (err error) {
 	defer func() { err = errors.Join(err, b.close()) }()
 	forwarding := newTable("N", "sender", "us per packet", "of the floor", "lost", "allocations per packet")
 	memory := newTable("N", "resident memory", "of it Go heap", "goroutines")
-	quality := newTable("N", "delay p50", "p99", "p99.9", "join alone p50", "max", "joins at 40/s p50", "p99", "joined", "freezes", "load's own us per packet")
+	quality := newTable("N", "delay p50", "p99", "p99.9", "join alone p50", "max", "joins at 40/s p50", "p99", "joined", "freezes", "over UDP", "load's own us per packet")
 	picture := newPicture()
 	for _, s := range scenes(o) {
 		floor := 0.0
@@ -167,6 +167,7 @@ func (t *table) quality(n string, f podFigures) {
 		milliseconds(f.alone.Quantile(0.5)), milliseconds(f.alone.Max()),
 		milliseconds(joins.Time.Quantile(0.5)), milliseconds(joins.Time.Quantile(0.99)),
 		fmt.Sprintf("%d of %d", joins.Succeeded, joins.Succeeded+joins.Failed), fmt.Sprint(f.totals.Video.Freezes),
+		fmt.Sprintf("%d of %d", f.totals.UDP, f.totals.UDP+f.totals.TCP),
 		fmt.Sprintf("%.1f", f.clientMicroseconds))
 }
 
