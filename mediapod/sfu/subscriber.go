@@ -52,7 +52,7 @@ func (s *Subscriber) Forward(kind Kind, config ForwarderConfig, now time.Time) e
 // HandleFeedback takes a packet of transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions, section 3.1) that the subscriber
 // sent, as it came: there are many of them. It does not keep raw.
 func (s *Subscriber) HandleFeedback(raw []byte, now time.Time) {
-	if s.path.feedbackPacket(raw, now) {
+	if s.path.feedback(raw, now) {
 		s.publisher.Track(Video).hurry()
 	}
 }
@@ -68,10 +68,6 @@ func (s *Subscriber) HandleRTCP(packets []rtcp.Packet, now time.Time) {
 		case *rtcp.PictureLossIndication:
 			if f := s.forwarder(packet.MediaSSRC); f != nil {
 				f.requestKeyframe(now)
-			}
-		case *rtcp.TransportLayerCC:
-			if s.path.feedback(packet, now) {
-				s.publisher.Track(Video).hurry()
 			}
 		case *rtcp.ReceiverEstimatedMaximumBitrate:
 			s.path.told(int(min(packet.Bitrate/1000, maxToldKbps)), now)
