@@ -57,13 +57,17 @@ func (s *Subscriber) HandleFeedback(raw []byte, now time.Time) {
 	}
 }
 
-// HandleRTCP takes RTCP packets that the subscriber sent. What is not about one of its streams is ignored.
+// maxAsked is for how many packets a subscriber can ask at once; more than are sent again at once.
+const maxAsked = 2 * resendBurst
+
+// HandleRTCP takes RTCP packets that the subscriber sent. What is not about one of its streams is ignored, and so are lost packets beyond maxAsked.
 func (s *Subscriber) HandleRTCP(packets []rtcp.Packet, now time.Time) {
+	asked := 0
 	for _, packet := range packets {
 		switch packet := packet.(type) {
 		case *rtcp.TransportLayerNack:
 			if f := s.forwarder(packet.MediaSSRC); f != nil {
-				s.resend(f, packet.Nacks, now)
+				asked = s.resend(f, packet.Nacks, asked, now)
 			}
 		case *rtcp.PictureLossIndication:
 			if f := s.forwarder(packet.MediaSSRC); f != nil {
@@ -82,15 +86,24 @@ func (s *Subscriber) HandleRTCP(packets []rtcp.Packet, now time.Time) {
 	}
 }
 
-func (s *Subscriber) resend(f *Forwarder, pairs []rtcp.NackPair, now time.Time) {
+// resend sends what is asked for again, until so much was asked for. It returns for how much that was.
+func (s *Subscriber) resend(f *Forwarder, pairs []rtcp.NackPair, asked int, now time.Time) int {
 	counters := s.publisher.counters
 	for i := range pairs {
 		pairs[i].Range(func(sequence uint16) bool {
+			if asked == maxAsked {
+				return false
+			}
+			asked++
 			counters.NACKsReceived.Add(1)
 			counters.Retransmitted.Add(uint64(f.resend(sequence, now)))
 			return true
 		})
+		if asked == maxAsked {
+			break
+		}
 	}
+	return asked
 }
 
 func (s *Subscriber) forwarder(ssrc uint32) *Forwarder {
