@@ -13,6 +13,7 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/transport/v4/packetio"
 
+	"mediarooms.dev/mediarooms/mediapod/peer/transport"
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
@@ -339,16 +340,51 @@ func TestARetransmissionStreamSaysWhatItRepairs(t *testing.T) {
 func TestStreamsThatNobodyWantsTakeNoMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in := newIncoming(&description{}, connEvents{})
-		for ssrc := range uint32(2 * maxStreams) {
-			in.buffer(packetio.RTPBufferPacket, ssrc)
+		excess := 0
+		in.excess = func() { excess++ }
+		var streams []io.ReadWriteCloser
+		for ssrc := range uint32(transport.MaxSSRCs) {
+			streams = append(streams, in.buffer(packetio.RTPBufferPacket, ssrc), in.buffer(packetio.RTCPBufferPacket, ssrc))
+		}
+		if excess != 0 {
+			t.Errorf("%d SSRCs are too many", transport.MaxSSRCs)
+		}
+		for ssrc := range uint32(20_000) {
+			streams = append(streams, in.buffer(packetio.RTPBufferPacket, 1000+ssrc), in.buffer(packetio.RTCPBufferPacket, 30_000+ssrc))
+		}
+		if excess != 1 {
+			t.Errorf("the peer was over its limit %d times", excess)
+		}
+		if len(in.arrivals) != maxStreams || len(in.ssrcs) != transport.MaxSSRCs {
+			t.Errorf("%d streams and %d SSRCs are kept", len(in.arrivals), len(in.ssrcs))
 		}
 		in.attach(2*maxStreams, ignore, true) // unknown, which harms nobody
-		for ssrc, want := range map[uint32]int{0: 0, 1: 1, maxStreams - 1: 1, maxStreams: 0, 2*maxStreams - 1: 0} {
-			a := in.arrivals[ssrc]
-			write(t, a, 1, true)
-			if n := len(a.waiting); n != want {
-				t.Errorf("%d packets of SSRC %d wait, want %d", n, ssrc, want)
+		for _, stream := range streams {
+			for range unclaimedPackets / 8 {
+				if n, err := stream.Write(rtpOf(1, true)); n != 12 || err != nil {
+					t.Fatalf("writing: %d, %v", n, err)
+				}
 			}
+		}
+		waiting := func() (n int) {
+			for _, a := range in.arrivals {
+				n += len(a.waiting)
+			}
+			return n
+		}
+		if n := waiting(); n != unclaimedPackets {
+			t.Errorf("%d packets wait", n)
+		}
+		in.attach(1, ignore, true)
+		for _, stream := range streams {
+			_ = stream.Close()
+			_ = stream.Close()
+			if _, err := stream.Read(make([]byte, packetBytes)); !errors.Is(err, io.EOF) {
+				t.Errorf("reading: %v", err)
+			}
+		}
+		if n := in.unclaimed.Load(); n != 0 || waiting() != 0 {
+			t.Errorf("%d packets wait in the end, %d are counted", waiting(), n)
 		}
 	})
 }

@@ -11,11 +11,14 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/peer/transport"
+	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 )
 
 // conn is one peer connection of a publisher, made of pion/webrtc.
 type conn struct {
 	pc     *webrtc.PeerConnection
+	guest  *transport.Guest // its ICE agent
 	engine *Engine
 	life   *life
 	// incoming has what the peer sends.
@@ -25,8 +28,10 @@ type conn struct {
 // connEvents is what a connection tells its owner beside the events of its life. All are called by goroutines of pion's.
 type connEvents struct {
 	lifeEvents
-	// control gets the RTCP of the peer, packet by packet. It must not block.
-	control func(packets []rtcp.Packet)
+	// control gets the RTCP of the peer, packet by packet, and feedback its transport-wide feedback, as it came. They must not block, nor keep it.
+	// Without feedback the peer is not believed to receive anything, and control gets nothing about that.
+	control  func(packets []rtcp.Packet)
+	feedback func(raw []byte)
 	// repairs returns who takes the retransmissions of the layer with the given rid, "" without simulcast.
 	repairs func(rid string) taker
 }
@@ -37,7 +42,18 @@ func (e *Engine) newConn(d *description, logger logr.Logger, events connEvents) 
 	if err != nil {
 		return nil, err
 	}
+	perSecond := compound.SenderPacketsPerSecond
+	if events.feedback != nil {
+		perSecond = compound.ReceiverPacketsPerSecond
+	}
+	guest, err := e.ports.sockets.Admit(perSecond, func() {
+		logger.Info("RTCP of a publisher is dropped", "reason", fmt.Sprintf("it is more than %d packets or %d bytes per second", perSecond, compound.BytesPerSecond))
+	})
+	if err != nil {
+		return nil, err
+	}
 	settings := e.settings
+	settings.SetICECredentials(guest.Credentials())
 	in := newIncoming(d, events)
 	settings.BufferFactory = in.buffer
 	// Without interceptors: packets do not pass through pion's readers, and RTCP is the SFU's and the feedback's.
@@ -48,14 +64,20 @@ func (e *Engine) newConn(d *description, logger logr.Logger, events connEvents) 
 		RTCPMuxPolicy: webrtc.RTCPMuxPolicyRequire,
 	})
 	if err != nil {
+		guest.Close()
 		return nil, fmt.Errorf("making peer connection: %w", err)
 	}
-	c := &conn{pc: pc, engine: e, incoming: in}
+	c := &conn{pc: pc, guest: guest, engine: e, incoming: in}
 	c.life = newLife(e, &e.gauges.publishing, logger, events.lifeEvents, func() {
 		if err := pc.GracefulClose(); err != nil {
 			logger.V(1).Info("Closing peer connection", "error", err.Error())
 		}
+		guest.Close()
 	})
+	in.excess = func() {
+		guest.Shut()
+		c.life.expel(transport.ErrSSRCs)
+	}
 	pc.OnConnectionStateChange(c.stateChanged)
 	return c, nil
 }
@@ -63,6 +85,7 @@ func (e *Engine) newConn(d *description, logger logr.Logger, events connEvents) 
 func (c *conn) stateChanged(state webrtc.PeerConnectionState) {
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
+		c.guest.Secured()
 		c.life.connected()
 	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 		c.life.lost(state.String())
@@ -71,7 +94,7 @@ func (c *conn) stateChanged(state webrtc.PeerConnectionState) {
 
 // tick tells the peer when its packets arrived, when that is due.
 func (c *conn) tick(now time.Time) {
-	if packets := c.incoming.feedback.due(now); len(packets) > 0 {
+	if packets := c.incoming.recorded.due(now); len(packets) > 0 {
 		_ = c.pc.WriteRTCP(packets) // the peer takes what it is not told for lost
 	}
 }

@@ -1,13 +1,19 @@
 package peer
 
 import (
+	"encoding/binary"
 	"io"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/transport/v4/packetio"
 	"github.com/pion/webrtc/v4"
+
+	"mediarooms.dev/mediarooms/mediapod/peer/transport"
+	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 )
 
 // maxStreams is how many streams of a peer are kept apart; what comes in others is ignored.
@@ -19,45 +25,77 @@ const maxStreams = 32
 // drops it when nobody reads that one: a browser names a retransmission stream in transport-wide feedback, and us in its
 // answer to our reference time.
 type incoming struct {
-	handle func(packets []rtcp.Packet)
-	// repairs returns who takes the retransmissions (RFC 4588) of the layer with the given rid.
-	repairs func(rid string) taker
+	events connEvents
 	// repairedRID is the number of the header extension for the rid of the repaired layer (RFC 8852), 0 for none.
 	repairedRID uint8
-	feedback    *feedback
+	recorded    *feedback
+	// excess is called once, when the peer uses too many SSRCs. It must not block.
+	excess    func()
+	unclaimed atomic.Int64 // packets that wait in streams without a taker
 
-	mu       sync.Mutex // guards arrivals
+	mu       sync.Mutex // guards the fields below
 	arrivals map[uint32]*arrival
+	ssrcs    map[uint32]struct{} // of RTP and RTCP, at most transport.MaxSSRCs
+	over     bool                // there were more
 }
 
 // newIncoming makes what takes the streams that a description tells of.
 func newIncoming(d *description, events connEvents) *incoming {
-	in := &incoming{handle: events.control, repairs: events.repairs, arrivals: map[uint32]*arrival{}}
-	var transport uint8
+	in := &incoming{events: events, arrivals: map[uint32]*arrival{}, ssrcs: map[uint32]struct{}{}}
+	var number uint8
 	for _, line := range d.media { // the numbers are the same on all m-lines of a bundle (RFC 9143, section 9.1)
-		transport = max(transport, line.transportCC)
+		number = max(number, line.transportCC)
 		if line.layers != nil {
 			in.repairedRID = line.repairedRID
 		}
 	}
-	in.feedback = newFeedback(transport)
+	in.recorded = newFeedback(number)
 	return in
 }
 
 // buffer is what pion calls for each incoming stream (webrtc.SettingEngine).
 func (in *incoming) buffer(kind packetio.BufferPacketType, ssrc uint32) io.ReadWriteCloser {
-	if kind == packetio.RTCPBufferPacket {
-		return &controlStream{incoming: in, closed: make(chan struct{})}
-	}
-	a := newArrival(in)
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if ssrc == 0 || len(in.arrivals) >= maxStreams { // libwebrtc probes the bandwidth by SSRC 0
-		a.attach(ignore, true)
+	if _, known := in.ssrcs[ssrc]; !known {
+		if len(in.ssrcs) == transport.MaxSSRCs {
+			if !in.over {
+				in.over = true
+				in.excess()
+			}
+			return ignored{}
+		}
+		in.ssrcs[ssrc] = struct{}{}
 	}
+	if kind == packetio.RTCPBufferPacket {
+		return &controlStream{incoming: in, ssrc: ssrc, closed: make(chan struct{})}
+	}
+	if ssrc == 0 || len(in.arrivals) >= maxStreams { // libwebrtc probes the bandwidth by SSRC 0
+		return ignored{in.recorded}
+	}
+	a := newArrival(in)
 	in.arrivals[ssrc] = a
 	return a
 }
+
+// ignored are all streams of a peer that nobody takes. None of them is remembered.
+type ignored struct {
+	recorded *feedback // nil when not even that counts
+}
+
+// Write notes that a packet came.
+func (i ignored) Write(raw []byte) (int, error) {
+	if i.recorded != nil {
+		i.recorded.record(raw, time.Now())
+	}
+	return len(raw), nil
+}
+
+// Read returns nothing.
+func (ignored) Read([]byte) (int, error) { return 0, io.EOF }
+
+// Close does nothing.
+func (ignored) Close() error { return nil }
 
 // attach forwards what arrives of a stream that pion has made known; see arrival.attach.
 func (in *incoming) attach(ssrc webrtc.SSRC, take taker, eager bool) {
@@ -84,16 +122,67 @@ func (in *incoming) repaired(packet []byte) string {
 // controlStream is the RTCP about one stream.
 type controlStream struct {
 	incoming *incoming
+	ssrc     uint32
 	once     sync.Once
 	closed   chan struct{}
 }
 
-// Write takes a packet, on pion's goroutine.
+// Write takes a packet, on pion's goroutine, which has taken it apart: it is one part. Pion writes a part to all streams that it is about; it counts for one.
 func (s *controlStream) Write(raw []byte) (int, error) {
-	if packets, err := rtcp.Unmarshal(raw); err == nil { // else the peer's fault, and its loss
-		s.incoming.handle(packets)
+	for kind, part := range compound.Parts(raw) {
+		if ssrc, ok := subject(kind, part); ok && ssrc == s.ssrc {
+			s.incoming.control(kind, part)
+		}
 	}
 	return len(raw), nil
+}
+
+// subject returns the one stream that a part counts for, of those that pion takes it to be about; false when it is of no use.
+func subject(kind compound.Kind, part []byte) (ssrc uint32, ok bool) {
+	at := 0
+	switch kind {
+	case compound.SenderReport:
+		at = 4
+	case compound.NACK, compound.PictureLoss, compound.TransportFeedback:
+		at = 8
+	case compound.FullIntraRequest:
+		at = 12
+	case compound.BitrateLimit:
+		at = 20
+	case compound.ExtendedReport:
+		at = answerAt(part)
+	}
+	if at == 0 || len(part) < at+4 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(part[at:]), true
+}
+
+// answerAt returns where an extended report names whose reference time it answers (RFC 3611, section 4.5), 0 when it answers none.
+func answerAt(part []byte) int {
+	const headerBytes, answers = 8, 5
+	for at := headerBytes; at+4 <= len(part); at += 4 * (1 + int(binary.BigEndian.Uint16(part[at+2:]))) {
+		if part[at] == answers {
+			return at + 4
+		}
+	}
+	return 0
+}
+
+// control hands on what is of use to the publication. What is malformed is the peer's fault, and its loss.
+func (in *incoming) control(kind compound.Kind, part []byte) {
+	if kind == compound.TransportFeedback {
+		if in.events.feedback != nil {
+			in.events.feedback(part)
+		}
+		return
+	}
+	if in.events.feedback == nil && kind != compound.SenderReport && kind != compound.ExtendedReport {
+		return
+	}
+	if packets, err := rtcp.Unmarshal(part); err == nil {
+		in.events.control(packets)
+	}
 }
 
 // Read returns nothing until the stream is closed.

@@ -58,6 +58,9 @@ func (m *udpMux) deliver(packet []byte, from netip.AddrPort) {
 	if f == nil {
 		return
 	}
+	if packet = f.guest.Filter(packet); len(packet) == 0 {
+		return
+	}
 	d := datagrams.Get().(*datagram)
 	d.from, d.bytes = from, append(d.bytes[:0], packet...)
 	select {
@@ -83,6 +86,7 @@ func (m *udpMux) GetConn(fragment string, address net.Addr) (net.PacketConn, err
 	local, ok := address.(*net.UDPAddr)
 	f := &flow{
 		mux: m, queue: make(chan *datagram, flowPackets), name: flowName{fragment: fragment, v6: ok && local.IP.To4() == nil},
+		guest: m.sockets.Guest(fragment),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -150,6 +154,7 @@ func (m *udpMux) learn(f *flow, address netip.AddrPort) error {
 type flow struct {
 	mux   *udpMux
 	name  flowName
+	guest *transport.Guest // nil for an agent that may get everything
 	queue chan *datagram
 }
 

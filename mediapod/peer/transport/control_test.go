@@ -2,6 +2,7 @@ package transport
 
 import (
 	"testing"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
@@ -40,14 +41,14 @@ func newControlled(t testing.TB) (c *Conn, remote *srtp.Context, feedback, other
 	c = newConn(t, s)
 	c.events.Feedback = func([]byte) { *feedback++ }
 	c.events.Control = func(packets []rtcp.Packet) { *others += len(packets) }
-	k, remote := newKeys(t, srtp.ProtectionProfileAeadAes128Gcm)
+	k, remote := testKeys(t, srtp.ProtectionProfileAeadAes128Gcm)
 	c.keys.Store(k)
 	return c, remote, feedback, others
 }
 
 func TestControlIsTakenApart(t *testing.T) {
 	c, remote, feedback, others := newControlled(t)
-	report, err := (&rtcp.ReceiverReport{SSRC: 7}).Marshal()
+	limit, err := (&rtcp.ReceiverEstimatedMaximumBitrate{SenderSSRC: 7, Bitrate: 1e6}).Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,11 +58,11 @@ func TestControlIsTakenApart(t *testing.T) {
 	}
 	plain := make([]byte, 0, 2000)
 	sealed := feedbackPackets(t, remote, 1)[0]
-	opened, err := c.keys.Load().open(append(plain, sealed...))
+	opened, err := c.keys.Load().open(append(plain, sealed...), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	compound := append(append(append(report, opened...), loss...), 0x80, 200, 0, 99) // the last part is cut off
+	compound := append(append(append(limit, opened...), loss...), 0x80, 200, 0, 99) // the last part is cut off
 	packet, err := remote.EncryptRTCP(nil, compound, nil)
 	if err != nil {
 		t.Fatal(err)

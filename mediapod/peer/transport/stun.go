@@ -32,23 +32,28 @@ func userName(packet []byte) string {
 	return ""
 }
 
-// check answers a connectivity check of the peer (RFC 8445, section 7.3), which is how a lite agent learns where its peer is. What is malformed or not
-// authentic is dropped.
-func (c *Conn) check(packet []byte, via route) {
+// authentic reads a connectivity check that its sender has made with the password of the agent that it checks; nil when it is malformed or was not.
+func authentic(packet []byte, password string) *stun.Message {
 	request := &stun.Message{Raw: append([]byte(nil), packet...)}
-	if request.Decode() != nil || request.Type != stun.BindingRequest {
-		return
-	}
-	local, remote, ok := strings.Cut(userName(packet), ":")
-	if expected := c.remoteName(); !ok || local != c.name || expected != "" && remote != expected {
-		return
-	}
-	integrity := stun.NewShortTermIntegrity(c.password)
-	if integrity.Check(request) != nil {
-		return
+	if request.Decode() != nil || request.Type != stun.BindingRequest || stun.NewShortTermIntegrity(password).Check(request) != nil {
+		return nil
 	}
 	if request.Contains(stun.AttrFingerprint) && stun.Fingerprint.Check(request) != nil {
-		return
+		return nil
+	}
+	return request
+}
+
+// check answers a connectivity check of the peer (RFC 8445, section 7.3), which is how a lite agent learns where its peer is. What is malformed or not
+// authentic is dropped, of which it returns false.
+func (c *Conn) check(packet []byte, via route) bool {
+	local, remote, ok := strings.Cut(userName(packet), ":")
+	if expected := c.remoteName(); !ok || local != c.name || expected != "" && remote != expected {
+		return false
+	}
+	request := authentic(packet, c.password)
+	if request == nil {
+		return false
 	}
 	answer := []stun.Setter{
 		stun.NewTransactionIDSetter(request.TransactionID), stun.BindingSuccess,
@@ -58,12 +63,13 @@ func (c *Conn) check(packet []byte, via route) {
 	if conflict { // a lite agent never controls (RFC 8445, section 6.1.1)
 		answer[1], answer[2] = stun.BindingError, stun.CodeRoleConflict
 	}
-	response, err := stun.Build(append(answer, integrity, stun.Fingerprint)...)
+	response, err := stun.Build(append(answer, stun.NewShortTermIntegrity(c.password), stun.Fingerprint)...)
 	if err != nil {
-		return
+		return true
 	}
 	if !conflict {
 		c.reached(via, request.Contains(stun.AttrUseCandidate))
 	}
 	via.write(response.Raw)
+	return true
 }

@@ -5,7 +5,15 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"mediarooms.dev/mediarooms/test/wait"
 )
+
+func (l *TCPListener) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
+}
 
 func TestClosingEndsOpenTCPConnections(t *testing.T) {
 	s, err := Listen(netip.MustParseAddr("127.0.0.1"), 0, 0, quiet())
@@ -17,11 +25,7 @@ func TestClosingEndsOpenTCPConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	for deadline := time.Now().Add(10 * time.Second); s.TCP.open.Load() == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the connection is not accepted")
-		}
-	}
+	wait.For(t, 10*time.Second, "the connection", wait.True(func() bool { return s.TCP.count() == 1 }))
 	closed := make(chan error)
 	go func() { closed <- s.Close() }()
 	select {
@@ -29,7 +33,7 @@ func TestClosingEndsOpenTCPConnections(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(firstPacketWait / 2):
+	case <-time.After(firstCheckWait / 2):
 		t.Fatal("closing hangs")
 	}
 }
