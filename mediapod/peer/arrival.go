@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/rtp"
+
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
@@ -52,6 +54,7 @@ type arrival struct {
 	eager      bool       // nothing waits for what comes after it
 	forwarding bool       // somebody is at it
 	closed     bool
+	header     rtp.Header // of what is read; kept for its memory
 
 	burst [sfu.MaxBurst][]byte // owned by who forwards
 }
@@ -183,7 +186,7 @@ func (a *arrival) Read(b []byte) (int, error) {
 		return 0, io.ErrShortBuffer
 	}
 	n := copy(b, packet)
-	if rid := a.incoming.repaired(packet); rid != "" {
+	if rid := a.incoming.repaired(packet, &a.header); rid != "" {
 		a.bind(a.incoming.events.repairs(rid), true)
 	}
 	return n, nil
@@ -202,6 +205,6 @@ func (a *arrival) Close() error {
 	for a.forwarding {
 		a.changed.Wait()
 	}
-	a.waiting, a.spare = nil, nil
+	a.waiting, a.spare, a.header = nil, nil, rtp.Header{}
 	return nil
 }

@@ -107,12 +107,11 @@ func (in *incoming) attach(ssrc webrtc.SSRC, take taker, eager bool) {
 	}
 }
 
-// repaired returns the rid of the layer that a packet says it repairs, "" when it says nothing.
-func (in *incoming) repaired(packet []byte) string {
+// repaired returns the rid of the layer that a packet says it repairs, "" when it says nothing. The header is memory for that.
+func (in *incoming) repaired(packet []byte, header *rtp.Header) string {
 	if in.repairedRID == 0 {
 		return ""
 	}
-	var header rtp.Header
 	if _, err := header.Unmarshal(packet); err != nil {
 		return ""
 	}

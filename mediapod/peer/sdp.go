@@ -18,6 +18,7 @@ import (
 // Limits on session descriptions from clients. An offer of a browser has about 10 KB, and 200 attributes per m-line.
 const (
 	maxSDPBytes       = 256 << 10
+	maxSDPLines       = 9000
 	maxMediaLines     = 8
 	maxAttributes     = 1000 // per m-line, and beside them
 	maxAttributeBytes = 4096
@@ -78,6 +79,9 @@ func badSDP(format string, args ...any) error {
 func parse(text string) (*sdp.SessionDescription, error) {
 	if len(text) > maxSDPBytes {
 		return nil, badSDP("it has more than %d bytes", maxSDPBytes)
+	}
+	if strings.Count(text, "\n") > maxSDPLines { // of which the parser would make much
+		return nil, badSDP("it has more than %d lines", maxSDPLines)
 	}
 	if !strings.HasSuffix(text, "\n") {
 		text += "\r\n" // the parser insists on it

@@ -1,11 +1,17 @@
 package transport
 
 import (
+	"bytes"
+	"errors"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
+
+	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 )
 
 // feedbackPackets seals n packets of transport-wide feedback.
@@ -90,4 +96,167 @@ func BenchmarkFeedback(b *testing.B) {
 		c.receive(packets[0])
 		packets = packets[1:]
 	}
+}
+
+// reportOf seals a bitrate limit that a peer sends by the given SSRC.
+func reportOf(t testing.TB, remote *srtp.Context, ssrc uint32) []byte {
+	t.Helper()
+	raw, err := (&rtcp.ReceiverEstimatedMaximumBitrate{SenderSSRC: ssrc, Bitrate: 1e6}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := remote.EncryptRTCP(nil, raw, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(make([]byte, 0, 2000), sealed...)
+}
+
+func TestAPeerWithTooManySSRCsIsClosed(t *testing.T) {
+	c, remote, _, others := newControlled(t)
+	var reasons []error
+	c.events.Ended = func(reason error) { reasons = append(reasons, reason) }
+	forged := reportOf(t, remote, 999)
+	forged[len(forged)-6] ^= 1
+	for i := range uint32(MaxSSRCs) {
+		c.receive(reportOf(t, remote, i))
+		c.receive(append([]byte(nil), forged...))
+	}
+	if *others != MaxSSRCs || len(reasons) != 0 {
+		t.Errorf("%d of %d reports count, and it ended by %v", *others, MaxSSRCs, reasons)
+	}
+	for i := range uint32(1000) {
+		c.receive(reportOf(t, remote, MaxSSRCs+i))
+	}
+	if len(reasons) != 1 || !errors.Is(reasons[0], ErrSSRCs) {
+		t.Errorf("it ended by %v", reasons)
+	}
+	if n := len(c.keys.Load().senders); n != MaxSSRCs || *others != MaxSSRCs {
+		t.Errorf("%d SSRCs are kept, %d reports count", n, *others)
+	}
+}
+
+func TestAPeerThatFloodsIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, remote := testKeys(t, srtp.ProtectionProfileAeadAes128Gcm)
+		counted := 0
+		var reasons []error
+		c := &Conn{cancel: func() {}, events: Events{
+			Control: func([]rtcp.Packet) { counted++ }, Feedback: func([]byte) {}, Ended: func(reason error) { reasons = append(reasons, reason) },
+		}}
+		c.keys.Store(k)
+		for range 60 * compound.ReceiverPacketsPerSecond { // all that is allowed, for a minute
+			c.receive(reportOf(t, remote, 1))
+			time.Sleep(time.Second / compound.ReceiverPacketsPerSecond)
+		}
+		if counted != 60*compound.ReceiverPacketsPerSecond || len(reasons) != 0 {
+			t.Errorf("%d packets count, and it ended by %v", counted, reasons)
+		}
+		counted = 0
+		const most = compound.Saved * compound.ReceiverPacketsPerSecond
+		for range most + 1000 {
+			c.receive(reportOf(t, remote, 1))
+		}
+		if counted > most || len(reasons) != 0 {
+			t.Errorf("%d packets at once count, and it ended by %v", counted, reasons)
+		}
+		for range compound.MaxDropped {
+			c.receive(reportOf(t, remote, 1))
+		}
+		if counted > most || len(reasons) != 1 || !errors.Is(reasons[0], ErrLimit) {
+			t.Errorf("%d packets count, and it ended by %v", counted, reasons)
+		}
+	})
+}
+
+func TestOneReportOfAPacketCounts(t *testing.T) {
+	c, _, feedback, _ := newControlled(t)
+	part := []byte{0x8f, 205, 0, 4, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}
+	c.control(slices.Repeat(part, 70))
+	if *feedback != 1 {
+		t.Errorf("%d reports of one packet are read", *feedback)
+	}
+}
+
+// record makes a DTLS record.
+func record(kind byte, epoch byte, body ...byte) []byte {
+	return append([]byte{kind, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0xff, 0xff, 0, byte(len(body))}, body...)
+}
+
+func TestOnceThereAreKeysNothingInTheClearCounts(t *testing.T) {
+	alert := record(21, 0, 2, 40)
+	both := slices.Concat(record(22, 0, 1, 2, 3), record(20, 0, 1), record(22, 1, 4, 5), alert)
+	c, _, _, _ := newControlled(t)
+	k := c.keys.Load()
+	g := &Guest{}
+	got := func(packet []byte) []byte {
+		t.Helper()
+		filtered := g.Filter(bytes.Clone(packet))
+		c.receive(bytes.Clone(packet))
+		b, n := make([]byte, maxReceived), 0
+		if c.dtls.received.Count() > 0 {
+			n, _ = c.dtls.received.Read(b)
+		}
+		if !bytes.Equal(b[:n], filtered) {
+			t.Errorf("a connection gets %x, a guest %x", b[:n], filtered)
+		}
+		return filtered
+	}
+	c.keys.Store(nil)
+	for _, packet := range [][]byte{alert, both} {
+		if g := got(packet); !bytes.Equal(g, packet) {
+			t.Errorf("before: %x of %x", g, packet)
+		}
+	}
+	c.keys.Store(k)
+	g.Secured()
+	for _, test := range []struct{ packet, want []byte }{
+		{alert, nil},
+		{both, record(22, 1, 4, 5)},
+		{record(21, 1, 9, 9), record(21, 1, 9, 9)},
+		{record(21, 2, 9, 9), nil},
+		{record(23, 1, 1, 2, 3)[:15], nil},
+	} {
+		if g := got(test.packet); !bytes.Equal(g, test.want) {
+			t.Errorf("%x of %x, want %x", g, test.packet, test.want)
+		}
+	}
+}
+
+func TestWhatAGuestGets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := 0
+		s := &Sockets{guests: map[string]*Guest{}}
+		g, err := s.Admit(20, func() { told++ })
+		if err != nil {
+			t.Fatal(err)
+		}
+		control, media := []byte{0x80, 200, 0, 1, 0, 0, 0, 0}, []byte{0x80, 96, 0, 1, 0, 0, 0, 0}
+		passed := 0
+		for range 1000 {
+			if len(g.Filter(control)) > 0 {
+				passed++
+			}
+			if !bytes.Equal(g.Filter(media), media) {
+				t.Fatal("media does not pass")
+			}
+		}
+		if passed != compound.Saved*20 || told != 1 {
+			t.Errorf("%d packets of RTCP pass, and the rest is told %d times", passed, told)
+		}
+		for range 600 {
+			time.Sleep(time.Second / 20)
+			if len(g.Filter(control)) == 0 {
+				t.Fatal("what is allowed does not pass after a flood")
+			}
+		}
+		if name, _ := g.Credentials(); s.Guest(name) != g {
+			t.Error("a guest is not known")
+		}
+		g.Close()
+		g.Close()
+		if len(s.guests) != 0 || len(g.Filter(media)) != 0 {
+			t.Error("a guest that has gone is known, or gets something")
+		}
+	})
 }

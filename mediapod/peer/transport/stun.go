@@ -9,6 +9,9 @@ import (
 
 const stunHeaderBytes = 20
 
+// maxSTUNAttributes is how many attributes a message may have. Browsers send about ten.
+const maxSTUNAttributes = 32
+
 // CheckedName returns the ICE user name fragment of the agent that a STUN message checks, which the sender has not proven to know anything of (RFC 8445,
 // section 7.2.2); "" when there is none. The packet must be a STUN message (stun.IsMessage).
 func CheckedName(packet []byte) string {
@@ -16,20 +19,27 @@ func CheckedName(packet []byte) string {
 	return name
 }
 
-// userName returns the value of the USERNAME attribute of a STUN message (RFC 8489, section 14.3), "" when it has none.
-func userName(packet []byte) string {
-	for rest := packet[stunHeaderBytes:]; len(rest) >= 4; {
+// userName returns the value of the USERNAME attribute of a STUN message (RFC 8489, section 14.3), "" when it has none, or too many attributes.
+func userName(packet []byte) (name string) {
+	rest := packet[stunHeaderBytes:]
+	for range maxSTUNAttributes {
+		if len(rest) < 4 {
+			return name
+		}
 		kind, length := stun.AttrType(binary.BigEndian.Uint16(rest)), int(binary.BigEndian.Uint16(rest[2:]))
 		padded := (length + 3) &^ 3
 		if len(rest) < 4+padded {
-			return ""
+			return name
 		}
-		if kind == stun.AttrUsername {
-			return string(rest[4 : 4+length])
+		if kind == stun.AttrUsername && name == "" {
+			name = string(rest[4 : 4+length])
 		}
 		rest = rest[4+padded:]
 	}
-	return ""
+	if len(rest) >= 4 {
+		return ""
+	}
+	return name
 }
 
 // authentic reads a connectivity check that its sender has made with the password of the agent that it checks; nil when it is malformed or was not.

@@ -59,7 +59,7 @@ func lostRuns(runs int) []byte {
 	return raw
 }
 
-func TestAReportCostsNoMoreThanItsSize(t *testing.T) {
+func TestWorkIsBoundedBySize(t *testing.T) {
 	for name, raw := range map[string][]byte{
 		"runs of lost packets":                 lostRuns(8),
 		"runs of packets without times":        withSymbol(lostRuns(8), rtcp.TypeTCCPacketReceivedWithoutDelta),

@@ -45,7 +45,10 @@ func TestPartsAreBounded(t *testing.T) {
 	if got := kinds(slices.Repeat(least, 500)); len(got) != MaxParts {
 		t.Errorf("%d parts of one packet are read", len(got))
 	}
-	raw := slices.Repeat(least, 512)
+}
+
+func TestWorkIsBoundedBySize(t *testing.T) {
+	raw := slices.Repeat([]byte{0x81, 205, 0, 0}, 512)
 	if ratio := cost.Ratio(len(raw), func() {
 		for range Parts(raw) {
 			continue
