@@ -187,7 +187,7 @@ func (a *arrival) Read(b []byte) (int, error) {
 	}
 	n := copy(b, packet)
 	if rid := a.incoming.repaired(packet, &a.header); rid != "" {
-		a.bind(a.incoming.events.repairs(rid), true)
+		a.bind(a.incoming.repairs(rid), true)
 	}
 	return n, nil
 }

@@ -75,7 +75,7 @@ func (b *basket) check(when string, want ...string) {
 }
 
 // known is an arrival without any header extension.
-func known() *arrival { return newArrival(newIncoming(&description{}, connEvents{})) }
+func known() *arrival { return newArrival(newIncoming(&description{}, nil)) }
 
 func write(t *testing.T, a *arrival, number byte, marker bool) {
 	t.Helper()
@@ -302,11 +302,9 @@ func TestARetransmissionStreamSaysWhatItRepairs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBasket(t)
 		var layer string
-		in := newIncoming(&description{media: []mediaLine{{kind: sfu.Video, layers: []string{"low", "high"}, repairedRID: 4}}}, connEvents{
-			repairs: func(rid string) taker {
-				layer += rid
-				return b.take
-			},
+		in := newIncoming(&description{media: []mediaLine{{kind: sfu.Video, layers: []string{"low", "high"}, repairedRID: 4}}}, func(rid string) taker {
+			layer += rid
+			return b.take
 		})
 		a := newArrival(in)
 		write(t, a, 1, false)
@@ -339,7 +337,7 @@ func TestARetransmissionStreamSaysWhatItRepairs(t *testing.T) {
 
 func TestStreamsThatNobodyWantsTakeNoMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		in := newIncoming(&description{}, connEvents{})
+		in := newIncoming(&description{}, nil)
 		excess := 0
 		in.excess = func() { excess++ }
 		var streams []io.ReadWriteCloser
@@ -394,7 +392,7 @@ type noControl struct{}
 func (noControl) WriteRTCP([]rtcp.Packet) error { return nil }
 
 func TestForwardingAllocatesNothing(t *testing.T) {
-	in := newIncoming(&description{media: []mediaLine{{kind: sfu.Video, transportCC: 3}}}, connEvents{})
+	in := newIncoming(&description{media: []mediaLine{{kind: sfu.Video, transportCC: 3}}}, nil)
 	a := newArrival(in)
 	stream := sfu.NewPublisher(&sfu.Counters{}, 0)
 	layer, err := stream.Track(sfu.Video).NewFeed().Publish(sfu.LayerConfig{

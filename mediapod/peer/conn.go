@@ -12,13 +12,13 @@ import (
 
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/peer/transport"
-	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 )
 
 // conn is one peer connection of a publisher, made of pion/webrtc.
 type conn struct {
 	pc     *webrtc.PeerConnection
 	guest  *transport.Guest // its ICE agent
+	keys   handshake
 	engine *Engine
 	life   *life
 	// incoming has what the peer sends.
@@ -28,8 +28,7 @@ type conn struct {
 // connEvents is what a connection tells its owner beside the events of its life. All are called by goroutines of pion's.
 type connEvents struct {
 	lifeEvents
-	// control gets the RTCP of the peer, packet by packet, and feedback its transport-wide feedback, as it came. They must not block, nor keep it.
-	// Without feedback the peer is not believed to receive anything, and control gets nothing about that.
+	// control gets the RTCP of the peer, and feedback its transport-wide feedback, as in transport.Events; without feedback the peer receives nothing.
 	control  func(packets []rtcp.Packet)
 	feedback func(raw []byte)
 	// repairs returns who takes the retransmissions of the layer with the given rid, "" without simulcast.
@@ -42,54 +41,55 @@ func (e *Engine) newConn(d *description, logger logr.Logger, events connEvents) 
 	if err != nil {
 		return nil, err
 	}
-	perSecond := compound.SenderPacketsPerSecond
-	if events.feedback != nil {
-		perSecond = compound.ReceiverPacketsPerSecond
-	}
-	guest, err := e.ports.sockets.Admit(perSecond, func() {
-		logger.Info("RTCP of a publisher is dropped", "reason", fmt.Sprintf("it is more than %d packets or %d bytes per second", perSecond, compound.BytesPerSecond))
-	})
+	c := &conn{engine: e, incoming: newIncoming(d, events.repairs)}
+	c.guest, err = e.ports.sockets.Admit(transport.Events{Control: events.control, Feedback: events.feedback, Ended: c.expel})
 	if err != nil {
 		return nil, err
 	}
+	c.incoming.excess = func() { c.expel(transport.ErrSSRCs) }
 	settings := e.settings
-	settings.SetICECredentials(guest.Credentials())
-	in := newIncoming(d, events)
-	settings.BufferFactory = in.buffer
+	settings.SetICECredentials(c.guest.Credentials())
+	settings.BufferFactory = c.incoming.buffer
+	c.keys.listen(&settings)
 	// Without interceptors: packets do not pass through pion's readers, and RTCP is the SFU's and the feedback's.
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(table), webrtc.WithSettingEngine(settings), webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
-	pc, err := api.NewPeerConnection(webrtc.Configuration{
+	c.pc, err = api.NewPeerConnection(webrtc.Configuration{
 		Certificates:  e.identity.webrtc,
 		BundlePolicy:  webrtc.BundlePolicyMaxBundle,
 		RTCPMuxPolicy: webrtc.RTCPMuxPolicyRequire,
 	})
 	if err != nil {
-		guest.Close()
+		c.guest.Close()
 		return nil, fmt.Errorf("making peer connection: %w", err)
 	}
-	c := &conn{pc: pc, guest: guest, engine: e, incoming: in}
 	c.life = newLife(e, &e.gauges.publishing, logger, events.lifeEvents, func() {
-		if err := pc.GracefulClose(); err != nil {
+		if err := c.pc.GracefulClose(); err != nil {
 			logger.V(1).Info("Closing peer connection", "error", err.Error())
 		}
-		guest.Close()
+		c.guest.Close()
 	})
-	in.excess = func() {
-		guest.Shut()
-		c.life.expel(transport.ErrSSRCs)
-	}
-	pc.OnConnectionStateChange(c.stateChanged)
+	c.pc.OnConnectionStateChange(c.stateChanged)
 	return c, nil
 }
 
 func (c *conn) stateChanged(state webrtc.PeerConnectionState) {
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
-		c.guest.Secured()
+		if err := c.guest.Secured(&c.keys, c.keys.srtpProfile()); err != nil {
+			c.life.logger.Error(err, "Taking a publisher's keys")
+			c.life.lost("without keys")
+			return
+		}
 		c.life.connected()
 	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 		c.life.lost(state.String())
 	}
+}
+
+// expel ends the connection of a peer that is over a limit.
+func (c *conn) expel(reason error) {
+	c.guest.Shut()
+	c.life.expel(reason)
 }
 
 // tick tells the peer when its packets arrived, when that is due.

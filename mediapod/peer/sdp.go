@@ -17,15 +17,15 @@ import (
 
 // Limits on session descriptions from clients. An offer of a browser has about 10 KB, and 200 attributes per m-line.
 const (
-	maxSDPBytes       = 256 << 10
-	maxSDPLines       = 9000
-	maxMediaLines     = 8
-	maxAttributes     = 1000 // per m-line, and beside them
-	maxAttributeBytes = 4096
-	maxPayloadTypes   = 128 // per m-line
-	maxRIDs           = 16  // per m-line
-	maxStreamLines    = 64  // per m-line, of those that tell of SSRCs
-	maxTokenBytes     = 256
+	maxSDPBytes     = 256 << 10
+	maxSDPLines     = 9000
+	maxLineBytes    = 4096
+	maxMediaLines   = 8
+	maxAttributes   = 1000 // per m-line, and beside them
+	maxPayloadTypes = 128  // per m-line
+	maxRIDs         = 16   // per m-line
+	maxStreamLines  = 64   // per m-line, of those that tell of SSRCs
+	maxTokenBytes   = 256
 )
 
 // description is what is used of a client's offer or answer.
@@ -80,8 +80,11 @@ func parse(text string) (*sdp.SessionDescription, error) {
 	if len(text) > maxSDPBytes {
 		return nil, badSDP("it has more than %d bytes", maxSDPBytes)
 	}
-	if strings.Count(text, "\n") > maxSDPLines { // of which the parser would make much
-		return nil, badSDP("it has more than %d lines", maxSDPLines)
+	lines := 0
+	for line := range strings.SplitSeq(text, "\n") { // before the parser makes much of them
+		if lines++; lines > maxSDPLines || len(line) > maxLineBytes {
+			return nil, badSDP("it has more than %d lines, or a line has more than %d bytes", maxSDPLines, maxLineBytes)
+		}
 	}
 	if !strings.HasSuffix(text, "\n") {
 		text += "\r\n" // the parser insists on it
@@ -117,9 +120,6 @@ func checkAttributes(all []sdp.Attribute) error {
 	}
 	rids, streams := 0, 0
 	for _, a := range all {
-		if len(a.Key)+len(a.Value) > maxAttributeBytes {
-			return badSDP("an attribute has more than %d bytes", maxAttributeBytes)
-		}
 		switch a.Key {
 		case "rid":
 			rids++

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Most is the most that reading some bytes may cost, as a multiple of copying them one by one. Copying 64 KiB takes 20 to 60 us; this allows 5 ms or less
-// for reading them. What takes time that grows faster than the bytes do is far above: thousands of times.
-const Most = 100
+// Most is the most that reading some bytes may cost, as a multiple of copying them. Copying 64 KiB takes some 10 us, so that this allows less than 5 ms for
+// reading them. What takes time that grows faster than the bytes do costs thousands of times.
+const Most = 400
 
 const (
 	unit  = 64 << 10 // bytes that are compared

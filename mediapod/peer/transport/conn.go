@@ -130,7 +130,15 @@ func (c *Conn) secure(remote Remote) error {
 	if err := session.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("DTLS handshake: %w", err)
 	}
-	k, err := exportKeys(session, remote.Passive)
+	selected, ok := session.SelectedSRTPProtectionProfile()
+	if !ok {
+		return errors.New("the peer protects no media")
+	}
+	state, ok := session.ConnectionState()
+	if !ok {
+		return errors.New("there is no DTLS session")
+	}
+	k, err := exportKeys(&state, selected, remote.Passive, compound.ReceiverPacketsPerSecond)
 	if err != nil {
 		return err
 	}
@@ -218,7 +226,7 @@ func (c *Conn) receive(packet []byte) {
 		if len(packet) > 0 {
 			c.dtls.deliver(packet)
 		}
-	case first >= 128 && first <= 191 && packet[1] >= 192 && packet[1] <= 223: // RTCP (RFC 5761, section 4)
+	case isRTCP(packet):
 		k := c.keys.Load()
 		if k == nil {
 			return
@@ -228,28 +236,47 @@ func (c *Conn) receive(packet []byte) {
 		switch {
 		case err == nil:
 			c.heard.Store(now.UnixNano())
-			c.control(raw)
+			c.events.control(raw, false)
 		case errors.Is(err, ErrLimit):
 			c.over(err)
 		} // else it was forged, replayed or broken, or is one too many
 	}
 }
 
-// control takes the parts of an RTCP packet that a receiver has to say. What is malformed is the peer's fault, and its loss.
-func (c *Conn) control(packet []byte) {
+// isRTCP tells RTCP from RTP (RFC 5761, section 4), and from all else (RFC 7983). The packet has two bytes or more.
+func isRTCP(packet []byte) bool {
+	return packet[0] >= 128 && packet[0] <= 191 && packet[1] >= 192 && packet[1] <= 223
+}
+
+// control takes the parts of an RTCP packet that are of use: what receivers have to say and, when the peer sends media, what senders have. What is
+// malformed is the peer's fault, and its loss.
+func (e *Events) control(packet []byte, sends bool) {
+	receives := e.Feedback != nil
 	var all []rtcp.Packet
 	for kind, part := range compound.Parts(packet) {
 		switch kind {
 		case compound.TransportFeedback:
-			c.events.Feedback(part)
-		case compound.NACK, compound.PictureLoss, compound.FullIntraRequest, compound.BitrateLimit:
-			if packets, err := rtcp.Unmarshal(part); err == nil {
-				all = append(all, packets...)
+			if receives {
+				e.Feedback(part)
 			}
+			continue
+		case compound.NACK, compound.PictureLoss, compound.FullIntraRequest, compound.BitrateLimit:
+			if !receives {
+				continue
+			}
+		case compound.SenderReport, compound.ExtendedReport:
+			if !sends {
+				continue
+			}
+		default:
+			continue
+		}
+		if packets, err := rtcp.Unmarshal(part); err == nil {
+			all = append(all, packets...)
 		}
 	}
 	if len(all) > 0 {
-		c.events.Control(all)
+		e.Control(all)
 	}
 }
 
@@ -285,6 +312,8 @@ type keys struct {
 	control rtcp.Header
 	senders map[uint32]struct{} // in RTCP, by SSRC
 	budget  *compound.Budget
+	// perSecond is how many packets that allows.
+	perSecond int
 }
 
 // MaxSSRCs is how many SSRCs a peer may use. Browsers use up to ten, each of which takes some memory, here and in the SRTP library.
@@ -295,26 +324,21 @@ var (
 	ErrLimit = errors.New("the peer is over a limit")
 	// ErrSSRCs is for a peer that uses more SSRCs than MaxSSRCs.
 	ErrSSRCs   = fmt.Errorf("%w: it uses more than %d SSRCs", ErrLimit, MaxSSRCs)
-	errControl = fmt.Errorf("%w: it sends more than %d packets or %d bytes of RTCP per second, of which %d without a pause were dropped",
-		ErrLimit, compound.ReceiverPacketsPerSecond, compound.BytesPerSecond, compound.MaxDropped)
 	errDropped = errors.New("RTCP is too short, or too much")
 )
 
-func newKeys(local, remote *srtp.Context) *keys {
-	return &keys{local: local, remote: remote, senders: map[uint32]struct{}{}, budget: compound.NewBudget(compound.ReceiverPacketsPerSecond)}
+func newKeys(local, remote *srtp.Context, rtcpPerSecond int) *keys {
+	return &keys{local: local, remote: remote, senders: map[uint32]struct{}{}, perSecond: rtcpPerSecond, budget: compound.NewBudget(rtcpPerSecond)}
 }
 
-func exportKeys(session *dtls.Conn, client bool) (*keys, error) {
-	selected, ok := session.SelectedSRTPProtectionProfile()
+// exportKeys makes the keys of a connection from its DTLS session, of which we were the client or not. Its peer may send so many RTCP packets.
+func exportKeys(exporter srtp.KeyingMaterialExporter, selected dtls.SRTPProtectionProfile, client bool, rtcpPerSecond int) (*keys, error) {
+	profile, ok := profiles[selected]
 	if !ok {
-		return nil, errors.New("the peer protects no media")
+		return nil, fmt.Errorf("exporting keys: the way of protection %d is not one of ours", selected)
 	}
-	config := srtp.Config{Profile: profiles[selected]}
-	state, ok := session.ConnectionState()
-	if !ok {
-		return nil, errors.New("there is no DTLS session")
-	}
-	if err := config.ExtractSessionKeysFromDTLS(&state, client); err != nil {
+	config := srtp.Config{Profile: profile}
+	if err := config.ExtractSessionKeysFromDTLS(exporter, client); err != nil {
 		return nil, fmt.Errorf("exporting keys: %w", err)
 	}
 	local, err := srtp.CreateContext(config.Keys.LocalMasterKey, config.Keys.LocalMasterSalt, config.Profile)
@@ -326,7 +350,7 @@ func exportKeys(session *dtls.Conn, client bool) (*keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making SRTP context: %w", err)
 	}
-	return newKeys(local, remote), nil
+	return newKeys(local, remote, rtcpPerSecond), nil
 }
 
 // replayWindow is how many RTCP packets may come late (RFC 3711, section 3.3.2).
@@ -356,7 +380,8 @@ func (k *keys) open(packet []byte, now time.Time) ([]byte, error) {
 	case compound.Dropped:
 		return nil, errDropped
 	default:
-		return nil, errControl
+		return nil, fmt.Errorf("%w: it sends more than %d packets or %d bytes of RTCP per second, of which %d without a pause were dropped",
+			ErrLimit, k.perSecond, compound.BytesPerSecond, compound.MaxDropped)
 	}
 }
 

@@ -172,7 +172,7 @@ func TestAPeerThatFloodsIsClosed(t *testing.T) {
 func TestOneReportOfAPacketCounts(t *testing.T) {
 	c, _, feedback, _ := newControlled(t)
 	part := []byte{0x8f, 205, 0, 4, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}
-	c.control(slices.Repeat(part, 70))
+	c.events.control(slices.Repeat(part, 70), false)
 	if *feedback != 1 {
 		t.Errorf("%d reports of one packet are read", *feedback)
 	}
@@ -209,7 +209,7 @@ func TestOnceThereAreKeysNothingInTheClearCounts(t *testing.T) {
 		}
 	}
 	c.keys.Store(k)
-	g.Secured()
+	g.keys.Store(k)
 	for _, test := range []struct{ packet, want []byte }{
 		{alert, nil},
 		{both, record(22, 1, 4, 5)},
@@ -224,39 +224,61 @@ func TestOnceThereAreKeysNothingInTheClearCounts(t *testing.T) {
 }
 
 func TestWhatAGuestGets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		told := 0
-		s := &Sockets{guests: map[string]*Guest{}}
-		g, err := s.Admit(20, func() { told++ })
-		if err != nil {
-			t.Fatal(err)
-		}
-		control, media := []byte{0x80, 200, 0, 1, 0, 0, 0, 0}, []byte{0x80, 96, 0, 1, 0, 0, 0, 0}
-		passed := 0
-		for range 1000 {
-			if len(g.Filter(control)) > 0 {
-				passed++
+	for name, receives := range map[string]bool{"of one that sends": false, "of one that receives, too": true} {
+		t.Run(name, func(t *testing.T) {
+			var got []rtcp.Packet
+			feedback := 0
+			events := Events{Control: func(packets []rtcp.Packet) { got = append(got, packets...) }}
+			if receives {
+				events.Feedback = func([]byte) { feedback++ }
+			}
+			s := &Sockets{guests: map[string]*Guest{}}
+			g, err := s.Admit(events)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k, remote := testKeys(t, srtp.ProtectionProfileAeadAes128Gcm)
+			seal := func(packets ...rtcp.Packet) []byte {
+				raw, err := rtcp.Marshal(packets)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sealed, err := remote.EncryptRTCP(nil, raw, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return sealed
+			}
+			all := []rtcp.Packet{
+				&rtcp.SenderReport{SSRC: 1}, &rtcp.ReceiverReport{}, &rtcp.SourceDescription{}, &rtcp.ExtendedReport{},
+				&rtcp.PictureLossIndication{}, &rtcp.Goodbye{}, &rtcp.RawPacket{0x8f, 205, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2},
+			}
+			media := []byte{0x80, 96, 0, 1, 0, 0, 0, 0}
+			if len(g.Filter(seal(all...))) != 0 || len(got) != 0 {
+				t.Error("RTCP counts before there are keys")
+			}
+			g.keys.Store(k)
+			if len(g.Filter(seal(all...))) != 0 {
+				t.Error("the library gets RTCP")
 			}
 			if !bytes.Equal(g.Filter(media), media) {
-				t.Fatal("media does not pass")
+				t.Error("it gets no media")
 			}
-		}
-		if passed != compound.Saved*20 || told != 1 {
-			t.Errorf("%d packets of RTCP pass, and the rest is told %d times", passed, told)
-		}
-		for range 600 {
-			time.Sleep(time.Second / 20)
-			if len(g.Filter(control)) == 0 {
-				t.Fatal("what is allowed does not pass after a flood")
+			want, reports := 2, 0
+			if receives {
+				want, reports = 3, 1
 			}
-		}
-		if name, _ := g.Credentials(); s.Guest(name) != g {
-			t.Error("a guest is not known")
-		}
-		g.Close()
-		g.Close()
-		if len(s.guests) != 0 || len(g.Filter(media)) != 0 {
-			t.Error("a guest that has gone is known, or gets something")
-		}
-	})
+			if len(got) != want || feedback != reports {
+				t.Errorf("%d packets and %d reports count, want %d and %d", len(got), feedback, want, reports)
+			}
+			if name, _ := g.Credentials(); s.Guest(name) != g {
+				t.Error("a guest is not known")
+			}
+			g.Close()
+			g.Close()
+			if len(s.guests) != 0 || len(g.Filter(media)) != 0 {
+				t.Error("a guest that has gone is known, or gets something")
+			}
+		})
+	}
 }

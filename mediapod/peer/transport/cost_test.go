@@ -160,7 +160,7 @@ func TestWorkIsBoundedBySize(t *testing.T) {
 	c := newConn(t, s)
 	subscribed(t, c)
 	for name, packet := range hostileCompounds() {
-		bounded("RTCP with "+name, len(packet), func() { c.control(packet) })
+		bounded("RTCP with "+name, len(packet), func() { c.events.control(packet, true) })
 	}
 	from := netip.MustParseAddrPort("127.0.0.1:9")
 	for name, packet := range hostileChecks(t, c.name+":them", c.password) {
@@ -291,7 +291,7 @@ func FuzzControl(f *testing.F) {
 	for _, packet := range hostileCompounds() {
 		f.Add(packet[:min(len(packet), 200)&^3])
 	}
-	f.Fuzz(func(_ *testing.T, packet []byte) { c.control(packet) })
+	f.Fuzz(func(_ *testing.T, packet []byte) { c.events.control(packet, true) })
 }
 
 // FuzzSRTP gives a connection packets as they come from the network, some of them sealed by its peer.

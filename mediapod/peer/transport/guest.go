@@ -2,34 +2,32 @@ package transport
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/srtp/v3"
 
 	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 )
 
 // Guest is the ICE agent of another library behind the same sockets, that of a publisher. The library reads all that gets to it, so a guest keeps away
-// what its peer need not send. Its methods are safe for concurrent use.
+// what its peer need not send, and reads the peer's RTCP by itself. Its methods are safe for concurrent use.
 type Guest struct {
 	sockets        *Sockets
 	name, password string // of ICE
-	flows          flows  // over TCP
+	events         Events
+	flows          flows // over TCP
 
-	secured atomic.Bool
-	shut    atomic.Bool
-
-	mu      sync.Mutex // guards the fields below
-	budget  *compound.Budget
-	dropped func() // called for the first packet over the budget; nil after that
+	keys atomic.Pointer[keys] // for RTCP; nil until secured
+	shut atomic.Bool
 }
 
-// Admit makes the credentials of an agent. It may get so many RTCP packets per second; dropped is called once, when there are more, and must not block.
-func (s *Sockets) Admit(rtcpPerSecond int, dropped func()) (*Guest, error) {
-	g := &Guest{
-		sockets: s, name: rand.Text()[:16], password: rand.Text() + rand.Text()[:6], budget: compound.NewBudget(rtcpPerSecond), dropped: dropped,
-	}
+// Admit makes the credentials of an agent. Of the events Connected is not called, and without Feedback the peer is not believed to receive anything.
+func (s *Sockets) Admit(events Events) (*Guest, error) {
+	g := &Guest{sockets: s, name: rand.Text()[:16], password: rand.Text() + rand.Text()[:6], events: events}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -44,8 +42,23 @@ func (g *Guest) Credentials() (name, password string) {
 	return g.name, g.password
 }
 
-// Secured notes that the DTLS handshake is over: nothing in the clear gets to the agent any more.
-func (g *Guest) Secured() { g.secured.Store(true) }
+// Secured notes that the DTLS handshake is over, in which the peer was the client, and takes its keys. Nothing in the clear gets to the agent any more.
+// Only the first call counts.
+func (g *Guest) Secured(exporter srtp.KeyingMaterialExporter, profile dtls.SRTPProtectionProfile) error {
+	if g.keys.Load() != nil {
+		return nil
+	}
+	perSecond := compound.SenderPacketsPerSecond
+	if g.events.Feedback != nil {
+		perSecond = compound.ReceiverPacketsPerSecond
+	}
+	k, err := exportKeys(exporter, profile, false, perSecond)
+	if err != nil {
+		return err
+	}
+	g.keys.Store(k)
+	return nil
+}
 
 // Shut has nothing get to the agent any more.
 func (g *Guest) Shut() { g.shut.Store(true) }
@@ -68,25 +81,28 @@ func (g *Guest) Filter(packet []byte) []byte {
 		return nil
 	}
 	switch first := packet[0]; {
-	case first >= 20 && first <= 63 && g.secured.Load(): // DTLS (RFC 7983)
-		return protected(packet)
-	case first >= 128 && first <= 191 && packet[1] >= 192 && packet[1] <= 223 && !g.takes(len(packet)):
+	case first >= 20 && first <= 63: // DTLS (RFC 7983)
+		if g.keys.Load() != nil {
+			return protected(packet)
+		}
+	case isRTCP(packet):
+		g.control(packet)
 		return nil
 	}
 	return packet
 }
 
-// takes counts an RTCP packet, encrypted as it is: whoever writes from the peer's address can use up its budget, and end nothing by that.
-func (g *Guest) takes(bytes int) bool {
-	g.mu.Lock()
-	ok := g.budget.Take(bytes, time.Now()) == compound.Taken
-	var dropped func()
-	if !ok {
-		dropped, g.dropped = g.dropped, nil
+// control takes an RTCP packet.
+func (g *Guest) control(packet []byte) {
+	k := g.keys.Load()
+	if k == nil {
+		return
 	}
-	g.mu.Unlock()
-	if dropped != nil {
-		dropped()
+	raw, err := k.open(packet, time.Now())
+	switch {
+	case err == nil:
+		g.events.control(raw, true)
+	case errors.Is(err, ErrLimit) && !g.shut.Swap(true):
+		g.events.Ended(err)
 	}
-	return ok
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 
+	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
@@ -25,7 +26,7 @@ func testKeys(t testing.TB, profile srtp.ProtectionProfile) (*keys, *srtp.Contex
 			t.Fatal(err)
 		}
 	}
-	return newKeys(contexts[0], contexts[1]), contexts[2]
+	return newKeys(contexts[0], contexts[1], compound.ReceiverPacketsPerSecond), contexts[2]
 }
 
 // outgoing makes packets with payloads of the given sizes.

@@ -123,7 +123,7 @@ func (w *tcpWorld) open(from string) (net.Conn, <-chan struct{}) {
 // agent makes what TCP connections may be for: a connection of this package, or a guest.
 func (w *tcpWorld) agent(guest bool) (name, password string, end func()) {
 	if guest {
-		g, err := w.sockets.Admit(20, func() {})
+		g, err := w.sockets.Admit(Events{})
 		if err != nil {
 			w.t.Fatal(err)
 		}
