@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -191,5 +192,38 @@ func TestTheExtendedMasterSecretIsRequired(t *testing.T) {
 	})
 	if s.connected.Load() || c.connected.Load() {
 		t.Error("one was connected")
+	}
+}
+
+// A publisher's RTCP is read by keys that we make of its handshake.
+func TestTheReportsOfAPublisherAreRead(t *testing.T) {
+	for name, set := range map[string]func(s *webrtc.SettingEngine){
+		"AES-GCM": func(s *webrtc.SettingEngine) { s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM) },
+		"AES-CM":  func(s *webrtc.SettingEngine) { s.SetSRTPProtectionProfiles(dtls.SRTP_AES128_CM_HMAC_SHA1_80) },
+		"SHA-384": func(s *webrtc.SettingEngine) { s.SetDTLSCipherSuites(dtls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384) },
+		"ChaCha": func(s *webrtc.SettingEngine) {
+			s.SetDTLSCipherSuites(dtls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256)
+		},
+		"CBC": func(s *webrtc.SettingEngine) { s.SetDTLSCipherSuites(dtls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t)
+			p := e.NewPublication(both)
+			s := newSource(t, 100, clientOptions{settings: set}, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeVP8)
+			s.publish(p)
+			c, _ := subscribe(t, e, p, clientOptions{})
+			// A subscriber is told the time only after the publisher has told us.
+			s.sendUntil("the time is told", func() bool {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				return slices.ContainsFunc(c.control, func(p rtcp.Packet) bool { _, ok := p.(*rtcp.SenderReport); return ok })
+			})
+			keys := &p.(*Publication).ingest.conn.keys
+			keys.mu.Lock()
+			defer keys.mu.Unlock()
+			if len(keys.master) != 0 {
+				t.Error("the secret is kept")
+			}
+		})
 	}
 }
