@@ -311,9 +311,9 @@ type keys struct {
 	remote  *srtp.Context
 	control rtcp.Header
 	senders map[uint32]struct{} // in RTCP, by SSRC
+	sender  uint32              // the last of them
 	budget  *compound.Budget
-	// perSecond is how many packets that allows.
-	perSecond int
+	flood   error // what the connection ends with when the budget is used up
 }
 
 // MaxSSRCs is how many SSRCs a peer may use. Browsers use up to ten, each of which takes some memory, here and in the SRTP library.
@@ -328,7 +328,11 @@ var (
 )
 
 func newKeys(local, remote *srtp.Context, rtcpPerSecond int) *keys {
-	return &keys{local: local, remote: remote, senders: map[uint32]struct{}{}, perSecond: rtcpPerSecond, budget: compound.NewBudget(rtcpPerSecond)}
+	return &keys{
+		local: local, remote: remote, senders: map[uint32]struct{}{}, budget: compound.NewBudget(rtcpPerSecond),
+		flood: fmt.Errorf("%w: it sends more than %d packets or %d bytes of RTCP per second, of which %d without a pause were dropped",
+			ErrLimit, rtcpPerSecond, compound.BytesPerSecond, compound.MaxDropped),
+	}
 }
 
 // exportKeys makes the keys of a connection from its DTLS session, of which we were the client or not. Its peer may send so many RTCP packets.
@@ -367,12 +371,8 @@ func (k *keys) open(packet []byte, now time.Time) ([]byte, error) {
 	if len(raw) < 8 {
 		return nil, errDropped
 	}
-	sender := binary.BigEndian.Uint32(raw[4:])
-	if _, known := k.senders[sender]; !known {
-		if len(k.senders) == MaxSSRCs {
-			return nil, ErrSSRCs
-		}
-		k.senders[sender] = struct{}{}
+	if !k.knows(binary.BigEndian.Uint32(raw[4:])) {
+		return nil, ErrSSRCs
 	}
 	switch k.budget.Take(len(raw), now) {
 	case compound.Taken:
@@ -380,9 +380,23 @@ func (k *keys) open(packet []byte, now time.Time) ([]byte, error) {
 	case compound.Dropped:
 		return nil, errDropped
 	default:
-		return nil, fmt.Errorf("%w: it sends more than %d packets or %d bytes of RTCP per second, of which %d without a pause were dropped",
-			ErrLimit, k.perSecond, compound.BytesPerSecond, compound.MaxDropped)
+		return nil, k.flood
 	}
+}
+
+// knows remembers a sender, unless there are too many. The caller holds k.opening.
+func (k *keys) knows(sender uint32) bool {
+	if sender == k.sender && len(k.senders) > 0 {
+		return true
+	}
+	if _, known := k.senders[sender]; !known {
+		if len(k.senders) == MaxSSRCs {
+			return false
+		}
+		k.senders[sender] = struct{}{}
+	}
+	k.sender = sender
+	return true
 }
 
 func (k *keys) sealControl(raw []byte) ([]byte, error) {

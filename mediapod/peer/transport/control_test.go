@@ -90,7 +90,8 @@ func BenchmarkFeedback(b *testing.B) {
 	for b.Loop() {
 		if len(packets) == 0 {
 			b.StopTimer()
-			packets = feedbackPackets(b, remote, 1000)
+			packets = feedbackPackets(b, remote, 500)
+			c.keys.Load().budget = compound.NewBudget(compound.ReceiverPacketsPerSecond)
 			b.StartTimer()
 		}
 		c.receive(packets[0])

@@ -6,8 +6,6 @@ import (
 	"encoding/binary"
 	"iter"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // Kind is what a part of a packet is: its packet type and, for feedback messages, their format (RFC 4585, section 6.1).
@@ -93,34 +91,36 @@ const (
 
 // Budget is what one connection may still send. It is not safe for concurrent use.
 type Budget struct {
-	packets, bytes *rate.Limiter
-	dropped        int // since there was room for all
+	packetsPerSecond float64
+	packets, bytes   float64 // that there is room for
+	at               time.Time
+	dropped          int // since there was room for all
 }
 
 // NewBudget returns a full one.
 func NewBudget(packetsPerSecond int) *Budget {
-	return &Budget{
-		packets: rate.NewLimiter(rate.Limit(packetsPerSecond), Saved*packetsPerSecond),
-		bytes:   rate.NewLimiter(BytesPerSecond, Saved*BytesPerSecond),
-	}
+	return &Budget{packetsPerSecond: float64(packetsPerSecond), packets: float64(Saved * packetsPerSecond), bytes: Saved * BytesPerSecond}
 }
 
-// Take counts a packet.
+// Take counts a packet. Calls are to be in the order of time.
 func (b *Budget) Take(bytes int, now time.Time) Verdict {
-	if b.packets.AllowN(now, 1) && b.bytes.AllowN(now, bytes) {
-		if b.dropped > 0 && full(b.packets, 1, now) && full(b.bytes, bytes, now) {
-			b.dropped = 0
+	if !b.at.IsZero() {
+		passed := max(now.Sub(b.at).Seconds(), 0)
+		b.packets = min(b.packets+passed*b.packetsPerSecond, Saved*b.packetsPerSecond)
+		b.bytes = min(b.bytes+passed*BytesPerSecond, Saved*BytesPerSecond)
+	}
+	b.at = now
+	if b.packets == Saved*b.packetsPerSecond && b.bytes == Saved*BytesPerSecond {
+		b.dropped = 0
+	}
+	if b.packets < 1 || b.bytes < float64(bytes) {
+		b.dropped++
+		if b.dropped > MaxDropped {
+			return Refused
 		}
-		return Taken
+		return Dropped
 	}
-	b.dropped++
-	if b.dropped > MaxDropped {
-		return Refused
-	}
-	return Dropped
-}
-
-// full tells that a limiter was full before so many were taken.
-func full(l *rate.Limiter, taken int, now time.Time) bool {
-	return l.TokensAt(now)+float64(taken) >= float64(l.Burst())
+	b.packets--
+	b.bytes -= float64(bytes)
+	return Taken
 }
