@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/rtp"
+
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
@@ -13,8 +15,10 @@ const (
 	// gatherTime is how long the first packets of a video frame wait for the rest of it at most: what goes to one receiver together costs
 	// a fraction of what it costs packet by packet.
 	gatherTime = 500 * time.Microsecond
-	// arrivalPackets is how many packets of a stream wait at most; what is beyond is lost.
-	arrivalPackets = 512
+	// arrivalPackets is how many packets of a stream wait at most, unclaimedPackets how many of all of a peer's streams that have no taker yet; what is
+	// beyond is lost.
+	arrivalPackets   = 512
+	unclaimedPackets = 1024
 	// packetBytes is the most that an incoming packet has.
 	packetBytes = 1500
 )
@@ -50,6 +54,7 @@ type arrival struct {
 	eager      bool       // nothing waits for what comes after it
 	forwarding bool       // somebody is at it
 	closed     bool
+	header     rtp.Header // of what is read; kept for its memory
 
 	burst [sfu.MaxBurst][]byte // owned by who forwards
 }
@@ -67,7 +72,7 @@ func newArrival(in *incoming) *arrival {
 // Write takes a packet, on pion's goroutine. It does not keep raw.
 func (a *arrival) Write(raw []byte) (int, error) {
 	now := time.Now()
-	a.incoming.feedback.record(raw, now)
+	a.incoming.recorded.record(raw, now)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
@@ -75,6 +80,10 @@ func (a *arrival) Write(raw []byte) (int, error) {
 		return 0, io.ErrClosedPipe
 	case len(raw) < 2 || len(raw) > packetBytes || len(a.waiting) == arrivalPackets:
 		return len(raw), nil // lost
+	}
+	if a.take == nil && a.incoming.unclaimed.Add(1) > unclaimedPackets {
+		a.incoming.unclaimed.Add(-1)
+		return len(raw), nil
 	}
 	var buffer []byte
 	if n := len(a.spare); n > 0 {
@@ -119,9 +128,17 @@ func (a *arrival) bind(take taker, eager bool) {
 	if a.take != nil {
 		return
 	}
+	a.claim()
 	a.take, a.eager = take, eager
 	a.due = len(a.waiting)
 	a.forward(time.Now())
+}
+
+// claim notes that what waits has, or will never have, a taker. The caller holds a.mu.
+func (a *arrival) claim() {
+	if a.take == nil {
+		a.incoming.unclaimed.Add(-int64(len(a.waiting)))
+	}
 }
 
 // forward hands on what is due, and what becomes due meanwhile, unless somebody does so already. The caller holds a.mu, which is
@@ -169,7 +186,7 @@ func (a *arrival) Read(b []byte) (int, error) {
 		return 0, io.ErrShortBuffer
 	}
 	n := copy(b, packet)
-	if rid := a.incoming.repaired(packet); rid != "" {
+	if rid := a.incoming.repaired(packet, &a.header); rid != "" {
 		a.bind(a.incoming.repairs(rid), true)
 	}
 	return n, nil
@@ -179,12 +196,15 @@ func (a *arrival) Read(b []byte) (int, error) {
 func (a *arrival) Close() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if !a.closed {
+		a.claim()
+	}
 	a.closed = true
 	a.timer.Stop()
 	a.changed.Broadcast()
 	for a.forwarding {
 		a.changed.Wait()
 	}
-	a.waiting, a.spare = nil, nil
+	a.waiting, a.spare, a.header = nil, nil, rtp.Header{}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/transport/v4/packetio"
 
+	"mediarooms.dev/mediarooms/mediapod/peer/transport"
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
@@ -74,7 +75,7 @@ func (b *basket) check(when string, want ...string) {
 }
 
 // known is an arrival without any header extension.
-func known() *arrival { return newArrival(newIncoming(&description{}, connEvents{})) }
+func known() *arrival { return newArrival(newIncoming(&description{}, nil)) }
 
 func write(t *testing.T, a *arrival, number byte, marker bool) {
 	t.Helper()
@@ -301,11 +302,9 @@ func TestARetransmissionStreamSaysWhatItRepairs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBasket(t)
 		var layer string
-		in := newIncoming(&description{media: []mediaLine{{kind: sfu.Video, layers: []string{"low", "high"}, repairedRID: 4}}}, connEvents{
-			repairs: func(rid string) taker {
-				layer += rid
-				return b.take
-			},
+		in := newIncoming(&description{media: []mediaLine{{kind: sfu.Video, layers: []string{"low", "high"}, repairedRID: 4}}}, func(rid string) taker {
+			layer += rid
+			return b.take
 		})
 		a := newArrival(in)
 		write(t, a, 1, false)
@@ -338,17 +337,52 @@ func TestARetransmissionStreamSaysWhatItRepairs(t *testing.T) {
 
 func TestStreamsThatNobodyWantsTakeNoMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		in := newIncoming(&description{}, connEvents{})
-		for ssrc := range uint32(2 * maxStreams) {
-			in.buffer(packetio.RTPBufferPacket, ssrc)
+		in := newIncoming(&description{}, nil)
+		excess := 0
+		in.excess = func() { excess++ }
+		var streams []io.ReadWriteCloser
+		for ssrc := range uint32(transport.MaxSSRCs) {
+			streams = append(streams, in.buffer(packetio.RTPBufferPacket, ssrc), in.buffer(packetio.RTCPBufferPacket, ssrc))
+		}
+		if excess != 0 {
+			t.Errorf("%d SSRCs are too many", transport.MaxSSRCs)
+		}
+		for ssrc := range uint32(20_000) {
+			streams = append(streams, in.buffer(packetio.RTPBufferPacket, 1000+ssrc), in.buffer(packetio.RTCPBufferPacket, 30_000+ssrc))
+		}
+		if excess != 1 {
+			t.Errorf("the peer was over its limit %d times", excess)
+		}
+		if len(in.arrivals) != maxStreams || len(in.ssrcs) != transport.MaxSSRCs {
+			t.Errorf("%d streams and %d SSRCs are kept", len(in.arrivals), len(in.ssrcs))
 		}
 		in.attach(2*maxStreams, ignore, true) // unknown, which harms nobody
-		for ssrc, want := range map[uint32]int{0: 0, 1: 1, maxStreams - 1: 1, maxStreams: 0, 2*maxStreams - 1: 0} {
-			a := in.arrivals[ssrc]
-			write(t, a, 1, true)
-			if n := len(a.waiting); n != want {
-				t.Errorf("%d packets of SSRC %d wait, want %d", n, ssrc, want)
+		for _, stream := range streams {
+			for range unclaimedPackets / 8 {
+				if n, err := stream.Write(rtpOf(1, true)); n != 12 || err != nil {
+					t.Fatalf("writing: %d, %v", n, err)
+				}
 			}
+		}
+		waiting := func() (n int) {
+			for _, a := range in.arrivals {
+				n += len(a.waiting)
+			}
+			return n
+		}
+		if n := waiting(); n != unclaimedPackets {
+			t.Errorf("%d packets wait", n)
+		}
+		in.attach(1, ignore, true)
+		for _, stream := range streams {
+			_ = stream.Close()
+			_ = stream.Close()
+			if _, err := stream.Read(make([]byte, packetBytes)); !errors.Is(err, io.EOF) {
+				t.Errorf("reading: %v", err)
+			}
+		}
+		if n := in.unclaimed.Load(); n != 0 || waiting() != 0 {
+			t.Errorf("%d packets wait in the end, %d are counted", waiting(), n)
 		}
 	})
 }
@@ -358,7 +392,7 @@ type noControl struct{}
 func (noControl) WriteRTCP([]rtcp.Packet) error { return nil }
 
 func TestForwardingAllocatesNothing(t *testing.T) {
-	in := newIncoming(&description{media: []mediaLine{{kind: sfu.Video, transportCC: 3}}}, connEvents{})
+	in := newIncoming(&description{media: []mediaLine{{kind: sfu.Video, transportCC: 3}}}, nil)
 	a := newArrival(in)
 	stream := sfu.NewPublisher(&sfu.Counters{}, 0)
 	layer, err := stream.Track(sfu.Video).NewFeed().Publish(sfu.LayerConfig{

@@ -143,6 +143,8 @@ func (e *Engine) configure(logs pionLogs) error {
 	s.SetICETimeouts(iceDisconnected, iceFailed, 0)
 	// The certificate is checked against the fingerprint of the SDP, during the handshake; there is no chain to check.
 	s.DisableCertificateFingerprintVerification(false)
+	// Without it, an attacker in the middle of two handshakes can have both end in the same keys (RFC 7627). All browsers have it.
+	s.SetDTLSExtendedMasterSecret(dtls.RequireExtendedMasterSecret)
 	// ICE has made sure of the peer's address already, so DTLS need not spend a round trip on it.
 	s.SetDTLSInsecureSkipHelloVerify(true)
 	s.SetDTLSConnectContextMaker(func() (context.Context, func()) {

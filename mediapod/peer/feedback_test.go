@@ -95,6 +95,35 @@ func TestAPublisherIsToldOfAllItsStreams(t *testing.T) {
 	}
 }
 
+func TestNumbersThatJumpFarBeginAnew(t *testing.T) {
+	f := newFeedback(3)
+	at := f.began
+	report := func(numbers ...uint16) map[uint16]int64 {
+		for _, number := range numbers {
+			at = at.Add(time.Millisecond)
+			f.record(numbered(t, 1, number), at)
+		}
+		at = at.Add(feedbackInterval)
+		return told(t, f.due(at))
+	}
+	for _, test := range []struct {
+		numbers []uint16
+		want    int // packets that are told of, the missing ones between them included
+	}{
+		{[]uint16{10, 11}, 2},
+		{[]uint16{12 + maxMissing - 1}, maxMissing},      // an outage
+		{[]uint16{30_000, 30_001}, 2},                    // a long one
+		{[]uint16{29_999, 30_002}, 4},                    // late
+		{[]uint16{31_000, 32_000, 33_000, 30_003}, 1998}, // there is no room for the third
+		{[]uint16{60_000, 20_000, 60_001}, 2},            // one beginning at a time
+		{[]uint16{60_002}, 1},
+	} {
+		if got := report(test.numbers...); len(got) != test.want {
+			t.Errorf("after %d the publisher is told of %d packets, want %d", test.numbers, len(got), test.want)
+		}
+	}
+}
+
 func TestAPublisherThatDoesNotNumberItsPacketsIsToldNothing(t *testing.T) {
 	f := newFeedback(0)
 	f.record(numbered(t, 1, 1), f.began)

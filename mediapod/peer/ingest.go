@@ -149,6 +149,13 @@ func (in *ingest) control(packets []rtcp.Packet) {
 	}
 }
 
+// feedback takes transport-wide feedback on what is sent back.
+func (in *ingest) feedback(raw []byte) {
+	if in.loopback != nil {
+		in.loopback.subscriber.HandleFeedback(raw, time.Now())
+	}
+}
+
 // repairs returns who takes the retransmissions (RFC 4588) of the layer with the given rid.
 func (in *ingest) repairs(rid string) taker {
 	return func(packets [][]byte, at time.Time) {

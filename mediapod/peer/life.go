@@ -93,6 +93,18 @@ func (l *life) lost(why string) {
 	go l.close() // not from here: closing waits for who calls this
 }
 
+// expel ends the connection of a peer that is over a limit.
+func (l *life) expel(reason error) {
+	l.mu.Lock()
+	closing := l.closing
+	l.mu.Unlock()
+	if closing {
+		return
+	}
+	l.logger.Info("Media connection is closed", "reason", reason.Error())
+	go l.close() // as in lost
+}
+
 // negotiated starts the time that the peer has to connect.
 func (l *life) negotiated() {
 	l.mu.Lock()

@@ -46,16 +46,11 @@ func newUDPMux(sockets *transport.Sockets, port int, families func() (v4, v6 boo
 
 // deliver hands a packet to the agent that it is for. It does not keep it.
 func (m *udpMux) deliver(packet []byte, from netip.AddrPort) {
-	m.mu.RLock()
-	defer m.mu.RUnlock() // until the packet is queued: closing a flow closes its queue
-	var f *flow
-	if stun.IsMessage(packet) { // a new connection may have the address of one whose end was not noticed
-		f = m.byName[flowName{fragment: transport.CheckedName(packet), v6: from.Addr().Is6()}]
-	}
+	f := m.flowOf(packet, from)
 	if f == nil {
-		f = m.byAddress.Peer(from)
+		return
 	}
-	if f == nil {
+	if packet = f.guest.Filter(packet); len(packet) == 0 { // not under m.mu: what is read of RTCP may be answered by the same flow
 		return
 	}
 	d := datagrams.Get().(*datagram)
@@ -65,6 +60,18 @@ func (m *udpMux) deliver(packet []byte, from netip.AddrPort) {
 	default:
 		datagrams.Put(d)
 	}
+}
+
+// flowOf returns the flow that a packet is for, nil when it is for nobody.
+func (m *udpMux) flowOf(packet []byte, from netip.AddrPort) *flow {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if stun.IsMessage(packet) { // a new connection may have the address of one whose end was not noticed
+		if f := m.byName[flowName{fragment: transport.CheckedName(packet), v6: from.Addr().Is6()}]; f != nil {
+			return f
+		}
+	}
+	return m.byAddress.Peer(from)
 }
 
 // GetListenAddresses is what ICE agents take for the local addresses: the internal addresses of the families that are advertised.
@@ -82,7 +89,8 @@ var errFlowExists = errors.New("there is one already")
 func (m *udpMux) GetConn(fragment string, address net.Addr) (net.PacketConn, error) {
 	local, ok := address.(*net.UDPAddr)
 	f := &flow{
-		mux: m, queue: make(chan *datagram, flowPackets), name: flowName{fragment: fragment, v6: ok && local.IP.To4() == nil},
+		mux: m, queue: make(chan *datagram, flowPackets), done: make(chan struct{}), name: flowName{fragment: fragment, v6: ok && local.IP.To4() == nil},
+		guest: m.sockets.Guest(fragment),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -125,7 +133,7 @@ func (m *udpMux) remove(f *flow) {
 	}
 	delete(m.byName, f.name)
 	m.byAddress.Remove(f)
-	close(f.queue)
+	close(f.done)
 }
 
 // learn notes that an agent talks to an address.
@@ -150,7 +158,9 @@ func (m *udpMux) learn(f *flow, address netip.AddrPort) error {
 type flow struct {
 	mux   *udpMux
 	name  flowName
+	guest *transport.Guest // nil for an agent that may get everything
 	queue chan *datagram
+	done  chan struct{} // closed when the flow is
 }
 
 var (
@@ -168,8 +178,10 @@ var datagrams = sync.Pool{New: func() any { return &datagram{bytes: make([]byte,
 
 // ReadFromAddrPort waits for the next packet.
 func (f *flow) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
-	d, ok := <-f.queue
-	if !ok {
+	var d *datagram
+	select {
+	case d = <-f.queue:
+	case <-f.done:
 		return 0, netip.AddrPort{}, net.ErrClosed
 	}
 	defer datagrams.Put(d)

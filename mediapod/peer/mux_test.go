@@ -151,7 +151,7 @@ func TestAClosedFlow(t *testing.T) {
 
 func BenchmarkDelivery(b *testing.B) {
 	m := newUDPMux(nil, 0, nil)
-	f := &flow{mux: m, queue: make(chan *datagram, flowPackets)}
+	f := &flow{mux: m, queue: make(chan *datagram, flowPackets), done: make(chan struct{})}
 	at := netip.MustParseAddrPort("127.0.0.1:9")
 	m.byAddress.Add(f, at)
 	packet, buffer := make([]byte, 1200), make([]byte, 1500)

@@ -90,11 +90,15 @@ func (p *Publication) accept(ctx context.Context, d *description) (*ingest, stri
 	for _, line := range d.media {
 		in.rids = append(in.rids, line.layers...)
 	}
-	var err error
-	in.conn, err = p.engine.newConn(d, p.logger.WithValues("direction", "publish"), connEvents{
+	events := connEvents{
 		lifeEvents: lifeEvents{connected: in.connected, ended: in.ended, rerouted: p.options.Rerouted},
 		control:    in.control, repairs: in.repairs,
-	})
+	}
+	if p.options.Loopback {
+		events.feedback = in.feedback
+	}
+	var err error
+	in.conn, err = p.engine.newConn(d, p.logger.WithValues("direction", "publish"), events)
 	if err != nil {
 		return nil, "", err
 	}

@@ -18,9 +18,13 @@ import (
 // Limits on session descriptions from clients. An offer of a browser has about 10 KB, and 200 attributes per m-line.
 const (
 	maxSDPBytes     = 256 << 10
+	maxSDPLines     = 9000
+	maxLineBytes    = 4096
 	maxMediaLines   = 8
-	maxAttributes   = 1000 // per m-line
+	maxAttributes   = 1000 // per m-line, and beside them
 	maxPayloadTypes = 128  // per m-line
+	maxRIDs         = 16   // per m-line
+	maxStreamLines  = 64   // per m-line, of those that tell of SSRCs
 	maxTokenBytes   = 256
 )
 
@@ -76,6 +80,12 @@ func parse(text string) (*sdp.SessionDescription, error) {
 	if len(text) > maxSDPBytes {
 		return nil, badSDP("it has more than %d bytes", maxSDPBytes)
 	}
+	lines := 0
+	for line := range strings.SplitSeq(text, "\n") { // before the parser makes much of them
+		if lines++; lines > maxSDPLines || len(line) > maxLineBytes {
+			return nil, badSDP("it has more than %d lines, or a line has more than %d bytes", maxSDPLines, maxLineBytes)
+		}
+	}
 	if !strings.HasSuffix(text, "\n") {
 		text += "\r\n" // the parser insists on it
 	}
@@ -89,12 +99,38 @@ func parse(text string) (*sdp.SessionDescription, error) {
 	case n > maxMediaLines:
 		return nil, badSDP("it has more than %d m-lines", maxMediaLines)
 	}
+	if err := checkAttributes(session.Attributes); err != nil {
+		return nil, err
+	}
 	for _, m := range session.MediaDescriptions {
-		if len(m.Attributes) > maxAttributes || len(m.MediaName.Formats) > maxPayloadTypes {
-			return nil, badSDP("an m-line has more than %d attributes or %d formats", maxAttributes, maxPayloadTypes)
+		if len(m.MediaName.Formats) > maxPayloadTypes {
+			return nil, badSDP("an m-line has more than %d formats", maxPayloadTypes)
+		}
+		if err := checkAttributes(m.Attributes); err != nil {
+			return nil, err
 		}
 	}
 	return session, nil
+}
+
+// checkAttributes bounds what is looked through more than once.
+func checkAttributes(all []sdp.Attribute) error {
+	if len(all) > maxAttributes {
+		return badSDP("it has more than %d attributes in one place", maxAttributes)
+	}
+	rids, streams := 0, 0
+	for _, a := range all {
+		switch a.Key {
+		case "rid":
+			rids++
+		case "ssrc", "ssrc-group", "msid":
+			streams++
+		}
+	}
+	if rids > maxRIDs || streams > maxStreamLines {
+		return badSDP("an m-line has more than %d rid lines or %d lines about SSRCs", maxRIDs, maxStreamLines)
+	}
+	return nil
 }
 
 // readOffer reads the offer of a publisher and chooses its video codec: the forced one, else the preferred one (that of its
@@ -172,31 +208,36 @@ func supported(m *sdp.MediaDescription, kind sfu.Kind) []codec {
 			fmtps[payload] = value
 		}
 	}
+	repairs := map[string]uint8{} // by what they repair (RFC 4588, section 8.6)
+	for _, format := range m.MediaName.Formats {
+		payload, err := strconv.ParseUint(format, 10, 7)
+		if err != nil || !strings.EqualFold(encodings[format], "rtx/90000") || len(fmtps[format]) > maxTokenBytes {
+			continue
+		}
+		for _, parameter := range strings.Split(fmtps[format], ";") {
+			if of, ok := strings.CutPrefix(parameter, "apt="); ok {
+				repairs[of] = uint8(payload)
+			}
+		}
+	}
 	var codecs []codec
 	for _, format := range m.MediaName.Formats {
 		payload, err := strconv.ParseUint(format, 10, 7)
-		if err != nil {
+		if err != nil || len(fmtps[format]) > maxTokenBytes {
 			continue
 		}
-		c := codec{fmtp: fmtps[format], payload: uint8(payload)}
+		c := codec{fmtp: fmtps[format], payload: uint8(payload), rtx: repairs[format]}
 		name, rate, _ := strings.Cut(encodings[format], "/")
+		delete(encodings, format) // a format counts once
 		switch {
 		case kind == sfu.Audio && strings.EqualFold(name, opus.name) && rate == "48000/2":
 			c.name = opus.name
 		case kind == sfu.Video && rate == "90000":
 			c.name = supportedVideo(name, c.fmtp)
 		}
-		if c.name == "" || len(c.fmtp) > maxTokenBytes {
-			continue
+		if c.name != "" {
+			codecs = append(codecs, c)
 		}
-		for _, other := range m.MediaName.Formats { // RFC 4588, section 8.6
-			if strings.EqualFold(encodings[other], "rtx/90000") && slices.Contains(strings.Split(fmtps[other], ";"), "apt="+format) {
-				if rtx, err := strconv.ParseUint(other, 10, 7); err == nil {
-					c.rtx = uint8(rtx)
-				}
-			}
-		}
-		codecs = append(codecs, c)
 	}
 	return codecs
 }
@@ -345,26 +386,31 @@ func rebuildMedia(
 		}
 	}
 	clean.WithPropertyAttribute("rtcp-mux").WithPropertyAttribute("rtcp-rsize")
-	var keep []string
+	keep := map[string]bool{}
 	for _, c := range codecs {
-		keep = append(keep, strconv.Itoa(int(c.payload)))
+		payloads := []uint8{c.payload}
 		if c.rtx != 0 {
-			keep = append(keep, strconv.Itoa(int(c.rtx)))
+			payloads = append(payloads, c.rtx)
+		}
+		for _, payload := range payloads {
+			if format := strconv.Itoa(int(payload)); !keep[format] {
+				keep[format] = true
+				clean.MediaName.Formats = append(clean.MediaName.Formats, format)
+			}
 		}
 	}
-	clean.MediaName.Formats = keep
 	copyStreams(clean, m, keep, rids)
 	return clean, receives, nil
 }
 
 // copyStreams copies what describes the codecs that are kept and the streams: with simulcast those by their rids (RFC 8853),
 // else by their SSRCs.
-func copyStreams(clean, m *sdp.MediaDescription, keep, rids []string) {
+func copyStreams(clean, m *sdp.MediaDescription, keep map[string]bool, rids []string) {
 	for _, a := range m.Attributes {
 		subject, rest, _ := strings.Cut(a.Value, " ")
 		switch a.Key {
 		case "rtpmap", "fmtp", "rtcp-fb":
-			if slices.Contains(keep, subject) {
+			if keep[subject] {
 				clean.WithValueAttribute(a.Key, a.Value)
 			}
 		case "extmap":
@@ -397,22 +443,30 @@ func simulcast(m *sdp.MediaDescription) []string {
 	if at < 0 || at+1 >= len(fields) {
 		return nil
 	}
+	offered := sendRIDs(m)
 	var rids []string
-	for _, alternatives := range strings.Split(fields[at+1], ";") {
+	for alternatives := range strings.SplitSeq(fields[at+1], ";") {
 		first, _, _ := strings.Cut(alternatives, ",")
-		if id := strings.TrimPrefix(first, "~"); validRID(id) && !slices.Contains(rids, id) && offersToSend(m, id) {
+		if id := strings.TrimPrefix(first, "~"); offered[id] {
 			rids = append(rids, id)
+			delete(offered, id) // once
 		}
 	}
 	return rids[max(0, len(rids)-layers.Max):]
 }
 
-// offersToSend reports whether there is an a=rid line for the direction send (RFC 8851, section 4).
-func offersToSend(m *sdp.MediaDescription, rid string) bool {
-	return slices.ContainsFunc(m.Attributes, func(a sdp.Attribute) bool {
-		fields := strings.Fields(a.Value)
-		return a.Key == "rid" && len(fields) >= 2 && fields[0] == rid && fields[1] == "send"
-	})
+// sendRIDs are the valid rids of the a=rid lines for the direction send (RFC 8851, section 4).
+func sendRIDs(m *sdp.MediaDescription) map[string]bool {
+	rids := map[string]bool{}
+	for _, a := range m.Attributes {
+		if a.Key != "rid" {
+			continue
+		}
+		if fields := strings.Fields(a.Value); len(fields) >= 2 && fields[1] == "send" && validRID(fields[0]) {
+			rids[fields[0]] = true
+		}
+	}
+	return rids
 }
 
 // maxRIDBytes is what fits into a header extension of one-byte form (RFC 8285, section 4.2).
@@ -440,8 +494,11 @@ func validTransport(key, value string) bool {
 		return token(value)
 	}
 	algorithm, digits, ok := strings.Cut(value, " ")
-	return ok && token(algorithm) && token(digits)
+	return ok && slices.Contains(fingerprintHashes, strings.ToLower(algorithm)) && token(digits)
 }
+
+// fingerprintHashes are the hash functions by which a client may name its certificate (RFC 8122, section 5): those that nobody finds a second certificate for.
+var fingerprintHashes = []string{"sha-256", "sha-384", "sha-512"}
 
 // token reports whether a value is one word of printable ASCII, and not too long.
 func token(value string) bool {

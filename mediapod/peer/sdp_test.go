@@ -240,6 +240,15 @@ func TestABadOfferIsAnErrorAndNothingElse(t *testing.T) {
 		"binary":                       "\x00\xff\x00",
 		"an m-line without formats":    replace("m=video 9 UDP/TLS/RTP/SAVPF 96 97 102 103 39 40 98 99", "m=video 9 UDP/TLS/RTP/SAVPF"),
 		"a setup that leaves us alone": replace("a=setup:actpass", "a=setup:passive"),
+		"a long attribute":             chromium + "a=x:" + strings.Repeat("y", maxLineBytes) + "\n",
+		"a long attribute beside":      replace("a=extmap-allow-mixed", "a=extmap-allow-mixed:"+strings.Repeat("y", maxLineBytes)),
+		"too many attributes beside":   replace("a=extmap-allow-mixed\n", strings.Repeat("a=x\n", maxAttributes)),
+		"too many rids":                chromium + strings.Repeat("a=rid:x send\n", maxRIDs+1),
+		"too many streams":             chromium + strings.Repeat("a=ssrc:1 cname:c\n", maxStreamLines),
+		"too many lines":               chromium + strings.Repeat("b=AS:1\n", maxSDPLines),
+		"a fingerprint by SHA-1":       replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-1 "),
+		"a fingerprint by MD5":         replace("a=fingerprint:sha-256 ", "a=fingerprint:MD5 "),
+		"a fingerprint by nothing":     replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-3 "),
 	}
 	offers["VP9 of another profile"] = without(offers["VP9 of another profile"], "a=rtpmap:96", "a=rtpmap:102")
 	e := newEngine(t)

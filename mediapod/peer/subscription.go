@@ -144,7 +144,13 @@ func (s *Subscription) Close() error {
 
 func (s *Subscription) secured() { s.life.connected() }
 
-func (s *Subscription) lost() { s.life.lost("gone") }
+func (s *Subscription) lost(reason error) {
+	if reason != nil {
+		s.life.expel(reason)
+		return
+	}
+	s.life.lost("gone")
+}
 
 func (s *Subscription) routed(tcp bool) { s.life.routed(over(tcp)) }
 

@@ -28,6 +28,8 @@ type Outgoing struct {
 	Sequence    uint16
 	PayloadType uint8
 	Marker      bool
+	// Again tells that the packet was sent before: when there is no room for it now it is lost, since who resends is who reads what receivers say.
+	Again bool
 	// TransportCC is the number of the header extension for the transport-wide sequence number, from 1 to 14; 0 without.
 	TransportCC uint8
 	// Transport is the transport-wide sequence number.

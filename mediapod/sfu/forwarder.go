@@ -31,8 +31,9 @@ const (
 // ForwarderConfig describes an outgoing RTP stream.
 type ForwarderConfig struct {
 	SSRC uint32
-	// RTXSSRC is the SSRC for retransmissions (RFC 4588), 0 when the subscriber can't do RTX: then packets are sent
-	// again as they were.
+	// RTXSSRC is the SSRC for retransmissions (RFC 4588), 0 when the subscriber can't do RTX: then nothing is sent again. A copy would have the number of
+	// its original, by which its encryption is the same, but not its very bytes, and two packets under one nonce of AES-GCM give away the key that
+	// authenticates all (RFC 7714, section 8.1).
 	RTXSSRC uint32
 	// Codecs are what the subscriber can decode, by name. Nothing is forwarded while the publisher sends another one.
 	Codecs map[string]PayloadTypes
@@ -89,10 +90,14 @@ func newForwarder(t *Track, p *path, config ForwarderConfig) *Forwarder {
 		path:        p,
 		mu:          &p.mu,
 		config:      config,
-		rewriter:    rewrite.New[*Layer](config.ClockRate, uint16(rand.Uint32()), rand.Uint32()),
-		rtxSequence: uint16(rand.Uint32()),
+		rewriter:    rewrite.New[*Layer](config.ClockRate, firstSequence(), rand.Uint32()),
+		rtxSequence: firstSequence(),
 	}
 }
+
+// firstSequence returns a random number to begin with, of the lower half: a receiver that misses what comes before the numbers begin anew can't know that they
+// did, and decrypts nothing (RFC 3711, section 3.3.1).
+func firstSequence() uint16 { return uint16(rand.Uint32N(1 << 15)) }
 
 // aim sets the layer to change over to, and the highest temporal layer. With stop nothing is forwarded until then. The caller holds track.mu.
 func (f *Forwarder) aim(layer *Layer, highest int, stop bool) {
@@ -294,7 +299,7 @@ func (f *Forwarder) resend(sequence uint16, now time.Time) int {
 	return times
 }
 
-// copy sends an outgoing packet again. It returns how many bytes that took; 0 when the packet is not there any more, or could not be
+// copy sends an outgoing packet again, on the stream for retransmissions. It returns how many bytes that took; 0 when the packet is not there any more, or could not be
 // sent. What it is counted as is probes or repairs.
 func (f *Forwarder) copy(sequence uint16, now time.Time, as Kind) int {
 	c := copies.Get().(*copyOfPacket)
@@ -304,11 +309,7 @@ func (f *Forwarder) copy(sequence uint16, now time.Time, as Kind) int {
 	if !ok {
 		return 0
 	}
-	rtx := f.config.RTXSSRC != 0
-	c.buffer = c.buffer[:0]
-	if rtx { // the original sequence number, RFC 4588, section 4
-		c.buffer = append(c.buffer, byte(sequence>>8), byte(sequence))
-	}
+	c.buffer = append(c.buffer[:0], byte(sequence>>8), byte(sequence)) // the original sequence number, RFC 4588, section 4
 	start := len(c.buffer)
 	original, cached := layer.cached(in, c.buffer)
 	f.mu.Lock()
@@ -325,10 +326,8 @@ func (f *Forwarder) copy(sequence uint16, now time.Time, as Kind) int {
 	out.Payload = c.buffer
 	out.Marker = original.Marker
 	out.Timestamp += original.Timestamp
-	if rtx {
-		out.Sequence = f.rtxSequence
-		f.rtxSequence++
-	}
+	out.Sequence = f.rtxSequence
+	f.rtxSequence++
 	f.path.number(out, f.config.TransportCC, as, now)
 	f.mu.Unlock()
 	if f.config.Writer.WriteRTP(c.packet[:]) == 0 {
@@ -366,6 +365,9 @@ func (f *Forwarder) probe(bytes int, now time.Time) (all int) {
 func (f *Forwarder) mayResend(sequence uint16, now time.Time) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.config.RTXSSRC == 0 {
+		return 0
+	}
 	times, limited, again := f.path.repair()
 	if limited {
 		layer, _, _, known := f.rewriter.Origin(sequence)
@@ -375,9 +377,6 @@ func (f *Forwarder) mayResend(sequence uint16, now time.Time) int {
 	}
 	if times == 0 {
 		return 0
-	}
-	if f.config.RTXSSRC == 0 { // a receiver would count the others as duplicates
-		times = 1
 	}
 	if f.resent == nil {
 		f.resent = make([]resend, resendMemory)
@@ -397,8 +396,8 @@ func (f *Forwarder) mayResend(sequence uint16, now time.Time) int {
 	return times
 }
 
-// prepareCopy finds where an outgoing packet came from, and starts its copy: the timestamp is still what is to be added to the
-// original one.
+// prepareCopy finds where an outgoing packet came from, and starts its copy: it has no number yet, and the timestamp is still what is to be added to
+// the original one.
 func (f *Forwarder) prepareCopy(out *Outgoing, sequence uint16) (*Layer, uint16, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -406,15 +405,7 @@ func (f *Forwarder) prepareCopy(out *Outgoing, sequence uint16) (*Layer, uint16,
 	if !ok {
 		return nil, 0, false
 	}
-	*out = Outgoing{
-		PayloadType: f.payload.Media,
-		Sequence:    sequence,
-		Timestamp:   timestampDelta,
-		SSRC:        f.config.SSRC,
-	}
-	if f.config.RTXSSRC != 0 {
-		out.PayloadType, out.SSRC = f.payload.RTX, f.config.RTXSSRC
-	}
+	*out = Outgoing{PayloadType: f.payload.RTX, Timestamp: timestampDelta, SSRC: f.config.RTXSSRC, Again: true}
 	return layer, in, true
 }
 

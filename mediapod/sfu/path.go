@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/rtcp"
-
 	"mediarooms.dev/mediarooms/mediapod/rtp/bandwidth"
 	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
 	"mediarooms.dev/mediarooms/mediapod/rtp/rate"
@@ -75,27 +73,15 @@ func (p *path) number(packet *Outgoing, extension uint8, kind Kind, at time.Time
 	packet.Transport = p.estimator.Sent(bytes, at)
 }
 
-// feedback takes a transport-wide report of the receiver. It reports whether that has shown congestion.
-func (p *path) feedback(report *rtcp.TransportLayerCC, now time.Time) bool {
+// feedback takes a transport-wide report of the receiver, as it came. It reports whether that has shown congestion.
+func (p *path) feedback(raw []byte, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.numbered {
 		return false
 	}
 	before := p.estimator.Kbps()
-	p.estimator.Feedback(report, now)
-	return p.estimator.Congested() && p.estimator.Kbps() != before
-}
-
-// feedbackPacket takes such a report as it came.
-func (p *path) feedbackPacket(raw []byte, now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.numbered {
-		return false
-	}
-	before := p.estimator.Kbps()
-	p.estimator.FeedbackPacket(raw, now)
+	p.estimator.Feedback(raw, now)
 	return p.estimator.Congested() && p.estimator.Kbps() != before
 }
 

@@ -1,6 +1,7 @@
 package sfu
 
 import (
+	"encoding/binary"
 	"testing"
 	"time"
 
@@ -40,6 +41,31 @@ func arrived(first uint16, arrivals ...time.Duration) *rtcp.TransportLayerCC {
 	return f
 }
 
+// written is a report, whose first delta counts from epoch, as it goes over the network: from a reference time on, in steps of 250 us.
+func written(f *rtcp.TransportLayerCC) []byte {
+	const step, reference = 250, 64_000
+	raw := make([]byte, 20)
+	raw[0], raw[1] = 0x80|rtcp.FormatTCC, byte(rtcp.TypeTransportSpecificFeedback)
+	binary.BigEndian.PutUint16(raw[12:], f.BaseSequenceNumber)
+	binary.BigEndian.PutUint16(raw[14:], f.PacketStatusCount)
+	for _, chunk := range f.PacketChunks {
+		run := chunk.(*rtcp.RunLengthChunk)
+		raw = binary.BigEndian.AppendUint16(raw, run.PacketStatusSymbol<<13|run.RunLength)
+	}
+	at, told := int64(0), int64(0)
+	for i, delta := range f.RecvDeltas {
+		at += delta.Delta
+		if i == 0 {
+			told = at / reference * reference
+			binary.BigEndian.PutUint32(raw[16:], uint32(at/reference)<<8)
+		}
+		steps := (at - told) / step
+		told += steps * step
+		raw = binary.BigEndian.AppendUint16(raw, uint16(int16(steps)))
+	}
+	return raw
+}
+
 // receive has a subscriber report on what it gets, over a path of a capacity in kbps (0 is any), and plays on meanwhile. It returns how many
 // copies came.
 func (s *simulcast) receive(subscriber *Subscriber, w *wire, kbps int, duration time.Duration, last *int) (copies int) {
@@ -67,7 +93,7 @@ func (s *simulcast) receive(subscriber *Subscriber, w *wire, kbps int, duration 
 		if len(packets) > 0 {
 			number := packets[0].GetExtension(3)
 			f := arrived(uint16(number[0])<<8|uint16(number[1]), arrivals...)
-			subscriber.HandleRTCP([]rtcp.Packet{f}, s.now)
+			subscriber.HandleFeedback(written(f), s.now)
 		}
 	}
 	return copies

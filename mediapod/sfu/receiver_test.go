@@ -187,7 +187,11 @@ func (r *receiver) answer(p rtcp.Packet) {
 func (r *receiver) live() {
 	now := r.world.now
 	for len(r.back) > 0 && !r.back[0].at.After(now) {
-		r.subscriber.HandleRTCP([]rtcp.Packet{r.back[0].packet}, now)
+		if f, ok := r.back[0].packet.(*rtcp.TransportLayerCC); ok {
+			r.subscriber.HandleFeedback(written(f), now)
+		} else {
+			r.subscriber.HandleRTCP([]rtcp.Packet{r.back[0].packet}, now)
+		}
 		r.back = r.back[1:]
 	}
 	for len(r.wire) > 0 && !r.wire[0].at.After(now) {

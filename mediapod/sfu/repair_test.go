@@ -13,42 +13,99 @@ func nackOf(sequences ...uint16) []rtcp.Packet {
 }
 
 func TestLossTowardsASubscriberIsRepaired(t *testing.T) {
-	for name, rtx := range map[string]bool{"by RTX": true, "without RTX": false} {
+	r := newRoom(t, 0)
+	s, w := r.subscribe(epoch)
+	for i := range uint16(10) {
+		body := delta(byte(i))
+		if i == 0 {
+			body = key(0)
+		}
+		r.write(raw(t, 65530+i, uint32(i)*3000, body...), epoch)
+	}
+	sent, _ := w.take()
+	lost := sent[7]
+	s.HandleRTCP(nackOf(lost.SequenceNumber, sent[9].SequenceNumber+1), epoch)
+	again, _ := w.take()
+	if len(again) != 1 {
+		t.Fatalf("%d packets sent again", len(again))
+	}
+	got := again[0]
+	if got.SSRC != rtxSSRC || got.PayloadType != rtxPT {
+		t.Errorf("retransmission is %v", got.Header)
+	}
+	if osn := uint16(got.Payload[0])<<8 | uint16(got.Payload[1]); osn != lost.SequenceNumber {
+		t.Errorf("original number is %d, want %d", osn, lost.SequenceNumber)
+	}
+	if got.Timestamp != lost.Timestamp || !slices.Equal(got.Payload[2:], lost.Payload) {
+		t.Errorf("%v %x, want %v %x", got.Header, got.Payload, lost.Header, lost.Payload)
+	}
+}
+
+// Every packet of a stream has a number of its own, by which it is encrypted: two under one would give the key away.
+func TestNoNumberIsUsedTwice(t *testing.T) {
+	for name, change := range map[string]func(*ForwarderConfig){
+		"by RTX":                        func(*ForwarderConfig) {},
+		"without RTX":                   func(c *ForwarderConfig) { c.RTXSSRC = 0 },
+		"without RTX, and with numbers": func(c *ForwarderConfig) { c.RTXSSRC, c.TransportCC = 0, 1 },
+	} {
 		r := newRoom(t, 0)
-		s, w := r.subscribe(epoch, func(c *ForwarderConfig) {
-			if !rtx {
-				c.RTXSSRC = 0
+		s, w := r.subscribe(epoch, change)
+		used := map[[2]uint32]bool{}
+		count := func() {
+			packets, _ := w.take()
+			for _, p := range packets {
+				nonce := [2]uint32{p.SSRC, uint32(p.SequenceNumber)}
+				if used[nonce] {
+					t.Errorf("%s: number %d of stream %x is used twice", name, p.SequenceNumber, p.SSRC)
+				}
+				used[nonce] = true
 			}
-		})
-		for i := range uint16(10) {
+		}
+		now := epoch
+		for i := range uint16(50) {
 			body := delta(byte(i))
 			if i == 0 {
 				body = key(0)
 			}
-			r.write(raw(t, 65530+i, uint32(i)*3000, body...), epoch)
+			r.write(raw(t, 100+i, uint32(i)*3000, body...), now)
+			count()
+			now = now.Add(time.Second)
+			for nonce := range used {
+				s.HandleRTCP(nackOf(uint16(nonce[1])), now)
+			}
+			count()
 		}
+	}
+}
+
+func TestFirstNumbersAreFarFromTheirEnd(t *testing.T) {
+	r := newRoom(t, 0)
+	for i := range uint16(200) {
+		s, w := r.subscribe(epoch)
+		r.write(raw(t, i, 0, key(0)...), epoch)
 		sent, _ := w.take()
-		lost := sent[7]
-		s.HandleRTCP(nackOf(lost.SequenceNumber, sent[9].SequenceNumber+1), epoch)
+		s.HandleRTCP(nackOf(sent[0].SequenceNumber), epoch)
 		again, _ := w.take()
-		if len(again) != 1 {
-			t.Fatalf("%s: %d packets sent again", name, len(again))
-		}
-		got := again[0]
-		if rtx {
-			if got.SSRC != rtxSSRC || got.PayloadType != rtxPT {
-				t.Errorf("%s: retransmission is %v", name, got.Header)
+		for _, p := range append(sent, again...) {
+			if p.SequenceNumber >= 1<<15 {
+				t.Fatalf("a stream begins with %d", p.SequenceNumber)
 			}
-			if osn := uint16(got.Payload[0])<<8 | uint16(got.Payload[1]); osn != lost.SequenceNumber {
-				t.Errorf("%s: original number is %d, want %d", name, osn, lost.SequenceNumber)
-			}
-			got.Payload = got.Payload[2:]
-		} else if got.SequenceNumber != lost.SequenceNumber || got.SSRC != mediaSSRC || got.PayloadType != mediaPT {
-			t.Errorf("%s: retransmission is %v", name, got.Header)
 		}
-		if got.Timestamp != lost.Timestamp || !slices.Equal(got.Payload, lost.Payload) {
-			t.Errorf("%s: %v %x, want %v %x", name, got.Header, got.Payload, lost.Header, lost.Payload)
-		}
+		s.Close()
+	}
+}
+
+func TestOneMessageAsksForABoundedNumberOfPackets(t *testing.T) {
+	r := newRoom(t, 0)
+	s, _ := r.subscribe(epoch)
+	r.write(raw(t, 0, 0, key(0)...), epoch)
+	all := &rtcp.TransportLayerNack{MediaSSRC: mediaSSRC}
+	for i := range uint16(300) {
+		all.Nacks = append(all.Nacks, rtcp.NackPair{PacketID: 17 * i, LostPackets: 0xffff})
+	}
+	s.HandleRTCP([]rtcp.Packet{all, all}, epoch)
+	if n := r.publisher.counters.NACKsReceived.Load(); n != maxAsked {
+		t.Errorf("%d packets were looked for", n)
 	}
 }
 

@@ -52,26 +52,26 @@ func (s *Subscriber) Forward(kind Kind, config ForwarderConfig, now time.Time) e
 // HandleFeedback takes a packet of transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions, section 3.1) that the subscriber
 // sent, as it came: there are many of them. It does not keep raw.
 func (s *Subscriber) HandleFeedback(raw []byte, now time.Time) {
-	if s.path.feedbackPacket(raw, now) {
+	if s.path.feedback(raw, now) {
 		s.publisher.Track(Video).hurry()
 	}
 }
 
-// HandleRTCP takes RTCP packets that the subscriber sent. What is not about one of its streams is ignored.
+// maxAsked is for how many packets a subscriber can ask at once; more than are sent again at once.
+const maxAsked = 2 * resendBurst
+
+// HandleRTCP takes RTCP packets that the subscriber sent. What is not about one of its streams is ignored, and so are lost packets beyond maxAsked.
 func (s *Subscriber) HandleRTCP(packets []rtcp.Packet, now time.Time) {
+	asked := 0
 	for _, packet := range packets {
 		switch packet := packet.(type) {
 		case *rtcp.TransportLayerNack:
 			if f := s.forwarder(packet.MediaSSRC); f != nil {
-				s.resend(f, packet.Nacks, now)
+				asked = s.resend(f, packet.Nacks, asked, now)
 			}
 		case *rtcp.PictureLossIndication:
 			if f := s.forwarder(packet.MediaSSRC); f != nil {
 				f.requestKeyframe(now)
-			}
-		case *rtcp.TransportLayerCC:
-			if s.path.feedback(packet, now) {
-				s.publisher.Track(Video).hurry()
 			}
 		case *rtcp.ReceiverEstimatedMaximumBitrate:
 			s.path.told(int(min(packet.Bitrate/1000, maxToldKbps)), now)
@@ -86,15 +86,24 @@ func (s *Subscriber) HandleRTCP(packets []rtcp.Packet, now time.Time) {
 	}
 }
 
-func (s *Subscriber) resend(f *Forwarder, pairs []rtcp.NackPair, now time.Time) {
+// resend sends what is asked for again, until so much was asked for. It returns for how much that was.
+func (s *Subscriber) resend(f *Forwarder, pairs []rtcp.NackPair, asked int, now time.Time) int {
 	counters := s.publisher.counters
 	for i := range pairs {
 		pairs[i].Range(func(sequence uint16) bool {
+			if asked == maxAsked {
+				return false
+			}
+			asked++
 			counters.NACKsReceived.Add(1)
 			counters.Retransmitted.Add(uint64(f.resend(sequence, now)))
 			return true
 		})
+		if asked == maxAsked {
+			break
+		}
 	}
+	return asked
 }
 
 func (s *Subscriber) forwarder(ssrc uint32) *Forwarder {

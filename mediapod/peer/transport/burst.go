@@ -25,6 +25,7 @@ const (
 type burst struct {
 	data  []byte
 	sizes []int // of the packets
+	waits bool  // for room
 
 	control []byte // a control message for one segment size
 	call    *call

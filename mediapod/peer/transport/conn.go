@@ -14,6 +14,8 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
+
+	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 )
 
 // handshakeDeadline is how long a peer may take for DTLS, from its first connectivity check on.
@@ -23,11 +25,12 @@ const handshakeDeadline = 15 * time.Second
 type Events struct {
 	// Connected is called once, when packets can be sent.
 	Connected func()
-	// Ended is called once, when the peer has gone or could not connect, and not because of Close.
-	Ended func()
+	// Ended is called once, when the peer has gone or could not connect, and not because of Close. The reason is nil, or what the peer has done that
+	// none may; see ErrLimit.
+	Ended func(reason error)
 	// Routed is called when packets go by another route than before, with whether that is ICE-TCP.
 	Routed func(tcp bool)
-	// Control gets the RTCP of the peer, packet by packet, but for transport-wide feedback, which Feedback gets as it came, and must not keep.
+	// Control gets what the peer asks for by RTCP, all of a packet together. Feedback gets transport-wide feedback as it came, and must not keep it.
 	// They must not block.
 	Control  func(packets []rtcp.Packet)
 	Feedback func(raw []byte)
@@ -62,6 +65,7 @@ type Conn struct {
 
 	mu      sync.Mutex // guards the fields below
 	remote  Remote
+	flows   flows // over TCP
 	started bool
 	ended   bool // or closed
 	session *dtls.Conn
@@ -99,7 +103,7 @@ func (c *Conn) Start(remote Remote) error {
 	c.running.Go(func() {
 		if err := c.secure(remote); err != nil {
 			c.sockets.logs.NewLogger("transport").Warnf("connecting: %v", err)
-			c.over()
+			c.over(nil)
 		}
 	})
 	return nil
@@ -128,7 +132,15 @@ func (c *Conn) secure(remote Remote) error {
 	if err := session.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("DTLS handshake: %w", err)
 	}
-	k, err := exportKeys(session, remote.Passive)
+	selected, ok := session.SelectedSRTPProtectionProfile()
+	if !ok {
+		return errors.New("the peer protects no media")
+	}
+	state, ok := session.ConnectionState()
+	if !ok {
+		return errors.New("there is no DTLS session")
+	}
+	k, err := exportKeys(&state, selected, remote.Passive, compound.ReceiverPacketsPerSecond)
 	if err != nil {
 		return err
 	}
@@ -161,20 +173,18 @@ func (c *Conn) Close() {
 		_ = session.Close()
 	}
 	_ = c.dtls.Close()
-	if r := c.route.Load(); r != nil {
-		r.close()
-	}
+	c.flows.close()
 }
 
-// over ends the connection from the peer's side.
-func (c *Conn) over() {
+// over ends the connection from the peer's side; see Events.Ended.
+func (c *Conn) over(reason error) {
 	c.mu.Lock()
 	first := !c.ended
 	c.ended = true
 	c.mu.Unlock()
 	if first {
 		c.cancel()
-		c.events.Ended()
+		c.events.Ended(reason)
 	}
 }
 
@@ -214,41 +224,63 @@ func (c *Conn) receive(packet []byte) {
 	}
 	switch first := packet[0]; {
 	case first >= 20 && first <= 63:
-		c.dtls.deliver(packet)
-	case first >= 128 && first <= 191 && packet[1] >= 192 && packet[1] <= 223: // RTCP (RFC 5761, section 4)
+		if c.keys.Load() != nil {
+			packet = protected(packet)
+		}
+		if len(packet) > 0 {
+			c.dtls.deliver(packet)
+		}
+	case isRTCP(packet):
 		k := c.keys.Load()
 		if k == nil {
 			return
 		}
-		raw, err := k.open(packet)
-		if err != nil {
-			return // forged, replayed or broken
-		}
-		c.heard.Store(time.Now().UnixNano())
-		c.control(raw)
+		now := time.Now()
+		raw, err := k.open(packet, now)
+		switch {
+		case err == nil:
+			c.heard.Store(now.UnixNano())
+			c.events.control(raw, false)
+		case errors.Is(err, ErrLimit):
+			c.over(err)
+		} // else it was forged, replayed or broken, or is one too many
 	}
 }
 
-// Transport-wide feedback: RTPFB with format 15.
-const (
-	feedbackKind   = 205
-	feedbackFormat = 15
-)
+// isRTCP tells RTCP from RTP (RFC 5761, section 4), and from all else (RFC 7983). The packet has two bytes or more.
+func isRTCP(packet []byte) bool {
+	return packet[0] >= 128 && packet[0] <= 191 && packet[1] >= 192 && packet[1] <= 223
+}
 
-// control takes the parts of an RTCP packet (RFC 3550, section 6.1) one by one. What is malformed is the peer's fault, and its loss.
-func (c *Conn) control(compound []byte) {
-	for len(compound) >= 4 {
-		size := 4 * (1 + int(binary.BigEndian.Uint16(compound[2:])))
-		if size > len(compound) {
-			return
+// control takes the parts of an RTCP packet that are of use: what receivers have to say and, when the peer sends media, what senders have. What is
+// malformed is the peer's fault, and its loss.
+func (e *Events) control(packet []byte, sends bool) {
+	receives := e.Feedback != nil
+	var all []rtcp.Packet
+	for kind, part := range compound.Parts(packet) {
+		switch kind {
+		case compound.TransportFeedback:
+			if receives {
+				e.Feedback(part)
+			}
+			continue
+		case compound.NACK, compound.PictureLoss, compound.FullIntraRequest, compound.BitrateLimit:
+			if !receives {
+				continue
+			}
+		case compound.SenderReport, compound.ExtendedReport:
+			if !sends {
+				continue
+			}
+		default:
+			continue
 		}
-		part := compound[:size]
-		compound = compound[size:]
-		if part[1] == feedbackKind && part[0]&0x1f == feedbackFormat {
-			c.events.Feedback(part)
-		} else if packets, err := rtcp.Unmarshal(part); err == nil {
-			c.events.Control(packets)
+		if packets, err := rtcp.Unmarshal(part); err == nil {
+			all = append(all, packets...)
 		}
+	}
+	if len(all) > 0 {
+		e.Control(all)
 	}
 }
 
@@ -282,42 +314,93 @@ type keys struct {
 	opening sync.Mutex // guards remote and what belongs to it
 	remote  *srtp.Context
 	control rtcp.Header
+	senders map[uint32]struct{} // in RTCP, by SSRC
+	sender  uint32              // the last of them
+	budget  *compound.Budget
+	flood   error // what the connection ends with when the budget is used up
 }
 
-func exportKeys(session *dtls.Conn, client bool) (*keys, error) {
-	selected, ok := session.SelectedSRTPProtectionProfile()
-	if !ok {
-		return nil, errors.New("the peer protects no media")
+// MaxSSRCs is how many SSRCs a peer may use. Browsers use up to ten, each of which takes some memory, here and in the SRTP library.
+const MaxSSRCs = 64
+
+var (
+	// ErrLimit marks what ends a connection since the peer has taken more than any may.
+	ErrLimit = errors.New("the peer is over a limit")
+	// ErrSSRCs is for a peer that uses more SSRCs than MaxSSRCs.
+	ErrSSRCs   = fmt.Errorf("%w: it uses more than %d SSRCs", ErrLimit, MaxSSRCs)
+	errDropped = errors.New("RTCP is too short, or too much")
+)
+
+func newKeys(local, remote *srtp.Context, rtcpPerSecond int) *keys {
+	return &keys{
+		local: local, remote: remote, senders: map[uint32]struct{}{}, budget: compound.NewBudget(rtcpPerSecond),
+		flood: fmt.Errorf("%w: it sends more than %d packets or %d bytes of RTCP per second, of which %d without a pause were dropped",
+			ErrLimit, rtcpPerSecond, compound.BytesPerSecond, compound.MaxDropped),
 	}
-	config := srtp.Config{Profile: profiles[selected]}
-	state, ok := session.ConnectionState()
+}
+
+// exportKeys makes the keys of a connection from its DTLS session, of which we were the client or not. Its peer may send so many RTCP packets.
+func exportKeys(exporter srtp.KeyingMaterialExporter, selected dtls.SRTPProtectionProfile, client bool, rtcpPerSecond int) (*keys, error) {
+	profile, ok := profiles[selected]
 	if !ok {
-		return nil, errors.New("there is no DTLS session")
+		return nil, fmt.Errorf("exporting keys: the way of protection %d is not one of ours", selected)
 	}
-	if err := config.ExtractSessionKeysFromDTLS(&state, client); err != nil {
+	config := srtp.Config{Profile: profile}
+	if err := config.ExtractSessionKeysFromDTLS(exporter, client); err != nil {
 		return nil, fmt.Errorf("exporting keys: %w", err)
 	}
-	k := &keys{}
-	var err error
-	if k.local, err = srtp.CreateContext(config.Keys.LocalMasterKey, config.Keys.LocalMasterSalt, config.Profile); err != nil {
+	local, err := srtp.CreateContext(config.Keys.LocalMasterKey, config.Keys.LocalMasterSalt, config.Profile)
+	if err != nil {
 		return nil, fmt.Errorf("making SRTP context: %w", err)
 	}
-	k.remote, err = srtp.CreateContext(config.Keys.RemoteMasterKey, config.Keys.RemoteMasterSalt, config.Profile,
+	remote, err := srtp.CreateContext(config.Keys.RemoteMasterKey, config.Keys.RemoteMasterSalt, config.Profile,
 		srtp.SRTCPReplayProtection(replayWindow))
 	if err != nil {
 		return nil, fmt.Errorf("making SRTP context: %w", err)
 	}
-	return k, nil
+	return newKeys(local, remote, rtcpPerSecond), nil
 }
 
 // replayWindow is how many RTCP packets may come late (RFC 3711, section 3.3.2).
 const replayWindow = 64
 
-// open decrypts an RTCP packet, in place.
-func (k *keys) open(packet []byte) ([]byte, error) {
+// open decrypts an RTCP packet, in place. Only what is authentic counts for the peer's limits.
+func (k *keys) open(packet []byte, now time.Time) ([]byte, error) {
 	k.opening.Lock()
 	defer k.opening.Unlock()
-	return k.remote.DecryptRTCP(packet, packet, &k.control)
+	raw, err := k.remote.DecryptRTCP(packet, packet, &k.control)
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) < 8 {
+		return nil, errDropped
+	}
+	if !k.knows(binary.BigEndian.Uint32(raw[4:])) {
+		return nil, ErrSSRCs
+	}
+	switch k.budget.Take(len(raw), now) {
+	case compound.Taken:
+		return raw, nil
+	case compound.Dropped:
+		return nil, errDropped
+	default:
+		return nil, k.flood
+	}
+}
+
+// knows remembers a sender, unless there are too many. The caller holds k.opening.
+func (k *keys) knows(sender uint32) bool {
+	if sender == k.sender && len(k.senders) > 0 {
+		return true
+	}
+	if _, known := k.senders[sender]; !known {
+		if len(k.senders) == MaxSSRCs {
+			return false
+		}
+		k.senders[sender] = struct{}{}
+	}
+	k.sender = sender
+	return true
 }
 
 func (k *keys) sealControl(raw []byte) ([]byte, error) {

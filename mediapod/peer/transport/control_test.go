@@ -1,10 +1,17 @@
 package transport
 
 import (
+	"bytes"
+	"errors"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
+
+	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 )
 
 // feedbackPackets seals n packets of transport-wide feedback.
@@ -40,14 +47,14 @@ func newControlled(t testing.TB) (c *Conn, remote *srtp.Context, feedback, other
 	c = newConn(t, s)
 	c.events.Feedback = func([]byte) { *feedback++ }
 	c.events.Control = func(packets []rtcp.Packet) { *others += len(packets) }
-	k, remote := newKeys(t, srtp.ProtectionProfileAeadAes128Gcm)
+	k, remote := testKeys(t, srtp.ProtectionProfileAeadAes128Gcm)
 	c.keys.Store(k)
 	return c, remote, feedback, others
 }
 
 func TestControlIsTakenApart(t *testing.T) {
 	c, remote, feedback, others := newControlled(t)
-	report, err := (&rtcp.ReceiverReport{SSRC: 7}).Marshal()
+	limit, err := (&rtcp.ReceiverEstimatedMaximumBitrate{SenderSSRC: 7, Bitrate: 1e6}).Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,11 +64,11 @@ func TestControlIsTakenApart(t *testing.T) {
 	}
 	plain := make([]byte, 0, 2000)
 	sealed := feedbackPackets(t, remote, 1)[0]
-	opened, err := c.keys.Load().open(append(plain, sealed...))
+	opened, err := c.keys.Load().open(append(plain, sealed...), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	compound := append(append(append(report, opened...), loss...), 0x80, 200, 0, 99) // the last part is cut off
+	compound := append(append(append(limit, opened...), loss...), 0x80, 200, 0, 99) // the last part is cut off
 	packet, err := remote.EncryptRTCP(nil, compound, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -83,10 +90,196 @@ func BenchmarkFeedback(b *testing.B) {
 	for b.Loop() {
 		if len(packets) == 0 {
 			b.StopTimer()
-			packets = feedbackPackets(b, remote, 1000)
+			packets = feedbackPackets(b, remote, 500)
+			c.keys.Load().budget = compound.NewBudget(compound.ReceiverPacketsPerSecond)
 			b.StartTimer()
 		}
 		c.receive(packets[0])
 		packets = packets[1:]
+	}
+}
+
+// reportOf seals a bitrate limit that a peer sends by the given SSRC.
+func reportOf(t testing.TB, remote *srtp.Context, ssrc uint32) []byte {
+	t.Helper()
+	raw, err := (&rtcp.ReceiverEstimatedMaximumBitrate{SenderSSRC: ssrc, Bitrate: 1e6}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := remote.EncryptRTCP(nil, raw, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(make([]byte, 0, 2000), sealed...)
+}
+
+func TestAPeerWithTooManySSRCsIsClosed(t *testing.T) {
+	c, remote, _, others := newControlled(t)
+	var reasons []error
+	c.events.Ended = func(reason error) { reasons = append(reasons, reason) }
+	forged := reportOf(t, remote, 999)
+	forged[len(forged)-6] ^= 1
+	for i := range uint32(MaxSSRCs) {
+		c.receive(reportOf(t, remote, i))
+		c.receive(append([]byte(nil), forged...))
+	}
+	if *others != MaxSSRCs || len(reasons) != 0 {
+		t.Errorf("%d of %d reports count, and it ended by %v", *others, MaxSSRCs, reasons)
+	}
+	for i := range uint32(1000) {
+		c.receive(reportOf(t, remote, MaxSSRCs+i))
+	}
+	if len(reasons) != 1 || !errors.Is(reasons[0], ErrSSRCs) {
+		t.Errorf("it ended by %v", reasons)
+	}
+	if n := len(c.keys.Load().senders); n != MaxSSRCs || *others != MaxSSRCs {
+		t.Errorf("%d SSRCs are kept, %d reports count", n, *others)
+	}
+}
+
+func TestAPeerThatFloodsIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, remote := testKeys(t, srtp.ProtectionProfileAeadAes128Gcm)
+		counted := 0
+		var reasons []error
+		c := &Conn{cancel: func() {}, events: Events{
+			Control: func([]rtcp.Packet) { counted++ }, Feedback: func([]byte) {}, Ended: func(reason error) { reasons = append(reasons, reason) },
+		}}
+		c.keys.Store(k)
+		for range 60 * compound.ReceiverPacketsPerSecond { // all that is allowed, for a minute
+			c.receive(reportOf(t, remote, 1))
+			time.Sleep(time.Second / compound.ReceiverPacketsPerSecond)
+		}
+		if counted != 60*compound.ReceiverPacketsPerSecond || len(reasons) != 0 {
+			t.Errorf("%d packets count, and it ended by %v", counted, reasons)
+		}
+		counted = 0
+		const most = compound.Saved * compound.ReceiverPacketsPerSecond
+		for range most + 1000 {
+			c.receive(reportOf(t, remote, 1))
+		}
+		if counted > most || len(reasons) != 0 {
+			t.Errorf("%d packets at once count, and it ended by %v", counted, reasons)
+		}
+		for range compound.MaxDropped {
+			c.receive(reportOf(t, remote, 1))
+		}
+		if counted > most || len(reasons) != 1 || !errors.Is(reasons[0], ErrLimit) {
+			t.Errorf("%d packets count, and it ended by %v", counted, reasons)
+		}
+	})
+}
+
+func TestOneReportOfAPacketCounts(t *testing.T) {
+	c, _, feedback, _ := newControlled(t)
+	part := []byte{0x8f, 205, 0, 4, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}
+	c.events.control(slices.Repeat(part, 70), false)
+	if *feedback != 1 {
+		t.Errorf("%d reports of one packet are read", *feedback)
+	}
+}
+
+// record makes a DTLS record.
+func record(kind byte, epoch byte, body ...byte) []byte {
+	return append([]byte{kind, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0xff, 0xff, 0, byte(len(body))}, body...)
+}
+
+func TestOnceThereAreKeysNothingInTheClearCounts(t *testing.T) {
+	alert := record(21, 0, 2, 40)
+	both := slices.Concat(record(22, 0, 1, 2, 3), record(20, 0, 1), record(22, 1, 4, 5), alert)
+	c, _, _, _ := newControlled(t)
+	k := c.keys.Load()
+	g := &Guest{}
+	got := func(packet []byte) []byte {
+		t.Helper()
+		filtered := g.Filter(bytes.Clone(packet))
+		c.receive(bytes.Clone(packet))
+		b, n := make([]byte, maxReceived), 0
+		if c.dtls.received.Count() > 0 {
+			n, _ = c.dtls.received.Read(b)
+		}
+		if !bytes.Equal(b[:n], filtered) {
+			t.Errorf("a connection gets %x, a guest %x", b[:n], filtered)
+		}
+		return filtered
+	}
+	c.keys.Store(nil)
+	for _, packet := range [][]byte{alert, both} {
+		if g := got(packet); !bytes.Equal(g, packet) {
+			t.Errorf("before: %x of %x", g, packet)
+		}
+	}
+	c.keys.Store(k)
+	g.keys.Store(k)
+	for _, test := range []struct{ packet, want []byte }{
+		{alert, nil},
+		{both, record(22, 1, 4, 5)},
+		{record(21, 1, 9, 9), record(21, 1, 9, 9)},
+		{record(21, 2, 9, 9), nil},
+		{record(23, 1, 1, 2, 3)[:15], nil},
+	} {
+		if g := got(test.packet); !bytes.Equal(g, test.want) {
+			t.Errorf("%x of %x, want %x", g, test.packet, test.want)
+		}
+	}
+}
+
+func TestWhatAGuestGets(t *testing.T) {
+	for name, receives := range map[string]bool{"of one that sends": false, "of one that receives, too": true} {
+		t.Run(name, func(t *testing.T) {
+			var got []rtcp.Packet
+			feedback := 0
+			events := Events{Control: func(packets []rtcp.Packet) { got = append(got, packets...) }}
+			if receives {
+				events.Feedback = func([]byte) { feedback++ }
+			}
+			s := &Sockets{guests: map[string]*Guest{}}
+			g, err := s.Admit(events)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k, remote := testKeys(t, srtp.ProtectionProfileAeadAes128Gcm)
+			seal := func(packets ...rtcp.Packet) []byte {
+				raw, err := rtcp.Marshal(packets)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sealed, err := remote.EncryptRTCP(nil, raw, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return sealed
+			}
+			all := []rtcp.Packet{
+				&rtcp.SenderReport{SSRC: 1}, &rtcp.ReceiverReport{}, &rtcp.SourceDescription{}, &rtcp.ExtendedReport{},
+				&rtcp.PictureLossIndication{}, &rtcp.Goodbye{}, &rtcp.RawPacket{0x8f, 205, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2},
+			}
+			media := []byte{0x80, 96, 0, 1, 0, 0, 0, 0}
+			if len(g.Filter(seal(all...))) != 0 || len(got) != 0 {
+				t.Error("RTCP counts before there are keys")
+			}
+			g.keys.Store(k)
+			if len(g.Filter(seal(all...))) != 0 {
+				t.Error("the library gets RTCP")
+			}
+			if !bytes.Equal(g.Filter(media), media) {
+				t.Error("it gets no media")
+			}
+			want, reports := 2, 0
+			if receives {
+				want, reports = 3, 1
+			}
+			if len(got) != want || feedback != reports {
+				t.Errorf("%d packets and %d reports count, want %d and %d", len(got), feedback, want, reports)
+			}
+			if name, _ := g.Credentials(); s.Guest(name) != g {
+				t.Error("a guest is not known")
+			}
+			g.Close()
+			g.Close()
+			if len(s.guests) != 0 || len(g.Filter(media)) != 0 {
+				t.Error("a guest that has gone is known, or gets something")
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -42,7 +43,7 @@ func (e *dtlsEndpoint) open(remote Remote) (*dtls.Conn, error) {
 	options := []dtls.Option{
 		dtls.WithCertificates(e.conn.certificate),
 		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80),
-		dtls.WithExtendedMasterSecret(dtls.RequestExtendedMasterSecret),
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithLoggerFactory(e.conn.sockets.logs),
 		// There is no chain to check: the certificate is that of the SDP, or not.
 		dtls.WithInsecureSkipVerify(true),
@@ -100,6 +101,31 @@ func (r Remote) verify(certificates [][]byte) error {
 	return nil
 }
 
+// A DTLS record (RFC 6347, section 4.1) begins with its type, the version, its epoch, a number, and its length.
+const (
+	recordHeaderBytes = 13
+	recordEpochAt     = 3
+	recordLengthAt    = 11
+	protectedEpoch    = 1 // there is one handshake
+)
+
+// protected returns those records of a DTLS packet, which it moves together, that are protected by keys. Once there are keys, what is in the clear is of no
+// use: who repeats the end of a handshake ends it with a protected record. Anybody can write the rest, and the DTLS library would believe an alert.
+func protected(packet []byte) []byte {
+	kept := packet[:0]
+	for len(packet) >= recordHeaderBytes {
+		size := recordHeaderBytes + int(binary.BigEndian.Uint16(packet[recordLengthAt:]))
+		if size > len(packet) {
+			break
+		}
+		if binary.BigEndian.Uint16(packet[recordEpochAt:]) == protectedEpoch {
+			kept = append(kept, packet[:size]...)
+		}
+		packet = packet[size:]
+	}
+	return kept
+}
+
 // deliver takes a DTLS packet of the peer. What is too much is lost; the peer sends it again.
 func (e *dtlsEndpoint) deliver(packet []byte) {
 	_, _ = e.received.Write(packet)
@@ -122,7 +148,7 @@ func (e *dtlsEndpoint) WriteTo(b []byte, _ net.Addr) (int, error) {
 // Close ends the connection: the library calls it when the peer says that it closes.
 func (e *dtlsEndpoint) Close() error {
 	err := e.received.Close()
-	e.conn.over()
+	e.conn.over(nil)
 	return err
 }
 

@@ -36,9 +36,3 @@ func (r *route) writeBurst(b *burst) int {
 
 // gone tells that nothing gets through any more.
 func (r *route) gone() bool { return r.tcp != nil && r.tcp.gone() }
-
-func (r *route) close() {
-	if r.tcp != nil {
-		r.tcp.close()
-	}
-}

@@ -13,12 +13,13 @@ type headerScratch = rtp.Header
 // kernel allows.
 func (c *Conn) WriteRTP(packets []sfu.Outgoing) int {
 	k, r := c.keys.Load(), c.route.Load()
-	if k == nil || r == nil {
+	if k == nil || r == nil || len(packets) == 0 {
 		return 0
 	}
 	b := bursts.Get().(*burst)
 	defer b.release()
 	k.seal(b, packets)
+	b.waits = !packets[0].Again
 	return r.writeBurst(b)
 }
 

@@ -8,11 +8,12 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 
+	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
-// newKeys returns the keys of a connection and the context of its peer.
-func newKeys(t testing.TB, profile srtp.ProtectionProfile) (*keys, *srtp.Context) {
+// testKeys returns the keys of a connection and the context of its peer.
+func testKeys(t testing.TB, profile srtp.ProtectionProfile) (*keys, *srtp.Context) {
 	t.Helper()
 	key, salt := make([]byte, 16), make([]byte, 14)
 	if profile == srtp.ProtectionProfileAeadAes128Gcm {
@@ -25,7 +26,7 @@ func newKeys(t testing.TB, profile srtp.ProtectionProfile) (*keys, *srtp.Context
 			t.Fatal(err)
 		}
 	}
-	return &keys{local: contexts[0], remote: contexts[1]}, contexts[2]
+	return newKeys(contexts[0], contexts[1], compound.ReceiverPacketsPerSecond), contexts[2]
 }
 
 // outgoing makes packets with payloads of the given sizes.
@@ -42,7 +43,7 @@ func outgoing(sizes ...int) []sfu.Outgoing {
 
 func TestSealedPacketsAreOpenedByTheReceiver(t *testing.T) {
 	for _, profile := range profiles {
-		k, remote := newKeys(t, profile)
+		k, remote := testKeys(t, profile)
 		packets := outgoing(1000, 1001, 998, 1001, 500, 1, 0, 996, maxPayload+1, 300)
 		b := newBurst()
 		k.seal(b, packets)
@@ -68,7 +69,7 @@ func TestSealedPacketsAreOpenedByTheReceiver(t *testing.T) {
 }
 
 func TestPacketsThatDifferByAByteGoOutTogether(t *testing.T) {
-	k, _ := newKeys(t, srtp.ProtectionProfileAeadAes128Gcm)
+	k, _ := testKeys(t, srtp.ProtectionProfileAeadAes128Gcm)
 	for _, c := range []struct{ sizes, runs []int }{
 		{[]int{1000, 1001, 1000, 1001, 1001}, []int{5}},
 		{[]int{1001, 1000, 1000}, []int{3}},
@@ -90,7 +91,7 @@ func TestPacketsThatDifferByAByteGoOutTogether(t *testing.T) {
 }
 
 func TestSealingDoesNotAllocate(t *testing.T) {
-	k, _ := newKeys(t, srtp.ProtectionProfileAeadAes128Gcm)
+	k, _ := testKeys(t, srtp.ProtectionProfileAeadAes128Gcm)
 	packets, b := outgoing(1000, 1001, 1000, 900), newBurst()
 	if n := testing.AllocsPerRun(1000, func() {
 		for i := range packets {
@@ -105,7 +106,7 @@ func TestSealingDoesNotAllocate(t *testing.T) {
 
 // BenchmarkSeal measures one packet of 1200 bytes, sealed in bursts of 6.
 func BenchmarkSeal(b *testing.B) {
-	k, _ := newKeys(b, srtp.ProtectionProfileAeadAes128Gcm)
+	k, _ := testKeys(b, srtp.ProtectionProfileAeadAes128Gcm)
 	packets, to := outgoing(1200, 1200, 1200, 1200, 1200, 1200), newBurst()
 	b.ReportAllocs()
 	for b.Loop() {

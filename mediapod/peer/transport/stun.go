@@ -9,6 +9,9 @@ import (
 
 const stunHeaderBytes = 20
 
+// maxSTUNAttributes is how many attributes a message may have. Browsers send about ten.
+const maxSTUNAttributes = 32
+
 // CheckedName returns the ICE user name fragment of the agent that a STUN message checks, which the sender has not proven to know anything of (RFC 8445,
 // section 7.2.2); "" when there is none. The packet must be a STUN message (stun.IsMessage).
 func CheckedName(packet []byte) string {
@@ -16,39 +19,51 @@ func CheckedName(packet []byte) string {
 	return name
 }
 
-// userName returns the value of the USERNAME attribute of a STUN message (RFC 8489, section 14.3), "" when it has none.
-func userName(packet []byte) string {
-	for rest := packet[stunHeaderBytes:]; len(rest) >= 4; {
+// userName returns the value of the USERNAME attribute of a STUN message (RFC 8489, section 14.3), "" when it has none, or too many attributes.
+func userName(packet []byte) (name string) {
+	rest := packet[stunHeaderBytes:]
+	for range maxSTUNAttributes {
+		if len(rest) < 4 {
+			return name
+		}
 		kind, length := stun.AttrType(binary.BigEndian.Uint16(rest)), int(binary.BigEndian.Uint16(rest[2:]))
 		padded := (length + 3) &^ 3
 		if len(rest) < 4+padded {
-			return ""
+			return name
 		}
-		if kind == stun.AttrUsername {
-			return string(rest[4 : 4+length])
+		if kind == stun.AttrUsername && name == "" {
+			name = string(rest[4 : 4+length])
 		}
 		rest = rest[4+padded:]
 	}
-	return ""
+	if len(rest) >= 4 {
+		return ""
+	}
+	return name
+}
+
+// authentic reads a connectivity check that its sender has made with the password of the agent that it checks; nil when it is malformed or was not.
+func authentic(packet []byte, password string) *stun.Message {
+	request := &stun.Message{Raw: append([]byte(nil), packet...)}
+	if request.Decode() != nil || request.Type != stun.BindingRequest || stun.NewShortTermIntegrity(password).Check(request) != nil {
+		return nil
+	}
+	if request.Contains(stun.AttrFingerprint) && stun.Fingerprint.Check(request) != nil {
+		return nil
+	}
+	return request
 }
 
 // check answers a connectivity check of the peer (RFC 8445, section 7.3), which is how a lite agent learns where its peer is. What is malformed or not
-// authentic is dropped.
-func (c *Conn) check(packet []byte, via route) {
-	request := &stun.Message{Raw: append([]byte(nil), packet...)}
-	if request.Decode() != nil || request.Type != stun.BindingRequest {
-		return
-	}
+// authentic is dropped, of which it returns false.
+func (c *Conn) check(packet []byte, via route) bool {
 	local, remote, ok := strings.Cut(userName(packet), ":")
 	if expected := c.remoteName(); !ok || local != c.name || expected != "" && remote != expected {
-		return
+		return false
 	}
-	integrity := stun.NewShortTermIntegrity(c.password)
-	if integrity.Check(request) != nil {
-		return
-	}
-	if request.Contains(stun.AttrFingerprint) && stun.Fingerprint.Check(request) != nil {
-		return
+	request := authentic(packet, c.password)
+	if request == nil {
+		return false
 	}
 	answer := []stun.Setter{
 		stun.NewTransactionIDSetter(request.TransactionID), stun.BindingSuccess,
@@ -58,12 +73,13 @@ func (c *Conn) check(packet []byte, via route) {
 	if conflict { // a lite agent never controls (RFC 8445, section 6.1.1)
 		answer[1], answer[2] = stun.BindingError, stun.CodeRoleConflict
 	}
-	response, err := stun.Build(append(answer, integrity, stun.Fingerprint)...)
+	response, err := stun.Build(append(answer, stun.NewShortTermIntegrity(c.password), stun.Fingerprint)...)
 	if err != nil {
-		return
+		return true
 	}
 	if !conflict {
 		c.reached(via, request.Contains(stun.AttrUseCandidate))
 	}
 	via.write(response.Raw)
+	return true
 }

@@ -14,7 +14,7 @@ import (
 
 func newConn(t testing.TB, s *Sockets) *Conn {
 	t.Helper()
-	c, err := s.Open(tls.Certificate{}, Events{Connected: func() {}, Ended: func() {}, Control: func([]rtcp.Packet) {}, Feedback: func([]byte) {}})
+	c, err := s.Open(tls.Certificate{}, Events{Connected: func() {}, Ended: func(error) {}, Control: func([]rtcp.Packet) {}, Feedback: func([]byte) {}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestAnAddressOfSomebodyElseIsForgotten(t *testing.T) {
 func TestAConnectionEndsOnce(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
 	ended := make(chan struct{}, 2)
-	c, err := s.Open(tls.Certificate{}, Events{Ended: func() { ended <- struct{}{} }})
+	c, err := s.Open(tls.Certificate{}, Events{Ended: func(error) { ended <- struct{}{} }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -17,39 +19,57 @@ import (
 
 // Limits on ICE-TCP.
 const (
-	maxTCPConns     = 2048
-	firstPacketWait = 10 * time.Second
+	maxTCPConns = 2048
+	// maxTCPPerAddress is how many of them one address may have. Behind it may be an office that lets no UDP out.
+	maxTCPPerAddress = 512
+	// maxTCPUnproven is how many connections of one address wait for their first check at the same time.
+	maxTCPUnproven = 32
+	// firstCheckWait is how long that may take.
+	firstCheckWait = 10 * time.Second
+	// tcpIdle is how long a connection may bring nothing. Peers check what they may want to use every 15 s at least (RFC 7675, section 5.1).
+	tcpIdle = 60 * time.Second
 	// maxFrame is the most bytes of a frame (RFC 4571) from a peer.
 	maxFrame = 8192
 	// tcpQueue is how many bytes wait to be written at most; what does not fit is lost, as on UDP.
 	tcpQueue = 1 << 20
 	// tcpStall is how long a peer may take nothing.
 	tcpStall = 10 * time.Second
+	// refusalInterval is how often the log tells of connections that are refused.
+	refusalInterval = time.Minute
 )
 
-// TCPListener accepts ICE-TCP connections (RFC 6544). Accept returns those that are not for connections of this package.
+// TCPListener accepts ICE-TCP connections (RFC 6544). Accept returns those of guests.
+//
+// The first frame of a connection has to be a connectivity check that was made with the password of the agent that it is for. Nothing else is kept, so that
+// only who was given a password by signalling holds a connection for longer than that takes.
 type TCPListener struct {
 	net.Listener
 	sockets *Sockets
-	open    atomic.Int32
 	others  chan net.Conn
 	done    chan struct{}
 	running sync.WaitGroup
 
-	mu    sync.Mutex // guards conns
-	conns map[net.Conn]struct{}
+	mu        sync.Mutex // guards the fields below
+	conns     map[*tcpConn]struct{}
+	origins   map[netip.Prefix]*origin
+	refusedAt time.Time // when the log has told of that last
+}
+
+// origin is what one address has opened.
+type origin struct {
+	open, unproven int
 }
 
 func newTCPListener(listener net.Listener, sockets *Sockets) *TCPListener {
 	l := &TCPListener{
 		Listener: listener, sockets: sockets,
-		others: make(chan net.Conn), done: make(chan struct{}), conns: map[net.Conn]struct{}{},
+		others: make(chan net.Conn), done: make(chan struct{}), conns: map[*tcpConn]struct{}{}, origins: map[netip.Prefix]*origin{},
 	}
 	l.running.Go(l.listen)
 	return l
 }
 
-// Accept waits for the next connection that is not for a connection of this package.
+// Accept waits for the next connection of a guest.
 func (l *TCPListener) Accept() (net.Conn, error) {
 	select {
 	case conn := <-l.others:
@@ -73,7 +93,7 @@ func (l *TCPListener) close() error {
 	return err
 }
 
-// listen accepts connections; those above the limit are closed at once.
+// listen accepts connections; those above the limits are closed at once.
 func (l *TCPListener) listen() {
 	defer close(l.done)
 	for pause := time.Millisecond; ; {
@@ -87,69 +107,198 @@ func (l *TCPListener) listen() {
 			continue
 		}
 		pause = time.Millisecond
-		if l.open.Add(1) > maxTCPConns {
-			l.open.Add(-1)
+		accepted := &tcpConn{Conn: conn, listener: l, from: originOf(conn)}
+		if err := l.enter(accepted); err != nil {
 			_ = conn.Close()
+			l.refused(accepted, err)
 			continue
 		}
-		accepted := &tcpConn{Conn: conn, listener: l}
-		l.mu.Lock()
-		l.conns[accepted] = struct{}{}
-		l.mu.Unlock()
 		l.running.Go(func() { l.serve(accepted) })
 	}
 }
 
-// serve reads a connection's first packet, which says whose it is, and then all others, or passes it on.
+// originOf returns what is counted as one address: an IPv4 address, or a /64 of IPv6.
+func originOf(conn net.Conn) netip.Prefix {
+	ip := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+	bits := 32
+	if ip.Is6() {
+		bits = 64
+	}
+	prefix, _ := ip.WithZone("").Prefix(bits) // the zero value is an address, too
+	return prefix
+}
+
+var (
+	errTCPFull     = fmt.Errorf("there are %d ICE-TCP connections, no more are allowed", maxTCPConns)
+	errTCPAddress  = fmt.Errorf("the address has %d ICE-TCP connections, no more are allowed", maxTCPPerAddress)
+	errTCPUnproven = fmt.Errorf("the address has %d ICE-TCP connections without a check, no more are allowed", maxTCPUnproven)
+)
+
+// enter gives a connection its place.
+func (l *TCPListener) enter(conn *tcpConn) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	from := l.origins[conn.from]
+	switch {
+	case len(l.conns) >= maxTCPConns:
+		return errTCPFull
+	case from == nil:
+		from = &origin{}
+		l.origins[conn.from] = from
+	case from.open >= maxTCPPerAddress:
+		return errTCPAddress
+	case from.unproven >= maxTCPUnproven:
+		return errTCPUnproven
+	}
+	from.open++
+	from.unproven++
+	l.conns[conn] = struct{}{}
+	return nil
+}
+
+// prove notes that a connection has brought an authentic check.
+func (l *TCPListener) prove(conn *tcpConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.conns[conn]; ok && !conn.proven {
+		conn.proven = true
+		l.origins[conn.from].unproven--
+	}
+}
+
+// leave frees the place of a connection.
+func (l *TCPListener) leave(conn *tcpConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.conns[conn]; !ok {
+		return
+	}
+	delete(l.conns, conn)
+	from := l.origins[conn.from]
+	from.open--
+	if !conn.proven {
+		from.unproven--
+	}
+	if from.open == 0 {
+		delete(l.origins, conn.from)
+	}
+}
+
+// refused logs why a connection was refused, unless something like it was just told.
+func (l *TCPListener) refused(conn *tcpConn, reason error) {
+	now := time.Now()
+	l.mu.Lock()
+	tell := now.Sub(l.refusedAt) >= refusalInterval
+	if tell {
+		l.refusedAt = now
+	}
+	l.mu.Unlock()
+	if tell {
+		l.sockets.logs.NewLogger("ice-tcp").Warnf("refusing connection of %v: %v", conn.from, reason)
+	}
+}
+
+// serve reads a connection's first frame, which says whose it is, and then all others, or passes it on.
 func (l *TCPListener) serve(conn *tcpConn) {
-	_ = conn.SetReadDeadline(time.Now().Add(firstPacketWait))
-	buffer := make([]byte, maxFrame)
-	n, err := readFrame(conn, buffer)
-	if err != nil || !stun.IsMessage(buffer[:n]) {
+	_ = conn.SetReadDeadline(time.Now().Add(firstCheckWait))
+	frames := newFrameReader(conn)
+	first, err := frames.next()
+	if err != nil || !stun.IsMessage(first) {
 		_ = conn.Close()
 		return
 	}
-	_ = conn.SetReadDeadline(time.Time{})
-	c := l.sockets.checked(buffer[:n])
-	if c == nil {
-		conn.replay(buffer[:n])
-		select {
-		case l.others <- conn:
-		case <-l.done:
-			_ = conn.Close()
-		}
+	if c := l.sockets.checked(first); c != nil {
+		l.receive(c, conn, frames, first)
 		return
 	}
+	g := l.sockets.Guest(CheckedName(first))
+	if g == nil || authentic(first, g.password) == nil {
+		_ = conn.Close()
+		return
+	}
+	l.prove(conn)
+	guest := &guestConn{tcpConn: conn, guest: g, frames: frames}
+	guest.replay(first)
+	if !g.flows.add(guest) {
+		_ = conn.Close()
+		return
+	}
+	select {
+	case l.others <- guest:
+	case <-l.done:
+		_ = guest.Close()
+	}
+}
+
+// receive reads what a peer sends to a connection of this package.
+func (l *TCPListener) receive(c *Conn, conn *tcpConn, frames *frameReader, first []byte) {
 	flow := &tcpFlow{conn: conn}
 	flow.wake = sync.NewCond(&flow.mu)
 	defer flow.close()
 	l.running.Go(flow.run)
 	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
 	via := route{address: netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), tcp: flow}
-	for err == nil {
-		if packet := buffer[:n]; stun.IsMessage(packet) {
+	if !c.check(first, via) {
+		return
+	}
+	l.prove(conn)
+	if !c.flows.add(flow) {
+		return
+	}
+	defer c.flows.remove(flow)
+	for {
+		conn.extend(time.Now())
+		packet, err := frames.next()
+		if err != nil {
+			return
+		}
+		if stun.IsMessage(packet) {
 			c.check(packet, via)
 		} else if r := c.route.Load(); r != nil && r.tcp == flow { // else it has not shown yet that it is the peer
 			c.receive(packet)
 		}
-		n, err = readFrame(conn, buffer)
 	}
 }
 
-func readFrame(r io.Reader, b []byte) (int, error) {
-	if _, err := io.ReadFull(r, b[:2]); err != nil {
-		return 0, err
+// frameReader reads frames (RFC 4571): two bytes with their size, and what they frame.
+type frameReader struct {
+	buffer *bufio.Reader
+	taken  int // bytes of the frame that was read last
+}
+
+func newFrameReader(r io.Reader) *frameReader {
+	return &frameReader{buffer: bufio.NewReaderSize(r, frameHeaderBytes+maxFrame)}
+}
+
+const frameHeaderBytes = 2
+
+var errFrame = fmt.Errorf("a frame has more than %d bytes", maxFrame)
+
+// next returns the next frame, until the one after that is read.
+func (r *frameReader) next() ([]byte, error) {
+	if _, err := r.buffer.Discard(r.taken); err != nil {
+		return nil, err
 	}
-	n := int(binary.BigEndian.Uint16(b))
-	if n > len(b) {
-		return 0, io.ErrShortBuffer
+	r.taken = 0
+	header, err := r.buffer.Peek(frameHeaderBytes)
+	if err != nil {
+		return nil, err
 	}
-	return io.ReadFull(r, b[:n])
+	size := frameHeaderBytes + int(binary.BigEndian.Uint16(header))
+	if size > frameHeaderBytes+maxFrame {
+		return nil, errFrame
+	}
+	frame, err := r.buffer.Peek(size)
+	if err != nil {
+		return nil, err
+	}
+	r.taken = size
+	return frame[frameHeaderBytes:], nil
 }
 
 // tcpFlow writes packets to a TCP connection, without ever blocking who sends them.
 type tcpFlow struct {
-	conn net.Conn
+	conn *tcpConn
 
 	mu      sync.Mutex // guards the fields below
 	wake    *sync.Cond // of mu; something waits, or the flow is closed
@@ -195,6 +344,10 @@ func (f *tcpFlow) run() {
 	}
 }
 
+// heard implements flow.
+func (f *tcpFlow) heard() time.Time { return f.conn.heard() }
+
+// close ends the flow when what waits has been written.
 func (f *tcpFlow) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -212,33 +365,71 @@ func (f *tcpFlow) gone() bool {
 type tcpConn struct {
 	net.Conn
 	listener *TCPListener
-	closed   atomic.Bool
-	first    []byte // read already, to be read again
+	from     netip.Prefix
+	proven   bool // guarded by listener.mu
+	heardAt  atomic.Int64
 }
 
-// replay makes a packet the first one to be read again.
-func (c *tcpConn) replay(packet []byte) {
-	c.first = binary.BigEndian.AppendUint16(nil, uint16(len(packet)))
-	c.first = append(c.first, packet...)
-}
+// extendInterval is how exact the idle time of a connection is.
+const extendInterval = time.Second
 
-// Read reads what was read already, and then on.
-func (c *tcpConn) Read(b []byte) (int, error) {
-	if len(c.first) > 0 {
-		n := copy(b, c.first)
-		c.first = c.first[n:]
-		return n, nil
+// extend notes that something came. It is to be called by who reads.
+func (c *tcpConn) extend(now time.Time) {
+	if now.Sub(c.heard()) >= extendInterval {
+		c.heardAt.Store(now.UnixNano())
+		_ = c.SetReadDeadline(now.Add(tcpIdle))
 	}
-	return c.Conn.Read(b)
 }
+
+func (c *tcpConn) heard() time.Time { return time.Unix(0, c.heardAt.Load()) }
 
 // Close closes the connection and frees its place.
 func (c *tcpConn) Close() error {
-	if !c.closed.Swap(true) {
-		c.listener.open.Add(-1)
-		c.listener.mu.Lock()
-		delete(c.listener.conns, c)
-		c.listener.mu.Unlock()
-	}
+	c.listener.leave(c)
 	return c.Conn.Close()
+}
+
+// guestConn is a connection of a guest: a stream of those frames that get to its agent.
+type guestConn struct {
+	*tcpConn
+	guest  *Guest
+	frames *frameReader
+	unread []byte // of a frame, with its header
+	frame  []byte // memory for that
+}
+
+var _ flow = (*guestConn)(nil)
+
+// replay makes a packet the next one to be read.
+func (c *guestConn) replay(packet []byte) {
+	c.frame = append(binary.BigEndian.AppendUint16(c.frame[:0], uint16(len(packet))), packet...)
+	c.unread = c.frame
+}
+
+// Read reads on.
+func (c *guestConn) Read(b []byte) (int, error) {
+	for len(c.unread) == 0 {
+		c.extend(time.Now())
+		packet, err := c.frames.next()
+		if err != nil {
+			return 0, err
+		}
+		if packet = c.guest.Filter(packet); len(packet) > 0 {
+			c.replay(packet)
+		}
+	}
+	n := copy(b, c.unread)
+	c.unread = c.unread[n:]
+	return n, nil
+}
+
+// SetReadDeadline does nothing: how long the peer may bring nothing is bounded here.
+func (c *guestConn) SetReadDeadline(time.Time) error { return nil }
+
+func (c *guestConn) close() { _ = c.tcpConn.Close() }
+
+// Close closes the connection and frees its place.
+func (c *guestConn) Close() error {
+	c.guest.flows.remove(c)
+	return c.tcpConn.Close()
 }

@@ -5,7 +5,10 @@
 //	socket -> the goroutine that reads it: unseal -> Events.Control
 //
 // It starts no goroutine per connection but those of the DTLS library. Packets that are not for its own connections go on to whom Serve names, and TCP
-// connections to who accepts from Sockets.TCP.
+// connections to who accepts from Sockets.TCP. The ICE agents of others are guests, for which it knows what may get through to them.
+//
+// One goroutine reads the UDP socket, for all peers. It must never be held: what it does for a packet is bounded by the packet's size, and what it sends
+// is lost when there is no room for it.
 package transport
 
 import (
@@ -36,6 +39,7 @@ type Sockets struct {
 
 	mu        sync.RWMutex // guards the fields below
 	byName    map[string]*Conn
+	guests    map[string]*Guest
 	byAddress AddressBook[*Conn]
 	closed    bool
 }
@@ -47,7 +51,7 @@ func Listen(ip netip.Addr, udpPort, tcpPort int, logs logging.LoggerFactory) (*S
 	if ip.IsValid() {
 		host = ip.String()
 	}
-	s := &Sockets{logs: logs, byName: map[string]*Conn{}, byAddress: NewAddressBook[*Conn]()}
+	s := &Sockets{logs: logs, byName: map[string]*Conn{}, guests: map[string]*Guest{}, byAddress: NewAddressBook[*Conn]()}
 	var err error
 	if s.UDP, err = listenUDP(host, udpPort); err != nil {
 		return nil, err
@@ -108,7 +112,7 @@ func (s *Sockets) Sweep(now time.Time) {
 	}
 	s.mu.RUnlock()
 	for _, c := range lost {
-		c.over()
+		c.over(nil)
 	}
 }
 
@@ -120,6 +124,13 @@ func (s *Sockets) add(c *Conn) error {
 	}
 	s.byName[c.name] = c
 	return nil
+}
+
+// Guest returns the guest with an ICE user name fragment, nil when there is none.
+func (s *Sockets) Guest(name string) *Guest {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.guests[name]
 }
 
 func (s *Sockets) remove(c *Conn) {

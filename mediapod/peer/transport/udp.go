@@ -106,20 +106,21 @@ func (s *UDPSocket) close() error {
 	return all
 }
 
-// WriteToAddrPort sends one packet.
+// WriteToAddrPort sends one packet. It never waits, since the goroutine that reads answers by it, too: when there is no room the packet is lost, as on its way.
 func (s *UDPSocket) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
 	c := calls.Get().(*call)
 	defer calls.Put(c)
-	if err := s.send(c, b, nil, to); err != nil {
+	if err := s.send(c, b, nil, to, false); err != nil {
 		return 0, err
 	}
 	return len(b), nil
 }
 
-// writeBurst sends the packets of a burst, in order, with as few system calls as possible. It returns how many packets the kernel took.
+// writeBurst sends the packets of a burst, in order, with as few system calls as possible. It waits for room, which holds up who sends, when the burst says so.
+// It returns how many packets the kernel took.
 func (s *UDPSocket) writeBurst(b *burst, to netip.AddrPort) int {
 	taken, start := 0, 0
 	for i := 0; i < len(b.sizes); {
@@ -143,7 +144,7 @@ func (s *UDPSocket) writeSegments(b *burst, data []byte, size int, to netip.Addr
 	if !s.segments.Load() {
 		return unix.ENOTSUP
 	}
-	err := s.send(b.call, data, b.segmentSize(size), to)
+	err := s.send(b.call, data, b.segmentSize(size), to, b.waits)
 	if errors.Is(err, unix.EIO) || errors.Is(err, unix.ENOPROTOOPT) || errors.Is(err, unix.EOPNOTSUPP) {
 		s.segments.Store(false) // no device for it (udp_send_skb in Linux), so not worth trying each time
 	}
@@ -154,7 +155,7 @@ func (s *UDPSocket) writeSegments(b *burst, data []byte, size int, to netip.Addr
 func (s *UDPSocket) writeEach(b *burst, data []byte, sizes []int, to netip.AddrPort) int {
 	taken := 0
 	for _, size := range sizes {
-		err := s.send(b.call, data[:size], nil, to)
+		err := s.send(b.call, data[:size], nil, to, b.waits)
 		if err == nil {
 			taken++
 		} else if errors.Is(err, net.ErrClosed) {
@@ -165,13 +166,13 @@ func (s *UDPSocket) writeEach(b *burst, data []byte, sizes []int, to netip.AddrP
 	return taken
 }
 
-// send makes one system call. When the socket has no room it waits, which holds up who sends until the device has taken some.
-func (s *UDPSocket) send(c *call, data, control []byte, to netip.AddrPort) error {
+// send makes one system call. When the socket has no room that is an error, or it waits until the device has taken some.
+func (s *UDPSocket) send(c *call, data, control []byte, to netip.AddrPort, wait bool) error {
 	if err := c.prepare(data, control, to, s.ipv6); err != nil {
 		return err
 	}
 	err := s.raw.Control(c.run)
-	if err == nil && errors.Is(c.err, unix.EAGAIN) {
+	if err == nil && wait && errors.Is(c.err, unix.EAGAIN) {
 		err = s.raw.Control(c.runWaiting)
 	}
 	c.vector.Base, c.message.Control = nil, nil // they are the caller's

@@ -7,7 +7,10 @@
 // through without congestion raises the estimate; when that is not enough, probes show what more would.
 package bandwidth
 
-import "time"
+import (
+	"math/bits"
+	"time"
+)
 
 const (
 	// interval is the time over which packets are looked at together.
@@ -55,6 +58,7 @@ const (
 type Estimator struct {
 	epoch    time.Time // what our clock counts from
 	packets  [history]packet
+	awaited  awaited
 	sequence uint16    // of the next packet
 	usedAt   time.Time // when the newest packet was sent, or the receiver has told something
 
@@ -79,8 +83,34 @@ type packet struct {
 	at       time.Duration
 	bytes    uint16
 	sequence uint16
-	waiting  bool // for a report
 	missing  bool // reported as not received
+}
+
+// awaited are the packets whose report is awaited, a bit for each.
+type awaited [history / 64]uint64
+
+func (a *awaited) add(sequence uint16) { a[sequence%history/64] |= 1 << (sequence % 64) }
+
+// remove returns false when the packet was not there.
+func (a *awaited) remove(sequence uint16) bool {
+	word, bit := &a[sequence%history/64], uint64(1)<<(sequence%64)
+	there := *word&bit != 0
+	*word &^= bit
+	return there
+}
+
+// next returns how many of the n packets from the given one on, of those that are remembered, come before the first that is awaited; n when none is.
+func (a *awaited) next(sequence uint16, n int) int {
+	for passed := 0; passed < n; {
+		word := a[sequence%history/64] >> (sequence % 64)
+		if word != 0 {
+			return min(passed+bits.TrailingZeros64(word), n)
+		}
+		rest := 64 - int(sequence%64)
+		passed += rest
+		sequence += uint16(rest)
+	}
+	return n
 }
 
 // span is what is known of the packets that were sent within one interval.
@@ -101,7 +131,8 @@ func (e *Estimator) Sent(bytes int, at time.Time) uint16 {
 	sequence := e.sequence
 	e.sequence++
 	e.usedAt = at
-	e.packets[sequence%history] = packet{at: at.Sub(e.epoch), bytes: uint16(min(bytes, 1<<16-1)), sequence: sequence, waiting: true}
+	e.packets[sequence%history] = packet{at: at.Sub(e.epoch), bytes: uint16(min(bytes, 1<<16-1)), sequence: sequence}
+	e.awaited.add(sequence)
 	return sequence
 }
 
@@ -134,10 +165,10 @@ func (e *Estimator) report(sequence uint16, received bool, arrival time.Duration
 		e.current.lost--
 		return
 	}
-	if !p.waiting || p.sequence != sequence {
+	if p.sequence != sequence || !e.awaited.remove(sequence) {
 		return
 	}
-	p.waiting, p.missing = false, !received
+	p.missing = !received
 	sent := p.at
 	c := &e.current
 	if c.packets > 0 && sent-c.from >= interval {

@@ -32,37 +32,6 @@ func (c *referenceClock) at(reference uint32) time.Duration {
 	return c.time
 }
 
-// Feedback takes a report of the receiver. What is malformed in it is ignored.
-func (e *Estimator) Feedback(f *rtcp.TransportLayerCC, now time.Time) {
-	r := reading{estimator: e, now: now, sequence: f.BaseSequenceNumber, left: int(f.PacketStatusCount), arrival: e.reference.at(f.ReferenceTime)}
-	deltas := f.RecvDeltas
-	next := func(uint16) (time.Duration, bool) {
-		if len(deltas) == 0 {
-			return 0, false
-		}
-		delta := time.Duration(deltas[0].Delta) * time.Microsecond
-		deltas = deltas[1:]
-		return delta, true
-	}
-	for _, chunk := range f.PacketChunks {
-		switch chunk := chunk.(type) {
-		case *rtcp.RunLengthChunk:
-			for range chunk.RunLength {
-				if !r.status(chunk.PacketStatusSymbol, next) {
-					break
-				}
-			}
-		case *rtcp.StatusVectorChunk:
-			for _, symbol := range chunk.SymbolList {
-				if !r.status(symbol, next) {
-					break
-				}
-			}
-		}
-	}
-	e.reported(now)
-}
-
 // Where things are in a report, and its units (sections 3.1 and 3.1.5 of the draft).
 const (
 	baseAt      = 12
@@ -72,8 +41,9 @@ const (
 	deltaUnit   = 250 * time.Microsecond
 )
 
-// FeedbackPacket takes a report as it came, which costs no memory. What is malformed in it is ignored.
-func (e *Estimator) FeedbackPacket(raw []byte, now time.Time) {
+// Feedback takes a report of the receiver as it came, which costs no memory. What is malformed in it is ignored, and so is what it says of packets
+// that are not awaited: the work is bounded by the size of the report and by how many packets are.
+func (e *Estimator) Feedback(raw []byte, now time.Time) {
 	if len(raw) < chunksAt {
 		return
 	}
@@ -107,6 +77,10 @@ func (e *Estimator) FeedbackPacket(raw []byte, now time.Time) {
 	}
 	for ; len(chunks) >= 2; chunks = chunks[2:] {
 		n, bits, symbols := readChunk(binary.BigEndian.Uint16(chunks))
+		if bits == 0 && !received(symbols) {
+			r.skip(n)
+			continue
+		}
 		for i := range n {
 			symbol := symbols
 			if bits > 0 { // a vector, the first symbol in the highest bits
@@ -151,8 +125,8 @@ func (r *reading) status(symbol uint16, next func(symbol uint16) (time.Duration,
 		return false
 	}
 	r.left--
-	received := symbol == rtcp.TypeTCCPacketReceivedSmallDelta || symbol == rtcp.TypeTCCPacketReceivedLargeDelta
-	if received {
+	arrived := received(symbol)
+	if arrived {
 		delta, ok := next(symbol)
 		if !ok {
 			r.left = 0
@@ -160,9 +134,36 @@ func (r *reading) status(symbol uint16, next func(symbol uint16) (time.Duration,
 		}
 		r.arrival += delta
 	}
-	r.estimator.report(r.sequence, received, r.arrival, r.now)
+	r.estimator.report(r.sequence, arrived, r.arrival, r.now)
 	r.sequence++
 	return true
+}
+
+// skip takes that the next n packets were not received. It looks at those only that are awaited: two bytes can tell of 8191.
+func (r *reading) skip(n int) {
+	e := r.estimator
+	n = min(n, r.left)
+	r.left -= n
+	after := r.sequence + uint16(n)
+	if behind := int(e.sequence - r.sequence); behind > history {
+		unknown := min(n, behind-history)
+		r.sequence += uint16(unknown)
+		n -= unknown
+	}
+	n = min(n, int(e.sequence-r.sequence)) // what comes after was not sent yet
+	for n > 0 {
+		passed := e.awaited.next(r.sequence, n)
+		r.sequence += uint16(passed)
+		if n -= passed; n > 0 {
+			e.report(r.sequence, false, r.arrival, r.now)
+		}
+	}
+	r.sequence = after
+}
+
+// received tells whether a symbol is that of a packet that was received.
+func received(symbol uint16) bool {
+	return symbol == rtcp.TypeTCCPacketReceivedSmallDelta || symbol == rtcp.TypeTCCPacketReceivedLargeDelta
 }
 
 // reported is the end of a report.

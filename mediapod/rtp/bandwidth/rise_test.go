@@ -15,7 +15,7 @@ func follow(l *link, e *Estimator, frames []int, from time.Duration) time.Durati
 		}
 		now := at + interval
 		if f := l.report(now - l.delay); f != nil {
-			e.Feedback(f, epoch.Add(now))
+			e.Feedback(written(f), epoch.Add(now))
 		}
 		if e.Congested() {
 			return now - from

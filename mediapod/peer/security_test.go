@@ -1,0 +1,229 @@
+package peer
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-logr/logr/funcr"
+	"github.com/pion/dtls/v3"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/peer/transport"
+)
+
+// logbook collects what an engine logs by default.
+type logbook struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *logbook) config(c *Config) {
+	c.Logger = funcr.New(func(_, line string) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.lines = append(l.lines, line)
+	}, funcr.Options{})
+}
+
+func (l *logbook) about(what string) (found []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if strings.Contains(line, what) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// rawTrack gives access to the stream of a client's sender.
+type rawTrack struct {
+	*webrtc.TrackLocalStaticRTP
+	stream  webrtc.TrackLocalWriter
+	payload uint8
+}
+
+// Bind implements webrtc.TrackLocal.
+func (r *rawTrack) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	parameters, err := r.TrackLocalStaticRTP.Bind(c)
+	r.stream, r.payload = c.WriteStream(), uint8(parameters.PayloadType)
+	return parameters, err
+}
+
+// newRawSource makes a publishing client that can send whatever it likes.
+func newRawSource(t *testing.T, o clientOptions) (*source, *rawTrack) {
+	t.Helper()
+	s := &source{client: newClient(t, o), plis: make(chan struct{}, 10), tracks: map[webrtc.RTPCodecType]*webrtc.TrackLocalStaticRTP{}}
+	static, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90_000}, "video", "local")
+	s.must(err)
+	track := &rawTrack{TrackLocalStaticRTP: static}
+	_, err = s.pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	s.must(err)
+	return s, track
+}
+
+// send sends a packet, unless the connection is over.
+func (r *rawTrack) send(ssrc uint32) {
+	_, _ = r.stream.WriteRTP(&rtp.Header{Version: 2, PayloadType: r.payload, SSRC: ssrc, SequenceNumber: 1, Timestamp: 1}, []byte{0x10, 1})
+}
+
+func TestAPublisherOverALimitIsClosed(t *testing.T) {
+	for name, c := range map[string]struct {
+		attack func(s *source, track *rawTrack, i uint32)
+		tcp    bool
+		reason string // as the log tells it
+	}{
+		"SSRCs in RTP":  {manySSRCs, false, "more than 64 SSRCs"},
+		"SSRCs by TCP":  {manySSRCs, true, "more than 64 SSRCs"},
+		"SSRCs in RTCP": {manyReporters, false, "more than 64 SSRCs"},
+		"RTCP":          {manyReports, false, "20 packets or 65536 bytes of RTCP per second"},
+		"RTCP by TCP":   {manyReports, true, "20 packets or 65536 bytes of RTCP per second"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := &logbook{}
+			e := newEngine(t, log.config)
+			e.SetAdvertisedAddresses([]Address{{IP: netip.MustParseAddr("127.0.0.1"), UDPPort: e.UDPPort(), TCPPort: e.TCPPort()}})
+			p := e.NewPublication(both)
+			s, track := newRawSource(t, clientOptions{tcp: c.tcp})
+			s.publish(p)
+			in := p.(*Publication).ingest.conn.incoming
+			sent := uint32(0)
+			eventually(t, "the connection is closed", func() bool {
+				c.attack(s, track, sent)
+				sent++
+				return e.Stats().PublishingConnections == 0
+			})
+			in.mu.Lock()
+			arrivals, ssrcs := len(in.arrivals), len(in.ssrcs)
+			in.mu.Unlock()
+			if arrivals > maxStreams || ssrcs > transport.MaxSSRCs {
+				t.Errorf("%d streams and %d SSRCs were kept", arrivals, ssrcs)
+			}
+			if lines := log.about("Media connection is closed"); len(lines) != 1 || !strings.Contains(lines[0], c.reason) {
+				t.Errorf("the log tells of it by %q, want %q", lines, c.reason)
+			}
+		})
+	}
+}
+
+func manySSRCs(_ *source, track *rawTrack, i uint32) {
+	for ssrc := range uint32(20) {
+		track.send(1000*(i+1) + ssrc)
+	}
+}
+
+func manyReporters(s *source, _ *rawTrack, i uint32) {
+	_ = s.pc.WriteRTCP([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: 1000 + i}}) // the connection may be over
+}
+
+// manyReports sends feedback on packets that all came, by the library of which it takes megabytes.
+func manyReports(s *source, _ *rawTrack, _ uint32) {
+	report := make(rtcp.RawPacket, 36)
+	copy(report, []byte{0x8f, 205, 0, 8, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0xff, 0xf8})
+	for at := 20; at < len(report); at += 2 {
+		binary.BigEndian.PutUint16(report[at:], 0x3fff)
+	}
+	for range 200 {
+		_ = s.pc.WriteRTCP([]rtcp.Packet{&report})
+	}
+}
+
+// fromSocket has a client use one UDP socket, so that others can write from its address.
+func fromSocket(t *testing.T) (*net.UDPConn, clientOptions) {
+	t.Helper()
+	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return socket, clientOptions{settings: func(s *webrtc.SettingEngine) { s.SetICEUDPMux(webrtc.NewICEUDPMux(nil, socket)) }}
+}
+
+func TestAnAlertInTheClearEndsNothing(t *testing.T) {
+	e := newEngine(t)
+	p := e.NewPublication(both)
+	publisher, o := fromSocket(t)
+	s := newSource(t, 100, o, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeVP8)
+	s.publish(p)
+	subscriber, o := fromSocket(t)
+	c, _ := subscribe(t, e, p, o)
+	s.sendUntil("the subscriber gets media", func() bool { return len(c.got(video)) > 20 })
+	engine := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), e.UDPPort())
+	for _, body := range [][]byte{{21, 2, 40}, {21, 1, 0}, {23, 1, 2, 3}, {99, 1, 2, 3}} {
+		record := append([]byte{body[0], 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0xff, byte(len(body)), 0, byte(len(body) - 1)}, body[1:]...)
+		for _, socket := range []*net.UDPConn{publisher, subscriber} {
+			if _, err := socket.WriteToUDPAddrPort(record, engine); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	n := len(c.got(video))
+	s.sendUntil("media goes on", func() bool { return len(c.got(video)) > n+200 })
+	if stats := e.Stats(); stats.PublishingConnections != 1 || stats.SubscribingConnections != 1 {
+		t.Errorf("%d connections of publishers and %d of subscribers are left", stats.PublishingConnections, stats.SubscribingConnections)
+	}
+}
+
+func TestTheExtendedMasterSecretIsRequired(t *testing.T) {
+	e := newEngine(t)
+	p := e.NewPublication(both)
+	old := clientOptions{settings: func(s *webrtc.SettingEngine) { s.SetDTLSExtendedMasterSecret(dtls.DisableExtendedMasterSecret) }}
+	s := newSource(t, 100, old, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeVP8)
+	offer, err := s.pc.CreateOffer(nil)
+	s.must(err)
+	s.must(s.pc.SetLocalDescription(offer))
+	answer, err := p.Answer(t.Context(), offer.SDP)
+	s.must(err)
+	s.must(s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}))
+	c := newClient(t, old)
+	subscription, text, err := e.Subscribe(t.Context(), p, media.SubscriptionOptions{})
+	c.must(err)
+	c.must(subscription.Answer(t.Context(), c.answer(text)))
+	eventually(t, "both are refused", func() bool {
+		stats := e.Stats()
+		return stats.PublishingConnections == 0 && stats.SubscribingConnections == 0
+	})
+	if s.connected.Load() || c.connected.Load() {
+		t.Error("one was connected")
+	}
+}
+
+// A publisher's RTCP is read by keys that we make of its handshake.
+func TestTheReportsOfAPublisherAreRead(t *testing.T) {
+	for name, set := range map[string]func(s *webrtc.SettingEngine){
+		"AES-GCM": func(s *webrtc.SettingEngine) { s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM) },
+		"AES-CM":  func(s *webrtc.SettingEngine) { s.SetSRTPProtectionProfiles(dtls.SRTP_AES128_CM_HMAC_SHA1_80) },
+		"SHA-384": func(s *webrtc.SettingEngine) { s.SetDTLSCipherSuites(dtls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384) },
+		"ChaCha": func(s *webrtc.SettingEngine) {
+			s.SetDTLSCipherSuites(dtls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256)
+		},
+		"CBC": func(s *webrtc.SettingEngine) { s.SetDTLSCipherSuites(dtls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t)
+			p := e.NewPublication(both)
+			s := newSource(t, 100, clientOptions{settings: set}, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeVP8)
+			s.publish(p)
+			c, _ := subscribe(t, e, p, clientOptions{})
+			// A subscriber is told the time only after the publisher has told us.
+			s.sendUntil("the time is told", func() bool {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				return slices.ContainsFunc(c.control, func(p rtcp.Packet) bool { _, ok := p.(*rtcp.SenderReport); return ok })
+			})
+			keys := &p.(*Publication).ingest.conn.keys
+			keys.mu.Lock()
+			defer keys.mu.Unlock()
+			if len(keys.master) != 0 {
+				t.Error("the secret is kept")
+			}
+		})
+	}
+}
