@@ -34,7 +34,7 @@ func secrets(namespace string) cache.ByObject {
 	}}
 }
 
-// stripNode keeps of a Node only its addresses: Nodes are large, and nothing else of them is read.
+// stripNode keeps of a Node only its addresses and those of its pods: Nodes are large, and nothing else of them is read.
 func stripNode(o any) (any, error) {
 	node, ok := o.(*corev1.Node)
 	if !ok {
@@ -42,6 +42,7 @@ func stripNode(o any) (any, error) {
 	}
 	stripped := &corev1.Node{TypeMeta: node.TypeMeta}
 	stripped.Name, stripped.UID, stripped.ResourceVersion = node.Name, node.UID, node.ResourceVersion
+	stripped.Spec.PodCIDRs = node.Spec.PodCIDRs
 	stripped.Status.Addresses = node.Status.Addresses
 	return stripped, nil
 }

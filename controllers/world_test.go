@@ -3,6 +3,7 @@ package controllers_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -146,7 +147,7 @@ func (w *world) startOperator() {
 		Namespace: systemNamespace, DefaultTenantNamespace: tenantNamespace, Version: "test",
 		Image: mediapool.Image{Name: "mediarooms.dev/mediarooms:test"}, CalmPeriod: time.Second,
 		Garbage: session.Garbage{Interval: time.Second, Threshold: time.Hour},
-		Metrics: prometheus.NewRegistry(), Webhooks: webhook.Guard{AllowLocal: true}, CDR: &w.records,
+		Metrics: prometheus.NewRegistry(), Webhooks: webhook.Guard{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, CDR: &w.records,
 	})
 	if err != nil {
 		w.Fatal(err)
