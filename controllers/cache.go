@@ -23,6 +23,8 @@ func CacheOptions(namespace string) cache.Options {
 		&corev1.Service{}: own(v1alpha1.ComponentLabel, v1alpha1.ComponentMediaPod),
 		&corev1.Secret{}:  secrets(namespace),
 		&corev1.Node{}:    {Transform: stripNode},
+		// Of Namespaces only the labels are read.
+		&corev1.Namespace{}: {Transform: stripNamespace},
 	}}
 }
 
@@ -44,5 +46,17 @@ func stripNode(o any) (any, error) {
 	stripped.Name, stripped.UID, stripped.ResourceVersion = node.Name, node.UID, node.ResourceVersion
 	stripped.Spec.PodCIDRs = node.Spec.PodCIDRs
 	stripped.Status.Addresses = node.Status.Addresses
+	return stripped, nil
+}
+
+// stripNamespace keeps of a Namespace only its labels.
+func stripNamespace(o any) (any, error) {
+	namespace, ok := o.(*corev1.Namespace)
+	if !ok {
+		return o, nil
+	}
+	stripped := &corev1.Namespace{TypeMeta: namespace.TypeMeta}
+	stripped.Name, stripped.UID, stripped.ResourceVersion = namespace.Name, namespace.UID, namespace.ResourceVersion
+	stripped.Labels = namespace.Labels
 	return stripped, nil
 }
