@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -217,6 +218,14 @@ func TestConnection(t *testing.T) {
 			s.Type, s.IPCam = v1alpha1.ConnectionTypeIPCam, &v1alpha1.IPCam{RTSPURI: "rtsp://camera.example.org/1"}
 		}), v1alpha1.ReasonUnsupported)
 	})
+	t.Run("Secrets are written only where the operator was given the right", func(t *testing.T) {
+		c := w.connection("hopeful", "demo", func(s *v1alpha1.ConnectionSpec) { s.TokenSecretName = "token-of-hopeful" })
+		w.refused(c, v1alpha1.ReasonUnsupported)
+		if accepted := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionAccepted); !strings.Contains(accepted.Message, "mediarooms-token-writer") || c.Status.Token != "" {
+			t.Errorf("the status is %+v", c.Status)
+		}
+	})
+	w.writesTokens()
 	t.Run("the token goes into a Secret of its own", func(t *testing.T) {
 		c := w.connection("secretive", "demo", func(s *v1alpha1.ConnectionSpec) { s.TokenSecretName = "token-of-secretive" })
 		w.ready(c)

@@ -140,9 +140,13 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 	if err := config.Metrics.Register(&inventory{reader: mgr.GetClient(), leading: mgr.Elected()}); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
+	watched, err := ownSecrets(mgr, config.Namespace)
+	if err != nil {
+		return err
+	}
 	for _, controller := range []interface{ Setup(ctrl.Manager) error }{
 		&certs.Controller{
-			Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Namespace: config.Namespace, Clock: config.Clock,
+			Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Watched: watched, Namespace: config.Namespace, Clock: config.Clock,
 			Identity: &identity, Keys: keys,
 		},
 		&fleet.Pods{Client: mgr.GetClient(), Fleet: pods},

@@ -49,7 +49,9 @@ const (
 
 var (
 	cluster *rest.Config
-	scheme  = runtime.NewScheme()
+	// operator is how the operator itself talks to the cluster: with the rights that its manifests give it, and no others.
+	operator *rest.Config
+	scheme   = runtime.NewScheme()
 )
 
 func TestMain(m *testing.M) {
@@ -78,6 +80,10 @@ func runTests(m *testing.M) int {
 			fmt.Fprintf(os.Stderr, "stopping the API server: %v\n", err)
 		}
 	}()
+	if operator, err = operatorConfig(context.Background(), cluster); err != nil {
+		fmt.Fprintf(os.Stderr, "giving the operator its rights: %v\n", err)
+		return 1
+	}
 	ctrl.SetLogger(logr.Discard())
 	return m.Run()
 }
@@ -133,7 +139,7 @@ func (w *world) ensure(o client.Object) {
 func (w *world) startOperator() {
 	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
+	mgr, err := ctrl.NewManager(operator, ctrl.Options{
 		Scheme:     scheme,
 		Cache:      controllers.CacheOptions(systemNamespace),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
