@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -206,16 +207,13 @@ func mediaPodImage(ctx context.Context, reader client.Reader, config Config) (me
 	return mediapool.Image{Name: container.Image, PullPolicy: container.ImagePullPolicy}, nil
 }
 
-// version is the module's version, or the commit that it was built from.
+// commit is what the program was built from; hack/build sets it.
+var commit string
+
+// version is that commit or, where it is not known, the module's version.
 func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok && commit == "" {
+		return info.Main.Version
 	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			return setting.Value
-		}
-	}
-	return info.Main.Version
+	return cmp.Or(commit, "unknown")
 }
