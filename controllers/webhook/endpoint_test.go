@@ -495,7 +495,7 @@ func listen(t *testing.T, text string) string {
 			if err != nil {
 				return
 			}
-			defer connection.Close() //nolint:revive // with the listener
+			defer connection.Close()
 			if text == "close" {
 				_ = connection.Close() // it has done its part
 				continue
