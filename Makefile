@@ -44,8 +44,13 @@ bench: ## Print figures: forwarding beside its floor, delay, joins, bad networks
 	hack/bench
 
 .PHONY: lint
-lint: ## Check style and dependency directions (go vet, golangci-lint).
+lint: ## Check style, dependency directions and known vulnerabilities (go vet, golangci-lint, govulncheck).
 	hack/linter
+	hack/vulncheck
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in the code that is called (govulncheck; hack/vulncheck --update).
+	hack/vulncheck
 
 .PHONY: verify
 verify: ## Check that generated files are up to date.
@@ -55,7 +60,16 @@ verify: ## Check that generated files are up to date.
 
 .PHONY: build
 build: ## Build the operator, the media pod, the gateway and roomload into bin/, static.
+	hack/page
 	hack/build
+
+.PHONY: sbom
+sbom: build ## Write what each program is made of beside it, as CycloneDX (bin/*.cdx.json).
+	hack/sbom
+
+.PHONY: reproduce
+reproduce: ## Build programs and image twice, in two folders, and compare them byte by byte.
+	hack/reproduce
 
 .PHONY: generate
 generate: ## Generate deep copies, CRDs, the control protocol's code and the table of protocol items.
@@ -70,7 +84,7 @@ vet: ## Run go vet.
 	go vet ./...
 
 .PHONY: image
-image: build ## Build the image IMAGE from bin/, with buildah or docker.
+image: sbom ## Build the image IMAGE from bin/, with buildah or docker.
 	hack/image $(IMAGE)
 
 ## Install it (into the cluster of KUBECONFIG, else the local one)

@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -42,6 +44,75 @@ func TestWhatIsMissingHealsWhenItComes(t *testing.T) {
 			t.Errorf("Events about %s are %v", o.GetName(), reasons)
 		}
 	}
+}
+
+// label sets a label of the tenant's namespace; it is removed with the test, or by "".
+func (w *world) label(name, value string) {
+	w.Helper()
+	var namespace corev1.Namespace
+	if err := w.Get(context.Background(), client.ObjectKey{Name: tenantNamespace}, &namespace); err != nil {
+		w.Fatal(err)
+	}
+	base := namespace.DeepCopy()
+	if namespace.Labels == nil {
+		namespace.Labels = make(map[string]string)
+	}
+	namespace.Labels[name] = value
+	if value == "" {
+		delete(namespace.Labels, name)
+	}
+	if err := w.Patch(context.Background(), &namespace, client.MergeFrom(base)); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func TestAllowedNamespaces(t *testing.T) {
+	w := newWorld(t)
+	t.Cleanup(func() { w.label("plan", "") })
+	pool := w.pool(func(s *v1alpha1.MediaPoolSpec) {
+		s.AllowedNamespaces = &metav1.LabelSelector{MatchLabels: map[string]string{"plan": "paid"}}
+		s.WarmSessions, s.Capacity = ptr.To(int32(0)), v1alpha1.PodCapacity{Sessions: 1, Connections: 10}
+	})
+	w.ready(pool)
+
+	// By default, by its name, and for who waits for such a Session.
+	session, named := w.session("demo", nil), w.session("named", func(s *v1alpha1.SessionSpec) { s.PoolName = pool.Name })
+	guest := w.connection("guest", "demo", nil)
+	for _, s := range []*v1alpha1.Session{session, named} {
+		w.refused(s, v1alpha1.ReasonNamespaceNotAllowed)
+		if s.Status.PoolName != "" || s.Status.URL != "" || s.Status.PodName != "" {
+			t.Errorf("the status of %s is %+v", s.Name, s.Status)
+		}
+		w.eventually("an Event tells of it", func() error {
+			if reasons := w.events(s); !slices.Contains(reasons, "Refused") {
+				return fmt.Errorf("they are %v", reasons)
+			}
+			return nil
+		})
+	}
+	w.refused(guest, v1alpha1.ReasonSessionNotAccepted)
+
+	// The labels change. The second needs another pod, which is not made for those who are not hosted.
+	w.label("plan", "paid")
+	w.ready(session)
+	w.ready(named)
+	w.ready(guest)
+
+	// They change back. Who has a place keeps it; who comes now has none.
+	w.label("plan", "free")
+	late := w.session("late", nil)
+	w.refused(late, v1alpha1.ReasonNamespaceNotAllowed)
+	w.ready(session)
+
+	// The selector changes.
+	if err := w.Get(t.Context(), client.ObjectKeyFromObject(pool), pool); err != nil {
+		t.Fatal(err)
+	}
+	pool.Spec.AllowedNamespaces.MatchLabels["plan"] = "free"
+	if err := w.Update(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	w.ready(late)
 }
 
 func TestLimits(t *testing.T) {
@@ -147,6 +218,14 @@ func TestConnection(t *testing.T) {
 			s.Type, s.IPCam = v1alpha1.ConnectionTypeIPCam, &v1alpha1.IPCam{RTSPURI: "rtsp://camera.example.org/1"}
 		}), v1alpha1.ReasonUnsupported)
 	})
+	t.Run("Secrets are written only where the operator was given the right", func(t *testing.T) {
+		c := w.connection("hopeful", "demo", func(s *v1alpha1.ConnectionSpec) { s.TokenSecretName = "token-of-hopeful" })
+		w.refused(c, v1alpha1.ReasonUnsupported)
+		if accepted := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionAccepted); !strings.Contains(accepted.Message, "mediarooms-token-writer") || c.Status.Token != "" {
+			t.Errorf("the status is %+v", c.Status)
+		}
+	})
+	w.writesTokens()
 	t.Run("the token goes into a Secret of its own", func(t *testing.T) {
 		c := w.connection("secretive", "demo", func(s *v1alpha1.ConnectionSpec) { s.TokenSecretName = "token-of-secretive" })
 		w.ready(c)

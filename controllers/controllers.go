@@ -51,7 +51,7 @@ type Config struct {
 	Image mediapool.Image
 	// CalmPeriod is how long a media pod above the minimum has no room before it is removed.
 	CalmPeriod time.Duration
-	// Webhooks says which addresses may be called.
+	// Webhooks says which addresses may be called. Those of nodes and pods are the cluster's own.
 	Webhooks webhook.Guard
 	// CDR takes one line per event of any Session; nil for none.
 	CDR io.Writer
@@ -90,6 +90,7 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 			return fmt.Errorf("adding the call detail records: %w", err)
 		}
 	}
+	config.Webhooks.Owned = webhook.OwnedBy(mgr.GetClient())
 	webhooks := &webhook.Reconciler{
 		Client: mgr.GetClient(), Deliverer: webhook.NewDeliverer(happened, wakeWebhook.Wake), Guard: config.Webhooks,
 		Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock, Trigger: &wakeWebhook,
@@ -140,9 +141,13 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 	if err := config.Metrics.Register(&inventory{reader: mgr.GetClient(), leading: mgr.Elected()}); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
+	watched, err := ownSecrets(mgr, config.Namespace)
+	if err != nil {
+		return err
+	}
 	for _, controller := range []interface{ Setup(ctrl.Manager) error }{
 		&certs.Controller{
-			Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Namespace: config.Namespace, Clock: config.Clock,
+			Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Watched: watched, Namespace: config.Namespace, Clock: config.Clock,
 			Identity: &identity, Keys: keys,
 		},
 		&fleet.Pods{Client: mgr.GetClient(), Fleet: pods},

@@ -48,7 +48,7 @@ func (l *leader) Start(ctx context.Context) error {
 		l.fleet.See(&pods.Items[i])
 	}
 	// No pod can be talked to before there is a certificate, and no time to answer may run before.
-	if _, err := l.keys.SigningKey(ctx); err != nil {
+	if _, err := l.keys.SigningKeys(ctx); err != nil {
 		return nil // the context has ended
 	}
 	var hosted map[types.UID]fleet.Pod

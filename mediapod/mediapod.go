@@ -55,6 +55,8 @@ const (
 	// readHeaderTimeout bounds how long a connection may take to say what it wants, maxHeaderBytes how much that may be.
 	readHeaderTimeout = 10 * time.Second
 	maxHeaderBytes    = 32 << 10
+	// idleTimeout bounds how long a connection is kept that asks nothing.
+	idleTimeout = 60 * time.Second
 	// stopTimeout bounds how long clients are waited for when the pod ends. They close by themselves once they are evicted.
 	stopTimeout = 5 * time.Second
 	// reportTimeout bounds the last report of the rooms to the operator.
@@ -214,6 +216,7 @@ func serveHTTP(group *errgroup.Group, log logr.Logger, listener net.Listener, ha
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          stdlog.New(serverLog{log}, "", 0),
 	}

@@ -20,6 +20,8 @@ const (
 	ReasonSessionIDInUse = "SessionIDInUse"
 	// ReasonPoolNotFound: the named pool does not exist, or none is named and there is no default pool.
 	ReasonPoolNotFound = "PoolNotFound"
+	// ReasonNamespaceNotAllowed: the pool does not host the Sessions of this namespace (MediaPool.spec.allowedNamespaces).
+	ReasonNamespaceNotAllowed = "NamespaceNotAllowed"
 	// ReasonNoCapacity: the pool is full and may not grow, or is growing. The object waits.
 	ReasonNoCapacity = "NoCapacity"
 	// ReasonSessionNotFound: the Session of a Connection does not exist.

@@ -275,6 +275,7 @@ maxPods: 3
 warmSessions: 0
 capacity: {sessions: 5, connections: 50}
 placement: Spread
+allowedNamespaces: {matchLabels: {plan: paid}, matchExpressions: [{key: team, operator: In, values: [a]}]}
 exposure: {type: HostNetwork, portRange: {first: 20000, last: 20100}, publicAddress: 192.0.2.7}
 iceServers: [{url: "stun:host"}]
 bandwidth: {videoMaxSendKbps: 1000, videoMaxRecvKbps: 2000}

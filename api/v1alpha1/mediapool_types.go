@@ -78,6 +78,16 @@ type MediaPoolSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[0-9.]+(:[0-9]+)?(/|$)') || isIP(self.split('/')[2].split(':')[0])",message="`publicURL` must have a valid IPv4 address"
 	// +required
 	PublicURL string `json:"publicURL"`
+	// allowedNamespaces says by the labels of namespaces whose Sessions the pool
+	// hosts; all when absent, as with an empty selector. Who is not among them
+	// waits (reason NamespaceNotAllowed). A Session that has a place keeps it
+	// when the selector or the labels change, until it loses its pod. Every
+	// namespace has the label kubernetes.io/metadata.name, which is its name.
+	// Whoever may label namespaces chooses who is let in.
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn', 'Exists', 'DoesNotExist'])",message="`allowedNamespaces` may contain only the operators In, NotIn, Exists and DoesNotExist"
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && size(e.values) > 0 : !(e.operator in ['Exists', 'DoesNotExist']) || !has(e.values) || size(e.values) == 0)",message="`allowedNamespaces` must have `values` with the operators In and NotIn, and none with the others"
+	// +optional
+	AllowedNamespaces *metav1.LabelSelector `json:"allowedNamespaces,omitempty"`
 	// exposure is how media reaches the pods.
 	// +kubebuilder:default={}
 	// +optional
@@ -213,8 +223,9 @@ type PodTemplate struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][A-Za-z0-9._/:@-]*$')",message="`image` must be the name of an image, such as registry.example.org/mediarooms:v1"
 	// +optional
 	Image string `json:"image,omitempty"`
-	// resources of the media container. A memory limit also bounds the heap of
-	// the process.
+	// resources of the media container. The memory limit also bounds the heap of
+	// the process. What is absent is requests of 100m CPU, 128Mi memory and 64Mi
+	// ephemeral storage, and limits of 1Gi memory and 1Gi ephemeral storage.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 	// nodeSelector restricts the nodes.

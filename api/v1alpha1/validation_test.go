@@ -189,6 +189,7 @@ func TestEverythingIsBounded(t *testing.T) {
 
 // foreign are the fields whose schemas are Kubernetes' own, and not looked into.
 var foreign = []string{
+	"spec.allowedNamespaces",
 	"spec.template.affinity", "spec.template.resources", "spec.template.tolerations[]",
 	"spec.template.topologySpreadConstraints[]", "spec.template.imagePullSecrets[]", "status.conditions[]",
 }

@@ -344,6 +344,11 @@ func (in *MediaPoolSpec) DeepCopyInto(out *MediaPoolSpec) {
 		**out = **in
 	}
 	out.Capacity = in.Capacity
+	if in.AllowedNamespaces != nil {
+		in, out := &in.AllowedNamespaces, &out.AllowedNamespaces
+		*out = new(v1.LabelSelector)
+		(*in).DeepCopyInto(*out)
+	}
 	in.Exposure.DeepCopyInto(&out.Exposure)
 	if in.IceServers != nil {
 		in, out := &in.IceServers, &out.IceServers

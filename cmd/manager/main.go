@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -9,10 +10,10 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"go.uber.org/zap/zapcore"
+	_ "golang.org/x/crypto/x509roots/fallback" // the image has no files: these are the authorities of public endpoints, unless some are mounted
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -72,17 +73,10 @@ func parse(flags *flag.FlagSet, arguments []string) Config {
 	flags.BoolVar(&config.LeaderElect, "leader-elect", true, "run only while holding the lease, so that several replicas can stand by")
 	flags.DurationVar(&config.CalmPeriod, "calm-period", controllers.DefaultCalmPeriod, "how long a media pod above the minimum is idle before it is removed")
 	flags.BoolVar(&config.CDR, "cdr", false, "write every event of every Session to the standard output, as one line of JSON")
-	flags.BoolVar(&config.Webhooks.AllowLocal, "webhook-allow-local-addresses", false, "let Webhooks name loopback and link-local addresses")
-	flags.Func("webhook-forbidden-networks", "networks that Webhooks may not name, as CIDRs, separated by commas", func(value string) error {
-		for cidr := range strings.SplitSeq(value, ",") {
-			network, err := netip.ParsePrefix(strings.TrimSpace(cidr))
-			if err != nil {
-				return err
-			}
-			config.Webhooks.Forbidden = append(config.Webhooks.Forbidden, network)
-		}
-		return nil
-	})
+	flags.Func("webhook-allowed-networks", "networks that Webhooks may name although they are not public, or are the cluster's, as CIDRs, separated by commas",
+		networks(&config.Webhooks.Allowed))
+	flags.Func("webhook-forbidden-networks", "networks that Webhooks may not name, whatever is allowed, as CIDRs, separated by commas",
+		networks(&config.Webhooks.Forbidden))
 	flags.DurationVar(&config.Garbage.Interval, "garbage-interval", 15*time.Minute,
 		"how often Sessions of the REST API that nobody has ever joined are deleted; 0 is never. The gateway has the same flag")
 	flags.DurationVar(&config.Garbage.Threshold, "garbage-threshold", time.Hour, "the least age of such a Session. The gateway has the same flag")
@@ -90,6 +84,15 @@ func parse(flags *flag.FlagSet, arguments []string) Config {
 	// ExitOnError: Parse does not return an error.
 	_ = flags.Parse(arguments)
 	return config
+}
+
+// networks adds what a flag lists.
+func networks(to *[]netip.Prefix) func(string) error {
+	return func(value string) error {
+		parsed, err := webhook.ParseNetworks(value)
+		*to = append(*to, parsed...)
+		return err
+	}
 }
 
 func env(name, otherwise string) string {
@@ -204,16 +207,13 @@ func mediaPodImage(ctx context.Context, reader client.Reader, config Config) (me
 	return mediapool.Image{Name: container.Image, PullPolicy: container.ImagePullPolicy}, nil
 }
 
-// version is the module's version, or the commit that it was built from.
+// commit is what the program was built from; hack/build sets it.
+var commit string
+
+// version is that commit or, where it is not known, the module's version.
 func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok && commit == "" {
+		return info.Main.Version
 	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			return setting.Value
-		}
-	}
-	return info.Main.Version
+	return cmp.Or(commit, "unknown")
 }

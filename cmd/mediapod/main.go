@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -67,11 +68,13 @@ func logger(verbosity int) (logr.Logger, error) {
 	return zapr.NewLogger(zapLogger), nil
 }
 
-// version is that of the module or, for a build from a checkout, of its commit.
+// commit is what the program was built from; hack/build sets it.
+var commit string
+
+// version is that commit or, where it is not known, the module's version.
 func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok && commit == "" {
+		return info.Main.Version
 	}
-	return info.Main.Version
+	return cmp.Or(commit, "unknown")
 }

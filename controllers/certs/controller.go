@@ -3,12 +3,9 @@ package certs
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,14 +14,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"mediarooms.dev/mediarooms/controllers/trigger"
 	"mediarooms.dev/mediarooms/internal/mtls"
-	"mediarooms.dev/mediarooms/internal/token"
 )
 
 // Names of the Secrets in the operator's namespace.
@@ -34,8 +32,6 @@ const (
 	GatewaySecret    = "mediarooms-gateway-tls"
 	SigningKeySecret = "mediarooms-signing-key"
 
-	// SigningKeyField is the key of SigningKeySecret's value.
-	SigningKeyField = "key"
 	// ManagedLabel, with the value ManagedValue, is on every Secret of the operator.
 	ManagedLabel = "app.kubernetes.io/managed-by"
 	ManagedValue = "mediarooms"
@@ -46,62 +42,25 @@ const (
 	check = time.Hour
 )
 
-var errShortKey = errors.New("the signing key is too short")
+// SecretNames are all Secrets of the operator.
+var SecretNames = []string{CASecret, MediaPodSecret, GatewaySecret, SigningKeySecret}
 
 // Controller keeps the Secrets, and holds the operator's own certificate and the signing key in memory.
 type Controller struct {
-	// Client writes, and reads Secrets from the API server: there are four of them.
-	Client    client.Client
-	Reader    client.Reader
+	// Client writes, Reader reads Secrets from the API server: there are four of them.
+	Client client.Client
+	Reader client.Reader
+	// Watched are caches that see nothing but one Secret each: the operator may list Secrets only by their names.
+	Watched   []cache.Cache
 	Namespace string
 	Clock     clock.PassiveClock
 	// Identity gets the operator's own certificate.
 	Identity *mtls.Memory
-	// Keys gets the signing key.
+	// Keys gets the signing keys.
 	Keys *Keys
 
 	own   pair   // the operator's certificate; only Reconcile touches it
 	roots []byte // the bundle that Identity has; only Reconcile touches it
-}
-
-// Keys holds the signing key. The zero value is not ready; use NewKeys. Safe for concurrent use.
-type Keys struct {
-	ready chan struct{}
-	mu    sync.Mutex // guards key
-	key   []byte
-}
-
-// NewKeys returns a holder without a key.
-func NewKeys() *Keys { return &Keys{ready: make(chan struct{})} }
-
-// SigningKey returns the key; before it is known it waits.
-func (k *Keys) SigningKey(ctx context.Context) ([]byte, error) {
-	select {
-	case <-k.ready:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.key, nil
-}
-
-// Set sets the key. The first key holds for the life of the process: another would make every token worthless.
-func (k *Keys) Set(key []byte) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.key != nil {
-		return
-	}
-	k.key = key
-	close(k.ready)
-}
-
-// held returns the key, nil when there is none.
-func (k *Keys) held() []byte {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.key
 }
 
 // Setup adds the controller to the manager. It looks at all Secrets at once, at its start, whenever one changes, and once an hour.
@@ -109,16 +68,17 @@ func (c *Controller) Setup(mgr ctrl.Manager) error {
 	var start trigger.Trigger
 	all := types.NamespacedName{Namespace: c.Namespace, Name: CASecret}
 	start.Wake(all)
-	names := map[string]bool{CASecret: true, MediaPodSecret: true, GatewaySecret: true, SigningKeySecret: true}
-	return ctrl.NewControllerManagedBy(mgr).Named("certs").
-		WatchesRawSource(start.Source()).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
-			if o.GetNamespace() != c.Namespace || !names[o.GetName()] {
-				return nil
-			}
-			return []reconcile.Request{{NamespacedName: all}}
-		})).
-		Complete(c)
+	always := handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, *corev1.Secret) []reconcile.Request {
+		return []reconcile.Request{{NamespacedName: all}}
+	})
+	controller := ctrl.NewControllerManagedBy(mgr).Named("certs").WatchesRawSource(start.Source())
+	for _, watched := range c.Watched {
+		if err := mgr.Add(watched); err != nil {
+			return fmt.Errorf("adding the cache of a Secret: %w", err)
+		}
+		controller.WatchesRawSource(source.Kind(watched, &corev1.Secret{}, always))
+	}
+	return controller.Complete(c)
 }
 
 // Reconcile brings all Secrets to what they have to be now.
@@ -132,7 +92,7 @@ func (c *Controller) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 		return ctrl.Result{}, err
 	}
 	// Last of what the others wait for: who has the key can talk to pods as well.
-	if err := c.signingKey(ctx); err != nil {
+	if err := c.signingKeys(ctx, now); err != nil {
 		return ctrl.Result{}, err
 	}
 	for secret, name := range map[string]string{MediaPodSecret: mtls.MediaPod, GatewaySecret: mtls.Gateway} {
@@ -141,38 +101,6 @@ func (c *Controller) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 		}
 	}
 	return ctrl.Result{RequeueAfter: min(check, max(time.Second, again.Sub(now)))}, nil
-}
-
-// signingKey makes the signing key once. One that exists is never replaced; one that was deleted is restored from memory.
-func (c *Controller) signingKey(ctx context.Context) error {
-	secret, err := c.read(ctx, SigningKeySecret)
-	if err != nil {
-		return err
-	}
-	held := c.Keys.held()
-	if secret != nil {
-		key := secret.Data[SigningKeyField]
-		if len(key) < token.MinKeySize {
-			return fmt.Errorf("reading Secret %s: %w: at least %d bytes are needed", SigningKeySecret, errShortKey, token.MinKeySize)
-		}
-		if held != nil && !bytes.Equal(held, key) {
-			log.FromContext(ctx).Info("The signing key was changed; it takes effect at the next start", "Secret", SigningKeySecret)
-		}
-		c.Keys.Set(key)
-		return nil
-	}
-	key := held
-	if key == nil {
-		key = make([]byte, token.MinKeySize)
-		if _, err := rand.Read(key); err != nil {
-			return fmt.Errorf("making a signing key: %w", err)
-		}
-	}
-	if err := c.create(ctx, SigningKeySecret, map[string][]byte{SigningKeyField: key}); err != nil {
-		return err
-	}
-	c.Keys.Set(key)
-	return nil
 }
 
 // authority reads the CA, brings it forward, and writes it when it has changed.

@@ -2,7 +2,6 @@ package certs
 
 import (
 	"bytes"
-	"errors"
 	"testing"
 	"time"
 
@@ -129,22 +128,6 @@ func TestWhatWasDeletedComesBack(t *testing.T) {
 		t.Error("the signing key is another: all tokens are worthless")
 	}
 	f.secret(GatewaySecret)
-}
-
-func TestASigningKeyThatExistsIsUsed(t *testing.T) {
-	key := bytes.Repeat([]byte{7}, 32)
-	named := func(key []byte) *corev1.Secret {
-		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "system", Name: SigningKeySecret}, Data: map[string][]byte{SigningKeyField: key}}
-	}
-	f := newFixture(t, named(key))
-	f.pass()
-	if got, err := f.Keys.SigningKey(t.Context()); err != nil || !bytes.Equal(got, key) {
-		t.Errorf("got %d bytes, %v", len(got), err)
-	}
-	f = newFixture(t, named(key[:31]))
-	if _, err := f.Reconcile(t.Context(), ctrl.Request{}); !errors.Is(err, errShortKey) {
-		t.Errorf("a short key gives %v", err)
-	}
 }
 
 func TestTheNextLookIsInTime(t *testing.T) {

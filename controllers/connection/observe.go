@@ -69,11 +69,11 @@ func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connectio
 		return o, err
 	}
 	if o.pool = pool; pool != nil {
-		key, err := r.Keys.SigningKey(ctx)
+		keys, err := r.Keys.SigningKeys(ctx)
 		if err != nil {
-			return o, fmt.Errorf("reading the signing key: %w", err)
+			return o, fmt.Errorf("reading the signing keys: %w", err)
 		}
-		secret := token.Derive(key, string(connection.UID), connection.Spec.TokenRotation)
+		secret := token.Derive(keys.For(connection.CreationTimestamp.Time), string(connection.UID), connection.Spec.TokenRotation)
 		o.tokenURL = token.URL(desired.SignallingURL(pool), desired.Key(&session, r.DefaultNamespace), secret)
 	}
 	if connection.Spec.TokenSecretName != "" {

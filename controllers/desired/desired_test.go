@@ -26,7 +26,7 @@ func input(connections ...v1alpha1.Connection) Input {
 			{URL: "stun:stun.example.org"}, {URL: "turn:turn.example.org", StaticAuthSecret: "very secret"},
 		},
 		Connections: connections, Spent: func(*v1alpha1.Connection) bool { return false },
-		Identities: func(c *v1alpha1.Connection) Identity { return Identify(make([]byte, 32), c) }, DefaultNamespace: "default", Now: now,
+		Identities: func(c *v1alpha1.Connection) Identity { return Identify(token.Keys{Current: make([]byte, 32)}, c) }, DefaultNamespace: "default", Now: now,
 	}
 }
 

@@ -1,7 +1,6 @@
 package desired
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"sync"
 
@@ -19,9 +18,9 @@ type Identity struct {
 	rpcSessionID string
 }
 
-// Identify derives the identity of a Connection by the signing key.
-func Identify(key []byte, c *v1alpha1.Connection) Identity {
-	uid := string(c.UID)
+// Identify derives the identity of a Connection by its signing key.
+func Identify(keys token.Keys, c *v1alpha1.Connection) Identity {
+	key, uid := keys.For(c.CreationTimestamp.Time), string(c.UID)
 	return Identity{
 		rotation:     c.Spec.TokenRotation,
 		tokenDigest:  token.Digest(token.Derive(key, uid, c.Spec.TokenRotation)),
@@ -34,23 +33,23 @@ func Identify(key []byte, c *v1alpha1.Connection) Identity {
 // value works. Safe for concurrent use.
 type identities struct {
 	mu    sync.Mutex // guards what follows
-	key   []byte
+	keys  token.Keys
 	rooms map[types.UID]map[types.UID]Identity // Session -> Connection -> its identity
 }
 
 // of returns what gives the identities for one Room of a Session, to be used by one goroutine; done keeps those that it gave, and no others.
-func (i *identities) of(session types.UID, key []byte) (give func(*v1alpha1.Connection) Identity, done func()) {
+func (i *identities) of(session types.UID, keys token.Keys) (give func(*v1alpha1.Connection) Identity, done func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if !bytes.Equal(i.key, key) {
-		i.key, i.rooms = bytes.Clone(key), make(map[types.UID]map[types.UID]Identity)
+	if !i.keys.Equal(keys) || i.rooms == nil {
+		i.keys, i.rooms = keys, make(map[types.UID]map[types.UID]Identity)
 	}
 	before := i.rooms[session]
 	given := make(map[types.UID]Identity, len(before)+1)
 	give = func(c *v1alpha1.Connection) Identity {
 		identity, known := before[c.UID]
 		if !known || identity.rotation != c.Spec.TokenRotation {
-			identity = Identify(key, c)
+			identity = Identify(keys, c)
 		}
 		given[c.UID] = identity
 		return identity
@@ -58,7 +57,7 @@ func (i *identities) of(session types.UID, key []byte) (give func(*v1alpha1.Conn
 	return give, func() {
 		i.mu.Lock()
 		defer i.mu.Unlock()
-		if bytes.Equal(i.key, key) {
+		if i.keys.Equal(keys) {
 			i.rooms[session] = given
 		}
 	}

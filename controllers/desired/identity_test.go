@@ -2,16 +2,20 @@ package desired
 
 import (
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/internal/token"
 )
 
 func TestIdentitiesAreRememberedAndNeverStale(t *testing.T) {
 	var remembered identities
-	one, other := make([]byte, 32), []byte("another key of 32 bytes or more.")
+	first, second := make([]byte, 32), []byte("another key of 32 bytes or more.")
+	one, other := token.Keys{Current: first}, token.Keys{Current: second}
+	rotated := token.Keys{Current: second, Previous: first, Since: time.Unix(1700000010, 0)}
 	guest := func(uid string, rotation int32) *v1alpha1.Connection {
 		c := &v1alpha1.Connection{ObjectMeta: metav1.ObjectMeta{UID: types.UID(uid)}}
 		c.Spec.TokenRotation = rotation
@@ -19,18 +23,19 @@ func TestIdentitiesAreRememberedAndNeverStale(t *testing.T) {
 	}
 	for _, step := range []struct {
 		sentence string
-		key      []byte
+		keys     token.Keys
 		guests   []*v1alpha1.Connection
 	}{
 		{"the first room", one, []*v1alpha1.Connection{guest("a", 0), guest("b", 0)}},
 		{"the same once more", one, []*v1alpha1.Connection{guest("a", 0), guest("b", 0)}},
 		{"with another token", one, []*v1alpha1.Connection{guest("a", 1), guest("b", 0)}},
 		{"without one of them", one, []*v1alpha1.Connection{guest("b", 0)}},
+		{"after a rotation", rotated, []*v1alpha1.Connection{guest("b", 0), guest("d", 0)}},
 		{"by another key", other, []*v1alpha1.Connection{guest("b", 0), guest("c", 0)}},
 	} {
-		give, done := remembered.of("room", step.key)
+		give, done := remembered.of("room", step.keys)
 		for _, c := range step.guests {
-			if got, want := give(c), Identify(step.key, c); got != want {
+			if got, want := give(c), Identify(step.keys, c); got != want {
 				t.Errorf("%s: %s is %v, want %v", step.sentence, c.UID, got, want)
 			}
 		}
@@ -42,5 +47,24 @@ func TestIdentitiesAreRememberedAndNeverStale(t *testing.T) {
 	remembered.forget("room")
 	if len(remembered.rooms) != 0 {
 		t.Error("the room that is gone is remembered")
+	}
+}
+
+// A rotation of the signing key changes nothing of the Connections that there are: neither their tokens nor what their users come back with.
+func TestIdentitiesOutliveARotation(t *testing.T) {
+	first, second := make([]byte, 32), []byte("another key of 32 bytes or more.")
+	since := time.Unix(1700000010, 0)
+	before, after := token.Keys{Current: first}, token.Keys{Current: second, Previous: first, Since: since}
+	c := &v1alpha1.Connection{ObjectMeta: metav1.ObjectMeta{UID: "guest", CreationTimestamp: metav1.NewTime(since.Add(-time.Second))}}
+	if Identify(before, c) != Identify(after, c) {
+		t.Error("a Connection from before it is another")
+	}
+	c.Spec.TokenRotation = 1
+	if Identify(before, c) != Identify(after, c) {
+		t.Error("its next token is another")
+	}
+	c.CreationTimestamp = metav1.NewTime(since)
+	if a, b := Identify(before, c), Identify(after, c); a.tokenDigest == b.tokenDigest || a.rpcSessionID == b.rpcSessionID || a.connectionID != b.connectionID {
+		t.Error("a Connection from after it is the same by the old key")
 	}
 }

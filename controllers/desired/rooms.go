@@ -13,6 +13,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/participant"
 	"mediarooms.dev/mediarooms/controllers/placement"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/token"
 )
 
 // Admissions says who holds a place in a room.
@@ -20,10 +21,10 @@ type Admissions interface {
 	IsAdmitted(session, connection types.UID) bool
 }
 
-// Keys holds the signing key.
+// Keys holds the signing keys.
 type Keys interface {
-	// SigningKey returns the key; before it is known it waits.
-	SigningKey(ctx context.Context) ([]byte, error)
+	// SigningKeys returns the keys; before they are known it waits.
+	SigningKeys(ctx context.Context) (token.Keys, error)
 }
 
 // Rooms reads what Room needs from the cache. Safe for concurrent use.
@@ -55,9 +56,9 @@ func (r *Rooms) Room(ctx context.Context, room placement.Room, seen map[types.UI
 		r.identities.forget(room.UID)
 		return nil, nil, nil
 	}
-	key, err := r.Keys.SigningKey(ctx)
+	keys, err := r.Keys.SigningKeys(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the signing key: %w", err)
+		return nil, nil, fmt.Errorf("reading the signing keys: %w", err)
 	}
 	var pool v1alpha1.MediaPool
 	if err := r.Reader.Get(ctx, types.NamespacedName{Name: room.Pool}, &pool); client.IgnoreNotFound(err) != nil {
@@ -85,7 +86,7 @@ func (r *Rooms) Room(ctx context.Context, room placement.Room, seen map[types.UI
 			names[c.UID] = client.ObjectKeyFromObject(c)
 		}
 	}
-	identify, done := r.identities.of(room.UID, key)
+	identify, done := r.identities.of(room.UID, keys)
 	defer done()
 	return Room(Input{
 		Session:     &session,

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -164,7 +163,12 @@ func avoidNodes(pod *corev1.Pod, pool *v1alpha1.MediaPool, nodes []string) {
 
 func container(pool *v1alpha1.MediaPool, ports podPorts, image Image) corev1.Container {
 	template := pool.Spec.Template
-	address := func(port int32) string { return ":" + strconv.Itoa(int(port)) }
+	address := func(port int32) string { return fmt.Sprintf(":%d", port) }
+	if pool.Spec.Exposure.Type == v1alpha1.ExposureHostNetwork {
+		// The node's network may be the internet. The kubelet, the operator and the gateways come by the pod's own address, which is the node's
+		// internal one; in brackets it may be IPv6.
+		address = func(port int32) string { return fmt.Sprintf("[$(POD_IP)]:%d", port) }
+	}
 	c := corev1.Container{
 		Name:            "mediapod",
 		Image:           cmp.Or(template.Image, image.Name),
@@ -181,6 +185,8 @@ func container(pool *v1alpha1.MediaPool, ports podPorts, image Image) corev1.Con
 		Env: []corev1.EnvVar{
 			fieldEnv("POD_UID", "metadata.uid"),
 			fieldEnv("POD_NAME", "metadata.name"),
+			fieldEnv("POD_IP", "status.podIP"),
+			{Name: "GOMEMLIMIT", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.memory"}}},
 		},
 		Ports: []corev1.ContainerPort{
 			{Name: fleet.ControlPort, ContainerPort: ports.control, Protocol: corev1.ProtocolTCP},
@@ -192,23 +198,13 @@ func container(pool *v1alpha1.MediaPool, ports podPorts, image Image) corev1.Con
 		},
 		LivenessProbe:  probe("/healthz", 10, 3),
 		ReadinessProbe: probe("/readyz", 2, 3),
-		Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
-			corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi"),
-		}},
-		VolumeMounts: []corev1.VolumeMount{{Name: "tls", MountPath: tlsDirectory, ReadOnly: true}},
+		Resources:      resources(template.Resources),
+		VolumeMounts:   []corev1.VolumeMount{{Name: "tls", MountPath: tlsDirectory, ReadOnly: true}},
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: ptr.To(false),
 			ReadOnlyRootFilesystem:   ptr.To(true),
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
-	}
-	if template.Resources != nil {
-		c.Resources = *template.Resources
-	}
-	if _, limited := c.Resources.Limits[corev1.ResourceMemory]; limited {
-		c.Env = append(c.Env, corev1.EnvVar{Name: "GOMEMLIMIT", ValueFrom: &corev1.EnvVarSource{
-			ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.memory"},
-		}})
 	}
 	if pool.Spec.Exposure.Type == v1alpha1.ExposureHostPort {
 		for i := range c.Ports {
@@ -218,6 +214,50 @@ func container(pool *v1alpha1.MediaPool, ports podPorts, image Image) corev1.Con
 		}
 	}
 	return c
+}
+
+// What a media pod gets whose pool does not say.
+var (
+	defaultRequests = corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi"),
+		corev1.ResourceEphemeralStorage: resource.MustParse("64Mi"),
+	}
+	// A pod that is taken over, or just full, must not take its node along. It writes nothing but its log, of which the kubelet keeps 50 MiB unless it is
+	// told otherwise: the limit is far beyond that, since who reaches it is evicted.
+	defaultLimits = corev1.ResourceList{
+		corev1.ResourceMemory: resource.MustParse("1Gi"), corev1.ResourceEphemeralStorage: resource.MustParse("1Gi"),
+	}
+)
+
+// resources returns those of a pool with what it leaves open: a limit is not below what is requested, and a request that is absent beside a limit stays so,
+// since Kubernetes takes the limit for it.
+func resources(given *corev1.ResourceRequirements) corev1.ResourceRequirements {
+	var out corev1.ResourceRequirements
+	if given != nil {
+		given.DeepCopyInto(&out)
+	}
+	if out.Requests == nil {
+		out.Requests = make(corev1.ResourceList)
+	}
+	if out.Limits == nil {
+		out.Limits = make(corev1.ResourceList)
+	}
+	for name, quantity := range defaultRequests {
+		_, requested := out.Requests[name]
+		if _, limited := out.Limits[name]; !requested && !limited {
+			out.Requests[name] = quantity
+		}
+	}
+	for name, quantity := range defaultLimits {
+		if _, limited := out.Limits[name]; limited {
+			continue
+		}
+		if request, requested := out.Requests[name]; requested && request.Cmp(quantity) > 0 {
+			quantity = request
+		}
+		out.Limits[name] = quantity
+	}
+	return out
 }
 
 func fieldEnv(name, path string) corev1.EnvVar {
@@ -239,7 +279,7 @@ func templateHash(pool *v1alpha1.MediaPool, image Image) string {
 	exposure := pool.Spec.Exposure
 	// The address is sent to running pods.
 	exposure.PublicAddress = ""
-	parts, err := json.Marshal([]any{"v1", pool.Spec.Template, exposure, pool.Spec.DrainSeconds, image})
+	parts, err := json.Marshal([]any{"v2", pool.Spec.Template, exposure, pool.Spec.DrainSeconds, image})
 	if err != nil {
 		// Plain data types always marshal; a pod that is replaced once too often is the harmless side.
 		return "unknown"

@@ -15,6 +15,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/pace"
+	"mediarooms.dev/mediarooms/internal/hosting"
 )
 
 // writeStatus writes the status if it has changed, now or later, and then the Events that tell of the change. It returns when to look again.
@@ -80,6 +81,10 @@ func makeStatus(o observed, failed error) v1alpha1.MediaPoolStatus {
 	}
 	if o.ignored != "" {
 		accepted.Message += "; " + o.ignored
+	}
+	if err := hosting.Check(o.pool); err != nil {
+		accepted.Status, accepted.Reason = metav1.ConditionFalse, v1alpha1.ReasonInvalid
+		accepted.Message = "no Session is hosted: " + err.Error()
 	}
 	for _, condition := range []metav1.Condition{accepted, readyCondition(o, status, failed)} {
 		condition.ObservedGeneration = o.pool.Generation

@@ -62,7 +62,7 @@ type Ledger struct {
 	rooms    map[types.UID]*reservation         // Session -> its place and its guests
 	guests   map[types.NamespacedName]Guest     // admitted Connection -> what it was admitted as
 	names    map[types.NamespacedName]types.UID // Session's name -> its UID
-	waiting  map[types.UID]Guest                // Connection that was turned away -> who it is
+	waiting  line                               // Connections that were turned away
 	retired  map[string]bool                    // pod that takes no Session any more
 	failures map[string]time.Time               // pod or node -> when it failed last
 }
@@ -82,7 +82,7 @@ func NewLedger(wakers Wakers) *Ledger {
 		rooms:    make(map[types.UID]*reservation),
 		guests:   make(map[types.NamespacedName]Guest),
 		names:    make(map[types.NamespacedName]types.UID),
-		waiting:  make(map[types.UID]Guest),
+		waiting:  newLine(),
 		retired:  make(map[string]bool),
 		failures: make(map[string]time.Time),
 	}
@@ -161,13 +161,16 @@ func (l *Ledger) Move(room types.UID, candidates []Candidate, policy v1alpha1.Pl
 		l.mu.Unlock()
 		return "", false
 	}
+	before := r.pod
 	pod, found := Choose(l.open(candidates), int32(len(r.guests)), policy, now)
+	var connections []types.NamespacedName
 	if found {
 		r.pod = pod
+		connections = append(l.welcome(before), l.welcome(pod)...)
 	}
 	l.mu.Unlock()
 	if found {
-		l.wakers.Pool(r.room.Pool)
+		l.wake(nil, connections, r.room.Pool)
 	}
 	return pod, found
 }
@@ -233,17 +236,26 @@ func (l *Ledger) UID(name types.NamespacedName) (types.UID, bool) {
 // maxConnections nil is no limit. Who was admitted stays so, whatever the limits become.
 func (l *Ledger) Admit(guest Guest, maxConnections *int32, podConnections int32) Verdict {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	verdict, connections := l.admit(guest, maxConnections, podConnections)
+	l.mu.Unlock()
+	l.wake(nil, connections, "")
+	return verdict
+}
+
+// admit is Admit, and returns who is to be woken for it. l.mu is held.
+func (l *Ledger) admit(guest Guest, maxConnections *int32, podConnections int32) (Verdict, []types.NamespacedName) {
+	var connections []types.NamespacedName
 	if old, ok := l.guests[guest.Name]; ok && old.UID != guest.UID {
 		l.drop(old)
+		connections = l.welcome(l.podOf(old.Room))
 	}
 	r, ok := l.rooms[guest.Room]
 	if !ok {
-		l.waiting[guest.UID] = guest
-		return SessionUnplaced
+		l.waiting.add(guest, maxConnections, podConnections)
+		return SessionUnplaced, connections
 	}
 	if _, ok := r.guests[guest.UID]; ok {
-		return Admitted
+		return Admitted, connections
 	}
 	verdict := Admitted
 	switch {
@@ -251,17 +263,20 @@ func (l *Ledger) Admit(guest Guest, maxConnections *int32, podConnections int32)
 		verdict = SessionUnplaced
 	case maxConnections != nil && int32(len(r.guests)) >= *maxConnections:
 		verdict = SessionFull
-	case l.load()[r.pod].Connections >= podConnections:
+	case l.connections(r.pod) >= podConnections:
 		verdict = PodFull
 	}
 	if verdict != Admitted {
-		l.waiting[guest.UID] = guest
-		return verdict
+		if l.waiting.add(guest, maxConnections, podConnections) {
+			// It may have been woken for a place that it can't take any more: others can.
+			connections = append(connections, l.welcome(r.pod)...)
+		}
+		return verdict, connections
 	}
-	delete(l.waiting, guest.UID)
+	l.waiting.remove(guest.Name, guest.UID)
 	r.guests[guest.UID] = struct{}{}
 	l.guests[guest.Name] = guest
-	return Admitted
+	return Admitted, connections
 }
 
 // IsAdmitted says whether a Connection holds a place.
@@ -280,15 +295,16 @@ func (l *Ledger) IsAdmitted(room, guest types.UID) bool {
 // has the name. It says whether there was a place.
 func (l *Ledger) Dismiss(name types.NamespacedName, uid types.UID) (room types.UID, had bool) {
 	l.mu.Lock()
-	delete(l.waiting, uid)
-	for id, guest := range l.waiting {
-		if uid == "" && guest.Name == name {
-			delete(l.waiting, id)
-		}
-	}
+	waitedFor, waited := l.waiting.remove(name, uid)
 	guest, ok := l.guests[name]
 	if !ok || uid != "" && guest.UID != uid {
+		var connections []types.NamespacedName
+		if waited {
+			// It may have been woken for a place that it does not take any more.
+			connections = l.welcome(l.podOf(waitedFor))
+		}
 		l.mu.Unlock()
+		l.wake(nil, connections, "")
 		return "", false
 	}
 	var pool, pod string
@@ -310,19 +326,38 @@ func (l *Ledger) drop(guest Guest) {
 	}
 }
 
-// hopeful returns the Sessions that wait for the pool and the Connections that wait for the pod. l.mu is held.
+// hopeful returns the Sessions that wait for the pool, and of the Connections that wait for the pod as many as there are places. l.mu is held.
 func (l *Ledger) hopeful(pool, pod string) (sessions, connections []types.NamespacedName) {
 	for _, r := range l.rooms {
 		if r.pod == "" && r.room.Pool == pool {
 			sessions = append(sessions, r.room.Name)
 		}
 	}
-	for _, guest := range l.waiting {
-		if r, ok := l.rooms[guest.Room]; ok && r.pod == pod {
-			connections = append(connections, guest.Name)
+	return sessions, l.welcome(pod)
+}
+
+// welcome returns as many of the Connections that wait for a pod as there are places, who came first first: each that is woken is looked at, and who waits may
+// be many. l.mu is held.
+func (l *Ledger) welcome(pod string) []types.NamespacedName {
+	if pod == "" {
+		return nil
+	}
+	onPod := l.connections(pod)
+	var found []*waiter
+	for uid, r := range l.rooms {
+		if r.pod == pod {
+			found = append(found, l.waiting.first(uid, int32(len(r.guests)), onPod)...)
 		}
 	}
-	return sessions, connections
+	return admissible(found, onPod)
+}
+
+// podOf returns the pod that a Session is on, "" when none. l.mu is held.
+func (l *Ledger) podOf(room types.UID) string {
+	if r, ok := l.rooms[room]; ok {
+		return r.pod
+	}
+	return ""
 }
 
 // WakeWaiting wakes the Sessions that wait for a pod of the pool: one may have room now.
@@ -333,28 +368,23 @@ func (l *Ledger) WakeWaiting(pool string) {
 	l.wake(sessions, nil, "")
 }
 
-// WakeTurnedAway wakes the Connections that wait for any Session of a pool, whose limits have changed.
+// WakeTurnedAway wakes all Connections that wait for any Session of a pool, whose limits have changed.
 func (l *Ledger) WakeTurnedAway(pool string) {
 	l.mu.Lock()
 	var connections []types.NamespacedName
-	for _, guest := range l.waiting {
-		if r, ok := l.rooms[guest.Room]; ok && r.room.Pool == pool {
-			connections = append(connections, guest.Name)
+	for uid, r := range l.rooms {
+		if r.room.Pool == pool {
+			connections = append(connections, l.waiting.of(uid)...)
 		}
 	}
 	l.mu.Unlock()
 	l.wake(nil, connections, "")
 }
 
-// WakeGuests wakes the Connections that wait for a Session.
+// WakeGuests wakes all Connections that wait for a Session: it has a pod now, which their status is to say.
 func (l *Ledger) WakeGuests(room types.UID) {
 	l.mu.Lock()
-	var connections []types.NamespacedName
-	for _, guest := range l.waiting {
-		if guest.Room == room {
-			connections = append(connections, guest.Name)
-		}
-	}
+	connections := l.waiting.of(room)
 	l.mu.Unlock()
 	l.wake(nil, connections, "")
 }
@@ -390,6 +420,17 @@ func (l *Ledger) load() map[string]Load {
 		loads[r.pod] = load
 	}
 	return loads
+}
+
+// connections sums up the reservations on a pod. l.mu is held.
+func (l *Ledger) connections(pod string) int32 {
+	var n int32
+	for _, r := range l.rooms {
+		if r.pod == pod {
+			n += int32(len(r.guests))
+		}
+	}
+	return n
 }
 
 // Loads returns what is reserved on each pod that has a Session.

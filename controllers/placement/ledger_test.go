@@ -2,7 +2,9 @@ package placement
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -196,5 +198,141 @@ func TestLedger(t *testing.T) {
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) { run(t, newBook()) })
+	}
+}
+
+// Each Connection that is woken is looked at: a leave on a pod that 50,000 wait for must not be as much work as all of them.
+func TestAsManyAreWokenAsThereArePlaces(t *testing.T) {
+	first, second, third := room("first"), room("second"), room("third")
+	setup := func() *book {
+		b := newBook(Placed{Room: first, Pod: "a"}, Placed{Room: second, Pod: "a"}, Placed{Room: third, Pod: "b"})
+		for n := range 4 {
+			b.Admit(guest([]Room{first, second}[n%2], fmt.Sprint("in-", n)), nil, 4)
+		}
+		return b
+	}
+	// crowd turns many away, in turns.
+	crowd := func(b *book, n int) {
+		for i := range n {
+			if v := b.Admit(guest([]Room{second, first}[i%2], fmt.Sprint("out-", i)), nil, 4); v != PodFull {
+				t.Fatalf("verdict is %v", v)
+			}
+		}
+		b.woken = nil
+	}
+	name := func(r Room, n string) types.NamespacedName { return guest(r, n).Name }
+	for sentence, test := range map[string]struct {
+		run  func(b *book)
+		want []string
+	}{
+		"one leaves, and the first in line is woken": {func(b *book) { crowd(b, 1000); b.Dismiss(name(first, "in-0"), "") }, []string{"out-0"}},
+		"two leave at once, and whoever is woken has not come yet": {func(b *book) {
+			crowd(b, 1000)
+			b.Dismiss(name(first, "in-0"), "")
+			b.Dismiss(name(second, "in-1"), "")
+		}, []string{"out-0", "out-0", "out-1"}},
+		"who was woken goes away without the place": {func(b *book) {
+			crowd(b, 1000)
+			b.Dismiss(name(first, "in-0"), "")
+			b.Dismiss(name(second, "out-0"), "uid-out-0")
+		}, []string{"out-0", "out-1"}},
+		"who was woken may not come in any more": {func(b *book) {
+			crowd(b, 1000)
+			b.Dismiss(name(first, "in-0"), "")
+			b.Admit(guest(second, "out-0"), ptr.To(int32(1)), 4)
+		}, []string{"out-0", "out-1"}},
+		"a Session goes with all that were in it": {func(b *book) { crowd(b, 1000); b.Vacate(first.UID) }, []string{"out-0", "out-2"}},
+		"a Session's own limit is one, too": {func(b *book) {
+			for i := range 1000 {
+				if v := b.Admit(guest(first, fmt.Sprint("out-", i)), ptr.To(int32(2)), 9); v != SessionFull {
+					t.Fatalf("verdict is %v", v)
+				}
+			}
+			b.woken = nil
+			b.Dismiss(name(second, "in-1"), "") // of another Session: no place for them
+			b.Dismiss(name(first, "in-0"), "")
+		}, []string{"out-0"}},
+		"who waits for a full Session does not keep others out": {func(b *book) {
+			b.Admit(guest(second, "limited"), ptr.To(int32(2)), 4)
+			crowd(b, 1000)
+			b.Dismiss(name(first, "in-0"), "")
+		}, []string{"out-1"}},
+		"a leave on another pod concerns nobody": {func(b *book) {
+			b.Admit(guest(third, "elsewhere"), nil, 4)
+			crowd(b, 1000)
+			b.Dismiss(name(third, "elsewhere"), "")
+		}, nil},
+		"who asks again keeps the place in line": {func(b *book) {
+			crowd(b, 1000)
+			b.Admit(guest(second, "out-0"), nil, 4)
+			b.Dismiss(name(first, "in-0"), "")
+		}, []string{"out-0"}},
+		"another of the same name is at the end of the line": {func(b *book) {
+			crowd(b, 1000)
+			again := guest(second, "out-0")
+			again.UID = "another"
+			b.Admit(again, nil, 4)
+			b.Dismiss(name(first, "in-0"), "")
+		}, []string{"out-1"}},
+		"a Session moves, and leaves places": {func(b *book) {
+			crowd(b, 1000)
+			b.Move(first.UID, pods(3, 9, "b"), v1alpha1.PlacementPacked, now)
+		}, []string{"out-0", "out-2", "out-1", "out-3"}},
+		"all are told of their Session's pod": {func(b *book) { crowd(b, 4); b.WakeGuests(second.UID) }, []string{"out-0", "out-2"}},
+		"all are told of other limits":        {func(b *book) { crowd(b, 2); b.WakeTurnedAway("pool") }, []string{"out-0", "out-1"}},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			b := setup()
+			test.run(b)
+			got := b.woken
+			if strings.HasPrefix(sentence, "all") {
+				slices.Sort(got)
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("woken are %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// Whatever happens, in the end nobody waits while there is a place, when everybody who is woken asks again.
+func TestNobodyIsForgottenInTheLine(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		rooms := []Room{room("first"), room("second"), room("third")}
+		b := newBook(Placed{Room: rooms[0], Pod: "a"}, Placed{Room: rooms[1], Pod: "a"}, Placed{Room: rooms[2], Pod: "a"})
+		limits := []*int32{nil, ptr.To(int32(1 + random.IntN(4))), ptr.To(int32(1 + random.IntN(4)))}
+		of := make(map[string]int)
+		ask := func(name string) { b.Admit(guest(rooms[of[name]], name), limits[of[name]], 5) }
+		answer := func() {
+			for len(b.woken) > 0 {
+				name := b.woken[0]
+				b.woken = b.woken[1:]
+				if _, there := of[name]; there {
+					ask(name)
+				}
+			}
+		}
+		for n := range 30 {
+			name := fmt.Sprint("guest-", n)
+			of[name] = random.IntN(3)
+			ask(name)
+		}
+		for len(of) > 8 {
+			for name := range of { // any
+				delete(of, name)
+				b.Dismiss(types.NamespacedName{Namespace: "ns", Name: name}, "")
+				if random.IntN(3) > 0 {
+					answer()
+				}
+				break
+			}
+		}
+		answer()
+		for name, n := range of {
+			if in := int32(len(b.rooms[rooms[n].UID].guests)); !b.IsAdmitted(rooms[n].UID, types.UID("uid-"+name)) && b.Loads()["a"].Connections < 5 && (limits[n] == nil || in < *limits[n]) {
+				t.Fatalf("%s waits although there is a place: %+v, %d in the room", name, b.Loads(), in)
+			}
+		}
 	}
 }

@@ -10,8 +10,10 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -103,6 +105,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Connection{}, ofConnections()).
 		Watches(&v1alpha1.MediaPool{}, handler.EnqueueRequestsFromMapFunc(r.ofPool), builder.WithPredicates(
 			predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.ofNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(r.Trigger.Source()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: workers,
@@ -138,6 +141,15 @@ func (r *Reconciler) ofPool(ctx context.Context, pool client.Object) []reconcile
 		}
 	}
 	return requests(concerned)
+}
+
+// ofNamespace returns the Sessions of a namespace that are nowhere: its labels may let them into a pool now.
+func (r *Reconciler) ofNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
+	var list v1alpha1.SessionList
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace.GetName())); err != nil {
+		return nil
+	}
+	return requests(slices.DeleteFunc(list.Items, func(s v1alpha1.Session) bool { return s.Status.PodName != "" }))
 }
 
 func requests(sessions []v1alpha1.Session) []reconcile.Request {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -13,6 +14,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/internal/hosting"
 )
 
 // observed is everything that a pass over a Session knows.
@@ -20,6 +22,8 @@ type observed struct {
 	session *v1alpha1.Session
 	// pool that hosts it; nil when there is none.
 	pool *v1alpha1.MediaPool
+	// foreign says that the pool does not host the Sessions of this namespace.
+	foreign bool
 	// rival is an older Session with the same identifier; nil when there is none.
 	rival *v1alpha1.Session
 	// known says that the ledger has it, pod where; "" while it waits.
@@ -47,10 +51,14 @@ type observed struct {
 func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (observed, error) {
 	o := observed{session: session, now: r.Clock.Now(), admitted: make(map[types.UID]bool), due: r.Garbage.due(session)}
 	var pools v1alpha1.MediaPoolList
-	if err := r.Client.List(ctx, &pools); err != nil {
+	err := r.Client.List(ctx, &pools)
+	if err != nil {
 		return o, fmt.Errorf("listing MediaPools: %w", err)
 	}
 	o.pool = desired.PoolOf(session, pools.Items)
+	if o.foreign, err = r.foreign(ctx, session.Namespace, o.pool); err != nil {
+		return o, err
+	}
 	same, err := r.sameID(ctx, session)
 	if err != nil {
 		return o, err
@@ -86,6 +94,18 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 	}
 	r.look(&o)
 	return o, nil
+}
+
+// foreign says whether a pool does not host the Sessions of a namespace. One that the cache has not seen yet has no labels.
+func (r *Reconciler) foreign(ctx context.Context, name string, pool *v1alpha1.MediaPool) (bool, error) {
+	if pool == nil || hosting.Open(pool) {
+		return false, nil
+	}
+	var namespace corev1.Namespace
+	if err := r.Client.Get(ctx, types.NamespacedName{Name: name}, &namespace); client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("reading Namespace %s: %w", name, err)
+	}
+	return !hosting.Allows(pool, namespace.Labels), nil
 }
 
 // late says that a Connection was made when its Session was being deleted already. It waits for the next one with the name: if the deletion took it along, it

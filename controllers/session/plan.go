@@ -57,12 +57,15 @@ func makePlan(o observed) []action {
 		actions = append(actions, action{displace, "the media pod was lost"})
 	}
 	switch {
-	case hasPod && o.draining && o.podState == fleet.Synced && count(o, v1alpha1.ConnectionStateActive) == 0 && len(o.candidates) > 0:
+	case hasPod && o.draining && !o.foreign && o.podState == fleet.Synced && count(o, v1alpha1.ConnectionStateActive) == 0 && len(o.candidates) > 0:
 		actions = append(actions, action{move, "the media pod drains and nobody is in the room"})
 	case hasPod:
 		if o.view.Generation < o.session.Generation {
 			actions = append(actions, action{tell, "the media pod does not know this generation"})
 		}
+	case o.foreign && o.known:
+		actions = append(actions, action{vacate, "the pool does not host the Sessions of this namespace"})
+	case o.foreign:
 	case o.pool != nil:
 		actions = append(actions, action{place, "the room is on no media pod"})
 	case o.known:

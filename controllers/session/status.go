@@ -67,7 +67,11 @@ func makeStatus(o observed, succeeded bool) v1alpha1.SessionStatus {
 	status := *o.session.Status.DeepCopy()
 	status.SessionID = desired.SessionID(o.session)
 	status.PodName, status.NodeName = "", ""
-	if o.pool != nil && o.rival == nil {
+	switch {
+	case o.foreign && o.pod == "":
+		// It is to be free for another default pool.
+		status.PoolName, status.URL = "", ""
+	case o.pool != nil && o.rival == nil:
 		status.PoolName, status.URL = o.pool.Name, desired.SignallingURL(o.pool)
 	}
 	if o.pod != "" {
@@ -116,6 +120,9 @@ func acceptedCondition(o observed) metav1.Condition {
 	case o.pool == nil:
 		c.Reason = v1alpha1.ReasonPoolNotFound
 		c.Message = fmt.Sprintf("`poolName` is not set and no MediaPool carries the annotation %s: \"true\"", v1alpha1.DefaultPoolAnnotation)
+	case o.foreign:
+		c.Reason = v1alpha1.ReasonNamespaceNotAllowed
+		c.Message = fmt.Sprintf("MediaPool %q does not host the Sessions of namespace %q", o.pool.Name, o.session.Namespace)
 	case !o.pool.DeletionTimestamp.IsZero():
 		c.Reason, c.Message = v1alpha1.ReasonPoolNotFound, fmt.Sprintf("MediaPool %q is being deleted", o.pool.Name)
 	case !o.known:

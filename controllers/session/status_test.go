@@ -96,6 +96,13 @@ func TestConditions(t *testing.T) {
 			func(o *observed) { nowhere(o); o.pool.DeletionTimestamp = &metav1.Time{Time: now} },
 			"Accepted=False PoolNotFound, Programmed=False NotAccepted, Ready=False PoolNotFound",
 		},
+		"the pool does not host the namespace": {
+			func(o *observed) { nowhere(o); o.known, o.foreign = false, true },
+			"Accepted=False NamespaceNotAllowed, Programmed=False NotAccepted, Ready=False NamespaceNotAllowed",
+		},
+		"the pool does not host the namespace any more, and the room has a place": {
+			func(o *observed) { o.foreign = true }, "Accepted=True Accepted, Programmed=True Programmed, Ready=True Ready",
+		},
 		"an older Session has the id": {
 			func(o *observed) { nowhere(o); o.known, o.rival = false, &v1alpha1.Session{} },
 			"Accepted=False SessionIDInUse, Programmed=False NotAccepted, Ready=False SessionIDInUse",
@@ -159,13 +166,18 @@ func TestPlan(t *testing.T) {
 		"a new Session gets its finalizer before its place": {[]func(o *observed){nowhere, func(o *observed) {
 			o.known, o.session.Finalizers = false, nil
 		}}, "AddFinalizer Place"},
-		"one that waits is tried again":                    {[]func(o *observed){nowhere}, "Place"},
-		"one whose pod is lost is put on another":          {[]func(o *observed){func(o *observed) { o.podState = fleet.Lost }}, "Displace Place"},
-		"one whose pod is silent for a moment stays":       {[]func(o *observed){func(o *observed) { o.podState = fleet.Broken }}, ""},
-		"another generation is told":                       {[]func(o *observed){func(o *observed) { o.session.Generation = 2 }}, "Tell"},
-		"one whose pool is gone gives up its place":        {[]func(o *observed){nowhere, func(o *observed) { o.pool = nil }}, "Vacate"},
-		"one whose pool is gone stays while its pod lives": {[]func(o *observed){func(o *observed) { o.pool = nil }}, ""},
-		"one with an older rival gives up its place":       {[]func(o *observed){func(o *observed) { o.rival = &v1alpha1.Session{} }}, "Vacate"},
+		"one that waits is tried again":                     {[]func(o *observed){nowhere}, "Place"},
+		"one whose pod is lost is put on another":           {[]func(o *observed){func(o *observed) { o.podState = fleet.Lost }}, "Displace Place"},
+		"one whose pod is silent for a moment stays":        {[]func(o *observed){func(o *observed) { o.podState = fleet.Broken }}, ""},
+		"another generation is told":                        {[]func(o *observed){func(o *observed) { o.session.Generation = 2 }}, "Tell"},
+		"one whose pool is gone gives up its place":         {[]func(o *observed){nowhere, func(o *observed) { o.pool = nil }}, "Vacate"},
+		"one whose pool is gone stays while its pod lives":  {[]func(o *observed){func(o *observed) { o.pool = nil }}, ""},
+		"one that the pool does not host gets no place":     {[]func(o *observed){nowhere, func(o *observed) { o.known, o.foreign = false, true }}, ""},
+		"one that waits, and the pool does not host, goes":  {[]func(o *observed){nowhere, func(o *observed) { o.foreign = true }}, "Vacate"},
+		"a room that the pool does not host any more stays": {[]func(o *observed){func(o *observed) { o.foreign, o.session.Generation = true, 2 }}, "Tell"},
+		"nor is it moved within the pool":                   {[]func(o *observed){func(o *observed) { o.foreign, o.draining = true, true }}, ""},
+		"its place is the last one":                         {[]func(o *observed){func(o *observed) { o.foreign, o.podState = true, fleet.Lost }}, "Displace Vacate"},
+		"one with an older rival gives up its place":        {[]func(o *observed){func(o *observed) { o.rival = &v1alpha1.Session{} }}, "Vacate"},
 		"one with an older rival gets none": {[]func(o *observed){nowhere, func(o *observed) {
 			o.known, o.rival, o.session.Finalizers = false, &v1alpha1.Session{}, nil
 		}}, ""},

@@ -279,6 +279,9 @@ func (e *endpoint) settle(q *queue, entry *eventlog.Entry, result outcome) {
 	if e.queues[q.session] != q {
 		return // the endpoint was closed meanwhile
 	}
+	if result.err != nil {
+		e.log.V(1).Info("The endpoint of a Webhook did not answer", "why", result.err.Error())
+	}
 	before, now := e.state, time.Now()
 	expired := now.Sub(entry.Received) >= e.settings.retry
 	e.state.problem = result.problem

@@ -63,10 +63,13 @@ func (b *bench) serve(name, address string, secret map[string][]byte, change fun
 		change(&hook.Spec)
 		hook.Generation = 2
 	}
-	s, err := prepare(hook, nil, secret, Guard{AllowLocal: true})
+	s, err := prepare(hook, nil, secret, loopback)
 	b.deliverer.configure(named(name), s)
 	return err
 }
+
+// loopback is where the endpoints of tests are.
+var loopback = Guard{Allowed: prefixes("127.0.0.0/8", "::1/128")}
 
 func named(name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: "team", Name: name}
@@ -290,7 +293,7 @@ func TestDeadEndpointHurtsNobodyElse(t *testing.T) {
 		t.Errorf("of x the fast one got %q", got)
 	}
 	dead := b.deliverer.observe(named("dead"))
-	if dead.pending != 400 || !dead.retrying || !strings.HasPrefix(dead.problem, "connecting to the endpoint: ") || strings.Contains(dead.problem, address) {
+	if dead.pending != 400 || !dead.retrying || dead.problem != noAnswer {
 		t.Errorf("of the dead one is seen %+v", dead)
 	}
 	if n := b.log.Waiting("pod"); n != 400 {
@@ -432,9 +435,77 @@ func TestTimeout(t *testing.T) {
 	}
 	b.happen("x", "1")
 	b.eventually("the timeout is seen", func() error {
-		if seen := b.deliverer.observe(named("hook")); seen.problem != "the endpoint did not answer in time" || !seen.retrying {
+		if seen := b.deliverer.observe(named("hook")); seen.problem != noAnswer || !seen.retrying {
 			return fmt.Errorf("%+v", seen)
 		}
 		return nil
 	})
+}
+
+// Whoever owns a Webhook does not learn from it which ports are open where only the operator can look.
+func TestFailuresTellNothingOfThePort(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = closed.Close() // nobody listens from here on
+	silent, rude, other := listen(t, ""), listen(t, "close"), listen(t, "SSH-2.0-OpenSSH_10.0\r\n")
+	for sentence, address := range map[string]string{
+		"a closed port":                                 "http://" + closed.Addr().String(),
+		"a port that nothing comes back from":           "http://" + silent,
+		"a port that nothing comes back from, with TLS": "https://" + silent,
+		"a port that hangs up":                          "http://" + rude,
+		"a port that hangs up on TLS":                   "https://" + rude,
+		"a port where something else speaks":            "http://" + other,
+		"a port where something else than TLS speaks":   "https://" + other,
+		"a name that nobody has":                        "http://nobody.invalid",
+		"a closed port, called by a name with a port":   "http://localhost:" + strings.Split(closed.Addr().String(), ":")[1],
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			b := newBench(t)
+			if err := b.serve("hook", address, nil, func(spec *v1alpha1.WebhookSpec) { spec.TimeoutSeconds = 1 }); err != nil {
+				t.Fatal(err)
+			}
+			b.happen("x", "1")
+			b.eventually("the problem is seen", func() error {
+				if seen := b.deliverer.observe(named("hook")); seen.problem == "" {
+					return fmt.Errorf("%+v", seen)
+				}
+				return nil
+			})
+			if seen := b.deliverer.observe(named("hook")); seen.problem != noAnswer || !seen.retrying {
+				t.Errorf("%+v", seen)
+			}
+		})
+	}
+}
+
+// listen starts something that says a text to whoever connects, hangs up at once, or says nothing at all.
+func listen(t *testing.T, text string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			defer connection.Close()
+			if text == "close" {
+				_ = connection.Close() // it has done its part
+				continue
+			}
+			_, _ = io.WriteString(connection, text) // whoever does not read it has hung up
+		}
+	}()
+	t.Cleanup(func() {
+		_ = listener.Close()
+		<-ended
+	})
+	return listener.Addr().String()
 }

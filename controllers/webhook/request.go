@@ -38,9 +38,9 @@ type target struct {
 	client  *http.Client
 }
 
-// newTarget prepares the calls to an endpoint. The pool is nil for the system's authorities.
+// newTarget prepares the calls to an endpoint.
 func newTarget(address string, header http.Header, timeout time.Duration, tlsConfig *tls.Config, guard Guard) *target {
-	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second, Control: guard.control}
+	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second, ControlContext: guard.control}
 	return &target{
 		url: address, header: header, timeout: timeout,
 		client: &http.Client{
@@ -78,6 +78,8 @@ type outcome struct {
 	// problem says, to whoever owns the Webhook, what went wrong. It holds nothing of the event or of the headers, and is the same for the same
 	// problem.
 	problem string
+	// err is why there was no answer, for the operator's log only; nil when there was one.
+	err error
 }
 
 type outcomeKind int
@@ -109,7 +111,7 @@ func (t *target) post(ctx context.Context, e *eventlog.Entry) outcome {
 	request.Header.Set(IDHeader, e.ID)
 	answer, err := t.client.Do(request)
 	if err != nil {
-		return outcome{kind: unreachable, problem: explain(err)}
+		return outcome{kind: unreachable, problem: explain(err), err: withoutURL(err)}
 	}
 	defer answer.Body.Close()
 	// What it says does not matter, and an answer that breaks off neither: the status has come.
@@ -143,24 +145,45 @@ func retryAfter(answer *http.Response) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// explain puts an error of a call into words that are the same for the same problem, without the URL, which may hold a secret.
+// noAnswer is all that is said of a call without an answer: whether a port is open, closed or filtered is nothing that a tenant learns from the
+// operator, which sees the network from another place.
+const noAnswer = "no answer: the endpoint can't be reached, does not answer in time, or does not speak HTTP"
+
+// explain puts an error of a call into words for whoever owns the Webhook. They are the same for the same problem.
 func explain(err error) string {
-	var whole *url.Error
-	if errors.As(err, &whole) {
-		err = whole.Err
-	}
-	var network *net.OpError
+	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.Is(err, errForbiddenAddress):
-		return "the endpoint has an address that may not be called: loopback, link-local, multicast, or forbidden by the operator's settings"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "the endpoint did not answer in time"
-	case errors.As(err, &network):
-		if network.Op == "dial" {
-			return "connecting to the endpoint: " + network.Err.Error()
-		}
-		// Its own text names the port of this side, which is another one every time.
-		return "talking to the endpoint: " + network.Err.Error()
+		return "the endpoint has an address that may not be called: one that is not public, is the cluster's, or is forbidden by the operator's settings"
+	case errors.As(err, &certificate):
+		return explainCertificate(certificate.Err)
 	}
-	return "talking to the endpoint: " + err.Error()
+	return noAnswer
+}
+
+// explainCertificate says what is wrong with a certificate, and nothing of what is in it.
+func explainCertificate(err error) string {
+	var (
+		authority x509.UnknownAuthorityError
+		name      x509.HostnameError
+		invalid   x509.CertificateInvalidError
+	)
+	switch {
+	case errors.As(err, &authority):
+		return "the endpoint's certificate is of an unknown authority; `caBundle` can name it"
+	case errors.As(err, &name):
+		return "the endpoint's certificate is not valid for the host of `url`"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the endpoint's certificate has expired or is not valid yet"
+	}
+	return "the endpoint's certificate is not valid"
+}
+
+// withoutURL takes the URL, which may hold a secret, off an error of a call.
+func withoutURL(err error) error {
+	var whole *url.Error
+	if errors.As(err, &whole) {
+		return whole.Err
+	}
+	return err
 }

@@ -1,36 +1,98 @@
 package webhook
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/pace"
 )
 
 func TestGuard(t *testing.T) {
-	forbidden := Guard{Forbidden: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("fd00:ec2::/32")}}
-	for address, want := range map[string]bool{
-		"192.0.2.1": true, "10.0.0.1": true, "10.96.0.1": false, "2001:db8::1": true, "fd00:ec2::254": false, "::ffff:10.96.0.1": false,
-		"127.0.0.1": false, "127.1.2.3": false, "::1": false, "::ffff:127.0.0.1": false, "0.0.0.0": false, "::": false,
-		"169.254.169.254": false, "::ffff:169.254.169.254": false, "fe80::1": false, "fe80::1%eth0": false, "224.0.0.1": false, "ff02::1": false,
+	nodes := OwnedBy(fake.NewClientBuilder().WithObjects(&corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: "node"}, Spec: corev1.NodeSpec{PodCIDRs: []string{"10.244.0.0/24", "2a00:1:2::/64"}},
+		Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{
+			{Type: corev1.NodeHostName, Address: "node"}, {Type: corev1.NodeExternalIP, Address: "5.6.7.8"}, {Type: corev1.NodeInternalIP, Address: "2a00:1::7"},
+		}},
+	}).Build())
+	for sentence, test := range map[string]struct {
+		guard   Guard
+		yes, no string
+	}{
+		"public addresses are called, and nothing else": {
+			Guard{}, "1.1.1.1 8.8.8.8 100.63.255.255 100.128.0.0 172.15.0.1 172.32.0.1 ::ffff:8.8.8.8 2606:4700::1111 2a00:1::7",
+			// Loopback, link-local, unspecified, multicast, broadcast.
+			"127.0.0.1 127.1.2.3 ::1 ::ffff:127.0.0.1 0.0.0.0 0.1.2.3 :: 169.254.1.1 fe80::1 fe80::1%eth0 224.0.0.1 ff02::1 255.255.255.255 " +
+				// Private, ULA, CGNAT, reserved, documentation.
+				"10.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1 ::ffff:10.0.0.1 fd00::1 fc00::1 fec0::1 100.64.0.1 100.127.255.255 198.18.0.1 240.0.0.1 192.0.2.1 2001:db8::1 " +
+				// Metadata: AWS, Google, Azure, Alibaba, Oracle.
+				"169.254.169.254 ::ffff:169.254.169.254 fd00:ec2::254 fd20:ce::254 168.63.129.16 100.100.100.200 192.0.0.192 " +
+				// What leads to one of these: NAT64, also of a network's own, 6to4, Teredo, addresses that hold IPv4 ones.
+				"64:ff9b::a9fe:a9fe 64:ff9b::808:808 64:ff9b:1::a9fe:a9fe 2002:a9fe:a9fe::1 2002:808:808::1 2001:0:a9fe:a9fe::1 ::a9fe:a9fe ::ffff:0:a9fe:a9fe",
+		},
+		"what is allowed is called": {
+			Guard{Allowed: prefixes("10.96.0.0/12", "fd00::/8", "127.0.0.1/32"), Owned: nodes}, "10.96.0.1 ::ffff:10.96.0.1 fd00:ec2::254 127.0.0.1 8.8.8.8",
+			"10.0.0.1 127.0.0.2 ::1 fe80::1",
+		},
+		"an address that leads to another one needs leave for both": {
+			Guard{Allowed: prefixes("64:ff9b::/96", "2002::/16")}, "64:ff9b::808:808 2002:808:808::1", "64:ff9b::a9fe:a9fe 64:ff9b::a00:1 2002:a9fe:a9fe::1",
+		},
+		"what is forbidden is not called, whatever is allowed": {
+			Guard{Allowed: prefixes("0.0.0.0/0", "::/0"), Forbidden: prefixes("10.96.0.0/12", "fd00:ec2::/32", "203.0.113.0/24")}, "10.0.0.1 127.0.0.1 169.254.169.254 ::1",
+			"10.96.0.1 ::ffff:10.96.0.1 64:ff9b::a60:1 fd00:ec2::254 203.0.113.7",
+		},
+		"nodes and pods are not called, also at public addresses": {
+			Guard{Owned: nodes}, "5.6.7.9 2a00:1::8", "5.6.7.8 ::ffff:5.6.7.8 64:ff9b::506:708 2a00:1::7 2a00:1:2::9 10.244.0.9",
+		},
+		"unless they are allowed": {
+			Guard{Allowed: prefixes("5.6.7.0/24", "2a00:1:2::/48"), Owned: nodes}, "5.6.7.8 2a00:1:2::9", "2a00:1::7",
+		},
 	} {
-		if err := forbidden.check(netip.MustParseAddr(address)); (err == nil) != want {
-			t.Errorf("%s: %v", address, err)
-		} else if err != nil && !errors.Is(err, errForbiddenAddress) {
-			t.Errorf("%s: %v", address, err)
-		}
+		t.Run(sentence, func(t *testing.T) {
+			for _, address := range strings.Fields(test.yes) {
+				if err := test.guard.check(t.Context(), netip.MustParseAddr(address)); err != nil {
+					t.Errorf("%s: %v", address, err)
+				}
+			}
+			for _, address := range strings.Fields(test.no) {
+				if err := test.guard.check(t.Context(), netip.MustParseAddr(address)); !errors.Is(err, errForbiddenAddress) {
+					t.Errorf("%s: %v", address, err)
+				}
+			}
+		})
 	}
-	if err := (Guard{AllowLocal: true}).check(netip.MustParseAddr("127.0.0.1")); err != nil {
+}
+
+// Nothing is called as long as nobody can say whose an address is.
+func TestGuardWithoutNodes(t *testing.T) {
+	broken := errors.New("broken")
+	guard := Guard{Owned: func(context.Context, netip.Addr) (bool, error) { return false, broken }}
+	if err := guard.check(t.Context(), netip.MustParseAddr("8.8.8.8")); !errors.Is(err, broken) {
 		t.Error(err)
+	}
+}
+
+func TestParseNetworks(t *testing.T) {
+	got, err := ParseNetworks("10.1.2.3/8, fd00::/8,127.0.0.1/32")
+	if want := prefixes("10.0.0.0/8", "fd00::/8", "127.0.0.1/32"); err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, list := range []string{"", "10.0.0.1", "10.0.0.0/33", "10.0.0.0/8,", "localhost", "::ffff:10.0.0.0/104"} {
+		if got, err := ParseNetworks(list); err == nil {
+			t.Errorf("%q gives %v", list, got)
+		}
 	}
 }
 

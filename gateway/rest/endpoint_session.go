@@ -34,7 +34,7 @@ func (a *API) createSession(ctx context.Context, c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if err := a.objects.checkPool(ctx, spec.PoolName); err != nil {
+	if err := a.objects.checkPool(ctx, c.namespace, spec.PoolName); err != nil {
 		return reply{}, err
 	}
 	object := metav1.ObjectMeta{Namespace: c.namespace, Annotations: creation.Stamp(time.Now())}

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // MinKeySize is the least number of bytes of a signing key.
@@ -29,6 +30,28 @@ const (
 	// rpcSessionIDChars gives 155 bits, more than the reference's 26 base-32 characters.
 	rpcSessionIDChars = 26
 )
+
+// Keys are the signing key and, after a rotation, the one before it. What was derived by that one stays what it is.
+type Keys struct {
+	// Current is the key of Connections that are made at Since or later, and of all when there is no Previous.
+	Current []byte
+	// Previous is the key of Connections that were made before Since; nil when there is none.
+	Previous []byte
+	Since    time.Time
+}
+
+// For returns the key of a Connection, by when it was made.
+func (k Keys) For(created time.Time) []byte {
+	if k.Previous != nil && created.Before(k.Since) {
+		return k.Previous
+	}
+	return k.Current
+}
+
+// Equal says whether both give the same key for every Connection.
+func (k Keys) Equal(other Keys) bool {
+	return hmac.Equal(k.Current, other.Current) && hmac.Equal(k.Previous, other.Previous) && (k.Previous == nil || k.Since.Equal(other.Since))
+}
 
 // Derive returns the secret part of a Connection's token: tok_, an upper-case letter and 23 letters and digits. The rotation
 // count makes a new one.

@@ -28,7 +28,7 @@ type Events struct {
 	// Ended is called once, when the peer has gone or could not connect, and not because of Close. The reason is nil, or what the peer has done that
 	// none may; see ErrLimit.
 	Ended func(reason error)
-	// Routed is called when packets go by another route than before, with whether that is ICE-TCP.
+	// Routed, when set, is called when packets go by another route than before, with whether that is ICE-TCP.
 	Routed func(tcp bool)
 	// Control gets what the peer asks for by RTCP, all of a packet together. Feedback gets transport-wide feedback as it came, and must not keep it.
 	// They must not block.
@@ -209,10 +209,17 @@ func (c *Conn) reached(via route, chosen bool) {
 	case current == nil:
 		if c.route.CompareAndSwap(nil, &via) {
 			close(c.arrival)
-			c.events.Routed(via.tcp != nil)
+			c.routed(via)
 		}
 	case *current != via && (chosen || current.gone()):
 		c.route.Store(&via)
+		c.routed(via)
+	}
+}
+
+// routed tells the owner of another route.
+func (c *Conn) routed(via route) {
+	if c.events.Routed != nil {
 		c.events.Routed(via.tcp != nil)
 	}
 }
