@@ -17,11 +17,14 @@ const maxBody = 256 << 10
 
 // readBody returns a request's JSON object; nil for a request without a body.
 func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
-	// A writer without deadlines has no connection that could be slow.
+	// What was done before may have taken the time that ServeHTTP gives. A writer without deadlines has no connection that could be slow.
 	connection := http.NewResponseController(w)
 	_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout))
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = connection.SetReadDeadline(time.Time{})
+	if err == nil {
+		// From here on the server reads only to see whether the client is still there.
+		_ = connection.SetReadDeadline(time.Time{})
+	}
 	if errors.As(err, new(*http.MaxBytesError)) {
 		return nil, errBodyTooLarge
 	}

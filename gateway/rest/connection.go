@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/internal/token"
@@ -40,7 +41,7 @@ func parseConnection(ctx context.Context, body map[string]any, sessionName strin
 		WhenDisconnected: v1alpha1.WhenDisconnectedDelete,
 	}
 	spec.Data, _ = f.text("data")
-	if len([]rune(spec.Data)) > maxData {
+	if utf8.RuneCountInString(spec.Data) > maxData {
 		f.fail("'data' may not be longer than %d characters", maxData)
 	}
 	if f.err != nil {
