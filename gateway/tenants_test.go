@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"net/http"
+	"net/netip"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +18,7 @@ import (
 
 func TestTenantsComeAndGoWithTheirSecrets(t *testing.T) {
 	authority := mtlstest.NewAuthority(t)
-	r := start(t, account, authority, func(c *gateway.Config) { c.TrustedProxies = 1 })
+	r := start(t, account, authority, func(c *gateway.Config) { c.TrustedProxyNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 	r.untilReady()
 	const secret = "OTHERS"
 	if got := r.askWith(secret, http.MethodGet, "/sessions", ""); got != http.StatusUnauthorized {
