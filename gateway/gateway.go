@@ -221,6 +221,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if !g.cluster.waitForSync(ctx, serving) {
 		return orderly(ctx, serving)
 	}
+	go g.cluster.notices.Run(serving)
 	if err := g.listen(serving, g.clients, stop); err != nil {
 		return err
 	}
