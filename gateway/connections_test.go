@@ -1,11 +1,15 @@
 package gateway
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -167,5 +171,22 @@ func TestEveryServerIsBoundedInTime(t *testing.T) {
 	}
 	if _, err := io.ReadAll(conn); err != nil {
 		t.Errorf("the connection did not end: %v", err)
+	}
+}
+
+func TestTheBoundsAreThoseThatTheDocumentationSays(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "rest.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []string{
+		fmt.Sprintf("| header | %d KiB, %.0f s |", maxHeaderBytes>>10, readHeaderTimeout.Seconds()),
+		fmt.Sprintf("| a request with its body | %.0f s |", readTimeout.Seconds()),
+		fmt.Sprintf("| an answer that is not read | %.0f min |", writeTimeout.Minutes()),
+		fmt.Sprintf("| a connection without a request | %.0f min |", idleTimeout.Minutes()),
+	} {
+		if !strings.Contains(string(text), row) {
+			t.Errorf("docs/rest.md has no row that begins with %s", row)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -263,8 +264,8 @@ func allowOrigins(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // flagOf returns a boolean of the query by the reference's rules.
-func flagOf(r *http.Request, name string, fallback bool) (bool, error) {
-	switch strings.ToLower(r.URL.Query().Get(name)) {
+func flagOf(query url.Values, name string, fallback bool) (bool, error) {
+	switch strings.ToLower(query.Get(name)) {
 	case "":
 		return fallback, nil
 	case "true", "on", "yes", "1":

@@ -2,8 +2,11 @@ package route
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +151,21 @@ func TestReadingWhomARequestComesFromIsLinear(t *testing.T) {
 	for _, entry := range []string{"10.0.0.1,", ",", "x,", "::,", "[", "10.0.0.1:1,"} {
 		if few, many := ask(strings.Repeat(entry, 10)), ask(strings.Repeat(entry, (16<<10)/len(entry))); many > few+4 {
 			t.Errorf("%q: %v allocations for 10 entries, %v for 16 KiB of them", entry, few, many)
+		}
+	}
+}
+
+func TestTheBoundsOfAHandshakeAreThoseThatTheDocumentationSays(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "rest.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []string{
+		fmt.Sprintf("| `sessionId` of a signalling socket | %d bytes; its query %d |", maxKeyLength, maxQueryLength),
+		fmt.Sprintf("| a signalling socket whose client says nothing | %.0f s |", silenceTimeout.Seconds()),
+	} {
+		if !strings.Contains(string(text), row) {
+			t.Errorf("docs/rest.md has no row that begins with %s", row)
 		}
 	}
 }

@@ -40,6 +40,8 @@ const (
 	silenceTimeout  = 60 * time.Second
 	// maxKeyLength is beyond every routing key: namespace, dot, session id.
 	maxKeyLength = 63 + 1 + 64
+	// maxQueryLength is beyond the query of every client: the key, whether it is a reconnection, and what else the token's URL had.
+	maxQueryLength = 2048
 	// anyPodTries is how many ready pods are tried for a handshake that any pod can answer.
 	anyPodTries = 3
 )
@@ -132,9 +134,12 @@ func (h *Handler) Drain(ctx context.Context, over time.Duration) {
 // ServeHTTP holds, refuses or proxies one WebSocket, and returns when it has ended.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	arrived := time.Now()
-	query := r.URL.Query()
+	var query url.Values
+	if len(r.URL.RawQuery) <= maxQueryLength {
+		query = r.URL.Query()
+	}
 	key := query.Get("sessionId")
-	if !isHandshake(r) || len(key) > maxKeyLength {
+	if !isHandshake(r) || query == nil || len(key) > maxKeyLength {
 		w.Header().Set("Upgrade", "websocket")
 		h.refuse(w, http.StatusUpgradeRequired, refusedHandshake, "This address takes WebSockets of openvidu-browser only.")
 		return

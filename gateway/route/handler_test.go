@@ -399,7 +399,10 @@ func TestBadHandshakes(t *testing.T) {
 	if _, status := w.dial("sessionId="+url.QueryEscape(strings.Repeat("k", maxKeyLength+1)), nil); status != http.StatusUpgradeRequired {
 		t.Errorf("status for a key that is too long = %d, want 426", status)
 	}
-	if w.refusals(refusedHandshake) != 2 {
+	if _, status := w.dial("sessionId=demo"+strings.Repeat("&a=", maxQueryLength/3), nil); status != http.StatusUpgradeRequired {
+		t.Errorf("status for a query that is too long = %d, want 426", status)
+	}
+	if w.refusals(refusedHandshake) != 3 {
 		t.Error("the refusals were not counted")
 	}
 }
