@@ -27,6 +27,7 @@ const (
 	maxNetworkCache = 600000
 	maxFilters      = 64
 	maxFilterName   = 128
+	maxURI          = 2048
 )
 
 var cameraSchemes = []string{"file", "rtsp", "rtsps", "http", "https"}
@@ -77,7 +78,9 @@ func parseCamera(f *fields) *v1alpha1.IPCam {
 		camera.NetworkCacheMilliseconds = &milliseconds
 	}
 	camera.RTSPURI, _ = f.text("rtspUri")
-	if parsed, err := url.Parse(camera.RTSPURI); err != nil || !slices.Contains(cameraSchemes, parsed.Scheme) {
+	if len(camera.RTSPURI) > maxURI {
+		f.fail("'rtspUri' may not be longer than %d characters", maxURI)
+	} else if parsed, err := url.Parse(camera.RTSPURI); err != nil || !slices.Contains(cameraSchemes, parsed.Scheme) {
 		f.fail("'rtspUri' must be a URI with one of the schemes file, rtsp, rtsps, http and https")
 	}
 	return camera

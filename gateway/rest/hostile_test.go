@@ -222,12 +222,21 @@ func readAll(text string) error {
 	return errors.Join(session, connection, signal, update)
 }
 
+// ratio is cost.Ratio, the least of some: what disturbs makes it more only, and what is not bounded is thousands of times as much each time.
+func ratio(bytes int, work func()) float64 {
+	least := cost.Ratio(bytes, work)
+	for i := 0; i < 4 && least > cost.Most; i++ {
+		least = min(least, cost.Ratio(bytes, work))
+	}
+	return least
+}
+
 func TestTheWorkForABodyIsBoundedByItsSize(t *testing.T) {
 	for name, body := range hostileBodies() {
 		if len(body) > maxBody || len(body) < maxBody/2 {
 			t.Errorf("%s: it has %d bytes", name, len(body))
 		}
-		if got := cost.Ratio(len(body), func() { _ = readAll(body) }); got > cost.Most {
+		if got := ratio(len(body), func() { _ = readAll(body) }); got > cost.Most {
 			t.Errorf("%s: reading it takes %.0f times as long as copying it", name, got)
 		}
 	}
@@ -267,7 +276,7 @@ func TestTheWorkForARequestIsBoundedByItsSize(t *testing.T) {
 			api.ServeHTTP(response, request)
 			_, _ = viewOf(request, true) // what a query can say
 		}
-		if got := cost.Ratio(most, ask); got > cost.Most {
+		if got := ratio(most, ask); got > cost.Most {
 			t.Errorf("%s: the answer takes %.0f times as long as copying the request", name, got)
 		}
 	}

@@ -27,7 +27,7 @@ const Path = "/openvidu"
 // WaitingHeader tells a media pod that the Session is known but waits for a place.
 const WaitingHeader = "X-Mediarooms-Session"
 
-// SharedHeader, "true", tells a media pod that others may have the client's address, too: see Client.Shared.
+// SharedHeader tells a media pod, by "true", that others may have the client's address, too: see Client.Shared.
 const SharedHeader = "X-Mediarooms-Shared-Address"
 
 // waiting is the value of WaitingHeader.
