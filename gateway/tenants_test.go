@@ -66,8 +66,10 @@ func TestTwoTenantsWithOnePassword(t *testing.T) {
 	authority := mtlstest.NewAuthority(t)
 	const shared = "SHARED-BY-TWO"
 	tenants := []*corev1.Secret{}
-	for i, namespace := range []string{"z-older", "a-younger"} {
-		create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	for i, name := range []string{"z-older-", "a-younger-"} {
+		made := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: name}}
+		create(t, made)
+		namespace := made.Name
 		create(t, &rbacv1.RoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "mediarooms-rest"},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "mediarooms-rest"},
