@@ -30,6 +30,7 @@ type cluster struct {
 	client  client.Client
 	rooms   *route.Directory
 	tenants *tenant.Directory
+	notices *tenant.Notices
 	// gone is told of the namespace of a tenant that is none any more.
 	gone func(namespace string)
 	// connections returns a cache, not started, for the Connections of a namespace.
@@ -57,6 +58,7 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 		{v1alpha1.GroupVersion.WithKind("MediaPool"), meta.RESTScopeRoot},
 		{corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace},
 		{corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace},
+		{corev1.SchemeGroupVersion.WithKind("Event"), meta.RESTScopeNamespace},
 	} {
 		mapper.Add(known.kind, known.scope)
 		// A cache of some namespaces only looks up the scope of lists by their own kind.
@@ -85,7 +87,8 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{cache: objects, client: live, rooms: rooms, tenants: &tenant.Directory{Reader: objects}, gone: func(string) {}}
+	tenants := &tenant.Directory{Reader: objects}
+	c := &cluster{cache: objects, client: live, rooms: rooms, tenants: tenants, notices: tenant.NewNotices(tenants, live), gone: func(string) {}}
 	c.connections = func(namespace string) (cache.Cache, error) {
 		return cache.New(kubernetes, cache.Options{
 			Scheme: scheme, Mapper: mapper, DefaultTransform: cache.TransformStripManagedFields(), DefaultNamespaces: map[string]cache.Config{namespace: {}},
@@ -94,20 +97,25 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 	return c, c.watchTenants(ctx)
 }
 
-// watchTenants notes the end of tenants. The Secrets are there before the first request, since their informer is asked for now.
+// watchTenants notes the end of tenants, and passwords that can't be used. The Secrets are there before the first request, since their informer is asked for now.
 func (c *cluster) watchTenants(ctx context.Context) error {
 	informer, err := c.cache.GetInformer(ctx, &corev1.Secret{})
 	if err != nil {
 		return fmt.Errorf("watching the REST secrets: %w", err)
 	}
-	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{DeleteFunc: func(object any) {
-		if last, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
-			object = last.Obj
-		}
-		if secret, ok := object.(*corev1.Secret); ok {
-			c.gone(secret.Namespace)
-		}
-	}})
+	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { c.notices.Changed() },
+		UpdateFunc: func(any, any) { c.notices.Changed() },
+		DeleteFunc: func(object any) {
+			if last, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+				object = last.Obj
+			}
+			if secret, ok := object.(*corev1.Secret); ok {
+				c.gone(secret.Namespace)
+			}
+			c.notices.Changed()
+		},
+	})
 	if err != nil {
 		return fmt.Errorf("watching the REST secrets: %w", err)
 	}

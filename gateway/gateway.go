@@ -40,10 +40,12 @@ type Config struct {
 	Namespace string
 	// DefaultTenantNamespace is the namespace whose Sessions have bare routing keys.
 	DefaultTenantNamespace string
-	// TrustedProxies is the number of proxies in front whose X-Forwarded-For is believed.
-	TrustedProxies int
+	// TrustedProxyNetworks is where the proxies in front are whose X-Forwarded-For is believed.
+	TrustedProxyNetworks []netip.Prefix
 	// MaxSockets and MaxSocketsPerAddress bound signalling sockets; 0 is no bound.
 	MaxSockets, MaxSocketsPerAddress int
+	// MaxConnections and MaxConnectionsPerAddress bound what is open towards clients, signalling sockets included; 0 is no bound.
+	MaxConnections, MaxConnectionsPerAddress int
 	// GarbageInterval and GarbageThreshold are the operator's, for whoever asks.
 	GarbageInterval, GarbageThreshold time.Duration
 	// DrainDelay is how long a stopping gateway still takes connections, until everybody knows that it stops; DrainTime is over
@@ -51,11 +53,15 @@ type Config struct {
 	DrainDelay, DrainTime time.Duration
 }
 
-// Bounds of a client's connection.
+// Bounds of a client's connection. None of them is for a WebSocket that was accepted.
 const (
 	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 16 << 10
+	// readTimeout is for a request with its body. It ends requests that still wait for their answer, too, so it is beyond the longest, of the REST API.
+	readTimeout = 45 * time.Second
+	// writeTimeout is for an answer, and for what comes before it. The room page's largest file takes a slow line 1 minute.
+	writeTimeout   = 3 * time.Minute
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 16 << 10
 	// stopTimeout bounds the end of a gateway beyond Config.DrainDelay and DrainTime.
 	stopTimeout = 10 * time.Second
 )
@@ -67,6 +73,7 @@ type Gateway struct {
 	signals  *route.Handler
 	api      *rest.API
 	clients  *http.Server
+	bounds   *connections
 	health   *http.Server
 	metrics  *http.Server
 	stopping atomic.Bool
@@ -85,11 +92,19 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 	if err != nil {
 		return nil, err
 	}
+	proxies, err := route.NewProxies(config.TrustedProxyNetworks, registry)
+	if err != nil {
+		return nil, err
+	}
+	bounds, err := newConnections(config.MaxConnections, config.MaxConnectionsPerAddress, proxies.Bound, registry)
+	if err != nil {
+		return nil, err
+	}
 	signals, err := route.NewHandler(route.Config{
 		Rooms:                cluster.rooms,
 		Secrets:              cluster.tenants,
 		TLS:                  identity,
-		TrustedProxies:       config.TrustedProxies,
+		Proxies:              proxies,
 		MaxSockets:           config.MaxSockets,
 		MaxSocketsPerAddress: config.MaxSocketsPerAddress,
 		Registry:             registry,
@@ -99,7 +114,7 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 	}
 	api, err := rest.NewAPI(ctx, rest.Config{
 		Tenants:   cluster.tenants,
-		Address:   func(r *http.Request) netip.Prefix { return route.ClientPrefix(r, config.TrustedProxies) },
+		Address:   func(r *http.Request) netip.Prefix { return proxies.Client(r).Prefix() },
 		Rooms:     route.NewSignals(cluster.rooms, identity, config.DefaultTenantNamespace),
 		Pods:      cluster.rooms,
 		Client:    cluster.client,
@@ -118,7 +133,7 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 		return nil, err
 	}
 
-	g := &Gateway{config: config, cluster: cluster, signals: signals, api: api}
+	g := &Gateway{config: config, cluster: cluster, signals: signals, api: api, bounds: bounds}
 	g.clients = g.server(ctx, config.Address, byPath(signals, api, page))
 	if config.ServingCertificateDirectory != "" {
 		certificate := &servingCertificate{directory: config.ServingCertificateDirectory}
@@ -158,6 +173,8 @@ func (g *Gateway) server(ctx context.Context, address string, handler http.Handl
 		Addr:              address,
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(serverLog{logger}, "", 0),
@@ -204,6 +221,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if !g.cluster.waitForSync(ctx, serving) {
 		return orderly(ctx, serving)
 	}
+	go g.cluster.notices.Run(serving)
 	if err := g.listen(serving, g.clients, stop); err != nil {
 		return err
 	}
@@ -242,6 +260,9 @@ func (g *Gateway) listen(ctx context.Context, server *http.Server, stop context.
 	listener, err := keepAlive.Listen(ctx, "tcp", server.Addr)
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w", server.Addr, err)
+	}
+	if server == g.clients {
+		listener = g.bounds.listen(listener)
 	}
 	go func() {
 		var err error

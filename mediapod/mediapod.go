@@ -52,11 +52,13 @@ type Config struct {
 }
 
 const (
-	// readHeaderTimeout bounds how long a connection may take to say what it wants, maxHeaderBytes how much that may be.
+	// readHeaderTimeout bounds how long a connection may take to say what it wants, maxHeaderBytes how much that may be, readTimeout the same with a body,
+	// writeTimeout the answer, and idleTimeout the wait for the next request. None of them is for a WebSocket that was accepted.
 	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = time.Minute
+	idleTimeout       = time.Minute
 	maxHeaderBytes    = 32 << 10
-	// idleTimeout bounds how long a connection is kept that asks nothing.
-	idleTimeout = 60 * time.Second
 	// stopTimeout bounds how long clients are waited for when the pod ends. They close by themselves once they are evicted.
 	stopTimeout = 5 * time.Second
 	// reportTimeout bounds the last report of the rooms to the operator.
@@ -216,6 +218,8 @@ func serveHTTP(group *errgroup.Group, log logr.Logger, listener net.Listener, ha
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          stdlog.New(serverLog{log}, "", 0),

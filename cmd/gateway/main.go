@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager/signals"
 
 	"mediarooms.dev/mediarooms/gateway"
+	"mediarooms.dev/mediarooms/gateway/route"
 )
 
 func main() {
@@ -24,9 +25,15 @@ func main() {
 	flag.StringVar(&c.ServingCertificateDirectory, "serving-certificate-directory", "", "tls.crt and tls.key for clients; empty is plain HTTP, for a proxy in front that ends TLS")
 	flag.StringVar(&c.Namespace, "namespace", "mediarooms-system", "where the media pods run")
 	flag.StringVar(&c.DefaultTenantNamespace, "default-tenant-namespace", "default", "the namespace of the tenant that Mediarooms was installed for")
-	flag.IntVar(&c.TrustedProxies, "trusted-proxies", 0, "how many proxies in front write X-Forwarded-For")
+	flag.Func("trusted-proxy-networks", "where the proxies in front are whose X-Forwarded-For is believed, as CIDRs separated by commas; default none", func(text string) error {
+		networks, err := route.ParseNetworks(text)
+		c.TrustedProxyNetworks = append(c.TrustedProxyNetworks, networks...)
+		return err
+	})
 	flag.IntVar(&c.MaxSockets, "max-sockets", 20000, "bound of the signalling sockets of this gateway; 0 is none")
-	flag.IntVar(&c.MaxSocketsPerAddress, "max-sockets-per-address", 1024, "bound of the signalling sockets of one client address at this gateway; 0 is none")
+	flag.IntVar(&c.MaxSocketsPerAddress, "max-sockets-per-address", 1024, "bound of the signalling sockets of one client address at this gateway, of IPv6 of one /64; 0 is none. A private address that no trusted proxy has told has no bound")
+	flag.IntVar(&c.MaxConnections, "max-connections", 25000, "bound of the open connections of clients, signalling sockets included; 0 is none")
+	flag.IntVar(&c.MaxConnectionsPerAddress, "max-connections-per-address", 2048, "bound of the open connections of one client address, of IPv6 of one /64; 0 is none. Addresses of trusted proxies and on private networks have no bound")
 	flag.DurationVar(&c.DrainDelay, "drain-delay", 3*time.Second, "how long a stopping gateway still takes connections")
 	flag.DurationVar(&c.DrainTime, "drain-time", 5*time.Second, "over how long a stopping gateway ends its signalling sockets")
 	flag.DurationVar(&c.GarbageInterval, "garbage-interval", 15*time.Minute, "what GET /config says of the operator's flag of this name")

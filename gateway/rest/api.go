@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +23,10 @@ import (
 const (
 	// requestTimeout bounds a request, all its waiting included. The Java client gives up after 30 s.
 	requestTimeout = 25 * time.Second
-	// bodyTimeout bounds the time that a client takes to send its body.
+	// bodyTimeout bounds the time that a client takes to send its body, from its header on.
 	bodyTimeout = 10 * time.Second
+	// maxPath is beyond the path of every endpoint: two ids.
+	maxPath = 1024
 )
 
 // Tenants knows who may ask. *tenant.Directory is one.
@@ -78,6 +81,7 @@ type API struct {
 	hosts    resolver
 	metrics  *metrics
 
+	bodyTimeout                       time.Duration
 	garbageInterval, garbageThreshold time.Duration
 }
 
@@ -93,6 +97,7 @@ func NewAPI(ctx context.Context, config Config) (*API, error) {
 	}
 	return &API{
 		tenants: config.Tenants, address: config.Address, objects: objects, rooms: config.Rooms, pods: config.Pods, hosts: net.DefaultResolver, metrics: metrics,
+		bodyTimeout:     bodyTimeout,
 		garbageInterval: config.GarbageInterval, garbageThreshold: config.GarbageThreshold,
 	}, nil
 }
@@ -128,6 +133,10 @@ type (
 
 // ServeHTTP answers one request. The order is the reference's: CORS, then who asks, then what is asked for.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Body != http.NoBody {
+		// Who asks is not known yet. What no endpoint reads the server reads and drops, and would wait for without an end.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(a.bodyTimeout))
+	}
 	r = current(r)
 	if allowOrigins(w, r) {
 		return
@@ -135,7 +144,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	endpoint, ids := find(r)
+	var endpoint *endpoint
+	var ids map[string]string
+	if len(r.URL.Path) <= maxPath {
+		endpoint, ids = find(r)
+	}
 	var namespace string
 	if endpoint == nil || !endpoint.public {
 		var err error
@@ -251,8 +264,8 @@ func allowOrigins(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // flagOf returns a boolean of the query by the reference's rules.
-func flagOf(r *http.Request, name string, fallback bool) (bool, error) {
-	switch strings.ToLower(r.URL.Query().Get(name)) {
+func flagOf(query url.Values, name string, fallback bool) (bool, error) {
+	switch strings.ToLower(query.Get(name)) {
 	case "":
 		return fallback, nil
 	case "true", "on", "yes", "1":

@@ -13,9 +13,9 @@ const username = "OPENVIDUAPP"
 
 // Bounds of wrong passwords from one address.
 const (
-	// failuresAtOnce is how many an address may send at once.
+	// failuresAtOnce is how many of an address are answered at once.
 	failuresAtOnce = 20
-	// failureRecovery is after what time it may send one more.
+	// failureRecovery is after what time one more is answered.
 	failureRecovery = 3 * time.Second
 	// maxFailing is how many addresses are remembered.
 	maxFailing = 10000
@@ -23,68 +23,81 @@ const (
 
 // authenticate returns the namespace in which a request acts, or fails with errUnauthenticated or errTooManyFailures. No credentials at all are no failure: the
 // Java client begins every time without them.
+//
+// A right password enters whatever others at the same address have tried: many may share one, and nobody must be able to lock them out.
 func (a *API) authenticate(ctx context.Context, r *http.Request) (namespace string, err error) {
 	user, password, given := r.BasicAuth()
 	if !given {
 		return "", errUnauthenticated
 	}
 	from := a.address(r)
-	if !a.failures.allow(from, time.Now()) {
-		return "", errTooManyFailures
-	}
+	// The failure is counted before it is known whether it is one: else as many tries as come at the same time would all count as the first.
+	counted := a.failures.take(from, time.Now())
 	// The user name is no secret.
 	if user == username && password != "" {
-		if namespace, err = a.tenants.Holder(ctx, password); err != nil {
-			return "", err
-		}
+		namespace, err = a.tenants.Holder(ctx, password)
 	}
-	if namespace == "" {
-		a.failures.add(from, time.Now())
+	if counted && (namespace != "" || err != nil) {
+		a.failures.giveBack(from)
+	}
+	switch {
+	case err != nil:
+		return "", err
+	case namespace != "":
+		return namespace, nil
+	case !counted:
+		return "", errTooManyFailures
+	default:
 		return "", errUnauthenticated
 	}
-	return namespace, nil
 }
 
 // failures counts the wrong passwords of each address. The zero value works. Safe for concurrent use.
+//
+// An address without a failure for failuresAtOnce*failureRecovery has none left. So two generations are enough, each that long: a failure puts its address into
+// the newer one, and the older one is dropped as a whole. Nothing is ever searched, however many addresses there are.
 type failures struct {
-	mu    sync.Mutex                 // guards until
-	until map[netip.Prefix]time.Time // address -> when all of its failures are forgotten
+	mu           sync.Mutex                 // guards what follows
+	newer, older map[netip.Prefix]time.Time // address -> when all of its failures are forgotten
+	began        time.Time                  // when the newer generation began
 }
 
-// allow says whether an address may try a password.
-func (f *failures) allow(from netip.Prefix, now time.Time) bool {
+// take counts a failure of an address, unless it has too many: then it returns false.
+func (f *failures) take(from netip.Prefix, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.until[from].Sub(now) <= (failuresAtOnce-1)*failureRecovery
-}
-
-// add counts a wrong password.
-func (f *failures) add(from netip.Prefix, now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.until == nil {
-		f.until = map[netip.Prefix]time.Time{}
-	}
-	until, known := f.until[from]
-	if !known && len(f.until) >= maxFailing {
-		f.forget(now)
+	until, known := f.newer[from]
+	if !known {
+		until = f.older[from]
 	}
 	if until.Before(now) {
 		until = now
 	}
-	f.until[from] = until.Add(failureRecovery)
+	if until.Sub(now) > (failuresAtOnce-1)*failureRecovery {
+		return false
+	}
+	if !known {
+		f.age(now)
+	}
+	f.newer[from] = until.Add(failureRecovery)
+	return true
 }
 
-// forget drops the addresses whose failures are over, and if that makes no room, one of the others.
-func (f *failures) forget(now time.Time) {
-	var some netip.Prefix
-	for from, until := range f.until {
-		some = from
-		if until.Before(now) {
-			delete(f.until, from)
+// giveBack takes a failure back that was none.
+func (f *failures) giveBack(from netip.Prefix) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, generation := range []map[netip.Prefix]time.Time{f.newer, f.older} {
+		if until, known := generation[from]; known {
+			generation[from] = until.Add(-failureRecovery)
+			return
 		}
 	}
-	if len(f.until) >= maxFailing {
-		delete(f.until, some)
+}
+
+// age begins a new generation when it is time, or when there is no room in this one. It is locked.
+func (f *failures) age(now time.Time) {
+	if f.newer == nil || len(f.newer) >= maxFailing/2 || now.Sub(f.began) >= failuresAtOnce*failureRecovery {
+		f.newer, f.older, f.began = map[netip.Prefix]time.Time{}, f.newer, now
 	}
 }

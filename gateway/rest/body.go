@@ -10,18 +10,29 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
-// maxBody is beyond every sensible request: data of 10,000 characters, 16 ICE servers.
-const maxBody = 256 << 10
+// Bounds beyond every sensible request: data of 10,000 characters, 16 ICE servers, a signal to maxRecipients.
+const (
+	maxBody = 256 << 10
+	// maxElements and maxMembers bound what arrays and objects hold: what is made of each takes far more time and memory than its bytes.
+	maxElements = 12000
+	maxMembers  = 1000
+	// maxQuery bounds a query. The server itself takes 16 KiB of a header.
+	maxQuery = 2048
+)
 
 // readBody returns a request's JSON object; nil for a request without a body.
 func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
-	// A writer without deadlines has no connection that could be slow.
+	// What was done before may have taken the time that ServeHTTP gives. A writer without deadlines has no connection that could be slow.
 	connection := http.NewResponseController(w)
 	_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout))
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = connection.SetReadDeadline(time.Time{})
+	if err == nil {
+		// From here on the server reads only to see whether the client is still there.
+		_ = connection.SetReadDeadline(time.Time{})
+	}
 	if errors.As(err, new(*http.MaxBytesError)) {
 		return nil, errBodyTooLarge
 	}
@@ -34,6 +45,12 @@ func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return nil, errUnsupportedMedia
 	}
+	if elements, members := countValues(raw); elements > maxElements || members > maxMembers {
+		return nil, errTooManyValues
+	}
+	if !utf8.Valid(raw) {
+		return nil, errNoText
+	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
 	var values map[string]any
@@ -44,6 +61,25 @@ func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 		return nil, errMalformedBody
 	}
 	return values, nil
+}
+
+// countValues returns how many elements and members there are in the arrays and objects of a JSON text at most. Each member is an element, too.
+func countValues(text []byte) (elements, members int) {
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++
+		case quoted:
+		case c == ':':
+			members++
+		case c == ',' || c == '[' || c == '{':
+			elements++
+		}
+	}
+	return elements, members
 }
 
 // requireBody returns a request's JSON object, and fails for a request without a body.

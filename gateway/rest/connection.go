@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/internal/token"
@@ -26,6 +27,7 @@ const (
 	maxNetworkCache = 600000
 	maxFilters      = 64
 	maxFilterName   = 128
+	maxURI          = 2048
 )
 
 var cameraSchemes = []string{"file", "rtsp", "rtsps", "http", "https"}
@@ -40,7 +42,7 @@ func parseConnection(ctx context.Context, body map[string]any, sessionName strin
 		WhenDisconnected: v1alpha1.WhenDisconnectedDelete,
 	}
 	spec.Data, _ = f.text("data")
-	if len([]rune(spec.Data)) > maxData {
+	if utf8.RuneCountInString(spec.Data) > maxData {
 		f.fail("'data' may not be longer than %d characters", maxData)
 	}
 	if f.err != nil {
@@ -76,7 +78,9 @@ func parseCamera(f *fields) *v1alpha1.IPCam {
 		camera.NetworkCacheMilliseconds = &milliseconds
 	}
 	camera.RTSPURI, _ = f.text("rtspUri")
-	if parsed, err := url.Parse(camera.RTSPURI); err != nil || !slices.Contains(cameraSchemes, parsed.Scheme) {
+	if len(camera.RTSPURI) > maxURI {
+		f.fail("'rtspUri' may not be longer than %d characters", maxURI)
+	} else if parsed, err := url.Parse(camera.RTSPURI); err != nil || !slices.Contains(cameraSchemes, parsed.Scheme) {
 		f.fail("'rtspUri' must be a URI with one of the schemes file, rtsp, rtsps, http and https")
 	}
 	return camera

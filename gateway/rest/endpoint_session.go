@@ -173,8 +173,12 @@ func (a *API) session(ctx context.Context, c *call, unknown error) (*v1alpha1.Se
 
 // viewOf returns whether pending connections are wanted. webRtcStats is checked but adds nothing: endpoint statistics are not kept.
 func viewOf(r *http.Request, fallback bool) (pending bool, err error) {
-	if _, err := flagOf(r, "webRtcStats", false); err != nil {
+	if len(r.URL.RawQuery) > maxQuery {
+		return false, errForbidden
+	}
+	query := r.URL.Query()
+	if _, err := flagOf(query, "webRtcStats", false); err != nil {
 		return false, err
 	}
-	return flagOf(r, "pendingConnections", fallback)
+	return flagOf(query, "pendingConnections", fallback)
 }

@@ -71,8 +71,10 @@ var (
 	errKubernetesNotReachable = &problem{status: http.StatusServiceUnavailable, message: "The cluster's API server can't be reached at the moment"}
 	errInternal               = &problem{status: http.StatusInternalServerError, message: "Something went wrong here. The gateway's log says what"}
 	errMalformedBody          = &problem{status: http.StatusForbidden, message: "The body must be one JSON object"}
+	errNoText                 = &problem{status: http.StatusForbidden, message: "The body must be UTF-8"}
 	errUnsupportedMedia       = &problem{status: http.StatusForbidden, message: "The body's Content-Type must be application/json"}
-	errBodyTooLarge           = &problem{status: http.StatusRequestEntityTooLarge, message: "The body is too large"}
+	errBodyTooLarge           = &problem{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("The body is too large: it may have at most %d bytes", maxBody)}
+	errTooManyValues          = &problem{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("The body is too large: it may have at most %d elements and %d members", maxElements, maxMembers)}
 )
 
 // asProblem returns what the caller is told about an error, and whether the error is news for the log.

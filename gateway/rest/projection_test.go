@@ -286,6 +286,8 @@ func TestWhatRESTShows(t *testing.T) {
 
 func FuzzBodies(f *testing.F) {
 	f.Add(`{"customSessionId":"S1","defaultRecordingProperties":{"frameRate":1e3},"mediaNode":{"id":"x"}}`)
+	f.Add(`{"session":"s","to":["con_A","con_A",1],"type":"signal:\ud800","data":"x"}`)
+	f.Add(`{"role":"MODERATOR","record":false}`)
 	f.Add(`{"type":"IPCAM","rtspUri":"rtsp://x","networkCache":-1}`)
 	f.Add(`{"customIceServers":[{"url":"turn:[::1]:1?transport=tcp","username":"u","credential":"c"}],"kurentoOptions":{"allowedFilters":["x"]}}`)
 	f.Fuzz(func(t *testing.T, text string) {
@@ -301,5 +303,43 @@ func FuzzBodies(f *testing.F) {
 		if _, err := parseConnection(t.Context(), body, "s", oneHost(""), time.Now()); err != nil && !errors.As(err, new(*problem)) {
 			t.Errorf("connection: %v", err)
 		}
+		if signal, err := parseSignal(body); err != nil && !errors.As(err, new(*problem)) || len(signal.signal.To) > maxRecipients {
+			t.Errorf("signal: %v", err)
+		}
+		if _, err := parseUpdate(body); err != nil && !errors.As(err, new(*problem)) {
+			t.Errorf("update: %v", err)
+		}
 	})
 }
+
+// FuzzRequests tries the door: paths, queries and headers of whoever has no right to anything.
+func FuzzRequests(f *testing.F) {
+	f.Add("GET", "/openvidu/api/sessions", "pendingConnections=true", "Basic T1BFTlZJRFVBUFA6eA==", "")
+	f.Add("OPTIONS", "/api//config/%2e", "a=%&;", "Basic :", "https://example.org")
+	f.Fuzz(func(t *testing.T, method, path, query, authorization, origin string) {
+		request := httptest.NewRequest(http.MethodGet, "/", nil)
+		request.Method, request.URL.Path, request.URL.RawQuery = method, path, query
+		request.Header.Set("Authorization", authorization)
+		request.Header.Set("Origin", origin)
+		request.Header.Set("Access-Control-Request-Method", method)
+		api := door(t)
+		api.tenants = gate{opened}
+		response := httptest.NewRecorder()
+		if endpoint, _ := find(current(request)); endpoint != nil && endpoint.public {
+			return
+		}
+		api.ServeHTTP(response, request)
+		preflight := method == http.MethodOptions && origin != ""
+		if want := http.StatusUnauthorized; response.Code != want && !preflight {
+			t.Errorf("got %d", response.Code)
+		}
+		_, _ = viewOf(request, true)
+	})
+}
+
+// opened is for a gate that is open.
+var opened = func() chan struct{} {
+	open := make(chan struct{})
+	close(open)
+	return open
+}()

@@ -50,6 +50,8 @@ const (
 	minShmSize        = 134217728
 	maxShmSize        = 1 << 40
 	maxSessionID      = 64
+	maxRecordingName  = 255
+	maxPoolName       = 253
 )
 
 var (
@@ -70,10 +72,10 @@ func parseSession(body map[string]any) (v1alpha1.SessionSpec, error) {
 	}
 	if id, _ := f.text("customSessionId"); id != "" {
 		switch {
-		case !sessionIDs.MatchString(id):
-			f.fail("'customSessionId' may contain only letters, digits, '_' and '-'")
 		case len(id) > maxSessionID:
 			f.fail("'customSessionId' may not be longer than %d characters", maxSessionID)
+		case !sessionIDs.MatchString(id):
+			f.fail("'customSessionId' may contain only letters, digits, '_' and '-'")
 		}
 		spec.SessionID = id
 	}
@@ -83,7 +85,7 @@ func parseSession(body map[string]any) (v1alpha1.SessionSpec, error) {
 	if node := f.object("mediaNode"); node != nil {
 		inner := &fields{values: node, prefix: "mediaNode."}
 		id, _ := inner.text("id")
-		if inner.err == nil && !poolNames.MatchString(id) {
+		if inner.err == nil && (len(id) > maxPoolName || !poolNames.MatchString(id)) {
 			inner.fail("'mediaNode.id' must be the name of a MediaPool")
 		}
 		if inner.err != nil && f.err == nil {
@@ -109,7 +111,10 @@ func parseRecordingProperties(values map[string]any) (*v1alpha1.RecordingPropert
 		OutputMode: choose(f, "outputMode", outputModes, outputComposed),
 	}
 	if name, _ := f.text("name"); name != "" {
-		if !recordingNames.MatchString(name) {
+		switch {
+		case len(name) > maxRecordingName:
+			f.fail("'%sname' may not be longer than %d characters", f.prefix, maxRecordingName)
+		case !recordingNames.MatchString(name):
 			f.fail("'%sname' may contain only letters, digits, '_', '-' and '~'", f.prefix)
 		}
 		properties.Name = name

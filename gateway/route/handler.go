@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -28,6 +27,9 @@ const Path = "/openvidu"
 // WaitingHeader tells a media pod that the Session is known but waits for a place.
 const WaitingHeader = "X-Mediarooms-Session"
 
+// SharedHeader tells a media pod, by "true", that others may have the client's address, too: see Client.Shared.
+const SharedHeader = "X-Mediarooms-Shared-Address"
+
 // waiting is the value of WaitingHeader.
 const waiting = "waiting"
 
@@ -38,6 +40,8 @@ const (
 	silenceTimeout  = 60 * time.Second
 	// maxKeyLength is beyond every routing key: namespace, dot, session id.
 	maxKeyLength = 63 + 1 + 64
+	// maxQueryLength is beyond the query of every client: the key, whether it is a reconnection, and what else the token's URL had.
+	maxQueryLength = 2048
 	// anyPodTries is how many ready pods are tried for a handshake that any pod can answer.
 	anyPodTries = 3
 )
@@ -69,9 +73,9 @@ type Config struct {
 	Secrets Secrets
 	// TLS is the identity towards media pods; nobody but a media pod is accepted.
 	TLS *tls.Config
-	// TrustedProxies is the number of proxies in front of the gateway whose X-Forwarded-For is believed.
-	TrustedProxies int
-	// MaxSockets and MaxSocketsPerAddress bound open sockets; 0 is no bound. An IPv6 /64 counts as one address.
+	// Proxies are those in front of the gateway.
+	Proxies *Proxies
+	// MaxSockets and MaxSocketsPerAddress bound open sockets; 0 is no bound. An IPv6 /64 counts as one address. An address that many may share has no bound.
 	MaxSockets, MaxSocketsPerAddress int
 	// Registry takes the metrics.
 	Registry prometheus.Registerer
@@ -79,13 +83,13 @@ type Config struct {
 
 // Handler proxies signalling WebSockets to media pods. Safe for concurrent use.
 type Handler struct {
-	rooms          Rooms
-	secrets        Secrets
-	transport      *http.Transport
-	trustedProxies int
-	holds          holds
-	sockets        *sockets
-	metrics        *metrics
+	rooms     Rooms
+	secrets   Secrets
+	transport *http.Transport
+	proxies   *Proxies
+	holds     holds
+	sockets   *sockets
+	metrics   *metrics
 }
 
 // NewHandler returns a Handler. It fails when the metrics are registered already.
@@ -96,12 +100,12 @@ func NewHandler(config Config) (*Handler, error) {
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
 	return &Handler{
-		rooms:          config.Rooms,
-		secrets:        config.Secrets,
-		trustedProxies: config.TrustedProxies,
-		holds:          usualHolds,
-		sockets:        newSockets(config.MaxSockets, config.MaxSocketsPerAddress),
-		metrics:        metrics,
+		rooms:   config.Rooms,
+		secrets: config.Secrets,
+		proxies: config.Proxies,
+		holds:   usualHolds,
+		sockets: newSockets(config.MaxSockets, config.MaxSocketsPerAddress),
+		metrics: metrics,
 		transport: &http.Transport{
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				conn, err := dialer.DialContext(ctx, network, address)
@@ -130,15 +134,18 @@ func (h *Handler) Drain(ctx context.Context, over time.Duration) {
 // ServeHTTP holds, refuses or proxies one WebSocket, and returns when it has ended.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	arrived := time.Now()
-	query := r.URL.Query()
+	var query url.Values
+	if len(r.URL.RawQuery) <= maxQueryLength {
+		query = r.URL.Query()
+	}
 	key := query.Get("sessionId")
-	if !isHandshake(r) || len(key) > maxKeyLength {
+	if !isHandshake(r) || query == nil || len(key) > maxKeyLength {
 		w.Header().Set("Upgrade", "websocket")
 		h.refuse(w, http.StatusUpgradeRequired, refusedHandshake, "This address takes WebSockets of openvidu-browser only.")
 		return
 	}
-	address := ClientAddress(r, h.trustedProxies)
-	ctx, done, reason := h.sockets.add(r.Context(), limitPrefix(address))
+	from := h.proxies.Client(r)
+	ctx, done, reason := h.sockets.add(r.Context(), from.limit())
 	switch reason {
 	case "":
 		defer done()
@@ -156,9 +163,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w:         w,
 		r:         r.WithContext(ctx),
 		client:    r.Context(),
+		from:      from,
 		key:       key,
 		reconnect: query.Get("reconnect") == "true",
-		address:   address,
 		arrived:   arrived,
 	}
 	handshake.serve()
@@ -179,9 +186,9 @@ type handshake struct {
 	w         http.ResponseWriter
 	r         *http.Request   // its context ends with the socket
 	client    context.Context // ends when the client has gone
+	from      Client
 	key       string
 	reconnect bool
-	address   netip.Addr
 	arrived   time.Time
 	digests   string // what the pod is told of the tenant's secrets
 	switched  bool   // the pod has accepted the WebSocket
@@ -317,13 +324,16 @@ func (h *handshake) rewrite(out *http.Request, pod string, toldWaiting bool) {
 	}
 	out.URL = &url.URL{Scheme: "https", Host: pod, Path: Path, RawQuery: query.Encode()}
 	out.Host = pod
-	for _, name := range []string{"Authorization", "Cookie", "Origin", "Referer", WaitingHeader, tenant.DigestsHeader} {
+	for _, name := range []string{"Authorization", "Cookie", "Origin", "Referer", WaitingHeader, SharedHeader, tenant.DigestsHeader} {
 		out.Header.Del(name)
 	}
 	if h.digests != "" {
 		out.Header.Set(tenant.DigestsHeader, h.digests)
 	}
-	out.Header.Set("X-Real-IP", h.address.String())
+	out.Header.Set("X-Real-IP", h.from.Address.String())
+	if h.from.Shared {
+		out.Header.Set(SharedHeader, "true")
+	}
 	if toldWaiting {
 		out.Header.Set(WaitingHeader, waiting)
 	}

@@ -123,7 +123,7 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, rooms: &rooms{}, a: startPod(t, authority, "a", mtls.MediaPod), b: startPod(t, authority, "b", mtls.MediaPod)}
-	config := Config{Rooms: w.rooms, Secrets: secrets{"acme": "salt:digest"}, TLS: identity, Registry: prometheus.NewRegistry()}
+	config := Config{Rooms: w.rooms, Secrets: secrets{"acme": "salt:digest"}, TLS: identity, Proxies: behind(t, ""), Registry: prometheus.NewRegistry()}
 	if change != nil {
 		change(&config)
 	}
@@ -399,13 +399,16 @@ func TestBadHandshakes(t *testing.T) {
 	if _, status := w.dial("sessionId="+url.QueryEscape(strings.Repeat("k", maxKeyLength+1)), nil); status != http.StatusUpgradeRequired {
 		t.Errorf("status for a key that is too long = %d, want 426", status)
 	}
-	if w.refusals(refusedHandshake) != 2 {
+	if _, status := w.dial("sessionId=demo"+strings.Repeat("&a=", maxQueryLength/3), nil); status != http.StatusUpgradeRequired {
+		t.Errorf("status for a query that is too long = %d, want 426", status)
+	}
+	if w.refusals(refusedHandshake) != 3 {
 		t.Error("the refusals were not counted")
 	}
 }
 
 func TestSocketsOfOneAddressAreBounded(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.MaxSocketsPerAddress, c.TrustedProxies = 1, 1 })
+	w := newWorld(t, func(c *Config) { c.MaxSocketsPerAddress, c.Proxies = 1, behind(t, "127.0.0.0/8") })
 	w.rooms.set("demo", Room{Known: true, Address: w.a.address, Programmed: true})
 	from := func(address string) int {
 		_, status := w.dial("sessionId=demo", http.Header{"X-Forwarded-For": {address}})
@@ -413,6 +416,32 @@ func TestSocketsOfOneAddressAreBounded(t *testing.T) {
 	}
 	if first, second, other := from("192.0.2.1"), from("192.0.2.1"), from("192.0.2.2"); first != 101 || second != 429 || other != 101 {
 		t.Errorf("statuses %d, %d, %d, want 101, 429, 101", first, second, other)
+	}
+}
+
+func TestNobodyIsKeptOutByWhoMayShareAnAddress(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.MaxSocketsPerAddress = 1 })
+	w.rooms.set("demo", Room{Known: true, Address: w.a.address, Programmed: true})
+	for i := range 3 {
+		if _, status := w.dial("sessionId=demo", http.Header{"X-Forwarded-For": {"192.0.2.1"}}); status != 101 {
+			t.Errorf("socket %d of a proxy that nobody has named: status %d", i, status)
+		}
+		if got := (<-w.a.seen).Header.Get(SharedHeader); got != "true" {
+			t.Errorf("the media pod is told %q of the address", got)
+		}
+	}
+}
+
+func TestAMediaPodIsToldTheClientsAddress(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Proxies = behind(t, "127.0.0.0/8") })
+	w.rooms.set("demo", Room{Known: true, Address: w.a.address, Programmed: true})
+	w.dial("sessionId=demo", http.Header{"X-Forwarded-For": {"203.0.113.1, 192.0.2.1"}, "X-Real-IP": {"203.0.113.1"}, SharedHeader: {"true"}})
+	header := (<-w.a.seen).Header
+	if got := header.Get("X-Real-IP"); got != "192.0.2.1" {
+		t.Errorf("X-Real-IP = %q, want that of the client", got)
+	}
+	if _, told := header[SharedHeader]; told {
+		t.Error("what a client says of its own address goes to the media pod")
 	}
 }
 

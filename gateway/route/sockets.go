@@ -30,7 +30,7 @@ func newSockets(maxTotal, maxPerAddress int) *sockets {
 	}
 }
 
-// add takes in a socket. It returns a context that ends with the socket, and what to call when the socket has ended; or
+// add takes in a socket. One of no client counts in the total only. It returns a context that ends with the socket, and what to call when the socket has ended; or
 // the reason for a refusal.
 func (s *sockets) add(ctx context.Context, client netip.Prefix) (context.Context, func(), refusal) {
 	s.mu.Lock()
@@ -40,7 +40,7 @@ func (s *sockets) add(ctx context.Context, client netip.Prefix) (context.Context
 		return nil, nil, refusedStopping
 	case s.maxTotal > 0 && len(s.open) >= s.maxTotal:
 		return nil, nil, refusedTotal
-	case s.maxPerAddress > 0 && s.perAddress[client] >= s.maxPerAddress:
+	case s.maxPerAddress > 0 && client.IsValid() && s.perAddress[client] >= s.maxPerAddress:
 		return nil, nil, refusedAddress
 	}
 	socket := s.next

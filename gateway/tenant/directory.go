@@ -31,6 +31,9 @@ const (
 	PreviousKey = "previous-secret"
 )
 
+// passwordKeys are those of a tenant's Secret that hold passwords.
+var passwordKeys = []string{CurrentKey, PreviousKey}
+
 // DigestsHeader tells a media pod of the secrets that are valid in a room: one entry per secret, separated by commas. An entry is the hexadecimal
 // salt, a colon and the hexadecimal HMAC-SHA-256 of the secret with the salt as the key. What a client sends under this name goes nowhere.
 const DigestsHeader = "X-Mediarooms-Secret-Digests"
@@ -45,47 +48,80 @@ type Directory struct {
 }
 
 // Holder returns the namespace whose tenant has a password; "" for none. Its time depends on the number of tenants only, never on what their passwords
-// are. A password that two tenants have lets nobody in: it says not who asks.
+// are. A password that two tenants have is that of the older Secret: see Notices.
 func (d *Directory) Holder(ctx context.Context, password string) (namespace string, err error) {
-	var secrets corev1.SecretList
-	if err := d.Reader.List(ctx, &secrets, client.UnsafeDisableDeepCopy); err != nil {
-		return "", fmt.Errorf("looking up the tenants: %w", err)
+	secrets, err := d.secrets(ctx)
+	if err != nil {
+		return "", err
 	}
 	key := newSalt()
 	given := digest(key, []byte(password))
-	holders := 0
-	for i := range secrets.Items {
-		secret := &secrets.Items[i]
-		matches := false
-		for _, value := range valid(secret) {
-			if hmac.Equal(digest(key, value), given) {
-				matches = true
+	var holder *corev1.Secret
+	for i := range secrets {
+		for _, value := range valid(&secrets[i]) {
+			if hmac.Equal(digest(key, value), given) && (holder == nil || older(&secrets[i], holder)) {
+				holder = &secrets[i]
 			}
 		}
-		if matches {
-			namespace = secret.Namespace
-			holders++
-		}
 	}
-	if holders != 1 {
+	if holder == nil {
 		return "", nil
 	}
-	return namespace, nil
+	return holder.Namespace, nil
 }
 
 // Digests returns the value of DigestsHeader for a room of a namespace; "" when no secret is valid there. No two calls return the same.
 func (d *Directory) Digests(ctx context.Context, namespace string) (string, error) {
-	var secret corev1.Secret
-	err := d.Reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: SecretName}, &secret)
-	if client.IgnoreNotFound(err) != nil {
-		return "", fmt.Errorf("looking up the secrets of a tenant: %w", err)
+	secrets, err := d.secrets(ctx)
+	if err != nil {
+		return "", err
 	}
 	salt := newSalt()
 	var entries []string
-	for _, value := range valid(&secret) {
-		entries = append(entries, hex.EncodeToString(salt)+":"+hex.EncodeToString(digest(salt, value)))
+	for i := range secrets {
+		if secrets[i].Namespace != namespace {
+			continue
+		}
+		for _, value := range valid(&secrets[i]) {
+			if holds(secrets, &secrets[i], value) {
+				entries = append(entries, hex.EncodeToString(salt)+":"+hex.EncodeToString(digest(salt, value)))
+			}
+		}
 	}
 	return strings.Join(entries, ","), nil
+}
+
+// secrets returns the tenants' Secrets, which are the cache's own: they must not be changed.
+func (d *Directory) secrets(ctx context.Context) ([]corev1.Secret, error) {
+	var secrets corev1.SecretList
+	if err := d.Reader.List(ctx, &secrets, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("looking up the tenants: %w", err)
+	}
+	return secrets.Items, nil
+}
+
+// holds says whether a password in a Secret is in none that is older.
+func holds(secrets []corev1.Secret, secret *corev1.Secret, value []byte) bool {
+	held := true
+	for i := range secrets {
+		if !older(&secrets[i], secret) {
+			continue
+		}
+		for _, other := range valid(&secrets[i]) {
+			if hmac.Equal(other, value) {
+				held = false
+			}
+		}
+	}
+	return held
+}
+
+// older says whose a password is that both Secrets have: the first one's if true. Of two from the same second it is that of the first namespace by name.
+func older(a, b *corev1.Secret) bool {
+	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return a.CreationTimestamp.Before(&b.CreationTimestamp)
+	}
+	return a.Namespace < b.Namespace
 }
 
 // valid returns the passwords in a Secret.
@@ -94,7 +130,7 @@ func valid(secret *corev1.Secret) [][]byte {
 		return nil
 	}
 	var values [][]byte
-	for _, key := range []string{CurrentKey, PreviousKey} {
+	for _, key := range passwordKeys {
 		if value := bytes.TrimSpace(secret.Data[key]); len(value) > 0 {
 			values = append(values, value)
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -60,11 +61,35 @@ func TestAPasswordSaysWhoAsks(t *testing.T) {
 	for password, want := range map[string]string{
 		"new-a": "a", "old-a": "a", "b": "b", "twice": "d", "f": "f",
 		"new-a\n": "", "no": "", "": "", " ": "", "B": "", "g": "", "new-ab": "",
-		"shared": "", // that of two tenants
+		"shared": "e", // that of two tenants, of the same age
 	} {
 		got, err := tenants.Holder(t.Context(), password)
 		if err != nil || got != want {
 			t.Errorf("%q: got %q and %v, want %q", password, got, err, want)
+		}
+	}
+}
+
+func TestAPasswordThatTwoHaveIsThatOfTheOlderSecret(t *testing.T) {
+	aged := func(made corev1.Secret, minute int) corev1.Secret {
+		made.CreationTimestamp = metav1.NewTime(time.Unix(0, 0).Add(time.Duration(minute) * time.Minute))
+		return made
+	}
+	first := aged(secret("z-first", SecretName, map[string]string{CurrentKey: "of-the-first", PreviousKey: "of-both"}), 1)
+	second := aged(secret("a-second", SecretName, map[string]string{CurrentKey: "of-both", PreviousKey: "of-the-second"}), 2)
+	for name, order := range map[string]secrets{"the older one first": {first, second}, "the older one last": {second, first}} {
+		directory := &Directory{Reader: order}
+		for password, want := range map[string]string{"of-both": "z-first", "of-the-first": "z-first", "of-the-second": "a-second"} {
+			if got, err := directory.Holder(t.Context(), password); err != nil || got != want {
+				t.Errorf("%s: %s: got %q and %v, want %q", name, password, got, err, want)
+			}
+		}
+		// What opens nothing by REST opens no room either, or the older tenant could join the younger's.
+		for namespace, want := range map[string]int{"z-first": 2, "a-second": 1} {
+			digests, err := directory.Digests(t.Context(), namespace)
+			if err != nil || strings.Count(digests, ":") != want {
+				t.Errorf("%s: the media pod is told %q and %v of %s, want %d digests", name, digests, err, namespace, want)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/test/browser"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // patience is how long a page may take for what it does by itself. It is longer than the page's own limit for joining.
@@ -120,6 +122,39 @@ func TestJoiningAnotherWayThanByLink(t *testing.T) {
 	eventually(t, page, shown("room"))
 }
 
+func TestJoiningByALinkOfBefore(t *testing.T) {
+	t.Parallel()
+	s := newSignalling(t)
+	page := open(t, s.oldInvitation())
+	eventually(t, page, shown("join"))
+	click(t, page, "join")
+	eventually(t, page, shown("room"))
+}
+
+func TestAnInvitationInTheAddressOfAPageThatIsOpen(t *testing.T) {
+	t.Parallel()
+	s := newSignalling(t)
+	page := open(t, s.url(""))
+	eventually(t, page, shown("token-input"))
+	// As a guest does who pastes the link where the page's address is: browsers load nothing for that.
+	if err := page.Evaluate(fmt.Sprintf("location.href = %q", s.invitation()), nil); err != nil {
+		t.Fatal(err)
+	}
+	wait.For(t, patience, "the invitation to be taken", func() error {
+		var taken bool
+		// The page loads again in the meantime, and can't be asked then.
+		if err := page.Evaluate("!("+shown("token-input")+") && "+shown("join"), &taken); err != nil {
+			return err
+		}
+		if !taken {
+			return errors.New("the page asks for an invitation")
+		}
+		return nil
+	})
+	click(t, page, "join")
+	eventually(t, page, shown("room"))
+}
+
 func TestJoiningThatGoesWrong(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -130,6 +165,7 @@ func TestJoiningThatGoesWrong(t *testing.T) {
 	}{
 		{name: "malformed token", query: "?token=tok_only", want: "malformed-token"},
 		{name: "token for nothing", query: "?token=", want: "no-token"},
+		{name: "malformed token in the fragment", query: "#token=tok_only", want: "malformed-token"},
 		{name: "used token", setup: func(s *signalling) { s.refusal = &refusal{401, "Token TOKEN is not valid. Code: 401"} }, want: "refused-token"},
 		{name: "unknown session", setup: func(s *signalling) { s.refusal = &refusal{202, "Session demo cannot be found"} }, want: "unknown-room"},
 		{name: "closing session", setup: func(s *signalling) { s.refusal = &refusal{203, "Session demo is closed"} }, want: "closing-room"},
@@ -203,6 +239,9 @@ func TestTokenLeavesNoTrace(t *testing.T) {
 	defer s.mu.Unlock()
 	if want := "ws://" + s.host() + "?sessionId=demo&token=" + secret; len(s.joins) != 1 || s.joins[0] != want {
 		t.Errorf("joined with %d tokens, want 1, as it was given", len(s.joins))
+	}
+	if len(s.asked) == 0 || strings.Contains(strings.Join(s.asked, " "), secret) {
+		t.Errorf("what was asked for: %q", s.asked)
 	}
 }
 

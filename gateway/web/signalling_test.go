@@ -36,6 +36,7 @@ type signalling struct {
 	header  http.Header
 	sockets map[*websocket.Conn]struct{}
 	joins   []string // tokens of joinRoom
+	asked   []string // what the page was asked for with
 }
 
 type refusal struct {
@@ -50,6 +51,7 @@ func newSignalling(t *testing.T) *signalling {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/openvidu", s.accept)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.set(func(s *signalling) { s.asked = append(s.asked, r.RequestURI+" "+r.Referer()) })
 		page.ServeHTTP(&overriding{ResponseWriter: w, header: s.header}, r)
 	})
 	s.server = httptest.NewServer(mux)
@@ -81,8 +83,13 @@ func (s *signalling) host() string {
 }
 
 // invitation is the page's address with a token.
-func (s *signalling) invitation() string {
-	return s.url("?token=ws%3A%2F%2F" + strings.ReplaceAll(s.host(), ":", "%3A") + "%3FsessionId%3Ddemo%26token%3D" + secret)
+func (s *signalling) invitation() string { return s.url("#" + s.parameter()) }
+
+// oldInvitation is what such an address was before: what is in it is told to everybody on the way.
+func (s *signalling) oldInvitation() string { return s.url("?" + s.parameter()) }
+
+func (s *signalling) parameter() string {
+	return "token=ws%3A%2F%2F" + strings.ReplaceAll(s.host(), ":", "%3A") + "%3FsessionId%3Ddemo%26token%3D" + secret
 }
 
 // set changes what the room does.

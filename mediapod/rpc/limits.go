@@ -66,6 +66,13 @@ func newBudget(source string, rates Rates) *budget {
 	return &budget{source: source, rates: rates, joins: limiter(rates.Joins), messages: limiter(rates.Messages), bytes: limiter(rates.Bytes)}
 }
 
+// alone returns the budget of an address for one of its sockets, which the others do not use up: nobody must be kept out because of strangers.
+func (b *budget) alone() *budget {
+	fresh, own := newBudget(b.source, b.rates), *b
+	own.joins, own.messages, own.bytes = fresh.joins, fresh.messages, fresh.bytes
+	return &own
+}
+
 func (b *budget) tooMany(what string, r Rate) *Error {
 	return refuse(int(room.CodeGeneric), "Too many %s: at most %g per second from one %s", what, r.PerSecond, b.source)
 }

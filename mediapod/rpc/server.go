@@ -21,6 +21,8 @@ import (
 const (
 	// HeaderAddress is the client's IP address.
 	HeaderAddress = "X-Real-IP"
+	// HeaderShared is "true" when others may have this address, too: it may be that of a proxy of which the gateway was not told.
+	HeaderShared = "X-Mediarooms-Shared-Address"
 	// HeaderSession is SessionWaiting for a client whose Session has no pod.
 	HeaderSession  = "X-Mediarooms-Session"
 	SessionWaiting = "waiting"
@@ -115,6 +117,9 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	}
 	client.allowance.shared = s.addresses.enter(client.handshake.address, client.handshake.opened)
 	defer s.addresses.leave(client.allowance.shared)
+	if r.Header.Get(HeaderShared) == "true" {
+		client.allowance.shared = client.allowance.shared.alone()
+	}
 	if sockets > s.limits.Sockets || r.Header.Get(HeaderSession) == SessionWaiting {
 		client.handshake.refusal = noMediaNode
 	}

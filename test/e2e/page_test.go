@@ -23,7 +23,7 @@ type roomPage struct {
 // openRoomPage opens the page with a token, as the link of an invitation does, and joins as somebody.
 func openRoomPage(t *testing.T, number int, token, name string, viewport browser.Viewport) *roomPage {
 	t.Helper()
-	p := &roomPage{chromium(t, number).Open(t, name, kube.GatewayURL+"/?token="+url.QueryEscape(token), viewport)}
+	p := &roomPage{chromium(t, number).Open(t, name, kube.GatewayURL+"/#token="+url.QueryEscape(token), viewport)}
 	// The form grows when the devices are known; a click before that may miss.
 	p.is(t, 20*time.Second, "the camera's picture", `document.querySelector('[data-testid="preview"]').dataset.camera === 'on'`)
 	p.shows(t, 10*time.Second, "camera-select")

@@ -1,5 +1,6 @@
 // What a guest is given to join with: the link of this page with a token in it, or the token itself, which is the URL of
-// the room's signalling.
+// the room's signalling. A link has the token in its fragment (#token=), which browsers send to nobody; in the query
+// (?token=), as in links of before, it is in the access logs of whatever is in between.
 
 /** The client takes no other hosts: no IPv6 literals, no user information. */
 const SOCKET_URL = /^wss?:\/\/[^:/?#@[\]]+(:\d+)?(\/[^?#]*)?\?[^#]*$/;
@@ -64,7 +65,11 @@ export function takeInvitation(href) {
 }
 
 function invitationIn(address) {
-  const [first = null, ...more] = address.searchParams.getAll('token');
+  return tokenIn(new URLSearchParams(address.hash.slice(1))) ?? tokenIn(address.searchParams);
+}
+
+function tokenIn(parameters) {
+  const [first = null, ...more] = parameters.getAll('token');
   return more.length > 0 ? `${first}&token=${more[0]}` : first;
 }
 

@@ -229,6 +229,12 @@ const { text: given, rest } = takeInvitation(location.href);
 if (given !== null) {
   history.replaceState(null, '', rest);
 }
+// Another invitation in the address of an open page is all that changes there, and loads nothing by itself.
+addEventListener('hashchange', () => {
+  if (takeInvitation(location.href).text !== null) {
+    location.reload();
+  }
+});
 if (given === null) {
   start.askForInvitation();
 } else {

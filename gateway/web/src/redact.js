@@ -3,7 +3,7 @@
 // loaded, so this module comes first.
 
 const SECRETS = [
-  [/([?&\\"]token\\*"?[=:]\\*"?)[^&\s"\\]+/gi, '$1…'],
+  [/([?&#\\"]token\\*"?[=:]\\*"?)[^&\s"\\]+/gi, '$1…'],
   [/\btok_\w+/g, 'tok_…'],
   [/("sessionId\\*":\\*")[^"\\]+/g, '$1…'],
 ];

@@ -9,12 +9,21 @@ test('a token is read as it is', () => {
   assert.deepEqual(readInvitation(token, page), { token: `ws://localhost:4443?sessionId=demo&token=tok_Abc123`, session: 'demo', host: 'localhost:4443', elsewhere: false });
 });
 
-test('a link with an encoded token is read, and spaces around it do not count', () => {
+test('a link with a token in its fragment is read, encoded or not', () => {
+  assert.equal(readInvitation(`http://localhost:4443/#token=${encodeURIComponent(token)}`, page).token, token);
+  assert.equal(readInvitation(`http://localhost:4443/#token=${token}`, page).token, token);
+});
+
+test('the fragment counts before the query', () => {
+  assert.equal(readInvitation(`http://localhost:4443/?token=tok_Old#token=${encodeURIComponent(token)}`, page).token, token);
+});
+
+test('a link of before, with an encoded token in its query, is read, and spaces around it do not count', () => {
   const read = readInvitation(`  http://localhost:4443/?token=${encodeURIComponent(token)}\n`, page);
   assert.equal(read.token, token);
 });
 
-test('a link with a token that was not encoded is read', () => {
+test('a link of before with a token that was not encoded is read', () => {
   assert.equal(readInvitation(`http://localhost:4443/?token=${token}`, page).token, token);
 });
 
@@ -39,6 +48,7 @@ for (const [what, text] of [
   ['a word', 'hello'],
   ['a bare secret', 'tok_Abc123'],
   ['a link without a token', 'http://localhost:4443/'],
+  ['a link with a fragment without a token', 'http://localhost:4443/#top'],
   ['a token without its secret', 'ws://localhost:4443?sessionId=demo'],
   ['a token with an empty secret', 'ws://localhost:4443?sessionId=demo&token='],
   ['a token without a session', 'ws://localhost:4443?token=tok_X'],
@@ -58,11 +68,15 @@ test('an encrypted page can not use an unencrypted token', () => {
 
 test('the address loses its token and keeps everything else', () => {
   assert.deepEqual(takeInvitation(`https://h/?a=1&token=${encodeURIComponent(token)}&b=2`), { text: token, rest: '/?a=1&b=2' });
+  assert.deepEqual(takeInvitation(`https://h/?a=1#token=${encodeURIComponent(token)}`), { text: token, rest: '/?a=1' });
+  assert.deepEqual(takeInvitation(`https://h/?token=tok_Old&a=1#token=${encodeURIComponent(token)}`), { text: token, rest: '/?a=1' });
   assert.deepEqual(takeInvitation('https://h/?a=1'), { text: null, rest: '/?a=1' });
 });
 
 test('the address loses the parts of a token that was not encoded', () => {
-  const { text, rest } = takeInvitation(`https://h/?token=${token}`);
-  assert.equal(readInvitation(text, page).token, token);
-  assert.equal(rest, '/');
+  for (const link of [`https://h/?token=${token}`, `https://h/#token=${token}`]) {
+    const { text, rest } = takeInvitation(link);
+    assert.equal(readInvitation(text, page).token, token);
+    assert.equal(rest, '/');
+  }
 });
