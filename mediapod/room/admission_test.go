@@ -106,14 +106,14 @@ func TestReconnectionWindow(t *testing.T) {
 			play: func(s *scene, b *user) {
 				b.Detach(b.link)
 				time.Sleep(window - time.Nanosecond)
-				s.must(s.registry.Reattach("rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
+				s.must(s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
 				time.Sleep(2 * window)
 			},
 			want: Active,
 		},
 		"the end of a socket that was replaced does not matter": {
 			play: func(s *scene, b *user) {
-				s.must(s.registry.Reattach("rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
+				s.must(s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
 				b.Detach(b.link)
 				time.Sleep(2 * window)
 			},
@@ -124,7 +124,7 @@ func TestReconnectionWindow(t *testing.T) {
 				b.Detach(b.link)
 				time.Sleep(window / 2)
 				link := &recorder{scene: s, name: "B", reading: true}
-				s.must(s.registry.Reattach("rpc-B", link, func(*Participant) {}))
+				s.must(s.registry.Reattach("", "rpc-B", link, func(*Participant) {}))
 				b.Detach(link)
 				time.Sleep(window - time.Nanosecond)
 			},
@@ -134,7 +134,7 @@ func TestReconnectionWindow(t *testing.T) {
 			play: func(s *scene, b *user) {
 				b.Detach(b.link)
 				time.Sleep(window + time.Nanosecond)
-				if err := s.registry.Reattach("rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+				if err := s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
 					s.t.Errorf("got %v", err)
 				}
 			},
@@ -144,7 +144,7 @@ func TestReconnectionWindow(t *testing.T) {
 			play: func(s *scene, b *user) {
 				b.Detach(b.link)
 				s.must(s.users["M"].ForceDisconnect("con_B", func() {}))
-				if err := s.registry.Reattach("rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+				if err := s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
 					s.t.Errorf("got %v", err)
 				}
 			},
@@ -156,7 +156,7 @@ func TestReconnectionWindow(t *testing.T) {
 				for range maxMissed + 1 {
 					s.must(s.users["M"].Signal([]string{"con_B"}, Signal{Type: text("signal"), Data: text("x")}))
 				}
-				if err := s.registry.Reattach("rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+				if err := s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
 					s.t.Errorf("got %v", err)
 				}
 			},
@@ -183,7 +183,7 @@ func TestNobodyTakesOverWithoutThePrivateID(t *testing.T) {
 	s := newScene(t, "A", "B")
 	s.join("A")
 	for _, id := range []string{"", "rpc-", "rpc-B", "con_A", "rpc-A "} {
-		if err := s.registry.Reattach(id, &recorder{scene: s}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+		if err := s.registry.Reattach("", id, &recorder{scene: s}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
 			t.Errorf("%q: got %v", id, err)
 		}
 	}

@@ -226,11 +226,17 @@ func (c *changes) mark(uid string) {
 	}
 }
 
-// Reattach gives a participant another link, by its private id, and ends the one it had. The reply is called at the place
-// in the order of what the client is told where its answer belongs: before what it missed meanwhile. It only queues.
-// ErrReconnection means that nobody is there under that id.
-func (g *Registry) Reattach(rpcSessionID string, link Link, reply func(*Participant)) error {
-	for _, room := range g.rooms() {
+// Reattach gives a participant another link, by its private id, and ends the one it had. The participant must be in the room that clients name by
+// the key; with the key "" it may be in any. The reply is called at the place in the order of what the client is told where its answer belongs:
+// before what it missed meanwhile. It only queues. ErrReconnection means that nobody is there under that id.
+func (g *Registry) Reattach(key, rpcSessionID string, link Link, reply func(*Participant)) error {
+	var rooms []*Room
+	if key == "" {
+		rooms = g.rooms()
+	} else if room, found := g.Lookup(key); found {
+		rooms = []*Room{room}
+	}
+	for _, room := range rooms {
 		if room.reattach(rpcSessionID, link, reply) {
 			return nil
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -165,13 +166,19 @@ type client struct {
 
 func (p *pod) dial(headers ...string) *client {
 	p.t.Helper()
+	return p.dialRoom("team.room", headers...)
+}
+
+// dialRoom opens a socket whose URL names a room, as the gateway passes it on.
+func (p *pod) dialRoom(key string, headers ...string) *client {
+	p.t.Helper()
 	header := http.Header{}
 	for i := 0; i+1 < len(headers); i += 2 {
 		header.Set(headers[i], headers[i+1])
 	}
 	ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
 	defer cancel()
-	ws, _, err := websocket.Dial(ctx, "ws://pod/openvidu?sessionId=team.room", &websocket.DialOptions{
+	ws, _, err := websocket.Dial(ctx, "ws://pod/openvidu?sessionId="+url.QueryEscape(key), &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: &http.Transport{DialContext: p.listener.dial, DisableKeepAlives: true}},
 		HTTPHeader: header,
 	})

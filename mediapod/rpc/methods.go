@@ -109,7 +109,7 @@ func join(c *call) error {
 	session := c.params.text("session", maxName)
 	metadata := c.params.optionalText("metadata", 4*maxMetadata)
 	platform := c.params.optionalText("platform", maxPlatform)
-	admission := admission(c)
+	admission := admission(c, session)
 	switch {
 	case c.params.err != nil:
 		return c.params.err
@@ -124,7 +124,7 @@ func join(c *call) error {
 		return over
 	}
 	where, found := s.server.rooms.Lookup(session)
-	if !found {
+	if !found || !s.handshake.names(session) {
 		return refuse(int(room.CodeRoomNotFound), "Unable to join session. Session %s cannot be found", session)
 	}
 	client := room.Client{Metadata: metadata, Platform: platform}
@@ -189,7 +189,7 @@ func connect(_ context.Context, c *call) error {
 	if c.params.err != nil || s.participant != nil {
 		return bare(codeReconnection, "%v", room.ErrReconnection)
 	}
-	err := s.server.rooms.Reattach(private, s.out, func(p *room.Participant) {
+	err := s.server.rooms.Reattach(s.handshake.key, private, s.out, func(p *room.Participant) {
 		s.participant, s.private = p, private
 		c.reply(map[string]string{"value": "reconnection successful"})
 	})

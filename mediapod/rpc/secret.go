@@ -10,7 +10,7 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
-// HeaderSecretDigests is by what the gateway lets a pod recognise the REST secrets of the room's tenant without telling them: a list, separated
+// HeaderSecretDigests is by what the gateway lets a pod recognise the REST secrets of the tenant of the room in the socket's URL without telling them: a list, separated
 // by commas, of hex(salt):hex(HMAC-SHA-256 with the salt as key and the secret as message). Without it nobody joins by a secret.
 const HeaderSecretDigests = "X-Mediarooms-Secret-Digests"
 
@@ -54,12 +54,13 @@ func (s *socket) knows(secret string) bool {
 	return known && secret != ""
 }
 
-// admission says how a client wants to join. A wrong secret does not count, so that the token decides (openvidu-rpc 7.3).
-func admission(c *call) room.Admission {
+// admission says how a client wants to join. A wrong secret does not count, so that the token decides (openvidu-rpc 7.3). A secret counts in the
+// room that the socket's URL names, and nowhere else: the gateway tells of the secrets of that room's tenant.
+func admission(c *call, session string) room.Admission {
 	secret := c.params.optionalText("secret", maxToken)
 	recorder, speechToText := c.params.optionalFlag("recorder", false), c.params.optionalFlag("stt", false)
 	switch {
-	case c.params.err != nil || !c.socket.knows(secret):
+	case c.params.err != nil || session != c.socket.handshake.key || !c.socket.knows(secret):
 		return room.ByToken
 	case recorder:
 		return room.BySecretAsRecorder

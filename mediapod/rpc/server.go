@@ -108,10 +108,12 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	}
 	ws.SetReadLimit(oversizeFactor * s.limits.MessageBytes)
 	client := &socket{
-		server:    s,
-		ws:        ws,
-		log:       s.log,
-		handshake: handshake{address: clientAddress(r), opened: time.Now(), secrets: secretDigests(r.Header)},
+		server: s,
+		ws:     ws,
+		log:    s.log,
+		handshake: handshake{
+			address: clientAddress(r), opened: time.Now(), key: r.URL.Query().Get("sessionId"), secrets: secretDigests(r.Header),
+		},
 		allowance: allowance{own: newBudget("connection", s.limits.Socket)},
 		calls:     newBacklog(),
 	}

@@ -80,9 +80,18 @@ type socket struct {
 type handshake struct {
 	address netip.Addr // of the client; the zero Addr when it is not known
 	opened  time.Time
+	// key is what the socket's URL names a room by: the socket is for no other room. "" is a URL without one, by which old clients join any room
+	// that they have a token for.
+	key string
+	// secrets are those of the tenant whose room that is.
 	secrets []secretDigest
 	// refusal answers joinRoom in this socket, when the server can't let anybody in here; nil otherwise.
 	refusal func(sessionID string) *Error
+}
+
+// names reports whether the socket may be for a room that clients name by the key.
+func (h handshake) names(key string) bool {
+	return h.key == "" || h.key == key
 }
 
 // serve is the life of a socket. It returns when nothing of it runs any more.
