@@ -19,7 +19,7 @@ func TestTenantsComeAndGoWithTheirSecrets(t *testing.T) {
 	authority := mtlstest.NewAuthority(t)
 	r := start(t, account, authority, func(c *gateway.Config) { c.TrustedProxies = 1 })
 	r.untilReady()
-	const secret = "OTHERS"
+	const secret = "OTHERS_SECRET"
 	if got := r.askWith(secret, http.MethodGet, "/sessions", ""); got != http.StatusUnauthorized {
 		t.Errorf("before there is a tenant: got %d", got)
 	}

@@ -14,7 +14,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -35,6 +37,9 @@ const (
 // salt, a colon and the hexadecimal HMAC-SHA-256 of the secret with the salt as the key. What a client sends under this name goes nowhere.
 const DigestsHeader = "X-Mediarooms-Secret-Digests"
 
+// MinPasswordBytes is the least length of a password. A shorter one lets nobody in: it could be found by trying.
+const MinPasswordBytes = 8
+
 // saltSize is the length of a salt, in bytes.
 const saltSize = 16
 
@@ -42,6 +47,9 @@ const saltSize = 16
 type Directory struct {
 	// Reader is a cache that holds the tenants' Secrets.
 	Reader client.Reader
+
+	// complained has the resource version of each Secret that a log line was written about: namespace/key -> version.
+	complained sync.Map
 }
 
 // Holder returns the namespace whose tenant has a password; "" for none. Its time depends on the number of tenants only, never on what their passwords
@@ -57,7 +65,7 @@ func (d *Directory) Holder(ctx context.Context, password string) (namespace stri
 	for i := range secrets.Items {
 		secret := &secrets.Items[i]
 		matches := false
-		for _, value := range valid(secret) {
+		for _, value := range d.valid(ctx, secret) {
 			if hmac.Equal(digest(key, value), given) {
 				matches = true
 			}
@@ -82,24 +90,37 @@ func (d *Directory) Digests(ctx context.Context, namespace string) (string, erro
 	}
 	salt := newSalt()
 	var entries []string
-	for _, value := range valid(&secret) {
+	for _, value := range d.valid(ctx, &secret) {
 		entries = append(entries, hex.EncodeToString(salt)+":"+hex.EncodeToString(digest(salt, value)))
 	}
 	return strings.Join(entries, ","), nil
 }
 
-// valid returns the passwords in a Secret.
-func valid(secret *corev1.Secret) [][]byte {
+// valid returns the passwords in a Secret that are long enough.
+func (d *Directory) valid(ctx context.Context, secret *corev1.Secret) [][]byte {
 	if secret.Name != SecretName {
 		return nil
 	}
 	var values [][]byte
 	for _, key := range []string{CurrentKey, PreviousKey} {
-		if value := bytes.TrimSpace(secret.Data[key]); len(value) > 0 {
+		switch value := bytes.TrimSpace(secret.Data[key]); {
+		case len(value) >= MinPasswordBytes:
 			values = append(values, value)
+		case len(value) > 0:
+			d.complain(ctx, secret, key)
 		}
 	}
 	return values
+}
+
+// complain says once per change of a Secret that a password in it is too short.
+func (d *Directory) complain(ctx context.Context, secret *corev1.Secret, key string) {
+	before, known := d.complained.Swap(secret.Namespace+"/"+key, secret.ResourceVersion)
+	if known && before == secret.ResourceVersion {
+		return
+	}
+	logr.FromContextOrDiscard(ctx).Info("A password of the REST API is too short and lets nobody in: give it a longer one",
+		"namespace", secret.Namespace, "Secret", secret.Name, "key", key, "leastBytes", MinPasswordBytes)
 }
 
 func newSalt() []byte {

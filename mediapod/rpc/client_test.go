@@ -84,6 +84,8 @@ func desired(names ...string) room.Desired {
 type counts struct {
 	mu     sync.Mutex // guards what follows
 	joined map[int]int
+
+	wrongSecrets atomic.Int64
 }
 
 func (c *counts) Joined(code int, _ time.Duration) {
@@ -100,6 +102,8 @@ func (c *counts) of(code int) int {
 	defer c.mu.Unlock()
 	return c.joined[code]
 }
+
+func (c *counts) WrongSecret() { c.wrongSecrets.Add(1) }
 
 func (c *counts) Request(string, int, time.Duration) {}
 

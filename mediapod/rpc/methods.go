@@ -98,6 +98,7 @@ func joinRoom(_ context.Context, c *call) error {
 	if err != nil {
 		code = wireError(err).Code
 		c.socket.joinFailed = true
+		c.socket.endGuessing()
 	}
 	c.socket.server.observer.Joined(code, time.Since(c.socket.handshake.opened))
 	return err
@@ -109,7 +110,7 @@ func join(c *call) error {
 	session := c.params.text("session", maxName)
 	metadata := c.params.optionalText("metadata", 4*maxMetadata)
 	platform := c.params.optionalText("platform", maxPlatform)
-	admission := admission(c, session)
+	shown := readCredential(c)
 	switch {
 	case c.params.err != nil:
 		return c.params.err
@@ -131,12 +132,15 @@ func join(c *call) error {
 	if address := s.handshake.address; address.IsValid() {
 		client.Address = address.String()
 	}
+	admission, ignored := s.admission(session, shown)
 	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Admission: admission}
 	err := where.Join(request, s.out, func(joined room.Joined) {
 		s.participant, s.private = joined.Participant, joined.RPCSessionID
 		c.reply(s.server.joinResult(joined))
 	})
 	switch {
+	case errors.Is(err, room.ErrToken) && ignored != nil:
+		return ignored
 	case errors.Is(err, room.ErrToken):
 		return refuse(int(room.CodeUnauthorized), "Unable to join session %s. Token %s is not valid", session, tokenURL)
 	case errors.Is(err, room.ErrClosed):

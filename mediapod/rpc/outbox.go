@@ -58,6 +58,7 @@ type outbox struct {
 	confirming  bool                // a ping is on its way
 	released    bool
 	overflowed  bool
+	ending      error // why the socket ends once everything is written; nil when it does not
 }
 
 func newOutbox(transport transport) *outbox {
@@ -93,6 +94,14 @@ func (o *outbox) Release() []room.Notification {
 // Finish implements room.Link.
 func (o *outbox) Finish() {
 	o.transport.linger(lingerTime)
+}
+
+// end has run return the cause once everything that is queued is written.
+func (o *outbox) end(cause error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ending = cause
+	o.signal()
 }
 
 func (o *outbox) push(message outgoing) {
@@ -152,7 +161,7 @@ func (o *outbox) next() (outgoing, bool, error) {
 	}
 	if len(o.queue) == 0 {
 		o.queue = nil
-		return outgoing{}, false, nil
+		return outgoing{}, false, o.ending
 	}
 	message := o.queue[0]
 	o.queue[0] = outgoing{}

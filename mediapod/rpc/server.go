@@ -33,6 +33,8 @@ const Path = "/openvidu"
 type Observer interface {
 	// Joined counts a joinRoom and how long it took since the socket was opened.
 	Joined(code int, took time.Duration)
+	// WrongSecret counts a secret in joinRoom that is not one of the tenant's.
+	WrongSecret()
 	// Request counts any request and how long its answer took.
 	Request(method string, code int, took time.Duration)
 }

@@ -46,6 +46,7 @@ var (
 	errSilent     = errors.New("no ping")
 	errLingered   = errors.New("participant has left")
 	errFlooding   = errors.New("too many messages")
+	errGuessing   = errors.New("too many wrong secrets")
 	errShutdown   = errors.New("server stops")
 )
 
@@ -74,6 +75,7 @@ type socket struct {
 	participant *room.Participant // set once; owned by the worker
 	private     string            // its private id, put into answers; owned by the worker
 	joinFailed  bool              // owned by the worker
+	guesses     int               // secrets that were wrong or not looked at; owned by the worker
 }
 
 // handshake is what is known of a socket since it was opened.
@@ -110,7 +112,10 @@ func (s *socket) serve(ctx context.Context) error {
 	}()
 
 	s.group.Go(func() {
-		if err := s.out.run(ctx, &s.group); err != nil {
+		switch err := s.out.run(ctx, &s.group); {
+		case errors.Is(err, errGuessing):
+			s.close(websocket.StatusPolicyViolation, err.Error(), err)
+		case err != nil:
 			s.drop(err)
 		}
 	})
