@@ -19,6 +19,9 @@ type Limits struct {
 	Socket, Address Rates
 	// Sockets is how many clients may be connected. Up to a quarter more are connected and told why they can't join.
 	Sockets int
+	// Unjoined is how many of them may have joined no room, UnjoinedPerAddress how many of those may come from one address. When there are more the
+	// oldest one is closed.
+	Unjoined, UnjoinedPerAddress int
 }
 
 // Rates bound how much may come.
@@ -51,7 +54,9 @@ func DefaultLimits() Limits {
 			// As many as wrong passwords of the REST API: it is the same secret.
 			WrongSecrets: Rate{PerSecond: 1.0 / 3, Burst: 20},
 		},
-		Sockets: 10000,
+		Sockets:            10000,
+		Unjoined:           1000,
+		UnjoinedPerAddress: 250,
 	}
 }
 

@@ -135,7 +135,7 @@ func join(c *call) error {
 	admission, ignored := s.admission(session, shown)
 	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Admission: admission}
 	err := where.Join(request, s.out, func(joined room.Joined) {
-		s.participant, s.private = joined.Participant, joined.RPCSessionID
+		s.joined(joined.Participant, joined.RPCSessionID)
 		c.reply(s.server.joinResult(joined))
 	})
 	switch {
@@ -194,7 +194,7 @@ func connect(_ context.Context, c *call) error {
 		return bare(codeReconnection, "%v", room.ErrReconnection)
 	}
 	err := s.server.rooms.Reattach(s.handshake.key, private, s.out, func(p *room.Participant) {
-		s.participant, s.private = p, private
+		s.joined(p, private)
 		c.reply(map[string]string{"value": "reconnection successful"})
 	})
 	if err != nil {

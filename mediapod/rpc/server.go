@@ -58,6 +58,7 @@ type Server struct {
 	limits     Limits
 	iceServers func() []room.ICEServer
 	addresses  *addresses
+	lobby      *lobby
 	routes     *http.ServeMux
 
 	// Every socket ends with this context.
@@ -79,6 +80,7 @@ func NewServer(config Config) *Server {
 		limits:     config.Limits,
 		iceServers: config.ICEServers,
 		addresses:  newAddresses(config.Limits.Address),
+		lobby:      newLobby(config.Limits.Unjoined, config.Limits.UnjoinedPerAddress),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.idle = sync.NewCond(&s.mu)
@@ -135,6 +137,9 @@ func (s *Server) Sockets() int {
 	defer s.mu.Unlock()
 	return s.sockets
 }
+
+// UnjoinedSockets returns how many clients are connected and have not joined a room.
+func (s *Server) UnjoinedSockets() int { return s.lobby.waitingSockets() }
 
 // Shutdown lets nobody connect any more, waits for the clients to go until the context ends, and then ends their sockets.
 // It returns when all are closed.

@@ -70,6 +70,7 @@ type socket struct {
 	group  sync.WaitGroup // every goroutine of the socket but the reader
 
 	watchdog  watchdog
+	visit     *visit // until it has joined
 	lingering atomic.Pointer[time.Timer]
 
 	participant *room.Participant // set once; owned by the worker
@@ -110,6 +111,9 @@ func (s *socket) serve(ctx context.Context) error {
 			lingering.Stop()
 		}
 	}()
+
+	s.visit = s.server.lobby.enter(s.allowance.shared, s.sendAway)
+	defer s.visit.leave()
 
 	s.group.Go(func() {
 		switch err := s.out.run(ctx, &s.group); {
@@ -164,8 +168,8 @@ func (s *socket) read(ctx context.Context) error {
 	}
 }
 
-// bark ends a socket that was silent for too long. One that has never asked for anything may stay while its browser answers: a client
-// whose join was cut off waits on such a socket, without pings, and would come back again and again (openvidu-rpc 1.6, trap 14).
+// bark ends a socket that was silent for too long. One that has never asked for anything may stay, until its time to join is over, while its browser
+// answers: a client whose join was cut off waits on such a socket, without pings, and would come back again and again (openvidu-rpc 1.6, trap 14).
 func (s *socket) bark(ctx context.Context) {
 	if !s.watchdog.spoke.Load() {
 		probing, cancel := context.WithTimeout(ctx, probeTimeout)
@@ -176,6 +180,23 @@ func (s *socket) bark(ctx context.Context) {
 		}
 	}
 	s.close(websocket.StatusNormalClosure, "Close for not receive ping from client", errSilent)
+}
+
+// sendAway closes a socket that has joined nothing. A client that meant to join, and was too late, may come again.
+func (s *socket) sendAway(cause error) {
+	code := websocket.StatusPolicyViolation
+	if errors.Is(cause, errCrowded) {
+		code = websocket.StatusTryAgainLater
+	}
+	s.close(code, cause.Error(), cause)
+}
+
+// joined takes over whom the socket is for from now on. It is called with the room locked.
+func (s *socket) joined(participant *room.Participant, private string) {
+	s.participant, s.private = participant, private
+	if s.visit != nil {
+		s.visit.leave()
+	}
 }
 
 // readMessage reads one message into the buffer and returns its size. Of one that is too big only the end is kept, for its id.
