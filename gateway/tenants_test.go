@@ -62,11 +62,11 @@ func TestTenantsComeAndGoWithTheirSecrets(t *testing.T) {
 func TestATenantWhoseConnectionsTheGatewayMayNotSee(t *testing.T) {
 	authority := mtlstest.NewAuthority(t)
 	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "unbound"}})
-	create(t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "unbound", Name: tenant.SecretName}, StringData: map[string]string{"secret": "UNBOUND"}})
+	create(t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "unbound", Name: tenant.SecretName}, StringData: map[string]string{"secret": "UNBOUND_SECRET"}})
 	create(t, &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: "unbound", Name: "demo"}})
 	r := start(t, account, authority, nil)
 	r.untilReady()
-	if got := r.askWith("UNBOUND", http.MethodGet, "/sessions/demo/connection/con_x", ""); got != http.StatusServiceUnavailable {
+	if got := r.askWith("UNBOUND_SECRET", http.MethodGet, "/sessions/demo/connection/con_x", ""); got != http.StatusServiceUnavailable {
 		t.Errorf("got %d, want 503", got)
 	}
 	if got := r.ask(http.MethodGet, "/sessions", ""); got != http.StatusOK {

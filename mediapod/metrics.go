@@ -140,6 +140,8 @@ func (s *snapshot) figures() []figure {
 		{"mediarooms_journal_dropped_events_total", "Events of rooms that were lost: the operator did not take them, and there was no space for more.", counter, float64(dropped)},
 		{"mediarooms_sockets", "Clients' signalling sockets.", gauge, float64(s.signalling.Sockets())},
 		{"mediarooms_unjoined_sockets", "Those of them that have joined no room.", gauge, float64(s.signalling.UnjoinedSockets())},
+		{"mediarooms_dropped_signals_total", "Signals, and changes of streams that the server knows nothing of, that there was no space to keep for a client that is away or reads too slowly.",
+			counter, float64(s.rooms.Expended() + s.signalling.Expended())},
 		{"mediarooms_publishing_connections", "Peer connections of publishers.", gauge, float64(media.PublishingConnections)},
 		{"mediarooms_subscribing_connections", "Peer connections of subscribers.", gauge, float64(media.SubscribingConnections)},
 		{"mediarooms_stuck_connections_total", "Peer connections that did not close in time.", counter, float64(media.StuckConnections)},

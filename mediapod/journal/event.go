@@ -142,3 +142,17 @@ func (e Event) ends() (key, bool) {
 	}
 	return key{}, false
 }
+
+// classes is how many classes of events there are, by what is dropped first.
+const classes = 3
+
+// class returns when an event is dropped for want of space: 0 is first.
+func (e Event) class() int {
+	switch e.Kind {
+	case SignalSent:
+		return 0
+	case ConnectionCreated, ConnectionDestroyed:
+		return 1
+	}
+	return 2
+}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 func (s *scene) tryToken(token string) error {
@@ -153,8 +155,10 @@ func TestReconnectionWindow(t *testing.T) {
 		"who has missed too much is refused, and leaves": {
 			play: func(s *scene, b *user) {
 				b.Detach(b.link)
-				for range maxMissed + 1 {
-					s.must(s.users["M"].Signal([]string{"con_B"}, Signal{Type: text("signal"), Data: text("x")}))
+				s.users["M"].publishing.SetLimit(rate.Inf) // nobody can do this
+				for range maxMissed/2 + 1 {
+					s.publish("M")
+					s.must(s.users["M"].Unpublish())
 				}
 				if err := s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
 					s.t.Errorf("got %v", err)

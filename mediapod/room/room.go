@@ -7,13 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"mediarooms.dev/mediarooms/mediapod/media"
-)
+	"golang.org/x/time/rate"
 
-// Bounds of what is kept for a client without a socket. One that misses more can't be brought up to date any more.
-const (
-	maxMissed      = 1024
-	maxMissedBytes = 16 << 20
+	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
 // Room is one room. Its methods are safe for concurrent use.
@@ -37,6 +33,9 @@ type Room struct {
 	subscriptionSeq int
 	closed          bool
 	diary           diary
+
+	// What participants, and what the server may still have told.
+	participantsBudget, serversBudget budget
 }
 
 // JoinRequest is what a client brings to get in.
@@ -79,6 +78,9 @@ func newRoom(registry *Registry, desired Desired) *Room {
 		byRPC:     make(map[[sha256.Size]byte]*seat),
 		live:      make(map[string]*stream),
 		diary:     diary{journal: registry.journal, uid: desired.UID},
+
+		participantsBudget: newRoomBudget("session's participants"),
+		serversBudget:      newRoomBudget("session's server"),
 	}
 	r.diary.begin(desired)
 	return r
@@ -195,6 +197,8 @@ func (r *Room) Join(request JoinRequest, link Link, reply func(Joined)) error {
 		seat:          s,
 		link:          link,
 		subscriptions: make(map[string]*subscription),
+		budget:        newParticipantBudget(),
+		publishing:    rate.NewLimiter(streamsPerSecond, streamsAtOnce),
 	}
 	s.participant = p
 	joined := Joined{
@@ -256,7 +260,7 @@ func (r *Room) reattach(rpcSessionID string, link Link, reply func(*Participant)
 	if p.link != nil {
 		p.keep(p.link.Release())
 	}
-	if p.missedTooMuch {
+	if p.missed.tooMuch {
 		p.link = nil
 		r.evict(p, ReasonNetworkDisconnect)
 		return false
@@ -264,12 +268,12 @@ func (r *Room) reattach(rpcSessionID string, link Link, reply func(*Participant)
 	p.stopWaiting()
 	p.link = link
 	reply(p)
-	for _, notification := range p.missed {
+	for _, notification := range p.missed.notifications {
 		if !p.stale(notification) {
 			link.Notify(notification)
 		}
 	}
-	p.missed, p.missedBytes = nil, 0
+	p.missed = missed{}
 	p.renewAll()
 	return true
 }

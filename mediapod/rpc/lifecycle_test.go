@@ -378,6 +378,7 @@ type wire struct {
 	mu       sync.Mutex // guards what follows
 	written  []string
 	dropped  error
+	lost     int           // notifications
 	blocked  chan struct{} // writes wait for it, when set
 	confirms chan struct{}
 }
@@ -410,6 +411,8 @@ func (w *wire) drop(cause error) {
 	defer w.mu.Unlock()
 	w.dropped = cause
 }
+
+func (w *wire) expended(count int) { w.lost += count }
 
 func (w *wire) linger(time.Duration) {}
 
@@ -452,6 +455,52 @@ func TestOutboxReturnsWhatWasNotConfirmed(t *testing.T) {
 	})
 }
 
+func spoken(size int) room.Notification {
+	data := strings.Repeat("x", size)
+	return room.SignalReceived{Signal: room.Signal{Data: &data}}
+}
+
+// Whoever reads slowly, or not for a moment, loses signals before it loses its socket.
+func TestASlowClientLosesSignalsAndNotItsSocket(t *testing.T) {
+	for name, size := range map[string]int{"many": 1, "large": 1 << 18} {
+		t.Run(name, func(t *testing.T) {
+			w := &wire{}
+			o := newOutbox(w) // nothing is written
+			for i := range 10000 {
+				if i%10 == 0 && i < 5000 {
+					o.Notify(left(fmt.Sprint(i)))
+				}
+				o.Notify(spoken(size))
+				if i%10 == 5 && i < 5000 {
+					o.reply([]byte("{}"))
+				}
+			}
+			if w.dropped != nil || w.lost == 0 {
+				t.Fatalf("the socket ends with %v, %d signals are lost", w.dropped, w.lost)
+			}
+			bytes, leavers, signals := 0, 0, 0
+			for _, m := range o.queue {
+				bytes += m.weight()
+				switch m.notification.(type) {
+				case room.ParticipantLeft:
+					leavers++
+				case room.SignalReceived:
+					signals++
+				}
+			}
+			if bytes != o.queuedBytes || bytes > maxQueuedBytes || len(o.queue) > maxQueued || leavers != 500 || signals+w.lost != 10000 {
+				t.Errorf("%d messages of %d bytes, counted %d; %d leavers, %d signals, %d lost", len(o.queue), bytes, o.queuedBytes, leavers, signals, w.lost)
+			}
+			for range maxQueued {
+				o.Notify(left("x"))
+			}
+			if !errors.Is(w.dropped, errNotReading) {
+				t.Errorf("with too much that matters the socket ends with %v", w.dropped)
+			}
+		})
+	}
+}
+
 func TestOutboxForgetsWhatAClientThatNeverConfirmsHasHadLongSince(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{confirms: make(chan struct{})}
@@ -481,7 +530,7 @@ func TestAClientThatDoesNotReadIsDropped(t *testing.T) {
 		"big messages": func(o *outbox) {
 			data := strings.Repeat("x", 1<<20)
 			for range maxQueuedBytes/len(data) + 1 {
-				o.Notify(room.SignalReceived{Signal: room.Signal{Data: &data}})
+				o.Notify(room.ParticipantJoined{Participant: room.Announcement{Metadata: data}})
 			}
 		},
 		"big answers": func(o *outbox) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -60,6 +61,7 @@ type Server struct {
 	addresses  *addresses
 	lobby      *lobby
 	routes     *http.ServeMux
+	expended   atomic.Uint64 // notifications that clients can do without and that there was no space for
 
 	// Every socket ends with this context.
 	ctx    context.Context
@@ -140,6 +142,9 @@ func (s *Server) Sockets() int {
 
 // UnjoinedSockets returns how many clients are connected and have not joined a room.
 func (s *Server) UnjoinedSockets() int { return s.lobby.waitingSockets() }
+
+// Expended returns how many notifications were dropped since the start that clients can do without (room.Expendable), since they read too slowly.
+func (s *Server) Expended() uint64 { return s.expended.Load() }
 
 // Shutdown lets nobody connect any more, waits for the clients to go until the context ends, and then ends their sockets.
 // It returns when all are closed.

@@ -29,6 +29,7 @@ type nowhere struct{}
 func (nowhere) writeText(context.Context, []byte) error { return nil }
 func (nowhere) confirm(context.Context) error           { return nil }
 func (nowhere) drop(error)                              {}
+func (nowhere) expended(int)                            {}
 func (nowhere) linger(time.Duration)                    {}
 
 func newSession(t *testing.T) *session {

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -69,4 +70,22 @@ func TestServerSignals(t *testing.T) {
 	if got := p.post("team.room", `{}`); got != http.StatusNotFound {
 		t.Errorf("to a closed room: %d", got)
 	}
+}
+
+func TestTheServerMaySayOnlySoMuchInARoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // no time passes
+		p := newPod(t, DefaultLimits(), "A")
+		a := p.join("A")
+		body := `{"data":"` + strings.Repeat("x", maxSignal-100) + `"}`
+		for i := range 63 { // 64 MiB, with what is around them
+			if got := p.post("team.room", body); got != http.StatusNoContent {
+				t.Fatalf("signal %d: %d", i, got)
+			}
+			a.notification()
+		}
+		p.post("team.room", body)
+		if got := p.post("team.room", body); got != http.StatusTooManyRequests {
+			t.Errorf("too much: %d", got)
+		}
+	})
 }

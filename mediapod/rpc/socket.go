@@ -377,6 +377,11 @@ func (s *socket) drop(cause error) {
 	s.cancel(cause)
 }
 
+// expended implements transport.
+func (s *socket) expended(count int) {
+	s.server.expended.Add(uint64(count))
+}
+
 // linger implements transport.
 func (s *socket) linger(after time.Duration) {
 	s.lingering.Store(time.AfterFunc(after, func() {
