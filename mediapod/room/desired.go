@@ -200,11 +200,14 @@ func (s *seat) mayModerate() bool {
 	return s.admission != ByToken || s.desired.Role.mayModerate()
 }
 
+// MetadataSeparator stands between what a client and what the server says of a participant (openvidu-rpc 2.1). A client's part must not contain it.
+const MetadataSeparator = "%/%"
+
 // metadata is what others are told of the participant: client data, then server data (openvidu-rpc 2.1).
 func (s *seat) metadata() string {
 	client, server := s.client.Metadata, s.desired.ServerData
 	if client != "" && server != "" {
-		return client + "%/%" + server
+		return client + MetadataSeparator + server
 	}
 	return client + server
 }

@@ -182,7 +182,7 @@ func (s *seat) update(desired Connection) {
 
 // Join lets a client in whose token is good, and uses the token up: it works once, whoever comes at the same time. The reply is
 // called at the place in the order of what the client is told where its answer belongs: before any notification. It only queues.
-// ErrToken and ErrClosed mean that the client is not let in.
+// ErrToken, ErrClosed and ErrMetadata mean that the client is not let in, and its token is as good as before.
 func (r *Room) Join(request JoinRequest, link Link, reply func(Joined)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -230,8 +230,11 @@ func (r *Room) Join(request JoinRequest, link Link, reply func(Joined)) error {
 // admit finds the seat that a client may take. The room is locked.
 func (r *Room) admit(request JoinRequest) (*seat, error) {
 	if request.Admission != ByToken {
-		if r.closed {
+		switch {
+		case r.closed:
 			return nil, ErrClosed
+		case !r.metadataFits(request.Client):
+			return nil, ErrMetadata
 		}
 		return r.newInsider(request.Admission), nil
 	}
@@ -242,6 +245,8 @@ func (r *Room) admit(request JoinRequest) (*seat, error) {
 		return nil, ErrToken
 	case r.closed:
 		return nil, ErrClosed
+	case !r.metadataFits(request.Client):
+		return nil, ErrMetadata
 	}
 	delete(r.byToken, digest)
 	return s, nil
@@ -336,6 +341,7 @@ func (r *Room) remove(p *Participant, reason string) {
 	closers = append(closers, r.endSending(p, reason)...)
 	r.registry.release(closers...)
 	r.diary.left(p)
+	r.forgetMetadata()
 	r.registry.changed.mark(r.uid)
 	r.registry.log.Info("Participant left", "room", r.uid, "connection", p.id, "reason", reason)
 	if !p.hidden() && !r.closed {

@@ -455,8 +455,7 @@ func TestOutboxReturnsWhatWasNotConfirmed(t *testing.T) {
 	})
 }
 
-func spoken(size int) room.Notification {
-	data := strings.Repeat("x", size)
+func spoken(data string) room.Notification {
 	return room.SignalReceived{Signal: room.Signal{Data: &data}}
 }
 
@@ -466,11 +465,12 @@ func TestASlowClientLosesSignalsAndNotItsSocket(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := &wire{}
 			o := newOutbox(w) // nothing is written
+			data := strings.Repeat("x", size)
 			for i := range 10000 {
 				if i%10 == 0 && i < 5000 {
 					o.Notify(left(fmt.Sprint(i)))
 				}
-				o.Notify(spoken(size))
+				o.Notify(spoken(data))
 				if i%10 == 5 && i < 5000 {
 					o.reply([]byte("{}"))
 				}

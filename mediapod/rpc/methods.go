@@ -8,7 +8,6 @@ import (
 	"errors"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/mediapod/media"
@@ -19,14 +18,15 @@ import (
 const (
 	maxName            = 256
 	maxToken           = 4096
-	maxMetadata        = 65536 // characters
+	maxMetadata        = 65536
 	maxPlatform        = 4096
 	maxSDP             = 256 << 10
 	maxCandidate       = 1024
 	maxVideoDimensions = 1024
 	maxPropertyValue   = 16 << 10
 	maxFrameRate       = 1000
-	maxSignal          = 1 << 20 // a message is not bigger
+	maxSignal          = maxMessageText
+	maxMessageText     = 1 << 20 // a message is not bigger
 	quotedSignal       = 1000
 )
 
@@ -108,7 +108,7 @@ func join(c *call) error {
 	s := c.socket
 	tokenURL := c.params.text("token", maxToken)
 	session := c.params.text("session", maxName)
-	metadata := c.params.optionalText("metadata", 4*maxMetadata)
+	metadata := c.params.optionalText("metadata", maxMessageText)
 	platform := c.params.optionalText("platform", maxPlatform)
 	shown := readCredential(c)
 	switch {
@@ -116,8 +116,11 @@ func join(c *call) error {
 		return c.params.err
 	case s.participant != nil:
 		return refuse(codeExistingUser, "Unable to join session %s. This connection has joined a session already", session)
-	case utf8.RuneCountInString(metadata) > maxMetadata:
-		return refuse(codeMetadata, "Unable to join session %s. The metadata may have at most %d characters", session, maxMetadata)
+	case len(metadata) > maxMetadata:
+		return refuse(codeMetadata, "Unable to join session %s. The metadata may have at most %d bytes", session, maxMetadata)
+	case strings.Contains(metadata, room.MetadataSeparator):
+		// Others would take what follows for the server's.
+		return refuse(codeMetadata, "Unable to join session %s. The metadata may not contain '%s'", session, room.MetadataSeparator)
 	case s.handshake.refusal != nil:
 		return s.handshake.refusal(session)
 	}
@@ -143,6 +146,8 @@ func join(c *call) error {
 		return ignored
 	case errors.Is(err, room.ErrToken):
 		return refuse(int(room.CodeUnauthorized), "Unable to join session %s. Token %s is not valid", session, tokenURL)
+	case errors.Is(err, room.ErrMetadata):
+		return refuse(codeMetadata, "Unable to join session %s. The metadata of all who are in it may have at most %d bytes together", session, room.MaxMetadataBytes)
 	case errors.Is(err, room.ErrClosed):
 		return refuse(int(room.CodeRoomClosed), "Unable to join the session. Session %s is closed", session)
 	}
