@@ -2,6 +2,7 @@ package desired
 
 import (
 	"context"
+	"crypto/hmac"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,6 +14,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/participant"
 	"mediarooms.dev/mediarooms/controllers/placement"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/token"
 )
 
 // Admissions says who holds a place in a room.
@@ -86,7 +88,7 @@ func (r *Rooms) Room(ctx context.Context, room placement.Room, seen map[types.UI
 	}
 	identify, done := r.identities.of(room.UID, key)
 	defer done()
-	return Room(Input{
+	desired := Room(Input{
 		Session:     &session,
 		IceServers:  pool.Spec.IceServers,
 		Bandwidth:   pool.Spec.Bandwidth,
@@ -94,8 +96,26 @@ func (r *Rooms) Room(ctx context.Context, room placement.Room, seen map[types.UI
 		Spent: func(c *v1alpha1.Connection) bool {
 			return state(c) != v1alpha1.ConnectionStatePending
 		},
-		Identities:       identify,
+		Identities: identify,
+		Left: func(c *v1alpha1.Connection) bool {
+			return state(c) == v1alpha1.ConnectionStateDisconnected
+		},
 		DefaultNamespace: r.DefaultNamespace,
 		Now:              r.Clock.Now(),
-	}), names, nil
+	})
+	desired.Proof = proof(key, RoomIdentity(&session))
+	return desired, names, nil
+}
+
+// Vouches says, by its proof, whether a Room was made with an identity.
+func (r *Rooms) Vouches(ctx context.Context, identity *controlv1.RoomIdentity) (bool, error) {
+	key, err := r.Keys.SigningKey(ctx)
+	if err != nil {
+		return false, fmt.Errorf("reading the signing key: %w", err)
+	}
+	return hmac.Equal(proof(key, identity), identity.GetProof()), nil
+}
+
+func proof(key []byte, i *controlv1.RoomIdentity) []byte {
+	return token.RoomProof(key, i.GetUid(), i.GetTenant(), i.GetName(), i.GetSessionId(), i.GetCreatedUnixMs())
 }

@@ -41,6 +41,8 @@ type Room struct {
 	// SessionID is what clients call it.
 	SessionID string
 	Created   time.Time
+	// Proof is what the operator recognises all of that by.
+	Proof []byte
 }
 
 // Event is something that has happened, with everything about it as it was then.

@@ -102,6 +102,15 @@ func (j *Journal) Open(room Room, begun bool) {
 	a.begun = a.begun || begun
 }
 
+// Prove gives a room that is open the proof of its identity.
+func (j *Journal) Prove(uid string, proof []byte) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if a, known := j.rooms[uid]; known {
+		a.room.Proof = proof
+	}
+}
+
 // Write adds an event of a room that is open.
 func (j *Journal) Write(uid string, at time.Time, event Event) {
 	j.mu.Lock()

@@ -32,6 +32,8 @@ type Desired struct {
 	// Without a tenant nothing is told.
 	Tenant, Name string
 	Created      time.Time
+	// Proof is handed back to the operator with all of that.
+	Proof []byte
 	// Known says that the Session's beginning is told of already. It holds for a room that is made.
 	Known bool
 	// EndsWhenEmpty says that the Session goes with its last user.

@@ -96,6 +96,7 @@ func (r *Room) apply(desired Desired) {
 	r.generation = desired.Generation
 	r.forcedCodec, r.anyCodec = desired.ForcedVideoCodec, desired.AllowTranscoding
 	r.diary.endsWhenEmpty = desired.EndsWhenEmpty
+	r.diary.journal.Prove(r.uid, desired.Proof)
 
 	before := make(map[string]*seat, len(r.seats))
 	for _, s := range r.seats {
