@@ -22,7 +22,7 @@ func TestTenantsComeAndGoWithTheirSecrets(t *testing.T) {
 	authority := mtlstest.NewAuthority(t)
 	r := start(t, account, authority, func(c *gateway.Config) { c.TrustedProxyNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 	r.untilReady()
-	const secret = "OTHERS"
+	const secret = "OTHERS_SECRET"
 	if got := r.askWith(secret, http.MethodGet, "/sessions", ""); got != http.StatusUnauthorized {
 		t.Errorf("before there is a tenant: got %d", got)
 	}
@@ -138,11 +138,11 @@ func TestTwoTenantsWithOnePassword(t *testing.T) {
 func TestATenantWhoseConnectionsTheGatewayMayNotSee(t *testing.T) {
 	authority := mtlstest.NewAuthority(t)
 	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "unbound"}})
-	create(t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "unbound", Name: tenant.SecretName}, StringData: map[string]string{"secret": "UNBOUND"}})
+	create(t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "unbound", Name: tenant.SecretName}, StringData: map[string]string{"secret": "UNBOUND_SECRET"}})
 	create(t, &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: "unbound", Name: "demo"}})
 	r := start(t, account, authority, nil)
 	r.untilReady()
-	if got := r.askWith("UNBOUND", http.MethodGet, "/sessions/demo/connection/con_x", ""); got != http.StatusServiceUnavailable {
+	if got := r.askWith("UNBOUND_SECRET", http.MethodGet, "/sessions/demo/connection/con_x", ""); got != http.StatusServiceUnavailable {
 		t.Errorf("got %d, want 503", got)
 	}
 	if got := r.ask(http.MethodGet, "/sessions", ""); got != http.StatusOK {

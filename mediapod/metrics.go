@@ -18,6 +18,7 @@ type metrics struct {
 	registry *prometheus.Registry
 	joins    *prometheus.CounterVec
 	joinTime prometheus.Histogram
+	secrets  prometheus.Counter
 	requests *prometheus.CounterVec
 	took     *prometheus.HistogramVec
 }
@@ -34,6 +35,9 @@ func newMetrics() *metrics {
 			Name: "mediarooms_join_seconds", Help: "From an open socket to the answer of a successful joinRoom.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}),
+		secrets: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "mediarooms_wrong_secrets_total", Help: "Secrets in joinRoom that are none of the tenant's.",
+		}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mediarooms_requests_total", Help: "Requests of clients, by method and OpenVidu error code; 0 is success.",
 		}, []string{"method", "code"}),
@@ -42,7 +46,7 @@ func newMetrics() *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
 		}, []string{"method"}),
 	}
-	m.registry.MustRegister(m.joins, m.joinTime, m.requests, m.took,
+	m.registry.MustRegister(m.joins, m.joinTime, m.secrets, m.requests, m.took,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -54,6 +58,9 @@ func (m *metrics) Joined(code int, took time.Duration) {
 		m.joinTime.Observe(took.Seconds())
 	}
 }
+
+// WrongSecret implements rpc.Observer.
+func (m *metrics) WrongSecret() { m.secrets.Inc() }
 
 // Request implements rpc.Observer.
 func (m *metrics) Request(method string, code int, took time.Duration) {
@@ -139,6 +146,9 @@ func (s *snapshot) figures() []figure {
 		{"mediarooms_journal_events", "Events of rooms that the operator has not acknowledged.", gauge, float64(waiting)},
 		{"mediarooms_journal_dropped_events_total", "Events of rooms that were lost: the operator did not take them, and there was no space for more.", counter, float64(dropped)},
 		{"mediarooms_sockets", "Clients' signalling sockets.", gauge, float64(s.signalling.Sockets())},
+		{"mediarooms_unjoined_sockets", "Those of them that have joined no room.", gauge, float64(s.signalling.UnjoinedSockets())},
+		{"mediarooms_dropped_signals_total", "Signals, and changes of streams that the server knows nothing of, that there was no space to keep for a client that is away or reads too slowly.",
+			counter, float64(s.rooms.Expended() + s.signalling.Expended())},
 		{"mediarooms_publishing_connections", "Peer connections of publishers.", gauge, float64(media.PublishingConnections)},
 		{"mediarooms_subscribing_connections", "Peer connections of subscribers.", gauge, float64(media.SubscribingConnections)},
 		{"mediarooms_stuck_connections_total", "Peer connections that did not close in time.", counter, float64(media.StuckConnections)},

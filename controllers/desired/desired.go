@@ -40,6 +40,8 @@ type Input struct {
 	Connections []v1alpha1.Connection
 	// Spent says whether a Connection's token was used, as far as status or any pod knows.
 	Spent func(*v1alpha1.Connection) bool
+	// Left says whether its user has left for good.
+	Left func(*v1alpha1.Connection) bool
 	// Identities gives what is derived of each Connection.
 	Identities func(*v1alpha1.Connection) Identity
 	// DefaultNamespace is the tenant whose routing keys carry no namespace.
@@ -82,10 +84,12 @@ func connection(c *v1alpha1.Connection, in Input) *controlv1.Connection {
 		RpcSessionId: identity.rpcSessionID,
 		Spent:        in.Spent(c),
 		Role:         role(c.Spec.Role),
-		ServerData:   c.Spec.Data,
 		Record:       ptr.Deref(c.Spec.Record, true),
-		Moderation:   moderation(c.Spec.Moderation),
 	}
+	if in.Left(c) {
+		return out // nobody is told anything of it any more
+	}
+	out.ServerData, out.Moderation = c.Spec.Data, moderation(c.Spec.Moderation)
 	servers := in.Media.Usable(c.Spec.CustomIceServers)
 	if len(servers) == 0 {
 		servers = in.Media.Usable(in.IceServers)

@@ -1,6 +1,8 @@
 package desired
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"slices"
 	"strconv"
@@ -25,7 +27,7 @@ func input(connections ...v1alpha1.Connection) Input {
 		IceServers: []v1alpha1.IceServer{
 			{URL: "stun:stun.example.org"}, {URL: "turn:turn.example.org", StaticAuthSecret: "very secret"},
 		},
-		Connections: connections, Spent: func(*v1alpha1.Connection) bool { return false },
+		Connections: connections, Spent: func(*v1alpha1.Connection) bool { return false }, Left: func(*v1alpha1.Connection) bool { return false },
 		Identities: func(c *v1alpha1.Connection) Identity { return Identify(token.Keys{Current: make([]byte, 32)}, c) }, DefaultNamespace: "default", Now: now,
 	}
 }
@@ -61,6 +63,61 @@ func TestConnectionInRoom(t *testing.T) {
 	if got.Uid != "guest" || got.Generation != 2 || got.Role != controlv1.Role_ROLE_MODERATOR || got.ServerData != "data" || got.Record || !got.Spent ||
 		got.MaxPublishKbps != 700 || got.MaxReceiveKbps != 900 || !slices.Equal(got.TokenSha256, digest[:]) {
 		t.Errorf("it is %v", got)
+	}
+}
+
+// Of whoever has left a pod needs to know no more than that.
+func TestWhoHasLeftTakesNoSpace(t *testing.T) {
+	c := v1alpha1.Connection{ObjectMeta: metav1.ObjectMeta{UID: "guest", Generation: 2}}
+	c.Spec.Data = strings.Repeat("x", 10000)
+	for range 16 {
+		c.Spec.CustomIceServers = append(c.Spec.CustomIceServers, v1alpha1.IceServer{URL: "turn:turn.example.org", Username: strings.Repeat("u", 512)})
+	}
+	in := input(c)
+	in.Spent, in.Left = func(*v1alpha1.Connection) bool { return true }, func(*v1alpha1.Connection) bool { return true }
+	got := Room(in).Connections[0]
+	if size := proto.Size(got); size > 200 || got.Uid != "guest" || got.Generation != 2 || !got.Spent || len(got.TokenSha256) == 0 || got.ConnectionId == "" {
+		t.Errorf("it is %d bytes: %v", size, got)
+	}
+}
+
+type fixedKeys token.Keys
+
+func (k fixedKeys) SigningKeys(context.Context) (token.Keys, error) { return token.Keys(k), nil }
+
+// A pod that hands an identity back can change nothing of it.
+func TestAnIdentityIsKnownByItsProof(t *testing.T) {
+	key := make([]byte, token.MinKeySize)
+	rooms := &Rooms{Keys: fixedKeys{Current: key}}
+	session := &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: "tenant", Name: "demo", UID: "uid"}}
+	whole := RoomIdentity(session)
+	whole.Proof = proof(key, whole)
+	if vouched, err := rooms.Vouches(t.Context(), whole); !vouched || err != nil {
+		t.Errorf("its own: %t, %v", vouched, err)
+	}
+	rotated := &Rooms{Keys: fixedKeys{Current: bytes.Repeat([]byte{1}, token.MinKeySize), Previous: key}}
+	if vouched, err := rotated.Vouches(t.Context(), whole); !vouched || err != nil {
+		t.Errorf("its own, from before the signing key was rotated: %t, %v", vouched, err)
+	}
+	for name, forge := range map[string]func(*controlv1.RoomIdentity){
+		"another tenant":       func(i *controlv1.RoomIdentity) { i.Tenant = "victim" },
+		"another name":         func(i *controlv1.RoomIdentity) { i.Name = "other" },
+		"another session id":   func(i *controlv1.RoomIdentity) { i.SessionId = "other" },
+		"another Session":      func(i *controlv1.RoomIdentity) { i.Uid = "other" },
+		"another time":         func(i *controlv1.RoomIdentity) { i.CreatedUnixMs++ },
+		"names that move over": func(i *controlv1.RoomIdentity) { i.Tenant, i.Name = "tenantd", "emo" },
+		"no proof":             func(i *controlv1.RoomIdentity) { i.Proof = nil },
+		"half a proof":         func(i *controlv1.RoomIdentity) { i.Proof = i.Proof[:16] },
+		"nothing at all":       func(i *controlv1.RoomIdentity) { proto.Reset(i) },
+	} {
+		forged := proto.CloneOf(whole)
+		forge(forged)
+		if vouched, err := rooms.Vouches(t.Context(), forged); vouched || err != nil {
+			t.Errorf("%s: %t, %v", name, vouched, err)
+		}
+	}
+	if vouched, err := rooms.Vouches(t.Context(), nil); vouched || err != nil {
+		t.Errorf("none: %t, %v", vouched, err)
 	}
 }
 

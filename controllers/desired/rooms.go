@@ -2,6 +2,7 @@ package desired
 
 import (
 	"context"
+	"crypto/hmac"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -88,7 +89,7 @@ func (r *Rooms) Room(ctx context.Context, room placement.Room, seen map[types.UI
 	}
 	identify, done := r.identities.of(room.UID, keys)
 	defer done()
-	return Room(Input{
+	desired := Room(Input{
 		Session:     &session,
 		IceServers:  pool.Spec.IceServers,
 		Media:       r.Media,
@@ -97,8 +98,30 @@ func (r *Rooms) Room(ctx context.Context, room placement.Room, seen map[types.UI
 		Spent: func(c *v1alpha1.Connection) bool {
 			return state(c) != v1alpha1.ConnectionStatePending
 		},
-		Identities:       identify,
+		Identities: identify,
+		Left: func(c *v1alpha1.Connection) bool {
+			return state(c) == v1alpha1.ConnectionStateDisconnected
+		},
 		DefaultNamespace: r.DefaultNamespace,
 		Now:              r.Clock.Now(),
-	}), names, nil
+	})
+	desired.Proof = proof(keys.Current, RoomIdentity(&session))
+	return desired, names, nil
+}
+
+// Vouches says, by its proof, whether a Room was made with an identity.
+func (r *Rooms) Vouches(ctx context.Context, identity *controlv1.RoomIdentity) (bool, error) {
+	keys, err := r.Keys.SigningKeys(ctx)
+	if err != nil {
+		return false, fmt.Errorf("reading the signing keys: %w", err)
+	}
+	vouched := hmac.Equal(proof(keys.Current, identity), identity.GetProof())
+	if keys.Previous != nil { // a pod that was not sent the Room again since the rotation
+		vouched = hmac.Equal(proof(keys.Previous, identity), identity.GetProof()) || vouched
+	}
+	return vouched, nil
+}
+
+func proof(key []byte, i *controlv1.RoomIdentity) []byte {
+	return token.RoomProof(key, i.GetUid(), i.GetTenant(), i.GetName(), i.GetSessionId(), i.GetCreatedUnixMs())
 }

@@ -29,6 +29,8 @@ type Entry struct {
 	waiting  []Recipient   // who has it to deliver
 	settled  bool          // nobody has, or it was dropped
 	place    *list.Element // among what waits of the tenant; nil when settled
+	// placeOfSignal is that among its signals; nil when it is none.
+	placeOfSignal *list.Element
 }
 
 // Body returns what a webhook gets: the document with the name of the event in it.

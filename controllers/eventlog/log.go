@@ -19,12 +19,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	"mediarooms.dev/mediarooms/api/v1alpha1"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/recent"
 )
 
-// Bounds of what waits for its delivery, in bytes: of one tenant, and of all. The oldest event of the tenant that is over it, or that has the
-// most, is dropped. Pods keep less than this of what they are not told was delivered.
+// Bounds of what waits for its delivery, in bytes: of one tenant, and of all. Of the tenant that is over it, or that has the most, the oldest signal is
+// dropped, and the oldest event when there is none: users make as many signals as they like. Pods keep less than this of what they are not told was
+// delivered.
 const (
 	tenantBytes = 32 << 20
 	totalBytes  = 192 << 20
@@ -57,6 +59,7 @@ type limits struct{ tenant, total int }
 // tenant is what waits of one namespace.
 type tenant struct {
 	entries list.List // of *Entry, oldest first
+	signals list.List // those of them that are signals
 	bytes   int
 }
 
@@ -192,6 +195,9 @@ func (l *Log) add(e *Entry) []ack {
 		l.tenants[e.Tenant] = t
 	}
 	e.place = t.entries.PushBack(e)
+	if e.Name == v1alpha1.EventSignalSent {
+		e.placeOfSignal = t.signals.PushBack(e)
+	}
 	t.bytes += e.weight()
 	l.bytes += e.weight()
 	return l.makeSpace(t)
@@ -216,6 +222,10 @@ func (l *Log) settle(e *Entry) []ack {
 	l.bytes -= e.weight()
 	t.entries.Remove(e.place)
 	e.place = nil
+	if e.placeOfSignal != nil {
+		t.signals.Remove(e.placeOfSignal)
+		e.placeOfSignal = nil
+	}
 	if t.entries.Len() == 0 {
 		delete(l.tenants, e.Tenant)
 	}
@@ -257,9 +267,13 @@ func (l *Log) makeSpace(grown *tenant) []ack {
 	return acks
 }
 
-// drop gives up the oldest event of a tenant. The log is locked.
+// drop gives up the oldest signal of a tenant, or else the oldest event. The log is locked.
 func (l *Log) drop(t *tenant) []ack {
-	e, ok := t.entries.Front().Value.(*Entry)
+	oldest := t.signals.Front()
+	if oldest == nil {
+		oldest = t.entries.Front()
+	}
+	e, ok := oldest.Value.(*Entry)
 	if !ok {
 		return nil // there is nothing else in it
 	}

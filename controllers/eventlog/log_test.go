@@ -317,3 +317,35 @@ func TestTooMuchWaits(t *testing.T) {
 		t.Errorf("%d bytes wait, %d were dropped, %d before", d.bytes, d.b.dropped, before)
 	}
 }
+
+// Whoever signals much costs nobody the events of who was there.
+func TestSignalsAreDroppedFirst(t *testing.T) {
+	d := newDesk(t)
+	d.Add("team", d.a)
+	d.happen("p", "x", true, begins(), joined("A"))
+	size := d.bytes
+	d.limits = limits{tenant: 3 * size, total: 100 * size}
+	for range 100 {
+		d.happen("p", "x", true, signal(&controlv1.SignalSent{From: "con_A"}))
+	}
+	d.happen("p", "x", true, joined("B"))
+	var kept []string
+	signals := 0
+	for _, e := range d.a.entries {
+		if e.Name == v1alpha1.EventSignalSent {
+			signals++
+			continue
+		}
+		kept = append(kept, string(e.Name))
+	}
+	if want := []string{"sessionCreated", "participantJoined", "participantJoined"}; !slices.Equal(kept, want) {
+		t.Errorf("kept are %v, want %v", kept, want)
+	}
+	if d.bytes > d.limits.tenant || signals == 0 || signals+d.a.dropped != 100 || d.tenants["team"].signals.Len() != signals {
+		t.Errorf("%d bytes wait; %d signals, %d dropped", d.bytes, signals, d.a.dropped)
+	}
+	d.finish(d.a, len(d.a.entries))
+	if d.bytes != 0 || len(d.tenants) != 0 || d.acks[len(d.acks)-1] != "p x 103" {
+		t.Errorf("%d bytes wait, acknowledged is %v", d.bytes, d.acks)
+	}
+}

@@ -6,8 +6,8 @@
 //	                       |   ^                                               |
 //	    patience runs out  |   |              stream broken or silent          |
 //	                       |   +------------- Broken <-------------------------+
-//	                       v                     |  4 s without a message
-//	                      Lost <-----------------+
+//	                       v                     |  4 s without a message, or 30 s without being Synced
+//	                      Lost <-----------------+  although everything was sent
 //
 // Lost is final: the name of a pod is never used again, so a pod that turns up after it was given up is not talked to. A pod that has
 // finished or is gone from the API is lost at once, and so is one whose process is another than before.
@@ -38,6 +38,9 @@ const (
 	isolation = 12 * time.Second
 	// patience is how long a pod that hosts rooms, but was never heard of by this leader, may take.
 	patience = 8 * time.Second
+	// unsynced is how long a pod that is heard of, and was sent everything, may take to say that it is through with it. One that never is can't be told of
+	// anything any more.
+	unsynced = 30 * time.Second
 	// tick is how often silence is looked for.
 	tick = 250 * time.Millisecond
 	// redial is the pause between two attempts to open a stream.
@@ -92,6 +95,8 @@ type PodView struct {
 type Rooms interface {
 	// Room returns nil when the room is to be closed. seen is how far each Connection has come on any pod.
 	Room(ctx context.Context, room placement.Room, seen map[types.UID]*controlv1.ConnectionStatus) (*controlv1.Room, map[types.UID]types.NamespacedName, error)
+	// Vouches says, by its proof, whether a Room was made with an identity.
+	Vouches(ctx context.Context, identity *controlv1.RoomIdentity) (bool, error)
 }
 
 // Events takes in what happens in rooms, in the order in which a pod tells of it. Its methods must not block; no lock of the fleet is held.
@@ -294,6 +299,7 @@ func (f *Fleet) findLost(now time.Time) {
 	if f.isolated(now, stalled) {
 		bound = isolation
 	}
+	doubtful := f.alone()
 	var wakes []func()
 	for _, l := range f.links {
 		if l.lost {
@@ -306,7 +312,7 @@ func (f *Fleet) findLost(now time.Time) {
 			}
 			continue
 		}
-		if l.silent(now, stalled) >= bound {
+		if l.silent(now, stalled) >= bound || !doubtful && l.hopeless(now, stalled) {
 			wakes = append(wakes, f.lose(l))
 		}
 	}
@@ -324,6 +330,20 @@ func (f *Fleet) isolated(now time.Time, stalled time.Duration) bool {
 			continue
 		}
 		if known++; l.silent(now, stalled) < silence {
+			return false
+		}
+	}
+	return known > 1
+}
+
+// alone says whether several pods are heard of and none of them is synced: then that is no pod's fault. f.mu is held.
+func (f *Fleet) alone() bool {
+	known := 0
+	for _, l := range f.links {
+		if l.lost || l.heard.IsZero() {
+			continue
+		}
+		if known++; l.synced {
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -36,12 +37,22 @@ type link struct {
 	// connected: the pod has said hello on the running stream; synced: both snapshots are through.
 	connected, synced, lost bool
 	instance                string
-	config                  *controlv1.PodConfig
-	configDirty             bool
+	// takesParts says that the pod puts together a Room that comes in parts.
+	takesParts bool
+	// offered is when everything was first sent to it that it must answer to be synced, since it was last; zero when it was not. stalledThen is how long
+	// the operator had not run then.
+	offered     time.Time
+	stalledThen time.Duration
+	config      *controlv1.PodConfig
+	configDirty bool
 	// dirty are the rooms to send; the room itself knows whether it is to be removed. One that is on another pod by now is closed here.
 	dirty map[types.UID]struct{}
 	// acks are the acknowledgements of events that are to be sent: room -> sequence.
 	acks map[types.UID]uint64
+	// identities are those of rooms that this leader has sent to the pod.
+	identities map[types.UID]*controlv1.RoomIdentity
+	// doubted says that it was said in the log that the pod tells of rooms which are not its own.
+	doubted bool
 }
 
 // mark notes a room to send. Fleet.mu is held.
@@ -63,6 +74,11 @@ func (l *link) signal() {
 // silent returns for how long nothing was heard while the operator listened. Fleet.mu is held.
 func (l *link) silent(now time.Time, stalled time.Duration) time.Duration {
 	return now.Sub(l.heard) - (stalled - l.stalled)
+}
+
+// hopeless says whether the pod was sent everything long ago and has never been through with it since. Fleet.mu is held.
+func (l *link) hopeless(now time.Time, stalled time.Duration) bool {
+	return !l.synced && !l.offered.IsZero() && now.Sub(l.offered)-(stalled-l.stalledThen) >= unsynced
 }
 
 // view returns the pod as it stands. Fleet.mu is held.
@@ -133,6 +149,10 @@ func (f *Fleet) sync(ctx context.Context, l *link, pod Pod) error {
 	if err := f.greet(stream, pod); err != nil {
 		return cause(ctx, err)
 	}
+	parts := newAssembly()
+	if err := f.receive(l, stream, watchdog, parts, true); err != nil {
+		return cause(ctx, err)
+	}
 
 	sent := make(chan struct{})
 	go func() {
@@ -141,7 +161,7 @@ func (f *Fleet) sync(ctx context.Context, l *link, pod Pod) error {
 			cancel(err)
 		}
 	}()
-	err = f.receive(l, stream, watchdog)
+	err = f.receive(l, stream, watchdog, parts, false)
 	err = cause(ctx, err)
 	cancel(err)
 	<-sent
@@ -162,7 +182,7 @@ func (f *Fleet) dial(pod Pod) (*grpc.ClientConn, error) {
 
 // greet opens the operator's side of a stream.
 func (f *Fleet) greet(stream controlv1.MediaPod_SyncClient, pod Pod) error {
-	hello := &controlv1.OperatorHello{Version: f.config.Version, PodUid: pod.UID}
+	hello := &controlv1.OperatorHello{Version: f.config.Version, PodUid: pod.UID, TakesParts: true}
 	if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Hello{Hello: hello}}); err != nil {
 		return fmt.Errorf("sending hello: %w", err)
 	}
@@ -206,6 +226,7 @@ func (f *Fleet) send(ctx context.Context, l *link, stream controlv1.MediaPod_Syn
 			if err := stream.Send(end); err != nil {
 				return fmt.Errorf("sending the end of the snapshot: %w", err)
 			}
+			f.offered(l)
 		}
 		select {
 		case <-ctx.Done():
@@ -213,6 +234,15 @@ func (f *Fleet) send(ctx context.Context, l *link, stream controlv1.MediaPod_Syn
 		case <-l.wake:
 		case <-later:
 		}
+	}
+}
+
+// offered notes that the pod was sent everything.
+func (f *Fleet) offered(l *link) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !l.synced && l.offered.IsZero() {
+		l.offered, l.stalledThen = f.config.Clock.Now(), f.stalled()
 	}
 }
 
@@ -310,10 +340,35 @@ func (f *Fleet) sendRoom(ctx context.Context, l *link, uid types.UID, stream con
 	}
 	desired.Revision = revision
 	desired.Known = f.config.Events != nil && f.config.Events.Known(uid)
-	if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Room{Room: desired}}); err != nil {
-		return fmt.Errorf("sending the room of Session %s: %w", assigned.Name, err)
+	parts, err := f.partsFor(l, desired)
+	if err != nil {
+		// A pod of an older version can't be told of it. It costs no other room anything.
+		log.FromContext(ctx).Error(err, "Not sending a room", "Session", assigned.Name)
+		return nil
+	}
+	for _, part := range parts {
+		if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Room{Room: part}}); err != nil {
+			return fmt.Errorf("sending the room of Session %s: %w", assigned.Name, err)
+		}
 	}
 	return nil
+}
+
+// errTooLarge is a room whose desired state a pod can't take.
+var errTooLarge = errors.New("the room has too much data for a media pod of this version")
+
+// partsFor returns the messages by which a pod is told of a room, and notes whom it is of.
+func (f *Fleet) partsFor(l *link, desired *controlv1.Room) ([]*controlv1.Room, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l.remember(desired)
+	if l.takesParts {
+		return roomParts(desired), nil
+	}
+	if size := proto.Size(desired); size > maxMessage {
+		return nil, fmt.Errorf("checking its size of %d bytes: %w", size, errTooLarge)
+	}
+	return []*controlv1.Room{desired}, nil
 }
 
 func sendRemoval(stream controlv1.MediaPod_SyncClient, uid types.UID, revision uint64, silent bool) error {
@@ -324,38 +379,59 @@ func sendRemoval(stream controlv1.MediaPod_SyncClient, uid types.UID, revision u
 	return nil
 }
 
-// receive takes in what the pod says until the stream ends.
-func (f *Fleet) receive(l *link, stream controlv1.MediaPod_SyncClient, watchdog *time.Timer) error {
+// receive takes in what the pod says until the stream ends, or, when that is all that is awaited, until it has said hello.
+func (f *Fleet) receive(l *link, stream controlv1.MediaPod_SyncClient, watchdog *time.Timer, parts *assembly, untilHello bool) error {
 	for {
 		message, err := stream.Recv()
 		if err != nil {
 			return fmt.Errorf("receiving: %w", err)
 		}
 		watchdog.Reset(silence / 2)
-		if err := f.take(l, message); err != nil {
+		if err := f.take(stream.Context(), l, message, parts); err != nil {
 			return err
+		}
+		if untilHello && message.GetHello() != nil {
+			return nil
 		}
 	}
 }
 
-// tell passes on what a pod tells of what has happened in rooms.
-func (f *Fleet) tell(events Events, l *link, message *controlv1.PodMessage) {
+// tell passes on what a pod tells of what has happened in rooms. Whose rooms those are the pod does not decide.
+func (f *Fleet) tell(ctx context.Context, events Events, l *link, message *controlv1.PodMessage, parts *assembly) error {
 	f.mu.Lock()
 	instance, lost := l.instance, l.lost
 	f.mu.Unlock()
 	if lost {
-		return // what was there has ended already, as far as anybody was told
+		return nil // what was there has ended already, as far as anybody was told
 	}
 	switch m := message.Message.(type) {
 	case *controlv1.PodMessage_Journal:
-		events.Stand(l.pod.Name, instance, m.Journal)
+		journal, err := parts.journal(m.Journal)
+		if err != nil || journal == nil {
+			return err
+		}
+		if journal.Room, err = f.identify(ctx, l, journal.GetRoom()); err != nil || journal.Room == nil {
+			return err
+		}
+		events.Stand(l.pod.Name, instance, journal)
 	case *controlv1.PodMessage_Events:
-		events.Take(l.pod.Name, instance, f.hosts(l, types.UID(m.Events.GetRoom().GetUid())), m.Events)
+		uid := types.UID(m.Events.GetRoom().GetUid())
+		identity, err := f.identify(ctx, l, m.Events.GetRoom())
+		if err != nil {
+			return err
+		}
+		if identity == nil {
+			f.refuse(l, uid, m.Events.GetEvents())
+			return nil
+		}
+		m.Events.Room = identity
+		events.Take(l.pod.Name, instance, f.hosts(l, uid), m.Events)
 	case *controlv1.PodMessage_RoomRemoved:
-		if m.RoomRemoved.GetEnded() && f.hosts(l, types.UID(m.RoomRemoved.GetUid())) {
+		if m.RoomRemoved.GetEnded() && f.has(l, types.UID(m.RoomRemoved.GetUid())) {
 			events.Ended(types.UID(m.RoomRemoved.GetUid()))
 		}
 	}
+	return nil
 }
 
 // hosts says whether a room belongs to a pod, as far as is known.
@@ -366,12 +442,37 @@ func (f *Fleet) hosts(l *link, uid types.UID) bool {
 	return !known || r.pod == l.pod.Name
 }
 
+// has says whether a room is known to be on a pod.
+func (f *Fleet) has(l *link, uid types.UID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r, known := f.rooms[uid]
+	return known && r.pod == l.pod.Name
+}
+
+// knows says whether there is such a room.
+func (f *Fleet) knows(uid types.UID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, known := f.rooms[uid]
+	return known
+}
+
 // take takes in one message.
-func (f *Fleet) take(l *link, message *controlv1.PodMessage) error {
+func (f *Fleet) take(ctx context.Context, l *link, message *controlv1.PodMessage, parts *assembly) error {
 	var sessions, connections []types.NamespacedName
 	podChanged := false
 	if events := f.config.Events; events != nil {
-		f.tell(events, l, message)
+		if err := f.tell(ctx, events, l, message, parts); err != nil {
+			return err
+		}
+	}
+	var status *controlv1.RoomStatus
+	if part := message.GetRoom(); part != nil {
+		var err error
+		if status, err = parts.status(part, f.knows(types.UID(part.Uid))); err != nil {
+			return err
+		}
 	}
 	f.mu.Lock()
 	l.heard, l.stalled = f.config.Clock.Now(), f.stalled()
@@ -386,14 +487,19 @@ func (f *Fleet) take(l *link, message *controlv1.PodMessage) error {
 			return errRestarted
 		}
 		l.instance = m.Hello.InstanceId
+		l.takesParts = m.Hello.TakesParts
 		l.connected = true
 	case *controlv1.PodMessage_SnapshotEnd:
 		if l.connected && !l.synced {
 			l.synced, podChanged = true, true
+			l.offered = time.Time{}
 		}
 	case *controlv1.PodMessage_Room:
-		sessions, connections = f.observe(l, m.Room)
+		if status != nil {
+			sessions, connections = f.observe(l, status)
+		}
 	case *controlv1.PodMessage_RoomRemoved:
+		parts.forget(m.RoomRemoved.Uid)
 		r, ok := f.rooms[types.UID(m.RoomRemoved.Uid)]
 		if ok && r.pod == l.pod.Name && m.RoomRemoved.Revision >= r.sent && !r.dirty {
 			r.end.removed = true

@@ -285,7 +285,17 @@ func (f *Fleet) observe(l *link, status *controlv1.RoomStatus) (sessions, connec
 			connections = append(connections, name)
 		}
 	}
+	for _, uid := range status.Gone {
+		if r.fresh[types.UID(uid)] {
+			changed = true
+			delete(r.seen, types.UID(uid))
+			delete(r.fresh, types.UID(uid))
+		}
+	}
 	for uid := range r.seen {
+		if status.Changes {
+			break // who is not named is as before
+		}
 		// Only a pod that has applied a Room can have dropped somebody; before, it has not been told of everybody yet.
 		if !there[uid] && status.Revision != 0 && r.fresh[uid] {
 			changed = true

@@ -69,6 +69,8 @@ func (a *API) sendSignal(ctx context.Context, c *call) (reply, error) {
 	switch {
 	case errors.Is(err, route.ErrUnreachable):
 		return reply{}, errRoomUnreachable
+	case errors.Is(err, route.ErrTooMuch):
+		return reply{}, errTooManySignals
 	case err != nil:
 		return reply{}, fmt.Errorf("sending a signal: %w", err)
 	case sent:

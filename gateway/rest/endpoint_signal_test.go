@@ -64,4 +64,8 @@ func TestSignal(t *testing.T) {
 	if got := w.want(503, "POST", "/signal", `{"session":"s1"}`); !strings.Contains(got.body, errRoomUnreachable.message) {
 		t.Errorf("without a media pod: got %s", got.body)
 	}
+	w.rooms.err = route.ErrTooMuch
+	if got := w.want(429, "POST", "/signal", `{"session":"s1"}`); !strings.Contains(got.body, errTooManySignals.message) {
+		t.Errorf("too much: got %s", got.body)
+	}
 }

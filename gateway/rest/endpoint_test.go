@@ -52,13 +52,13 @@ func TestWhoAsks(t *testing.T) {
 		}
 	}
 
-	w.setPassword("ANOTHER")
-	eventually(t, "the new password", func() bool { return get("OPENVIDUAPP", "ANOTHER").status == http.StatusOK })
+	w.setPassword("ANOTHER_SECRET")
+	eventually(t, "the new password", func() bool { return get("OPENVIDUAPP", "ANOTHER_SECRET").status == http.StatusOK })
 	if got := get("OPENVIDUAPP", password); got.status != http.StatusUnauthorized {
 		t.Errorf("with the old password: got %d", got.status)
 	}
 	w.setPassword("")
-	eventually(t, "no password", func() bool { return get("OPENVIDUAPP", "ANOTHER").status == http.StatusUnauthorized })
+	eventually(t, "no password", func() bool { return get("OPENVIDUAPP", "ANOTHER_SECRET").status == http.StatusUnauthorized })
 	if got := get("OPENVIDUAPP", ""); got.status != http.StatusUnauthorized {
 		t.Errorf("an empty Secret lets an empty password in: got %d", got.status)
 	}

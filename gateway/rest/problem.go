@@ -57,6 +57,7 @@ var (
 	errSessionInactive        = &problem{status: http.StatusNotAcceptable}
 	errRecipientUnknown       = &problem{status: http.StatusNotAcceptable, message: "'to' must contain ids of active connections of the session only"}
 	errRoomUnreachable        = &problem{status: http.StatusServiceUnavailable, message: "The session's media pod can't be reached at the moment"}
+	errTooManySignals         = &problem{status: http.StatusTooManyRequests, message: "Too many signals in the session. Ask again in a second"}
 	errForbidden              = &problem{status: http.StatusForbidden}
 	errSessionClosing         = &problem{status: http.StatusNotFound, message: "The session is being closed"}
 	errStillClosing           = &problem{status: http.StatusInternalServerError, message: "The session is still being closed. Ask again"}

@@ -28,6 +28,9 @@ const (
 // ErrUnreachable means that a room's media pod could not be reached, nor another one took its place in time.
 var ErrUnreachable = errors.New("media pod is unreachable")
 
+// ErrTooMuch means that more was said in a room than it takes at the moment. Nobody was told.
+var ErrTooMuch = errors.New("too many signals in the room")
+
 // Signal is what a server says to users of a room. Absent and empty differ for its type and its data.
 type Signal struct {
 	// To is the connection ids of those whom it is for; none is everybody.
@@ -68,7 +71,7 @@ func NewSignals(rooms Rooms, identity *tls.Config, defaultNamespace string) *Sig
 }
 
 // Send sends a signal to users of the Session with a session id. It returns false, and nobody was told anything, when nobody is in the room or somebody whom the
-// signal is for is not. An error that wraps ErrUnreachable means that it is not known who is in the room.
+// signal is for is not. An error that wraps ErrUnreachable means that it is not known who is in the room, ErrTooMuch that it may be tried again in a while.
 func (s *Signals) Send(ctx context.Context, namespace, sessionID string, signal Signal) (sent bool, err error) {
 	message, err := json.Marshal(signal)
 	if err != nil {
@@ -99,6 +102,8 @@ func (s *Signals) Send(ctx context.Context, namespace, sessionID string, signal 
 				return true, nil
 			case status == http.StatusNotAcceptable, status == http.StatusNotFound && !room.Occupied:
 				return false, nil
+			case status == http.StatusTooManyRequests:
+				return false, ErrTooMuch
 			case status == http.StatusNotFound:
 				result = fmt.Errorf("%w: it does not have the room", ErrUnreachable)
 			default:

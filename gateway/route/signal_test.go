@@ -68,6 +68,7 @@ func TestSignalsReachTheMediaPod(t *testing.T) {
 		"nobody there":                  {namespace: "default", status: 406, got: "POST /rooms/demo/signal {}"},
 		"a room that has not come":      {namespace: "default", status: 404, got: "POST /rooms/demo/signal {}"},
 		"a room that is not there":      {namespace: "default", status: 404, occupied: true, failure: "does not have the room", got: "POST /rooms/demo/signal {}"},
+		"more than the room takes":      {namespace: "default", status: 429, failure: "too many signals", got: "POST /rooms/demo/signal {}"},
 		"what the pod does not take":    {namespace: "default", status: 400, failure: "answered 400", got: "POST /rooms/demo/signal {}"},
 		"what nobody has thought of":    {namespace: "default", status: 302, failure: "answered 302", got: "POST /rooms/demo/signal {}"},
 		"what the pod has failed to do": {namespace: "default", status: 500, failure: "answered 500", got: "POST /rooms/demo/signal {}"},

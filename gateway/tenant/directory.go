@@ -14,7 +14,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -38,6 +40,9 @@ var passwordKeys = []string{CurrentKey, PreviousKey}
 // salt, a colon and the hexadecimal HMAC-SHA-256 of the secret with the salt as the key. What a client sends under this name goes nowhere.
 const DigestsHeader = "X-Mediarooms-Secret-Digests"
 
+// MinPasswordBytes is the least length of a password. A shorter one lets nobody in: it could be found by trying.
+const MinPasswordBytes = 8
+
 // saltSize is the length of a salt, in bytes.
 const saltSize = 16
 
@@ -45,6 +50,9 @@ const saltSize = 16
 type Directory struct {
 	// Reader is a cache that holds the tenants' Secrets.
 	Reader client.Reader
+
+	// complained has the resource version of each Secret that a log line was written about: namespace/key -> version.
+	complained sync.Map
 }
 
 // Holder returns the namespace whose tenant has a password; "" for none. Its time depends on the number of tenants only, never on what their passwords
@@ -58,7 +66,7 @@ func (d *Directory) Holder(ctx context.Context, password string) (namespace stri
 	given := digest(key, []byte(password))
 	var holder *corev1.Secret
 	for i := range secrets {
-		for _, value := range valid(&secrets[i]) {
+		for _, value := range d.valid(ctx, &secrets[i]) {
 			if hmac.Equal(digest(key, value), given) && (holder == nil || older(&secrets[i], holder)) {
 				holder = &secrets[i]
 			}
@@ -82,8 +90,8 @@ func (d *Directory) Digests(ctx context.Context, namespace string) (string, erro
 		if secrets[i].Namespace != namespace {
 			continue
 		}
-		for _, value := range valid(&secrets[i]) {
-			if holds(secrets, &secrets[i], value) {
+		for _, value := range d.valid(ctx, &secrets[i]) {
+			if d.holds(ctx, secrets, &secrets[i], value) {
 				entries = append(entries, hex.EncodeToString(salt)+":"+hex.EncodeToString(digest(salt, value)))
 			}
 		}
@@ -101,13 +109,13 @@ func (d *Directory) secrets(ctx context.Context) ([]corev1.Secret, error) {
 }
 
 // holds says whether a password in a Secret is in none that is older.
-func holds(secrets []corev1.Secret, secret *corev1.Secret, value []byte) bool {
+func (d *Directory) holds(ctx context.Context, secrets []corev1.Secret, secret *corev1.Secret, value []byte) bool {
 	held := true
 	for i := range secrets {
 		if !older(&secrets[i], secret) {
 			continue
 		}
-		for _, other := range valid(&secrets[i]) {
+		for _, other := range d.valid(ctx, &secrets[i]) {
 			if hmac.Equal(other, value) {
 				held = false
 			}
@@ -124,18 +132,31 @@ func older(a, b *corev1.Secret) bool {
 	return a.Namespace < b.Namespace
 }
 
-// valid returns the passwords in a Secret.
-func valid(secret *corev1.Secret) [][]byte {
+// valid returns the passwords in a Secret that are long enough.
+func (d *Directory) valid(ctx context.Context, secret *corev1.Secret) [][]byte {
 	if secret.Name != SecretName {
 		return nil
 	}
 	var values [][]byte
 	for _, key := range passwordKeys {
-		if value := bytes.TrimSpace(secret.Data[key]); len(value) > 0 {
+		switch value := bytes.TrimSpace(secret.Data[key]); {
+		case len(value) >= MinPasswordBytes:
 			values = append(values, value)
+		case len(value) > 0:
+			d.complain(ctx, secret, key)
 		}
 	}
 	return values
+}
+
+// complain says once per change of a Secret that a password in it is too short.
+func (d *Directory) complain(ctx context.Context, secret *corev1.Secret, key string) {
+	before, known := d.complained.Swap(secret.Namespace+"/"+key, secret.ResourceVersion)
+	if known && before == secret.ResourceVersion {
+		return
+	}
+	logr.FromContextOrDiscard(ctx).Info("A password of the REST API is too short and lets nobody in: give it a longer one",
+		"namespace", secret.Namespace, "Secret", secret.Name, "key", key, "leastBytes", MinPasswordBytes)
 }
 
 func newSalt() []byte {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -48,20 +50,23 @@ func secret(namespace, name string, data map[string]string) corev1.Secret {
 }
 
 var tenants = &Directory{Reader: secrets{
-	secret("a", SecretName, map[string]string{CurrentKey: "new-a\n", PreviousKey: "old-a", "other": "no"}),
-	secret("b", SecretName, map[string]string{CurrentKey: "b", PreviousKey: ""}),
+	secret("a", SecretName, map[string]string{CurrentKey: "new-of-a\n", PreviousKey: "old-of-a", "other": "no-password"}),
+	secret("b", SecretName, map[string]string{CurrentKey: "MY_SECRET", PreviousKey: ""}),
 	secret("c", SecretName, map[string]string{CurrentKey: " \n"}),
-	secret("d", SecretName, map[string]string{CurrentKey: "twice", PreviousKey: "twice"}),
-	secret("e", SecretName, map[string]string{CurrentKey: "shared"}),
-	secret("f", SecretName, map[string]string{CurrentKey: "f", PreviousKey: "shared"}),
-	secret("g", "another", map[string]string{CurrentKey: "g"}),
+	secret("d", SecretName, map[string]string{CurrentKey: "twice-it", PreviousKey: "twice-it"}),
+	secret("e", SecretName, map[string]string{CurrentKey: "shared-by-two"}),
+	secret("f", SecretName, map[string]string{CurrentKey: "only-of-f", PreviousKey: "shared-by-two"}),
+	secret("g", "another", map[string]string{CurrentKey: "password-of-g"}),
+	secret("h", SecretName, map[string]string{CurrentKey: "7-bytes", PreviousKey: "8--bytes"}),
+	secret("i", SecretName, map[string]string{CurrentKey: "7-bytes        \n"}),
 }}
 
 func TestAPasswordSaysWhoAsks(t *testing.T) {
 	for password, want := range map[string]string{
-		"new-a": "a", "old-a": "a", "b": "b", "twice": "d", "f": "f",
-		"new-a\n": "", "no": "", "": "", " ": "", "B": "", "g": "", "new-ab": "",
-		"shared": "e", // that of two tenants, of the same age
+		"new-of-a": "a", "old-of-a": "a", "MY_SECRET": "b", "twice-it": "d", "only-of-f": "f", "8--bytes": "h",
+		"new-of-a\n": "", "no-password": "", "": "", " ": "", "my_secret": "", "password-of-g": "", "new-of-ab": "",
+		"shared-by-two": "e", // that of two tenants, of the same age
+		"7-bytes":       "",  // too short
 	} {
 		got, err := tenants.Holder(t.Context(), password)
 		if err != nil || got != want {
@@ -75,11 +80,11 @@ func TestAPasswordThatTwoHaveIsThatOfTheOlderSecret(t *testing.T) {
 		made.CreationTimestamp = metav1.NewTime(time.Unix(0, 0).Add(time.Duration(minute) * time.Minute))
 		return made
 	}
-	first := aged(secret("z-first", SecretName, map[string]string{CurrentKey: "of-the-first", PreviousKey: "of-both"}), 1)
-	second := aged(secret("a-second", SecretName, map[string]string{CurrentKey: "of-both", PreviousKey: "of-the-second"}), 2)
+	first := aged(secret("z-first", SecretName, map[string]string{CurrentKey: "of-the-first", PreviousKey: "of-both-of-them"}), 1)
+	second := aged(secret("a-second", SecretName, map[string]string{CurrentKey: "of-both-of-them", PreviousKey: "of-the-second"}), 2)
 	for name, order := range map[string]secrets{"the older one first": {first, second}, "the older one last": {second, first}} {
 		directory := &Directory{Reader: order}
-		for password, want := range map[string]string{"of-both": "z-first", "of-the-first": "z-first", "of-the-second": "a-second"} {
+		for password, want := range map[string]string{"of-both-of-them": "z-first", "of-the-first": "z-first", "of-the-second": "a-second"} {
 			if got, err := directory.Holder(t.Context(), password); err != nil || got != want {
 				t.Errorf("%s: %s: got %q and %v, want %q", name, password, got, err, want)
 			}
@@ -94,8 +99,36 @@ func TestAPasswordThatTwoHaveIsThatOfTheOlderSecret(t *testing.T) {
 	}
 }
 
+func TestAShortPasswordIsSaidOncePerChange(t *testing.T) {
+	var lines []string
+	ctx := logr.NewContext(t.Context(), funcr.New(func(_, line string) { lines = append(lines, line) }, funcr.Options{}))
+	short := secret("h", SecretName, map[string]string{CurrentKey: "7-bytes", PreviousKey: "long enough"})
+	directory := &Directory{}
+	ask := func(version string) {
+		t.Helper()
+		short.ResourceVersion = version
+		directory.Reader = secrets{short}
+		if got, err := directory.Holder(ctx, "7-bytes"); got != "" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+		if _, err := directory.Digests(ctx, "h"); err != nil {
+			t.Error(err)
+		}
+	}
+	for i, version := range []string{"1", "1", "2"} {
+		ask(version)
+		if want := []int{1, 1, 2}[i]; len(lines) != want {
+			t.Fatalf("after %d times there are %d lines: %q", i+1, len(lines), lines)
+		}
+	}
+	if line := lines[0]; strings.Contains(line, "7-bytes") || !strings.Contains(line, `"namespace"="h"`) || !strings.Contains(line, `"leastBytes"=8`) ||
+		!strings.Contains(line, `"key"="secret"`) {
+		t.Errorf("the line is %s", line)
+	}
+}
+
 func TestDigestsCanBeCheckedButNotRead(t *testing.T) {
-	for namespace, want := range map[string][]string{"a": {"new-a", "old-a"}, "b": {"b"}, "c": nil, "nobody": nil} {
+	for namespace, want := range map[string][]string{"a": {"new-of-a", "old-of-a"}, "b": {"MY_SECRET"}, "c": nil, "h": {"8--bytes"}, "i": nil, "nobody": nil} {
 		value, err := tenants.Digests(t.Context(), namespace)
 		if err != nil {
 			t.Fatal(err)
@@ -115,7 +148,7 @@ func TestDigestsCanBeCheckedButNotRead(t *testing.T) {
 			}
 			mac := hmac.New(sha256.New, key)
 			mac.Write([]byte(want[i]))
-			if hex.EncodeToString(mac.Sum(nil)) != sum || strings.Contains(value, want[i]) && len(want[i]) > 1 {
+			if hex.EncodeToString(mac.Sum(nil)) != sum || strings.Contains(value, want[i]) {
 				t.Errorf("%s: entry %d is %s", namespace, i, entry)
 			}
 		}

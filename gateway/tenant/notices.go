@@ -77,7 +77,7 @@ func (n *Notices) tell(ctx context.Context) (done bool) {
 		return false
 	}
 	done = true
-	owners := owners(secrets)
+	owners := n.directory.owners(ctx, secrets)
 	present := map[string]bool{}
 	for i := range secrets {
 		secret := &secrets[i]
@@ -100,10 +100,10 @@ func (n *Notices) tell(ctx context.Context) (done bool) {
 }
 
 // owners returns the Secret that each password counts for.
-func owners(secrets []corev1.Secret) map[string]*corev1.Secret {
+func (d *Directory) owners(ctx context.Context, secrets []corev1.Secret) map[string]*corev1.Secret {
 	owners := map[string]*corev1.Secret{}
 	for i := range secrets {
-		for _, value := range valid(&secrets[i]) {
+		for _, value := range d.valid(ctx, &secrets[i]) {
 			if owner := owners[string(value)]; owner == nil || older(&secrets[i], owner) {
 				owners[string(value)] = &secrets[i]
 			}

@@ -40,15 +40,15 @@ func (w *writes) Create(_ context.Context, object client.Object, _ ...client.Cre
 }
 
 func TestTenantsAreToldOfPasswordsThatLetNobodyIn(t *testing.T) {
-	settled := secret("d", SecretName, map[string]string{CurrentKey: "of-d"})
+	settled := secret("d", SecretName, map[string]string{CurrentKey: "only-of-d"})
 	settled.Annotations = map[string]string{Annotation: Refused, "other": "stays"}
-	known := secret("e", SecretName, map[string]string{CurrentKey: "of-both"})
+	known := secret("e", SecretName, map[string]string{CurrentKey: "of-both-of-them"})
 	known.Annotations = map[string]string{Annotation: Refused}
 	live := &writes{}
 	notices := NewNotices(&Directory{Reader: secrets{
-		secret("a", SecretName, map[string]string{CurrentKey: "of-both", PreviousKey: "of-both-before"}),
-		secret("b", SecretName, map[string]string{CurrentKey: "of-b", PreviousKey: "of-both\n"}),
-		secret("c", SecretName, map[string]string{CurrentKey: "of-both-before", PreviousKey: "of-both"}),
+		secret("a", SecretName, map[string]string{CurrentKey: "of-both-of-them", PreviousKey: "of-both-before"}),
+		secret("b", SecretName, map[string]string{CurrentKey: "only-of-b", PreviousKey: "of-both-of-them\n"}),
+		secret("c", SecretName, map[string]string{CurrentKey: "of-both-before", PreviousKey: "of-both-of-them"}),
 		secret("f", SecretName, map[string]string{CurrentKey: "", PreviousKey: " "}),
 		secret("g", SecretName, map[string]string{CurrentKey: "", PreviousKey: ""}),
 		settled, known,
@@ -68,15 +68,15 @@ func TestWhatATenantIsNotToldIsTriedAgain(t *testing.T) {
 	var lines []string
 	ctx := logr.NewContext(t.Context(), funcr.New(func(_, text string) { lines = append(lines, text) }, funcr.Options{}))
 	live := &writes{err: apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, SecretName, errors.New("no rights"))}
-	younger := secret("b", SecretName, map[string]string{CurrentKey: "of-both"})
+	younger := secret("b", SecretName, map[string]string{CurrentKey: "of-both-of-them"})
 	younger.ResourceVersion = "7"
-	notices := NewNotices(&Directory{Reader: secrets{secret("a", SecretName, map[string]string{CurrentKey: "of-both"}), younger}}, live)
+	notices := NewNotices(&Directory{Reader: secrets{secret("a", SecretName, map[string]string{CurrentKey: "of-both-of-them"}), younger}}, live)
 	for range 3 {
 		if notices.tell(ctx) {
 			t.Error("it has worked")
 		}
 	}
-	if len(lines) != 1 || !strings.Contains(lines[0], `"namespace"="b"`) || strings.Contains(lines[0], "of-both") {
+	if len(lines) != 1 || !strings.Contains(lines[0], `"namespace"="b"`) || strings.Contains(lines[0], "of-both-of-them") {
 		t.Errorf("the log says %q, want one line", lines)
 	}
 	live.err = apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, SecretName, errors.New("another gateway"))

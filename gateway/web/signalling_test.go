@@ -202,7 +202,7 @@ func (s *signalling) joined() any {
 	return map[string]any{
 		"id": "con_self", "createdAt": 1, "metadata": `{"clientData":"Ada Lovelace"}`, "value": others, "session": "demo",
 		"sessionId": private, "role": s.role, "record": true, "version": "2.32.0", "mediaServer": "mediasoup",
-		"videoSimulcast": false, "finalUserId": "A", "customIceServers": []any{map[string]string{"url": "stun:127.0.0.1:9"}},
+		"videoSimulcast": false, "finalUserId": "A", "customIceServers": []any{map[string]string{"url": "stun:stun.invalid"}},
 	}
 }
 

@@ -94,6 +94,12 @@ func FromURL(raw string) string {
 	return values.Get("token")
 }
 
+// RoomProof is by what the operator recognises whose room it is that a media pod tells of: the pod hands it back with the room's identity, and can't
+// make one of a room that it was not given.
+func RoomProof(key []byte, uid, tenant, name, sessionID string, createdUnixMs int64) []byte {
+	return mac(key, "room", uid, tenant, name, sessionID, strconv.FormatInt(createdUnixMs, 10))
+}
+
 func mac(key []byte, parts ...string) []byte {
 	h := hmac.New(sha256.New, key)
 	for _, part := range parts {

@@ -6,10 +6,8 @@ import (
 )
 
 // roomJournal translates how a room stood.
-func roomJournal(standing journal.Standing) *controlv1.PodMessage {
-	return &controlv1.PodMessage{Message: &controlv1.PodMessage_Journal{Journal: &controlv1.RoomJournal{
-		Room: roomIdentity(standing.Room), Open: roomEventList(standing.Open), Begun: standing.Begun,
-	}}}
+func roomJournal(standing journal.Standing) *controlv1.RoomJournal {
+	return &controlv1.RoomJournal{Room: roomIdentity(standing.Room), Open: roomEventList(standing.Open), Begun: standing.Begun}
 }
 
 // roomEvents translates what has happened in a room.
@@ -21,7 +19,7 @@ func roomEvents(batch journal.Batch) *controlv1.PodMessage {
 
 func roomIdentity(room journal.Room) *controlv1.RoomIdentity {
 	return &controlv1.RoomIdentity{
-		Uid: room.UID, Tenant: room.Tenant, Name: room.Name, SessionId: room.SessionID, CreatedUnixMs: unixMilli(room.Created),
+		Uid: room.UID, Tenant: room.Tenant, Name: room.Name, SessionId: room.SessionID, CreatedUnixMs: unixMilli(room.Created), Proof: room.Proof,
 	}
 }
 

@@ -117,6 +117,8 @@ type stream struct {
 
 	synced   bool              // the operator's snapshot is complete
 	named    map[string]uint64 // room -> revision that was applied on this stream
+	begun    *controlv1.Room   // a room that comes in parts; nil when none does
+	reports  reports
 	unsent   []*controlv1.PodMessage
 	reported time.Time
 	written  uint64 // sequence of the last event that was queued
@@ -162,12 +164,14 @@ func (st *stream) greet() error {
 	if s.podUID != "" && hello.GetPodUid() != s.podUID {
 		return status.Errorf(codes.FailedPrecondition, "this is pod %s, not %s", s.podUID, hello.GetPodUid())
 	}
+	st.reports.inParts = hello.GetTakesParts()
 	s.log.Info("Control stream opened", "operatorVersion", hello.GetVersion())
 	return st.grpc.Send(&controlv1.PodMessage{Message: &controlv1.PodMessage_Hello{Hello: &controlv1.PodHello{
 		Version:    s.version,
 		PodUid:     s.podUID,
 		InstanceId: s.instanceID,
 		RoomUids:   s.rooms.UIDs(),
+		TakesParts: true,
 	}}})
 }
 
@@ -262,6 +266,9 @@ func (st *stream) take(message *controlv1.OperatorMessage) error {
 	if s.current != st {
 		return errSuperseded
 	}
+	if part := message.GetRoom(); part != nil && !st.whole(part) {
+		return nil
+	}
 	steps, err := plan(message, st.named, s.rooms.UIDs())
 	if err != nil {
 		// One bad message costs no other room anything. The operator sees that its revision is never applied.
@@ -273,6 +280,18 @@ func (st *stream) take(message *controlv1.OperatorMessage) error {
 		st.do(step)
 	}
 	return nil
+}
+
+// whole reports whether a room is there with all its parts, and puts them together.
+func (st *stream) whole(part *controlv1.Room) bool {
+	if before := st.begun; before != nil && before.GetUid() == part.GetUid() && before.GetRevision() == part.GetRevision() {
+		part.Connections = append(before.Connections, part.Connections...)
+	}
+	st.begun = nil
+	if part.GetMore() {
+		st.begun = part
+	}
+	return !part.GetMore()
 }
 
 // keep lets a room that can't be changed as desired stay as it is, when the operator's snapshot ends.
@@ -295,7 +314,7 @@ func (st *stream) do(step step) {
 		st.named[step.apply.UID] = step.revision
 		if st.synced {
 			st.queueEvents()
-			st.queueStatus(step.apply.UID)
+			st.queue(st.reports.whole, step.apply.UID)
 		}
 	case step.remove != nil:
 		if step.remove.silent {
@@ -304,6 +323,7 @@ func (st *stream) do(step step) {
 			rooms.Remove(step.remove.uid, step.remove.reason)
 		}
 		delete(st.named, step.remove.uid)
+		st.reports.forget(step.remove.uid)
 		if step.remove.confirmed {
 			if st.synced {
 				st.queueEvents() // what happened comes before what it has led to
@@ -322,7 +342,7 @@ func (st *stream) do(step step) {
 		rooms.TakeChanged()
 		st.queueJournal()
 		for _, uid := range rooms.UIDs() {
-			st.queueStatus(uid)
+			st.queue(st.reports.whole, uid)
 		}
 		st.unsent = append(st.unsent, &controlv1.PodMessage{Message: &controlv1.PodMessage_SnapshotEnd{SnapshotEnd: &controlv1.SnapshotEnd{}}})
 		st.unsent = append(st.unsent, confirmations...)
@@ -337,7 +357,7 @@ func (st *stream) report() error {
 	if st.synced && !superseded {
 		st.queueEvents()
 		for _, uid := range s.rooms.TakeChanged() {
-			st.queueStatus(uid)
+			st.queue(st.reports.changes, uid)
 		}
 	}
 	s.mu.Unlock()
@@ -352,7 +372,7 @@ func (st *stream) report() error {
 func (st *stream) queueJournal() {
 	standings, batches := st.server.rooms.Journal().Replay()
 	for _, standing := range standings {
-		st.unsent = append(st.unsent, roomJournal(standing))
+		st.unsent = append(st.unsent, st.reports.journal(standing)...)
 	}
 	st.queueBatches(batches)
 }
@@ -369,10 +389,10 @@ func (st *stream) queueBatches(batches []journal.Batch) {
 	}
 }
 
-// queueStatus queues the state of a room, if there still is one.
-func (st *stream) queueStatus(uid string) {
+// queue queues a report of a room, if there still is one.
+func (st *stream) queue(report func(room.Snapshot, uint64) []*controlv1.PodMessage, uid string) {
 	if snapshot, found := st.server.rooms.Snapshot(uid); found {
-		st.unsent = append(st.unsent, roomStatus(snapshot, st.named[uid]))
+		st.unsent = append(st.unsent, report(snapshot, st.named[uid])...)
 	}
 }
 

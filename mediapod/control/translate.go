@@ -26,6 +26,7 @@ func desiredRoom(message *controlv1.Room) (room.Desired, error) {
 		Created:          time.UnixMilli(message.GetCreatedUnixMs()),
 		Known:            message.GetKnown(),
 		EndsWhenEmpty:    message.GetEndsWhenEmpty(),
+		Proof:            message.GetProof(),
 		Connections:      make([]room.Connection, 0, len(message.GetConnections())),
 	}
 	if desired.UID == "" || desired.Key == "" {
@@ -93,7 +94,7 @@ func role(message controlv1.Role) room.Role {
 }
 
 // roomStatus translates the observed state of a room.
-func roomStatus(snapshot room.Snapshot, revision uint64) *controlv1.PodMessage {
+func roomStatus(snapshot room.Snapshot, revision uint64) *controlv1.RoomStatus {
 	status := &controlv1.RoomStatus{
 		Uid:         snapshot.UID,
 		Revision:    revision,
@@ -105,7 +106,7 @@ func roomStatus(snapshot room.Snapshot, revision uint64) *controlv1.PodMessage {
 	for _, connection := range snapshot.Connections {
 		status.Connections = append(status.Connections, connectionStatus(connection))
 	}
-	return &controlv1.PodMessage{Message: &controlv1.PodMessage_Room{Room: status}}
+	return status
 }
 
 func connectionStatus(connection room.ConnectionSnapshot) *controlv1.ConnectionStatus {

@@ -41,6 +41,8 @@ type Room struct {
 	// SessionID is what clients call it.
 	SessionID string
 	Created   time.Time
+	// Proof is what the operator recognises all of that by.
+	Proof []byte
 }
 
 // Event is something that has happened, with everything about it as it was then.
@@ -141,4 +143,18 @@ func (e Event) ends() (key, bool) {
 		return key{connection: e.Connection.ConnectionID, from: e.Connection.ReceivingFrom, what: e.Connection.Stream.ID}, true
 	}
 	return key{}, false
+}
+
+// classes is how many classes of events there are, by what is dropped first.
+const classes = 3
+
+// class returns when an event is dropped for want of space: 0 is first.
+func (e Event) class() int {
+	switch e.Kind {
+	case SignalSent:
+		return 0
+	case ConnectionCreated, ConnectionDestroyed:
+		return 1
+	}
+	return 2
 }

@@ -9,9 +9,10 @@ import (
 	"mediarooms.dev/mediarooms/internal/recent"
 )
 
-// Limits bound what is kept unacknowledged. What is beyond is dropped, the oldest of the room first.
+// Limits bound what is kept unacknowledged. What is beyond is dropped: signals first, which clients make as many of as they like, then what began
+// and ended between peers, then what else there is; of each the oldest of the room first.
 type Limits struct {
-	// RoomEvents and RoomBytes bound one room. PodBytes bounds all of them; the room with the most bytes loses.
+	// RoomEvents and RoomBytes bound one room. PodBytes bounds all of them; the room that has the most bytes of what goes first loses.
 	RoomEvents, RoomBytes, PodBytes int
 }
 
@@ -47,11 +48,19 @@ type record struct {
 	done    bool // acknowledged or dropped
 }
 
+// class is what is kept of one room and dropped at the same time.
+type class struct {
+	records []*record // by sequence; the first one is not done
+	bytes   int       // of those that are not done
+}
+
 // account is what is kept of one room.
 type account struct {
 	room    Room
-	records []*record // not done, by sequence
-	bytes   int
+	records []*record // by sequence; the first one is not done
+	waiting int       // how many of records are not done
+	bytes   int       // of those
+	classes [classes]class
 	open    map[key]Entry // what had begun and not ended after the last record that is done
 	dropped uint64
 	begun   bool // SessionCreated is done, or was told elsewhere
@@ -93,6 +102,15 @@ func (j *Journal) Open(room Room, begun bool) {
 	a.begun = a.begun || begun
 }
 
+// Prove gives a room that is open the proof of its identity.
+func (j *Journal) Prove(uid string, proof []byte) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if a, known := j.rooms[uid]; known {
+		a.room.Proof = proof
+	}
+}
+
 // Write adds an event of a room that is open.
 func (j *Journal) Write(uid string, at time.Time, event Event) {
 	j.mu.Lock()
@@ -105,7 +123,11 @@ func (j *Journal) Write(uid string, at time.Time, event Event) {
 	r := &record{Entry: Entry{Sequence: j.sequence, Time: at, Event: event}, account: a, weight: event.weight()}
 	j.entries = append(j.entries, r)
 	a.records = append(a.records, r)
+	c := &a.classes[event.class()]
+	c.records = append(c.records, r)
+	a.waiting++
 	a.bytes += r.weight
+	c.bytes += r.weight
 	j.bytes += r.weight
 	if event.Kind == SessionDestroyed {
 		j.ended.Add(uid)
@@ -195,7 +217,7 @@ func (j *Journal) Acknowledge(uid string, sequence uint64) {
 		return
 	}
 	for len(a.records) > 0 && a.records[0].Sequence <= sequence {
-		j.finish(a)
+		j.finish(a.records[0])
 	}
 	j.forget(a)
 }
@@ -209,38 +231,56 @@ func (j *Journal) Kept() (waiting int, dropped uint64) {
 
 // makeSpace drops what is beyond the limits, after something was added to a room. The journal is locked.
 func (j *Journal) makeSpace(a *account) {
-	for len(a.records) > 1 && (len(a.records) > j.limits.RoomEvents || a.bytes > j.limits.RoomBytes) {
+	for a.waiting > 1 && (a.waiting > j.limits.RoomEvents || a.bytes > j.limits.RoomBytes) {
 		j.drop(a)
 	}
 	for j.bytes > j.limits.PodBytes {
-		largest := a
-		for _, other := range j.rooms {
-			if other.bytes > largest.bytes {
-				largest = other
-			}
-		}
-		if len(largest.records) == 0 {
+		largest := j.largest()
+		if largest == nil {
 			return
 		}
 		j.drop(largest)
 	}
 }
 
+// largest returns the room that has the most of what goes first, nil when nothing waits. The journal is locked.
+func (j *Journal) largest() *account {
+	for n := range classes {
+		var largest *account
+		for _, a := range j.rooms {
+			if bytes := a.classes[n].bytes; bytes > 0 && (largest == nil || bytes > largest.classes[n].bytes) {
+				largest = a
+			}
+		}
+		if largest != nil {
+			return largest
+		}
+	}
+	return nil
+}
+
+// drop gives up the oldest event of a room of the class that goes first. The journal is locked.
 func (j *Journal) drop(a *account) {
-	j.finish(a)
+	for n := range a.classes {
+		if records := a.classes[n].records; len(records) > 0 {
+			j.finish(records[0])
+			break
+		}
+	}
 	a.dropped++
 	j.dropped++
 	j.forget(a)
 }
 
-// finish takes the oldest event of a room out. The journal is locked.
-func (j *Journal) finish(a *account) {
-	r := a.records[0]
-	a.records[0] = nil
-	a.records = a.records[1:]
-	a.bytes -= r.weight
-	j.bytes -= r.weight
+// finish takes an event of a room out, the oldest one of its class. The journal is locked.
+func (j *Journal) finish(r *record) {
+	a, c := r.account, &r.account.classes[r.Event.class()]
 	r.done = true
+	a.records, c.records = withoutDone(a.records), withoutDone(c.records)
+	a.waiting--
+	a.bytes -= r.weight
+	c.bytes -= r.weight
+	j.bytes -= r.weight
 	j.done++
 	if k, begins := r.Event.begins(); begins {
 		a.open[k] = r.Entry
@@ -248,16 +288,28 @@ func (j *Journal) finish(a *account) {
 		delete(a.open, k)
 	}
 	a.begun = a.begun || r.Event.Kind == SessionCreated
-	// At least half of what is looked at is waiting, so that each event costs the same, however many there are.
+	// At least half of what is looked at, and kept, is waiting, so that each event costs the same, however many there are.
+	if len(a.records) > 2*a.waiting {
+		a.records = slices.DeleteFunc(a.records, func(r *record) bool { return r.done })
+	}
 	if j.done > len(j.entries)/2 {
 		j.entries = slices.DeleteFunc(j.entries, func(r *record) bool { return r.done })
 		j.done = 0
 	}
 }
 
+// withoutDone takes what is done off the beginning.
+func withoutDone(records []*record) []*record {
+	for len(records) > 0 && records[0].done {
+		records[0] = nil
+		records = records[1:]
+	}
+	return records
+}
+
 // forget drops a room that has ended and of which nothing waits. The journal is locked.
 func (j *Journal) forget(a *account) {
-	if a.closed && len(a.records) == 0 {
+	if a.closed && a.waiting == 0 {
 		delete(j.rooms, a.room.UID)
 	}
 }

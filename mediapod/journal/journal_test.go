@@ -234,3 +234,110 @@ func TestRandomly(t *testing.T) {
 		t.Errorf("%d entries for %d that wait", len(j.entries), len(j.entries)-j.done)
 	}
 }
+
+func say(size int) Event {
+	text := strings.Repeat("x", size)
+	return Event{Kind: SignalSent, Signal: Signal{Data: &text}}
+}
+
+func flow(kind Kind, id string) Event {
+	return Event{Kind: kind, Connection: Connection{ConnectionID: id, Stream: Stream{ID: "s"}}}
+}
+
+// Whoever says much, or begins and ends much, costs nobody the events of who was there.
+func TestSignalsAreLostFirst(t *testing.T) {
+	for name, c := range map[string]struct {
+		limits Limits
+		flood  func(j *Journal)
+		want   string
+	}{
+		"many signals": {
+			Limits{RoomEvents: 6, RoomBytes: 1 << 20, PodBytes: 1 << 20},
+			func(j *Journal) {
+				for range 100 {
+					j.Write("a", at, say(1))
+				}
+			},
+			"a:1,2,3,102,103(-98) b:104 a:105(-98)",
+		},
+		"large signals": {
+			Limits{RoomEvents: 1000, RoomBytes: 10 * fixedWeight, PodBytes: 1 << 20},
+			func(j *Journal) {
+				for range 100 {
+					j.Write("a", at, say(4*fixedWeight))
+				}
+			},
+			"a:1,2,3,103(-99) b:104 a:105(-99)",
+		},
+		"signals of another room": {
+			Limits{RoomEvents: 1000, RoomBytes: 1 << 20, PodBytes: 6 * fixedWeight},
+			func(j *Journal) {
+				for range 100 {
+					j.Write("b", at, say(1))
+				}
+			},
+			"a:1,2,3 b:104(-100) a:105",
+		},
+		"streams": {
+			Limits{RoomEvents: 6, RoomBytes: 1 << 20, PodBytes: 1 << 20},
+			func(j *Journal) {
+				for range 50 {
+					j.Write("a", at, flow(ConnectionCreated, "A"))
+					j.Write("a", at, flow(ConnectionDestroyed, "A"))
+				}
+			},
+			"a:1,2,101,102,103(-98) b:104 a:105(-98)",
+		},
+		"signals before streams": {
+			Limits{RoomEvents: 4, RoomBytes: 1 << 20, PodBytes: 1 << 20},
+			func(j *Journal) {
+				for range 50 {
+					j.Write("a", at, flow(ConnectionCreated, "A"))
+					j.Write("a", at, say(1))
+				}
+			},
+			"",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := book(c.limits, "a", "b")
+			j.Write("a", at, Event{Kind: SessionCreated})
+			j.Write("a", at, join("A"))
+			j.Write("a", at, flow(ConnectionCreated, "X"))
+			c.flood(j)
+			j.Write("b", at, join("B"))
+			j.Write("a", at, leave("A"))
+			if c.want != "" {
+				want(t, show(j.After(0)), c.want)
+			}
+			var kinds []Kind
+			for _, batch := range j.After(0) {
+				for _, e := range batch.Entries {
+					if batch.Room.UID == "a" && e.Event.class() == 2 {
+						kinds = append(kinds, e.Event.Kind)
+					}
+				}
+			}
+			if !slices.Equal(kinds, []Kind{SessionCreated, ParticipantJoined, ParticipantLeft}) {
+				t.Errorf("of a are left %v", kinds)
+			}
+			j.Acknowledge("a", 105)
+			j.Acknowledge("b", 105)
+			if waiting, _ := j.Kept(); waiting != 0 || j.bytes != 0 || j.rooms["a"].waiting != 0 || len(j.rooms["a"].records) != 0 {
+				t.Errorf("%d wait, of %d bytes; %+v", waiting, j.bytes, j.rooms["a"])
+			}
+		})
+	}
+}
+
+// What is dropped from between others takes no space any more.
+func TestWhatIsDroppedIsForgotten(t *testing.T) {
+	j := book(Limits{RoomEvents: 10, RoomBytes: 1 << 20, PodBytes: 1 << 20}, "a")
+	j.Write("a", at, join("A")) // not acknowledged
+	for range 10000 {
+		j.Write("a", at, say(1))
+	}
+	if a := j.rooms["a"]; len(a.records) > 21 || len(j.entries) > 21 || len(a.classes[0].records) != 9 {
+		t.Errorf("%d, %d and %d are kept", len(a.records), len(j.entries), len(a.classes[0].records))
+	}
+}

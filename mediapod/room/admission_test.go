@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
@@ -108,14 +110,14 @@ func TestReconnectionWindow(t *testing.T) {
 			play: func(s *scene, b *user) {
 				b.Detach(b.link)
 				time.Sleep(window - time.Nanosecond)
-				s.must(s.registry.Reattach("rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
+				s.must(s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
 				time.Sleep(2 * window)
 			},
 			want: Active,
 		},
 		"the end of a socket that was replaced does not matter": {
 			play: func(s *scene, b *user) {
-				s.must(s.registry.Reattach("rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
+				s.must(s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
 				b.Detach(b.link)
 				time.Sleep(2 * window)
 			},
@@ -126,7 +128,7 @@ func TestReconnectionWindow(t *testing.T) {
 				b.Detach(b.link)
 				time.Sleep(window / 2)
 				link := &recorder{scene: s, name: "B", reading: true}
-				s.must(s.registry.Reattach("rpc-B", link, func(*Participant) {}))
+				s.must(s.registry.Reattach("", "rpc-B", link, func(*Participant) {}))
 				b.Detach(link)
 				time.Sleep(window - time.Nanosecond)
 			},
@@ -136,7 +138,7 @@ func TestReconnectionWindow(t *testing.T) {
 			play: func(s *scene, b *user) {
 				b.Detach(b.link)
 				time.Sleep(window + time.Nanosecond)
-				if err := s.registry.Reattach("rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+				if err := s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
 					s.t.Errorf("got %v", err)
 				}
 			},
@@ -146,7 +148,7 @@ func TestReconnectionWindow(t *testing.T) {
 			play: func(s *scene, b *user) {
 				b.Detach(b.link)
 				s.must(s.users["M"].ForceDisconnect("con_B", func() {}))
-				if err := s.registry.Reattach("rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+				if err := s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
 					s.t.Errorf("got %v", err)
 				}
 			},
@@ -155,10 +157,12 @@ func TestReconnectionWindow(t *testing.T) {
 		"who has missed too much is refused, and leaves": {
 			play: func(s *scene, b *user) {
 				b.Detach(b.link)
-				for range maxMissed + 1 {
-					s.must(s.users["M"].Signal([]string{"con_B"}, Signal{Type: text("signal"), Data: text("x")}))
+				s.users["M"].publishing.SetLimit(rate.Inf) // nobody can do this
+				for range maxMissed/2 + 1 {
+					s.publish("M")
+					s.must(s.users["M"].Unpublish())
 				}
-				if err := s.registry.Reattach("rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+				if err := s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
 					s.t.Errorf("got %v", err)
 				}
 			},
@@ -185,7 +189,7 @@ func TestNobodyTakesOverWithoutThePrivateID(t *testing.T) {
 	s := newScene(t, "A", "B")
 	s.join("A")
 	for _, id := range []string{"", "rpc-", "rpc-B", "con_A", "rpc-A "} {
-		if err := s.registry.Reattach(id, &recorder{scene: s}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+		if err := s.registry.Reattach("", id, &recorder{scene: s}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
 			t.Errorf("%q: got %v", id, err)
 		}
 	}

@@ -32,6 +32,8 @@ type Desired struct {
 	// Without a tenant nothing is told.
 	Tenant, Name string
 	Created      time.Time
+	// Proof is handed back to the operator with all of that.
+	Proof []byte
 	// Known says that the Session's beginning is told of already. It holds for a room that is made.
 	Known bool
 	// EndsWhenEmpty says that the Session goes with its last user.
@@ -202,11 +204,14 @@ func (s *seat) mayModerate() bool {
 	return s.admission != ByToken || s.desired.Role.mayModerate()
 }
 
+// MetadataSeparator stands between what a client and what the server says of a participant (openvidu-rpc 2.1). A client's part must not contain it.
+const MetadataSeparator = "%/%"
+
 // metadata is what others are told of the participant: client data, then server data (openvidu-rpc 2.1).
 func (s *seat) metadata() string {
 	client, server := s.client.Metadata, s.desired.ServerData
 	if client != "" && server != "" {
-		return client + "%/%" + server
+		return client + MetadataSeparator + server
 	}
 	return client + server
 }

@@ -32,7 +32,7 @@ func (d *diary) begin(desired Desired) {
 		return // the operator is of a version that wants no events
 	}
 	d.journal.Open(journal.Room{
-		UID: desired.UID, Tenant: desired.Tenant, Name: desired.Name, SessionID: desired.SessionID, Created: desired.Created,
+		UID: desired.UID, Tenant: desired.Tenant, Name: desired.Name, SessionID: desired.SessionID, Created: desired.Created, Proof: desired.Proof,
 	}, desired.Known)
 	if !desired.Known {
 		d.journal.Write(d.uid, desired.Created, journal.Event{Kind: journal.SessionCreated})

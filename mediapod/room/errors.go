@@ -42,6 +42,8 @@ var (
 	ErrToken = errors.New("token not valid")
 	// ErrClosed means that the room is closed.
 	ErrClosed = errors.New("room closed")
+	// ErrMetadata means that the room holds too much metadata for the client's to be added (MaxMetadataBytes).
+	ErrMetadata = errors.New("too much metadata in the room")
 	// ErrReconnection means that nobody is in a room under the given private id, or no longer.
 	ErrReconnection = errors.New("reconnection error")
 )

@@ -48,10 +48,10 @@ func TestARecorderComesBackWithinTheWindowOnly(t *testing.T) {
 		r.Detach(r.link)
 		time.Sleep(DefaultReconnectWindow - time.Nanosecond)
 		link := &recorder{scene: s, name: "R", reading: true}
-		s.must(s.registry.Reattach(private, link, func(*Participant) {}))
+		s.must(s.registry.Reattach("", private, link, func(*Participant) {}))
 		r.Detach(link)
 		time.Sleep(DefaultReconnectWindow + time.Nanosecond)
-		if err := s.registry.Reattach(private, link, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+		if err := s.registry.Reattach("", private, link, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
 			t.Errorf("got %v", err)
 		}
 		if strings.Contains(s.text(), "A <- participant") {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
@@ -21,12 +23,13 @@ type Participant struct {
 	seat *seat
 
 	// link is nil while the client has no socket. Then what it misses is kept, and timer evicts it in the end.
-	link          Link
-	timer         *time.Timer
-	losses        int // of the socket, to tell which one a timer belongs to
-	missed        []Notification
-	missedBytes   int
-	missedTooMuch bool
+	link   Link
+	timer  *time.Timer
+	losses int // of the socket, to tell which one a timer belongs to
+	missed missed
+
+	budget     budget        // what it may still have others told
+	publishing *rate.Limiter // how often it may publish
 
 	stream        *stream // what it publishes, or is about to
 	early         []media.ICECandidate
@@ -146,27 +149,19 @@ func (p *Participant) notify(notification Notification) {
 
 // keep remembers what the client has to be told when it is back. The room is locked.
 func (p *Participant) keep(notifications []Notification) {
-	for _, notification := range notifications {
-		p.missedBytes += notification.Weight()
-	}
-	p.missed = append(p.missed, notifications...)
-	if len(p.missed) > maxMissed || p.missedBytes > maxMissedBytes {
-		p.missed, p.missedBytes, p.missedTooMuch = nil, 0, true
-	}
+	p.room.registry.expended.Add(uint64(p.missed.add(notifications)))
 }
 
 // stale reports whether a client that is back must not be told something that it may have missed. The room is locked.
 func (p *Participant) stale(notification Notification) bool {
-	switch n := notification.(type) {
-	case ParticipantPublished:
-		// The client has heard it after all when it receives the stream. Told again, it would lose its hold of the peer
-		// connection (openvidu-rpc, trap 20).
-		received := p.subscriptions[n.ConnectionID]
-		return received != nil && received.stream.info.ID == n.Stream.ID
-	case ForciblyReconnectSubscriber:
-		return true // it gets an offer of now (renewAll)
+	published, is := notification.(ParticipantPublished)
+	if !is {
+		return false
 	}
-	return false
+	// The client has heard it after all when it receives the stream. Told again, it would lose its hold of the peer
+	// connection (openvidu-rpc, trap 20).
+	received := p.subscriptions[published.ConnectionID]
+	return received != nil && received.stream.info.ID == published.Stream.ID
 }
 
 // dismiss tells a participant that was removed that it must go. The room is locked.
@@ -175,7 +170,7 @@ func (p *Participant) dismiss(reason string) {
 		p.link.Notify(ParticipantEvicted{ConnectionID: p.id, Reason: reason})
 		p.link.Finish()
 	}
-	p.missed = nil
+	p.missed = missed{}
 }
 
 // stopWaiting ends the reconnection window. The room is locked.

@@ -26,10 +26,11 @@ const DefaultReconnectWindow = 10 * time.Second
 
 // Registry holds the rooms of a pod. Its methods are safe for concurrent use.
 type Registry struct {
-	engine  media.Engine
-	log     logr.Logger
-	window  atomic.Int64   // reconnection window, nanoseconds
-	closing sync.WaitGroup // what runs in the background: mostly media that is being closed
+	engine   media.Engine
+	log      logr.Logger
+	window   atomic.Int64   // reconnection window, nanoseconds
+	expended atomic.Uint64  // notifications that clients can do without and were not kept for
+	closing  sync.WaitGroup // what runs in the background: mostly media that is being closed
 
 	mu      sync.Mutex       // guards what follows; no room is locked while it is held
 	byKey   map[string]*Room // what clients name a room by -> room
@@ -226,11 +227,17 @@ func (c *changes) mark(uid string) {
 	}
 }
 
-// Reattach gives a participant another link, by its private id, and ends the one it had. The reply is called at the place
-// in the order of what the client is told where its answer belongs: before what it missed meanwhile. It only queues.
-// ErrReconnection means that nobody is there under that id.
-func (g *Registry) Reattach(rpcSessionID string, link Link, reply func(*Participant)) error {
-	for _, room := range g.rooms() {
+// Reattach gives a participant another link, by its private id, and ends the one it had. The participant must be in the room that clients name by
+// the key; with the key "" it may be in any. The reply is called at the place in the order of what the client is told where its answer belongs:
+// before what it missed meanwhile. It only queues. ErrReconnection means that nobody is there under that id.
+func (g *Registry) Reattach(key, rpcSessionID string, link Link, reply func(*Participant)) error {
+	var rooms []*Room
+	if key == "" {
+		rooms = g.rooms()
+	} else if room, found := g.Lookup(key); found {
+		rooms = []*Room{room}
+	}
+	for _, room := range rooms {
 		if room.reattach(rpcSessionID, link, reply) {
 			return nil
 		}
@@ -253,6 +260,9 @@ func (g *Registry) Departures() map[string]int {
 	defer g.departed.mu.Unlock()
 	return maps.Clone(g.departed.byReason)
 }
+
+// Expended returns how many notifications were dropped since the start that clients can do without (Expendable), since there was no space for them.
+func (g *Registry) Expended() uint64 { return g.expended.Load() }
 
 func (g *Registry) rooms() []*Room {
 	g.mu.Lock()

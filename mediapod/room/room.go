@@ -7,13 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"mediarooms.dev/mediarooms/mediapod/media"
-)
+	"golang.org/x/time/rate"
 
-// Bounds of what is kept for a client without a socket. One that misses more can't be brought up to date any more.
-const (
-	maxMissed      = 1024
-	maxMissedBytes = 16 << 20
+	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
 // Room is one room. Its methods are safe for concurrent use.
@@ -37,6 +33,9 @@ type Room struct {
 	subscriptionSeq int
 	closed          bool
 	diary           diary
+
+	// What participants, and what the server may still have told.
+	participantsBudget, serversBudget budget
 }
 
 // JoinRequest is what a client brings to get in.
@@ -79,6 +78,9 @@ func newRoom(registry *Registry, desired Desired) *Room {
 		byRPC:     make(map[[sha256.Size]byte]*seat),
 		live:      make(map[string]*stream),
 		diary:     diary{journal: registry.journal, uid: desired.UID},
+
+		participantsBudget: newRoomBudget("session's participants"),
+		serversBudget:      newRoomBudget("session's server"),
 	}
 	r.diary.begin(desired)
 	return r
@@ -94,6 +96,7 @@ func (r *Room) apply(desired Desired) {
 	r.generation = desired.Generation
 	r.forcedCodec, r.anyCodec = desired.ForcedVideoCodec, desired.AllowTranscoding
 	r.diary.endsWhenEmpty = desired.EndsWhenEmpty
+	r.diary.journal.Prove(r.uid, desired.Proof)
 
 	before := make(map[string]*seat, len(r.seats))
 	for _, s := range r.seats {
@@ -180,7 +183,7 @@ func (s *seat) update(desired Connection) {
 
 // Join lets a client in whose token is good, and uses the token up: it works once, whoever comes at the same time. The reply is
 // called at the place in the order of what the client is told where its answer belongs: before any notification. It only queues.
-// ErrToken and ErrClosed mean that the client is not let in.
+// ErrToken, ErrClosed and ErrMetadata mean that the client is not let in, and its token is as good as before.
 func (r *Room) Join(request JoinRequest, link Link, reply func(Joined)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -195,6 +198,8 @@ func (r *Room) Join(request JoinRequest, link Link, reply func(Joined)) error {
 		seat:          s,
 		link:          link,
 		subscriptions: make(map[string]*subscription),
+		budget:        newParticipantBudget(),
+		publishing:    rate.NewLimiter(streamsPerSecond, streamsAtOnce),
 	}
 	s.participant = p
 	joined := Joined{
@@ -226,8 +231,11 @@ func (r *Room) Join(request JoinRequest, link Link, reply func(Joined)) error {
 // admit finds the seat that a client may take. The room is locked.
 func (r *Room) admit(request JoinRequest) (*seat, error) {
 	if request.Admission != ByToken {
-		if r.closed {
+		switch {
+		case r.closed:
 			return nil, ErrClosed
+		case !r.metadataFits(request.Client):
+			return nil, ErrMetadata
 		}
 		return r.newInsider(request.Admission), nil
 	}
@@ -238,6 +246,8 @@ func (r *Room) admit(request JoinRequest) (*seat, error) {
 		return nil, ErrToken
 	case r.closed:
 		return nil, ErrClosed
+	case !r.metadataFits(request.Client):
+		return nil, ErrMetadata
 	}
 	delete(r.byToken, digest)
 	return s, nil
@@ -256,7 +266,7 @@ func (r *Room) reattach(rpcSessionID string, link Link, reply func(*Participant)
 	if p.link != nil {
 		p.keep(p.link.Release())
 	}
-	if p.missedTooMuch {
+	if p.missed.tooMuch {
 		p.link = nil
 		r.evict(p, ReasonNetworkDisconnect)
 		return false
@@ -264,12 +274,12 @@ func (r *Room) reattach(rpcSessionID string, link Link, reply func(*Participant)
 	p.stopWaiting()
 	p.link = link
 	reply(p)
-	for _, notification := range p.missed {
+	for _, notification := range p.missed.notifications {
 		if !p.stale(notification) {
 			link.Notify(notification)
 		}
 	}
-	p.missed, p.missedBytes = nil, 0
+	p.missed = missed{}
 	p.renewAll()
 	return true
 }
@@ -332,6 +342,7 @@ func (r *Room) remove(p *Participant, reason string) {
 	closers = append(closers, r.endSending(p, reason)...)
 	r.registry.release(closers...)
 	r.diary.left(p)
+	r.forgetMetadata()
 	r.registry.changed.mark(r.uid)
 	r.registry.log.Info("Participant left", "room", r.uid, "connection", p.id, "reason", reason)
 	if !p.hidden() && !r.closed {

@@ -86,6 +86,9 @@ func (p *Participant) beginStream(options StreamOptions) (*stream, forcedCodec, 
 		return nil, forced, mayNotPublish()
 	case p.stream != nil:
 		return nil, forced, refuse(CodeUserAlreadyStreams, "User %s is already publishing in session %s", p.id, r.sessionID)
+	case !p.publishing.Allow():
+		p.early = nil
+		return nil, forced, refuse(CodeGeneric, "Too many streams: at most %d per second, and %d at once, from one participant", streamsPerSecond, streamsAtOnce)
 	}
 	p.stream = p.newStream(info, forced.codec)
 	return p.stream, forced, nil
@@ -359,6 +362,10 @@ func (p *Participant) ChangeStream(change PropertyChange) error {
 		return err
 	}
 	info := &p.stream.info
+	told := StreamPropertyChanged{ConnectionID: p.id, StreamID: info.ID, Change: change}
+	if over := p.spend(told, len(r.participants)-1); over != nil {
+		return over
+	}
 	if change.AudioActive != nil {
 		info.AudioActive = *change.AudioActive
 	}
@@ -368,7 +375,7 @@ func (p *Participant) ChangeStream(change PropertyChange) error {
 	if change.VideoDimensions != nil {
 		info.VideoDimensions = *change.VideoDimensions
 	}
-	p.tellOthers(StreamPropertyChanged{ConnectionID: p.id, StreamID: info.ID, Change: change})
+	p.tellOthers(told)
 	r.registry.changed.mark(r.uid)
 	return nil
 }

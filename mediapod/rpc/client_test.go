@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -82,6 +83,8 @@ func desired(names ...string) room.Desired {
 type counts struct {
 	mu     sync.Mutex // guards what follows
 	joined map[int]int
+
+	wrongSecrets atomic.Int64
 }
 
 func (c *counts) Joined(code int, _ time.Duration) {
@@ -98,6 +101,8 @@ func (c *counts) of(code int) int {
 	defer c.mu.Unlock()
 	return c.joined[code]
 }
+
+func (c *counts) WrongSecret() { c.wrongSecrets.Add(1) }
 
 func (c *counts) Request(string, int, time.Duration) {}
 
@@ -164,13 +169,19 @@ type client struct {
 
 func (p *pod) dial(headers ...string) *client {
 	p.t.Helper()
+	return p.dialRoom("team.room", headers...)
+}
+
+// dialRoom opens a socket whose URL names a room, as the gateway passes it on.
+func (p *pod) dialRoom(key string, headers ...string) *client {
+	p.t.Helper()
 	header := http.Header{}
 	for i := 0; i+1 < len(headers); i += 2 {
 		header.Set(headers[i], headers[i+1])
 	}
 	ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
 	defer cancel()
-	ws, _, err := websocket.Dial(ctx, "ws://pod/openvidu?sessionId=team.room", &websocket.DialOptions{
+	ws, _, err := websocket.Dial(ctx, "ws://pod/openvidu?sessionId="+url.QueryEscape(key), &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: &http.Transport{DialContext: p.listener.dial, DisableKeepAlives: true}},
 		HTTPHeader: header,
 	})

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -74,42 +75,139 @@ func TestWhoseNetworkIsGoneIsLostInTime(t *testing.T) {
 	})
 }
 
-func TestARefusedClientMayPingForever(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPod(t, DefaultLimits(), "A")
-		a := p.dial()
-		a.call("ping", `{"interval":5000}`)
-		a.refused("joinRoom", joinParams("tok_X", "team.room"))
-		for range 100 {
-			time.Sleep(5 * time.Second)
-			a.call("ping", `{}`)
-		}
-	})
+// Whoever has not joined has a minute to do so, whatever else it does.
+func TestWhoDoesNotJoinIsSentAway(t *testing.T) {
+	for name, play := range map[string]func(*client){
+		"it has said nothing":     func(*client) {},
+		"it pings":                func(a *client) { a.call("ping", `{"interval":5000}`) },
+		"it could not join":       func(a *client) { a.refused("joinRoom", joinParams("tok_X", "team.room")) },
+		"it could not come back":  func(a *client) { a.refused("connect", `{"sessionId":"rpc-X"}`) },
+		"it asks for what is not": func(a *client) { a.refused("nothing", `{}`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPod(t, DefaultLimits(), "A", "B")
+				b := p.join("B")
+				a := p.dial()
+				play(a)
+				for range 59 {
+					time.Sleep(time.Second)
+					a.call("ping", `{}`)
+					b.call("ping", `{}`)
+				}
+				synctest.Wait()
+				if got := p.server.Sockets(); got != 2 {
+					t.Fatalf("after 59 s there are %d sockets", got)
+				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if code := websocket.CloseStatus(<-a.ended); code != websocket.StatusPolicyViolation {
+					t.Errorf("closed with %d", code)
+				}
+				b.call("ping", `{}`)
+				if sockets, unjoined := p.server.Sockets(), p.server.UnjoinedSockets(); sockets != 1 || unjoined != 0 {
+					t.Errorf("%d sockets, %d not joined", sockets, unjoined)
+				}
+			})
+		})
+	}
 }
 
-func TestASilentStrangerMayStayWhileItsBrowserAnswers(t *testing.T) {
+func TestASilentStrangerMayStayForAMinuteWhileItsBrowserAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		play func(*client)
-		ends bool
+		ends bool // before its minute is over
 	}{
-		"it has said nothing":             {play: func(*client) {}},
-		"it has pinged only":              {play: func(a *client) { a.call("ping", `{"interval":5000}`) }},
-		"its browser answers no more":     {play: func(a *client) { a.deaf.Store(true); a.call("ping", `{"interval":5000}`) }, ends: true},
-		"it could not join and is silent": {play: func(a *client) { a.refused("joinRoom", joinParams("tok_X", "team.room")) }, ends: true},
+		"it has said nothing":         {play: func(*client) {}},
+		"it has pinged only":          {play: func(a *client) { a.call("ping", `{"interval":5000}`) }},
+		"its browser answers no more": {play: func(a *client) { a.deaf.Store(true); a.call("ping", `{"interval":5000}`) }, ends: true},
+		"it has asked for something": {play: func(a *client) {
+			a.call("ping", `{"interval":5000}`)
+			a.refused("joinRoom", joinParams("tok_X", "team.room"))
+		}, ends: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newPod(t, DefaultLimits(), "A")
 				a := p.dial()
 				c.play(a)
-				time.Sleep(10 * time.Minute)
+				time.Sleep(joinTimeout - time.Second)
 				synctest.Wait()
 				if ended := p.server.Sockets() == 0; ended != c.ends {
 					t.Errorf("ended: %v", ended)
 				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if got := p.server.Sockets(); got != 0 {
+					t.Errorf("after its minute there are %d sockets", got)
+				}
 			})
 		})
 	}
+}
+
+// Sockets that do not join take no places from those who do, however many there are, and from wherever.
+func TestWhoOnlyOpensSocketsShutsNobodyOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		limit func(*Limits)
+		from  func(i int) string
+		stay  int
+	}{
+		"from everywhere":   {func(l *Limits) { l.Unjoined = 5 }, func(i int) string { return fmt.Sprintf("198.51.100.%d", i) }, 5},
+		"from one address":  {func(l *Limits) { l.UnjoinedPerAddress = 5 }, func(int) string { return "198.51.100.1" }, 5},
+		"from one network":  {func(l *Limits) { l.UnjoinedPerAddress = 5 }, func(i int) string { return fmt.Sprintf("2001:db8::%d", i) }, 5},
+		"fewer than places": {func(l *Limits) { l.Unjoined, l.UnjoinedPerAddress = 100, 100 }, func(int) string { return "198.51.100.1" }, 50},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				limits := DefaultLimits()
+				limits.Sockets = 60
+				c.limit(&limits)
+				p := newPod(t, limits, "A", "B")
+				a := p.join("A")
+				strangers := make([]*client, 50)
+				for i := range strangers {
+					strangers[i] = p.dial(HeaderAddress, c.from(i))
+					synctest.Wait()
+				}
+				time.Sleep(closeTimeout)
+				synctest.Wait()
+				for i, stranger := range strangers {
+					if i < len(strangers)-c.stay {
+						if code := websocket.CloseStatus(<-stranger.ended); code != websocket.StatusTryAgainLater {
+							t.Errorf("stranger %d ended with %d", i, code)
+						}
+						continue
+					}
+					stranger.call("ping", `{}`)
+				}
+				if got := p.server.UnjoinedSockets(); got != c.stay {
+					t.Errorf("%d have not joined", got)
+				}
+				b := p.join("B")
+				a.notification()
+				a.call("echo", `{}`)
+				b.call("echo", `{}`)
+			})
+		})
+	}
+}
+
+func TestWhoComesBackHasNoTimeToJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t, DefaultLimits(), "A")
+		a := p.join("A")
+		_ = a.ws.CloseNow()
+		back := p.dial()
+		back.call("connect", `{"sessionId":"rpc-A"}`)
+		for range 30 {
+			time.Sleep(5 * time.Second)
+			back.call("ping", `{"interval":5000}`)
+		}
+		if got := p.server.UnjoinedSockets(); got != 0 {
+			t.Errorf("%d have not joined", got)
+		}
+	})
 }
 
 func TestALostClientComesBack(t *testing.T) {
@@ -280,6 +378,7 @@ type wire struct {
 	mu       sync.Mutex // guards what follows
 	written  []string
 	dropped  error
+	lost     int           // notifications
 	blocked  chan struct{} // writes wait for it, when set
 	confirms chan struct{}
 }
@@ -312,6 +411,8 @@ func (w *wire) drop(cause error) {
 	defer w.mu.Unlock()
 	w.dropped = cause
 }
+
+func (w *wire) expended(count int) { w.lost += count }
 
 func (w *wire) linger(time.Duration) {}
 
@@ -354,6 +455,52 @@ func TestOutboxReturnsWhatWasNotConfirmed(t *testing.T) {
 	})
 }
 
+func spoken(data string) room.Notification {
+	return room.SignalReceived{Signal: room.Signal{Data: &data}}
+}
+
+// Whoever reads slowly, or not for a moment, loses signals before it loses its socket.
+func TestASlowClientLosesSignalsAndNotItsSocket(t *testing.T) {
+	for name, size := range map[string]int{"many": 1, "large": 1 << 18} {
+		t.Run(name, func(t *testing.T) {
+			w := &wire{}
+			o := newOutbox(w) // nothing is written
+			data := strings.Repeat("x", size)
+			for i := range 10000 {
+				if i%10 == 0 && i < 5000 {
+					o.Notify(left(fmt.Sprint(i)))
+				}
+				o.Notify(spoken(data))
+				if i%10 == 5 && i < 5000 {
+					o.reply([]byte("{}"))
+				}
+			}
+			if w.dropped != nil || w.lost == 0 {
+				t.Fatalf("the socket ends with %v, %d signals are lost", w.dropped, w.lost)
+			}
+			bytes, leavers, signals := 0, 0, 0
+			for _, m := range o.queue {
+				bytes += m.weight()
+				switch m.notification.(type) {
+				case room.ParticipantLeft:
+					leavers++
+				case room.SignalReceived:
+					signals++
+				}
+			}
+			if bytes != o.queuedBytes || bytes > maxQueuedBytes || len(o.queue) > maxQueued || leavers != 500 || signals+w.lost != 10000 {
+				t.Errorf("%d messages of %d bytes, counted %d; %d leavers, %d signals, %d lost", len(o.queue), bytes, o.queuedBytes, leavers, signals, w.lost)
+			}
+			for range maxQueued {
+				o.Notify(left("x"))
+			}
+			if !errors.Is(w.dropped, errNotReading) {
+				t.Errorf("with too much that matters the socket ends with %v", w.dropped)
+			}
+		})
+	}
+}
+
 func TestOutboxForgetsWhatAClientThatNeverConfirmsHasHadLongSince(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{confirms: make(chan struct{})}
@@ -383,7 +530,7 @@ func TestAClientThatDoesNotReadIsDropped(t *testing.T) {
 		"big messages": func(o *outbox) {
 			data := strings.Repeat("x", 1<<20)
 			for range maxQueuedBytes/len(data) + 1 {
-				o.Notify(room.SignalReceived{Signal: room.Signal{Data: &data}})
+				o.Notify(room.ParticipantJoined{Participant: room.Announcement{Metadata: data}})
 			}
 		},
 		"big answers": func(o *outbox) {

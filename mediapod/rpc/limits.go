@@ -19,12 +19,17 @@ type Limits struct {
 	Socket, Address Rates
 	// Sockets is how many clients may be connected. Up to a quarter more are connected and told why they can't join.
 	Sockets int
+	// Unjoined is how many of them may have joined no room, UnjoinedPerAddress how many of those may come from one address. When there are more the
+	// oldest one is closed.
+	Unjoined, UnjoinedPerAddress int
 }
 
 // Rates bound how much may come.
 type Rates struct {
 	// Joins are attempts to join a room, Messages all messages, Bytes what those have together.
 	Joins, Messages, Bytes Rate
+	// WrongSecrets are those in joinRoom that are none of the tenant's. It holds for addresses; a socket ends after maxWrongSecrets.
+	WrongSecrets Rate
 }
 
 // Rate is a token bucket: so many per second in the long run, and Burst at once.
@@ -46,8 +51,12 @@ func DefaultLimits() Limits {
 			Joins:    Rate{PerSecond: 50, Burst: 500},
 			Messages: Rate{PerSecond: 10000, Burst: 100000},
 			Bytes:    Rate{PerSecond: 16 << 20, Burst: 256 << 20},
+			// As many as wrong passwords of the REST API: it is the same secret.
+			WrongSecrets: Rate{PerSecond: 1.0 / 3, Burst: 20},
 		},
-		Sockets: 10000,
+		Sockets:            10000,
+		Unjoined:           1000,
+		UnjoinedPerAddress: 250,
 	}
 }
 
@@ -56,14 +65,17 @@ type budget struct {
 	source string // in the words of an error
 	rates  Rates
 
-	joins, messages, bytes *rate.Limiter
+	joins, messages, bytes, wrongSecrets *rate.Limiter
 
 	sockets int // how many use it; guarded by the addresses that it belongs to
 }
 
 func newBudget(source string, rates Rates) *budget {
 	limiter := func(r Rate) *rate.Limiter { return rate.NewLimiter(rate.Limit(r.PerSecond), r.Burst) }
-	return &budget{source: source, rates: rates, joins: limiter(rates.Joins), messages: limiter(rates.Messages), bytes: limiter(rates.Bytes)}
+	return &budget{
+		source: source, rates: rates,
+		joins: limiter(rates.Joins), messages: limiter(rates.Messages), bytes: limiter(rates.Bytes), wrongSecrets: limiter(rates.WrongSecrets),
+	}
 }
 
 // alone returns the budget of an address for one of its sockets, which the others do not use up: nobody must be kept out because of strangers.
@@ -74,7 +86,7 @@ func (b *budget) alone() *budget {
 }
 
 func (b *budget) tooMany(what string, r Rate) *Error {
-	return refuse(int(room.CodeGeneric), "Too many %s: at most %g per second from one %s", what, r.PerSecond, b.source)
+	return refuse(int(room.CodeGeneric), "Too many %s: at most %.3g per second from one %s", what, r.PerSecond, b.source)
 }
 
 // join takes one attempt to join off.
@@ -96,11 +108,22 @@ func (b *budget) message(now time.Time, size int) *Error {
 	return nil
 }
 
+// trySecret takes a wrong secret off before one is looked at, so that many at once are no more tries. The refund is for one that is right.
+func (b *budget) trySecret(now time.Time) (refund func(), over *Error) {
+	taken := b.wrongSecrets.ReserveN(now, 1)
+	if taken.DelayFrom(now) > 0 {
+		taken.CancelAt(now)
+		return nil, b.tooMany("wrong secrets", b.rates.WrongSecrets)
+	}
+	return func() { taken.CancelAt(now) }, nil
+}
+
 // full reports whether a new budget would be no better.
 func (b *budget) full(now time.Time) bool {
 	return b.joins.TokensAt(now) >= float64(b.rates.Joins.Burst) &&
 		b.messages.TokensAt(now) >= float64(b.rates.Messages.Burst) &&
-		b.bytes.TokensAt(now) >= float64(b.rates.Bytes.Burst)
+		b.bytes.TokensAt(now) >= float64(b.rates.Bytes.Burst) &&
+		b.wrongSecrets.TokensAt(now) >= float64(b.rates.WrongSecrets.Burst)
 }
 
 // maxRefusals in a row end the socket of a client that does not slow down.
@@ -137,6 +160,14 @@ func (a *allowance) join() *Error {
 		return over
 	}
 	return a.shared.join(now)
+}
+
+// trySecret takes a wrong secret off before one is looked at, unless the socket has shown too many.
+func (a *allowance) trySecret(before int) (refund func(), over *Error) {
+	if before >= maxWrongSecrets {
+		return nil, refuse(int(room.CodeGeneric), "Too many wrong secrets: at most %d from one connection", maxWrongSecrets)
+	}
+	return a.shared.trySecret(time.Now())
 }
 
 // addresses holds a budget per address.

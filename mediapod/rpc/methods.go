@@ -8,7 +8,6 @@ import (
 	"errors"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/mediapod/media"
@@ -19,14 +18,15 @@ import (
 const (
 	maxName            = 256
 	maxToken           = 4096
-	maxMetadata        = 65536 // characters
+	maxMetadata        = 65536
 	maxPlatform        = 4096
 	maxSDP             = 256 << 10
 	maxCandidate       = 1024
 	maxVideoDimensions = 1024
 	maxPropertyValue   = 16 << 10
 	maxFrameRate       = 1000
-	maxSignal          = 1 << 20 // a message is not bigger
+	maxSignal          = maxMessageText
+	maxMessageText     = 1 << 20 // a message is not bigger
 	quotedSignal       = 1000
 )
 
@@ -99,6 +99,7 @@ func joinRoom(_ context.Context, c *call) error {
 	if err != nil {
 		code = wireError(err).Code
 		c.socket.joinFailed = true
+		c.socket.endGuessing()
 	}
 	c.socket.server.observer.Joined(code, time.Since(c.socket.handshake.opened))
 	return err
@@ -108,16 +109,19 @@ func join(c *call) error {
 	s := c.socket
 	tokenURL := c.params.text("token", maxToken)
 	session := c.params.text("session", maxName)
-	metadata := c.params.optionalText("metadata", 4*maxMetadata)
+	metadata := c.params.optionalText("metadata", maxMessageText)
 	platform := c.params.optionalText("platform", maxPlatform)
-	admission := admission(c)
+	shown := readCredential(c)
 	switch {
 	case c.params.err != nil:
 		return c.params.err
 	case s.participant != nil:
 		return refuse(codeExistingUser, "Unable to join session %s. This connection has joined a session already", session)
-	case utf8.RuneCountInString(metadata) > maxMetadata:
-		return refuse(codeMetadata, "Unable to join session %s. The metadata may have at most %d characters", session, maxMetadata)
+	case len(metadata) > maxMetadata:
+		return refuse(codeMetadata, "Unable to join session %s. The metadata may have at most %d bytes", session, maxMetadata)
+	case strings.Contains(metadata, room.MetadataSeparator):
+		// Others would take what follows for the server's.
+		return refuse(codeMetadata, "Unable to join session %s. The metadata may not contain '%s'", session, room.MetadataSeparator)
 	case s.handshake.refusal != nil:
 		return s.handshake.refusal(session)
 	}
@@ -125,21 +129,26 @@ func join(c *call) error {
 		return over
 	}
 	where, found := s.server.rooms.Lookup(session)
-	if !found {
+	if !found || !s.handshake.names(session) {
 		return refuse(int(room.CodeRoomNotFound), "Unable to join session. Session %s cannot be found", session)
 	}
 	client := room.Client{Metadata: metadata, Platform: platform}
 	if address := s.handshake.address; address.IsValid() {
 		client.Address = address.String()
 	}
+	admission, ignored := s.admission(session, shown)
 	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Admission: admission}
 	err := where.Join(request, s.out, func(joined room.Joined) {
-		s.participant, s.private = joined.Participant, joined.RPCSessionID
+		s.joined(joined.Participant, joined.RPCSessionID)
 		c.reply(s.server.joinResult(joined))
 	})
 	switch {
+	case errors.Is(err, room.ErrToken) && ignored != nil:
+		return ignored
 	case errors.Is(err, room.ErrToken):
 		return refuse(int(room.CodeUnauthorized), "Unable to join session %s. Token %s is not valid", session, tokenURL)
+	case errors.Is(err, room.ErrMetadata):
+		return refuse(codeMetadata, "Unable to join session %s. The metadata of all who are in it may have at most %d bytes together", session, room.MaxMetadataBytes)
 	case errors.Is(err, room.ErrClosed):
 		return refuse(int(room.CodeRoomClosed), "Unable to join the session. Session %s is closed", session)
 	}
@@ -203,8 +212,8 @@ func connect(_ context.Context, c *call) error {
 	if c.params.err != nil || s.participant != nil {
 		return bare(codeReconnection, "%v", room.ErrReconnection)
 	}
-	err := s.server.rooms.Reattach(private, s.out, func(p *room.Participant) {
-		s.participant, s.private = p, private
+	err := s.server.rooms.Reattach(s.handshake.key, private, s.out, func(p *room.Participant) {
+		s.joined(p, private)
 		c.reply(map[string]string{"value": "reconnection successful"})
 	})
 	if err != nil {

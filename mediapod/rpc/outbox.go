@@ -2,13 +2,15 @@ package rpc
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
-// Bounds of what waits to be written to a client. One that lets more pile up is dropped.
+// Bounds of what waits to be written to a client. Beyond them what the client can do without is dropped (room.Expendable), so that nobody loses its
+// socket by what others say. One that lets more pile up all the same is dropped itself.
 const (
 	maxQueued      = 4096
 	maxQueuedBytes = 16 << 20
@@ -37,6 +39,8 @@ type transport interface {
 	confirm(ctx context.Context) error
 	// drop ends the socket at once.
 	drop(cause error)
+	// expended counts notifications that were dropped for want of space.
+	expended(count int)
 	// linger ends the socket in a while, in case that the client does not.
 	linger(after time.Duration)
 }
@@ -58,6 +62,7 @@ type outbox struct {
 	confirming  bool                // a ping is on its way
 	released    bool
 	overflowed  bool
+	ending      error // why the socket ends once everything is written; nil when it does not
 }
 
 func newOutbox(transport transport) *outbox {
@@ -95,6 +100,14 @@ func (o *outbox) Finish() {
 	o.transport.linger(lingerTime)
 }
 
+// end has run return the cause once everything that is queued is written.
+func (o *outbox) end(cause error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ending = cause
+	o.signal()
+}
+
 func (o *outbox) push(message outgoing) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -103,10 +116,32 @@ func (o *outbox) push(message outgoing) {
 	}
 	o.queue = append(o.queue, message)
 	o.queuedBytes += message.weight()
-	if len(o.queue) > maxQueued || o.queuedBytes > maxQueuedBytes {
-		o.overflowed = true
+	if o.full() {
+		o.dropExpendable()
+		o.overflowed = o.overflowed || o.full()
 	}
 	o.signal()
+}
+
+// full reports whether more waits than may. The outbox is locked.
+func (o *outbox) full() bool {
+	return len(o.queue) > maxQueued || o.queuedBytes > maxQueuedBytes
+}
+
+// dropExpendable drops what the client can do without, the oldest first. It makes more space than is needed now, so that it is not asked for every
+// time. The outbox is locked.
+func (o *outbox) dropExpendable() {
+	before := len(o.queue)
+	left := before
+	o.queue = slices.DeleteFunc(o.queue, func(m outgoing) bool {
+		if left <= maxQueued*3/4 && o.queuedBytes <= maxQueuedBytes*3/4 || m.notification == nil || !room.Expendable(m.notification) {
+			return false
+		}
+		left--
+		o.queuedBytes -= m.weight()
+		return true
+	})
+	o.transport.expended(before - left)
 }
 
 func (o *outbox) signal() {
@@ -152,7 +187,7 @@ func (o *outbox) next() (outgoing, bool, error) {
 	}
 	if len(o.queue) == 0 {
 		o.queue = nil
-		return outgoing{}, false, nil
+		return outgoing{}, false, o.ending
 	}
 	message := o.queue[0]
 	o.queue[0] = outgoing{}

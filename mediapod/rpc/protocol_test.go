@@ -179,6 +179,9 @@ func TestErrorsAreTheReferences(t *testing.T) {
 		"joining without token": {method: "joinRoom", params: `{"session":"room"}`, code: -1, message: "java.lang.RuntimeException:Request element 'token' is missing in RPC method 'joinRoom'. Check that it is given and is a string"},
 		"a token of a number":   {method: "joinRoom", params: `{"token":7,"session":"room"}`, code: -1},
 		"a huge token":          {method: "joinRoom", params: joinParams(strings.Repeat("x", maxToken+1), "team.room"), code: -1, message: "Request element 'token' of RPC method 'joinRoom' is too long: it may have at most 4096 bytes"},
+		"wide metadata":         {method: "joinRoom", params: `{"token":"t","session":"team.room","metadata":"` + strings.Repeat("\U0001F600", maxMetadata/4+1) + `"}`, code: 500},
+		"metadata of a server":  {method: "joinRoom", params: `{"token":"t","session":"team.room","metadata":"client%/%server"}`, code: 500},
+		"metadata, escaped":     {method: "joinRoom", params: `{"token":"t","session":"team.room","metadata":"client\u0025/\u0025server"}`, code: 500},
 		"huge metadata":         {method: "joinRoom", params: `{"token":"t","session":"team.room","metadata":"` + strings.Repeat("x", maxMetadata+1) + `"}`, code: 500},
 
 		"connecting as nobody":        {method: "connect", params: `{"sessionId":"unknown","reconnect":true}`, code: 40007, message: "reconnection error"},

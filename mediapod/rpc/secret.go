@@ -10,7 +10,7 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
-// HeaderSecretDigests is by what the gateway lets a pod recognise the REST secrets of the room's tenant without telling them: a list, separated
+// HeaderSecretDigests is by what the gateway lets a pod recognise the REST secrets of the tenant of the room in the socket's URL without telling them: a list, separated
 // by commas, of hex(salt):hex(HMAC-SHA-256 with the salt as key and the secret as message). Without it nobody joins by a secret.
 const HeaderSecretDigests = "X-Mediarooms-Secret-Digests"
 
@@ -54,18 +54,57 @@ func (s *socket) knows(secret string) bool {
 	return known && secret != ""
 }
 
-// admission says how a client wants to join. A wrong secret does not count, so that the token decides (openvidu-rpc 7.3).
-func admission(c *call) room.Admission {
-	secret := c.params.optionalText("secret", maxToken)
-	recorder, speechToText := c.params.optionalFlag("recorder", false), c.params.optionalFlag("stt", false)
+// maxWrongSecrets in joinRoom end the socket.
+const maxWrongSecrets = 3
+
+// credential is what a client may show instead of a token, and what it then wants to be.
+type credential struct {
+	secret                 string
+	recorder, speechToText bool
+}
+
+func readCredential(c *call) credential {
+	return credential{
+		secret:       c.params.optionalText("secret", maxToken),
+		recorder:     c.params.optionalFlag("recorder", false),
+		speechToText: c.params.optionalFlag("stt", false),
+	}
+}
+
+// admission says how a client wants to join. A wrong secret does not count, so that the token decides (openvidu-rpc 7.3). A secret counts in the
+// room that the socket's URL names, and nowhere else: the gateway tells of the secrets of that room's tenant. Where too many were wrong the next one
+// is ignored, right or wrong; then the error says so.
+func (s *socket) admission(session string, shown credential) (room.Admission, *Error) {
+	if shown.secret == "" {
+		return room.ByToken, nil
+	}
+	refund, over := s.allowance.trySecret(s.guesses)
+	if over != nil {
+		s.guesses++
+		return room.ByToken, over
+	}
+	if session != s.handshake.key || !s.knows(shown.secret) {
+		s.guesses++
+		s.server.observer.WrongSecret()
+		if s.guesses == maxWrongSecrets {
+			s.log.Info("Closing a socket that gave wrong secrets", "address", s.handshake.address.String(), "room", session, "secrets", s.guesses)
+		}
+		return room.ByToken, nil
+	}
+	refund()
 	switch {
-	case c.params.err != nil || !c.socket.knows(secret):
-		return room.ByToken
-	case recorder:
-		return room.BySecretAsRecorder
-	case speechToText:
-		return room.BySecretAsSpeechToText
+	case shown.recorder:
+		return room.BySecretAsRecorder, nil
+	case shown.speechToText:
+		return room.BySecretAsSpeechToText, nil
 	default:
-		return room.BySecret
+		return room.BySecret, nil
+	}
+}
+
+// endGuessing ends the socket, after the answer, of a client that has shown too many wrong secrets.
+func (s *socket) endGuessing() {
+	if s.guesses >= maxWrongSecrets {
+		s.out.end(errGuessing)
 	}
 }

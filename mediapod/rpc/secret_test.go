@@ -8,6 +8,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/coder/websocket"
+	"github.com/go-logr/logr"
+
+	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
 func digestHeader(secrets ...string) string {
@@ -73,5 +78,81 @@ func TestAWrongSecretLetsTheTokenDecide(t *testing.T) {
 	result := p.dial(HeaderSecretDigests, digestHeader("one")).call("joinRoom", params)
 	if got := unquote(t, result["id"]); got != "con_A" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// A wrong secret is told apart from a right one, so it can be tried: only so often.
+func TestWrongSecretsEndTheSocket(t *testing.T) {
+	p := newPod(t, DefaultLimits(), "A")
+	client := p.dial(HeaderSecretDigests, digestHeader("the right one"))
+	client.refused("joinRoom", joinParams(wrongToken, "team.room")) // without any
+	for i := range maxWrongSecrets {
+		if refused := client.refused("joinRoom", secretParams(fmt.Sprint("guess", i), "true", "false")); refused.Code != http.StatusUnauthorized {
+			t.Errorf("guess %d: %+v", i, refused)
+		}
+	}
+	if got := websocket.CloseStatus(<-client.ended); got != websocket.StatusPolicyViolation {
+		t.Errorf("closed with %d", got)
+	}
+	if got := p.joins.wrongSecrets.Load(); got != maxWrongSecrets {
+		t.Errorf("%d wrong secrets were counted", got)
+	}
+	// Nobody else at the address pays for it.
+	p.dial(HeaderSecretDigests, digestHeader("the right one")).call("joinRoom", secretParams("the right one", "true", "false"))
+	p.join("A")
+}
+
+// What is asked before the socket is closed is no way round the limit.
+func TestAfterTooManyWrongSecretsNoneIsLookedAt(t *testing.T) {
+	header := http.Header{HeaderSecretDigests: {digestHeader("the right one")}}
+	limits := DefaultLimits()
+	s := &socket{
+		server: &Server{observer: &counts{}}, log: logr.Discard(), handshake: handshake{key: "team.room", secrets: secretDigests(header)},
+		allowance: allowance{own: newBudget("connection", limits.Socket), shared: newBudget("address", limits.Address)},
+	}
+	for i := range maxWrongSecrets {
+		if admission, ignored := s.admission("team.room", credential{secret: fmt.Sprint("guess", i)}); admission != room.ByToken || ignored != nil {
+			t.Errorf("guess %d: %v, %v", i, admission, ignored)
+		}
+	}
+	admission, ignored := s.admission("team.room", credential{secret: "the right one"})
+	if admission != room.ByToken || ignored == nil || ignored.Message != "Too many wrong secrets: at most 3 from one connection. Code: 999" {
+		t.Errorf("the right one: %v, %v", admission, ignored)
+	}
+}
+
+func TestAnAddressHasOnlySoManyWrongSecrets(t *testing.T) {
+	limits := DefaultLimits()
+	limits.Address.WrongSecrets = scarce(4)
+	p := newPod(t, limits, "A", "B")
+	header := digestHeader("the right one")
+	for i := range 2 {
+		client := p.dial(HeaderSecretDigests, header)
+		client.refused("joinRoom", secretParams(fmt.Sprint("guess", i), "true", "false"))
+		client.refused("joinRoom", secretParams(fmt.Sprint("again", i), "true", "false"))
+	}
+	const want = "Too many wrong secrets: at most 1e-09 per second from one address. Code: 999"
+	for _, secret := range []string{"guess", "the right one"} { // nobody learns any more which one is right
+		if refused := p.dial(HeaderSecretDigests, header).refused("joinRoom", secretParams(secret, "true", "false")); refused.Message != want {
+			t.Errorf("%s: got %+v", secret, refused)
+		}
+	}
+	if got := p.joins.wrongSecrets.Load(); got != 4 {
+		t.Errorf("%d wrong secrets were counted", got)
+	}
+	// Tokens are as good as ever, with a secret that nobody looks at, too.
+	p.join("A")
+	withSecret := strings.Replace(joinParams("wss://host?sessionId=team.room&token=tok_B", "team.room"), `"secret":""`, `"secret":"guess"`, 1)
+	p.dial(HeaderSecretDigests, header).call("joinRoom", withSecret)
+	elsewhere := p.dial(HeaderSecretDigests, header, HeaderAddress, "192.0.2.2")
+	elsewhere.call("joinRoom", secretParams("the right one", "true", "false"))
+}
+
+func TestRightSecretsCostNothing(t *testing.T) {
+	limits := DefaultLimits()
+	limits.Address.WrongSecrets = scarce(1)
+	p := newPod(t, limits, "A")
+	for range 5 {
+		p.dial(HeaderSecretDigests, digestHeader("one")).call("joinRoom", secretParams("one", "true", "false"))
 	}
 }

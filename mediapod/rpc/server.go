@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -35,6 +36,8 @@ const Path = "/openvidu"
 type Observer interface {
 	// Joined counts a joinRoom and how long it took since the socket was opened.
 	Joined(code int, took time.Duration)
+	// WrongSecret counts a secret in joinRoom that is not one of the tenant's.
+	WrongSecret()
 	// Request counts any request and how long its answer took.
 	Request(method string, code int, took time.Duration)
 }
@@ -54,9 +57,11 @@ type Server struct {
 	observer  Observer
 	limits    Limits
 	addresses *addresses
+	lobby     *lobby
 	routes    *http.ServeMux
 	// life is when the server began, in milliseconds since 1970: no two servers that a room is on after each other have the same.
-	life int64
+	life     int64
+	expended atomic.Uint64 // notifications that clients can do without and that there was no space for
 
 	// Every socket ends with this context.
 	ctx    context.Context
@@ -76,6 +81,7 @@ func NewServer(config Config) *Server {
 		observer:  config.Observer,
 		limits:    config.Limits,
 		addresses: newAddresses(config.Limits.Address),
+		lobby:     newLobby(config.Limits.Unjoined, config.Limits.UnjoinedPerAddress),
 		life:      time.Now().UnixMilli(),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
@@ -108,10 +114,12 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 	}
 	ws.SetReadLimit(oversizeFactor * s.limits.MessageBytes)
 	client := &socket{
-		server:    s,
-		ws:        ws,
-		log:       s.log,
-		handshake: handshake{address: clientAddress(r), opened: time.Now(), secrets: secretDigests(r.Header)},
+		server: s,
+		ws:     ws,
+		log:    s.log,
+		handshake: handshake{
+			address: clientAddress(r), opened: time.Now(), key: r.URL.Query().Get("sessionId"), secrets: secretDigests(r.Header),
+		},
 		allowance: allowance{own: newBudget("connection", s.limits.Socket)},
 		calls:     newBacklog(),
 	}
@@ -134,6 +142,12 @@ func (s *Server) Sockets() int {
 	defer s.mu.Unlock()
 	return s.sockets
 }
+
+// UnjoinedSockets returns how many clients are connected and have not joined a room.
+func (s *Server) UnjoinedSockets() int { return s.lobby.waitingSockets() }
+
+// Expended returns how many notifications were dropped since the start that clients can do without (room.Expendable), since they read too slowly.
+func (s *Server) Expended() uint64 { return s.expended.Load() }
 
 // Shutdown lets nobody connect any more, waits for the clients to go until the context ends, and then ends their sockets.
 // It returns when all are closed.

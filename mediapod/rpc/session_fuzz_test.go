@@ -29,6 +29,7 @@ type nowhere struct{}
 func (nowhere) writeText(context.Context, []byte) error { return nil }
 func (nowhere) confirm(context.Context) error           { return nil }
 func (nowhere) drop(error)                              {}
+func (nowhere) expended(int)                            {}
 func (nowhere) linger(time.Duration)                    {}
 
 func newSession(t *testing.T) *session {
@@ -60,7 +61,7 @@ func (s *session) connect(name string) {
 	c := &socket{
 		server: s.server, log: s.server.log, calls: newBacklog(), allowance: allowance{own: newBudget("connection", s.server.limits.Socket)},
 		handshake: handshake{
-			address: netip.MustParseAddr("192.0.2.1"), opened: time.Now(),
+			address: netip.MustParseAddr("192.0.2.1"), opened: time.Now(), key: "team.room",
 			secrets: secretDigests(map[string][]string{HeaderSecretDigests: {digestHeader("secret")}}),
 		},
 	}

@@ -41,7 +41,7 @@ func parseSignal(text []byte) (signal, []string, *Error) {
 }
 
 // serveSignal sends a signal of the server: 204 when it was sent, 404 when there is no such room, 406 when nobody is there or somebody of
-// those who are meant is not, 400 when it can't be read.
+// those who are meant is not, 429 when the server says too much in the room, 400 when it can't be read.
 func (s *Server) serveSignal(w http.ResponseWriter, r *http.Request) {
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(signalBodyTimeout)); err != nil {
 		s.log.V(1).Info("Reading a signal without a deadline", "reason", err.Error())
@@ -65,6 +65,8 @@ func (s *Server) serveSignal(w http.ResponseWriter, r *http.Request) {
 	switch err := where.Signal(to, room.Signal{Type: message.Type, Data: message.Data}); {
 	case errors.Is(err, room.ErrClosed):
 		http.Error(w, "no such room", http.StatusNotFound)
+	case errors.As(err, &unheard) && unheard.Code == room.CodeGeneric:
+		http.Error(w, unheard.Message, http.StatusTooManyRequests)
 	case errors.As(err, &unheard):
 		http.Error(w, unheard.Message, http.StatusNotAcceptable)
 	case err != nil:

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -69,4 +70,23 @@ func TestServerSignals(t *testing.T) {
 	if got := p.post("team.room", `{}`); got != http.StatusNotFound {
 		t.Errorf("to a closed room: %d", got)
 	}
+}
+
+func TestTheServerMaySayOnlySoMuchInARoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // no time passes
+		names := []string{"A", "B", "C", "D", "E", "F", "G", "H"}
+		p := newPod(t, DefaultLimits(), names...)
+		for _, name := range names {
+			p.join(name)
+		}
+		body := `{"data":"` + strings.Repeat("x", maxSignal-1000) + `"}`
+		for i := range 8 { // to each of eight: 64 MiB
+			if got := p.post("team.room", body); got != http.StatusNoContent {
+				t.Fatalf("signal %d: %d", i, got)
+			}
+		}
+		if got := p.post("team.room", body); got != http.StatusTooManyRequests {
+			t.Errorf("too much: %d", got)
+		}
+	})
 }

@@ -46,6 +46,7 @@ var (
 	errSilent     = errors.New("no ping")
 	errLingered   = errors.New("participant has left")
 	errFlooding   = errors.New("too many messages")
+	errGuessing   = errors.New("too many wrong secrets")
 	errShutdown   = errors.New("server stops")
 )
 
@@ -69,20 +70,31 @@ type socket struct {
 	group  sync.WaitGroup // every goroutine of the socket but the reader
 
 	watchdog  watchdog
+	visit     *visit // until it has joined
 	lingering atomic.Pointer[time.Timer]
 
 	participant *room.Participant // set once; owned by the worker
 	private     string            // its private id, put into answers; owned by the worker
 	joinFailed  bool              // owned by the worker
+	guesses     int               // secrets that were wrong or not looked at; owned by the worker
 }
 
 // handshake is what is known of a socket since it was opened.
 type handshake struct {
 	address netip.Addr // of the client; the zero Addr when it is not known
 	opened  time.Time
+	// key is what the socket's URL names a room by: the socket is for no other room. "" is a URL without one, by which old clients join any room
+	// that they have a token for.
+	key string
+	// secrets are those of the tenant whose room that is.
 	secrets []secretDigest
 	// refusal answers joinRoom in this socket, when the server can't let anybody in here; nil otherwise.
 	refusal func(sessionID string) *Error
+}
+
+// names reports whether the socket may be for a room that clients name by the key.
+func (h handshake) names(key string) bool {
+	return h.key == "" || h.key == key
 }
 
 // serve is the life of a socket. It returns when nothing of it runs any more.
@@ -100,8 +112,14 @@ func (s *socket) serve(ctx context.Context) error {
 		}
 	}()
 
+	s.visit = s.server.lobby.enter(s.allowance.shared, s.sendAway)
+	defer s.visit.leave()
+
 	s.group.Go(func() {
-		if err := s.out.run(ctx, &s.group); err != nil {
+		switch err := s.out.run(ctx, &s.group); {
+		case errors.Is(err, errGuessing):
+			s.close(websocket.StatusPolicyViolation, err.Error(), err)
+		case err != nil:
 			s.drop(err)
 		}
 	})
@@ -150,8 +168,8 @@ func (s *socket) read(ctx context.Context) error {
 	}
 }
 
-// bark ends a socket that was silent for too long. One that has never asked for anything may stay while its browser answers: a client
-// whose join was cut off waits on such a socket, without pings, and would come back again and again (openvidu-rpc 1.6, trap 14).
+// bark ends a socket that was silent for too long. One that has never asked for anything may stay, until its time to join is over, while its browser
+// answers: a client whose join was cut off waits on such a socket, without pings, and would come back again and again (openvidu-rpc 1.6, trap 14).
 func (s *socket) bark(ctx context.Context) {
 	if !s.watchdog.spoke.Load() {
 		probing, cancel := context.WithTimeout(ctx, probeTimeout)
@@ -162,6 +180,23 @@ func (s *socket) bark(ctx context.Context) {
 		}
 	}
 	s.close(websocket.StatusNormalClosure, "Close for not receive ping from client", errSilent)
+}
+
+// sendAway closes a socket that has joined nothing. A client that meant to join, and was too late, may come again.
+func (s *socket) sendAway(cause error) {
+	code := websocket.StatusPolicyViolation
+	if errors.Is(cause, errCrowded) {
+		code = websocket.StatusTryAgainLater
+	}
+	s.close(code, cause.Error(), cause)
+}
+
+// joined takes over whom the socket is for from now on. It is called with the room locked.
+func (s *socket) joined(participant *room.Participant, private string) {
+	s.participant, s.private = participant, private
+	if s.visit != nil {
+		s.visit.leave()
+	}
 }
 
 // readMessage reads one message into the buffer and returns its size. Of one that is too big only the end is kept, for its id.
@@ -340,6 +375,11 @@ func (s *socket) confirm(ctx context.Context) error {
 // drop implements transport.
 func (s *socket) drop(cause error) {
 	s.cancel(cause)
+}
+
+// expended implements transport.
+func (s *socket) expended(count int) {
+	s.server.expended.Add(uint64(count))
 }
 
 // linger implements transport.

@@ -106,12 +106,19 @@ func (c *transportCheck) problems() []string {
 			found = []string{err.Error()}
 			return nil
 		}
-		if found = c.wrong(all); len(found) > 0 {
+		if found = c.wrong(all); slices.ContainsFunc(all, c.mayChange) {
 			return errors.New(found[0])
 		}
 		return nil
 	})
 	return found
+}
+
+// mayChange says whether a connection that goes over TCP may still find back to UDP.
+func (c *transportCheck) mayChange(transport Transport) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return transport.Protocol == "tcp" && transport.State != "closed" && !c.tcp
 }
 
 func (c *transportCheck) wrong(all []Transport) []string {

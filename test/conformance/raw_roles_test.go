@@ -200,7 +200,7 @@ func TestMetadataThatIsTooLongIsRefusedAndTheTokenIsStillGood(t *testing.T) {
 	m := dial(t, "a", r.token(t, v1alpha1.RolePublisher))
 	parameters := m.JoinParameters()
 	parameters["metadata"] = string(make([]byte, 65537))
-	m.refused("joinRoom", parameters, 500, fmt.Sprintf("Unable to join session %s. The metadata may have at most 65536 characters. Code: 500", r.name))
+	m.refused("joinRoom", parameters, 500, fmt.Sprintf("Unable to join session %s. The metadata may have at most 65536 bytes. Code: 500", r.name))
 	m.Joins()
 }
 

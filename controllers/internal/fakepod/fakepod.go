@@ -43,6 +43,7 @@ type Pod struct {
 	closed   []string          // rooms that were closed, in order
 	muted    bool              // nothing is sent
 	deaf     bool              // rooms are ignored
+	hanging  bool              // the pod is never through with the operator's snapshot
 	streams  int
 	send     func(*controlv1.PodMessage) // to the stream that is open; nil when none is
 	told     uint64                      // sequence of the last event
@@ -162,6 +163,9 @@ func (p *Pod) receive(stream controlv1.MediaPod_SyncServer, send func(*controlv1
 			p.acked[m.AckEvents.Uid] = m.AckEvents.Sequence
 			p.mu.Unlock()
 		case *controlv1.OperatorMessage_SnapshotEnd:
+			if p.hangs() {
+				continue
+			}
 			synced = true
 			for _, answer := range p.snapshot(named) {
 				send(answer)
@@ -311,6 +315,7 @@ func (p *Pod) Tell(uid string, event *controlv1.RoomEvent) uint64 {
 	send(&controlv1.PodMessage{Message: &controlv1.PodMessage_Events{Events: &controlv1.RoomEvents{
 		Room: &controlv1.RoomIdentity{
 			Uid: uid, Tenant: desired.Tenant, Name: desired.Name, SessionId: desired.SessionId, CreatedUnixMs: desired.CreatedUnixMs,
+			Proof: desired.Proof,
 		},
 		Events: []*controlv1.RoomEvent{event},
 	}}})
@@ -359,6 +364,19 @@ func (p *Pod) isDeaf() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.deaf
+}
+
+// Hang has the pod never be through with what the operator knows, on streams from now on. It goes on to say that it lives.
+func (p *Pod) Hang() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hanging = true
+}
+
+func (p *Pod) hangs() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hanging
 }
 
 // Room returns what the operator wants of a room, nil when the pod has none.

@@ -3,7 +3,7 @@
 const MAX_NAME = 60;
 /** Between what the client and what the server said of a connection. */
 const SEPARATOR = '%/%';
-const NAME_KEYS = ['clientData', 'name', 'displayName', 'userName', 'username', 'nickname', 'serverData'];
+const NAME_KEYS = ['clientData', 'name', 'displayName', 'userName', 'username', 'nickname'];
 
 /**
  * The data of a connection that carries a name, as OpenVidu's own examples write it.
@@ -15,36 +15,40 @@ export function clientData(name) {
 }
 
 /**
- * The name in the data of a connection, or "Guest".
+ * The name in the data of a connection, or "Guest". A name that the server gives counts more than what a client calls itself; the server's other data
+ * is a name only when there is no better one.
  *
  * @param {string | undefined} data of the client and of the server, as the package gives it
  */
 export function displayName(data) {
-  for (const part of (data ?? '').split(SEPARATOR)) {
-    const name = nameIn(part);
-    if (name) {
-      return name;
-    }
-  }
-  return 'Guest';
+  const [client, ...rest] = (data ?? '').split(SEPARATOR);
+  const server = rest.join(SEPARATOR);
+  return named(server, NAME_KEYS) || named(client, NAME_KEYS) || plain(client) || named(client, ['serverData']) || named(server, ['serverData'])
+    || plain(server) || 'Guest';
 }
 
-function nameIn(part) {
-  let value;
-  try {
-    value = JSON.parse(part);
-  } catch {
-    return tidy(part);
-  }
+/** The name under one of the keys of a JSON object, or "". */
+function named(part, keys) {
+  const value = parsed(part);
   if (value === null || typeof value !== 'object') {
-    return tidy(String(value ?? ''));
+    return '';
   }
-  for (const key of NAME_KEYS) {
-    if (typeof value[key] === 'string' && tidy(value[key])) {
-      return tidy(value[key]);
-    }
+  return keys.map((key) => (typeof value[key] === 'string' ? tidy(value[key]) : '')).find((name) => name) ?? '';
+}
+
+/** A name that is not in an object, or "". */
+function plain(part) {
+  const value = parsed(part);
+  return value === null || typeof value === 'object' ? '' : tidy(String(value));
+}
+
+/** What is written as JSON, or else the text itself. */
+function parsed(part) {
+  try {
+    return JSON.parse(part);
+  } catch {
+    return part;
   }
-  return '';
 }
 
 /** Control characters and those that turn the direction of writing would disturb the text around a name. */

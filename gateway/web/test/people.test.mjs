@@ -9,6 +9,10 @@ test('the name that this page sends is the name that it shows', () => {
 for (const [what, data, want] of [
   ['what OpenVidu\'s examples send', '{"clientData":"Ada"}%/%{"serverData":"x"}', 'Ada'],
   ['the server\'s data when the client has no name', '{}%/%{"name":"Grace"}', 'Grace'],
+  ['the server\'s data, whatever the client calls itself', '{"clientData":"The teacher"}%/%{"name":"Mallory"}', 'Mallory'],
+  ['the server\'s data, whatever the client writes', 'The teacher%/%{"clientData":"Mallory"}', 'Mallory'],
+  ['the client\'s data when the server\'s is no name', 'Alan%/%server', 'Alan'],
+  ['the server\'s data alone', '%/%{"serverData":"x"}', 'x'],
   ['plain text', 'Edsger', 'Edsger'],
   ['plain text of the server', '%/%Barbara', 'Barbara'],
   ['nothing', '', 'Guest'],

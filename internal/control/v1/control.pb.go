@@ -1,6 +1,7 @@
 // The control protocol between the operator and a media pod: a gRPC service on the pod, over TLS 1.3 with client
 // certificates. It is level-triggered. After (re)connecting, both sides send everything that they know, then
-// changes; every message is complete in itself, so a later one of the same room replaces an earlier one.
+// changes. What is told of a room is complete in itself, so that it replaces what was told before, but for what both sides agree on in their
+// hellos: large messages come in parts, and a pod tells only what has changed since it told last.
 //
 //   operator                                       media pod
 //      | OperatorHello, PodConfig                      |
@@ -466,7 +467,10 @@ type OperatorHello struct {
 	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
 	// pod_uid is the Kubernetes UID of the pod that the operator means to talk to. A pod with another one ends the
 	// stream with FAILED_PRECONDITION.
-	PodUid        string `protobuf:"bytes,2,opt,name=pod_uid,json=podUid,proto3" json:"pod_uid,omitempty"`
+	PodUid string `protobuf:"bytes,2,opt,name=pod_uid,json=podUid,proto3" json:"pod_uid,omitempty"`
+	// takes_parts says that the operator puts together what comes in parts (RoomStatus.more, RoomJournal.more) and takes a RoomStatus that says only
+	// what has changed. Others are sent everything, whole, each time.
+	TakesParts    bool `protobuf:"varint,3,opt,name=takes_parts,json=takesParts,proto3" json:"takes_parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -515,6 +519,13 @@ func (x *OperatorHello) GetPodUid() string {
 	return ""
 }
 
+func (x *OperatorHello) GetTakesParts() bool {
+	if x != nil {
+		return x.TakesParts
+	}
+	return false
+}
+
 // PodHello opens the pod's side.
 type PodHello struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -524,7 +535,9 @@ type PodHello struct {
 	InstanceId string `protobuf:"bytes,3,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
 	// room_uids are the Sessions whose rooms the pod hosts. An operator that has lost track of a room finds it by them, before the
 	// end of its snapshot has the pod remove what was not named. Operators may hang up after the hello: nothing is removed then.
-	RoomUids      []string `protobuf:"bytes,4,rep,name=room_uids,json=roomUids,proto3" json:"room_uids,omitempty"`
+	RoomUids []string `protobuf:"bytes,4,rep,name=room_uids,json=roomUids,proto3" json:"room_uids,omitempty"`
+	// takes_parts says that the pod puts together a Room that comes in parts.
+	TakesParts    bool `protobuf:"varint,5,opt,name=takes_parts,json=takesParts,proto3" json:"takes_parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -585,6 +598,13 @@ func (x *PodHello) GetRoomUids() []string {
 		return x.RoomUids
 	}
 	return nil
+}
+
+func (x *PodHello) GetTakesParts() bool {
+	if x != nil {
+		return x.TakesParts
+	}
+	return false
 }
 
 // PodConfig is the complete configuration of a pod. It is ready to host rooms once it has one.
@@ -785,7 +805,12 @@ type Room struct {
 	// ends_when_empty says that the Session goes with its last user.
 	EndsWhenEmpty bool `protobuf:"varint,12,opt,name=ends_when_empty,json=endsWhenEmpty,proto3" json:"ends_when_empty,omitempty"`
 	// known says that the operator has the Session's beginning already: a pod that makes the room now does not tell of it again.
-	Known         bool `protobuf:"varint,13,opt,name=known,proto3" json:"known,omitempty"`
+	Known bool `protobuf:"varint,13,opt,name=known,proto3" json:"known,omitempty"`
+	// more says that the next Room of this uid goes on with it: connections are those of all of them, everything else is that of the last one, and nothing
+	// is applied before that. Only a pod that takes_parts is sent such.
+	More bool `protobuf:"varint,14,opt,name=more,proto3" json:"more,omitempty"`
+	// proof is what the operator recognises the room's identity by when the pod hands both back. It means nothing to the pod.
+	Proof         []byte `protobuf:"bytes,15,opt,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -909,6 +934,20 @@ func (x *Room) GetKnown() bool {
 		return x.Known
 	}
 	return false
+}
+
+func (x *Room) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *Room) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
 }
 
 // Connection is the desired state of one participant.
@@ -1316,8 +1355,7 @@ func (x *RoomRemoved) GetEnded() bool {
 	return false
 }
 
-// RoomStatus is the complete observed state of one room. It is sent after every Room and after every change, several
-// changes in one.
+// RoomStatus is the observed state of one room. It is sent after every Room, complete, and after every change, several changes in one.
 type RoomStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Uid   string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
@@ -1327,9 +1365,16 @@ type RoomStatus struct {
 	Generation int64 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
 	// connections are all that the room has: also those whose user has left, until a Room no longer lists them.
 	Connections []*ConnectionStatus `protobuf:"bytes,4,rep,name=connections,proto3" json:"connections,omitempty"`
+	// changes says that connections are only those that are not as they were in the last RoomStatus of this uid on this stream, and gone the uids of those
+	// that the room no longer has. Only an operator that takes_parts is sent such.
+	Changes bool     `protobuf:"varint,5,opt,name=changes,proto3" json:"changes,omitempty"`
+	Gone    []string `protobuf:"bytes,6,rep,name=gone,proto3" json:"gone,omitempty"`
+	// more says that the next RoomStatus of this uid goes on with it: connections are those of all of them, everything else is that of the last one. Only
+	// an operator that takes_parts is sent such.
+	More bool `protobuf:"varint,7,opt,name=more,proto3" json:"more,omitempty"`
 	// udp_media and tcp_media count the peer connections of the room by what their packets go over now.
-	UdpMedia      int32 `protobuf:"varint,5,opt,name=udp_media,json=udpMedia,proto3" json:"udp_media,omitempty"`
-	TcpMedia      int32 `protobuf:"varint,6,opt,name=tcp_media,json=tcpMedia,proto3" json:"tcp_media,omitempty"`
+	UdpMedia      int32 `protobuf:"varint,8,opt,name=udp_media,json=udpMedia,proto3" json:"udp_media,omitempty"`
+	TcpMedia      int32 `protobuf:"varint,9,opt,name=tcp_media,json=tcpMedia,proto3" json:"tcp_media,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1392,6 +1437,27 @@ func (x *RoomStatus) GetConnections() []*ConnectionStatus {
 	return nil
 }
 
+func (x *RoomStatus) GetChanges() bool {
+	if x != nil {
+		return x.Changes
+	}
+	return false
+}
+
+func (x *RoomStatus) GetGone() []string {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+func (x *RoomStatus) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 func (x *RoomStatus) GetUdpMedia() int32 {
 	if x != nil {
 		return x.UdpMedia
@@ -1424,7 +1490,10 @@ type ConnectionStatus struct {
 	Platform         string             `protobuf:"bytes,9,opt,name=platform,proto3" json:"platform,omitempty"`
 	Publishers       []*PublishedStream `protobuf:"bytes,10,rep,name=publishers,proto3" json:"publishers,omitempty"`
 	// subscribers are the ids of the streams that it receives, by creation.
-	Subscribers   []string `protobuf:"bytes,11,rep,name=subscribers,proto3" json:"subscribers,omitempty"`
+	Subscribers []string `protobuf:"bytes,11,rep,name=subscribers,proto3" json:"subscribers,omitempty"`
+	// same_client says that client_data, ip and platform, which are not there then, are as they were told last of this uid on this stream. Only an operator
+	// that takes_parts is sent such.
+	SameClient    bool `protobuf:"varint,12,opt,name=same_client,json=sameClient,proto3" json:"same_client,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1534,6 +1603,13 @@ func (x *ConnectionStatus) GetSubscribers() []string {
 		return x.Subscribers
 	}
 	return nil
+}
+
+func (x *ConnectionStatus) GetSameClient() bool {
+	if x != nil {
+		return x.SameClient
+	}
+	return false
 }
 
 // PublishedStream is one stream that a participant sends.
@@ -1723,7 +1799,10 @@ type RoomJournal struct {
 	// open are the events of what has begun and not ended: ParticipantJoined and WebrtcConnectionCreated, by sequence.
 	Open []*RoomEvent `protobuf:"bytes,2,rep,name=open,proto3" json:"open,omitempty"`
 	// begun says that SessionCreated was acknowledged, or told before the room came to this pod.
-	Begun         bool `protobuf:"varint,3,opt,name=begun,proto3" json:"begun,omitempty"`
+	Begun bool `protobuf:"varint,3,opt,name=begun,proto3" json:"begun,omitempty"`
+	// more says that the next RoomJournal of this room goes on with it: open are those of all of them, everything else is that of the last one. Only an
+	// operator that takes_parts is sent such.
+	More          bool `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1775,6 +1854,13 @@ func (x *RoomJournal) GetOpen() []*RoomEvent {
 func (x *RoomJournal) GetBegun() bool {
 	if x != nil {
 		return x.Begun
+	}
+	return false
+}
+
+func (x *RoomJournal) GetMore() bool {
+	if x != nil {
+		return x.More
 	}
 	return false
 }
@@ -1850,6 +1936,8 @@ type RoomIdentity struct {
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	SessionId     string                 `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	CreatedUnixMs int64                  `protobuf:"varint,5,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	// proof is that of the Room, empty when the operator that sent it gave none.
+	Proof         []byte `protobuf:"bytes,6,opt,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1917,6 +2005,13 @@ func (x *RoomIdentity) GetCreatedUnixMs() int64 {
 		return x.CreatedUnixMs
 	}
 	return 0
+}
+
+func (x *RoomIdentity) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
 }
 
 // AckEvents says that events of a room, up to a sequence, need not be kept any more.
@@ -2677,16 +2772,20 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\theartbeat\x18\x05 \x01(\v2 .mediarooms.control.v1.HeartbeatH\x00R\theartbeat\x12>\n" +
 	"\ajournal\x18\x06 \x01(\v2\".mediarooms.control.v1.RoomJournalH\x00R\ajournal\x12;\n" +
 	"\x06events\x18\a \x01(\v2!.mediarooms.control.v1.RoomEventsH\x00R\x06eventsB\t\n" +
-	"\amessage\"B\n" +
+	"\amessage\"c\n" +
 	"\rOperatorHello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x17\n" +
-	"\apod_uid\x18\x02 \x01(\tR\x06podUid\"{\n" +
+	"\apod_uid\x18\x02 \x01(\tR\x06podUid\x12\x1f\n" +
+	"\vtakes_parts\x18\x03 \x01(\bR\n" +
+	"takesParts\"\x9c\x01\n" +
 	"\bPodHello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x17\n" +
 	"\apod_uid\x18\x02 \x01(\tR\x06podUid\x12\x1f\n" +
 	"\vinstance_id\x18\x03 \x01(\tR\n" +
 	"instanceId\x12\x1b\n" +
-	"\troom_uids\x18\x04 \x03(\tR\broomUids\"\xf3\x01\n" +
+	"\troom_uids\x18\x04 \x03(\tR\broomUids\x12\x1f\n" +
+	"\vtakes_parts\x18\x05 \x01(\bR\n" +
+	"takesParts\"\xf3\x01\n" +
 	"\tPodConfig\x12G\n" +
 	"\n" +
 	"advertised\x18\x01 \x03(\v2'.mediarooms.control.v1.TransportAddressR\n" +
@@ -2698,7 +2797,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x02ip\x18\x01 \x01(\tR\x02ip\x12\x19\n" +
 	"\budp_port\x18\x02 \x01(\x05R\audpPort\x12\x19\n" +
 	"\btcp_port\x18\x03 \x01(\x05R\atcpPort\"\r\n" +
-	"\vSnapshotEnd\"\xb7\x03\n" +
+	"\vSnapshotEnd\"\xe1\x03\n" +
 	"\x04Room\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1e\n" +
@@ -2716,7 +2815,9 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	" \x01(\tR\x04name\x12&\n" +
 	"\x0fcreated_unix_ms\x18\v \x01(\x03R\rcreatedUnixMs\x12&\n" +
 	"\x0fends_when_empty\x18\f \x01(\bR\rendsWhenEmpty\x12\x14\n" +
-	"\x05known\x18\r \x01(\bR\x05known\"\x86\x04\n" +
+	"\x05known\x18\r \x01(\bR\x05known\x12\x12\n" +
+	"\x04more\x18\x0e \x01(\bR\x04more\x12\x14\n" +
+	"\x05proof\x18\x0f \x01(\fR\x05proof\"\x86\x04\n" +
 	"\n" +
 	"Connection\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1e\n" +
@@ -2759,7 +2860,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\vRoomRemoved\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
-	"\x05ended\x18\x03 \x01(\bR\x05ended\"\xdf\x01\n" +
+	"\x05ended\x18\x03 \x01(\bR\x05ended\"\xa1\x02\n" +
 	"\n" +
 	"RoomStatus\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
@@ -2767,9 +2868,12 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x03 \x01(\x03R\n" +
 	"generation\x12I\n" +
-	"\vconnections\x18\x04 \x03(\v2'.mediarooms.control.v1.ConnectionStatusR\vconnections\x12\x1b\n" +
-	"\tudp_media\x18\x05 \x01(\x05R\budpMedia\x12\x1b\n" +
-	"\ttcp_media\x18\x06 \x01(\x05R\btcpMedia\"\xbe\x03\n" +
+	"\vconnections\x18\x04 \x03(\v2'.mediarooms.control.v1.ConnectionStatusR\vconnections\x12\x18\n" +
+	"\achanges\x18\x05 \x01(\bR\achanges\x12\x12\n" +
+	"\x04gone\x18\x06 \x03(\tR\x04gone\x12\x12\n" +
+	"\x04more\x18\a \x01(\bR\x04more\x12\x1b\n" +
+	"\tudp_media\x18\b \x01(\x05R\budpMedia\x12\x1b\n" +
+	"\ttcp_media\x18\t \x01(\x05R\btcpMedia\"\xdf\x03\n" +
 	"\x10ConnectionStatus\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1e\n" +
 	"\n" +
@@ -2787,7 +2891,9 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"publishers\x18\n" +
 	" \x03(\v2&.mediarooms.control.v1.PublishedStreamR\n" +
 	"publishers\x12 \n" +
-	"\vsubscribers\x18\v \x03(\tR\vsubscribers\"\xc4\x02\n" +
+	"\vsubscribers\x18\v \x03(\tR\vsubscribers\x12\x1f\n" +
+	"\vsame_client\x18\f \x01(\bR\n" +
+	"sameClient\"\xc4\x02\n" +
 	"\x0fPublishedStream\x12\x1b\n" +
 	"\tstream_id\x18\x01 \x01(\tR\bstreamId\x12&\n" +
 	"\x0fcreated_unix_ms\x18\x02 \x01(\x03R\rcreatedUnixMs\x12\x1b\n" +
@@ -2805,23 +2911,25 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"publishers\x18\x03 \x01(\x05R\n" +
 	"publishers\x12$\n" +
-	"\rsubscriptions\x18\x04 \x01(\x05R\rsubscriptions\"\x92\x01\n" +
+	"\rsubscriptions\x18\x04 \x01(\x05R\rsubscriptions\"\xa6\x01\n" +
 	"\vRoomJournal\x127\n" +
 	"\x04room\x18\x01 \x01(\v2#.mediarooms.control.v1.RoomIdentityR\x04room\x124\n" +
 	"\x04open\x18\x02 \x03(\v2 .mediarooms.control.v1.RoomEventR\x04open\x12\x14\n" +
-	"\x05begun\x18\x03 \x01(\bR\x05begun\"\x99\x01\n" +
+	"\x05begun\x18\x03 \x01(\bR\x05begun\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\"\x99\x01\n" +
 	"\n" +
 	"RoomEvents\x127\n" +
 	"\x04room\x18\x01 \x01(\v2#.mediarooms.control.v1.RoomIdentityR\x04room\x128\n" +
 	"\x06events\x18\x02 \x03(\v2 .mediarooms.control.v1.RoomEventR\x06events\x12\x18\n" +
-	"\adropped\x18\x03 \x01(\x04R\adropped\"\x93\x01\n" +
+	"\adropped\x18\x03 \x01(\x04R\adropped\"\xa9\x01\n" +
 	"\fRoomIdentity\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x04 \x01(\tR\tsessionId\x12&\n" +
-	"\x0fcreated_unix_ms\x18\x05 \x01(\x03R\rcreatedUnixMs\"9\n" +
+	"\x0fcreated_unix_ms\x18\x05 \x01(\x03R\rcreatedUnixMs\x12\x14\n" +
+	"\x05proof\x18\x06 \x01(\fR\x05proof\"9\n" +
 	"\tAckEvents\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\"\xd4\x05\n" +

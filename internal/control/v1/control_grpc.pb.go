@@ -1,6 +1,7 @@
 // The control protocol between the operator and a media pod: a gRPC service on the pod, over TLS 1.3 with client
 // certificates. It is level-triggered. After (re)connecting, both sides send everything that they know, then
-// changes; every message is complete in itself, so a later one of the same room replaces an earlier one.
+// changes. What is told of a room is complete in itself, so that it replaces what was told before, but for what both sides agree on in their
+// hellos: large messages come in parts, and a pod tells only what has changed since it told last.
 //
 //   operator                                       media pod
 //      | OperatorHello, PodConfig                      |

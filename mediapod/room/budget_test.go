@@ -1,0 +1,95 @@
+package room
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// until repeats something until it is refused, and returns how often it was not.
+func until(t *testing.T, again func() error) (int, *Error) {
+	t.Helper()
+	for n := range 1 << 20 {
+		if err := again(); err != nil {
+			var refused *Error
+			if !errors.As(err, &refused) {
+				t.Fatal(err)
+			}
+			return n, refused
+		}
+	}
+	t.Fatal("it is never refused")
+	return 0, nil
+}
+
+// What is told costs as much as it takes: once for each who is told. One participant can't use up what all have, nor all what the server has.
+func TestWhatIsToldIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // no time passes
+		s := newScene(t, "A", "B", "C", "D", "E:subscriber")
+		for _, name := range []string{"A", "B", "C", "D", "E"} {
+			s.join(name).link.reading = false
+		}
+		room, _ := s.registry.Lookup("room")
+		toAll := func(name string) func() error {
+			return func() error { return s.users[name].Signal(nil, Signal{Data: text("x")}) }
+		}
+		const want = "Too many messages: at most 5000 per second, counted once per recipient, from one participant"
+		for _, name := range []string{"A", "B", "C", "E"} {
+			if n, refused := until(t, toAll(name)); n != toldAtOnce/onesPart/5 || refused.Code != CodeGeneric || refused.Message != want {
+				t.Errorf("%s: %d signals, then %v", name, n, refused)
+			}
+		}
+		if n, refused := until(t, toAll("D")); n != 0 || !strings.HasSuffix(refused.Message, "from one session's participants") {
+			t.Errorf("all together: %d, %v", n, refused)
+		}
+		s.must(room.Signal(nil, Signal{Data: text("x")})) // of the server
+		if _, refused := until(t, func() error { return room.Signal(nil, Signal{Data: text("x")}) }); refused.Code != CodeGeneric {
+			t.Errorf("the server: %v", refused)
+		}
+		time.Sleep(time.Second)
+		if n, _ := until(t, toAll("A")); n != toldPerSecond/onesPart/5 {
+			t.Errorf("a second later: %d", n)
+		}
+		s.users["A"].link.unread = nil
+	})
+}
+
+func TestBytesThatAreToldAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, "A", "B")
+		s.join("A").link.reading = false
+		s.join("B").link.reading = false
+		big := strings.Repeat("x", 1<<20)
+		n, refused := until(t, func() error { return s.users["A"].Signal([]string{"con_B"}, Signal{Data: &big}) })
+		const want = "Too many bytes: at most 4194304 per second and 33554432 at once, counted once per recipient, from one participant"
+		if n != 31 || refused.Message != want {
+			t.Errorf("%d, %v", n, refused)
+		}
+		s.publish("A")
+		if _, refused := until(t, func() error {
+			return s.users["A"].ChangeStream(PropertyChange{Property: "x", NewValue: big})
+		}); refused.Code != CodeGeneric {
+			t.Errorf("changes of a stream: %v", refused)
+		}
+	})
+}
+
+func TestStreamsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, "A", "B")
+		s.join("A")
+		publish := func() error {
+			if err := s.tryPublish("A", "offer"); err != nil {
+				return err
+			}
+			return s.users["A"].Unpublish()
+		}
+		if n, refused := until(t, publish); n != streamsAtOnce || refused.Message != "Too many streams: at most 1 per second, and 60 at once, from one participant" {
+			t.Errorf("%d, %v", n, refused)
+		}
+		time.Sleep(time.Second)
+		s.must(publish())
+	})
+}

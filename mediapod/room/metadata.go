@@ -1,0 +1,39 @@
+package room
+
+import "slices"
+
+// MaxMetadataBytes is how much metadata the clients that are in a room may have brought together. All of it is in the answer to a join, and what is
+// observed of the room goes to the operator. As much is kept of clients that have left, for the operator alone.
+const MaxMetadataBytes = 8 << 20
+
+// metadataFits reports whether a client's metadata has place beside that of those who are in the room. The room is locked.
+func (r *Room) metadataFits(client Client) bool {
+	total := len(client.Metadata)
+	for _, p := range r.participants {
+		total += len(p.seat.client.Metadata)
+	}
+	return total <= MaxMetadataBytes
+}
+
+// forgetMetadata forgets the metadata of clients that have left, of those that left first first, beyond what is kept of them. The room is locked.
+func (r *Room) forgetMetadata() {
+	total := 0
+	var left []*seat
+	for _, s := range r.seats {
+		if s.state == Disconnected && s.client.Metadata != "" {
+			left = append(left, s)
+			total += len(s.client.Metadata)
+		}
+	}
+	if total <= MaxMetadataBytes {
+		return
+	}
+	slices.SortFunc(left, func(a, b *seat) int { return a.left.Compare(b.left) })
+	for _, s := range left {
+		if total <= MaxMetadataBytes {
+			return
+		}
+		total -= len(s.client.Metadata)
+		s.client.Metadata = ""
+	}
+}
