@@ -306,6 +306,7 @@ func rebuild(
 func remoteEnd(m *sdp.MediaDescription) transport.Remote {
 	var r transport.Remote
 	r.Name, _ = m.Attribute("ice-ufrag")
+	r.Password, _ = m.Attribute("ice-pwd")
 	fingerprint, _ := m.Attribute("fingerprint")
 	r.Hash, r.Fingerprint, _ = strings.Cut(fingerprint, " ")
 	setup, _ := m.Attribute("setup")

@@ -14,6 +14,7 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
+	"github.com/pion/stun/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 )
@@ -38,8 +39,8 @@ type Events struct {
 
 // Remote is what the peer's description says of its end.
 type Remote struct {
-	// Name is its ICE user name fragment.
-	Name string
+	// Name and Password are its ICE user name fragment and password.
+	Name, Password string
 	// Hash and Fingerprint are those of its certificate (RFC 8122, section 5).
 	Hash, Fingerprint string
 	// Passive tells that it waits for our DTLS handshake.
@@ -58,10 +59,16 @@ type Conn struct {
 	cancel         context.CancelFunc
 	dtls           *dtlsEndpoint
 
-	route   atomic.Pointer[route] // nil until the peer is reached
+	route   atomic.Pointer[route] // that of paths.now; nil until the peer is reached
 	arrival chan struct{}         // closed when the peer is reached
 	heard   atomic.Int64          // when the peer was heard last, in Unix nanoseconds
+	noted   atomic.Int64          // when that was noted of a path
 	keys    atomic.Pointer[keys]  // nil until secured
+
+	controlled attribute // the role of this end, with its tie-breaker (RFC 8445, section 7.1.3)
+
+	pathsMu sync.Mutex // guards paths; nothing else is locked by who holds it
+	paths   paths
 
 	mu      sync.Mutex // guards the fields below
 	remote  Remote
@@ -77,7 +84,9 @@ func (s *Sockets) Open(certificate tls.Certificate, events Events) (*Conn, error
 	c := &Conn{
 		sockets: s, name: rand.Text()[:16], password: rand.Text() + rand.Text()[:6],
 		certificate: certificate, events: events, arrival: make(chan struct{}),
+		controlled: attribute{stun.AttrICEControlled, make([]byte, 8)},
 	}
+	_, _ = rand.Read(c.controlled.value) // it does not fail
 	c.context, c.cancel = context.WithCancel(context.Background())
 	c.dtls = newDTLSEndpoint(c)
 	c.heard.Store(time.Now().UnixNano())
@@ -188,33 +197,14 @@ func (c *Conn) over(reason error) {
 	}
 }
 
-func (c *Conn) remoteName() string {
+func (c *Conn) remoteEnd() Remote {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.remote.Name
+	return c.remote
 }
 
 func (c *Conn) silentFor(now time.Time) time.Duration {
 	return now.Sub(time.Unix(0, c.heard.Load()))
-}
-
-// reached notes that the peer's checks come by a route, and whether that is the one that it chose (RFC 8445, section 7.3.1.5).
-func (c *Conn) reached(via route, chosen bool) {
-	c.heard.Store(time.Now().UnixNano())
-	if via.tcp == nil {
-		c.sockets.learn(c, via.address)
-	}
-	current := c.route.Load()
-	switch {
-	case current == nil:
-		if c.route.CompareAndSwap(nil, &via) {
-			close(c.arrival)
-			c.routed(via)
-		}
-	case *current != via && (chosen || current.gone()):
-		c.route.Store(&via)
-		c.routed(via)
-	}
 }
 
 // routed tells the owner of another route.
@@ -224,8 +214,8 @@ func (c *Conn) routed(via route) {
 	}
 }
 
-// receive takes a packet of the peer that is not STUN (RFC 7983). It does not keep it.
-func (c *Conn) receive(packet []byte) {
+// receive takes a packet of the peer that is not STUN (RFC 7983), and came by a route. It does not keep it.
+func (c *Conn) receive(packet []byte, via route) {
 	if len(packet) < 2 {
 		return
 	}
@@ -246,7 +236,7 @@ func (c *Conn) receive(packet []byte) {
 		raw, err := k.open(packet, now)
 		switch {
 		case err == nil:
-			c.heard.Store(now.UnixNano())
+			c.heardMedia(via, now)
 			c.events.control(raw, false)
 		case errors.Is(err, ErrLimit):
 			c.over(err)

@@ -73,10 +73,10 @@ func TestControlIsTakenApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.receive(append(plain, packet...))
-	c.receive(append(plain, packet...)) // again
+	c.receive(append(plain, packet...), route{})
+	c.receive(append(plain, packet...), route{}) // again
 	packet[20] ^= 1
-	c.receive(append(plain, packet...)) // forged
+	c.receive(append(plain, packet...), route{}) // forged
 	if *feedback != 1 || *others != 2 {
 		t.Errorf("%d packets of feedback and %d others", *feedback, *others)
 	}
@@ -94,7 +94,7 @@ func BenchmarkFeedback(b *testing.B) {
 			c.keys.Load().budget = compound.NewBudget(compound.ReceiverPacketsPerSecond)
 			b.StartTimer()
 		}
-		c.receive(packets[0])
+		c.receive(packets[0], route{})
 		packets = packets[1:]
 	}
 }
@@ -120,14 +120,14 @@ func TestAPeerWithTooManySSRCsIsClosed(t *testing.T) {
 	forged := reportOf(t, remote, 999)
 	forged[len(forged)-6] ^= 1
 	for i := range uint32(MaxSSRCs) {
-		c.receive(reportOf(t, remote, i))
-		c.receive(append([]byte(nil), forged...))
+		c.receive(reportOf(t, remote, i), route{})
+		c.receive(append([]byte(nil), forged...), route{})
 	}
 	if *others != MaxSSRCs || len(reasons) != 0 {
 		t.Errorf("%d of %d reports count, and it ended by %v", *others, MaxSSRCs, reasons)
 	}
 	for i := range uint32(1000) {
-		c.receive(reportOf(t, remote, MaxSSRCs+i))
+		c.receive(reportOf(t, remote, MaxSSRCs+i), route{})
 	}
 	if len(reasons) != 1 || !errors.Is(reasons[0], ErrSSRCs) {
 		t.Errorf("it ended by %v", reasons)
@@ -147,7 +147,7 @@ func TestAPeerThatFloodsIsClosed(t *testing.T) {
 		}}
 		c.keys.Store(k)
 		for range 60 * compound.ReceiverPacketsPerSecond { // all that is allowed, for a minute
-			c.receive(reportOf(t, remote, 1))
+			c.receive(reportOf(t, remote, 1), route{})
 			time.Sleep(time.Second / compound.ReceiverPacketsPerSecond)
 		}
 		if counted != 60*compound.ReceiverPacketsPerSecond || len(reasons) != 0 {
@@ -156,13 +156,13 @@ func TestAPeerThatFloodsIsClosed(t *testing.T) {
 		counted = 0
 		const most = compound.Saved * compound.ReceiverPacketsPerSecond
 		for range most + 1000 {
-			c.receive(reportOf(t, remote, 1))
+			c.receive(reportOf(t, remote, 1), route{})
 		}
 		if counted > most || len(reasons) != 0 {
 			t.Errorf("%d packets at once count, and it ended by %v", counted, reasons)
 		}
 		for range compound.MaxDropped {
-			c.receive(reportOf(t, remote, 1))
+			c.receive(reportOf(t, remote, 1), route{})
 		}
 		if counted > most || len(reasons) != 1 || !errors.Is(reasons[0], ErrLimit) {
 			t.Errorf("%d packets count, and it ended by %v", counted, reasons)
@@ -193,7 +193,7 @@ func TestOnceThereAreKeysNothingInTheClearCounts(t *testing.T) {
 	got := func(packet []byte) []byte {
 		t.Helper()
 		filtered := g.Filter(bytes.Clone(packet))
-		c.receive(bytes.Clone(packet))
+		c.receive(bytes.Clone(packet), route{})
 		b, n := make([]byte, maxReceived), 0
 		if c.dtls.received.Count() > 0 {
 			n, _ = c.dtls.received.Read(b)

@@ -314,7 +314,7 @@ func FuzzSRTP(f *testing.F) {
 			}
 			packet = raw
 		}
-		c.receive(append(make([]byte, 0, maxReceived), packet...))
+		c.receive(append(make([]byte, 0, maxReceived), packet...), route{})
 		if known := len(k.senders) == 1; sealed && known != isRTCP(packet) {
 			t.Errorf("%d senders by %x", len(k.senders), packet)
 		}

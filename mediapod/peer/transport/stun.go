@@ -3,6 +3,7 @@ package transport
 import (
 	"encoding/binary"
 	"strings"
+	"time"
 
 	"github.com/pion/stun/v4"
 )
@@ -11,6 +12,9 @@ const stunHeaderBytes = 20
 
 // maxSTUNAttributes is how many attributes a message may have. Browsers send about ten.
 const maxSTUNAttributes = 32
+
+// isResponse tells a response from a request (RFC 8489, section 5). The packet must be a STUN message.
+func isResponse(packet []byte) bool { return packet[0]&1 == 1 }
 
 // CheckedName returns the ICE user name fragment of the agent that a STUN message checks, which the sender has not proven to know anything of (RFC 8445,
 // section 7.2.2); "" when there is none. The packet must be a STUN message (stun.IsMessage).
@@ -58,7 +62,7 @@ func authentic(packet []byte, password string) *stun.Message {
 // authentic is dropped, of which it returns false.
 func (c *Conn) check(packet []byte, via route) bool {
 	local, remote, ok := strings.Cut(userName(packet), ":")
-	if expected := c.remoteName(); !ok || local != c.name || expected != "" && remote != expected {
+	if expected := c.remoteEnd().Name; !ok || local != c.name || expected != "" && remote != expected {
 		return false
 	}
 	request := authentic(packet, c.password)
@@ -78,7 +82,7 @@ func (c *Conn) check(packet []byte, via route) bool {
 		return true
 	}
 	if !conflict {
-		c.reached(via, request.Contains(stun.AttrUseCandidate))
+		c.reached(via, request.Contains(stun.AttrUseCandidate), time.Now())
 	}
 	via.write(response.Raw)
 	return true

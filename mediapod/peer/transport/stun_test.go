@@ -19,11 +19,13 @@ func newConn(t testing.TB, s *Sockets) *Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	if err := c.Start(Remote{Name: "them"}); err != nil {
+	if err := c.Start(Remote{Name: "them", Password: theirPassword}); err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
+
+const theirPassword = "their password"
 
 func request(t testing.TB, name, password string, more ...stun.Setter) []byte {
 	t.Helper()
@@ -83,17 +85,28 @@ func testChecks(t *testing.T, ip string) {
 	if err := stun.NewShortTermIntegrity(c.password).Check(answer); err != nil {
 		t.Error(err)
 	}
-	// Another address counts once the peer chooses it.
+	// Another address counts once the peer has chosen it and answers there.
 	other, at := newReceiver(t, ip)
-	for _, r := range [][]byte{request(t, c.name+":them", c.password), request(t, c.name+":them", c.password, flag(stun.AttrUseCandidate))} {
-		before := c.route.Load().address
-		if before == at {
+	if _, err := other.WriteToUDPAddrPort(request(t, c.name+":them", c.password, flag(stun.AttrUseCandidate)), port); err != nil {
+		t.Fatal(err)
+	}
+	var asked *stun.Message
+	for _, raw := range receive(t, other, 2) {
+		if m := (&stun.Message{Raw: raw}); m.Decode() == nil && m.Type == stun.BindingRequest {
+			asked = m
+		}
+	}
+	if asked == nil || stun.NewShortTermIntegrity(theirPassword).Check(asked) != nil || userName(asked.Raw) != "them:"+c.name {
+		t.Fatalf("the peer is asked %v at its other address", asked)
+	}
+	for _, password := range []string{"a wrong password", theirPassword} {
+		if c.route.Load().address == at {
 			t.Error("the address was changed too soon")
 		}
-		if _, err := other.WriteToUDPAddrPort(r, port); err != nil {
-			t.Fatal(err)
+		response := stun.MustBuild(stun.NewTransactionIDSetter(asked.TransactionID), stun.BindingSuccess, stun.NewShortTermIntegrity(password))
+		if accepted := c.answers(response.Raw, route{address: at, socket: s.UDP}); accepted != (password == theirPassword) {
+			t.Errorf("an answer made with %s is taken: %v", password, accepted)
 		}
-		receive(t, other, 1)
 	}
 	if got := c.route.Load().address; got != at {
 		t.Errorf("the peer is at %v, want %v", got, at)

@@ -252,10 +252,13 @@ func (l *TCPListener) receive(c *Conn, conn *tcpConn, frames *frameReader, first
 		if err != nil {
 			return
 		}
-		if stun.IsMessage(packet) {
+		switch {
+		case !stun.IsMessage(packet):
+			c.receive(packet, via)
+		case isResponse(packet):
+			c.answers(packet, via)
+		default:
 			c.check(packet, via)
-		} else if r := c.route.Load(); r != nil && r.tcp == flow { // else it has not shown yet that it is the peer
-			c.receive(packet)
 		}
 	}
 }

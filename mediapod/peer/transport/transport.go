@@ -164,16 +164,21 @@ func (s *Sockets) Forget(address netip.AddrPort) {
 
 // take hands a packet to the connection that it is for. It returns false when there is none.
 func (s *Sockets) take(packet []byte, from netip.AddrPort) bool {
-	if stun.IsMessage(packet) {
-		return s.check(packet, route{address: from, socket: s.UDP})
+	via := route{address: from, socket: s.UDP}
+	check := stun.IsMessage(packet)
+	if check && !isResponse(packet) {
+		return s.check(packet, via)
 	}
 	s.mu.RLock()
 	c := s.byAddress.Peer(from)
 	s.mu.RUnlock()
-	if c == nil {
+	switch {
+	case c == nil:
 		return false
+	case check:
+		return c.answers(packet, via)
 	}
-	c.receive(packet)
+	c.receive(packet, via)
 	return true
 }
 
