@@ -1,5 +1,5 @@
 // govulncheck and the Go team's database of vulnerabilities, which is a module, too: it comes
-// by the module proxy, where vuln.go.dev may be out of reach. A module of its own, so that
+// by the module proxy, where its own address may be out of reach. A module of its own, so that
 // nothing else depends on them.
 module mediarooms.dev/mediarooms/hack/vulnerabilities
 
