@@ -105,15 +105,7 @@ type cutRig struct {
 
 func newCutRig(t *testing.T, machine *network.Machine, gateway string, observers opener) *cutRig {
 	t.Helper()
-	listener, err := machine.Listen(t.Context(), "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	inside, err := browser.ServeOn(t.Context(), listener)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = inside.Close() }) // nobody is left to be served
+	inside := siteOn(t, machine)
 	// The token names an address of this machine. There is nothing in between that would keep the connections of the browser alive.
 	b, err := browser.StartAt(browser.Place{
 		NetworkNamespace: machine.Namespace(),
@@ -128,6 +120,21 @@ func newCutRig(t *testing.T, machine *network.Machine, gateway string, observers
 	rig.observer = joinWith(t, observers, rig.namespace, "observer")
 	rig.observer.publishSmall(t)
 	return rig
+}
+
+// siteOn serves the page on a machine, until the end of the test.
+func siteOn(t *testing.T, machine *network.Machine) *browser.Site {
+	t.Helper()
+	listener, err := machine.Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside, err := browser.ServeOn(t.Context(), listener)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = inside.Close() }) // nobody is left to be served
+	return inside
 }
 
 // onSite is a browser that opens the page of its own site.

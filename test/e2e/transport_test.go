@@ -76,15 +76,7 @@ func openOn(t *testing.T, machine *network.Machine, name string) opener {
 		_ = (&forward.Forwarder{Targets: []string{public.Host}}).Serve(t.Context(), gateway) // it ends with the test
 	}()
 	t.Cleanup(func() { <-passing })
-	listener, err := machine.Listen(t.Context(), "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	inside, err := browser.ServeOn(t.Context(), listener)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = inside.Close() }) // nobody is left to be served
+	inside := siteOn(t, machine)
 	place := browser.Place{NetworkNamespace: machine.Namespace()}
 	if name == "Firefox" {
 		f, err := browser.StartFirefoxAt(place)
