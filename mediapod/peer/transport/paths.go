@@ -10,13 +10,13 @@ import (
 const (
 	// askInterval is how often a path is asked at most.
 	askInterval = 100 * time.Millisecond
-	// answerTime is how long the path in use may take to answer before another one may take over.
+	// answerTime is how long the path in use may take to answer before another transport that the peer has nominated takes over.
 	answerTime = 500 * time.Millisecond
 	// nominationLife is how long a nomination counts against one of a worse transport: browsers that nominate as they go (RFC 5245, section 8.1.1.2) do so
 	// on every path within moments.
 	nominationLife = 5 * time.Second
-	// pathSilence is how long nothing comes by the path in use, and no answer either, before another one by which something comes takes its place, as when
-	// a NAT has given the peer another address. Receivers of video report every second at least.
+	// pathSilence is how long nothing comes by the path in use before another one by which something comes takes its place, as when a NAT has given the
+	// peer another address. Receivers report every second at least.
 	pathSilence = 1200 * time.Millisecond
 	// noteInterval is how exact it is known when something came by a path.
 	noteInterval = 200 * time.Millisecond
@@ -116,24 +116,19 @@ func (p *paths) prefer(to *path, now time.Time) {
 	from := p.now
 	better := false
 	switch {
-	case from.gone(), now.Sub(from.heard) > pathSilence && from.deaf(now):
+	case from.gone(), now.Sub(from.heard) > pathSilence:
 		better = true
 	case to.nominated.IsZero():
 	case to.tcp == nil && from.tcp != nil: // UDP wherever the peer agrees
 		better = now.Sub(to.nominated) < nominationLife && now.Sub(to.answered) < nominationLife
 	case to.tcp != nil && from.tcp == nil: // TCP when UDP is silent to what is asked there
-		better = to.nominated.After(from.nominated) && from.deaf(now)
+		better = to.nominated.After(from.nominated) && !from.asked.IsZero() && now.Sub(from.asked) >= answerTime
 	default:
 		better = to.nominated.After(from.nominated)
 	}
 	if better {
 		p.now = to
 	}
-}
-
-// deaf says that the peer has not answered what it was asked on the path for long enough.
-func (p *path) deaf(now time.Time) bool {
-	return !p.asked.IsZero() && now.Sub(p.asked) >= answerTime
 }
 
 // ask returns what is to be asked on a path now, if anything. The same is asked again until there is an answer (RFC 8489, section 6.2.1).

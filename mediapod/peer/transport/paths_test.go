@@ -135,20 +135,6 @@ func TestAnotherAddressIsUsedWhenTheFirstFallsSilent(t *testing.T) {
 	}
 }
 
-// Receivers of sound alone are silent for seconds, on a path that leads to them all the same.
-func TestAPathThatIsQuietAndAnswersStays(t *testing.T) {
-	p := newTrip(t)
-	udp, tcp := udpRoute(1), tcpRoute(2)
-	p.sends(udp, true)
-	for range 20 {
-		p.after(2 * time.Second)
-		p.sends(tcp, false) // what the peer may want to use some day
-		p.uses(udp, "after something by the other path")
-		p.after(500 * time.Millisecond)
-		p.sends(udp, true)
-	}
-}
-
 // Who can send from an address that is not its own can't read what is asked there.
 func TestAnAddressThatDoesNotAnswerIsNeverUsed(t *testing.T) {
 	p := newTrip(t)
