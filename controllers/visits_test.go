@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -281,7 +282,7 @@ func TestChangeAtRunTime(t *testing.T) {
 	}
 	w.change(pool, func() {
 		pool.Spec.NetworkQuality = &v1alpha1.NetworkQuality{IntervalSeconds: 7}
-		pool.Spec.Bandwidth = v1alpha1.VideoBandwidth{VideoMaxSendKbps: 900, VideoMaxRecvKbps: 800}
+		pool.Spec.Bandwidth = v1alpha1.VideoBandwidth{VideoMaxSendKbps: ptr.To[int32](900), VideoMaxRecvKbps: ptr.To[int32](800)}
 	})
 	w.eventually("the pod knows what the pool says", func() error {
 		told := w.desired(session, guest)

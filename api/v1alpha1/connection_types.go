@@ -112,10 +112,10 @@ type ConnectionSpec struct {
 	// +optional
 	CustomIceServers []IceServer `json:"customIceServers,omitempty"`
 
-	// kurentoOptions bound this participant's video bandwidth. What is absent
-	// in it is as the pool says (spec.bandwidth).
+	// bandwidth bounds this participant's video. A limit that is absent is the
+	// pool's (spec.bandwidth); 0 is no limit, also where the pool has one.
 	// +optional
-	KurentoOptions *KurentoOptions `json:"kurentoOptions,omitempty"`
+	Bandwidth VideoBandwidth `json:"bandwidth,omitzero"`
 
 	// ipCam is the camera. It must be set when type is IPCam, and only then.
 	// +optional
@@ -204,46 +204,6 @@ type IceServer struct {
 	// +kubebuilder:validation:MaxLength=512
 	// +optional
 	StaticAuthSecret string `json:"staticAuthSecret,omitempty"`
-}
-
-// KurentoOptions bound a participant's video bandwidth, in kilobits per
-// second per stream, as seen from the participant. 0 is no limit, also where
-// the pool has one. The names are OpenVidu's; no Kurento takes part.
-// +kubebuilder:validation:XValidation:rule="self.?videoMaxRecvBandwidth.orValue(0) <= 0 || self.?videoMinRecvBandwidth.orValue(0) <= self.videoMaxRecvBandwidth",fieldPath=".videoMinRecvBandwidth",message="`videoMinRecvBandwidth` may not be greater than `videoMaxRecvBandwidth`"
-// +kubebuilder:validation:XValidation:rule="self.?videoMaxSendBandwidth.orValue(0) <= 0 || self.?videoMinSendBandwidth.orValue(0) <= self.videoMaxSendBandwidth",fieldPath=".videoMinSendBandwidth",message="`videoMinSendBandwidth` may not be greater than `videoMaxSendBandwidth`"
-type KurentoOptions struct {
-	// videoMaxRecvBandwidth bounds what this participant receives per stream, in
-	// kbps.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=1000000
-	// +optional
-	VideoMaxRecvBandwidth *int32 `json:"videoMaxRecvBandwidth,omitempty"`
-	// videoMinRecvBandwidth is stored for compatibility, in kbps: the media pod
-	// never sends more than there is.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=1000000
-	// +optional
-	VideoMinRecvBandwidth *int32 `json:"videoMinRecvBandwidth,omitempty"`
-	// videoMaxSendBandwidth bounds what this participant sends per stream, in
-	// kbps.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=1000000
-	// +optional
-	VideoMaxSendBandwidth *int32 `json:"videoMaxSendBandwidth,omitempty"`
-	// videoMinSendBandwidth is stored for compatibility, in kbps: a browser
-	// sends what its network allows.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=1000000
-	// +optional
-	VideoMinSendBandwidth *int32 `json:"videoMinSendBandwidth,omitempty"`
-	// allowedFilters are stored for compatibility; there are no server-side
-	// filters.
-	// +kubebuilder:validation:MaxItems=64
-	// +kubebuilder:validation:items:MinLength=1
-	// +kubebuilder:validation:items:MaxLength=128
-	// +listType=atomic
-	// +optional
-	AllowedFilters []string `json:"allowedFilters,omitempty"`
 }
 
 // IPCam is an IP camera that publishes to the room.
@@ -337,10 +297,6 @@ type ConnectionStatus struct {
 	// +kubebuilder:validation:MaxLength=4096
 	// +optional
 	Platform string `json:"platform,omitempty"`
-	// location is where the client is, when known.
-	// +kubebuilder:validation:MaxLength=256
-	// +optional
-	Location string `json:"location,omitempty"`
 	// publishers are the streams that this participant sends, by creation.
 	// +listType=map
 	// +listMapKey=streamID

@@ -24,7 +24,7 @@ func TestDefaults(t *testing.T) {
 	}{
 		"a Session that is only a name": {
 			base: minimalSession,
-			want: `{mediaMode: Routed, recordingMode: Manual, forcedVideoCodec: MediaServerPreferred, allowTranscoding: false, whenEmpty: Keep}`,
+			want: `{recordingMode: Manual, forcedVideoCodec: MediaServerPreferred, allowTranscoding: false, whenEmpty: Keep}`,
 			conditions: []string{
 				v1alpha1.ConditionAccepted, v1alpha1.ConditionProgrammed, v1alpha1.ConditionReady,
 			},
@@ -33,7 +33,6 @@ func TestDefaults(t *testing.T) {
 			base:   minimalSession,
 			change: change{"spec.defaultRecordingProperties": map[string]any{}},
 			want: `
-mediaMode: Routed
 recordingMode: Manual
 forcedVideoCodec: MediaServerPreferred
 allowTranscoding: false
@@ -45,7 +44,6 @@ defaultRecordingProperties:
   recordingLayout: BestFit
   resolution: 1280x720
   frameRate: 25
-  shmSizeBytes: 536870912
   ignoreFailedStreams: false
 `,
 			conditions: []string{
@@ -101,7 +99,7 @@ warmSessions: 1
 capacity: {sessions: 50, connections: 500}
 placement: Packed
 exposure: {type: HostPort}
-bandwidth: {videoMaxSendKbps: 0, videoMaxRecvKbps: 0}
+bandwidth: {}
 networkQuality: {intervalSeconds: 5}
 reconnectWindowSeconds: 10
 drainSeconds: 60
@@ -162,7 +160,6 @@ func TestGoTypesKeepTheObject(t *testing.T) {
 			spec: `
 sessionID: Room_1
 poolName: pool
-mediaMode: Relayed
 recordingMode: Always
 forcedVideoCodec: H264
 allowTranscoding: true
@@ -177,7 +174,6 @@ defaultRecordingProperties:
   customLayout: layouts/one
   resolution: 640x480
   frameRate: 30
-  shmSizeBytes: 268435456
   ignoreFailedStreams: true
 `,
 			status: `
@@ -192,7 +188,6 @@ activeConnections: 2
 pendingConnections: 1
 publishers: 2
 mediaConnections: {udp: 5, tcp: 1}
-recording: true
 `,
 		},
 		"Connection": {
@@ -208,12 +203,9 @@ customIceServers:
 - {url: "stun:host"}
 - {url: "turn:host", username: u, credential: c}
 - {url: "turns:host", staticAuthSecret: s}
-kurentoOptions:
-  videoMaxRecvBandwidth: 4
-  videoMinRecvBandwidth: 0
-  videoMaxSendBandwidth: 0
-  videoMinSendBandwidth: 2
-  allowedFilters: [GStreamerFilter]
+bandwidth:
+  videoMaxRecvKbps: 4
+  videoMaxSendKbps: 0
 ipCam: {rtspURI: "rtsp://cam", adaptativeBitrate: false, onlyPlayWithSubscribers: false, networkCacheMilliseconds: 0}
 tokenSecretName: guest-1
 tokenRotation: 3
@@ -234,7 +226,6 @@ clientData: c
 serverData: s
 ip: 192.0.2.7
 platform: Chrome
-location: unknown
 publishers:
 - streamID: str_1
   createdTime: "2026-01-01T00:00:01Z"

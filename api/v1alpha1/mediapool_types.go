@@ -100,7 +100,8 @@ type MediaPoolSpec struct {
 	// +optional
 	IceServers []IceServer `json:"iceServers,omitempty"`
 	// bandwidth bounds the video of clients whose Connection does not say
-	// (kurentoOptions). A change holds for streams that begin after it.
+	// (spec.bandwidth). A limit that is absent is none. A change holds for
+	// streams that begin after it.
 	// +optional
 	Bandwidth VideoBandwidth `json:"bandwidth,omitzero"`
 	// networkQuality tells clients how good the network of each publisher is
@@ -149,18 +150,16 @@ type PodCapacity struct {
 type VideoBandwidth struct {
 	// videoMaxSendKbps bounds what a participant sends per stream, in kbps; 0 is
 	// no limit.
-	// +kubebuilder:default=0
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
-	VideoMaxSendKbps int32 `json:"videoMaxSendKbps,omitempty"`
+	VideoMaxSendKbps *int32 `json:"videoMaxSendKbps,omitempty"`
 	// videoMaxRecvKbps bounds what a participant receives per stream, in kbps; 0
 	// is no limit.
-	// +kubebuilder:default=0
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
-	VideoMaxRecvKbps int32 `json:"videoMaxRecvKbps,omitempty"`
+	VideoMaxRecvKbps *int32 `json:"videoMaxRecvKbps,omitempty"`
 }
 
 // NetworkQuality is how clients are told of each other's network.

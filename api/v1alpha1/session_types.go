@@ -2,10 +2,6 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// MediaMode says how media flows between participants.
-// +kubebuilder:validation:Enum=Routed;Relayed
-type MediaMode string
-
 // RecordingMode says what starts a recording.
 // +kubebuilder:validation:Enum=Manual;Always
 type RecordingMode string
@@ -21,11 +17,6 @@ type WhenEmpty string
 
 // Values of the enums of SessionSpec.
 const (
-	// MediaModeRouted sends all media through the media pod.
-	MediaModeRouted MediaMode = "Routed"
-	// MediaModeRelayed is stored for compatibility; media is routed too.
-	MediaModeRelayed MediaMode = "Relayed"
-
 	// RecordingModeManual records only on request.
 	RecordingModeManual RecordingMode = "Manual"
 	// RecordingModeAlways starts a recording with the first published stream.
@@ -103,13 +94,6 @@ type SessionSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="`poolName` must be the name of a MediaPool: lower-case letters, digits and `-`, with a letter or digit at both ends"
 	// +optional
 	PoolName string `json:"poolName,omitempty"`
-
-	// mediaMode is Routed or Relayed. Media always goes through the media pod:
-	// Relayed is stored for clients of OpenVidu's API, and such a Session can't
-	// be recorded.
-	// +kubebuilder:default=Routed
-	// +optional
-	MediaMode MediaMode `json:"mediaMode,omitempty"`
 
 	// recordingMode is Manual (a recording is started on request) or Always (it
 	// starts with the first published stream). It is stored: this version does
@@ -201,13 +185,6 @@ type RecordingProperties struct {
 	// +kubebuilder:validation:Maximum=120
 	// +optional
 	FrameRate int32 `json:"frameRate,omitempty"`
-	// shmSizeBytes is the shared memory of a composed recording's renderer, in
-	// bytes; at least 128 MiB.
-	// +kubebuilder:default=536870912
-	// +kubebuilder:validation:Minimum=134217728
-	// +kubebuilder:validation:Maximum=1099511627776
-	// +optional
-	ShmSizeBytes int64 `json:"shmSizeBytes,omitempty"`
 	// ignoreFailedStreams goes on recording the other streams when one fails.
 	// +kubebuilder:default=false
 	// +optional
@@ -272,9 +249,6 @@ type SessionStatus struct {
 	// +kubebuilder:default={}
 	// +optional
 	MediaConnections MediaConnections `json:"mediaConnections,omitzero"`
-	// recording says whether a recording is running.
-	// +optional
-	Recording bool `json:"recording"`
 }
 
 // MediaConnections counts peer connections by transport.

@@ -70,7 +70,6 @@ var sessionValidation = kind{
 		},
 		text("spec.sessionID", nil, 64, ": Invalid value: \"\": `sessionID` may ", nil),
 		text("spec.poolName", nil, 40, ": Invalid value: \"\": `poolName` must ", nil),
-		enum("spec.mediaMode", nil, "Routed", "Relayed"),
 		enum("spec.recordingMode", nil, "Manual", "Always"),
 		enum("spec.forcedVideoCodec", nil, "MediaServerPreferred", "None", "VP8", "VP9", "H264"),
 		boolean("spec.allowTranscoding", nil),
@@ -85,7 +84,6 @@ var sessionValidation = kind{
 		text("spec.defaultRecordingProperties.customLayout", nil, 1024, tooShort, nil),
 		text("spec.defaultRecordingProperties.resolution", nil, 9, ": Invalid value: \"\": `resolution` must ", func(n int) string { return "1280x1080" + strings.Repeat("0", n-9) }),
 		integer("spec.defaultRecordingProperties.frameRate", nil, 1, 120),
-		integer("spec.defaultRecordingProperties.shmSizeBytes", nil, 134217728, 1099511627776),
 		boolean("spec.defaultRecordingProperties.ignoreFailedStreams", nil),
 	),
 	updates: map[string]update{
@@ -121,7 +119,7 @@ var sessionValidation = kind{
 		"all that may be changed is changed": {
 			before: change{"spec.sessionID": "one", "spec.poolName": "one"},
 			after: change{
-				"spec.mediaMode": "Relayed", "spec.recordingMode": "Always", "spec.forcedVideoCodec": "VP9",
+				"spec.recordingMode": "Always", "spec.forcedVideoCodec": "VP9",
 				"spec.allowTranscoding": true, "spec.maxConnections": int64(7), "spec.whenEmpty": "Delete",
 				"spec.defaultRecordingProperties": map[string]any{"name": "x"}, "metadata.labels": map[string]any{"a": "b"},
 			},

@@ -98,12 +98,10 @@ func connection(c *v1alpha1.Connection, in Input) *controlv1.Connection {
 		out.IceServers = append(out.IceServers, iceServer(server, out.ConnectionId, in.Now))
 	}
 	// "Send" and "Recv" are the participant's.
-	out.MaxPublishKbps, out.MaxReceiveKbps = in.Bandwidth.VideoMaxSendKbps, in.Bandwidth.VideoMaxRecvKbps
-	if options := c.Spec.KurentoOptions; options != nil {
-		// A 0 that is set lifts the pool's limit.
-		out.MaxPublishKbps = ptr.Deref(options.VideoMaxSendBandwidth, out.MaxPublishKbps)
-		out.MaxReceiveKbps = ptr.Deref(options.VideoMaxRecvBandwidth, out.MaxReceiveKbps)
-	}
+	// A 0 that is set lifts the pool's limit.
+	own, pool := c.Spec.Bandwidth, in.Bandwidth
+	out.MaxPublishKbps = ptr.Deref(own.VideoMaxSendKbps, ptr.Deref(pool.VideoMaxSendKbps, 0))
+	out.MaxReceiveKbps = ptr.Deref(own.VideoMaxRecvKbps, ptr.Deref(pool.VideoMaxRecvKbps, 0))
 	return out
 }
 

@@ -54,7 +54,7 @@ func TestConnectionInRoom(t *testing.T) {
 	c := v1alpha1.Connection{ObjectMeta: metav1.ObjectMeta{UID: "guest", Generation: 2}}
 	c.Spec = v1alpha1.ConnectionSpec{
 		Role: v1alpha1.RoleModerator, Data: "data", Record: ptr.To(false),
-		KurentoOptions: &v1alpha1.KurentoOptions{VideoMaxSendBandwidth: ptr.To(int32(700)), VideoMaxRecvBandwidth: ptr.To(int32(900))},
+		Bandwidth: bandwidth(700, 900),
 	}
 	in := input(c)
 	in.Spent = func(*v1alpha1.Connection) bool { return true }
@@ -121,25 +121,29 @@ func TestAnIdentityIsKnownByItsProof(t *testing.T) {
 	}
 }
 
+func bandwidth(send, receive int32) v1alpha1.VideoBandwidth {
+	return v1alpha1.VideoBandwidth{VideoMaxSendKbps: &send, VideoMaxRecvKbps: &receive}
+}
+
 func TestBandwidth(t *testing.T) {
 	for sentence, test := range map[string]struct {
 		pool          v1alpha1.VideoBandwidth
-		own           *v1alpha1.KurentoOptions
+		own           v1alpha1.VideoBandwidth
 		send, receive int32
 	}{
 		"nobody says anything": {},
-		"the pool says":        {pool: v1alpha1.VideoBandwidth{VideoMaxSendKbps: 1, VideoMaxRecvKbps: 2}, send: 1, receive: 2},
+		"the pool says":        {pool: bandwidth(1, 2), send: 1, receive: 2},
 		"what the Connection leaves out is the pool's": {
-			pool: v1alpha1.VideoBandwidth{VideoMaxSendKbps: 1, VideoMaxRecvKbps: 2},
-			own:  &v1alpha1.KurentoOptions{VideoMaxSendBandwidth: ptr.To(int32(7))}, send: 7, receive: 2,
+			pool: bandwidth(1, 2),
+			own:  v1alpha1.VideoBandwidth{VideoMaxSendKbps: ptr.To(int32(7))}, send: 7, receive: 2,
 		},
 		"a Connection may have no limit": {
-			pool: v1alpha1.VideoBandwidth{VideoMaxSendKbps: 1, VideoMaxRecvKbps: 2},
-			own:  &v1alpha1.KurentoOptions{VideoMaxSendBandwidth: ptr.To(int32(0)), VideoMaxRecvBandwidth: ptr.To(int32(0))},
+			pool: bandwidth(1, 2),
+			own:  bandwidth(0, 0),
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			c := v1alpha1.Connection{Spec: v1alpha1.ConnectionSpec{KurentoOptions: test.own}}
+			c := v1alpha1.Connection{Spec: v1alpha1.ConnectionSpec{Bandwidth: test.own}}
 			in := input(c)
 			in.Bandwidth = test.pool
 			if got := Room(in).Connections[0]; got.MaxPublishKbps != test.send || got.MaxReceiveKbps != test.receive {

@@ -31,7 +31,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observed, failed error)
 	base := o.session.DeepCopy()
 	if before.ObservedGeneration == 0 {
 		// The first write, also after the status was wiped: counts of 0 are to be there, not just to be absent.
-		base.Status.ActiveConnections, base.Status.PendingConnections, base.Status.Publishers, base.Status.Recording = -1, -1, -1, true
+		base.Status.ActiveConnections, base.Status.PendingConnections, base.Status.Publishers = -1, -1, -1
 	}
 	o.session.Status = after
 	// This controller is the only writer of this status, so a merge patch of what differs needs no lock.

@@ -33,7 +33,10 @@ const (
 var cameraSchemes = []string{"file", "rtsp", "rtsps", "http", "https"}
 
 // parseConnection reads the body of POST /sessions/ID/connection. Fields of the other type are ignored.
-func parseConnection(ctx context.Context, body map[string]any, sessionName string, hosts resolver, now time.Time) (v1alpha1.ConnectionSpec, error) {
+func parseConnection(
+	ctx context.Context, body map[string]any, sessionName string, hosts resolver, now time.Time,
+) (v1alpha1.ConnectionSpec, echo, error) {
+	var remembered echo
 	f := &fields{values: body}
 	spec := v1alpha1.ConnectionSpec{
 		SessionName:      sessionName,
@@ -46,26 +49,27 @@ func parseConnection(ctx context.Context, body map[string]any, sessionName strin
 		f.fail("'data' may not be longer than %d characters", maxData)
 	}
 	if f.err != nil {
-		return spec, f.err
+		return spec, remembered, f.err
 	}
 	if spec.Type == v1alpha1.ConnectionTypeIPCam {
 		spec.IPCam = parseCamera(f)
-		return spec, f.err
+		return spec, remembered, f.err
 	}
 	spec.Role = choose(f, "role", roles, v1alpha1.RolePublisher)
 	if options := f.object("kurentoOptions"); options != nil {
 		var err error
-		if spec.KurentoOptions, err = parseKurentoOptions(options); err != nil && f.err == nil {
+		spec.Bandwidth, remembered.KurentoOptions, err = parseKurentoOptions(options)
+		if err != nil && f.err == nil {
 			f.err = err
 		}
 	}
 	servers := f.list("customIceServers")
 	if f.err != nil {
-		return spec, f.err
+		return spec, remembered, f.err
 	}
 	var err error
 	spec.CustomIceServers, err = parseIceServers(ctx, servers, hosts, now)
-	return spec, err
+	return spec, remembered, err
 }
 
 func parseCamera(f *fields) *v1alpha1.IPCam {
@@ -86,7 +90,8 @@ func parseCamera(f *fields) *v1alpha1.IPCam {
 	return camera
 }
 
-func parseKurentoOptions(values map[string]any) (*v1alpha1.KurentoOptions, error) {
+// parseKurentoOptions returns the limits, and what only clients of this API know.
+func parseKurentoOptions(values map[string]any) (v1alpha1.VideoBandwidth, *kurentoJSON, error) {
 	f := &fields{values: values, prefix: "kurentoOptions."}
 	bandwidth := func(key string) *int32 {
 		kbps := f.bounded(key, 0, maxBandwidth)
@@ -96,10 +101,12 @@ func parseKurentoOptions(values map[string]any) (*v1alpha1.KurentoOptions, error
 		narrow := int32(*kbps) //nolint:gosec // Within its bounds, or the request fails.
 		return &narrow
 	}
-	options := &v1alpha1.KurentoOptions{
-		VideoMaxRecvBandwidth: bandwidth("videoMaxRecvBandwidth"),
+	limits := v1alpha1.VideoBandwidth{
+		VideoMaxSendKbps: bandwidth("videoMaxSendBandwidth"),
+		VideoMaxRecvKbps: bandwidth("videoMaxRecvBandwidth"),
+	}
+	remembered := &kurentoJSON{
 		VideoMinRecvBandwidth: bandwidth("videoMinRecvBandwidth"),
-		VideoMaxSendBandwidth: bandwidth("videoMaxSendBandwidth"),
 		VideoMinSendBandwidth: bandwidth("videoMinSendBandwidth"),
 	}
 	filters := f.list("allowedFilters")
@@ -112,9 +119,9 @@ func parseKurentoOptions(values map[string]any) (*v1alpha1.KurentoOptions, error
 			f.fail("'%sallowedFilters' must contain strings of 1 to %d characters", f.prefix, maxFilterName)
 			break
 		}
-		options.AllowedFilters = append(options.AllowedFilters, name)
+		remembered.AllowedFilters = append(remembered.AllowedFilters, name)
 	}
-	return options, f.err
+	return limits, remembered, f.err
 }
 
 // connectionJSON is a connection as REST shows it: exactly these keys, in this order, null where there is nothing (openvidu-rest 3.4).
@@ -218,7 +225,7 @@ func projectConnection(connection *v1alpha1.Connection, sessionID string) connec
 	} else {
 		role := roles.name(spec.Role)
 		projected.Role = &role
-		projected.KurentoOptions = projectKurentoOptions(spec.KurentoOptions)
+		projected.KurentoOptions = projectKurentoOptions(connection)
 		if status.Token != "" {
 			projected.Token = &status.Token
 		}
@@ -228,7 +235,7 @@ func projectConnection(connection *v1alpha1.Connection, sessionID string) connec
 	}
 	projected.Status = "active"
 	activeAt := milliseconds(status.ActiveTime, created)
-	location := orDefault(status.Location, "unknown")
+	location := "unknown" // as in the reference without a database of addresses
 	projected.ActiveAt, projected.Location = &activeAt, &location
 	projected.IP, projected.Platform = &status.IP, &status.Platform
 	if spec.Type == v1alpha1.ConnectionTypeWebRTC {
@@ -246,19 +253,6 @@ func projectCamera(projected *connectionJSON, camera *v1alpha1.IPCam) {
 	adaptative, onlyPlay := orTrue(camera.AdaptativeBitrate), orTrue(camera.OnlyPlayWithSubscribers)
 	projected.RTSPURI, projected.AdaptativeBitrate, projected.OnlyPlayWithSubscribers = &camera.RTSPURI, &adaptative, &onlyPlay
 	projected.NetworkCache = camera.NetworkCacheMilliseconds
-}
-
-func projectKurentoOptions(options *v1alpha1.KurentoOptions) *kurentoJSON {
-	if options == nil {
-		return nil
-	}
-	return &kurentoJSON{
-		VideoMaxRecvBandwidth: options.VideoMaxRecvBandwidth,
-		VideoMinRecvBandwidth: options.VideoMinRecvBandwidth,
-		VideoMaxSendBandwidth: options.VideoMaxSendBandwidth,
-		VideoMinSendBandwidth: options.VideoMinSendBandwidth,
-		AllowedFilters:        options.AllowedFilters,
-	}
 }
 
 func projectIceServers(servers []v1alpha1.IceServer) []iceServerJSON {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/utils/ptr"
+
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway/rest/openapi"
 )
@@ -49,8 +51,8 @@ func (a *API) readConfig(ctx context.Context, c *call) (reply, error) {
 		HTTPSPort: portOf(public),
 		PublicURL: public.String(),
 		// The server receives what the participant sends.
-		MaxRecvBandwidth: pool.Spec.Bandwidth.VideoMaxSendKbps,
-		MaxSendBandwidth: pool.Spec.Bandwidth.VideoMaxRecvKbps,
+		MaxRecvBandwidth: ptr.Deref(pool.Spec.Bandwidth.VideoMaxSendKbps, 0),
+		MaxSendBandwidth: ptr.Deref(pool.Spec.Bandwidth.VideoMaxRecvKbps, 0),
 		ForcedVideoCodec: videoCodecs.name(v1alpha1.ForcedVideoCodecMediaServerPreferred),
 		GarbageInterval:  int(a.garbageInterval.Seconds()),
 		GarbageThreshold: int(a.garbageThreshold.Seconds()),

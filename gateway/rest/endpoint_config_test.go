@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
@@ -101,7 +102,7 @@ func TestConfiguration(t *testing.T) {
 	pool := &v1alpha1.MediaPool{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "pool-", Annotations: map[string]string{v1alpha1.DefaultPoolAnnotation: "true"}},
 		Spec: v1alpha1.MediaPoolSpec{
-			PublicURL: "wss://rooms.example.org:443/", Bandwidth: v1alpha1.VideoBandwidth{VideoMaxSendKbps: 700, VideoMaxRecvKbps: 900},
+			PublicURL: "wss://rooms.example.org:443/", Bandwidth: v1alpha1.VideoBandwidth{VideoMaxSendKbps: ptr.To[int32](700), VideoMaxRecvKbps: ptr.To[int32](900)},
 		},
 	}
 	if err := w.Create(t.Context(), pool); err != nil {

@@ -38,14 +38,14 @@ func (a *API) createConnection(ctx context.Context, c *call) (reply, error) {
 		return reply{}, err
 	}
 	now := time.Now()
-	spec, err := parseConnection(ctx, body, session.Name, a.hosts, now)
+	spec, remembered, err := parseConnection(ctx, body, session.Name, a.hosts, now)
 	if err != nil {
 		return reply{}, err
 	}
 	if spec.Type == v1alpha1.ConnectionTypeIPCam {
 		return reply{}, errIPCamUnavailable
 	}
-	connection, err := a.admit(ctx, c, session, spec, now)
+	connection, err := a.admit(ctx, c, session, spec, remembered, now)
 	if err != nil {
 		return reply{}, err
 	}
@@ -63,8 +63,10 @@ func (a *API) openSession(ctx context.Context, c *call, unknown error) (*v1alpha
 }
 
 // admit creates a Connection of a Session from openSession, and returns it once it has its token.
-func (a *API) admit(ctx context.Context, c *call, session *v1alpha1.Session, spec v1alpha1.ConnectionSpec, now time.Time) (*v1alpha1.Connection, error) {
-	connection, err := a.admitTo(ctx, session, spec, now)
+func (a *API) admit(
+	ctx context.Context, c *call, session *v1alpha1.Session, spec v1alpha1.ConnectionSpec, remembered echo, now time.Time,
+) (*v1alpha1.Connection, error) {
+	connection, err := a.admitTo(ctx, session, spec, remembered, now)
 	if !errors.Is(err, errSessionClosing) {
 		return connection, err
 	}
@@ -74,11 +76,13 @@ func (a *API) admit(ctx context.Context, c *call, session *v1alpha1.Session, spe
 		return nil, errors.Join(lookupErr, err)
 	}
 	spec.SessionName = current.Name
-	return a.admitTo(ctx, current, spec, now)
+	return a.admitTo(ctx, current, spec, remembered, now)
 }
 
 // admitTo creates a Connection of a Session and returns it once it has its token. It fails with errSessionClosing when there is no such Session any more.
-func (a *API) admitTo(ctx context.Context, session *v1alpha1.Session, spec v1alpha1.ConnectionSpec, now time.Time) (*v1alpha1.Connection, error) {
+func (a *API) admitTo(
+	ctx context.Context, session *v1alpha1.Session, spec v1alpha1.ConnectionSpec, remembered echo, now time.Time,
+) (*v1alpha1.Connection, error) {
 	connection := &v1alpha1.Connection{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:   session.Namespace,
@@ -94,6 +98,7 @@ func (a *API) admitTo(ctx context.Context, session *v1alpha1.Session, spec v1alp
 		},
 		Spec: spec,
 	}
+	remembered.write(connection)
 	if err := a.objects.live.Create(ctx, connection); err != nil {
 		return nil, fmt.Errorf("creating a Connection: %w", err)
 	}

@@ -30,7 +30,7 @@ func (a *API) createSession(ctx context.Context, c *call) (reply, error) {
 	if id, ok := body["customSessionId"].(string); ok {
 		body["customSessionId"] = ownSessionID(c.namespace, id)
 	}
-	spec, err := parseSession(body)
+	spec, remembered, err := parseSession(body)
 	if err != nil {
 		return reply{}, err
 	}
@@ -42,6 +42,7 @@ func (a *API) createSession(ctx context.Context, c *call) (reply, error) {
 		spec.SessionID = newSessionID()
 		object.Annotations[generatedAnnotation] = "true"
 	}
+	remembered.write(&object)
 	deadline := time.Now().Add(reuseTimeout)
 	for {
 		session, err := a.reserve(ctx, object, spec)

@@ -484,7 +484,7 @@ func TestASessionThatIsGoneAdmitsNobodyHoweverLateTheCacheIs(t *testing.T) {
 	}
 	admit := func(session *v1alpha1.Session) (*v1alpha1.Connection, error) {
 		spec := v1alpha1.ConnectionSpec{SessionName: session.Name, Type: v1alpha1.ConnectionTypeWebRTC}
-		return api.admit(t.Context(), &call{namespace: w.namespace, session: "s1"}, session, spec, time.Now())
+		return api.admit(t.Context(), &call{namespace: w.namespace, session: "s1"}, session, spec, echo{}, time.Now())
 	}
 	var before, after v1alpha1.Session
 	key := client.ObjectKey{Namespace: w.namespace, Name: "s1"}

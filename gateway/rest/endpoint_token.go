@@ -39,11 +39,11 @@ func (a *API) createToken(ctx context.Context, c *call) (reply, error) {
 	delete(body, "type")
 	delete(body, "record")
 	now := time.Now()
-	spec, err := parseConnection(ctx, body, session.Name, a.hosts, now)
+	spec, remembered, err := parseConnection(ctx, body, session.Name, a.hosts, now)
 	if err != nil {
 		return reply{}, err
 	}
-	connection, err := a.admit(ctx, c, session, spec, now)
+	connection, err := a.admit(ctx, c, session, spec, remembered, now)
 	if err != nil {
 		return reply{}, err
 	}
@@ -59,6 +59,6 @@ func projectToken(connection *v1alpha1.Connection, sessionID string) tokenJSON {
 		Session:        sessionID,
 		Data:           connection.Spec.Data,
 		Role:           roles.name(connection.Spec.Role),
-		KurentoOptions: projectKurentoOptions(connection.Spec.KurentoOptions),
+		KurentoOptions: projectKurentoOptions(connection),
 	}
 }

@@ -215,8 +215,8 @@ func readAll(text string) error {
 	if err != nil {
 		return err
 	}
-	_, session := parseSession(body)
-	_, connection := parseConnection(context.Background(), body, "s", oneHost(""), time.Unix(0, 0))
+	_, _, session := parseSession(body)
+	_, _, connection := parseConnection(context.Background(), body, "s", oneHost(""), time.Unix(0, 0))
 	_, signal := parseSignal(body)
 	_, update := parseUpdate(body)
 	return errors.Join(session, connection, signal, update)

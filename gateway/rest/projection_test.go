@@ -57,11 +57,11 @@ func TestRecordingPropertiesAsGivenAndShown(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			spec, err := parseSession(decode(t, `{"defaultRecordingProperties":`+test.given+`}`))
+			spec, remembered, err := parseSession(decode(t, `{"defaultRecordingProperties":`+test.given+`}`))
 			if err != nil {
 				t.Fatal(err)
 			}
-			shown, err := json.Marshal(projectRecordingProperties(spec.DefaultRecordingProperties))
+			shown, err := json.Marshal(projectRecordingProperties(spec.DefaultRecordingProperties, remembered.ShmSize))
 			if err != nil || string(shown) != test.shown {
 				t.Errorf("got %s, %v\nwant %s", shown, err, test.shown)
 			}
@@ -77,7 +77,7 @@ func TestBadRecordingProperties(t *testing.T) {
 		`{"frameRate":0}`, `{"frameRate":121}`, `{"frameRate":"25"}`, `{"shmSize":134217727}`, `{"shmSize":"x"}`, `{"shmSize":1e300}`,
 		`{"ignoreFailedStreams":"x"}`, `{"mediaNode":1}`, `{"mediaNode":{}}`, `{"mediaNode":{"id":1}}`, `{"outputMode":"INDIVIDUAL","frameRate":"25"}`,
 	} {
-		_, err := parseSession(decode(t, `{"defaultRecordingProperties":`+given+`}`))
+		_, _, err := parseSession(decode(t, `{"defaultRecordingProperties":`+given+`}`))
 		if problem, _ := asProblem(err); err == nil || problem.status != http.StatusBadRequest || problem.message == "" {
 			t.Errorf("%s: got %v, want 400 with a message", given, err)
 		}
@@ -94,7 +94,7 @@ func TestSessionIDs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := parseSession(decode(t, string(text))); err == nil {
+		if _, _, err := parseSession(decode(t, string(text))); err == nil {
 			t.Errorf("%q is taken for a session id", id)
 		}
 	}
@@ -103,7 +103,7 @@ func TestSessionIDs(t *testing.T) {
 		"s", "S", "1", "-", "_", "_-_", "0session10", "123_session-1", "123-session-1", "a", "A", "a-", "-a", "a_", strings.Repeat("x", 63), strings.Repeat("x", 64),
 		strings.Repeat("X", 64), digestedName("A"), digestedName("a"),
 	} {
-		if spec, err := parseSession(decode(t, fmt.Sprintf(`{"customSessionId":%q}`, id))); err != nil || spec.SessionID != id {
+		if spec, _, err := parseSession(decode(t, fmt.Sprintf(`{"customSessionId":%q}`, id))); err != nil || spec.SessionID != id {
 			t.Errorf("%q: got %q, %v", id, spec.SessionID, err)
 		}
 		for _, name := range objectNames(id) {
@@ -146,13 +146,13 @@ func TestIceServers(t *testing.T) {
 		{"STUN:hostname.com", "", false}, {"stun:com", "", false}, {"stun:host..com", "", false},
 	} {
 		body := decode(t, fmt.Sprintf(`{"customIceServers":[{"url":%q%s}]}`, test.url, test.more))
-		_, err := parseConnection(t.Context(), body, "s", oneHost("known"), time.Unix(1700000000, 0))
+		_, _, err := parseConnection(t.Context(), body, "s", oneHost("known"), time.Unix(1700000000, 0))
 		if (err == nil) != test.good {
 			t.Errorf("%s%s: got %v", test.url, test.more, err)
 		}
 	}
 	for _, list := range []string{`{}`, `["x"]`, `[null]`, `[{"url":1}]`, `[{}]`, `[` + strings.Repeat(`{"url":"stun:1.2.3.4"},`, 16) + `{"url":"stun:1.2.3.4"}]`} {
-		if _, err := parseConnection(t.Context(), decode(t, `{"customIceServers":`+list+`}`), "s", oneHost(""), time.Now()); err == nil {
+		if _, _, err := parseConnection(t.Context(), decode(t, `{"customIceServers":`+list+`}`), "s", oneHost(""), time.Now()); err == nil {
 			t.Errorf("%s is taken for ICE servers", list)
 		}
 	}
@@ -161,7 +161,7 @@ func TestIceServers(t *testing.T) {
 // Case 69 of section 9 of the REST reference.
 func TestAStaticAuthSecretBecomesCredentials(t *testing.T) {
 	now := time.Unix(1700000000, 0)
-	spec, err := parseConnection(t.Context(), decode(t, `{"customIceServers":[{"url":"turn:hostname.com","staticAuthSecret":"very secret"}]}`), "s", oneHost(""), now)
+	spec, _, err := parseConnection(t.Context(), decode(t, `{"customIceServers":[{"url":"turn:hostname.com","staticAuthSecret":"very secret"}]}`), "s", oneHost(""), now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,19 +186,37 @@ func TestKurentoOptions(t *testing.T) {
 			`"videoMinRecvBandwidth":0,"videoMaxSendBandwidth":2,"videoMinSendBandwidth":1}`,
 		`{"allowedFilters":["a","b"],"other":1}`: `{"allowedFilters":["a","b"]}`,
 	} {
-		spec, err := parseConnection(t.Context(), decode(t, `{"kurentoOptions":`+given+`}`), "s", oneHost(""), time.Now())
+		spec, remembered, err := parseConnection(t.Context(), decode(t, `{"kurentoOptions":`+given+`}`), "s", oneHost(""), time.Now())
 		if err != nil {
 			t.Errorf("%s: %v", given, err)
 			continue
 		}
-		if got, err := json.Marshal(projectKurentoOptions(spec.KurentoOptions)); err != nil || string(got) != shown {
+		connection := &v1alpha1.Connection{Spec: spec}
+		remembered.write(connection)
+		if got, err := json.Marshal(projectKurentoOptions(connection)); err != nil || string(got) != shown {
 			t.Errorf("%s: got %s, %v, want %s", given, got, err, shown)
 		}
 	}
 	for _, bad := range []string{`false`, `{"videoMaxRecvBandwidth":"1"}`, `{"videoMaxRecvBandwidth":-1}`, `{"allowedFilters":"a"}`, `{"allowedFilters":["a",{}]}`} {
-		if _, err := parseConnection(t.Context(), decode(t, `{"kurentoOptions":`+bad+`}`), "s", oneHost(""), time.Now()); err == nil {
+		if _, _, err := parseConnection(t.Context(), decode(t, `{"kurentoOptions":`+bad+`}`), "s", oneHost(""), time.Now()); err == nil {
 			t.Errorf("%s is taken for kurentoOptions", bad)
 		}
+	}
+}
+
+func TestAnAnnotationThatSomebodyElseWroteIsIgnored(t *testing.T) {
+	connection := &v1alpha1.Connection{Spec: v1alpha1.ConnectionSpec{
+		Bandwidth: v1alpha1.VideoBandwidth{VideoMaxSendKbps: ptr.To[int32](7)},
+	}}
+	connection.Annotations = map[string]string{echoAnnotation: `{"kurentoOptions":{"allowedFilters":"x"}}`}
+	got, err := json.Marshal(projectKurentoOptions(connection))
+	if want := `{"videoMaxSendBandwidth":7}`; err != nil || string(got) != want {
+		t.Errorf("got %s, %v, want %s", got, err, want)
+	}
+	session := &v1alpha1.Session{}
+	session.Annotations = map[string]string{echoAnnotation: `{"mediaMode":"OTHER","shmSize":-1}`}
+	if got := projectSession(session, nil).MediaMode; got != "ROUTED" {
+		t.Errorf("the media mode is %s", got)
 	}
 }
 
@@ -207,7 +225,7 @@ func TestCamerasAreChecked(t *testing.T) {
 		"rtsp://camera.example.com/live": true, "https://camera.example.com": true, "file:///video.mp4": true,
 		"": false, "camera": false, "ftp://camera.example.com": false, "rtsp://[": false,
 	} {
-		spec, err := parseConnection(t.Context(), decode(t, fmt.Sprintf(`{"type":"IPCAM","rtspUri":%q,"networkCache":1.5,"role":7}`, uri)), "s", oneHost(""), time.Now())
+		spec, _, err := parseConnection(t.Context(), decode(t, fmt.Sprintf(`{"type":"IPCAM","rtspUri":%q,"networkCache":1.5,"role":7}`, uri)), "s", oneHost(""), time.Now())
 		if (err == nil) != good {
 			t.Errorf("%q: got %v", uri, err)
 		}
@@ -295,12 +313,12 @@ func FuzzBodies(f *testing.F) {
 		request.Header.Set("Content-Type", "application/json")
 		body, err := readBody(httptest.NewRecorder(), request)
 		if err == nil {
-			_, err = parseSession(body)
+			_, _, err = parseSession(body)
 		}
 		if err != nil && !errors.As(err, new(*problem)) {
 			t.Errorf("session: %v", err)
 		}
-		if _, err := parseConnection(t.Context(), body, "s", oneHost(""), time.Now()); err != nil && !errors.As(err, new(*problem)) {
+		if _, _, err := parseConnection(t.Context(), body, "s", oneHost(""), time.Now()); err != nil && !errors.As(err, new(*problem)) {
 			t.Errorf("connection: %v", err)
 		}
 		if signal, err := parseSignal(body); err != nil && !errors.As(err, new(*problem)) || len(signal.signal.To) > maxRecipients {

@@ -5,13 +5,14 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
 
 // Enums of a session.
 var (
-	mediaModes     = enum[v1alpha1.MediaMode]{{"ROUTED", v1alpha1.MediaModeRouted}, {"RELAYED", v1alpha1.MediaModeRelayed}}
+	mediaModes     = enum[string]{{"ROUTED", "ROUTED"}, {"RELAYED", "RELAYED"}} // media is always routed
 	recordingModes = enum[v1alpha1.RecordingMode]{{"MANUAL", v1alpha1.RecordingModeManual}, {"ALWAYS", v1alpha1.RecordingModeAlways}}
 	videoCodecs    = enum[v1alpha1.ForcedVideoCodec]{
 		{"MEDIA_SERVER_PREFERRED", v1alpha1.ForcedVideoCodecMediaServerPreferred},
@@ -62,10 +63,10 @@ var (
 )
 
 // parseSession reads the body of POST /sessions. An absent customSessionId leaves the session id empty.
-func parseSession(body map[string]any) (v1alpha1.SessionSpec, error) {
+func parseSession(body map[string]any) (v1alpha1.SessionSpec, echo, error) {
 	f := &fields{values: body}
+	remembered := echo{MediaMode: choose(f, "mediaMode", mediaModes, "")}
 	spec := v1alpha1.SessionSpec{
-		MediaMode:        choose(f, "mediaMode", mediaModes, v1alpha1.MediaModeRouted),
 		RecordingMode:    choose(f, "recordingMode", recordingModes, v1alpha1.RecordingModeManual),
 		ForcedVideoCodec: choose(f, "forcedVideoCodec", videoCodecs, v1alpha1.ForcedVideoCodecMediaServerPreferred),
 		WhenEmpty:        v1alpha1.WhenEmptyDelete,
@@ -95,15 +96,17 @@ func parseSession(body map[string]any) (v1alpha1.SessionSpec, error) {
 	}
 	if properties := f.object("defaultRecordingProperties"); properties != nil {
 		var err error
-		if spec.DefaultRecordingProperties, err = parseRecordingProperties(properties); err != nil && f.err == nil {
+		spec.DefaultRecordingProperties, remembered.ShmSize, err = parseRecordingProperties(properties)
+		if err != nil && f.err == nil {
 			f.err = err
 		}
 	}
-	return spec, f.err
+	return spec, remembered, f.err
 }
 
-// parseRecordingProperties reads a session's defaultRecordingProperties. What the output mode makes meaningless is dropped, as in the reference.
-func parseRecordingProperties(values map[string]any) (*v1alpha1.RecordingProperties, error) {
+// parseRecordingProperties reads a session's defaultRecordingProperties, and their shmSize, 0 when it is
+// absent. What the output mode makes meaningless is dropped, as in the reference.
+func parseRecordingProperties(values map[string]any) (*v1alpha1.RecordingProperties, int64, error) {
 	f := &fields{values: values, prefix: "defaultRecordingProperties."}
 	properties := &v1alpha1.RecordingProperties{
 		HasAudio:   f.flag("hasAudio"),
@@ -131,7 +134,7 @@ func parseRecordingProperties(values map[string]any) (*v1alpha1.RecordingPropert
 	checkRecordingNode(f)
 	if properties.OutputMode == outputIndividual {
 		properties.IgnoreFailedStreams = ignoreFailed != nil && *ignoreFailed
-		return properties, f.err
+		return properties, 0, f.err
 	}
 
 	layout := choose(f, "recordingLayout", recordingLayouts, layoutBestFit)
@@ -145,20 +148,17 @@ func parseRecordingProperties(values map[string]any) (*v1alpha1.RecordingPropert
 		shmSize = f.bounded("shmSize", minShmSize, maxShmSize)
 	}
 	if f.err != nil || !orTrue(properties.HasVideo) {
-		return properties, f.err
+		return properties, 0, f.err
 	}
 	properties.RecordingLayout = layout
 	properties.Resolution = resolution
 	if frameRate != nil {
 		properties.FrameRate = int32(*frameRate) //nolint:gosec // At most 120.
 	}
-	if shmSize != nil {
-		properties.ShmSizeBytes = *shmSize
-	}
 	if layout == layoutCustom {
 		properties.CustomLayout = customLayout
 	}
-	return properties, nil
+	return properties, ptr.Deref(shmSize, 0), nil
 }
 
 // checkRecordingNode checks the type of a recording's mediaNode: a string, or an object with an id. It chooses nothing: a
@@ -229,17 +229,16 @@ type recordingPropertiesJSON struct {
 
 // projectSession returns a Session with some of its Connections as REST shows it.
 func projectSession(session *v1alpha1.Session, connections []connectionJSON) sessionJSON {
-	spec := &session.Spec
+	spec, remembered := &session.Spec, readEcho(session)
 	id := sessionID(session)
 	projected := sessionJSON{
 		ID:                         id,
 		Object:                     "session",
 		SessionID:                  id,
 		CreatedAt:                  createdAt(session),
-		Recording:                  session.Status.Recording,
-		MediaMode:                  mediaModes.name(spec.MediaMode),
+		MediaMode:                  mediaModes.name(remembered.MediaMode),
 		RecordingMode:              recordingModes.name(spec.RecordingMode),
-		DefaultRecordingProperties: projectRecordingProperties(spec.DefaultRecordingProperties),
+		DefaultRecordingProperties: projectRecordingProperties(spec.DefaultRecordingProperties, remembered.ShmSize),
 		ForcedVideoCodec:           videoCodecs.name(spec.ForcedVideoCodec),
 		AllowTranscoding:           spec.AllowTranscoding,
 		Connections:                list(connections),
@@ -253,7 +252,7 @@ func projectSession(session *v1alpha1.Session, connections []connectionJSON) ses
 	return projected
 }
 
-func projectRecordingProperties(properties *v1alpha1.RecordingProperties) recordingPropertiesJSON {
+func projectRecordingProperties(properties *v1alpha1.RecordingProperties, shmSize int64) recordingPropertiesJSON {
 	if properties == nil {
 		properties = &v1alpha1.RecordingProperties{}
 	}
@@ -273,7 +272,7 @@ func projectRecordingProperties(properties *v1alpha1.RecordingProperties) record
 	layout := recordingLayouts.name(properties.RecordingLayout)
 	resolution := orDefault(properties.Resolution, defaultResolution)
 	frameRate := orDefault(properties.FrameRate, defaultFrameRate)
-	shmSize := orDefault(properties.ShmSizeBytes, defaultShmSize)
+	shmSize = orDefault(shmSize, defaultShmSize)
 	projected.RecordingLayout, projected.Resolution, projected.FrameRate, projected.ShmSize = &layout, &resolution, &frameRate, &shmSize
 	if properties.RecordingLayout == layoutCustom {
 		projected.CustomLayout = &properties.CustomLayout

@@ -31,7 +31,7 @@ func TestSubscribersGetTheSimulcastLayerThatSuitsThem(t *testing.T) {
 	const limit = 150 // kbps
 	poor := r.open(t, "poor", func(spec *v1alpha1.ConnectionSpec) {
 		spec.Role = v1alpha1.RoleSubscriber
-		spec.KurentoOptions = &v1alpha1.KurentoOptions{VideoMaxRecvBandwidth: ptr.To[int32](limit)}
+		spec.Bandwidth.VideoMaxRecvKbps = ptr.To[int32](limit)
 	})
 	poor.join(browser.JoinOptions{AutoSubscribe: true})
 	a.publish(browser.Publication{Resolution: "1280x720", Simulcast: &on})
@@ -197,7 +197,7 @@ func TestBandwidthLimitsOfAConnectionHold(t *testing.T) {
 	const limit = 150 // kbps
 	own, site := ownChromium(t)
 	a := r.openIn(t, own, site, "limited", func(spec *v1alpha1.ConnectionSpec) {
-		spec.KurentoOptions = &v1alpha1.KurentoOptions{VideoMaxSendBandwidth: ptr.To[int32](limit)}
+		spec.Bandwidth.VideoMaxSendKbps = ptr.To[int32](limit)
 	})
 	a.join(browser.JoinOptions{})
 	b := r.enter(t, "subscriber", v1alpha1.RoleSubscriber)

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"testing"
 
+	"k8s.io/utils/ptr"
+
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
 	cases "mediarooms.dev/mediarooms/test/rest"
@@ -20,7 +22,7 @@ func TestClientsAreToldOfEachOthersNetworkQuality(t *testing.T) {
 	const limit = 250 // kbps
 	pool := kube.NewPool(t, func(spec *v1alpha1.MediaPoolSpec) {
 		spec.NetworkQuality = &v1alpha1.NetworkQuality{IntervalSeconds: 1}
-		spec.Bandwidth.VideoMaxSendKbps = limit
+		spec.Bandwidth.VideoMaxSendKbps = ptr.To[int32](limit)
 	})
 	reserve(t, 2)
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })

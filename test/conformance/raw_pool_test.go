@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
@@ -239,7 +240,7 @@ func TestBandwidthLimitsAreInTheAnswerAndInTheFeedback(t *testing.T) {
 	t.Parallel()
 	covers(t, "4.10-bandwidth")
 	pool := kube.NewPool(t, func(spec *v1alpha1.MediaPoolSpec) {
-		spec.Bandwidth = v1alpha1.VideoBandwidth{VideoMaxSendKbps: 654}
+		spec.Bandwidth = v1alpha1.VideoBandwidth{VideoMaxSendKbps: ptr.To[int32](654)}
 	})
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
 	media := rawclient.NewMedia(t)
@@ -252,7 +253,7 @@ func TestBandwidthLimitsAreInTheAnswerAndInTheFeedback(t *testing.T) {
 	} {
 		m := r.joinWith(t, name, func(spec *v1alpha1.ConnectionSpec) {
 			if c.own != nil {
-				spec.KurentoOptions = &v1alpha1.KurentoOptions{VideoMaxSendBandwidth: c.own}
+				spec.Bandwidth.VideoMaxSendKbps = c.own
 			}
 		})
 		p := m.Offers(media, camera)
