@@ -1,7 +1,6 @@
 package room
 
 import (
-	"strings"
 	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/journal"
@@ -90,9 +89,9 @@ func (d *diary) ended(connection journal.Connection, began time.Time, reason str
 	d.journal.Write(d.uid, time.Now(), journal.Event{Kind: journal.ConnectionDestroyed, Connection: connection, Began: began, Reason: reason})
 }
 
-// signalled writes who was told what. The type is as the sender gave it.
+// signalled writes who was told what.
 func (d *diary) signalled(from string, recipients []*Participant, signal Signal) {
-	told := journal.Signal{From: from, Type: signal.Type, Data: signal.Data}
+	told := journal.Signal{From: from, Type: signal.Topic, Data: signal.Data}
 	for _, p := range recipients {
 		if !p.hidden() {
 			told.To = append(told.To, p.id)
@@ -144,26 +143,6 @@ func (s *stream) facts() journal.Stream {
 	i := s.info
 	return journal.Stream{
 		ID: i.ID, Created: i.Created, HasAudio: i.HasAudio, HasVideo: i.HasVideo, AudioActive: i.AudioActive, VideoActive: i.VideoActive,
-		TypeOfVideo: i.TypeOfVideo, FrameRate: i.FrameRate, VideoDimensions: i.VideoDimensions,
+		TypeOfVideo: string(i.TypeOfVideo), FrameRate: i.FrameRate, VideoDimensions: i.VideoDimensions,
 	}
-}
-
-// signalPrefix is what types of signals begin with on the wire. A listener of the client hears no others (openvidu-rpc 3.6).
-const signalPrefix = "signal:"
-
-// withPrefix and withoutPrefix return a type as clients hear it, and as the events of clients' signals tell it (openvidu-rest 5.3.4).
-func withPrefix(kind *string) *string {
-	if kind == nil || strings.HasPrefix(*kind, signalPrefix) {
-		return kind
-	}
-	prefixed := signalPrefix + *kind
-	return &prefixed
-}
-
-func withoutPrefix(kind *string) *string {
-	if kind == nil {
-		return nil
-	}
-	plain := strings.TrimPrefix(*kind, signalPrefix)
-	return &plain
 }
