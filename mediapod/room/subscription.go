@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
@@ -121,7 +122,7 @@ func (p *Participant) abandonSubscription(received *subscription) {
 // dropSubscription ends what is received of a publisher, if anything, for good. The room is locked.
 func (p *Participant) dropSubscription(publisherID string) {
 	if received, found := p.subscriptions[publisherID]; found {
-		p.room.diary.received(p, received, unsubscribed)
+		p.room.diary.received(p, received, string(reasons.Unsubscribe))
 		p.forgetSubscription(publisherID)
 	}
 }
