@@ -3,13 +3,8 @@ package room
 import (
 	"time"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/journal"
-)
-
-// Why a Session or a reception is gone, as events say (openvidu-rest section 8). Clients are told neither.
-const (
-	lastParticipantLeft = "lastParticipantLeft"
-	unsubscribed        = "unsubscribe"
 )
 
 // diary writes what happens in a room into the pod's journal, from which the operator takes it. Of who is hidden it says nothing. It
@@ -105,14 +100,11 @@ func (d *diary) signalled(from string, recipients []*Participant, signal Signal)
 // conclusion is why the Session ends when it does so now, before anybody is thrown out: one that its last user has left ends for that, unless
 // the user did not go by itself (openvidu-rest section 8).
 func (d *diary) conclusion(reason string) string {
-	if reason != ReasonSessionClosedByServer || !d.endsWhenEmpty || !d.visited || d.users > 0 {
+	if reason != ReasonSessionClosedByServer {
 		return reason
 	}
-	switch d.lastReason {
-	case ReasonSessionClosedByServer, ReasonServerStopped:
-		return d.lastReason
-	}
-	return lastParticipantLeft
+	emptied := d.endsWhenEmpty && d.visited && d.users == 0
+	return string(reasons.SessionEnd(emptied, reasons.Reason(d.lastReason)))
 }
 
 // end writes the end of the Session, unless nobody is to be told, and closes the diary. Who was told that somebody came is told of the end, too.

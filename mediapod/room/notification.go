@@ -1,5 +1,7 @@
 package room
 
+import "mediarooms.dev/mediarooms/internal/reasons"
+
 // Notification is something that a participant is told. The types of this file are all there are;
 // how they look on the wire is for the front ends.
 type Notification interface {
@@ -143,13 +145,13 @@ func (n RecordChanged) Weight() int { return baseWeight }
 
 // Why a participant, a stream or a Session is gone.
 const (
-	ReasonDisconnect              = "disconnect"
-	ReasonForceDisconnectByUser   = "forceDisconnectByUser"
-	ReasonForceDisconnectByServer = "forceDisconnectByServer"
-	ReasonSessionClosedByServer   = "sessionClosedByServer"
-	ReasonNetworkDisconnect       = "networkDisconnect"
-	ReasonServerStopped           = "openviduServerStopped"
-	ReasonUnpublish               = "unpublish"
-	ReasonForceUnpublishByUser    = "forceUnpublishByUser"
-	ReasonForceUnpublishByServer  = "forceUnpublishByServer"
+	ReasonDisconnect              = string(reasons.Disconnect)
+	ReasonForceDisconnectByUser   = string(reasons.ForceDisconnectByUser)
+	ReasonForceDisconnectByServer = string(reasons.ForceDisconnectByServer)
+	ReasonSessionClosedByServer   = string(reasons.SessionClosedByServer)
+	ReasonNetworkDisconnect       = string(reasons.NetworkDisconnect)
+	ReasonServerStopped           = string(reasons.ServerStopped)
+	ReasonUnpublish               = string(reasons.Unpublish)
+	ReasonForceUnpublishByUser    = string(reasons.ForceUnpublishByUser)
+	ReasonForceUnpublishByServer  = string(reasons.ForceUnpublishByServer)
 )

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
@@ -159,7 +160,7 @@ func (p *Participant) abandonSubscription(received *subscription) {
 
 // dropSubscription ends a subscription for good. The room is locked.
 func (p *Participant) dropSubscription(received *subscription) {
-	p.room.diary.received(p, received, unsubscribed)
+	p.room.diary.received(p, received, string(reasons.Unsubscribe))
 	p.forgetSubscription(received)
 }
 
