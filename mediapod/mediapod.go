@@ -26,6 +26,7 @@ import (
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/control"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/peer"
@@ -252,7 +253,7 @@ func (l serverLog) Write(line []byte) (int, error) {
 func (p *Pod) stop(ctx context.Context, servers []*http.Server) {
 	p.log.Info("Media pod stops")
 	p.stopping.Store(true)
-	p.rooms.Stop(room.ReasonServerStopped)
+	p.rooms.Stop(reasons.ServerStopped)
 
 	leaving, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()

@@ -103,10 +103,10 @@ func (s *snapshot) Collect(out chan<- prometheus.Metric) {
 	}
 	departures := s.rooms.Departures()
 	for _, reason := range reasons.Leaving() {
-		departures[string(reason)] += 0 // a rate needs the 0 before the first one
+		departures[reason] += 0 // a rate needs the 0 before the first one
 	}
 	for reason, count := range departures {
-		out <- prometheus.MustNewConstMetric(participantsLeft, prometheus.CounterValue, float64(count), string(reasons.Reason(reason).Cause()), reason)
+		out <- prometheus.MustNewConstMetric(participantsLeft, prometheus.CounterValue, float64(count), string(reason.Cause()), string(reason))
 	}
 }
 

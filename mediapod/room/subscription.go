@@ -160,7 +160,7 @@ func (p *Participant) abandonSubscription(received *subscription) {
 
 // dropSubscription ends a subscription for good. The room is locked.
 func (p *Participant) dropSubscription(received *subscription) {
-	p.room.diary.received(p, received, string(reasons.Unsubscribe))
+	p.room.diary.received(p, received, reasons.Unsubscribe)
 	p.forgetSubscription(received)
 }
 
@@ -172,7 +172,7 @@ func (p *Participant) forgetSubscription(received *subscription) {
 
 // endSubscriptions stops receiving everything, and returns what is to be closed. The room is
 // locked.
-func (p *Participant) endSubscriptions(reason string) []io.Closer {
+func (p *Participant) endSubscriptions(reason reasons.Reason) []io.Closer {
 	var closers []io.Closer
 	for _, received := range p.subscriptions.sorted() {
 		p.room.diary.received(p, received, reason)

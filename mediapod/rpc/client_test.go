@@ -17,6 +17,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -47,7 +48,7 @@ func newPod(t *testing.T, limits Limits, names ...string) *pod {
 		_ = httpServer.Serve(p.listener)
 	}()
 	t.Cleanup(func() {
-		p.rooms.Stop(room.ReasonServerStopped)
+		p.rooms.Stop(reasons.ServerStopped)
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		p.server.Shutdown(ctx)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -69,7 +70,7 @@ func TestWhoseNetworkIsGoneIsLostInTime(t *testing.T) {
 		time.Sleep(15*time.Second + 10*time.Second + closeTimeout)
 		synctest.Wait()
 		state := p.state("A")
-		if state.State != room.Disconnected || state.Reason != room.ReasonNetworkDisconnect {
+		if state.State != room.Disconnected || state.Reason != reasons.NetworkDisconnect {
 			t.Fatalf("%v after its network was cut, A is %v for %q", time.Since(joined), state.State, state.Reason)
 		}
 	})
@@ -362,7 +363,7 @@ func TestShutdownTellsParticipantsAndEndsTheirSockets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPod(t, DefaultLimits(), "A")
 		a := p.join("A")
-		p.rooms.Stop(room.ReasonServerStopped)
+		p.rooms.Stop(reasons.ServerStopped)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		p.server.Shutdown(ctx)

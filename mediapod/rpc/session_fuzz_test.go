@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr/funcr"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -165,7 +166,7 @@ func (s *session) check(out outgoing) (id string, answer bool) {
 
 // end closes everything.
 func (s *session) end() {
-	s.rooms.Stop(room.ReasonServerStopped)
+	s.rooms.Stop(reasons.ServerStopped)
 	s.rooms.Wait()
 	for _, c := range s.sockets {
 		for _, out := range s.drain(c) {

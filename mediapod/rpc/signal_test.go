@@ -8,7 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"mediarooms.dev/mediarooms/mediapod/room"
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 // post sends a signal of the server and returns the status.
@@ -66,7 +66,7 @@ func TestServerSignals(t *testing.T) {
 		}
 	}
 	a.call("echo", `{}`) // nothing came before its answer
-	p.rooms.Stop(room.ReasonServerStopped)
+	p.rooms.Stop(reasons.ServerStopped)
 	if got := p.post("team.room", `{}`); got != http.StatusNotFound {
 		t.Errorf("to a closed room: %d", got)
 	}

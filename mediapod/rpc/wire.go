@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -68,8 +69,8 @@ type publishResult struct {
 }
 
 type departure struct {
-	ConnectionID string `json:"connectionId"`
-	Reason       string `json:"reason"`
+	ConnectionID string         `json:"connectionId"`
+	Reason       reasons.Reason `json:"reason"`
 }
 
 // metadataSeparator stands between what a client and what the server says of a participant
