@@ -34,7 +34,7 @@ const (
 
 // call is a request while it is handled.
 type call struct {
-	conversation   *conversation
+	*conversation
 	id             json.RawMessage
 	params         params
 	observedMethod string
@@ -45,7 +45,7 @@ type call struct {
 // reply answers the request. It only queues, so it may be called with a room locked.
 func (c *call) reply(result any) {
 	c.answered = true
-	c.conversation.client.Reply(c.conversation.result(c.id, result, c.conversation.private))
+	c.client.Reply(c.result(c.id, result, c.private))
 }
 
 // method is how a request is handled. A handler that does not reply is answered with an empty result.
@@ -99,11 +99,11 @@ func joinRoom(_ context.Context, c *call) error {
 	err := join(c)
 	code := 0
 	if err != nil {
-		code = wireError(err, c.conversation.participant).Code
-		c.conversation.joinFailed = true
-		c.conversation.endGuessing()
+		code = wireError(err, c.participant).Code
+		c.joinFailed = true
+		c.endGuessing()
 	}
-	c.conversation.frontEnd.observer.Joined(code, time.Since(c.conversation.client.Opened()))
+	c.frontEnd.observer.Joined(code, time.Since(c.client.Opened()))
 	return err
 }
 
@@ -199,7 +199,7 @@ func finalUserID(connectionID string) string {
 // sessionStatus tells a client that could not come back which life this is (openvidu-rpc 1.11). When it joined in another one, it tells its application that the
 // media pod has crashed (nodeCrashed), on which applications join again; else that its own network was gone (networkDisconnect).
 func sessionStatus(_ context.Context, c *call) error {
-	c.reply(sessionStatusResult{Life: c.conversation.frontEnd.life})
+	c.reply(sessionStatusResult{Life: c.frontEnd.life})
 	return nil
 }
 
@@ -225,7 +225,7 @@ func connect(_ context.Context, c *call) error {
 }
 
 func closeSession(_ context.Context, c *call) error {
-	if err := c.conversation.participant.Leave(); err != nil {
+	if err := c.participant.Leave(); err != nil {
 		return err
 	}
 	c.reply(map[string]string{"value": "bye"})
@@ -233,11 +233,11 @@ func closeSession(_ context.Context, c *call) error {
 }
 
 func leaveRoom(_ context.Context, c *call) error {
-	return c.conversation.participant.Leave()
+	return c.participant.Leave()
 }
 
 func echo(_ context.Context, c *call) error {
-	return c.conversation.participant.Alive()
+	return c.participant.Alive()
 }
 
 func publishVideo(ctx context.Context, c *call) error {
@@ -267,11 +267,11 @@ func publishVideo(ctx context.Context, c *call) error {
 // publish publishes the one stream that a participant may have. Its candidates that came before, also
 // those for an attempt that is refused now, are used up.
 func (c *call) publish(ctx context.Context, options room.StreamOptions, offer string) error {
-	p := c.conversation.participant
+	p := c.participant
 	request := room.PublishRequest{
-		StreamID: newStreamID(options, p.ConnectionID()), Options: options, SDPOffer: offer, Candidates: c.conversation.early,
+		StreamID: newStreamID(options, p.ConnectionID()), Options: options, SDPOffer: offer, Candidates: c.early,
 	}
-	c.conversation.early = nil
+	c.early = nil
 	err := p.Publish(ctx, request, func(published room.Stream, answer string) {
 		c.reply(publishResult{SDPAnswer: answer, ID: published.ID, Created: published.Created.UnixMilli()})
 	})
@@ -307,18 +307,18 @@ func typeOfVideo(c *call) room.VideoType {
 
 // ownStream returns the id of the participant's one stream.
 func (c *call) ownStream() (string, error) {
-	streams, err := c.conversation.participant.Streams()
+	streams, err := c.participant.Streams()
 	if err != nil {
 		return "", err
 	}
 	if len(streams) == 0 || streams[0].Created.IsZero() {
-		return "", notStreaming(c.conversation.participant)
+		return "", notStreaming(c.participant)
 	}
 	return streams[0].ID, nil
 }
 
 func unpublishVideo(_ context.Context, c *call) error {
-	p := c.conversation.participant
+	p := c.participant
 	stream, err := c.ownStream()
 	if err != nil {
 		return err
@@ -334,7 +334,7 @@ func unpublishVideo(_ context.Context, c *call) error {
 // publisher returns the connection id of a stream's publisher. It is the id of the subscription, too:
 // a client receives one stream of each participant.
 func (c *call) publisher(stream string) (string, error) {
-	p := c.conversation.participant
+	p := c.participant
 	if err := p.Alive(); err != nil {
 		return "", err
 	}
@@ -348,7 +348,7 @@ func prepareReceiveVideoFrom(ctx context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	p := c.conversation.participant
+	p := c.participant
 	publisher, err := c.publisher(stream)
 	if err != nil {
 		return err
@@ -387,7 +387,7 @@ func receiveVideoFrom(ctx context.Context, c *call) error {
 // receive takes the answer to the offer of prepareReceiveVideoFrom or, when forced, to that of
 // forciblyReconnectSubscriber.
 func (c *call) receive(ctx context.Context, publisher, stream, answer string, forced bool) error {
-	p := c.conversation.participant
+	p := c.participant
 	err := p.Answer(ctx, publisher, answer, forced, func() { c.reply(struct{}{}) })
 	if errors.Is(err, room.ErrNoOffer) {
 		return refuse(codeMediaEndpoint, "User '%s' has no offer to answer for stream '%s': 'prepareReceiveVideoFrom' comes first",
@@ -406,7 +406,7 @@ func unsubscribeFromVideo(_ context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	p := c.conversation.participant
+	p := c.participant
 	err := p.Unsubscribe(publisher)
 	switch {
 	case !is[room.NotFoundError](err):
@@ -429,7 +429,7 @@ func reconnectStream(ctx context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	p := c.conversation.participant
+	p := c.participant
 	if own, err := c.ownStream(); err == nil && (stream == "" || stream == own) {
 		return c.reconnectOwn(ctx, own, sdp)
 	}
@@ -444,7 +444,7 @@ func reconnectStream(ctx context.Context, c *call) error {
 }
 
 func (c *call) reconnectOwn(ctx context.Context, stream, offer string) error {
-	p := c.conversation.participant
+	p := c.participant
 	again, answer, err := p.Reconnect(ctx, stream, offer)
 	if is[room.NotFoundError](err) {
 		return noSuchStream(p, stream)
@@ -527,7 +527,7 @@ func changeStream(_ context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	p := c.conversation.participant
+	p := c.participant
 	stream, err := c.ownStream()
 	if err != nil {
 		return err
@@ -558,7 +558,7 @@ func videoData(_ context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	return c.conversation.participant.Alive()
+	return c.participant.Alive()
 }
 
 func sendMessage(_ context.Context, c *call) error {
@@ -571,7 +571,7 @@ func sendMessage(_ context.Context, c *call) error {
 		return refused
 	}
 	signal := room.Signal{Type: parsed.Type, Data: parsed.Data, Topic: withoutPrefix(parsed.Type)}
-	if err := c.conversation.participant.Signal(to, signal); is[room.NotFoundError](err) {
+	if err := c.participant.Signal(to, signal); is[room.NotFoundError](err) {
 		return signalToNobody()
 	} else if err != nil {
 		return err
@@ -584,7 +584,7 @@ func forceDisconnect(_ context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	err := c.conversation.participant.ForceDisconnect(connectionID, func() { c.reply(struct{}{}) })
+	err := c.participant.ForceDisconnect(connectionID, func() { c.reply(struct{}{}) })
 	switch {
 	case is[room.ForbiddenError](err):
 		return noValidToken("Unable to force disconnect")
@@ -599,7 +599,7 @@ func forceUnpublish(_ context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	p := c.conversation.participant
+	p := c.participant
 	err := p.ForceUnpublish(streamID, func() { c.reply(struct{}{}) })
 	switch {
 	case is[room.ForbiddenError](err):

@@ -218,7 +218,7 @@ func (p *Participant) offered(id string, renewed bool) (*subscription, media.Sub
 	if received == nil || received.media == nil || received.answered || received.renews != renewed {
 		if renewed && received != nil && received.answered {
 			// The client answers an offer that is no longer good, and has given up the peer connection
-			// that was (openvidu-rpc 3.10).
+			// that was.
 			received.outdated = true
 			p.renew(received)
 		}
