@@ -13,6 +13,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -167,7 +168,7 @@ func TestWhoOnlyOpensSocketsShutsNobodyOut(t *testing.T) {
 				a := p.join("A")
 				strangers := make([]*client, 50)
 				for i := range strangers {
-					strangers[i] = p.dial(HeaderAddress, c.from(i))
+					strangers[i] = p.dial(podhttp.HeaderAddress, c.from(i))
 					synctest.Wait()
 				}
 				time.Sleep(closeTimeout)
@@ -300,7 +301,7 @@ func TestWhereNobodyCanBeLetIn(t *testing.T) {
 	params := joinParams("wss://host?sessionId=team.room&token=tok_A", "team.room")
 	t.Run("the session waits for a pod", func(t *testing.T) {
 		p := newPod(t, DefaultLimits(), "A")
-		if got := p.dial(HeaderSession, SessionWaiting).refused("joinRoom", params); got.Code != 204 || got.Message != want {
+		if got := p.dial(podhttp.HeaderSession, podhttp.SessionWaiting).refused("joinRoom", params); got.Code != 204 || got.Message != want {
 			t.Errorf("got %+v", got)
 		}
 		p.join("A") // the token is as good as before

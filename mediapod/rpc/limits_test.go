@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
 // scarce is a rate at which nothing comes again in the time of a test.
@@ -142,7 +144,7 @@ func TestLimits(t *testing.T) {
 			if got.Code != c.code || got.Message != c.text {
 				t.Errorf("got  %d %s\nwant %d %s", got.Code, got.Message, c.code, c.text)
 			}
-			elsewhere := p.dial(HeaderAddress, "192.0.2.2")
+			elsewhere := p.dial(podhttp.HeaderAddress, "192.0.2.2")
 			elsewhere.joinAs("C")
 			if !c.all {
 				b.callThrough("echo", `{}`)

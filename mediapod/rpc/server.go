@@ -5,9 +5,7 @@ package rpc
 
 import (
 	"context"
-	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,22 +13,9 @@ import (
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
 
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
-
-// Headers by which the gateway, the only one that can connect, tells of the client.
-const (
-	// HeaderAddress is the client's IP address.
-	HeaderAddress = "X-Real-IP"
-	// HeaderShared is "true" when others may have this address, too: it may be that of a proxy of which the gateway was not told.
-	HeaderShared = "X-Mediarooms-Shared-Address"
-	// HeaderSession is SessionWaiting for a client whose Session has no pod.
-	HeaderSession  = "X-Mediarooms-Session"
-	SessionWaiting = "waiting"
-)
-
-// Path is where clients connect.
-const Path = "/openvidu"
 
 // Observer counts. Its methods are called concurrently and must not block. A code is 0 for success, else that of the error.
 type Observer interface {
@@ -87,12 +72,12 @@ func NewServer(config Config) *Server {
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.idle = sync.NewCond(&s.mu)
 	s.routes = http.NewServeMux()
-	s.routes.HandleFunc("GET "+Path, s.serveClient)
-	s.routes.HandleFunc("POST "+SignalPath, s.serveSignal)
+	s.routes.HandleFunc("GET "+podhttp.OpenViduPath, s.serveClient)
+	s.routes.HandleFunc("POST "+podhttp.SignalPattern, s.serveSignal)
 	return s
 }
 
-// ServeHTTP implements http.Handler: clients' WebSockets at Path, the server's signals at SignalPath.
+// ServeHTTP implements http.Handler: clients' WebSockets and the server's signals, as package podhttp says.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.routes.ServeHTTP(w, r)
 }
@@ -113,22 +98,24 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ws.SetReadLimit(oversizeFactor * s.limits.MessageBytes)
+	told := podhttp.ReadClient(r)
 	client := &socket{
 		server: s,
 		ws:     ws,
 		log:    s.log,
 		handshake: handshake{
-			address: clientAddress(r), opened: time.Now(), key: r.URL.Query().Get("sessionId"), secrets: secretDigests(r.Header),
+			address: told.Address, opened: time.Now(), key: r.URL.Query().Get("sessionId"),
+			secrets: podhttp.ParseSecretDigests(told.SecretDigests),
 		},
 		allowance: allowance{own: newBudget("connection", s.limits.Socket)},
 		calls:     newBacklog(),
 	}
 	client.allowance.shared = s.addresses.enter(client.handshake.address, client.handshake.opened)
 	defer s.addresses.leave(client.allowance.shared)
-	if r.Header.Get(HeaderShared) == "true" {
+	if told.SharedAddress {
 		client.allowance.shared = client.allowance.shared.alone()
 	}
-	if sockets > s.limits.Sockets || r.Header.Get(HeaderSession) == SessionWaiting {
+	if sockets > s.limits.Sockets || told.SessionWaiting {
 		client.handshake.refusal = noMediaNode
 	}
 	client.out = newOutbox(client)
@@ -183,22 +170,6 @@ func (s *Server) leave() {
 	if s.sockets == 0 {
 		s.idle.Broadcast()
 	}
-}
-
-// clientAddress is what the gateway says, else the peer's own address.
-func clientAddress(r *http.Request) netip.Addr {
-	if address, err := netip.ParseAddr(r.Header.Get(HeaderAddress)); err == nil {
-		return address.Unmap()
-	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	address, err := netip.ParseAddr(host)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return address.Unmap()
 }
 
 func noMediaNode(sessionID string) *Error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr/funcr"
 
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -62,7 +63,7 @@ func (s *session) connect(name string) {
 		server: s.server, log: s.server.log, calls: newBacklog(), allowance: allowance{own: newBudget("connection", s.server.limits.Socket)},
 		handshake: handshake{
 			address: netip.MustParseAddr("192.0.2.1"), opened: time.Now(), key: "team.room",
-			secrets: secretDigests(map[string][]string{HeaderSecretDigests: {digestHeader("secret")}}),
+			secrets: podhttp.ParseSecretDigests(digestHeader("secret")),
 		},
 	}
 	c.allowance.shared = s.server.addresses.enter(c.handshake.address, c.handshake.opened)

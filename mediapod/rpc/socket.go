@@ -17,6 +17,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
 
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -87,7 +88,7 @@ type handshake struct {
 	// that they have a token for.
 	key string
 	// secrets are those of the tenant whose room that is.
-	secrets []secretDigest
+	secrets podhttp.SecretDigests
 	// refusal answers joinRoom in this socket, when the server can't let anybody in here; nil otherwise.
 	refusal func(sessionID string) *Error
 }
