@@ -17,9 +17,9 @@ import (
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
-	"mediarooms.dev/mediarooms/mediapod/openvidu"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
@@ -151,7 +151,7 @@ func (w *world) dial(name string) *roomclient.Client {
 		Token:      token.URL("ws://anything", "room", "tok_"+name),
 		Endpoint:   "wss://" + w.pod.listeners.signalling.Addr().String(),
 		HTTPClient: w.gateway,
-		Header:     http.Header{signalling.HeaderAddress: {"192.0.2.7"}},
+		Header:     http.Header{podhttp.HeaderAddress: {"192.0.2.7"}},
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -294,7 +294,7 @@ func TestOnlyTheRightPartsGetIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		client := &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: 5 * time.Second}
-		if answer, err := client.Get("https://" + address + openvidu.Path); err == nil {
+		if answer, err := client.Get("https://" + address + podhttp.OpenViduPath); err == nil {
 			_ = answer.Body.Close()
 			t.Errorf("%s got in at %s: %s", part, address, answer.Status)
 		}

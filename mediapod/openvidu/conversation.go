@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
@@ -28,7 +29,7 @@ type conversation struct {
 	// one, by which old clients join any room that they have a token for.
 	key string
 	// secrets are those of the tenant whose room that is.
-	secrets []secretDigest
+	secrets podhttp.SecretDigests
 
 	participant *room.Participant    // nil until it has joined
 	private     string               // its private id, put into answers

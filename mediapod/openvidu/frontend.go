@@ -10,12 +10,10 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
-
-// Path is where clients connect.
-const Path = "/openvidu"
 
 // Observer counts. Its methods are called concurrently and must not block. A code is 0 for success,
 // else that of the error.
@@ -51,17 +49,17 @@ func New(config Config) *FrontEnd {
 	return &FrontEnd{rooms: config.Rooms, log: config.Log, observer: config.Observer, life: time.Now().UnixMilli()}
 }
 
-// Handler serves clients' WebSockets at Path, the server's signals at SignalPath.
+// Handler serves clients' WebSockets and the server's signals, as package podhttp says.
 func (f *FrontEnd) Handler(server *signalling.Server) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET "+Path, server.Handler(f))
-	mux.HandleFunc("POST "+SignalPath, f.serveSignal)
+	mux.Handle("GET "+podhttp.OpenViduPath, server.Handler(f))
+	mux.HandleFunc("POST "+podhttp.SignalPattern, f.serveSignal)
 	return mux
 }
 
 // Open implements signalling.Protocol.
 func (f *FrontEnd) Open(client signalling.Client, r *http.Request) signalling.Conversation {
 	return &conversation{
-		frontEnd: f, client: client, key: r.URL.Query().Get("sessionId"), secrets: secretDigests(r.Header),
+		frontEnd: f, client: client, key: r.URL.Query().Get("sessionId"), secrets: podhttp.ParseSecretDigests(podhttp.ReadClient(r).SecretDigests),
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
@@ -175,7 +176,7 @@ func TestWhoOnlyOpensSocketsShutsNobodyOut(t *testing.T) {
 				a := p.join("A")
 				strangers := make([]*client, 50)
 				for i := range strangers {
-					strangers[i] = p.dial(signalling.HeaderAddress, c.from(i))
+					strangers[i] = p.dial(podhttp.HeaderAddress, c.from(i))
 					synctest.Wait()
 				}
 				time.Sleep(closeTimeout)
@@ -308,7 +309,7 @@ func TestWhereNobodyCanBeLetIn(t *testing.T) {
 	params := joinParams("wss://host?sessionId=team.room&token=tok_A", "team.room")
 	t.Run("the session waits for a pod", func(t *testing.T) {
 		p := newPod(t, signalling.DefaultLimits(), "A")
-		if got := p.dial(signalling.HeaderSession, signalling.SessionWaiting).refused("joinRoom", params); got.Code != 204 || got.Message != want {
+		if got := p.dial(podhttp.HeaderSession, podhttp.SessionWaiting).refused("joinRoom", params); got.Code != 204 || got.Message != want {
 			t.Errorf("got %+v", got)
 		}
 		p.join("A") // the token is as good as before

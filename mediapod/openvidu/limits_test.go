@@ -7,6 +7,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
@@ -142,7 +143,7 @@ func TestLimits(t *testing.T) {
 			if got.Code != c.code || got.Message != c.text {
 				t.Errorf("got  %d %s\nwant %d %s", got.Code, got.Message, c.code, c.text)
 			}
-			elsewhere := p.dial(signalling.HeaderAddress, "192.0.2.2")
+			elsewhere := p.dial(podhttp.HeaderAddress, "192.0.2.2")
 			elsewhere.joinAs("C")
 			if !c.all {
 				b.callThrough("echo", `{}`)

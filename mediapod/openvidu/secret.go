@@ -1,59 +1,10 @@
 package openvidu
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"net/http"
-	"strings"
 
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
-
-// HeaderSecretDigests is by what the gateway lets a pod recognise the REST secrets of the tenant of the room in the socket's URL without telling them: a list, separated
-// by commas, of hex(salt):hex(HMAC-SHA-256 with the salt as key and the secret as message). Without it nobody joins by a secret.
-const HeaderSecretDigests = "X-Mediarooms-Secret-Digests"
-
-// maxSecretDigests bounds what is read of the header: a tenant has two secrets while it changes them.
-const maxSecretDigests = 16
-
-// secretDigest recognises one secret.
-type secretDigest struct {
-	salt, mac []byte
-}
-
-// secretDigests reads the header. What is malformed recognises nothing.
-func secretDigests(header http.Header) []secretDigest {
-	var digests []secretDigest
-	for _, entry := range strings.SplitN(header.Get(HeaderSecretDigests), ",", maxSecretDigests+1) {
-		if len(digests) == maxSecretDigests {
-			break
-		}
-		salt, mac, _ := strings.Cut(strings.TrimSpace(entry), ":")
-		digest := secretDigest{}
-		var saltErr, macErr error
-		digest.salt, saltErr = hex.DecodeString(salt)
-		digest.mac, macErr = hex.DecodeString(mac)
-		if saltErr == nil && macErr == nil && len(digest.salt) > 0 && len(digest.mac) == sha256.Size {
-			digests = append(digests, digest)
-		}
-	}
-	return digests
-}
-
-// knows reports whether a secret is one of those that the gateway has told of. How long it takes does not depend on which one.
-func (s *conversation) knows(secret string) bool {
-	known := false
-	for _, digest := range s.secrets {
-		mac := hmac.New(sha256.New, digest.salt)
-		mac.Write([]byte(secret))
-		if hmac.Equal(mac.Sum(nil), digest.mac) {
-			known = true
-		}
-	}
-	return known && secret != ""
-}
 
 // maxWrongSecrets in joinRoom end the socket.
 const maxWrongSecrets = 3
@@ -92,7 +43,7 @@ func (s *conversation) claims(session string, shown credential) (*room.Claims, e
 		s.guesses++
 		return nil, over
 	}
-	if session != s.key || !s.knows(shown.secret) {
+	if session != s.key || !s.secrets.Match(shown.secret) {
 		s.guesses++
 		s.frontEnd.observer.WrongSecret()
 		if s.guesses == maxWrongSecrets {

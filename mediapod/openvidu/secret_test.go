@@ -12,6 +12,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
 
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
@@ -46,11 +47,11 @@ func TestJoiningBySecret(t *testing.T) {
 		"no digests":                  {"", "one", "true", "false", ""},
 		"malformed digests":           {"x,:,zz:zz," + strings.Repeat(",", 100), "one", "true", "false", ""},
 		"a digest without a salt":     {":" + strings.Repeat("00", 32), "one", "true", "false", ""},
-		"more digests than are heard": {digestHeader(append(make([]string, maxSecretDigests), "one")...), "one", "true", "false", ""},
+		"more digests than are heard": {digestHeader(append(make([]string, podhttp.MaxSecretDigests), "one")...), "one", "true", "false", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPod(t, signalling.DefaultLimits(), "A")
-			client := p.dial(HeaderSecretDigests, c.header)
+			client := p.dial(podhttp.HeaderSecretDigests, c.header)
 			if c.id == "" {
 				refused := client.refused("joinRoom", secretParams(c.secret, c.recorder, c.stt))
 				if refused.Code != http.StatusUnauthorized {
@@ -75,7 +76,7 @@ func TestJoiningBySecret(t *testing.T) {
 func TestAWrongSecretLetsTheTokenDecide(t *testing.T) {
 	p := newPod(t, signalling.DefaultLimits(), "A")
 	params := strings.Replace(joinParams("wss://host:4443?sessionId=team.room&token=tok_A", "team.room"), `"secret":""`, `"secret":"wrong"`, 1)
-	result := p.dial(HeaderSecretDigests, digestHeader("one")).call("joinRoom", params)
+	result := p.dial(podhttp.HeaderSecretDigests, digestHeader("one")).call("joinRoom", params)
 	if got := unquote(t, result["id"]); got != "con_A" {
 		t.Errorf("got %s", got)
 	}
@@ -84,7 +85,7 @@ func TestAWrongSecretLetsTheTokenDecide(t *testing.T) {
 // A wrong secret is told apart from a right one, so it can be tried: only so often.
 func TestWrongSecretsEndTheSocket(t *testing.T) {
 	p := newPod(t, signalling.DefaultLimits(), "A")
-	client := p.dial(HeaderSecretDigests, digestHeader("the right one"))
+	client := p.dial(podhttp.HeaderSecretDigests, digestHeader("the right one"))
 	client.refused("joinRoom", joinParams(wrongToken, "team.room")) // without any
 	for i := range maxWrongSecrets {
 		if refused := client.refused("joinRoom", secretParams(fmt.Sprint("guess", i), "true", "false")); refused.Code != http.StatusUnauthorized {
@@ -98,15 +99,14 @@ func TestWrongSecretsEndTheSocket(t *testing.T) {
 		t.Errorf("%d wrong secrets were counted", got)
 	}
 	// Nobody else at the address pays for it.
-	p.dial(HeaderSecretDigests, digestHeader("the right one")).call("joinRoom", secretParams("the right one", "true", "false"))
+	p.dial(podhttp.HeaderSecretDigests, digestHeader("the right one")).call("joinRoom", secretParams("the right one", "true", "false"))
 	p.join("A")
 }
 
 // What is asked before the socket is closed is no way round the limit.
 func TestAfterTooManyWrongSecretsNoneIsLookedAt(t *testing.T) {
-	header := http.Header{HeaderSecretDigests: {digestHeader("the right one")}}
 	s := &conversation{
-		frontEnd: New(Config{Log: logr.Discard(), Observer: &counts{}}), client: &player{}, key: "team.room", secrets: secretDigests(header),
+		frontEnd: New(Config{Log: logr.Discard(), Observer: &counts{}}), client: &player{}, key: "team.room", secrets: podhttp.ParseSecretDigests(digestHeader("the right one")),
 	}
 	for i := range maxWrongSecrets {
 		if claims, ignored := s.claims("team.room", credential{secret: fmt.Sprint("guess", i)}); claims != nil || ignored != nil {
@@ -125,13 +125,13 @@ func TestAnAddressHasOnlySoManyWrongSecrets(t *testing.T) {
 	p := newPod(t, limits, "A", "B")
 	header := digestHeader("the right one")
 	for i := range 2 {
-		client := p.dial(HeaderSecretDigests, header)
+		client := p.dial(podhttp.HeaderSecretDigests, header)
 		client.refused("joinRoom", secretParams(fmt.Sprint("guess", i), "true", "false"))
 		client.refused("joinRoom", secretParams(fmt.Sprint("again", i), "true", "false"))
 	}
 	const want = "Too many wrong secrets: at most 1e-09 per second from one address. Code: 999"
 	for _, secret := range []string{"guess", "the right one"} { // nobody learns any more which one is right
-		if refused := p.dial(HeaderSecretDigests, header).refused("joinRoom", secretParams(secret, "true", "false")); refused.Message != want {
+		if refused := p.dial(podhttp.HeaderSecretDigests, header).refused("joinRoom", secretParams(secret, "true", "false")); refused.Message != want {
 			t.Errorf("%s: got %+v", secret, refused)
 		}
 	}
@@ -141,8 +141,8 @@ func TestAnAddressHasOnlySoManyWrongSecrets(t *testing.T) {
 	// Tokens are as good as ever, with a secret that nobody looks at, too.
 	p.join("A")
 	withSecret := strings.Replace(joinParams("wss://host?sessionId=team.room&token=tok_B", "team.room"), `"secret":""`, `"secret":"guess"`, 1)
-	p.dial(HeaderSecretDigests, header).call("joinRoom", withSecret)
-	elsewhere := p.dial(HeaderSecretDigests, header, signalling.HeaderAddress, "192.0.2.2")
+	p.dial(podhttp.HeaderSecretDigests, header).call("joinRoom", withSecret)
+	elsewhere := p.dial(podhttp.HeaderSecretDigests, header, podhttp.HeaderAddress, "192.0.2.2")
 	elsewhere.call("joinRoom", secretParams("the right one", "true", "false"))
 }
 
@@ -151,6 +151,6 @@ func TestRightSecretsCostNothing(t *testing.T) {
 	limits.Address.WrongSecrets = scarce(1)
 	p := newPod(t, limits, "A")
 	for range 5 {
-		p.dial(HeaderSecretDigests, digestHeader("one")).call("joinRoom", secretParams("one", "true", "false"))
+		p.dial(podhttp.HeaderSecretDigests, digestHeader("one")).call("joinRoom", secretParams("one", "true", "false"))
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr/funcr"
 
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/room"
@@ -90,7 +91,7 @@ func (s *session) connect(name string) {
 	c := &player{}
 	c.conversation = &conversation{
 		frontEnd: s.frontEnd, client: c, key: "team.room",
-		secrets: secretDigests(map[string][]string{HeaderSecretDigests: {digestHeader("secret")}}),
+		secrets: podhttp.ParseSecretDigests(digestHeader("secret")),
 	}
 	s.players[name] = c
 }

@@ -11,9 +11,6 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
-// SignalPath is where a gateway posts what the server has to say to a room. {key} is what clients name the room by.
-const SignalPath = "/rooms/{key}/signal"
-
 // signalBodyTimeout bounds how long a gateway may take to send a signal.
 const signalBodyTimeout = 10 * time.Second
 

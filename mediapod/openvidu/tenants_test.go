@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
@@ -74,11 +75,11 @@ func (e *estate) untouched(what string) {
 // intruders open sockets by the URL of a room of their own, and all but the stranger join it. Each is let in nowhere but there.
 func (e *estate) intruders() map[string]*client {
 	moderator := e.join("M")
-	insider := e.dial(HeaderSecretDigests, digestHeader(ownSecret))
+	insider := e.dial(podhttp.HeaderSecretDigests, digestHeader(ownSecret))
 	insider.call("joinRoom", secretParams(ownSecret, "false", "false"))
-	recorder := e.dial(HeaderSecretDigests, digestHeader(ownSecret))
+	recorder := e.dial(podhttp.HeaderSecretDigests, digestHeader(ownSecret))
 	recorder.call("joinRoom", secretParams(ownSecret, "true", "false"))
-	stranger := e.dial(HeaderSecretDigests, digestHeader(ownSecret))
+	stranger := e.dial(podhttp.HeaderSecretDigests, digestHeader(ownSecret))
 	return map[string]*client{"a moderator": moderator, "who has shown the secret": insider, "a recorder": recorder, "a stranger": stranger}
 }
 
@@ -202,7 +203,7 @@ func TestNobodyJoinsAnotherTenantsRoom(t *testing.T) {
 				var headers []string
 				secret := ""
 				if c.digests != "" {
-					headers, secret = []string{HeaderSecretDigests, digestHeader(c.digests)}, c.digests
+					headers, secret = []string{podhttp.HeaderSecretDigests, digestHeader(c.digests)}, c.digests
 				}
 				intruder := e.dialRoom(c.url, headers...)
 				intruder.request("joinRoom", fmt.Sprintf(params, c.token, c.session, secret, as[0], as[1]))
@@ -245,9 +246,9 @@ func TestTheServersSignalsStayInTheRoomThatTheyName(t *testing.T) {
 // What a client may not know of, another one's header, counts for the socket that it came with only.
 func TestHeadersCountForTheirSocketOnly(t *testing.T) {
 	e := newEstate(t)
-	waiting := e.dialRoom("victim.board", signalling.HeaderSession, signalling.SessionWaiting)
+	waiting := e.dialRoom("victim.board", podhttp.HeaderSession, podhttp.SessionWaiting)
 	waiting.refused("joinRoom", joinParams("wss://host?sessionId=victim.board&token=tok_unused", "victim.board"))
-	_ = e.dialRoom("team.room", HeaderSecretDigests, digestHeader(ownSecret))
+	_ = e.dialRoom("team.room", podhttp.HeaderSecretDigests, digestHeader(ownSecret))
 	stranger := e.dialRoom("team.room")
 	if refused := stranger.refused("joinRoom", secretParams(ownSecret, "true", "false")); refused.Code != http.StatusUnauthorized {
 		t.Errorf("a secret that another socket was told of: %+v", refused)

@@ -8,26 +8,15 @@ package signalling
 
 import (
 	"context"
-	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
-)
 
-// Headers by which the gateway, the only one that can connect, tells of the client.
-const (
-	// HeaderAddress is the client's IP address.
-	HeaderAddress = "X-Real-IP"
-	// HeaderShared is "true" when others may have this address, too: it may be that of a proxy of which the gateway was not told.
-	HeaderShared = "X-Mediarooms-Shared-Address"
-	// HeaderSession is SessionWaiting for a client whose Session has no pod.
-	HeaderSession  = "X-Mediarooms-Session"
-	SessionWaiting = "waiting"
+	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
 // Config is what a Server is made of.
@@ -88,19 +77,20 @@ func (s *Server) serve(protocol Protocol, w http.ResponseWriter, r *http.Request
 		return
 	}
 	ws.SetReadLimit(oversizeFactor * s.limits.MessageBytes)
+	told := podhttp.ReadClient(r)
 	client := &socket{
 		server:    s,
 		ws:        ws,
 		log:       s.log,
-		address:   clientAddress(r),
+		address:   told.Address,
 		opened:    time.Now(),
-		unwelcome: sockets > s.limits.Sockets || r.Header.Get(HeaderSession) == SessionWaiting,
+		unwelcome: sockets > s.limits.Sockets || told.SessionWaiting,
 		allowance: allowance{own: newBudget("connection", s.limits.Socket)},
 		backlog:   newBacklog(),
 	}
 	client.allowance.shared = s.addresses.enter(client.address, client.opened)
 	defer s.addresses.leave(client.allowance.shared)
-	if r.Header.Get(HeaderShared) == "true" {
+	if told.SharedAddress {
 		client.allowance.shared = client.allowance.shared.alone()
 	}
 	client.conversation = protocol.Open(client, r)
@@ -156,20 +146,4 @@ func (s *Server) leave() {
 	if s.sockets == 0 {
 		s.idle.Broadcast()
 	}
-}
-
-// clientAddress is what the gateway says, else the peer's own address.
-func clientAddress(r *http.Request) netip.Addr {
-	if address, err := netip.ParseAddr(r.Header.Get(HeaderAddress)); err == nil {
-		return address.Unmap()
-	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	address, err := netip.ParseAddr(host)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return address.Unmap()
 }
