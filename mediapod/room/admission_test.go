@@ -335,4 +335,34 @@ func fiftyRounds(t *testing.T) {
 	if totals := s.registry.Totals(); totals != (Totals{Rooms: 1}) {
 		t.Errorf("got %+v", totals)
 	}
+	if ids := len(s.registry.resumable.rooms); ids != 0 {
+		t.Errorf("%d private ids are known", ids)
+	}
+}
+
+// Whoever comes back is found in the room that has its Connection now, whatever room had it before.
+func TestPrivateIDsFollowTheirRooms(t *testing.T) {
+	s := newScene(t, "A", "B")
+	resume := func(id string, want error) {
+		t.Helper()
+		if err := s.registry.Resume("", id, &recorder{scene: s, name: "A"}, func(*Participant) {}); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", id, err, want)
+		}
+	}
+	s.join("A")
+	resume("rpc-A", nil)
+	s.desired.Connections[0].PrivateID = "another"
+	s.apply()
+	resume("rpc-A", ErrNotResumed)
+	resume("another", nil)
+	s.desired.UID = "another-uid" // it takes the place of the other, with the same connections
+	s.registry.Apply(s.desired)
+	resume("another", ErrNotResumed)
+	s.join("A")
+	resume("another", nil)
+	s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
+	resume("another", ErrNotResumed)
+	if ids := len(s.registry.resumable.rooms); ids != 0 {
+		t.Errorf("%d private ids are known", ids)
+	}
 }
