@@ -9,11 +9,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
+	"mediarooms.dev/mediarooms/mediapod/openvidu"
 	"mediarooms.dev/mediarooms/mediapod/room"
-	"mediarooms.dev/mediarooms/mediapod/rpc"
+	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
-// metrics counts what clients do. It implements rpc.Observer.
+// metrics counts what clients do. It implements openvidu.Observer.
 type metrics struct {
 	registry *prometheus.Registry
 	joins    *prometheus.CounterVec
@@ -23,7 +25,7 @@ type metrics struct {
 	took     *prometheus.HistogramVec
 }
 
-var _ rpc.Observer = (*metrics)(nil)
+var _ openvidu.Observer = (*metrics)(nil)
 
 func newMetrics() *metrics {
 	m := &metrics{
@@ -51,7 +53,7 @@ func newMetrics() *metrics {
 	return m
 }
 
-// Joined implements rpc.Observer.
+// Joined implements openvidu.Observer.
 func (m *metrics) Joined(code int, took time.Duration) {
 	m.joins.WithLabelValues(strconv.Itoa(code)).Inc()
 	if code == 0 {
@@ -59,17 +61,17 @@ func (m *metrics) Joined(code int, took time.Duration) {
 	}
 }
 
-// WrongSecret implements rpc.Observer.
+// WrongSecret implements openvidu.Observer.
 func (m *metrics) WrongSecret() { m.secrets.Inc() }
 
-// Request implements rpc.Observer.
+// Request implements openvidu.Observer.
 func (m *metrics) Request(method string, code int, took time.Duration) {
 	m.requests.WithLabelValues(method, strconv.Itoa(code)).Inc()
 	m.took.WithLabelValues(method).Observe(took.Seconds())
 }
 
 // handler serves the metrics, with what the parts of the pod count themselves.
-func (m *metrics) handler(engine mediaEngine, rooms *room.Registry, signalling *rpc.Server) http.Handler {
+func (m *metrics) handler(engine mediaEngine, rooms *room.Registry, signalling *signalling.Server) http.Handler {
 	m.registry.MustRegister(&snapshot{engine: engine, rooms: rooms, signalling: signalling})
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
@@ -78,7 +80,7 @@ func (m *metrics) handler(engine mediaEngine, rooms *room.Registry, signalling *
 type snapshot struct {
 	engine     mediaEngine
 	rooms      *room.Registry
-	signalling *rpc.Server
+	signalling *signalling.Server
 }
 
 // figure is one metric of a snapshot.
@@ -101,11 +103,11 @@ func (s *snapshot) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(mediaConnections, prometheus.GaugeValue, float64(count), transport)
 	}
 	departures := s.rooms.Departures()
-	for _, reason := range knownReasons {
+	for _, reason := range reasons.Leaving() {
 		departures[reason] += 0 // a rate needs the 0 before the first one
 	}
 	for reason, count := range departures {
-		out <- prometheus.MustNewConstMetric(participantsLeft, prometheus.CounterValue, float64(count), cause(reason), reason)
+		out <- prometheus.MustNewConstMetric(participantsLeft, prometheus.CounterValue, float64(count), string(reason.Cause()), string(reason))
 	}
 }
 
@@ -114,23 +116,6 @@ var mediaConnections = prometheus.NewDesc("mediarooms_media_connections",
 
 var participantsLeft = prometheus.NewDesc("mediarooms_participants_left_total",
 	"Users that left a room, by cause (ClientDisconnected, ForceDisconnected, NetworkDisconnected) and OpenVidu's reason.", []string{"cause", "reason"}, nil)
-
-var knownReasons = []string{
-	room.ReasonDisconnect, room.ReasonForceDisconnectByUser, room.ReasonForceDisconnectByServer,
-	room.ReasonSessionClosedByServer, room.ReasonNetworkDisconnect, room.ReasonServerStopped,
-}
-
-// cause is whose doing it is that a user has left, as the operator's Events tell it.
-func cause(reason string) string {
-	switch reason {
-	case room.ReasonDisconnect:
-		return "ClientDisconnected"
-	case room.ReasonForceDisconnectByUser, room.ReasonForceDisconnectByServer, room.ReasonSessionClosedByServer, room.ReasonServerStopped:
-		return "ForceDisconnected"
-	default: // also what this version does not know, as the operator counts it
-		return "NetworkDisconnected"
-	}
-}
 
 func (s *snapshot) figures() []figure {
 	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
