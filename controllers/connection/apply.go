@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 )
 
 // tokenField is the key of a token in its Secret.
@@ -24,15 +25,20 @@ type problem struct {
 }
 
 // apply carries the actions out, up to the first error. A problem of the token's Secret is not an error: it becomes a condition.
-// It leaves in o what the pod has said meanwhile.
+// It leaves in o whether there is a place, and what the pod has said meanwhile.
 func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) (*problem, error) {
 	var found *problem
 	for _, a := range actions {
+		if a.kind != admit && o.admission != rooms.Admitted {
+			break // it waits for a place
+		}
 		log.FromContext(ctx).V(1).Info("Applying", "action", string(a.kind), "reason", a.reason)
 		var err error
 		switch a.kind {
-		case tell:
-			r.Fleet.Tell(o.session.UID, o.connection.UID, o.connection.Generation)
+		case admit:
+			r.admit(o)
+		case require:
+			r.Rooms.Require(o.session.UID, o.connection.UID, o.connection.Generation)
 		case adopt:
 			err = r.adopt(ctx, o)
 		case writeSecret:
@@ -41,8 +47,8 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) (
 			if found == nil {
 				err = r.dropSecret(ctx, o)
 			}
-		case dismiss:
-			r.Ledger.Dismiss(client.ObjectKeyFromObject(o.connection), o.connection.UID)
+		case release:
+			r.Rooms.Release(client.ObjectKeyFromObject(o.connection), o.connection.UID)
 		case remove:
 			err = client.IgnoreNotFound(r.Client.Delete(ctx, o.connection, client.Preconditions{UID: &o.connection.UID}))
 		}
@@ -51,9 +57,23 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) (
 		}
 	}
 	if o.session != nil {
-		o.view = r.Fleet.Connection(o.session.UID, o.connection.UID)
+		r.look(o)
 	}
 	return found, nil
+}
+
+// admit asks for a place. It is reserved when this returns, or the Connection waits for one.
+func (r *Reconciler) admit(o *observed) {
+	var podConnections int32
+	if o.pool != nil {
+		podConnections = o.pool.Spec.Capacity.Connections
+	}
+	o.admission = r.Rooms.Admit(o.named(), o.session.Spec.MaxConnections, podConnections)
+}
+
+// named returns the names of the Connection and its Session.
+func (o observed) named() rooms.Connection {
+	return rooms.Connection{UID: o.connection.UID, Name: client.ObjectKeyFromObject(o.connection), Session: o.session.UID}
 }
 
 // adopt adds the finalizer and the owner reference. It rewrites lists that others write too, so the resource version must be the one that was read.

@@ -29,7 +29,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/pace"
-	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/controllers/trigger"
 )
 
@@ -44,19 +44,18 @@ const secretRetry = 30 * time.Second
 
 // Fleet is what this controller needs of the media pods.
 type Fleet interface {
-	Connection(session, connection types.UID) fleet.ConnectionView
-	Push(session types.UID)
-	Tell(session, connection types.UID, generation int64)
-	Evict(session, connection types.UID, name types.NamespacedName) bool
+	Pod(name string) fleet.PodView
 }
 
-// Ledger is what this controller needs of the reservations.
-type Ledger interface {
+// Rooms is what this controller needs of the rooms.
+type Rooms interface {
 	Wait(ctx context.Context) error
-	Pod(session types.UID) (pod string, known bool)
-	Admit(guest placement.Guest, maxConnections *int32, podConnections int32) placement.Verdict
-	IsAdmitted(session, connection types.UID) bool
-	Dismiss(name types.NamespacedName, uid types.UID) (session types.UID, had bool)
+	Connection(session, connection types.UID) rooms.ConnectionView
+	Admit(c rooms.Connection, maxConnections *int32, podConnections int32) rooms.Admission
+	Require(session, connection types.UID, generation int64)
+	Evict(c rooms.Connection) bool
+	Release(name types.NamespacedName, uid types.UID)
+	Remove(name types.NamespacedName)
 }
 
 // Reconciler reconciles Connections.
@@ -65,10 +64,12 @@ type Reconciler struct {
 	Client   client.Client
 	Live     client.Reader
 	Fleet    Fleet
-	Ledger   Ledger
+	Rooms    Rooms
 	Keys     desired.Keys
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
+	// Identities gives what is derived of Connections.
+	Identities *desired.Identities
 	// DefaultNamespace is the tenant whose routing keys carry no namespace.
 	DefaultNamespace string
 	// Media is where no ICE server may be.
@@ -131,12 +132,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	if err := r.Ledger.Wait(ctx); err != nil {
+	if err := r.Rooms.Wait(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
 	var connection v1alpha1.Connection
 	if err := r.Client.Get(ctx, request.NamespacedName, &connection); apierrors.IsNotFound(err) {
-		r.forget(request.NamespacedName)
+		r.Rooms.Remove(request.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, err
@@ -151,7 +152,6 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if !connection.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, observed)
 	}
-	r.admit(&observed)
 	plan := makePlan(observed)
 	problem, err := r.apply(ctx, &observed, plan.first)
 	again, statusErr := r.writeStatus(ctx, &observed, problem, err)
@@ -162,12 +162,4 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		again = secretRetry // no watch tells when that is over
 	}
 	return ctrl.Result{RequeueAfter: again}, errors.Join(err, statusErr)
-}
-
-// forget drops what is held for a Connection that is gone. One that went without this controller's finalizer is put out of its room
-// by the next push.
-func (r *Reconciler) forget(name types.NamespacedName) {
-	if session, had := r.Ledger.Dismiss(name, ""); had {
-		r.Fleet.Push(session)
-	}
 }

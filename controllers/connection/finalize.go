@@ -23,7 +23,7 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 	if !controllerutil.ContainsFinalizer(c, v1alpha1.ConnectionFinalizer) {
 		return ctrl.Result{}, nil
 	}
-	evicted := o.session == nil || r.Fleet.Evict(o.session.UID, c.UID, client.ObjectKeyFromObject(c))
+	evicted := o.session == nil || r.Rooms.Evict(o.named())
 	wait := r.pace.Begun(c.UID, o.now).Add(evictionBound).Sub(o.now)
 	if err := r.writeEnd(ctx, &o, evicted || wait <= 0); err != nil {
 		return ctrl.Result{}, err
@@ -40,7 +40,7 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 	if !evicted {
 		r.Recorder.Eventf(c, nil, corev1.EventTypeWarning, eventNotEvicted, actionEvicting, evictionBoundMsg, evictionBound)
 	}
-	r.Ledger.Dismiss(client.ObjectKeyFromObject(c), c.UID)
+	r.Rooms.Release(client.ObjectKeyFromObject(c), c.UID)
 	r.pace.Forget(c.UID)
 	return ctrl.Result{}, nil
 }
@@ -49,7 +49,7 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 // log, learn of the end before the object goes.
 func (r *Reconciler) writeEnd(ctx context.Context, o *observed, out bool) error {
 	c := o.connection
-	after := participant.Fold(c.Status, o.view.Seen, o.now)
+	after := participant.Fold(c.Status, o.room.Seen, o.now)
 	if out {
 		reason := participant.ReasonForceDisconnectByServer
 		if o.session == nil || !o.session.DeletionTimestamp.IsZero() {

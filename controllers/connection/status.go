@@ -14,7 +14,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/pace"
 	"mediarooms.dev/mediarooms/controllers/participant"
-	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/token"
 )
@@ -42,7 +42,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observed, found *proble
 
 // patchStatus records who came and went, and writes the status.
 func (r *Reconciler) patchStatus(ctx context.Context, o *observed, after v1alpha1.ConnectionStatus) error {
-	visits := visits(o.connection, o.connection.Status, after, o.view.Seen)
+	visits := visits(o.connection, o.connection.Status, after, o.room.Seen)
 	r.record(ctx, o, visits)
 	base := o.connection.DeepCopy()
 	o.connection.Status = after
@@ -71,7 +71,7 @@ func urgencyOf(before, after v1alpha1.ConnectionStatus, o observed) pace.Urgency
 	unprogrammed := meta.IsStatusConditionTrue(after.Conditions, v1alpha1.ConditionAccepted) &&
 		!meta.IsStatusConditionTrue(after.Conditions, v1alpha1.ConditionProgrammed)
 	switch {
-	case undecided, unprogrammed && o.view.Pod.State == fleet.Synced:
+	case undecided, unprogrammed && o.pod.State == fleet.Synced:
 		return pace.Awaiting
 	case before.State != after.State, before.Token != after.Token, before.ConnectionID != after.ConnectionID,
 		before.ObservedGeneration != after.ObservedGeneration, !pace.SameConditions(before.Conditions, after.Conditions):
@@ -86,7 +86,7 @@ func makeStatus(o observed, found *problem, succeeded bool) v1alpha1.ConnectionS
 	accepted := acceptedCondition(o, found)
 	status := *c.Status.DeepCopy()
 	if accepted.Status == metav1.ConditionTrue || status.State != "" {
-		seen := o.view.Seen
+		seen := o.room.Seen
 		if lost(o) && participant.State(status.State, seen) == v1alpha1.ConnectionStateActive {
 			// Nobody is in a room that is on no pod. Carrying users over to another pod would begin here.
 			seen = &controlv1.ConnectionStatus{State: controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED}
@@ -123,7 +123,7 @@ func makeStatus(o observed, found *problem, succeeded bool) v1alpha1.ConnectionS
 
 // lost says that the room is on no pod that lives: its pod is gone, or its Session is not accepted any more.
 func lost(o observed) bool {
-	return o.view.Pod.State == fleet.Lost && (o.decided || refused(o))
+	return o.pod.State == fleet.Lost && (o.room.Known || refused(o))
 }
 
 // refused says that the Session is not accepted.
@@ -140,15 +140,15 @@ func acceptedCondition(o observed, found *problem) metav1.Condition {
 		c.Reason, c.Message = v1alpha1.ReasonSessionNotFound, fmt.Sprintf("there is no Session %q in this namespace", o.connection.Spec.SessionName)
 	case !o.session.DeletionTimestamp.IsZero():
 		c.Reason, c.Message = v1alpha1.ReasonDeleting, fmt.Sprintf("Session %q is being deleted", o.session.Name)
-	case o.verdict == placement.SessionFull:
+	case o.admission == rooms.SessionFull:
 		c.Reason, c.Message = v1alpha1.ReasonSessionFull, fmt.Sprintf("maxConnections of Session %q is reached", o.session.Name)
-	case o.verdict == placement.PodFull:
+	case o.admission == rooms.PodFull:
 		c.Reason, c.Message = v1alpha1.ReasonNoCapacity, "the media pod of the Session takes no more connections"
-	case o.verdict == placement.SessionUnplaced && o.decided:
+	case o.admission == rooms.SessionUnplaced && o.room.Known:
 		c.Reason, c.Message = v1alpha1.ReasonSessionNotAccepted, fmt.Sprintf("Session %q waits for a media pod", o.session.Name)
-	case o.verdict == placement.SessionUnplaced && refused(o):
+	case o.admission == rooms.SessionUnplaced && refused(o):
 		c.Reason, c.Message = v1alpha1.ReasonSessionNotAccepted, fmt.Sprintf("Session %q is not accepted", o.session.Name)
-	case o.verdict == placement.SessionUnplaced:
+	case o.admission == rooms.SessionUnplaced:
 		c.Status, c.Reason, c.Message = metav1.ConditionUnknown, v1alpha1.ReasonPending, fmt.Sprintf("Session %q was not decided on yet", o.session.Name)
 	case secretInUse(o):
 		c.Reason, c.Message = v1alpha1.ReasonTokenSecretInUse, fmt.Sprintf("Secret %q exists and belongs to something else", o.connection.Spec.TokenSecretName)
@@ -173,14 +173,14 @@ func programmedCondition(o observed, accepted metav1.Condition, status v1alpha1.
 		}
 	case status.State == v1alpha1.ConnectionStateDisconnected:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "the user is out, and the token is spent"
-	case o.view.Programmed >= o.connection.Generation:
+	case o.room.Programmed >= o.connection.Generation:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "the media pod has applied this generation"
-	case o.view.Pod.State == fleet.Connecting && sameGeneration(o):
+	case o.pod.State == fleet.Connecting && sameGeneration(o):
 		// This leader is new and the pod about to say what it knows: what was said last still holds.
 		return *meta.FindStatusCondition(o.connection.Status.Conditions, v1alpha1.ConditionProgrammed)
-	case o.view.Pod.State == fleet.Synced:
+	case o.pod.State == fleet.Synced:
 		c.Reason, c.Message = v1alpha1.ReasonWaitingForAck, "the media pod has not confirmed this generation yet"
-	case o.view.Pod.State == fleet.Lost:
+	case o.pod.State == fleet.Lost:
 		c.Reason, c.Message = v1alpha1.ReasonWaitingForPod, "the room is on no media pod"
 	default:
 		c.Reason, c.Message = v1alpha1.ReasonPodUnreachable, "the control stream to the media pod is down"

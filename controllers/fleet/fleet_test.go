@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -20,8 +19,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clock "k8s.io/utils/clock/testing"
 
+	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/internal/fakepod"
 	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	cases "mediarooms.dev/mediarooms/test/rest"
@@ -31,40 +32,51 @@ import (
 // bound is how long a test waits for anything.
 const bound = 20 * time.Second
 
-var errNotNow = errors.New("not now")
-
-// rooms is what is wanted of each room; it can be changed while the fleet runs.
-type rooms struct {
+// wanted is what is wanted of each room; it can be changed while the fleet runs.
+type wanted struct {
 	mu    sync.Mutex
 	rooms map[types.UID]*controlv1.Room
 	fail  bool
 }
 
-func (r *rooms) Room(_ context.Context, room placement.Room, seen map[types.UID]*controlv1.ConnectionStatus) (*controlv1.Room, map[types.UID]types.NamespacedName, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.fail {
-		return nil, nil, errNotNow
+// build does what a Session's controller does.
+func (w *wanted) build(table *rooms.Table, uid types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	view := table.Session(uid)
+	room, known := w.rooms[uid]
+	if w.fail || !known || !view.Sending.Outdated || view.Sending.After > 0 {
+		return
 	}
-	wanted, ok := r.rooms[room.UID]
-	if !ok {
-		return nil, nil, nil
-	}
-	out := &controlv1.Room{Uid: wanted.Uid, Generation: wanted.Generation}
+	out := &controlv1.Room{Uid: room.Uid, Generation: room.Generation}
 	names := make(map[types.UID]types.NamespacedName)
-	for _, c := range wanted.Connections {
-		spent := seen[types.UID(c.Uid)].GetState() > controlv1.ConnectionState_CONNECTION_STATE_PENDING
+	for _, c := range room.Connections {
+		spent := view.Seen[types.UID(c.Uid)].GetState() > controlv1.ConnectionState_CONNECTION_STATE_PENDING
 		out.Connections = append(out.Connections, &controlv1.Connection{Uid: c.Uid, Generation: c.Generation, Spent: spent})
 		names[types.UID(c.Uid)] = types.NamespacedName{Name: c.Uid}
 	}
-	return out, names, nil
+	table.Send(out, names, view.Sending.Need)
 }
 
-func (r *rooms) Vouches(_ context.Context, identity *controlv1.RoomIdentity) (bool, error) {
+// proofs vouch for what says that it is a proof.
+type proofs struct{}
+
+func (proofs) Vouches(_ context.Context, identity *controlv1.RoomIdentity) (bool, error) {
 	return string(identity.GetProof()) == "proof of "+identity.GetUid()+" "+identity.GetTenant(), nil
 }
 
-func (r *rooms) set(uid string, generation int64, connections ...string) {
+// newFleet returns a fleet and its rooms.
+func newFleet(config Config, wakers rooms.Wakers) (*Fleet, *rooms.Table) {
+	config.Outbox, config.Proofs = NewOutbox(), proofs{}
+	table := rooms.New(config.Outbox, wakers, config.Clock)
+	config.Rooms = table
+	if config.Events == nil {
+		config.Events = &book{}
+	}
+	return New(config), table
+}
+
+func (r *wanted) set(uid string, generation int64, connections ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	room := &controlv1.Room{Uid: uid, Generation: generation}
@@ -78,7 +90,8 @@ func (r *rooms) set(uid string, generation int64, connections ...string) {
 type fixture struct {
 	*testing.T
 	*Fleet
-	rooms    *rooms
+	table    *rooms.Table
+	rooms    *wanted
 	clock    *clock.FakeClock
 	identity *mtls.Memory
 	stalls   atomic.Int64 // nanoseconds in which the operator did not run
@@ -95,30 +108,39 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	manager, pod := identities(t)
 	f := &fixture{
-		T: t, rooms: &rooms{rooms: make(map[types.UID]*controlv1.Room)}, clock: clock.NewFakeClock(time.Now()), identity: pod,
+		T: t, rooms: &wanted{rooms: make(map[types.UID]*controlv1.Room)}, clock: clock.NewFakeClock(time.Now()), identity: pod,
 		done: make(chan struct{}),
 	}
 	wake := func(kind string) func(types.NamespacedName) {
 		return func(name types.NamespacedName) {
 			f.mu.Lock()
-			defer f.mu.Unlock()
 			f.woken = append(f.woken, kind+" "+name.Name)
+			f.mu.Unlock()
+			if kind == "session" {
+				f.rooms.build(f.table, types.UID(name.Name))
+			}
 		}
 	}
-	f.Fleet = New(Config{
-		Rooms: f.rooms,
-		Wakers: Wakers{
-			Session: wake("session"), Connection: wake("connection"), Pod: func(Pod) {},
-			Lost: func(pod Pod) {
-				f.mu.Lock()
-				defer f.mu.Unlock()
-				f.lost = append(f.lost, pod.Name)
-			},
-		},
+	f.Fleet, f.table = newFleet(Config{
+		Watcher:     f,
 		Credentials: credentials.NewTLS(mtls.ClientFrom(manager, mtls.MediaPod)), Version: "test", Clock: f.clock,
 		Stalled: func() time.Duration { return time.Duration(f.stalls.Load()) },
+	}, rooms.Wakers{
+		Session: wake("session"), Connection: wake("connection"), Pool: func(string) {},
+		SessionAfter: func(types.NamespacedName, time.Duration) {}, // the pod's answer comes
 	})
 	return f
+}
+
+// PodChanged implements Watcher.
+func (f *fixture) PodChanged(Pod, []string) {}
+
+// PodLost implements Watcher.
+func (f *fixture) PodLost(pod Pod) {
+	f.mu.Lock()
+	f.lost = append(f.lost, pod.Name)
+	f.mu.Unlock()
+	f.table.MarkLost(pod.Name)
 }
 
 func (f *fixture) start() {
@@ -152,8 +174,22 @@ func (f *fixture) pod(name, instance string) *fakepod.Pod {
 	return pod
 }
 
+// room puts a room on a pod.
 func (f *fixture) room(uid, pod string) {
-	f.Assign(placement.Room{UID: types.UID(uid), Name: types.NamespacedName{Name: uid}, Pool: "pool"}, pod)
+	session := rooms.Session{UID: types.UID(uid), Name: types.NamespacedName{Name: uid}, Pool: "pool"}
+	f.table.Unassign(session.UID, f.Room(uid).Pod)
+	f.table.Assign(session, []placement.Candidate{{Pod: pod, MaxSessions: 9, MaxConnections: 9}}, v1alpha1.PlacementPacked)
+	f.rooms.build(f.table, session.UID)
+}
+
+func (f *fixture) Room(uid string) rooms.View { return f.table.Session(types.UID(uid)) }
+
+func (f *fixture) Connection(room, uid string) rooms.ConnectionView {
+	return f.table.Connection(types.UID(room), types.UID(uid))
+}
+
+func (f *fixture) evict(room, uid string) bool {
+	return f.table.Evict(rooms.Connection{UID: types.UID(uid), Name: types.NamespacedName{Name: uid}, Session: types.UID(room)})
 }
 
 func (f *fixture) eventually(what string, condition func() bool) {
@@ -202,96 +238,16 @@ func TestRoomsAreToldAndObserved(t *testing.T) {
 	})
 
 	f.rooms.set("room", 1)
-	if f.Evict("room", "guest", types.NamespacedName{Name: "guest"}) {
+	if f.evict("room", "guest") {
 		t.Error("it was out at once")
 	}
-	f.eventually("the user is out", func() bool { return f.Evict("room", "guest", types.NamespacedName{Name: "guest"}) })
-	if f.Close("room") {
+	f.eventually("the user is out", func() bool { return f.evict("room", "guest") })
+	if f.table.Close("room", false) {
 		t.Error("it was closed at once")
 	}
-	f.eventually("the room is closed", func() bool { return f.Close("room") })
+	f.eventually("the room is closed", func() bool { return f.table.Close("room", false) })
 	if f.Pod("a").State != Synced || pod.Streams() != 1 {
 		t.Errorf("there were %d streams", pod.Streams())
-	}
-}
-
-func TestWhatChangesWhileThePodHasNotAnsweredGoesTogether(t *testing.T) {
-	f := New(Config{Clock: clock.NewFakeClock(time.Now())})
-	f.Track(Pod{Name: "a"})
-	f.Assign(placement.Room{UID: "room"}, "a")
-	l, r := f.links["a"], f.rooms["room"]
-	change := func() {
-		r.dirty, r.urgent = false, false
-		f.Tell("room", "guest", 1)
-	}
-	for _, test := range []struct {
-		sentence    string
-		sent, acked uint64
-		at          time.Time
-		snapshot    bool
-		now         bool
-	}{
-		{"what was never sent goes at once", 0, 0, time.Time{}, false, true},
-		{"what the pod has not answered waits", 2, 1, time.Now(), false, false},
-		{"what the pod has answered goes at once", 2, 2, time.Now(), false, true},
-		{"a snapshot is complete", 2, 1, time.Now(), true, true},
-		{"a pod that does not answer is told all the same", 2, 1, time.Now().Add(-inFlight), false, true},
-	} {
-		change()
-		r.sent, r.acked, r.sentAt = test.sent, test.acked, test.at
-		rooms, later := f.takeDirty(l, test.snapshot)
-		if (len(rooms) == 1) != test.now || (later == nil) != test.now {
-			t.Errorf("%s: got %v, again later: %v", test.sentence, rooms, later != nil)
-		}
-	}
-	change()
-	r.sent, r.acked, r.sentAt = 3, 2, time.Now()
-	if rooms, _ := f.takeDirty(l, false); len(rooms) != 0 {
-		t.Errorf("got %v before the answer", rooms)
-	}
-	<-l.wake
-	f.mu.Lock()
-	f.observe(l, &controlv1.RoomStatus{Uid: "room", Revision: 3})
-	f.mu.Unlock()
-	select {
-	case <-l.wake:
-	default:
-		t.Error("the answer did not wake what waits for it")
-	}
-	if rooms, _ := f.takeDirty(l, false); len(rooms) != 1 {
-		t.Errorf("got %v after the answer", rooms)
-	}
-	for sentence, putOut := range map[string]func(){
-		"a Connection that is gone does not wait":    func() { f.Push("room") },
-		"a Connection that is deleted does not wait": func() { f.Evict("room", "guest", types.NamespacedName{Name: "guest"}) },
-		"a room that is closed does not wait":        func() { f.Close("room") },
-	} {
-		r.dirty, r.urgent, r.evicting, r.end.removing = false, false, nil, false
-		r.sent, r.acked, r.sentAt = 4, 3, time.Now()
-		putOut()
-		if rooms, later := f.takeDirty(l, false); len(rooms) != 1 || later != nil {
-			t.Errorf("%s: got %v, again later: %v", sentence, rooms, later != nil)
-		}
-	}
-}
-
-func TestASessionIsWokenWhenMediaGoesOverAnotherTransport(t *testing.T) {
-	f := New(Config{
-		Clock:  clock.NewFakeClock(time.Now()),
-		Wakers: Wakers{Session: func(types.NamespacedName) {}, Connection: func(types.NamespacedName) {}},
-	})
-	f.Track(Pod{Name: "pod"})
-	f.Assign(placement.Room{UID: "room"}, "pod")
-	for _, status := range []struct{ udp, tcp, wakes int32 }{{2, 0, 1}, {2, 0, 0}, {1, 1, 1}, {0, 0, 1}} {
-		f.mu.Lock()
-		sessions, _ := f.observe(f.links["pod"], &controlv1.RoomStatus{Uid: "room", UdpMedia: status.udp, TcpMedia: status.tcp})
-		f.mu.Unlock()
-		if len(sessions) != int(status.wakes) {
-			t.Errorf("%+v: %d Sessions are woken", status, len(sessions))
-		}
-		if got := f.Room("room").Media; got.UDP != status.udp || got.TCP != status.tcp {
-			t.Errorf("%+v: the view has %+v", status, got)
-		}
 	}
 }
 
@@ -322,7 +278,7 @@ func TestSilence(t *testing.T) {
 	if seen := f.Connection("room", "waits").Seen; seen.GetState() != controlv1.ConnectionState_CONNECTION_STATE_PENDING {
 		t.Errorf("who waits is %v", seen)
 	}
-	if !f.Close("room") || !f.Evict("room", "in", types.NamespacedName{}) {
+	if !f.table.Close("room", false) || !f.evict("room", "in") {
 		t.Error("a lost pod blocks deletions")
 	}
 
@@ -389,13 +345,14 @@ func TestASnapshotIsNeverPartial(t *testing.T) {
 	pod := f.pod("a", "1")
 	f.room("room", "a")
 	f.start()
-	f.eventually("it was tried twice", func() bool { return pod.Streams() >= 2 })
+	f.eventually("the pod is talked to", func() bool { return f.heardNow("a") && pod.Streams() > 0 })
 	if f.Pod("a").State == Synced || len(pod.Closed()) != 0 {
 		t.Error("the pod believes that it knows everything")
 	}
 	f.rooms.mu.Lock()
 	f.rooms.fail = false
 	f.rooms.mu.Unlock()
+	f.rooms.build(f.table, "room")
 	f.eventually("it is programmed", func() bool { return f.Connection("room", "guest").Programmed == 1 })
 }
 

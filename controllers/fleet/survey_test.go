@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"mediarooms.dev/mediarooms/controllers/internal/fakepod"
 )
 
@@ -17,7 +15,7 @@ func TestSurvey(t *testing.T) {
 		pods[name] = before.pod(name, "1")
 		before.rooms.set("room-"+name, 1)
 		before.room("room-"+name, name)
-		before.eventually(name+" has its room", func() bool { return before.Room(types.UID("room-"+name)).Generation == 1 })
+		before.eventually(name+" has its room", func() bool { return before.Room("room-"+name).Generation == 1 })
 	}
 	before.cancel()
 	<-before.done

@@ -29,11 +29,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/eventlog"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/pace"
 	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/controllers/trigger"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
 // FieldOwner of what this controller applies.
@@ -49,42 +52,45 @@ const workers = 8
 type Fleet interface {
 	Pods(pool string) []fleet.PodView
 	Pod(name string) fleet.PodView
-	Room(session types.UID) fleet.RoomView
-	Assign(room placement.Room, pod string)
-	TellRoom(session types.UID, generation int64)
-	Close(session types.UID) bool
-	Abandon(session types.UID)
-	Drop(session types.UID)
-	Silence(session types.UID)
 }
 
 // Events is what this controller needs of the events that are told.
 type Events interface {
+	// Known says whether the beginning of a Session was told of.
+	Known(session types.UID) bool
 	// Conclude tells of the end of a Session whose room is closed, unless a pod has.
 	Conclude(eventlog.Conclusion)
 }
 
-// Ledger is what this controller needs of the reservations.
-type Ledger interface {
+// Rooms is what this controller needs of the rooms.
+type Rooms interface {
 	Wait(ctx context.Context) error
-	Pod(session types.UID) (pod string, known bool)
-	Place(room placement.Room, candidates []placement.Candidate, policy v1alpha1.Placement, now time.Time) (string, bool)
-	Move(session types.UID, candidates []placement.Candidate, policy v1alpha1.Placement, now time.Time) (string, bool)
-	Displace(session types.UID, pod string)
-	Vacate(session types.UID)
-	UID(name types.NamespacedName) (types.UID, bool)
-	IsAdmitted(session, connection types.UID) bool
-	WakeGuests(session types.UID)
+	Lookup(name types.NamespacedName) (types.UID, bool)
+	IsAssigned(session types.UID) bool
+	Session(uid types.UID) rooms.View
+	Assign(session rooms.Session, candidates []placement.Candidate, policy v1alpha1.Placement) (string, bool)
+	Move(session types.UID, candidates []placement.Candidate, policy v1alpha1.Placement) (string, bool)
+	Unassign(session types.UID, pod string)
+	Send(room *controlv1.Room, names map[types.UID]types.NamespacedName, need uint64)
+	Close(session types.UID, silent bool) bool
+	Delete(session types.UID)
 }
 
 // Reconciler reconciles Sessions.
 type Reconciler struct {
 	Client   client.Client
 	Fleet    Fleet
-	Ledger   Ledger
+	Rooms    Rooms
 	Events   Events
+	Keys     desired.Keys
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
+	// Identities gives what is derived of Connections.
+	Identities *desired.Identities
+	// DefaultNamespace is the tenant whose routing keys carry no namespace.
+	DefaultNamespace string
+	// Media is where no ICE server may be.
+	Media *desired.MediaAddresses
 	// Garbage says what is deleted although nobody was ever there.
 	Garbage Garbage
 	// Trigger wakes this controller.
@@ -205,7 +211,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	if err := r.Ledger.Wait(ctx); err != nil {
+	if err := r.Rooms.Wait(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
 	var session v1alpha1.Session
@@ -215,7 +221,7 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	if uid, known := r.Ledger.UID(request.NamespacedName); known && uid != session.UID {
+	if uid, known := r.Rooms.Lookup(request.NamespacedName); known && uid != session.UID {
 		// Another Session had this name; its end was missed.
 		r.forget(request.NamespacedName)
 	}
@@ -229,21 +235,35 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if !session.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, observed)
 	}
-	err = r.apply(ctx, &observed, makePlan(observed))
+	plan := makePlan(observed)
+	err = r.apply(ctx, &observed, plan.actions)
 	again, statusErr := r.writeStatus(ctx, &observed, err)
-	if later := r.untilCollection(observed); again == 0 || later != 0 && later < again {
-		again = later
+	return ctrl.Result{RequeueAfter: soonest(again, plan.again, r.untilCollection(observed))}, errors.Join(err, statusErr)
+}
+
+// soonest returns the shortest of some waits; 0 is none.
+func soonest(waits ...time.Duration) time.Duration {
+	var soonest time.Duration
+	for _, wait := range waits {
+		if soonest == 0 || wait != 0 && wait < soonest {
+			soonest = wait
+		}
 	}
-	return ctrl.Result{RequeueAfter: again}, errors.Join(err, statusErr)
+	return soonest
 }
 
 // forget drops what is held for a Session that is gone. Its pod closes the room that it is no longer told of.
 func (r *Reconciler) forget(name types.NamespacedName) {
-	uid, known := r.Ledger.UID(name)
+	uid, known := r.Rooms.Lookup(name)
 	if !known {
 		return
 	}
-	r.Fleet.Abandon(uid)
-	r.Ledger.Vacate(uid)
+	r.release(uid)
 	r.pace.Forget(uid)
+}
+
+// release gives up what is held for a Session.
+func (r *Reconciler) release(uid types.UID) {
+	r.Rooms.Delete(uid)
+	r.Identities.Keep(uid, nil)
 }

@@ -30,28 +30,25 @@ func silent(s *v1alpha1.Session) bool {
 func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, error) {
 	s := o.session
 	if !o.finalizing() {
+		r.release(s.UID) // somebody else's finalizer holds it
 		return ctrl.Result{}, nil
 	}
 	begun := r.pace.Begun(s.UID, o.now)
-	if silent(s) {
-		r.Fleet.Silence(s.UID)
-	}
-	closed := r.Fleet.Close(s.UID)
+	closed := r.Rooms.Close(s.UID, silent(s))
 	if wait := begun.Add(closeBound).Sub(o.now); !closed && wait > 0 {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	if !closed {
 		r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, eventNotClosed, actionClosing,
-			"Media pod %s did not confirm within %s that the room is closed; deleting anyway", o.pod, closeBound)
+			"Media pod %s did not confirm within %s that the room is closed; deleting anyway", o.room.Pod, closeBound)
 	}
-	if o.known && o.rival == nil {
+	if o.room.Known && o.rival == nil {
 		// It comes last: what the pod has told is told.
 		r.Events.Conclude(eventlog.Conclusion{Room: desired.RoomIdentity(s), Emptied: emptied(o), Silent: silent(s)})
 	}
 	// From here on no Connection has a room to be put out of.
-	r.Fleet.Drop(s.UID)
-	for i := range o.connections {
-		c := &o.connections[i]
+	r.release(s.UID)
+	for _, c := range o.connections {
 		if err := r.Client.Delete(ctx, c, client.Preconditions{UID: &c.UID}); client.IgnoreNotFound(err) != nil {
 			return ctrl.Result{}, fmt.Errorf("deleting Connection %s: %w", c.Name, err)
 		}
@@ -65,7 +62,6 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 	if err := r.Client.Patch(ctx, s, patch, FieldOwner); client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
 	}
-	r.Ledger.Vacate(s.UID)
 	r.pace.Forget(s.UID)
 	return ctrl.Result{}, nil
 }

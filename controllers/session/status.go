@@ -52,7 +52,7 @@ func urgencyOf(before, after v1alpha1.SessionStatus, o observed) pace.Urgency {
 	}
 	unprogrammed := meta.IsStatusConditionTrue(after.Conditions, v1alpha1.ConditionAccepted) &&
 		!meta.IsStatusConditionTrue(after.Conditions, v1alpha1.ConditionProgrammed)
-	if unprogrammed && o.podState == fleet.Synced {
+	if unprogrammed && o.pod.State == fleet.Synced {
 		return pace.Awaiting
 	}
 	if !pace.SameConditions(before.Conditions, after.Conditions) ||
@@ -68,29 +68,28 @@ func makeStatus(o observed, succeeded bool) v1alpha1.SessionStatus {
 	status.SessionID = desired.SessionID(o.session)
 	status.PodName, status.NodeName = "", ""
 	switch {
-	case o.foreign && o.pod == "":
+	case o.foreign && o.room.Pod == "":
 		// It is to be free for another default pool.
 		status.PoolName, status.URL = "", ""
 	case o.pool != nil && o.rival == nil:
 		status.PoolName, status.URL = o.pool.Name, desired.SignallingURL(o.pool)
 	}
-	if o.pod != "" {
-		status.PodName, status.NodeName = o.pod, o.view.Pod.Node
+	if o.room.Pod != "" {
+		status.PodName, status.NodeName = o.room.Pod, o.pod.Node
 	}
 	status.ActiveConnections, status.PendingConnections = 0, 0
-	for i := range o.connections {
-		c := &o.connections[i]
+	for _, c := range o.connections {
 		switch stateOf(o, c) {
 		case v1alpha1.ConnectionStateActive:
 			status.ActiveConnections++
 		case v1alpha1.ConnectionStatePending:
-			if o.admitted[c.UID] {
+			if o.room.Admitted[c.UID] {
 				status.PendingConnections++
 			}
 		}
 	}
-	status.Publishers, status.MediaConnections = o.view.Publishers, o.view.Media
-	if o.podState == fleet.Connecting {
+	status.Publishers, status.MediaConnections = o.room.Publishers, o.room.Media
+	if o.pod.State == fleet.Connecting {
 		// This leader is new and the pod about to say what it knows.
 		status.Publishers, status.MediaConnections = o.session.Status.Publishers, o.session.Status.MediaConnections
 	}
@@ -113,7 +112,7 @@ func acceptedCondition(o observed) metav1.Condition {
 	case o.rival != nil:
 		c.Reason = v1alpha1.ReasonSessionIDInUse
 		c.Message = fmt.Sprintf("Session %q is older and has sessionID %q", o.rival.Name, desired.SessionID(o.session))
-	case o.pod != "":
+	case o.room.Pod != "":
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, "the room has a place"
 	case o.pool == nil && o.session.Spec.PoolName != "":
 		c.Reason, c.Message = v1alpha1.ReasonPoolNotFound, fmt.Sprintf("there is no MediaPool %q", o.session.Spec.PoolName)
@@ -125,7 +124,7 @@ func acceptedCondition(o observed) metav1.Condition {
 		c.Message = fmt.Sprintf("MediaPool %q does not host the Sessions of namespace %q", o.pool.Name, o.session.Namespace)
 	case !o.pool.DeletionTimestamp.IsZero():
 		c.Reason, c.Message = v1alpha1.ReasonPoolNotFound, fmt.Sprintf("MediaPool %q is being deleted", o.pool.Name)
-	case !o.known:
+	case !o.room.Known:
 		c.Status, c.Reason, c.Message = metav1.ConditionUnknown, v1alpha1.ReasonPending, "not decided yet"
 	default:
 		c.Reason = v1alpha1.ReasonNoCapacity
@@ -143,12 +142,12 @@ func programmedCondition(o observed, accepted metav1.Condition) metav1.Condition
 		c.Reason, c.Message = v1alpha1.ReasonWaitingForPod, "no media pod has been chosen"
 	case accepted.Status != metav1.ConditionTrue:
 		c.Reason, c.Message = v1alpha1.ReasonNotAccepted, "nothing is programmed before the Session is accepted"
-	case o.view.Generation >= o.session.Generation:
+	case o.room.Generation >= o.session.Generation:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "the media pod has applied this generation"
-	case o.podState == fleet.Connecting && sameGeneration(o):
+	case o.pod.State == fleet.Connecting && sameGeneration(o):
 		// This leader is new and the pod about to say what it knows: what was said last still holds.
 		return *meta.FindStatusCondition(o.session.Status.Conditions, v1alpha1.ConditionProgrammed)
-	case o.podState == fleet.Synced:
+	case o.pod.State == fleet.Synced:
 		c.Reason, c.Message = v1alpha1.ReasonWaitingForAck, "the media pod has not confirmed this generation yet"
 	default:
 		c.Reason, c.Message = v1alpha1.ReasonPodUnreachable, "the control stream to the media pod is down"
