@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/rpc"
 )
@@ -101,11 +102,11 @@ func (s *snapshot) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(mediaConnections, prometheus.GaugeValue, float64(count), transport)
 	}
 	departures := s.rooms.Departures()
-	for _, reason := range knownReasons {
-		departures[reason] += 0 // a rate needs the 0 before the first one
+	for _, reason := range reasons.Leaving() {
+		departures[string(reason)] += 0 // a rate needs the 0 before the first one
 	}
 	for reason, count := range departures {
-		out <- prometheus.MustNewConstMetric(participantsLeft, prometheus.CounterValue, float64(count), cause(reason), reason)
+		out <- prometheus.MustNewConstMetric(participantsLeft, prometheus.CounterValue, float64(count), string(reasons.Reason(reason).Cause()), reason)
 	}
 }
 
@@ -114,23 +115,6 @@ var mediaConnections = prometheus.NewDesc("mediarooms_media_connections",
 
 var participantsLeft = prometheus.NewDesc("mediarooms_participants_left_total",
 	"Users that left a room, by cause (ClientDisconnected, ForceDisconnected, NetworkDisconnected) and OpenVidu's reason.", []string{"cause", "reason"}, nil)
-
-var knownReasons = []string{
-	room.ReasonDisconnect, room.ReasonForceDisconnectByUser, room.ReasonForceDisconnectByServer,
-	room.ReasonSessionClosedByServer, room.ReasonNetworkDisconnect, room.ReasonServerStopped,
-}
-
-// cause is whose doing it is that a user has left, as the operator's Events tell it.
-func cause(reason string) string {
-	switch reason {
-	case room.ReasonDisconnect:
-		return "ClientDisconnected"
-	case room.ReasonForceDisconnectByUser, room.ReasonForceDisconnectByServer, room.ReasonSessionClosedByServer, room.ReasonServerStopped:
-		return "ForceDisconnected"
-	default: // also what this version does not know, as the operator counts it
-		return "NetworkDisconnected"
-	}
-}
 
 func (s *snapshot) figures() []figure {
 	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue

@@ -8,7 +8,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
 
-// Reasons and actions of Events. Those of leaves are participant.Cause.
+// Reasons and actions of Events. Those of leaves are the values of reasons.Cause.
 const (
 	eventAdmitted    = "Admitted"
 	eventWaiting     = "Waiting"

@@ -12,6 +12,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/participant"
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 // evictionBound is how long a deletion waits for the media pod.
@@ -51,9 +52,9 @@ func (r *Reconciler) writeEnd(ctx context.Context, o *observed, out bool) error 
 	c := o.connection
 	after := participant.Fold(c.Status, o.room.Seen, o.now)
 	if out {
-		reason := participant.ReasonForceDisconnectByServer
+		reason := reasons.ForceDisconnectByServer
 		if o.session == nil || !o.session.DeletionTimestamp.IsZero() {
-			reason = participant.ReasonSessionClosedByServer
+			reason = reasons.SessionClosedByServer
 		}
 		after = participant.Evict(after, reason, *c.DeletionTimestamp)
 	}

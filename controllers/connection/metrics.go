@@ -7,7 +7,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/controllers/participant"
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 // tokenSeconds is how long people wait for tokens. Creation times are whole seconds in the API, so single values are off by up to one.
@@ -31,9 +31,8 @@ var (
 
 func init() {
 	metrics.Registry.MustRegister(tokenSeconds, joins, disconnections)
-	for _, reason := range participant.Reasons() {
-		cause, _ := participant.Disconnection(reason)
-		disconnections.WithLabelValues(string(cause), reason) // a rate needs the 0 before the first one
+	for _, reason := range reasons.Leaving() {
+		disconnections.WithLabelValues(string(reason.Cause()), string(reason)) // a rate needs the 0 before the first one
 	}
 }
 
@@ -44,8 +43,8 @@ func count(visits []visit, status v1alpha1.ConnectionStatus) {
 			joins.Inc()
 			continue
 		}
-		cause, reason := participant.Disconnection(status.DisconnectReason)
-		disconnections.WithLabelValues(string(cause), reason).Inc()
+		reason := reasons.ParseLeaving(status.DisconnectReason)
+		disconnections.WithLabelValues(string(reason.Cause()), string(reason)).Inc()
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/participant"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/internal/token"
 )
 
@@ -91,7 +92,7 @@ func makeStatus(o observed, found *problem, succeeded bool) v1alpha1.ConnectionS
 			// Nobody is in a room that is on no pod. Carrying users over to another pod would begin here.
 			seen = &controlv1.ConnectionStatus{State: controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED}
 			if !o.session.DeletionTimestamp.IsZero() {
-				seen.DisconnectReason = participant.ReasonSessionClosedByServer
+				seen.DisconnectReason = string(reasons.SessionClosedByServer)
 			}
 		}
 		status = participant.Fold(status, seen, o.now)

@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/controllers/participant"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/internal/token"
 )
 
@@ -54,15 +54,15 @@ func visits(c *v1alpha1.Connection, before, after v1alpha1.ConnectionStatus, see
 	if after.State != v1alpha1.ConnectionStateDisconnected || after.DisconnectedTime == nil {
 		return found
 	}
-	cause, reason := participant.Disconnection(after.DisconnectReason)
+	reason := reasons.ParseLeaving(after.DisconnectReason)
 	end := visit{
-		reason: string(cause), kind: corev1.EventTypeNormal, note: fmt.Sprintf("%s has left: %s", who, reason),
+		reason: string(reason.Cause()), kind: corev1.EventTypeNormal, note: fmt.Sprintf("%s has left: %s", who, reason),
 		at: precisely(after.DisconnectedTime, seen.GetDisconnectedUnixMs()), part: left,
 	}
 	if after.ActiveTime != nil {
 		end.note = fmt.Sprintf("%s has left after %s: %s", who, max(0, after.DisconnectedTime.Sub(after.ActiveTime.Time)), reason)
 	}
-	if reason == participant.ReasonNodeCrashed {
+	if reason == reasons.NodeCrashed {
 		end.kind = corev1.EventTypeWarning
 	}
 	return append(found, end)

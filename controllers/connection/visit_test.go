@@ -10,7 +10,6 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/fleet"
-	"mediarooms.dev/mediarooms/controllers/participant"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/token"
 )
@@ -117,7 +116,7 @@ func TestVisitEvent(t *testing.T) {
 
 // TestEndOfARoom: who is in a room that is closed has not crashed.
 func TestEndOfARoom(t *testing.T) {
-	for reason, deleted := range map[string]bool{participant.ReasonNodeCrashed: false, participant.ReasonSessionClosedByServer: true} {
+	for reason, deleted := range map[string]bool{"nodeCrashed": false, "sessionClosedByServer": true} {
 		o := admitted()
 		seen(controlv1.ConnectionState_CONNECTION_STATE_ACTIVE)(&o)
 		o.connection.Status = makeStatus(o, nil, true)

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 // Stand takes in how a room of a pod stood. It matters only to a leader that knows nothing of it.
@@ -77,7 +78,7 @@ func (l *Log) take(from *source, instance string, hosted bool, room *controlv1.R
 	}
 	open.apply(event)
 	if left := event.GetParticipantLeft(); left != nil {
-		s.lastReason = left.GetReason()
+		s.lastReason = reasons.Reason(left.GetReason())
 	}
 	e.source, e.sequence = from, event.GetSequence()
 	acks := l.add(e)
@@ -150,7 +151,7 @@ func (l *Log) Lost(podName string) {
 	var acks []ack
 	l.mu.Lock()
 	for _, s := range l.sessions {
-		acks = append(acks, l.close(s, podName, reasonNodeCrashed)...)
+		acks = append(acks, l.close(s, podName, reasons.NodeCrashed)...)
 	}
 	// What it told and is not delivered stays; nobody is there to be told of it.
 	delete(l.pods, podName)
@@ -159,7 +160,7 @@ func (l *Log) Lost(podName string) {
 }
 
 // close ends what is open of a Session on a pod. The log is locked.
-func (l *Log) close(s *session, podName, reason string) []ack {
+func (l *Log) close(s *session, podName string, reason reasons.Reason) []ack {
 	open, there := s.open[podName]
 	if !there {
 		return nil
@@ -199,13 +200,13 @@ func (l *Log) Conclude(c Conclusion) {
 			TimeUnixMs: c.Room.GetCreatedUnixMs(), Event: &controlv1.RoomEvent_SessionCreated{SessionCreated: &controlv1.SessionCreated{}},
 		})...)
 	}
-	reason := conclude(c.Emptied, s.lastReason)
+	reason := reasons.SessionEnd(c.Emptied, s.lastReason)
 	for podName := range s.open {
-		acks = append(acks, l.close(s, podName, reasonSessionClosed)...)
+		acks = append(acks, l.close(s, podName, reasons.SessionClosedByServer)...)
 	}
 	if !c.Silent {
 		acks = append(acks, l.write(s, &controlv1.RoomEvent{
-			TimeUnixMs: now, Event: &controlv1.RoomEvent_SessionDestroyed{SessionDestroyed: &controlv1.SessionDestroyed{Reason: reason}},
+			TimeUnixMs: now, Event: &controlv1.RoomEvent_SessionDestroyed{SessionDestroyed: &controlv1.SessionDestroyed{Reason: string(reason)}},
 		})...)
 	}
 	l.end(types.UID(c.Room.GetUid()))

@@ -21,6 +21,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/internal/recent"
 )
 
@@ -85,7 +86,7 @@ type session struct {
 	// so.
 	told, known bool
 	open        map[string]*opened // pod -> what has begun there and not ended
-	lastReason  string             // why the last user has left, as far as this leader saw
+	lastReason  reasons.Reason     // why the last user has left, as far as this leader saw
 }
 
 // New returns a log that nobody takes events from yet.

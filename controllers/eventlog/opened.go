@@ -7,28 +7,8 @@ import (
 	"time"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
-
-// Reasons of ends that the Log itself tells of (openvidu-rest section 8).
-const (
-	reasonNodeCrashed   = "nodeCrashed"
-	reasonServerStopped = "openviduServerStopped"
-	reasonSessionClosed = "sessionClosedByServer"
-	reasonLastLeft      = "lastParticipantLeft"
-)
-
-// conclude returns why a Session ends that no pod tells of. One that its last user has left ends for that, unless the user did not go by
-// itself.
-func conclude(emptied bool, lastReason string) string {
-	if !emptied {
-		return reasonSessionClosed
-	}
-	switch lastReason {
-	case reasonNodeCrashed, reasonServerStopped, reasonSessionClosed:
-		return lastReason
-	}
-	return reasonLastLeft
-}
 
 // opened is what has begun in a room and not ended.
 type opened struct {
@@ -63,7 +43,7 @@ func (o *opened) apply(event *controlv1.RoomEvent) {
 
 // endings returns the events that end everything, in the order of openvidu-rest 5.4: per participant what others receive from it, what it
 // receives, what it sends, then that it has left.
-func (o *opened) endings(now time.Time, reason string) []*controlv1.RoomEvent {
+func (o *opened) endings(now time.Time, reason reasons.Reason) []*controlv1.RoomEvent {
 	at := now.UnixMilli()
 	bySequence := func(a, b *controlv1.RoomEvent) int { return cmp.Compare(a.GetSequence(), b.GetSequence()) }
 	connections := slices.SortedFunc(maps.Values(o.connections), bySequence)
@@ -76,7 +56,7 @@ func (o *opened) endings(now time.Time, reason string) []*controlv1.RoomEvent {
 			}
 			endings = append(endings, &controlv1.RoomEvent{
 				TimeUnixMs: at, Event: &controlv1.RoomEvent_WebrtcConnectionDestroyed{WebrtcConnectionDestroyed: &controlv1.WebrtcConnectionDestroyed{
-					Connection: c, CreatedUnixMs: created.GetTimeUnixMs(), Reason: reason,
+					Connection: c, CreatedUnixMs: created.GetTimeUnixMs(), Reason: string(reason),
 				}},
 			})
 			return true
@@ -90,7 +70,7 @@ func (o *opened) endings(now time.Time, reason string) []*controlv1.RoomEvent {
 		endAll(func(s sending) bool { return s.connection == id })
 		endings = append(endings, &controlv1.RoomEvent{
 			TimeUnixMs: at, Event: &controlv1.RoomEvent_ParticipantLeft{ParticipantLeft: &controlv1.ParticipantLeft{
-				Participant: p, JoinedUnixMs: joined.GetTimeUnixMs(), Reason: reason,
+				Participant: p, JoinedUnixMs: joined.GetTimeUnixMs(), Reason: string(reason),
 			}},
 		})
 	}

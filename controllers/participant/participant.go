@@ -1,5 +1,5 @@
 // Package participant is the authority on how what a media pod observes of a participant becomes the status of its
-// Connection, and on what the reasons of leaving mean. The state only moves forward: Pending, Active, Disconnected.
+// Connection. The state only moves forward: Pending, Active, Disconnected.
 package participant
 
 import (
@@ -11,6 +11,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 // Bounds of the lists and texts in status, as in the schema, in bytes: what a pod reports must not make a status that the API server
@@ -57,7 +58,7 @@ func Crash(seen *controlv1.ConnectionStatus, at time.Time) {
 	}
 	seen.State = controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED
 	seen.DisconnectedUnixMs = at.UnixMilli()
-	seen.DisconnectReason = ReasonNodeCrashed
+	seen.DisconnectReason = string(reasons.NodeCrashed)
 	seen.Publishers, seen.Subscribers = nil, nil
 }
 
@@ -92,7 +93,7 @@ func Fold(status v1alpha1.ConnectionStatus, seen *controlv1.ConnectionStatus, no
 	}
 	if out.DisconnectReason == "" {
 		// A pod that reports a spent token's user without a reason has never seen that user: the pod before it is gone.
-		out.DisconnectReason = text(seen.GetDisconnectReason(), ReasonNodeCrashed, maxName)
+		out.DisconnectReason = text(seen.GetDisconnectReason(), string(reasons.NodeCrashed), maxName)
 	}
 	return out
 }

@@ -83,7 +83,7 @@ func TestFold(t *testing.T) {
 			status: v1alpha1.ConnectionStatus{State: v1alpha1.ConnectionStateActive},
 			seen:   &controlv1.ConnectionStatus{State: disconnected},
 			want: func(s v1alpha1.ConnectionStatus) bool {
-				return s.DisconnectReason == ReasonNodeCrashed && s.DisconnectedTime.Time.Equal(now.Truncate(time.Second))
+				return s.DisconnectReason == "nodeCrashed" && s.DisconnectedTime.Time.Equal(now.Truncate(time.Second))
 			},
 		},
 		"a status that was lost is rebuilt from what the pod knows": {
@@ -120,7 +120,7 @@ func TestCrash(t *testing.T) {
 	}
 	in := &controlv1.ConnectionStatus{State: active, ActiveUnixMs: 1, Subscribers: []string{"a"}}
 	Crash(in, now)
-	if in.State != disconnected || in.DisconnectReason != ReasonNodeCrashed || in.DisconnectedUnixMs != now.UnixMilli() || in.Subscribers != nil {
+	if in.State != disconnected || in.DisconnectReason != "nodeCrashed" || in.DisconnectedUnixMs != now.UnixMilli() || in.Subscribers != nil {
 		t.Errorf("got %v", in)
 	}
 }

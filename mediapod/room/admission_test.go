@@ -94,51 +94,51 @@ func TestReconnectionWindow(t *testing.T) {
 	}{
 		"who does not come back leaves when the window is over": {
 			play: func(_ *scene, b *user) {
-				b.Detach(b.link)
+				b.Suspend(b.link)
 				time.Sleep(window + time.Nanosecond)
 			},
 			want: Disconnected, reason: ReasonNetworkDisconnect,
 		},
 		"who may still come back is there": {
 			play: func(_ *scene, b *user) {
-				b.Detach(b.link)
+				b.Suspend(b.link)
 				time.Sleep(window - time.Nanosecond)
 			},
 			want: Active,
 		},
 		"who comes back in time stays": {
 			play: func(s *scene, b *user) {
-				b.Detach(b.link)
+				b.Suspend(b.link)
 				time.Sleep(window - time.Nanosecond)
-				s.must(s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
+				s.must(s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
 				time.Sleep(2 * window)
 			},
 			want: Active,
 		},
 		"the end of a socket that was replaced does not matter": {
 			play: func(s *scene, b *user) {
-				s.must(s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
-				b.Detach(b.link)
+				s.must(s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
+				b.Suspend(b.link)
 				time.Sleep(2 * window)
 			},
 			want: Active,
 		},
 		"a second loss starts the window anew": {
 			play: func(s *scene, b *user) {
-				b.Detach(b.link)
+				b.Suspend(b.link)
 				time.Sleep(window / 2)
 				link := &recorder{scene: s, name: "B", reading: true}
-				s.must(s.registry.Reattach("", "rpc-B", link, func(*Participant) {}))
-				b.Detach(link)
+				s.must(s.registry.Resume("", "rpc-B", link, func(*Participant) {}))
+				b.Suspend(link)
 				time.Sleep(window - time.Nanosecond)
 			},
 			want: Active,
 		},
 		"who comes too late is refused": {
 			play: func(s *scene, b *user) {
-				b.Detach(b.link)
+				b.Suspend(b.link)
 				time.Sleep(window + time.Nanosecond)
-				if err := s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+				if err := s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
 					s.t.Errorf("got %v", err)
 				}
 			},
@@ -146,9 +146,9 @@ func TestReconnectionWindow(t *testing.T) {
 		},
 		"who was thrown out meanwhile is refused": {
 			play: func(s *scene, b *user) {
-				b.Detach(b.link)
+				b.Suspend(b.link)
 				s.must(s.users["M"].ForceDisconnect("con_B", func() {}))
-				if err := s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+				if err := s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
 					s.t.Errorf("got %v", err)
 				}
 			},
@@ -156,13 +156,13 @@ func TestReconnectionWindow(t *testing.T) {
 		},
 		"who has missed too much is refused, and leaves": {
 			play: func(s *scene, b *user) {
-				b.Detach(b.link)
-				s.users["M"].publishing.SetLimit(rate.Inf) // nobody can do this
+				b.Suspend(b.link)
+				s.users["M"].publications.rate.SetLimit(rate.Inf) // nobody can do this
 				for range maxMissed/2 + 1 {
 					s.publish("M")
 					s.must(s.users["M"].Unpublish())
 				}
-				if err := s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+				if err := s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
 					s.t.Errorf("got %v", err)
 				}
 			},
@@ -189,7 +189,7 @@ func TestNobodyTakesOverWithoutThePrivateID(t *testing.T) {
 	s := newScene(t, "A", "B")
 	s.join("A")
 	for _, id := range []string{"", "rpc-", "rpc-B", "con_A", "rpc-A "} {
-		if err := s.registry.Reattach("", id, &recorder{scene: s}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+		if err := s.registry.Resume("", id, &recorder{scene: s}, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
 			t.Errorf("%q: got %v", id, err)
 		}
 	}
@@ -294,7 +294,7 @@ func TestARoomTakesTheKeyOfItsPredecessor(t *testing.T) {
 	if _, found := s.registry.Snapshot(s.desired.UID); found {
 		t.Error("the predecessor is still there")
 	}
-	wantCode(t, a.Alive(), CodeRoomClosed)
+	wantRefusal(t, a.Alive(), closed)
 	if err := s.tryToken("tok_A"); err != nil {
 		t.Errorf("joining its successor: %v", err)
 	}
@@ -314,7 +314,7 @@ func fiftyRounds(t *testing.T) {
 		s.join("B")
 		s.receive("B", stream)
 		s.must(s.users["B"].AddICECandidate("con_A", candidate))
-		s.users["B"].Detach(s.users["B"].link)
+		s.users["B"].Suspend(s.users["B"].link)
 		s.must(s.users["A"].Leave())
 		s.desired.Connections = nil
 		s.apply()

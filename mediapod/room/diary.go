@@ -1,16 +1,10 @@
 package room
 
 import (
-	"strings"
 	"time"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/journal"
-)
-
-// Why a Session or a reception is gone, as events say (openvidu-rest section 8). Clients are told neither.
-const (
-	lastParticipantLeft = "lastParticipantLeft"
-	unsubscribed        = "unsubscribe"
 )
 
 // diary writes what happens in a room into the pod's journal, from which the operator takes it. Of who is hidden it says nothing. It
@@ -90,9 +84,9 @@ func (d *diary) ended(connection journal.Connection, began time.Time, reason str
 	d.journal.Write(d.uid, time.Now(), journal.Event{Kind: journal.ConnectionDestroyed, Connection: connection, Began: began, Reason: reason})
 }
 
-// signalled writes who was told what. The type is as the sender gave it.
+// signalled writes who was told what.
 func (d *diary) signalled(from string, recipients []*Participant, signal Signal) {
-	told := journal.Signal{From: from, Type: signal.Type, Data: signal.Data}
+	told := journal.Signal{From: from, Type: signal.Topic, Data: signal.Data}
 	for _, p := range recipients {
 		if !p.hidden() {
 			told.To = append(told.To, p.id)
@@ -106,14 +100,11 @@ func (d *diary) signalled(from string, recipients []*Participant, signal Signal)
 // conclusion is why the Session ends when it does so now, before anybody is thrown out: one that its last user has left ends for that, unless
 // the user did not go by itself (openvidu-rest section 8).
 func (d *diary) conclusion(reason string) string {
-	if reason != ReasonSessionClosedByServer || !d.endsWhenEmpty || !d.visited || d.users > 0 {
+	if reason != ReasonSessionClosedByServer {
 		return reason
 	}
-	switch d.lastReason {
-	case ReasonSessionClosedByServer, ReasonServerStopped:
-		return d.lastReason
-	}
-	return lastParticipantLeft
+	emptied := d.endsWhenEmpty && d.visited && d.users == 0
+	return string(reasons.SessionEnd(emptied, reasons.Reason(d.lastReason)))
 }
 
 // end writes the end of the Session, unless nobody is to be told, and closes the diary. Who was told that somebody came is told of the end, too.
@@ -144,26 +135,6 @@ func (s *stream) facts() journal.Stream {
 	i := s.info
 	return journal.Stream{
 		ID: i.ID, Created: i.Created, HasAudio: i.HasAudio, HasVideo: i.HasVideo, AudioActive: i.AudioActive, VideoActive: i.VideoActive,
-		TypeOfVideo: i.TypeOfVideo, FrameRate: i.FrameRate, VideoDimensions: i.VideoDimensions,
+		TypeOfVideo: string(i.TypeOfVideo), FrameRate: i.FrameRate, VideoDimensions: i.VideoDimensions,
 	}
-}
-
-// signalPrefix is what types of signals begin with on the wire. A listener of the client hears no others (openvidu-rpc 3.6).
-const signalPrefix = "signal:"
-
-// withPrefix and withoutPrefix return a type as clients hear it, and as the events of clients' signals tell it (openvidu-rest 5.3.4).
-func withPrefix(kind *string) *string {
-	if kind == nil || strings.HasPrefix(*kind, signalPrefix) {
-		return kind
-	}
-	prefixed := signalPrefix + *kind
-	return &prefixed
-}
-
-func withoutPrefix(kind *string) *string {
-	if kind == nil {
-		return nil
-	}
-	plain := strings.TrimPrefix(*kind, signalPrefix)
-	return &plain
 }

@@ -80,7 +80,7 @@ func TestWhatSaysNothingOfTheNetworkDoesNotCount(t *testing.T) {
 				s.observe(id, &media.Reception{}, 1)
 				if c.muted {
 					off := false
-					s.must(s.users["A"].ChangeStream(PropertyChange{Property: "videoActive", VideoActive: &off}))
+					s.must(s.users["A"].ChangeStream(StreamChange{VideoActive: &off}))
 				}
 				s.observe(id, c.observed, 10)
 				var levels []string

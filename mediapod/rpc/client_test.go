@@ -63,13 +63,13 @@ func desired(names ...string) room.Desired {
 	for _, spec := range names {
 		name, role, _ := strings.Cut(spec, ":")
 		connection := room.Connection{
-			UID:          "uid-" + name,
-			ID:           "con_" + name,
-			Token:        sha256.Sum256([]byte("tok_" + name)),
-			RPCSessionID: "rpc-" + name,
-			Role:         map[string]room.Role{"": room.Publisher, "moderator": room.Moderator, "subscriber": room.Subscriber}[role],
-			ServerData:   "server " + name,
-			Record:       true,
+			UID:        "uid-" + name,
+			ID:         "con_" + name,
+			Token:      sha256.Sum256([]byte("tok_" + name)),
+			PrivateID:  "rpc-" + name,
+			Role:       map[string]room.Role{"": room.Publisher, "moderator": room.Moderator, "subscriber": room.Subscriber}[role],
+			ServerData: "server " + name,
+			Record:     true,
 		}
 		if name == "T" {
 			connection.ICEServers = []room.ICEServer{{URL: "turn:192.0.2.2:3478", Username: "user", Credential: "secret"}}

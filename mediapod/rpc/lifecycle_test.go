@@ -530,7 +530,7 @@ func TestAClientThatDoesNotReadIsDropped(t *testing.T) {
 		"big messages": func(o *outbox) {
 			data := strings.Repeat("x", 1<<20)
 			for range maxQueuedBytes/len(data) + 1 {
-				o.Notify(room.ParticipantJoined{Participant: room.Announcement{Metadata: data}})
+				o.Notify(room.ParticipantJoined{Participant: room.Announcement{ClientData: data}})
 			}
 		},
 		"big answers": func(o *outbox) {

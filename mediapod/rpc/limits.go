@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-
-	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
 // Limits bound what clients may do. What is over them is answered with an error that names the limit, to that client alone.
@@ -86,7 +84,7 @@ func (b *budget) alone() *budget {
 }
 
 func (b *budget) tooMany(what string, r Rate) *Error {
-	return refuse(int(room.CodeGeneric), "Too many %s: at most %.3g per second from one %s", what, r.PerSecond, b.source)
+	return refuse(codeGeneric, "Too many %s: at most %.3g per second from one %s", what, r.PerSecond, b.source)
 }
 
 // join takes one attempt to join off.
@@ -165,7 +163,7 @@ func (a *allowance) join() *Error {
 // trySecret takes a wrong secret off before one is looked at, unless the socket has shown too many.
 func (a *allowance) trySecret(before int) (refund func(), over *Error) {
 	if before >= maxWrongSecrets {
-		return nil, refuse(int(room.CodeGeneric), "Too many wrong secrets: at most %d from one connection", maxWrongSecrets)
+		return nil, refuse(codeGeneric, "Too many wrong secrets: at most %d from one connection", maxWrongSecrets)
 	}
 	return a.shared.trySecret(time.Now())
 }

@@ -3,70 +3,11 @@ package rpc
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"time"
-
-	"mediarooms.dev/mediarooms/mediapod/room"
 )
-
-// Codes of the JSON-RPC layer itself.
-const (
-	codeParse          = -32700
-	codeInvalidRequest = -32600
-	codeMethodNotFound = -32601
-	codeInvalidParams  = -32602
-	codeParameter      = -1
-	codeReconnection   = 40007
-)
-
-// Codes that OpenVidu gives to what this layer finds out.
-const (
-	codeExistingUser        = 104
-	codeNoMediaNode         = 204
-	codeMetadata            = 500
-	codeSignalFormat        = 600
-	codeTransport           = 803
-	codeWrongEdition        = 997
-	codeOperationImpossible = 306
-)
-
-// Error is an error object on the wire.
-type Error struct {
-	Code    int    `json:"code"`
-	Message string `json:"message"`
-	// Data is "{}" for a few methods, else absent.
-	Data string `json:"data,omitempty"`
-}
-
-func (e *Error) Error() string {
-	return e.Message
-}
-
-// refuse makes an error with an OpenVidu code. Its text ends as clients and tests know it (openvidu-rpc 1.4).
-func refuse(code int, format string, args ...any) *Error {
-	return &Error{Code: code, Message: fmt.Sprintf(format, args...) + fmt.Sprintf(". Code: %d", code)}
-}
-
-// bare makes an error of the JSON-RPC layer, without that end.
-func bare(code int, format string, args ...any) *Error {
-	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
-}
-
-// wireError returns what a client is told of an error.
-func wireError(err error) *Error {
-	var wire *Error
-	if errors.As(err, &wire) {
-		return wire
-	}
-	var refused *room.Error
-	if errors.As(err, &refused) {
-		return refuse(int(refused.Code), "%s", refused.Message)
-	}
-	return refuse(int(room.CodeGeneric), "%v", err)
-}
 
 // request is a decoded message of a client. ID is the number or string that it is answered with, or nil for a notification, which is not.
 type request struct {

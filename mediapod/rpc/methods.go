@@ -28,6 +28,8 @@ const (
 	maxSignal          = maxMessageText
 	maxMessageText     = 1 << 20 // a message is not bigger
 	quotedSignal       = 1000
+	// maxEarlyCandidates is how many ICE candidates may come before the stream is published.
+	maxEarlyCandidates = 64
 )
 
 // call is a request while it is handled.
@@ -69,7 +71,7 @@ var methods = map[string]method{
 	"unsubscribeFromVideo":    {handle: unsubscribeFromVideo},
 	"reconnectStream":         {handle: reconnectStream},
 	"onIceCandidate":          {handle: onIceCandidate},
-	"streamPropertyChanged":   {handle: streamPropertyChanged},
+	"streamPropertyChanged":   {handle: changeStream},
 	"videoData":               {handle: videoData},
 
 	"sendMessage":     {handle: sendMessage},
@@ -97,7 +99,7 @@ func joinRoom(_ context.Context, c *call) error {
 	err := join(c)
 	code := 0
 	if err != nil {
-		code = wireError(err).Code
+		code = wireError(err, c.socket.participant).Code
 		c.socket.joinFailed = true
 		c.socket.endGuessing()
 	}
@@ -119,9 +121,9 @@ func join(c *call) error {
 		return refuse(codeExistingUser, "Unable to join session %s. This connection has joined a session already", session)
 	case len(metadata) > maxMetadata:
 		return refuse(codeMetadata, "Unable to join session %s. The metadata may have at most %d bytes", session, maxMetadata)
-	case strings.Contains(metadata, room.MetadataSeparator):
+	case strings.Contains(metadata, metadataSeparator):
 		// Others would take what follows for the server's.
-		return refuse(codeMetadata, "Unable to join session %s. The metadata may not contain '%s'", session, room.MetadataSeparator)
+		return refuse(codeMetadata, "Unable to join session %s. The metadata may not contain '%s'", session, metadataSeparator)
 	case s.handshake.refusal != nil:
 		return s.handshake.refusal(session)
 	}
@@ -130,27 +132,27 @@ func join(c *call) error {
 	}
 	where, found := s.server.rooms.Lookup(session)
 	if !found || !s.handshake.names(session) {
-		return refuse(int(room.CodeRoomNotFound), "Unable to join session. Session %s cannot be found", session)
+		return refuse(codeRoomNotFound, "Unable to join session. Session %s cannot be found", session)
 	}
 	client := room.Client{Metadata: metadata, Platform: platform}
 	if address := s.handshake.address; address.IsValid() {
 		client.Address = address.String()
 	}
-	admission, ignored := s.admission(session, shown)
-	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Admission: admission}
+	claims, ignored := s.claims(session, shown)
+	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Claims: claims}
 	err := where.Join(request, s.out, func(joined room.Joined) {
-		s.joined(joined.Participant, joined.RPCSessionID)
+		s.joined(joined.Participant, joined.PrivateID)
 		c.reply(s.server.joinResult(joined))
 	})
 	switch {
 	case errors.Is(err, room.ErrToken) && ignored != nil:
 		return ignored
 	case errors.Is(err, room.ErrToken):
-		return refuse(int(room.CodeUnauthorized), "Unable to join session %s. Token %s is not valid", session, tokenURL)
+		return refuse(codeUnauthorized, "Unable to join session %s. Token %s is not valid", session, tokenURL)
 	case errors.Is(err, room.ErrMetadata):
 		return refuse(codeMetadata, "Unable to join session %s. The metadata of all who are in it may have at most %d bytes together", session, room.MaxMetadataBytes)
 	case errors.Is(err, room.ErrClosed):
-		return refuse(int(room.CodeRoomClosed), "Unable to join the session. Session %s is closed", session)
+		return refuse(codeRoomClosed, "Unable to join the session. Session %s is closed", session)
 	}
 	return err
 }
@@ -160,14 +162,14 @@ func (s *Server) joinResult(joined room.Joined) joinResult {
 		ID:          joined.Self.ConnectionID,
 		FinalUserID: finalUserID(joined.Self.ConnectionID),
 		Created:     joined.Self.Created.UnixMilli(),
-		Metadata:    joined.Self.Metadata,
+		Metadata:    metadata(joined.Self),
 		Value:       make([]participant, 0, len(joined.Others)),
 		Session:     joined.SessionID,
 		Version:     Version,
 		// The server makes the offers to subscribers (openvidu-rpc 4.2).
 		MediaServer: "mediasoup",
 		Record:      joined.Record,
-		Role:        string(joined.Role),
+		Role:        roleNames[joined.Role],
 		Life:        s.life,
 	}
 	for _, other := range joined.Others {
@@ -210,14 +212,14 @@ func connect(_ context.Context, c *call) error {
 		return nil
 	}
 	if c.params.err != nil || s.participant != nil {
-		return bare(codeReconnection, "%v", room.ErrReconnection)
+		return bare(codeReconnection, "reconnection error")
 	}
-	err := s.server.rooms.Reattach(s.handshake.key, private, s.out, func(p *room.Participant) {
+	err := s.server.rooms.Resume(s.handshake.key, private, s.out, func(p *room.Participant) {
 		s.joined(p, private)
 		c.reply(map[string]string{"value": "reconnection successful"})
 	})
 	if err != nil {
-		return bare(codeReconnection, "%v", room.ErrReconnection)
+		return bare(codeReconnection, "reconnection error")
 	}
 	return nil
 }
@@ -251,16 +253,35 @@ func publishVideo(ctx context.Context, c *call) error {
 	if options.HasVideo {
 		options.VideoActive = c.params.optionalFlag("videoActive", true)
 		options.FrameRate = c.params.optionalInteger("frameRate", -1, maxFrameRate, -1)
-		options.VideoDimensions = c.params.optionalText("videoDimensions", maxVideoDimensions)
-		checkDimensions(c, "videoDimensions", options.VideoDimensions)
+		dimensions := c.params.optionalText("videoDimensions", maxVideoDimensions)
+		checkDimensions(c, "videoDimensions", dimensions)
+		options.VideoDimensions, _ = readDimensions(dimensions)
 		options.TypeOfVideo = typeOfVideo(c)
 	}
 	if c.params.err != nil {
 		return c.params.err
 	}
-	return c.socket.participant.Publish(ctx, options, offer, func(published room.Stream, answer string) {
+	return c.publish(ctx, options, offer)
+}
+
+// publish publishes the one stream that a participant may have. Its candidates that came before, also
+// those for an attempt that is refused now, are used up.
+func (c *call) publish(ctx context.Context, options room.StreamOptions, offer string) error {
+	p := c.socket.participant
+	request := room.PublishRequest{
+		StreamID: newStreamID(options, p.ConnectionID()), Options: options, SDPOffer: offer, Candidates: c.socket.early,
+	}
+	c.socket.early = nil
+	err := p.Publish(ctx, request, func(published room.Stream, answer string) {
 		c.reply(publishResult{SDPAnswer: answer, ID: published.ID, Created: published.Created.UnixMilli()})
 	})
+	switch {
+	case is[room.ForbiddenError](err):
+		return noValidToken("Unable to publish video")
+	case errors.Is(err, room.ErrTooManyStreams):
+		return refuse(codeUserAlreadyStreams, "User %s is already publishing in session %s", p.ConnectionID(), p.Room().SessionID())
+	}
+	return offerRefused(err, p)
 }
 
 // checkDimensions refuses what is not JSON: clients that join later would never get in with it.
@@ -270,41 +291,85 @@ func checkDimensions(c *call, name, dimensions string) {
 	}
 }
 
-func typeOfVideo(c *call) string {
+func typeOfVideo(c *call) room.VideoType {
 	const name = "typeOfVideo"
 	if !c.params.has(name) {
-		return "CAMERA"
+		return room.Camera
 	}
 	switch value := c.params.text(name, maxName); value {
 	case "CAMERA", "SCREEN", "CUSTOM":
-		return value
+		return room.VideoType(value)
 	default:
 		c.params.wrong(name, "CAMERA, SCREEN or CUSTOM")
 		return ""
 	}
 }
 
+// ownStream returns the id of the participant's one stream.
+func (c *call) ownStream() (string, error) {
+	streams, err := c.socket.participant.Streams()
+	if err != nil {
+		return "", err
+	}
+	if len(streams) == 0 || streams[0].Created.IsZero() {
+		return "", notStreaming(c.socket.participant)
+	}
+	return streams[0].ID, nil
+}
+
 func unpublishVideo(_ context.Context, c *call) error {
-	return c.socket.participant.Unpublish()
+	p := c.socket.participant
+	stream, err := c.ownStream()
+	if err != nil {
+		return err
+	}
+	if err := p.Unpublish(stream); is[room.NotFoundError](err) {
+		return notStreaming(p)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// publisher returns the connection id of a stream's publisher. It is the id of the subscription, too:
+// a client receives one stream of each participant.
+func (c *call) publisher(stream string) (string, error) {
+	p := c.socket.participant
+	if err := p.Alive(); err != nil {
+		return "", err
+	}
+	return p.Room().Publisher(stream)
 }
 
 func prepareReceiveVideoFrom(ctx context.Context, c *call) error {
-	sender := c.params.text("sender", maxName)
+	stream := c.params.text("sender", maxName)
 	// What was received of that sender before is dropped either way.
 	c.params.flag("reconnect")
 	if c.params.err != nil {
 		return c.params.err
 	}
-	offer, err := c.socket.participant.PrepareReceive(ctx, sender)
+	p := c.socket.participant
+	publisher, err := c.publisher(stream)
 	if err != nil {
 		return err
+	}
+	if publisher == p.ConnectionID() {
+		return refuse(codeUserNotStreaming, "Can loopback only when publishing media")
+	}
+	const doing = "Unable to create subscriber endpoint"
+	offer, err := p.Subscribe(ctx, publisher, stream)
+	if errors.Is(err, room.ErrSubscriptionEnded) {
+		return refuse(codeMediaEndpoint, "%s: %v", doing, err)
+	}
+	if err != nil {
+		return mediaRefused(err, doing)
 	}
 	c.reply(map[string]string{"sdpOffer": offer})
 	return nil
 }
 
 func receiveVideoFrom(ctx context.Context, c *call) error {
-	sender := c.params.text("sender", maxName)
+	stream := c.params.text("sender", maxName)
 	if c.params.err == nil && c.params.has("sdpOffer") && !c.params.has("sdpAnswer") {
 		return clientOffers("receiveVideoFrom")
 	}
@@ -312,7 +377,23 @@ func receiveVideoFrom(ctx context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	return c.socket.participant.Receive(ctx, sender, answer, func() { c.reply(struct{}{}) })
+	publisher, err := c.publisher(stream)
+	if err != nil {
+		return err
+	}
+	return c.receive(ctx, publisher, stream, answer, false)
+}
+
+// receive takes the answer to the offer of prepareReceiveVideoFrom or, when forced, to that of
+// forciblyReconnectSubscriber.
+func (c *call) receive(ctx context.Context, publisher, stream, answer string, forced bool) error {
+	p := c.socket.participant
+	err := p.Answer(ctx, publisher, answer, forced, func() { c.reply(struct{}{}) })
+	if errors.Is(err, room.ErrNoOffer) {
+		return refuse(codeMediaEndpoint, "User '%s' has no offer to answer for stream '%s': 'prepareReceiveVideoFrom' comes first",
+			p.ConnectionID(), stream)
+	}
+	return mediaRefused(err, "Error generating SDP response for subscribing user "+p.ConnectionID())
 }
 
 func clientOffers(name string) *Error {
@@ -321,11 +402,19 @@ func clientOffers(name string) *Error {
 }
 
 func unsubscribeFromVideo(_ context.Context, c *call) error {
-	sender := c.params.text("sender", maxName)
+	publisher := c.params.text("sender", maxName)
 	if c.params.err != nil {
 		return c.params.err
 	}
-	return c.socket.participant.Unsubscribe(sender)
+	p := c.socket.participant
+	err := p.Unsubscribe(publisher)
+	switch {
+	case !is[room.NotFoundError](err):
+		return err
+	case !p.Room().Has(publisher):
+		return userNotFound(p, publisher)
+	}
+	return nil // it is not received
 }
 
 // reconnectStream rebuilds the peer connection of a stream: of the client's own one, also when it does not know its id because the answer
@@ -340,20 +429,36 @@ func reconnectStream(ctx context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	reconnected, err := c.socket.participant.ReconnectStream(ctx, stream, sdp, forced, func() { c.reply(struct{}{}) })
+	p := c.socket.participant
+	if own, err := c.ownStream(); err == nil && (stream == "" || stream == own) {
+		return c.reconnectOwn(ctx, own, sdp)
+	}
+	publisher, err := c.publisher(stream)
+	if is[room.NotFoundError](err) {
+		return noSuchStream(p, stream)
+	}
 	if err != nil {
 		return err
 	}
-	if reconnected != nil {
-		c.reply(publishResult{
-			SDPAnswer: reconnected.SDPAnswer,
-			ID:        reconnected.Stream.ID,
-			Created:   reconnected.Stream.Created.UnixMilli(),
-		})
+	return c.receive(ctx, publisher, stream, sdp, forced)
+}
+
+func (c *call) reconnectOwn(ctx context.Context, stream, offer string) error {
+	p := c.socket.participant
+	again, answer, err := p.Reconnect(ctx, stream, offer)
+	if is[room.NotFoundError](err) {
+		return noSuchStream(p, stream)
 	}
+	if err != nil {
+		return offerRefused(err, p)
+	}
+	c.reply(publishResult{SDPAnswer: answer, ID: again.ID, Created: again.Created.UnixMilli()})
 	return nil
 }
 
+// onIceCandidate takes a candidate for what the client publishes, when the endpoint is named like
+// itself, or receives of the participant that it is named like. One for a peer connection that is gone
+// is dropped, since clients send them late; one for a publication to come is kept.
 func onIceCandidate(_ context.Context, c *call) error {
 	owner := c.params.text("endpointName", maxName)
 	candidate := media.ICECandidate{
@@ -364,42 +469,80 @@ func onIceCandidate(_ context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	return c.socket.participant.AddICECandidate(owner, candidate)
+	const doing = "Unable to add ICE candidate"
+	err := c.addCandidate(owner, candidate)
+	switch {
+	case is[room.NotFoundError](err):
+		return nil
+	case is[room.LimitError](err):
+		return refuse(codeMediaCandidate, "%s: %v", doing, err)
+	}
+	return mediaRefused(err, doing)
 }
 
-// streamPropertyChanged passes on what a publisher tells of its stream; the stream is always its own one (openvidu-rpc 2.10).
-func streamPropertyChanged(_ context.Context, c *call) error {
-	c.params.text("streamId", maxName)
-	change := room.PropertyChange{
-		Property: c.params.text("property", maxName),
-		Reason:   c.params.text("reason", maxName),
+func (c *call) addCandidate(owner string, candidate media.ICECandidate) error {
+	s := c.socket
+	if owner != s.participant.ConnectionID() {
+		return s.participant.AddSubscriberCandidate(owner, candidate)
 	}
+	streams, err := s.participant.Streams()
+	switch {
+	case err != nil:
+		return err
+	case len(streams) > 0:
+		return s.participant.AddPublisherCandidate(streams[0].ID, candidate)
+	case len(s.early) == maxEarlyCandidates:
+		return refuse(codeMediaCandidate, "Unable to add ICE candidate: more than %d before the stream is published", maxEarlyCandidates)
+	}
+	s.early = append(s.early, candidate)
+	return nil
+}
+
+// changeStream passes on what a publisher tells of its stream; the stream is always its own one (openvidu-rpc 2.10).
+func changeStream(_ context.Context, c *call) error {
+	c.params.text("streamId", maxName)
+	property := c.params.text("property", maxName)
+	change := room.StreamChange{Reason: c.params.text("reason", maxName)}
 	if !c.params.has("newValue") {
 		c.params.wrong("newValue", "a JSON value")
 	}
-	change.NewValue = compact(c.params.fields["newValue"])
-	c.params.bound("newValue", len(change.NewValue), maxPropertyValue)
-	switch change.Property {
+	value := compact(c.params.fields["newValue"])
+	c.params.bound("newValue", len(value), maxPropertyValue)
+	switch property {
 	case "audioActive":
-		change.AudioActive = activity(c, &change)
+		change.AudioActive = activity(c, value)
 	case "videoActive":
-		change.VideoActive = activity(c, &change)
+		change.VideoActive = activity(c, value)
 	case "videoDimensions":
-		dimensions := c.params.text("newValue", maxVideoDimensions)
-		checkDimensions(c, "newValue", dimensions)
-		change.VideoDimensions = &dimensions
+		text := c.params.text("newValue", maxVideoDimensions)
+		checkDimensions(c, "newValue", text)
+		if dimensions, known := readDimensions(text); known {
+			change.VideoDimensions = &dimensions
+			break
+		}
+		fallthrough
+	default:
+		change.Property, change.Value = property, value
 	}
 	if c.params.err != nil {
 		return c.params.err
 	}
-	return c.socket.participant.ChangeStream(change)
+	p := c.socket.participant
+	stream, err := c.ownStream()
+	if err != nil {
+		return err
+	}
+	if err = p.ChangeStream(stream, change); is[room.NotFoundError](err) {
+		return notStreaming(p)
+	}
+	return err
 }
 
-// activity reads a boolean, also in the form of a string, and sets it as others are told: "true" or "false".
-func activity(c *call, change *room.PropertyChange) *bool {
-	change.NewValue = strings.Trim(change.NewValue, `"`)
-	active := change.NewValue == "true"
-	if !active && change.NewValue != "false" {
+// activity reads a boolean, also in the form of a string.
+func activity(c *call, value string) *bool {
+	value = strings.Trim(value, `"`)
+	active := value == "true"
+	if !active && value != "false" {
 		c.params.wrong("newValue", "a boolean")
 	}
 	return &active
@@ -427,7 +570,13 @@ func sendMessage(_ context.Context, c *call) error {
 	if refused != nil {
 		return refused
 	}
-	return c.socket.participant.Signal(to, room.Signal{Type: parsed.Type, Data: parsed.Data})
+	signal := room.Signal{Type: parsed.Type, Data: parsed.Data, Topic: withoutPrefix(parsed.Type)}
+	if err := c.socket.participant.Signal(to, signal); is[room.NotFoundError](err) {
+		return signalToNobody()
+	} else if err != nil {
+		return err
+	}
+	return nil
 }
 
 func forceDisconnect(_ context.Context, c *call) error {
@@ -435,7 +584,14 @@ func forceDisconnect(_ context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	return c.socket.participant.ForceDisconnect(connectionID, func() { c.reply(struct{}{}) })
+	err := c.socket.participant.ForceDisconnect(connectionID, func() { c.reply(struct{}{}) })
+	switch {
+	case is[room.ForbiddenError](err):
+		return noValidToken("Unable to force disconnect")
+	case is[room.NotFoundError](err):
+		return refuse(codeUserNotFound, "Connection not found when calling 'forceDisconnect'")
+	}
+	return err
 }
 
 func forceUnpublish(_ context.Context, c *call) error {
@@ -443,12 +599,20 @@ func forceUnpublish(_ context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	return c.socket.participant.ForceUnpublish(streamID, func() { c.reply(struct{}{}) })
+	p := c.socket.participant
+	err := p.ForceUnpublish(streamID, func() { c.reply(struct{}{}) })
+	switch {
+	case is[room.ForbiddenError](err):
+		return noValidToken("Unable to force unpublish")
+	case is[room.NotFoundError](err):
+		return noSuchStream(p, streamID)
+	}
+	return err
 }
 
 func unauthorized(what string) func(context.Context, *call) error {
 	return func(context.Context, *call) error {
-		return refuse(int(room.CodeUnauthorized), "%s. The user does not have a valid token", what)
+		return noValidToken(what)
 	}
 }
 

@@ -45,7 +45,7 @@ type transport interface {
 	linger(after time.Duration)
 }
 
-// outbox is the queue of everything that goes to one client, and the participant's room.Link. Queuing never blocks; run writes.
+// outbox is the queue of everything that goes to one client, and the participant's room.Sink. Queuing never blocks; run writes.
 //
 // It remembers notifications until the client has confirmed them, by the pong to a WebSocket ping (RFC 6455 5.5.3),
 // which browsers answer by themselves, so that what was on its way when a network broke is told again on the next socket.
@@ -69,7 +69,7 @@ func newOutbox(transport transport) *outbox {
 	return &outbox{transport: transport, wake: make(chan struct{}, 1)}
 }
 
-// Notify implements room.Link.
+// Notify implements room.Sink.
 func (o *outbox) Notify(notification room.Notification) {
 	o.push(outgoing{notification: notification})
 }
@@ -79,7 +79,7 @@ func (o *outbox) reply(answer []byte) {
 	o.push(outgoing{answer: answer})
 }
 
-// Release implements room.Link.
+// Release implements room.Sink.
 func (o *outbox) Release() []room.Notification {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -95,7 +95,7 @@ func (o *outbox) Release() []room.Notification {
 	return missed
 }
 
-// Finish implements room.Link.
+// Finish implements room.Sink.
 func (o *outbox) Finish() {
 	o.transport.linger(lingerTime)
 }

@@ -71,35 +71,41 @@ func readCredential(c *call) credential {
 	}
 }
 
-// admission says how a client wants to join. A wrong secret does not count, so that the token decides (openvidu-rpc 7.3). A secret counts in the
-// room that the socket's URL names, and nowhere else: the gateway tells of the secrets of that room's tenant. Where too many were wrong the next one
-// is ignored, right or wrong; then the error says so.
-func (s *socket) admission(session string, shown credential) (room.Admission, *Error) {
+// claims say as what a client wants to join that shows the server's secret; nil is one that does
+// not. A wrong secret does not count, so that the token decides (openvidu-rpc 7.3). A secret counts
+// in the room that the socket's URL names, and nowhere else: the gateway tells of the secrets of
+// that room's tenant. Where too many were wrong the next one is ignored, right or wrong; then the
+// error says so.
+func (s *socket) claims(session string, shown credential) (*room.Claims, *Error) {
 	if shown.secret == "" {
-		return room.ByToken, nil
+		return nil, nil
 	}
 	refund, over := s.allowance.trySecret(s.guesses)
 	if over != nil {
 		s.guesses++
-		return room.ByToken, over
+		return nil, over
 	}
 	if session != s.handshake.key || !s.knows(shown.secret) {
 		s.guesses++
 		s.server.observer.WrongSecret()
 		if s.guesses == maxWrongSecrets {
-			s.log.Info("Closing a socket that gave wrong secrets", "address", s.handshake.address.String(), "room", session, "secrets", s.guesses)
+			s.log.Info("Closing a socket that gave wrong secrets",
+				"address", s.handshake.address.String(), "room", session, "secrets", s.guesses)
 		}
-		return room.ByToken, nil
+		return nil, nil
 	}
 	refund()
+	// It is like a user with the role SUBSCRIBER, but may do everything.
+	claims := &room.Claims{Role: room.Subscriber, Record: true, Privileged: true}
 	switch {
 	case shown.recorder:
-		return room.BySecretAsRecorder, nil
+		claims.ConnectionID, claims.Hidden = recorderID, true
 	case shown.speechToText:
-		return room.BySecretAsSpeechToText, nil
+		claims.ConnectionID, claims.Hidden = speechToTextID, true
 	default:
-		return room.BySecret, nil
+		claims.ConnectionID = newConnectionID()
 	}
+	return claims, nil
 }
 
 // endGuessing ends the socket, after the answer, of a client that has shown too many wrong secrets.

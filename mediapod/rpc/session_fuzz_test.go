@@ -54,7 +54,7 @@ func newSession(t *testing.T) *session {
 func (s *session) connect(name string) {
 	if before := s.sockets[name]; before != nil {
 		if before.participant != nil {
-			before.participant.Detach(before.out)
+			before.participant.Suspend(before.out)
 		}
 		s.server.addresses.leave(before.allowance.shared)
 	}

@@ -35,7 +35,7 @@ func parseSignal(text []byte) (signal, []string, *Error) {
 	}
 	var to []string
 	if !absent(parsed.To) && json.Unmarshal(parsed.To, &to) != nil {
-		return parsed, nil, refuse(int(room.CodeSignalTo), `Signal "to" field invalid format: it must be an array of connectionIds`)
+		return parsed, nil, refuse(codeSignalTo, `Signal "to" field invalid format: it must be an array of connectionIds`)
 	}
 	return parsed, to, nil
 }
@@ -61,17 +61,48 @@ func (s *Server) serveSignal(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, refused.Message, http.StatusBadRequest)
 		return
 	}
-	var unheard *room.Error
-	switch err := where.Signal(to, room.Signal{Type: message.Type, Data: message.Data}); {
+	var limit room.LimitError
+	// Listeners of the client hear no type without the prefix.
+	signal := room.Signal{Type: withPrefix(message.Type), Data: message.Data, Topic: message.Type}
+	switch err := where.Signal(to, signal); {
 	case errors.Is(err, room.ErrClosed):
 		http.Error(w, "no such room", http.StatusNotFound)
-	case errors.As(err, &unheard) && unheard.Code == room.CodeGeneric:
-		http.Error(w, unheard.Message, http.StatusTooManyRequests)
-	case errors.As(err, &unheard):
-		http.Error(w, unheard.Message, http.StatusNotAcceptable)
+	case errors.As(err, &limit):
+		http.Error(w, overLimit(limit).Message, http.StatusTooManyRequests)
+	case errors.Is(err, room.ErrEmpty):
+		refused := refuse(codeSignalTo, "Nobody is in session %s", where.SessionID())
+		http.Error(w, refused.Message, http.StatusNotAcceptable)
+	case is[room.NotFoundError](err):
+		http.Error(w, signalToNobody().Message, http.StatusNotAcceptable)
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}
+}
+
+func signalToNobody() *Error {
+	return refuse(codeSignalTo, `Signal "to" field invalid format: some connectionId does not exist in this session`)
+}
+
+// signalPrefix is what types of signals begin with on the wire. A listener of the client hears no
+// others (openvidu-rpc 3.6).
+const signalPrefix = "signal:"
+
+// withPrefix and withoutPrefix return a type as clients hear it, and as the events of clients'
+// signals tell it (openvidu-rest 5.3.4).
+func withPrefix(kind *string) *string {
+	if kind == nil || strings.HasPrefix(*kind, signalPrefix) {
+		return kind
+	}
+	prefixed := signalPrefix + *kind
+	return &prefixed
+}
+
+func withoutPrefix(kind *string) *string {
+	if kind == nil {
+		return nil
+	}
+	plain := strings.TrimPrefix(*kind, signalPrefix)
+	return &plain
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
 
+	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -73,10 +74,11 @@ type socket struct {
 	visit     *visit // until it has joined
 	lingering atomic.Pointer[time.Timer]
 
-	participant *room.Participant // set once; owned by the worker
-	private     string            // its private id, put into answers; owned by the worker
-	joinFailed  bool              // owned by the worker
-	guesses     int               // secrets that were wrong or not looked at; owned by the worker
+	participant *room.Participant    // set once; owned by the worker
+	early       []media.ICECandidate // for what it has not published yet; owned by the worker
+	private     string               // its private id, put into answers; owned by the worker
+	joinFailed  bool                 // owned by the worker
+	guesses     int                  // secrets that were wrong or not looked at; owned by the worker
 }
 
 // handshake is what is known of a socket since it was opened.
@@ -137,7 +139,7 @@ func (s *socket) serve(ctx context.Context) error {
 	s.calls.end()
 	<-worked
 	if s.participant != nil {
-		s.participant.Detach(s.out)
+		s.participant.Suspend(s.out)
 	}
 	s.cancel(err)
 	_ = s.ws.CloseNow() // it is closed already or useless
@@ -259,7 +261,7 @@ func (s *socket) accept(incoming request) {
 	s.watchdog.spoke.Store(true)
 	incoming.came = time.Now()
 	if !s.calls.push(incoming) {
-		s.fail(incoming, refuse(int(room.CodeGeneric), "Too many requests: %d wait for their answers", maxPending))
+		s.fail(incoming, refuse(codeGeneric, "Too many requests: %d wait for their answers", maxPending))
 	}
 }
 
@@ -268,7 +270,7 @@ func (s *socket) ping(incoming request) {
 	parameters := params{method: incoming.Method, fields: incoming.Params}
 	milliseconds := parameters.optionalInteger("interval", 1, int(time.Hour/time.Millisecond), int(defaultPingInterval/time.Millisecond))
 	if parameters.err != nil {
-		s.fail(incoming, wireError(parameters.err))
+		s.fail(incoming, wireError(parameters.err, nil))
 		return
 	}
 	s.watchdog.expect(time.Duration(milliseconds) * time.Millisecond)
@@ -297,7 +299,7 @@ func (s *socket) handle(ctx context.Context, incoming request) {
 	case err != nil && c.answered:
 		s.log.Error(err, "Handling a request that was answered")
 	case err != nil:
-		wire := *wireError(err)
+		wire := *wireError(err, s.participant)
 		wire.Data = errorData[incoming.Method]
 		c.code = wire.Code
 		s.fail(incoming, &wire)
@@ -312,7 +314,7 @@ func (s *socket) dispatch(ctx context.Context, c *call) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			s.log.Error(fmt.Errorf("handling %s: %w", c.observedMethod, errPanic), "Request panicked", "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
-			err = refuse(int(room.CodeGeneric), "Internal error")
+			err = refuse(codeGeneric, "Internal error")
 		}
 	}()
 	m, known := methods[c.params.method]

@@ -30,7 +30,7 @@ func newEstate(t *testing.T) *estate {
 	victim := room.Desired{UID: "uid-victim", Key: "victim.board", SessionID: "board", Tenant: "victim", Name: "board"}
 	for name, role := range map[string]room.Role{"V": room.Publisher, "W": room.Moderator, "unused": room.Publisher} {
 		victim.Connections = append(victim.Connections, room.Connection{
-			UID: "uid-" + name, ID: "con_" + name, Token: sha256.Sum256([]byte("tok_" + name)), RPCSessionID: "rpc-" + name, Role: role, Record: true,
+			UID: "uid-" + name, ID: "con_" + name, Token: sha256.Sum256([]byte("tok_" + name)), PrivateID: "rpc-" + name, Role: role, Record: true,
 		})
 	}
 	e.rooms.Apply(victim)
@@ -206,7 +206,7 @@ func TestNobodyJoinsAnotherTenantsRoom(t *testing.T) {
 				intruder := e.dialRoom(c.url, headers...)
 				intruder.request("joinRoom", fmt.Sprintf(params, c.token, c.session, secret, as[0], as[1]))
 				refused := failure(t, intruder.answer())
-				if refused.Code != http.StatusUnauthorized && refused.Code != int(room.CodeRoomNotFound) {
+				if refused.Code != http.StatusUnauthorized && refused.Code != codeRoomNotFound {
 					t.Errorf("got %+v", refused)
 				}
 				e.untouched("who joins with " + name)

@@ -3,7 +3,10 @@ package rpc
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"strconv"
 
+	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -69,10 +72,22 @@ type departure struct {
 	Reason       string `json:"reason"`
 }
 
+// metadataSeparator stands between what a client and what the server says of a participant
+// (openvidu-rpc 2.1). A client's part must not contain it.
+const metadataSeparator = "%/%"
+
+// metadata is what others are told of a participant: client data, then server data.
+func metadata(a room.Announcement) string {
+	if a.ClientData != "" && a.ServerData != "" {
+		return a.ClientData + metadataSeparator + a.ServerData
+	}
+	return a.ClientData + a.ServerData
+}
+
 func wireParticipant(a room.Announcement) participant {
-	p := participant{ID: a.ConnectionID, Created: a.Created.UnixMilli(), Metadata: a.Metadata}
-	if a.Stream != nil {
-		p.Streams = []stream{wireStream(*a.Stream)}
+	p := participant{ID: a.ConnectionID, Created: a.Created.UnixMilli(), Metadata: metadata(a)}
+	for _, s := range a.Streams {
+		p.Streams = append(p.Streams, wireStream(s))
 	}
 	return p
 }
@@ -84,9 +99,59 @@ func wireStream(s room.Stream) stream {
 	}
 	if s.HasVideo {
 		wire.VideoActive, wire.FrameRate = &s.VideoActive, &s.FrameRate
-		wire.TypeOfVideo, wire.VideoDimensions = s.TypeOfVideo, s.VideoDimensions
+		wire.TypeOfVideo, wire.VideoDimensions = string(s.TypeOfVideo), wireDimensions(s.VideoDimensions)
 	}
 	return wire
+}
+
+// wireDimensions writes a size as clients do, "" when it is not known.
+func wireDimensions(d media.Dimensions) string {
+	if d == (media.Dimensions{}) {
+		return ""
+	}
+	return fmt.Sprintf(`{"width":%d,"height":%d}`, d.Width, d.Height)
+}
+
+// readDimensions reads a size as clients write it; false when that is none.
+func readDimensions(text string) (media.Dimensions, bool) {
+	var size struct{ Width, Height float64 }
+	if json.Unmarshal([]byte(text), &size) != nil || size.Width < 1 || size.Height < 1 {
+		return media.Dimensions{}, false
+	}
+	side := func(pixels float64) int { return int(math.Round(min(pixels, math.MaxInt32))) }
+	return media.Dimensions{Width: side(size.Width), Height: side(size.Height)}, true
+}
+
+var roleNames = map[room.Role]string{
+	room.Subscriber: "SUBSCRIBER", room.Publisher: "PUBLISHER", room.Moderator: "MODERATOR",
+}
+
+// streamPropertyChanged are the parameters of a notification.
+type streamPropertyChanged struct {
+	ConnectionID string `json:"connectionId"`
+	StreamID     string `json:"streamId"`
+	Property     string `json:"property"`
+	NewValue     string `json:"newValue"`
+	Reason       string `json:"reason"`
+}
+
+func wireChange(n room.StreamChanged) streamPropertyChanged {
+	change := n.Change
+	wire := streamPropertyChanged{n.ConnectionID, n.StreamID, change.Property, change.Value, change.Reason}
+	switch {
+	case change.AudioActive != nil:
+		wire.Property, wire.NewValue = "audioActive", strconv.FormatBool(*change.AudioActive)
+	case change.VideoActive != nil:
+		wire.Property, wire.NewValue = "videoActive", strconv.FormatBool(*change.VideoActive)
+	case change.VideoDimensions != nil: // encoded twice
+		wire.Property, wire.NewValue = "videoDimensions", strconv.Quote(wireDimensions(*change.VideoDimensions))
+	}
+	return wire
+}
+
+type connectionPropertyChanged struct {
+	Property string `json:"property"`
+	NewValue string `json:"newValue"`
 }
 
 // encodeNotification writes what a client is told (openvidu-rpc section 3).
@@ -106,7 +171,7 @@ func encodeNotification(notification room.Notification) ([]byte, error) {
 			Streams []stream `json:"streams"`
 		}{n.ConnectionID, []stream{wireStream(n.Stream)}}
 	case room.ParticipantUnpublished:
-		message.Method, message.Params = "participantUnpublished", departure(n)
+		message.Method, message.Params = "participantUnpublished", departure{n.ConnectionID, n.Reason}
 	case room.ParticipantLeft:
 		message.Method, message.Params = "participantLeft", departure(n)
 	case room.ParticipantEvicted:
@@ -117,31 +182,24 @@ func encodeNotification(notification room.Notification) ([]byte, error) {
 			Type *string `json:"type,omitempty"`
 			From string  `json:"from,omitempty"`
 		}{n.Data, n.Type, n.From}
-	case room.StreamPropertyChanged:
-		message.Method, message.Params = "streamPropertyChanged", struct {
-			ConnectionID string `json:"connectionId"`
-			StreamID     string `json:"streamId"`
-			Property     string `json:"property"`
-			NewValue     string `json:"newValue"`
-			Reason       string `json:"reason"`
-		}{n.ConnectionID, n.StreamID, n.Change.Property, n.Change.NewValue, n.Change.Reason}
-	case room.ForciblyReconnectSubscriber:
+	case room.StreamChanged:
+		message.Method, message.Params = "streamPropertyChanged", wireChange(n)
+	case room.StreamRenewed:
 		message.Method, message.Params = "forciblyReconnectSubscriber", struct {
 			ConnectionID string `json:"connectionId"`
 			StreamID     string `json:"streamId"`
 			SDPOffer     string `json:"sdpOffer"`
-		}(n)
+		}{n.ConnectionID, n.StreamID, n.SDPOffer}
 	case room.NetworkQualityLevelChanged:
 		message.Method, message.Params = "networkQualityLevelChanged", struct {
 			ConnectionID string `json:"connectionId"`
 			NewValue     int    `json:"newValue"`
 			OldValue     *int   `json:"oldValue,omitempty"`
 		}(n)
-	case room.ConnectionPropertyChanged:
-		message.Method, message.Params = "connectionPropertyChanged", struct {
-			Property string `json:"property"`
-			NewValue string `json:"newValue"`
-		}{n.Property, n.NewValue}
+	case room.RoleChanged:
+		message.Method, message.Params = "connectionPropertyChanged", connectionPropertyChanged{"role", roleNames[n.Role]}
+	case room.RecordChanged:
+		message.Method, message.Params = "connectionPropertyChanged", connectionPropertyChanged{"record", strconv.FormatBool(n.Record)}
 	default:
 		return nil, fmt.Errorf("encoding a notification: unknown type %T", notification)
 	}

@@ -20,12 +20,7 @@ import (
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
-)
-
-// Reasons that the fake gives to those that it evicts.
-const (
-	reasonEvicted = "forceDisconnectByServer"
-	reasonClosed  = "sessionClosedByServer"
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 // Pod is a fake media pod. Its methods are safe for concurrent use.
@@ -200,7 +195,7 @@ func (p *Pod) apply(desired *controlv1.Room) *controlv1.PodMessage {
 	}
 	for uid := range r.status {
 		if !there[uid] {
-			p.evicted[uid] = reasonEvicted
+			p.evicted[uid] = string(reasons.ForceDisconnectByServer)
 			delete(r.status, uid)
 		}
 	}
@@ -220,7 +215,7 @@ func (p *Pod) remove(uid string) {
 	defer p.mu.Unlock()
 	if r, ok := p.rooms[uid]; ok {
 		for c := range r.status {
-			p.evicted[c] = reasonClosed
+			p.evicted[c] = string(reasons.SessionClosedByServer)
 		}
 		delete(p.rooms, uid)
 		p.closed = append(p.closed, uid)

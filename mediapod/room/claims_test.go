@@ -2,7 +2,6 @@ package room
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,9 +13,9 @@ func TestWhoShowsTheSecretMayDoEverything(t *testing.T) {
 	s.join("A")
 	stream := s.publish("A")
 	s.join("B")
-	insider := s.intrude("I", BySecret)
+	insider := s.intrude("I", asPrivileged)
 	id := insider.ConnectionID()
-	if !regexp.MustCompile(`^con_[A-Z][0-9A-Za-z]{9}$`).MatchString(id) {
+	if id != asPrivileged.ConnectionID {
 		t.Errorf("its id is %s", id)
 	}
 	if got := strings.Count(s.text(), "participantJoined "+strings.TrimPrefix(id, "con_")); got != 2 {
@@ -42,16 +41,16 @@ func TestARecorderComesBackWithinTheWindowOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, "A")
 		s.join("A")
-		r := s.intrude("R", BySecretAsRecorder)
-		private := r.RPCSessionID()
+		r := s.intrude("R", asRecorder)
+		private := r.PrivateID()
 		s.apply()
-		r.Detach(r.link)
+		r.Suspend(r.link)
 		time.Sleep(DefaultReconnectWindow - time.Nanosecond)
 		link := &recorder{scene: s, name: "R", reading: true}
-		s.must(s.registry.Reattach("", private, link, func(*Participant) {}))
-		r.Detach(link)
+		s.must(s.registry.Resume("", private, link, func(*Participant) {}))
+		r.Suspend(link)
 		time.Sleep(DefaultReconnectWindow + time.Nanosecond)
-		if err := s.registry.Reattach("", private, link, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+		if err := s.registry.Resume("", private, link, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
 			t.Errorf("got %v", err)
 		}
 		if strings.Contains(s.text(), "A <- participant") {
@@ -62,10 +61,10 @@ func TestARecorderComesBackWithinTheWindowOnly(t *testing.T) {
 
 func TestARecorderMayComeFirst(t *testing.T) {
 	s := newScene(t, "A")
-	r := s.intrude("R", BySecretAsRecorder)
+	r := s.intrude("R", asRecorder)
 	s.must(r.Alive())
 	s.must(s.join("A").Leave())
-	wantCode(t, r.Alive(), CodeUserNotFound)
+	wantRefusal(t, r.Alive(), left)
 }
 
 func TestNobodyShowsASecretToAClosedRoom(t *testing.T) {
@@ -73,7 +72,35 @@ func TestNobodyShowsASecretToAClosedRoom(t *testing.T) {
 	room, _ := s.registry.Lookup(s.desired.Key)
 	s.registry.Stop(ReasonServerStopped)
 	link := &recorder{scene: s, name: "R", reading: true}
-	if err := room.Join(JoinRequest{Admission: BySecret}, link, func(Joined) {}); !errors.Is(err, ErrClosed) {
+	if err := room.Join(JoinRequest{Claims: &asPrivileged}, link, func(Joined) {}); !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestClaimsTakeNobodysID(t *testing.T) {
+	s := newScene(t, "A", "B")
+	s.join("A")
+	s.intrude("I", asPrivileged)
+	room, _ := s.registry.Lookup(s.desired.Key)
+	for name, claims := range map[string]Claims{
+		"of somebody in the room":    {ConnectionID: "con_A"},
+		"of somebody yet to come":    {ConnectionID: "con_B"},
+		"of somebody hidden":         {ConnectionID: "con_A", Hidden: true},
+		"of somebody else by claims": asPrivileged,
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := room.Join(JoinRequest{Claims: &claims}, &recorder{scene: s}, func(Joined) {})
+			wantRefusal(t, err, taken)
+		})
+	}
+}
+
+// Who comes by claims alone has the rights of its role.
+func TestTheRoleOfClaimsDecides(t *testing.T) {
+	for role, may := range map[Role]refusal{Subscriber: forbidden, Publisher: "<nil>", Moderator: "<nil>"} {
+		s := newScene(t, "A")
+		s.join("A")
+		s.intrude("I", Claims{ConnectionID: "con_I", Role: role})
+		wantRefusal(t, s.tryPublish("I", "offer"), may)
 	}
 }
