@@ -90,9 +90,16 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 			return fmt.Errorf("adding the call detail records: %w", err)
 		}
 	}
+	consistent, err := client.New(mgr.GetConfig(), client.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+		Cache: &client.CacheOptions{Reader: mgr.GetCache(), EnableReadYourWritesConsistency: ptr.To(true)},
+	})
+	if err != nil {
+		return fmt.Errorf("making a client that reads its own writes: %w", err)
+	}
 	config.Webhooks.Owned = webhook.OwnedBy(mgr.GetClient())
 	webhooks := &webhook.Reconciler{
-		Client: mgr.GetClient(), Deliverer: webhook.NewDeliverer(happened, wakeWebhook.Wake), Guard: config.Webhooks,
+		Client: consistent, Deliverer: webhook.NewDeliverer(happened, wakeWebhook.Wake), Guard: config.Webhooks,
 		Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock, Trigger: &wakeWebhook,
 	}
 	poolNamed := func(name string) { wakePool.Wake(types.NamespacedName{Name: name}) }
@@ -126,13 +133,6 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 		Clock:       config.Clock,
 		Stalled:     stalls.Stalled,
 	})
-	consistent, err := client.New(mgr.GetConfig(), client.Options{
-		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
-		Cache: &client.CacheOptions{Reader: mgr.GetCache(), EnableReadYourWritesConsistency: ptr.To(true)},
-	})
-	if err != nil {
-		return fmt.Errorf("making a client that reads its own writes: %w", err)
-	}
 	if err := mgr.Add(&leader{
 		reader: mgr.GetClient(), namespace: config.Namespace, ledger: ledger, fleet: pods, keys: keys, events: happened, webhooks: webhooks,
 	}); err != nil {

@@ -48,7 +48,7 @@ func TestStatusesWrittenBeforeServerSideApplyAreTakenOver(t *testing.T) {
 	statuses := status.Writer[*v1alpha1.Session, v1alpha1.SessionStatus]{
 		Client: c, Owner: session.FieldOwner, Clock: clock.RealClock{},
 		Status:     func(s *v1alpha1.Session) *v1alpha1.SessionStatus { return &s.Status },
-		Conditions: func(s *v1alpha1.SessionStatus) []metav1.Condition { return s.Conditions },
+		Conditions: func(s *v1alpha1.SessionStatus) *[]metav1.Condition { return &s.Conditions },
 	}
 	for _, pool := range []string{"other", ""} {
 		after := v1alpha1.SessionStatus{PoolName: pool, Conditions: conditions}

@@ -18,14 +18,6 @@ func SetConditions(all *[]metav1.Condition, generation int64, now time.Time, con
 	}
 }
 
-// Unobserved returns the Ready condition of an object that could not be observed. The rest of its status stays as it was seen last.
-func Unobserved(err error) metav1.Condition {
-	return metav1.Condition{
-		Type: v1alpha1.ConditionReady, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonNotObserved,
-		Message: "the status is as it was seen last: " + err.Error(),
-	}
-}
-
 // Deleting returns the Ready condition of an object that is being deleted. waitsFor names what has to happen before it goes.
 func Deleting(waitsFor string) metav1.Condition {
 	return metav1.Condition{

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -18,6 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
 
 const (
@@ -46,9 +49,9 @@ type Writer[O client.Object, S any] struct {
 	// Owner of the fields; no other writer uses it.
 	Owner client.FieldOwner
 	Clock clock.PassiveClock
-	// Status returns where an object has its status, Conditions the conditions of a status.
+	// Status returns where an object has its status, Conditions where a status has its conditions.
 	Status     func(O) *S
-	Conditions func(*S) []metav1.Condition
+	Conditions func(*S) *[]metav1.Condition
 	// Interval is the least time between two writes that nobody waits for; 0 is DefaultInterval.
 	Interval time.Duration
 	// Pause is the least time between any two writes; 0 is none.
@@ -70,7 +73,7 @@ func (w *Writer[O, S]) Write(ctx context.Context, object O, status S, urgency Ur
 	if equality.Semantic.DeepEqual(*current, status) {
 		return false, 0, nil
 	}
-	if urgency == Lazy && !sameConditions(w.Conditions(current), w.Conditions(&status)) {
+	if urgency == Lazy && !sameConditions(*w.Conditions(current), *w.Conditions(&status)) {
 		urgency = Urgent
 	}
 	name, now := client.ObjectKeyFromObject(object), w.Clock.Now()
@@ -85,6 +88,22 @@ func (w *Writer[O, S]) Write(ctx context.Context, object O, status S, urgency Ur
 	}
 	w.wrote(name, now)
 	return true, 0, nil
+}
+
+// Unobserved has the Ready condition of an object say that the object could not be observed, and leaves the rest of its status as it
+// was seen last. It returns the cause, and with it what went wrong writing that.
+func (w *Writer[O, S]) Unobserved(ctx context.Context, object O, cause error) error {
+	seen, ok := object.DeepCopyObject().(O)
+	if !ok {
+		return fmt.Errorf("%T is no object", object)
+	}
+	status := w.Status(seen)
+	SetConditions(w.Conditions(status), object.GetGeneration(), w.Clock.Now(), metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonNotObserved,
+		Message: "the status is as it was seen last: " + cause.Error(),
+	})
+	_, _, err := w.Write(ctx, object, *status, Lazy)
+	return errors.Join(cause, err)
 }
 
 // apply applies a status. A field that it no longer has stays when another owns it, too: an operator of before server-side apply, or

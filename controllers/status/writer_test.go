@@ -3,6 +3,7 @@ package status_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func newFixture(t *testing.T) *fixture {
 		}}).Build()
 	f.Owner, f.Clock = "test", f.clock
 	f.Status = func(p *v1alpha1.MediaPool) *v1alpha1.MediaPoolStatus { return &p.Status }
-	f.Conditions = func(s *v1alpha1.MediaPoolStatus) []metav1.Condition { return s.Conditions }
+	f.Conditions = func(s *v1alpha1.MediaPoolStatus) *[]metav1.Condition { return &s.Conditions }
 	f.read()
 	return f
 }
@@ -187,6 +188,25 @@ func TestAFailedWrite(t *testing.T) {
 	f.refuse = nil
 	if written, _ := f.pods(7, status.Urgent); !written {
 		t.Error("it is not written the next time")
+	}
+}
+
+func TestAnObjectThatCanNotBeObserved(t *testing.T) {
+	f := newFixture(t)
+	f.pods(4, status.Urgent, metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "A"})
+	cause := errors.New("listing Nodes: refused")
+	for range 2 {
+		if err := f.Unobserved(t.Context(), f.pool, cause); !errors.Is(err, cause) {
+			t.Errorf("the error is %v", err)
+		}
+		f.read()
+		ready := meta.FindStatusCondition(f.pool.Status.Conditions, v1alpha1.ConditionReady)
+		if ready.Status != metav1.ConditionUnknown || ready.Reason != v1alpha1.ReasonNotObserved || !strings.Contains(ready.Message, "listing Nodes") {
+			t.Errorf("the condition is %+v", ready)
+		}
+		if f.pool.Status.Pods != 4 {
+			t.Errorf("the pods are %d", f.pool.Status.Pods)
+		}
 	}
 }
 
