@@ -69,7 +69,10 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 	if err := index(mgr); err != nil {
 		return err
 	}
-	s := newShared(mgr, config)
+	s, err := newShared(mgr, config)
+	if err != nil {
+		return err
+	}
 	for _, add := range []func(ctrl.Manager) error{s.addRecords, s.addStreams, s.addMetrics, s.addControllers} {
 		if err := add(mgr); err != nil {
 			return err
@@ -81,6 +84,8 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 // shared is what the controllers share. Each thing is made from those above it.
 type shared struct {
 	config Config
+	// consistent reads its own writes.
+	consistent client.Client
 
 	wakeSession, wakeConnection, wakePool, wakeWebhook trigger.Trigger
 
@@ -97,7 +102,7 @@ type shared struct {
 	webhooks *webhook.Reconciler
 }
 
-func newShared(mgr ctrl.Manager, config Config) *shared {
+func newShared(mgr ctrl.Manager, config Config) (*shared, error) {
 	if config.Clock == nil {
 		config.Clock = clock.RealClock{}
 	}
@@ -105,7 +110,14 @@ func newShared(mgr ctrl.Manager, config Config) *shared {
 		config.Metrics = metrics.Registry
 	}
 	config.Webhooks.Owned = webhook.OwnedBy(mgr.GetClient())
-	s := &shared{config: config, keys: certs.NewKeys(), outbox: fleet.NewOutbox()}
+	consistent, err := client.New(mgr.GetConfig(), client.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+		Cache: &client.CacheOptions{Reader: mgr.GetCache(), EnableReadYourWritesConsistency: ptr.To(true)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making a client that reads its own writes: %w", err)
+	}
+	s := &shared{config: config, consistent: consistent, keys: certs.NewKeys(), outbox: fleet.NewOutbox()}
 	s.events = eventlog.New(s.outbox.Acknowledge, config.Clock)
 	s.rooms = rooms.New(s.outbox, rooms.Wakers{
 		Session: s.wakeSession.Wake, SessionAfter: s.wakeSession.WakeAfter, Connection: s.wakeConnection.Wake, Pool: s.poolChanged,
@@ -116,10 +128,10 @@ func newShared(mgr ctrl.Manager, config Config) *shared {
 		Version:     config.Version, Clock: config.Clock, Stalled: s.stalls.Stalled,
 	})
 	s.webhooks = &webhook.Reconciler{
-		Client: mgr.GetClient(), Deliverer: webhook.NewDeliverer(s.events, s.wakeWebhook.Wake), Guard: config.Webhooks,
+		Client: consistent, Deliverer: webhook.NewDeliverer(s.events, s.wakeWebhook.Wake), Guard: config.Webhooks,
 		Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock, Trigger: &s.wakeWebhook,
 	}
-	return s
+	return s, nil
 }
 
 // poolChanged wakes the controller of pools.
@@ -181,13 +193,6 @@ func (s *shared) addMetrics(mgr ctrl.Manager) error {
 
 // addControllers adds the controllers.
 func (s *shared) addControllers(mgr ctrl.Manager) error {
-	consistent, err := client.New(mgr.GetConfig(), client.Options{
-		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
-		Cache: &client.CacheOptions{Reader: mgr.GetCache(), EnableReadYourWritesConsistency: ptr.To(true)},
-	})
-	if err != nil {
-		return fmt.Errorf("making a client that reads its own writes: %w", err)
-	}
 	watched, err := ownSecrets(mgr, s.config.Namespace)
 	if err != nil {
 		return err
@@ -200,7 +205,7 @@ func (s *shared) addControllers(mgr ctrl.Manager) error {
 		},
 		&fleet.Pods{Client: cached, Fleet: s.fleet},
 		&mediapool.Reconciler{
-			Client: consistent, Fleet: s.fleet, Rooms: s.rooms, Events: s.events, Recorder: recorder, Clock: s.config.Clock,
+			Client: s.consistent, Fleet: s.fleet, Rooms: s.rooms, Events: s.events, Recorder: recorder, Clock: s.config.Clock,
 			Namespace: s.config.Namespace, Image: s.config.Image, CalmPeriod: s.config.CalmPeriod, Media: &s.media, Trigger: &s.wakePool,
 		},
 		&session.Reconciler{
