@@ -105,7 +105,9 @@ func TestConditions(t *testing.T) {
 			"Accepted=True Accepted, Programmed=False PodUnreachable, Ready=False PodUnreachable",
 		},
 		"the pod is lost and the Session waits for another": {
-			func(o *observed) { o.room, o.pod = rooms.ConnectionView{Known: o.room.Known}, fleet.PodView{State: fleet.Lost} },
+			func(o *observed) {
+				o.room, o.pod = rooms.ConnectionView{Known: o.room.Known}, fleet.PodView{State: fleet.Lost}
+			},
 			"Accepted=True Accepted, Programmed=False WaitingForPod, Ready=False WaitingForPod",
 		},
 		"there is no such Session": {

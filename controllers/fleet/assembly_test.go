@@ -177,7 +177,7 @@ func TestALargeRoomIsSentInParts(t *testing.T) {
 func TestAPodThatIsNeverThroughIsLost(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	good, bad := f.pod("good", "1"), f.pod("bad", "1")
+	good, bad := f.pod("good"), f.pod("bad")
 	f.state("good", Synced)
 	f.state("bad", Synced)
 	bad.Hang()
@@ -224,14 +224,14 @@ func TestTheOperatorsOwnFaultCostsNoPod(t *testing.T) {
 	for name, spoil := range map[string]func(*fixture){
 		"no pod is ever through": func(f *fixture) {
 			for _, name := range []string{"a", "b"} {
-				f.pod(name, "1").Hang()
+				f.pod(name).Hang()
 			}
 		},
 		"a room can't be made": func(f *fixture) {
 			f.rooms.set("room", 1, "guest")
 			f.rooms.fail = true
 			f.room("room", "a")
-			f.pod("a", "1")
+			f.pod("a")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -20,11 +20,12 @@ import (
 	clock "k8s.io/utils/clock/testing"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/controllers/internal/fakepod"
 	"mediarooms.dev/mediarooms/controllers/placement"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/token"
+	"mediarooms.dev/mediarooms/test/podtest"
 	cases "mediarooms.dev/mediarooms/test/rest"
 	"mediarooms.dev/mediarooms/test/wait"
 )
@@ -39,6 +40,9 @@ type wanted struct {
 	fail  bool
 }
 
+// tokenOf is the token of a Connection.
+func tokenOf(connection string) string { return "token of " + connection }
+
 // build does what a Session's controller does.
 func (w *wanted) build(table *rooms.Table, uid types.UID) {
 	w.mu.Lock()
@@ -48,11 +52,14 @@ func (w *wanted) build(table *rooms.Table, uid types.UID) {
 	if w.fail || !known || !view.Sending.Outdated || view.Sending.After > 0 {
 		return
 	}
-	out := &controlv1.Room{Uid: room.Uid, Generation: room.Generation}
+	out := &controlv1.Room{Uid: room.Uid, Generation: room.Generation, Key: "key of " + room.Uid}
 	names := make(map[types.UID]types.NamespacedName)
 	for _, c := range room.Connections {
 		spent := view.Seen[types.UID(c.Uid)].GetState() > controlv1.ConnectionState_CONNECTION_STATE_PENDING
-		out.Connections = append(out.Connections, &controlv1.Connection{Uid: c.Uid, Generation: c.Generation, Spent: spent})
+		digest := token.Digest(tokenOf(c.Uid))
+		out.Connections = append(out.Connections, &controlv1.Connection{
+			Uid: c.Uid, Generation: c.Generation, ConnectionId: "con_" + c.Uid, RpcSessionId: "rpc-" + c.Uid, TokenSha256: digest[:], Spent: spent,
+		})
 		names[types.UID(c.Uid)] = types.NamespacedName{Name: c.Uid}
 	}
 	table.Send(out, names, view.Sending.Need)
@@ -86,7 +93,7 @@ func (r *wanted) set(uid string, generation int64, connections ...string) {
 	r.rooms[types.UID(uid)] = room
 }
 
-// fixture is a fleet with a clock, and fake pods.
+// fixture is a fleet with a clock, and pods without media.
 type fixture struct {
 	*testing.T
 	*Fleet
@@ -156,15 +163,15 @@ func (f *fixture) start() {
 	})
 }
 
-// address is where the fake pod of a number is.
+// address is where the pod of a number is.
 func address(n int) string { return fmt.Sprintf("127.0.2.%d:7443", n) }
 
-// pod starts a fake pod and tracks it.
-func (f *fixture) pod(name, instance string) *fakepod.Pod {
+// pod starts a pod and tracks it.
+func (f *fixture) pod(name string) *podtest.Pod {
 	f.Helper()
 	f.pods++
 	address := address(f.pods)
-	pod, err := fakepod.Start(address, "uid-"+name, instance, f.identity)
+	pod, err := podtest.Start(podtest.Config{Address: address, UID: "uid-" + name, Identity: f.identity, Token: tokenOf})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -172,6 +179,14 @@ func (f *fixture) pod(name, instance string) *fakepod.Pod {
 	f.Track(Pod{Name: name, UID: "uid-" + name, Pool: "pool", Address: address})
 	f.Configure(name, &controlv1.PodConfig{})
 	return pod
+}
+
+// join has a user come into its room.
+func (f *fixture) join(pod *podtest.Pod, connection, clientData string) {
+	f.Helper()
+	if err := pod.Join(connection, clientData); err != nil {
+		f.Fatal(err)
+	}
 }
 
 // room puts a room on a pod.
@@ -219,7 +234,7 @@ func (f *fixture) sleepers() {
 func TestRoomsAreToldAndObserved(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	pod := f.pod("a", "1")
+	pod := f.pod("a")
 	f.state("a", Synced)
 	if !f.Pod("a").Usable {
 		t.Error("it is not usable")
@@ -232,7 +247,7 @@ func TestRoomsAreToldAndObserved(t *testing.T) {
 	if !f.wasWoken("session room") || !f.wasWoken("connection guest") {
 		t.Error("nobody was woken")
 	}
-	pod.Join("guest", "data", time.Now())
+	f.join(pod, "guest", "data")
 	f.eventually("the join is seen", func() bool {
 		return f.Connection("room", "guest").Seen.GetState() == controlv1.ConnectionState_CONNECTION_STATE_ACTIVE
 	})
@@ -254,11 +269,11 @@ func TestRoomsAreToldAndObserved(t *testing.T) {
 func TestSilence(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	pod := f.pod("a", "1")
+	pod := f.pod("a")
 	f.rooms.set("room", 1, "in", "waits")
 	f.room("room", "a")
 	f.eventually("it is programmed", func() bool { return f.Connection("room", "in").Programmed == 1 })
-	pod.Join("in", "", time.Now())
+	f.join(pod, "in", "")
 	f.eventually("the join is seen", func() bool {
 		return f.Connection("room", "in").Seen.GetState() == controlv1.ConnectionState_CONNECTION_STATE_ACTIVE
 	})
@@ -283,7 +298,7 @@ func TestSilence(t *testing.T) {
 	}
 
 	// On another pod: who was out stays out, the other's token works.
-	f.pod("b", "1")
+	f.pod("b")
 	f.room("room", "b")
 	f.eventually("it is programmed there", func() bool {
 		return f.Connection("room", "in").Programmed == 1 && f.Connection("room", "waits").Programmed == 1
@@ -297,13 +312,13 @@ func TestALinkThatBreaksForAMomentLosesNothing(t *testing.T) {
 	cases.Shows(t, 173, 174)
 	f := newFixture(t)
 	f.start()
-	pod := f.pod("a", "1")
+	pod := f.pod("a")
 	f.rooms.set("room", 1, "guest")
 	f.room("room", "a")
 	f.eventually("it is programmed", func() bool { return f.Connection("room", "guest").Programmed == 1 })
 	pod.Break()
 	f.eventually("there is another stream", func() bool { return pod.Streams() == 2 && f.Pod("a").State == Synced })
-	pod.Join("guest", "", time.Now())
+	f.join(pod, "guest", "")
 	f.eventually("the join is seen", func() bool {
 		return f.Connection("room", "guest").Seen.GetState() == controlv1.ConnectionState_CONNECTION_STATE_ACTIVE
 	})
@@ -315,9 +330,9 @@ func TestALinkThatBreaksForAMomentLosesNothing(t *testing.T) {
 func TestAnotherProcessHasNoRooms(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	pod := f.pod("a", "1")
+	pod := f.pod("a")
 	f.state("a", Synced)
-	pod.Restart("2")
+	pod.Restart()
 	f.state("a", Lost)
 	f.eventually("the loss is told", func() bool {
 		f.mu.Lock()
@@ -328,7 +343,7 @@ func TestAnotherProcessHasNoRooms(t *testing.T) {
 
 func TestNothingIsToldBeforeTheStart(t *testing.T) {
 	f := newFixture(t)
-	pod := f.pod("a", "1")
+	pod := f.pod("a")
 	f.rooms.set("room", 1, "guest")
 	f.room("room", "a")
 	if f.Pod("a").State != Connecting || pod.Streams() != 0 {
@@ -342,7 +357,7 @@ func TestASnapshotIsNeverPartial(t *testing.T) {
 	f := newFixture(t)
 	f.rooms.set("room", 1, "guest")
 	f.rooms.fail = true
-	pod := f.pod("a", "1")
+	pod := f.pod("a")
 	f.room("room", "a")
 	f.start()
 	f.eventually("the pod is talked to", func() bool { return f.heardNow("a") && pod.Streams() > 0 })
@@ -359,7 +374,7 @@ func TestASnapshotIsNeverPartial(t *testing.T) {
 func TestTimeInWhichTheOperatorDidNotRunIsNotSilence(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	pod := f.pod("a", "1")
+	pod := f.pod("a")
 	f.state("a", Synced)
 	pod.Stop()
 	f.state("a", Broken)
@@ -376,7 +391,7 @@ func TestTimeInWhichTheOperatorDidNotRunIsNotSilence(t *testing.T) {
 func TestWhenAllPodsFallSilentTheOperatorDoubtsItself(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	a, b := f.pod("a", "1"), f.pod("b", "1")
+	a, b := f.pod("a"), f.pod("b")
 	f.state("a", Synced)
 	f.state("b", Synced)
 	a.Stop()
@@ -415,7 +430,7 @@ func TestAPodWithRoomsThatNeverAnswersIsLostInTheEnd(t *testing.T) {
 func TestAPodThatIsAnotherIsNotTold(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	pod, err := fakepod.Start("127.0.2.200:7443", "uid-of-another", "1", f.identity)
+	pod, err := podtest.Start(podtest.Config{Address: "127.0.2.200:7443", UID: "uid-of-another", Identity: f.identity})
 	if err != nil {
 		t.Fatal(err)
 	}
