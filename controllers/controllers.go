@@ -209,7 +209,7 @@ func (s *shared) addControllers(mgr ctrl.Manager) error {
 			Namespace: s.config.Namespace, Image: s.config.Image, CalmPeriod: s.config.CalmPeriod, Media: &s.media, Trigger: &s.wakePool,
 		},
 		&session.Reconciler{
-			Client: cached, Fleet: s.fleet, Rooms: s.rooms, Events: s.events, Keys: s.keys, Identities: &s.identities,
+			Client: s.consistent, Fleet: s.fleet, Rooms: s.rooms, Events: s.events, Keys: s.keys, Identities: &s.identities,
 			Recorder: recorder, Clock: s.config.Clock, DefaultNamespace: s.config.DefaultTenantNamespace, Media: &s.media,
 			Garbage: s.config.Garbage, Trigger: &s.wakeSession,
 		},

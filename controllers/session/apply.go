@@ -2,13 +2,12 @@ package session
 
 import (
 	"context"
-	"fmt"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/finalizer"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 )
 
@@ -21,7 +20,7 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) e
 		var err error
 		switch a.kind {
 		case addFinalizer:
-			err = r.addFinalizer(ctx, o)
+			err = finalizer.Ensure(ctx, r.Client, FieldOwner, o.session, v1alpha1.SessionFinalizer)
 		case unassign:
 			logger.Info("Taking the room off its pod", "pod", o.room.Pod, "reason", a.reason)
 			r.Rooms.Unassign(o.session.UID, o.room.Pod)
@@ -47,19 +46,6 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) e
 		}
 	}
 	r.look(o)
-	return nil
-}
-
-// addFinalizer rewrites a list that others write too, so the resource version must be the one that was read.
-func (r *Reconciler) addFinalizer(ctx context.Context, o *observed) error {
-	before := o.session.DeepCopy()
-	controllerutil.AddFinalizer(o.session, v1alpha1.SessionFinalizer)
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Patch(ctx, o.session, patch, FieldOwner); err != nil {
-		o.session = before
-		return fmt.Errorf("adding the finalizer: %w", err)
-	}
-	r.pace.Changed(o.session.UID, o.session.ResourceVersion)
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -35,6 +36,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/pace"
 	"mediarooms.dev/mediarooms/controllers/placement"
 	"mediarooms.dev/mediarooms/controllers/rooms"
+	"mediarooms.dev/mediarooms/controllers/status"
 	"mediarooms.dev/mediarooms/controllers/trigger"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
@@ -78,6 +80,7 @@ type Rooms interface {
 
 // Reconciler reconciles Sessions.
 type Reconciler struct {
+	// Client reads what it has written of a Session. Lists may lag behind.
 	Client   client.Client
 	Fleet    Fleet
 	Rooms    Rooms
@@ -96,11 +99,17 @@ type Reconciler struct {
 	// Trigger wakes this controller.
 	Trigger *trigger.Trigger
 
-	pace pace.Pace
+	statuses status.Writer[*v1alpha1.Session, v1alpha1.SessionStatus]
+	pace     pace.Pace
 }
 
 // Setup adds the controller to the manager.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	r.statuses = status.Writer[*v1alpha1.Session, v1alpha1.SessionStatus]{
+		Client: r.Client, Owner: FieldOwner, Clock: r.Clock,
+		Status:     func(s *v1alpha1.Session) *v1alpha1.SessionStatus { return &s.Status },
+		Conditions: func(s *v1alpha1.SessionStatus) *[]metav1.Condition { return &s.Conditions },
+	}
 	gone := predicate.Funcs{
 		CreateFunc: func(event.CreateEvent) bool { return false },
 		UpdateFunc: func(event.UpdateEvent) bool { return false },
@@ -137,7 +146,7 @@ func (r *Reconciler) rivals(ctx context.Context, gone client.Object) []reconcile
 // ofPool returns the Sessions that a MediaPool may concern: those that it hosts, and those that are nowhere.
 func (r *Reconciler) ofPool(ctx context.Context, pool client.Object) []reconcile.Request {
 	var list v1alpha1.SessionList
-	if err := r.Client.List(ctx, &list); err != nil {
+	if err := r.Client.List(ctx, &list, client.DisableReadYourWritesConsistency); err != nil {
 		return nil
 	}
 	var concerned []v1alpha1.Session
@@ -152,7 +161,7 @@ func (r *Reconciler) ofPool(ctx context.Context, pool client.Object) []reconcile
 // ofNamespace returns the Sessions of a namespace that are nowhere: its labels may let them into a pool now.
 func (r *Reconciler) ofNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
 	var list v1alpha1.SessionList
-	if err := r.Client.List(ctx, &list, client.InNamespace(namespace.GetName())); err != nil {
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace.GetName()), client.DisableReadYourWritesConsistency); err != nil {
 		return nil
 	}
 	return requests(slices.DeleteFunc(list.Items, func(s v1alpha1.Session) bool { return s.Status.PodName != "" }))
@@ -225,12 +234,9 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		// Another Session had this name; its end was missed.
 		r.forget(request.NamespacedName)
 	}
-	if r.pace.Stale(session.UID, session.ResourceVersion) {
-		return ctrl.Result{}, nil
-	}
 	observed, err := r.observe(ctx, &session)
 	if err != nil {
-		return ctrl.Result{}, err
+		return ctrl.Result{}, r.statuses.Unobserved(ctx, &session, err)
 	}
 	if !session.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, observed)
@@ -254,6 +260,7 @@ func soonest(waits ...time.Duration) time.Duration {
 
 // forget drops what is held for a Session that is gone. Its pod closes the room that it is no longer told of.
 func (r *Reconciler) forget(name types.NamespacedName) {
+	r.statuses.Forget(name)
 	uid, known := r.Rooms.Lookup(name)
 	if !known {
 		return

@@ -8,11 +8,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/eventlog"
+	"mediarooms.dev/mediarooms/controllers/finalizer"
 )
 
 // closeBound is how long a deletion waits for the media pod, and goneBound for that and until the Connections are gone.
@@ -36,7 +36,8 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 	begun := r.pace.Begun(s.UID, o.now)
 	closed := r.Rooms.Close(s.UID, silent(s))
 	if wait := begun.Add(closeBound).Sub(o.now); !closed && wait > 0 {
-		return ctrl.Result{RequeueAfter: wait}, nil
+		again, err := r.writeDeleting(ctx, s, "the media pod has closed the room")
+		return ctrl.Result{RequeueAfter: soonest(again, wait)}, err
 	}
 	if !closed {
 		r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, eventNotClosed, actionClosing,
@@ -54,13 +55,11 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 		}
 	}
 	if wait := begun.Add(goneBound).Sub(o.now); o.leaves() && wait > 0 {
-		return ctrl.Result{RequeueAfter: wait}, nil
+		again, err := r.writeDeleting(ctx, s, "the Connections are gone")
+		return ctrl.Result{RequeueAfter: soonest(again, wait)}, err
 	}
-	before := s.DeepCopy()
-	controllerutil.RemoveFinalizer(s, v1alpha1.SessionFinalizer)
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Patch(ctx, s, patch, FieldOwner); client.IgnoreNotFound(err) != nil {
-		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
+	if err := finalizer.Remove(ctx, r.Client, FieldOwner, s, v1alpha1.SessionFinalizer); err != nil {
+		return ctrl.Result{}, err
 	}
 	r.pace.Forget(s.UID)
 	return ctrl.Result{}, nil

@@ -67,7 +67,6 @@ func (r *Reconciler) collect(ctx context.Context, o *observed) error {
 			o.session = before
 			return client.IgnoreNotFound(fmt.Errorf("marking the Session as garbage: %w", err))
 		}
-		r.pace.Changed(o.session.UID, o.session.ResourceVersion)
 	}
 	uid, version := o.session.UID, o.session.ResourceVersion
 	err := r.Client.Delete(ctx, o.session, client.Preconditions{UID: &uid, ResourceVersion: &version})

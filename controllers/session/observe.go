@@ -64,7 +64,7 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 	}
 	o.identity = func(c *v1alpha1.Connection) desired.Identity { return r.Identities.Of(session.UID, o.keys, c) }
 	var pools v1alpha1.MediaPoolList
-	if err := r.Client.List(ctx, &pools); err != nil {
+	if err := r.Client.List(ctx, &pools, client.DisableReadYourWritesConsistency); err != nil {
 		return o, fmt.Errorf("listing MediaPools: %w", err)
 	}
 	o.pool = desired.PoolOf(session, pools.Items)
@@ -79,7 +79,7 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 
 	var connections v1alpha1.ConnectionList
 	err = r.Client.List(ctx, &connections, client.InNamespace(session.Namespace), client.MatchingFields{v1alpha1.SessionNameField: session.Name},
-		client.UnsafeDisableDeepCopy)
+		client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
 	if err != nil {
 		return o, fmt.Errorf("listing Connections: %w", err)
 	}
@@ -135,7 +135,8 @@ func (r *Reconciler) look(o *observed) {
 // sameID returns the Sessions of the namespace with the same identifier.
 func (r *Reconciler) sameID(ctx context.Context, session *v1alpha1.Session) ([]v1alpha1.Session, error) {
 	var list v1alpha1.SessionList
-	err := r.Client.List(ctx, &list, client.InNamespace(session.Namespace), client.MatchingFields{IDField: desired.SessionID(session)})
+	err := r.Client.List(ctx, &list, client.InNamespace(session.Namespace), client.MatchingFields{IDField: desired.SessionID(session)},
+		client.DisableReadYourWritesConsistency)
 	if err != nil {
 		return nil, fmt.Errorf("listing Sessions: %w", err)
 	}

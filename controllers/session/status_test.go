@@ -6,15 +6,16 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
-	"mediarooms.dev/mediarooms/controllers/pace"
 	"mediarooms.dev/mediarooms/controllers/placement"
 	"mediarooms.dev/mediarooms/controllers/rooms"
+	"mediarooms.dev/mediarooms/controllers/status"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/creation"
 	"mediarooms.dev/mediarooms/internal/token"
@@ -155,15 +156,15 @@ func TestStatus(t *testing.T) {
 		t.Errorf("it is %+v", s)
 	}
 	o.session.Status, o.now = s, now.Add(time.Hour)
-	if got := urgencyOf(s, makeStatus(o, true), o); got != pace.Unchanged {
-		t.Errorf("deriving it again is of urgency %d", got)
+	if got := makeStatus(o, true); !equality.Semantic.DeepEqual(got, s) {
+		t.Errorf("deriving it again gives %+v", got)
 	}
 	o.room.Publishers = 4
-	if got := urgencyOf(s, makeStatus(o, true), o); got != pace.Lazy {
+	if got := urgencyOf(s, makeStatus(o, true), o); got != status.Lazy {
 		t.Errorf("a count is of urgency %d", got)
 	}
 	nowhere(&o)
-	if got := urgencyOf(s, makeStatus(o, true), o); got != pace.Urgent {
+	if got := urgencyOf(s, makeStatus(o, true), o); got != status.Urgent {
 		t.Errorf("a lost pod is of urgency %d", got)
 	}
 }
