@@ -214,7 +214,7 @@ func (s *shared) addControllers(mgr ctrl.Manager) error {
 			Garbage: s.config.Garbage, Trigger: &s.wakeSession,
 		},
 		&connection.Reconciler{
-			Client: cached, Live: mgr.GetAPIReader(), Fleet: s.fleet, Rooms: s.rooms, Keys: s.keys, Identities: &s.identities,
+			Client: s.consistent, Live: mgr.GetAPIReader(), Fleet: s.fleet, Rooms: s.rooms, Keys: s.keys, Identities: &s.identities,
 			Recorder: recorder, Clock: s.config.Clock, DefaultNamespace: s.config.DefaultTenantNamespace, Media: &s.media,
 			Trigger: &s.wakeConnection,
 		},

@@ -2,6 +2,7 @@ package connection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/finalizer"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 )
 
@@ -76,19 +78,16 @@ func (o observed) named() rooms.Connection {
 	return rooms.Connection{UID: o.connection.UID, Name: client.ObjectKeyFromObject(o.connection), Session: o.session.UID}
 }
 
-// adopt adds the finalizer and the owner reference. It rewrites lists that others write too, so the resource version must be the one that was read.
+// adopt adds the finalizer and the owner reference.
 func (r *Reconciler) adopt(ctx context.Context, o *observed) error {
-	before := o.connection.DeepCopy()
-	controllerutil.AddFinalizer(o.connection, v1alpha1.ConnectionFinalizer)
-	if err := controllerutil.SetOwnerReference(o.session, o.connection, r.Client.Scheme(), controllerutil.WithBlockOwnerDeletion(false)); err != nil {
-		return fmt.Errorf("making the owner reference: %w", err)
+	var failed error
+	err := finalizer.Patch(ctx, r.Client, FieldOwner, o.connection, func() {
+		controllerutil.AddFinalizer(o.connection, v1alpha1.ConnectionFinalizer)
+		failed = controllerutil.SetOwnerReference(o.session, o.connection, r.Client.Scheme(), controllerutil.WithBlockOwnerDeletion(false))
+	})
+	if err := errors.Join(failed, err); err != nil {
+		return fmt.Errorf("adding the finalizer and the owner: %w", err)
 	}
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Patch(ctx, o.connection, patch, FieldOwner); err != nil {
-		o.connection = before
-		return fmt.Errorf("adding the finalizer: %w", err)
-	}
-	r.pace.Changed(o.connection.UID, o.connection.ResourceVersion)
 	return nil
 }
 
@@ -109,11 +108,11 @@ func (r *Reconciler) writeSecret(ctx context.Context, o *observed) (*problem, er
 			},
 			Data: map[string][]byte{tokenField: []byte(o.tokenURL)},
 		}
-		err = r.Client.Create(ctx, o.secret, FieldOwner)
+		err = r.Client.Create(ctx, o.secret, FieldOwner, client.DisableReadYourWritesConsistency)
 	} else {
 		o.secret = o.secret.DeepCopy()
 		o.secret.Data = map[string][]byte{tokenField: []byte(o.tokenURL)}
-		err = r.Client.Update(ctx, o.secret, FieldOwner)
+		err = r.Client.Update(ctx, o.secret, FieldOwner, client.DisableReadYourWritesConsistency)
 	}
 	switch {
 	case apierrors.IsForbidden(err):
@@ -129,7 +128,8 @@ func (r *Reconciler) writeSecret(ctx context.Context, o *observed) (*problem, er
 
 // dropSecret deletes the Secret that the token was in. One that may not be deleted goes with the Connection.
 func (r *Reconciler) dropSecret(ctx context.Context, o *observed) error {
-	err := r.Client.Delete(ctx, o.outdated, client.Preconditions{UID: &o.outdated.UID, ResourceVersion: &o.outdated.ResourceVersion})
+	err := r.Client.Delete(ctx, o.outdated, client.Preconditions{UID: &o.outdated.UID, ResourceVersion: &o.outdated.ResourceVersion},
+		client.DisableReadYourWritesConsistency)
 	if apierrors.IsForbidden(err) {
 		log.FromContext(ctx).Info("Not deleting the Secret that a token was in: it is forbidden", "Secret", o.outdated.Name)
 		return nil

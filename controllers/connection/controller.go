@@ -12,6 +12,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -30,6 +31,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/pace"
 	"mediarooms.dev/mediarooms/controllers/rooms"
+	"mediarooms.dev/mediarooms/controllers/status"
 	"mediarooms.dev/mediarooms/controllers/trigger"
 )
 
@@ -60,7 +62,8 @@ type Rooms interface {
 
 // Reconciler reconciles Connections.
 type Reconciler struct {
-	// Client reads from the cache and writes; Live reads from the API server.
+	// Client reads what it has written of a Connection, from the cache; nothing else waits for that. Live reads from the API
+	// server.
 	Client   client.Client
 	Live     client.Reader
 	Fleet    Fleet
@@ -77,11 +80,17 @@ type Reconciler struct {
 	// Trigger wakes this controller.
 	Trigger *trigger.Trigger
 
-	pace pace.Pace
+	statuses status.Writer[*v1alpha1.Connection, v1alpha1.ConnectionStatus]
+	pace     pace.Pace
 }
 
 // Setup adds the controller to the manager.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	r.statuses = status.Writer[*v1alpha1.Connection, v1alpha1.ConnectionStatus]{
+		Client: r.Client, Owner: FieldOwner, Clock: r.Clock,
+		Status:     func(c *v1alpha1.Connection) *v1alpha1.ConnectionStatus { return &c.Status },
+		Conditions: func(s *v1alpha1.ConnectionStatus) *[]metav1.Condition { return &s.Conditions },
+	}
 	return ctrl.NewControllerManagedBy(mgr).Named("connection").
 		For(&v1alpha1.Connection{}).
 		Watches(&v1alpha1.Session{}, handler.EnqueueRequestsFromMapFunc(r.ofSession), builder.WithPredicates(sessionConcernsConnections())).
@@ -96,7 +105,8 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 // ofSession returns the Connections of a Session.
 func (r *Reconciler) ofSession(ctx context.Context, session client.Object) []reconcile.Request {
 	var list v1alpha1.ConnectionList
-	err := r.Client.List(ctx, &list, client.InNamespace(session.GetNamespace()), client.MatchingFields{v1alpha1.SessionNameField: session.GetName()})
+	err := r.Client.List(ctx, &list, client.InNamespace(session.GetNamespace()), client.MatchingFields{v1alpha1.SessionNameField: session.GetName()},
+		client.DisableReadYourWritesConsistency)
 	if err != nil {
 		// The cache fails only while it stops.
 		return nil
@@ -138,16 +148,14 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	var connection v1alpha1.Connection
 	if err := r.Client.Get(ctx, request.NamespacedName, &connection); apierrors.IsNotFound(err) {
 		r.Rooms.Remove(request.NamespacedName)
+		r.statuses.Forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	if r.pace.Stale(connection.UID, connection.ResourceVersion) {
-		return ctrl.Result{}, nil
-	}
 	observed, err := r.observe(ctx, &connection)
 	if err != nil {
-		return ctrl.Result{}, err
+		return ctrl.Result{}, r.statuses.Unobserved(ctx, &connection, err)
 	}
 	if !connection.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, observed)

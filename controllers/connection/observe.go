@@ -50,7 +50,7 @@ func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connectio
 	}
 	var session v1alpha1.Session
 	name := types.NamespacedName{Namespace: connection.Namespace, Name: connection.Spec.SessionName}
-	if err := r.Client.Get(ctx, name, &session); apierrors.IsNotFound(err) {
+	if err := r.Client.Get(ctx, name, &session, client.DisableReadYourWritesConsistency); apierrors.IsNotFound(err) {
 		return o, nil
 	} else if err != nil {
 		return o, fmt.Errorf("reading Session %s: %w", name.Name, err)
@@ -111,7 +111,7 @@ func ofEarlier(connection *v1alpha1.Connection, session *v1alpha1.Session) bool 
 // pool returns the pool of a Session, nil when it is not known.
 func (r *Reconciler) pool(ctx context.Context, session *v1alpha1.Session) (*v1alpha1.MediaPool, error) {
 	var list v1alpha1.MediaPoolList
-	if err := r.Client.List(ctx, &list); err != nil {
+	if err := r.Client.List(ctx, &list, client.DisableReadYourWritesConsistency); err != nil {
 		return nil, fmt.Errorf("listing MediaPools: %w", err)
 	}
 	return desired.PoolOf(session, list.Items), nil

@@ -7,14 +7,15 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/fleet"
-	"mediarooms.dev/mediarooms/controllers/pace"
 	"mediarooms.dev/mediarooms/controllers/rooms"
+	"mediarooms.dev/mediarooms/controllers/status"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
@@ -212,8 +213,8 @@ func TestStatus(t *testing.T) {
 		seen(controlv1.ConnectionState_CONNECTION_STATE_ACTIVE)(&o)
 		o.connection.Status = makeStatus(o, nil, true)
 		o.now = now.Add(time.Hour)
-		if got := urgencyOf(o.connection.Status, makeStatus(o, nil, true), o); got != pace.Unchanged {
-			t.Errorf("urgency is %d", got)
+		if got := makeStatus(o, nil, true); !equality.Semantic.DeepEqual(got, o.connection.Status) {
+			t.Errorf("it is %+v", got)
 		}
 	})
 }
@@ -221,17 +222,17 @@ func TestStatus(t *testing.T) {
 func TestUrgency(t *testing.T) {
 	for sentence, test := range map[string]struct {
 		before, after func(o *observed)
-		want          pace.Urgency
+		want          status.Urgency
 	}{
-		"a token is waited for":                     {func(o *observed) { o.admission = rooms.SessionFull }, func(*observed) {}, pace.Urgent},
-		"a join is told at once":                    {func(*observed) {}, seen(controlv1.ConnectionState_CONNECTION_STATE_ACTIVE), pace.Urgent},
-		"a refusal is told at once":                 {func(*observed) {}, func(o *observed) { o.admission = rooms.SessionFull }, pace.Urgent},
-		"the pod is about to confirm":               {func(*observed) {}, func(o *observed) { o.connection.Generation = 2 }, pace.Awaiting},
-		"nothing is expected of a pod that is gone": {func(*observed) {}, func(o *observed) { o.room.Programmed, o.pod.State = 0, fleet.Broken }, pace.Urgent},
+		"a token is waited for":                     {func(o *observed) { o.admission = rooms.SessionFull }, func(*observed) {}, status.Urgent},
+		"a join is told at once":                    {func(*observed) {}, seen(controlv1.ConnectionState_CONNECTION_STATE_ACTIVE), status.Urgent},
+		"a refusal is a condition":                  {func(*observed) {}, func(o *observed) { o.admission = rooms.SessionFull }, status.Lazy},
+		"the pod is about to confirm":               {func(*observed) {}, func(o *observed) { o.connection.Generation = 2 }, status.Awaiting},
+		"nothing is expected of a pod that is gone": {func(*observed) {}, func(o *observed) { o.room.Programmed, o.pod.State = 0, fleet.Broken }, status.Lazy},
 		"streams have time": {seen(controlv1.ConnectionState_CONNECTION_STATE_ACTIVE), func(o *observed) {
 			seen(controlv1.ConnectionState_CONNECTION_STATE_ACTIVE)(o)
 			o.room.Seen.Subscribers = []string{"a"}
-		}, pace.Lazy},
+		}, status.Lazy},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			o := admitted()
