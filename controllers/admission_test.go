@@ -297,7 +297,8 @@ func TestConnection(t *testing.T) {
 		c := w.connection("wiped", "demo", nil)
 		w.ready(c)
 		joined := time.Now().Add(-time.Hour).Truncate(time.Second)
-		pod.Join(string(c.UID), "data", joined)
+		pod.Date(string(c.UID), joined, time.Time{})
+		w.join(pod, c, "data")
 		w.state(c, v1alpha1.ConnectionStateActive)
 		before := c.Status
 		base := c.DeepCopy()
@@ -330,17 +331,17 @@ func TestConnection(t *testing.T) {
 	t.Run("with whenDisconnected Delete it goes with its user", func(t *testing.T) {
 		c := w.connection("fleeting", "demo", func(s *v1alpha1.ConnectionSpec) { s.WhenDisconnected = v1alpha1.WhenDisconnectedDelete })
 		w.ready(c)
-		pod.Join(string(c.UID), "", time.Now())
+		w.join(pod, c, "")
 		w.state(c, v1alpha1.ConnectionStateActive)
-		pod.Leave(string(c.UID), "disconnect", time.Now())
+		w.leave(pod, c, "disconnect")
 		w.gone(c)
 	})
 	t.Run("a spent token stays known to the pod", func(t *testing.T) {
 		c := w.connection("spent", "demo", nil)
 		w.ready(c)
-		pod.Join(string(c.UID), "", time.Now())
+		w.join(pod, c, "")
 		w.state(c, v1alpha1.ConnectionStateActive)
-		pod.Leave(string(c.UID), "disconnect", time.Now())
+		w.leave(pod, c, "disconnect")
 		w.state(c, v1alpha1.ConnectionStateDisconnected)
 		w.ready(w.connection("later", "demo", nil))
 		if told := w.desired(session, c); told == nil || !told.Spent {
@@ -371,14 +372,14 @@ func TestSessionThatIsDeletedWhenEmpty(t *testing.T) {
 		w.ready(c)
 	}
 	pod := w.host(session)
-	pod.Join(string(first.UID), "", time.Now())
-	pod.Join(string(second.UID), "", time.Now())
+	w.join(pod, first, "")
+	w.join(pod, second, "")
 	w.state(first, v1alpha1.ConnectionStateActive)
 	w.state(second, v1alpha1.ConnectionStateActive)
-	pod.Leave(string(first.UID), "disconnect", time.Now())
+	w.leave(pod, first, "disconnect")
 	w.state(first, v1alpha1.ConnectionStateDisconnected)
 	w.ready(session)
-	pod.Leave(string(second.UID), "disconnect", time.Now())
+	w.leave(pod, second, "disconnect")
 	w.gone(session)
 	for _, c := range []*v1alpha1.Connection{first, second, unused} {
 		w.gone(c)
@@ -393,7 +394,7 @@ func TestSessionThatIsDeletedWhenItsLastUserIsPutOut(t *testing.T) {
 	guest := w.connection("guest", "demo", nil)
 	w.ready(session)
 	w.ready(guest)
-	w.host(session).Join(string(guest.UID), "", time.Now())
+	w.join(w.host(session), guest, "")
 	w.state(guest, v1alpha1.ConnectionStateActive)
 	w.delete(guest)
 	w.gone(guest)
@@ -590,7 +591,7 @@ func TestRoomsWithoutUsersLeaveAPodThatDrains(t *testing.T) {
 		w.ready(o)
 	}
 	first := w.host(busy)
-	first.Join(string(user.UID), "", time.Now())
+	w.join(first, user, "")
 	w.state(user, v1alpha1.ConnectionStateActive)
 	old, token := busy.Status.PodName, pending.Status.Token
 	w.change(pool, func() { pool.Spec.Template.Metadata.Labels = map[string]string{"team": "video"} })
@@ -615,7 +616,7 @@ func TestRoomsWithoutUsersLeaveAPodThatDrains(t *testing.T) {
 	if busy.Status.PodName != old {
 		t.Error("the room with a user has moved")
 	}
-	first.Leave(string(user.UID), "disconnect", time.Now())
+	w.leave(first, user, "disconnect")
 	w.gone(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: old}})
 	w.ready(busy)
 }

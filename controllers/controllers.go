@@ -1,9 +1,10 @@
 // Package controllers is the authority on what the operator consists of: which controllers there are, what they share, and in which order a
 // leader begins.
 //
-// What they share has one owner each: placement.Ledger the reservations, fleet.Fleet the control streams, certs.Controller the
-// secrets, eventlog.Log what has happened and is not delivered. A new leader first enters into the ledger and the fleet what the API objects say; only then anything is decided and any pod
-// is talked to, so that a restart of the operator never closes a room.
+// What they share has one owner each: rooms.Table where each room is and who is in it, fleet.Fleet the control streams,
+// certs.Controller the secrets, eventlog.Log what has happened and is not delivered. A new leader first enters into the
+// table what the API objects say; only then anything is decided and any pod is talked to, so that a restart of the
+// operator never closes a room.
 package controllers
 
 import (
@@ -29,7 +30,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/eventlog"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/mediapool"
-	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/controllers/session"
 	"mediarooms.dev/mediarooms/controllers/trigger"
 	"mediarooms.dev/mediarooms/controllers/webhook"
@@ -65,106 +66,159 @@ type Config struct {
 
 // SetupAll adds everything to the manager.
 func SetupAll(mgr ctrl.Manager, config Config) error {
+	if err := index(mgr); err != nil {
+		return err
+	}
+	s, err := newShared(mgr, config)
+	if err != nil {
+		return err
+	}
+	for _, add := range []func(ctrl.Manager) error{s.addRecords, s.addStreams, s.addMetrics, s.addControllers} {
+		if err := add(mgr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shared is what the controllers share. Each thing is made from those above it.
+type shared struct {
+	config Config
+	// consistent reads its own writes.
+	consistent client.Client
+
+	wakeSession, wakeConnection, wakePool, wakeWebhook trigger.Trigger
+
+	identity   mtls.Memory
+	keys       *certs.Keys
+	identities desired.Identities
+	media      desired.MediaAddresses
+	stalls     fleet.StallMeter
+
+	outbox   *fleet.Outbox
+	events   *eventlog.Log
+	rooms    *rooms.Table
+	fleet    *fleet.Fleet
+	webhooks *webhook.Reconciler
+}
+
+func newShared(mgr ctrl.Manager, config Config) (*shared, error) {
 	if config.Clock == nil {
 		config.Clock = clock.RealClock{}
 	}
 	if config.Metrics == nil {
 		config.Metrics = metrics.Registry
 	}
-	if err := index(mgr); err != nil {
-		return err
-	}
-	var (
-		wakeSession, wakeConnection, wakePool, wakeWebhook trigger.Trigger
-
-		identity mtls.Memory
-		keys     = certs.NewKeys()
-		media    desired.MediaAddresses
-		pods     *fleet.Fleet
-	)
-	happened := eventlog.New(func(pod string, session types.UID, sequence uint64) { pods.Acknowledge(pod, session, sequence) }, config.Clock)
-	if config.CDR != nil {
-		records := cdr.NewWriter(happened, config.CDR)
-		happened.Add(eventlog.AllTenants, records)
-		if err := mgr.Add(records); err != nil {
-			return fmt.Errorf("adding the call detail records: %w", err)
-		}
-	}
 	config.Webhooks.Owned = webhook.OwnedBy(mgr.GetClient())
-	webhooks := &webhook.Reconciler{
-		Client: mgr.GetClient(), Deliverer: webhook.NewDeliverer(happened, wakeWebhook.Wake), Guard: config.Webhooks,
-		Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock, Trigger: &wakeWebhook,
-	}
-	poolNamed := func(name string) { wakePool.Wake(types.NamespacedName{Name: name}) }
-	ledger := placement.NewLedger(placement.Wakers{Session: wakeSession.Wake, Connection: wakeConnection.Wake, Pool: poolNamed})
-	stalls := &fleet.StallMeter{}
-	if err := mgr.Add(stalls); err != nil {
-		return fmt.Errorf("adding the stall meter: %w", err)
-	}
-	pods = fleet.New(fleet.Config{
-		Rooms: &desired.Rooms{
-			Reader: mgr.GetClient(), Admissions: ledger, Keys: keys,
-			DefaultNamespace: config.DefaultTenantNamespace, Clock: config.Clock, Media: &media,
-		},
-		Events: happened,
-		Wakers: fleet.Wakers{
-			Session: wakeSession.Wake, Connection: wakeConnection.Wake,
-			Pod: func(pod fleet.Pod) {
-				poolNamed(pod.Pool)
-				ledger.WakeWaiting(pod.Pool)
-			},
-			Lost: func(pod fleet.Pod) {
-				happened.Lost(pod.Name)
-				if !pod.Leaving {
-					mediapool.CountLoss(pod.Pool)
-					ledger.Failed(pod.Name, pod.Node, config.Clock.Now())
-				}
-			},
-		},
-		Credentials: credentials.NewTLS(mtls.ClientFrom(&identity, mtls.MediaPod)),
-		Version:     config.Version,
-		Clock:       config.Clock,
-		Stalled:     stalls.Stalled,
-	})
 	consistent, err := client.New(mgr.GetConfig(), client.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
 		Cache: &client.CacheOptions{Reader: mgr.GetCache(), EnableReadYourWritesConsistency: ptr.To(true)},
 	})
 	if err != nil {
-		return fmt.Errorf("making a client that reads its own writes: %w", err)
+		return nil, fmt.Errorf("making a client that reads its own writes: %w", err)
 	}
-	if err := mgr.Add(&leader{
-		reader: mgr.GetClient(), namespace: config.Namespace, ledger: ledger, fleet: pods, keys: keys, events: happened, webhooks: webhooks,
-	}); err != nil {
+	s := &shared{config: config, consistent: consistent, keys: certs.NewKeys(), outbox: fleet.NewOutbox()}
+	s.events = eventlog.New(s.outbox.Acknowledge, config.Clock)
+	s.rooms = rooms.New(s.outbox, rooms.Wakers{
+		Session: s.wakeSession.Wake, SessionAfter: s.wakeSession.WakeAfter, Connection: s.wakeConnection.Wake, Pool: s.poolChanged,
+	}, config.Clock)
+	s.fleet = fleet.New(fleet.Config{
+		Rooms: s.rooms, Proofs: desired.Proofs{Keys: s.keys}, Events: s.events, Watcher: s, Outbox: s.outbox,
+		Credentials: credentials.NewTLS(mtls.ClientFrom(&s.identity, mtls.MediaPod)),
+		Version:     config.Version, Clock: config.Clock, Stalled: s.stalls.Stalled,
+	})
+	s.webhooks = &webhook.Reconciler{
+		Client: consistent, Deliverer: webhook.NewDeliverer(s.events, s.wakeWebhook.Wake), Guard: config.Webhooks,
+		Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock, Trigger: &s.wakeWebhook,
+	}
+	return s, nil
+}
+
+// poolChanged wakes the controller of pools.
+func (s *shared) poolChanged(name string) {
+	s.wakePool.Wake(types.NamespacedName{Name: name})
+}
+
+// PodChanged implements fleet.Watcher.
+func (s *shared) PodChanged(pod fleet.Pod, draining []string) {
+	s.poolChanged(pod.Pool)
+	s.rooms.PodsChanged(pod.Pool, draining)
+}
+
+// PodLost implements fleet.Watcher.
+func (s *shared) PodLost(pod fleet.Pod) {
+	s.events.Lost(pod.Name)
+	if !pod.Leaving {
+		mediapool.CountLoss(pod.Pool)
+		s.rooms.Failed(pod.Name, pod.Node)
+	}
+	s.rooms.MarkLost(pod.Name)
+}
+
+// addRecords has the call detail records written, if they are to be.
+func (s *shared) addRecords(mgr ctrl.Manager) error {
+	if s.config.CDR == nil {
+		return nil
+	}
+	records := cdr.NewWriter(s.events, s.config.CDR)
+	s.events.Add(eventlog.AllTenants, records)
+	if err := mgr.Add(records); err != nil {
+		return fmt.Errorf("adding the call detail records: %w", err)
+	}
+	return nil
+}
+
+// addStreams has the leader talk to the media pods.
+func (s *shared) addStreams(mgr ctrl.Manager) error {
+	if err := mgr.Add(&s.stalls); err != nil {
+		return fmt.Errorf("adding the stall meter: %w", err)
+	}
+	err := mgr.Add(&leader{
+		reader: mgr.GetClient(), namespace: s.config.Namespace, rooms: s.rooms, fleet: s.fleet, keys: s.keys, events: s.events,
+		webhooks: s.webhooks,
+	})
+	if err != nil {
 		return fmt.Errorf("adding the control streams: %w", err)
 	}
-	if err := config.Metrics.Register(&inventory{reader: mgr.GetClient(), leading: mgr.Elected()}); err != nil {
+	return nil
+}
+
+// addMetrics has the objects counted.
+func (s *shared) addMetrics(mgr ctrl.Manager) error {
+	if err := s.config.Metrics.Register(&inventory{reader: mgr.GetClient(), leading: mgr.Elected()}); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
-	watched, err := ownSecrets(mgr, config.Namespace)
+	return nil
+}
+
+// addControllers adds the controllers.
+func (s *shared) addControllers(mgr ctrl.Manager) error {
+	watched, err := ownSecrets(mgr, s.config.Namespace)
 	if err != nil {
 		return err
 	}
+	cached, recorder := mgr.GetClient(), mgr.GetEventRecorder("mediarooms")
 	for _, controller := range []interface{ Setup(ctrl.Manager) error }{
 		&certs.Controller{
-			Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Watched: watched, Namespace: config.Namespace, Clock: config.Clock,
-			Identity: &identity, Keys: keys,
+			Client: cached, Reader: mgr.GetAPIReader(), Watched: watched, Namespace: s.config.Namespace, Clock: s.config.Clock,
+			Identity: &s.identity, Keys: s.keys,
 		},
-		&fleet.Pods{Client: mgr.GetClient(), Fleet: pods},
+		&fleet.Pods{Client: cached, Fleet: s.fleet},
 		&mediapool.Reconciler{
-			Client: consistent, Fleet: pods, Ledger: ledger, Events: happened, Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock,
-			Namespace: config.Namespace, Image: config.Image, CalmPeriod: config.CalmPeriod, Media: &media, Trigger: &wakePool,
+			Client: s.consistent, Fleet: s.fleet, Rooms: s.rooms, Events: s.events, Recorder: recorder, Clock: s.config.Clock,
+			Namespace: s.config.Namespace, Image: s.config.Image, CalmPeriod: s.config.CalmPeriod, Media: &s.media, Trigger: &s.wakePool,
 		},
 		&session.Reconciler{
-			Client: mgr.GetClient(), Fleet: pods, Ledger: ledger, Events: happened, Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock,
-			Garbage: config.Garbage, Trigger: &wakeSession,
+			Client: s.consistent, Fleet: s.fleet, Rooms: s.rooms, Events: s.events, Keys: s.keys, Identities: &s.identities,
+			Recorder: recorder, Clock: s.config.Clock, DefaultNamespace: s.config.DefaultTenantNamespace, Media: &s.media,
+			Garbage: s.config.Garbage, Trigger: &s.wakeSession,
 		},
 		&connection.Reconciler{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Fleet: pods, Ledger: ledger, Keys: keys,
-			Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock,
-			DefaultNamespace: config.DefaultTenantNamespace, Media: &media, Trigger: &wakeConnection,
+			Client: s.consistent, Live: mgr.GetAPIReader(), Fleet: s.fleet, Rooms: s.rooms, Keys: s.keys, Identities: &s.identities,
+			Recorder: recorder, Clock: s.config.Clock, DefaultNamespace: s.config.DefaultTenantNamespace, Media: &s.media,
+			Trigger: &s.wakeConnection,
 		},
-		webhooks,
+		s.webhooks,
 	} {
 		if err := controller.Setup(mgr); err != nil {
 			return fmt.Errorf("adding %T: %w", controller, err)

@@ -45,7 +45,7 @@ func TestSessionsOfRESTThatNobodyHasJoinedAreCollected(t *testing.T) {
 	joined := sessionOf("joined", 0, v1alpha1.WhenEmptyDelete)
 	guest := w.connection("guest", "joined", nil)
 	w.ready(guest)
-	w.host(joined).Join(string(guest.UID), "", time.Now())
+	w.join(w.host(joined), guest, "")
 	w.state(guest, v1alpha1.ConnectionStateActive)
 	// From here on it is old.
 	w.change(joined, func() { joined.Annotations = creation.Stamp(time.Now().Add(-2 * time.Hour)) })

@@ -15,15 +15,15 @@ import (
 	"mediarooms.dev/mediarooms/controllers/certs"
 	"mediarooms.dev/mediarooms/controllers/eventlog"
 	"mediarooms.dev/mediarooms/controllers/fleet"
-	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/controllers/webhook"
 )
 
-// leader is how a new leader begins: it enters what the API objects say into the ledger and the fleet, and then talks to the pods.
+// leader is how a new leader begins: it enters what the API objects say into the table of rooms, and then talks to the pods.
 type leader struct {
 	reader    client.Reader
 	namespace string
-	ledger    *placement.Ledger
+	rooms     *rooms.Table
 	fleet     *fleet.Fleet
 	keys      *certs.Keys
 	events    *eventlog.Log
@@ -57,14 +57,11 @@ func (l *leader) Start(ctx context.Context) error {
 		hosted = l.fleet.Survey(ctx)
 	}
 	placed := inherit(sessions.Items, connections.Items, hosted)
-	for _, p := range placed {
-		l.fleet.Assign(p.Room, p.Pod)
-	}
 	if err := l.webhooks.Seed(ctx); err != nil {
 		return err
 	}
 	l.recall(sessions.Items, connections.Items, pods.Items, placed)
-	l.ledger.Seed(placed)
+	l.rooms.Seed(placed)
 	log.FromContext(ctx).Info("Took over", "pods", len(pods.Items), "rooms", len(placed))
 	return l.fleet.Start(ctx)
 }
@@ -72,7 +69,7 @@ func (l *leader) Start(ctx context.Context) error {
 // inherit returns which Sessions are placed and who holds a place in them, by what the status of the objects says, or else by what the
 // pods host. It is pure. Who was given a token holds a place; of the others the older ones come first, as long as there are places: their
 // status was lost.
-func inherit(sessions []v1alpha1.Session, connections []v1alpha1.Connection, hosted map[types.UID]fleet.Pod) []placement.Placed {
+func inherit(sessions []v1alpha1.Session, connections []v1alpha1.Connection, hosted map[types.UID]fleet.Pod) []rooms.Reservation {
 	guests := make(map[types.NamespacedName][]*v1alpha1.Connection)
 	for i := range connections {
 		c := &connections[i]
@@ -88,7 +85,7 @@ func inherit(sessions []v1alpha1.Session, connections []v1alpha1.Connection, hos
 		}
 		return 1
 	}
-	var placed []placement.Placed
+	var placed []rooms.Reservation
 	for i := range sessions {
 		s := &sessions[i]
 		pod, pool := s.Status.PodName, s.Status.PoolName
@@ -98,8 +95,8 @@ func inherit(sessions []v1alpha1.Session, connections []v1alpha1.Connection, hos
 		if pod == "" {
 			continue
 		}
-		p := placement.Placed{Room: placement.Room{UID: s.UID, Name: client.ObjectKeyFromObject(s), Pool: pool}, Pod: pod}
-		of := guests[p.Room.Name]
+		p := rooms.Reservation{Session: rooms.Session{UID: s.UID, Name: client.ObjectKeyFromObject(s), Pool: pool}, Pod: pod}
+		of := guests[p.Session.Name]
 		slices.SortFunc(of, func(a, b *v1alpha1.Connection) int {
 			return cmp.Or(cmp.Compare(hasToken(a), hasToken(b)),
 				a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
@@ -108,7 +105,7 @@ func inherit(sessions []v1alpha1.Session, connections []v1alpha1.Connection, hos
 			if hasToken(c) != 0 && s.Spec.MaxConnections != nil && int32(n) >= *s.Spec.MaxConnections {
 				break
 			}
-			p.Guests = append(p.Guests, placement.Guest{UID: c.UID, Name: client.ObjectKeyFromObject(c), Room: s.UID})
+			p.Connections = append(p.Connections, rooms.Connection{UID: c.UID, Name: client.ObjectKeyFromObject(c), Session: s.UID})
 		}
 		placed = append(placed, p)
 	}

@@ -42,11 +42,11 @@ func TestInherit(t *testing.T) {
 		guest("camera", 9, func(c *v1alpha1.Connection) { c.Spec.Type = v1alpha1.ConnectionTypeIPCam }),
 		guest("of-another", 9, func(c *v1alpha1.Connection) { c.Spec.SessionName = "other" }),
 	}, hosted)
-	if len(placed) != 1 || placed[0].Pod != "pod" || placed[0].Room.Pool != "pool" || placed[0].Room.UID != "uid" {
+	if len(placed) != 1 || placed[0].Pod != "pod" || placed[0].Session.Pool != "pool" || placed[0].Session.UID != "uid" {
 		t.Fatalf("placed are %+v", placed)
 	}
 	var names []string
-	for _, g := range placed[0].Guests {
+	for _, g := range placed[0].Connections {
 		names = append(names, g.Name.Name)
 	}
 	// Three places: who has a token first, then by age.
@@ -56,7 +56,7 @@ func TestInherit(t *testing.T) {
 	// A Session whose status was lost is where its room is.
 	wiped := v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "wiped", UID: "wiped"}}
 	found := inherit([]v1alpha1.Session{waits, wiped}, nil, hosted)
-	if len(found) != 1 || found[0].Pod != "host" || found[0].Room.Pool != "pool" || found[0].Room.UID != "wiped" {
+	if len(found) != 1 || found[0].Pod != "host" || found[0].Session.Pool != "pool" || found[0].Session.UID != "wiped" {
 		t.Errorf("found are %+v", found)
 	}
 	// Who has a token keeps the place, also beyond the limit.
@@ -65,7 +65,7 @@ func TestInherit(t *testing.T) {
 	for n := range 5 {
 		many = append(many, guest(fmt.Sprint("guest-", n), n, hasToken))
 	}
-	if placed := inherit([]v1alpha1.Session{session}, many, nil); len(placed[0].Guests) != 5 {
-		t.Errorf("%d of 5 keep their places", len(placed[0].Guests))
+	if placed := inherit([]v1alpha1.Session{session}, many, nil); len(placed[0].Connections) != 5 {
+		t.Errorf("%d of 5 keep their places", len(placed[0].Connections))
 	}
 }

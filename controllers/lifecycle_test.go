@@ -38,12 +38,13 @@ func TestFirstPath(t *testing.T) {
 	}
 
 	joined := time.Now().Truncate(time.Second)
-	pod.Join(string(guest.UID), "client data", joined)
+	pod.Date(string(guest.UID), joined, time.Time{})
+	w.join(pod, guest, "client data")
 	w.state(guest, v1alpha1.ConnectionStateActive)
 	if !guest.Status.ActiveTime.Time.Equal(joined) || guest.Status.ClientData != "client data" || guest.Status.IP != "192.0.2.7" {
 		t.Errorf("status is %+v", guest.Status)
 	}
-	pod.Publish(string(guest.UID), "str_CAM_1", joined)
+	w.publish(pod, guest, "str_CAM_1")
 	w.eventually("the stream is in status", func() error {
 		if err := w.Get(t.Context(), client.ObjectKeyFromObject(guest), guest); err != nil {
 			return err
@@ -67,6 +68,8 @@ func TestFirstPath(t *testing.T) {
 	}
 	other := w.connection("guest-2", "demo", nil)
 	w.ready(other)
+	w.join(pod, other, "")
+	w.state(other, v1alpha1.ConnectionStateActive)
 	w.delete(session)
 	w.gone(session)
 	w.gone(other)
@@ -85,13 +88,12 @@ func TestRestartOfTheOperatorKeepsRooms(t *testing.T) {
 		w.ready(c)
 	}
 	pod := w.host(session)
-	now := time.Now()
 	for _, c := range []*v1alpha1.Connection{stays, leaves, deleted} {
-		pod.Join(string(c.UID), c.Name, now)
+		w.join(pod, c, c.Name)
 		w.state(c, v1alpha1.ConnectionStateActive)
 	}
 	w.stop()
-	pod.Leave(string(leaves.UID), "disconnect", now)
+	w.leave(pod, leaves, "disconnect")
 	w.delete(deleted)
 	late := w.connection("late", "demo", nil)
 	w.startOperator()
@@ -119,7 +121,7 @@ func TestStatusThatIsLostWhileNoOperatorRunsKeepsRooms(t *testing.T) {
 	w.ready(session)
 	w.ready(guest)
 	pod := w.host(session)
-	pod.Join(string(guest.UID), "", time.Now())
+	w.join(pod, guest, "")
 	w.state(guest, v1alpha1.ConnectionStateActive)
 	w.stop()
 	for o, wipe := range map[client.Object]func(){
@@ -176,7 +178,7 @@ func TestLostPod(t *testing.T) {
 			w.ready(active)
 			w.ready(pending)
 			first := session.Status.PodName
-			w.host(session).Join(string(active.UID), "", time.Now())
+			w.join(w.host(session), active, "")
 			w.state(active, v1alpha1.ConnectionStateActive)
 			token := pending.Status.Token
 
@@ -200,7 +202,7 @@ func TestLostPod(t *testing.T) {
 			if pending.Status.Token != token {
 				t.Error("the token has changed")
 			}
-			w.host(session).Join(string(pending.UID), "", time.Now())
+			w.join(w.host(session), pending, "")
 			w.state(pending, v1alpha1.ConnectionStateActive)
 			w.gone(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: first}})
 		})

@@ -10,16 +10,16 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/desired"
-	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
 // recall has the log of events know what the status of the objects says, so that what a media pod that is lost meanwhile can't end itself ends all
 // the same.
-func (l *leader) recall(sessions []v1alpha1.Session, connections []v1alpha1.Connection, pods []corev1.Pod, placed []placement.Placed) {
+func (l *leader) recall(sessions []v1alpha1.Session, connections []v1alpha1.Connection, pods []corev1.Pod, placed []rooms.Reservation) {
 	where := make(map[types.UID]string, len(placed))
 	for _, p := range placed {
-		where[p.Room.UID] = p.Pod
+		where[p.Session.UID] = p.Pod
 	}
 	guests := make(map[types.NamespacedName][]*v1alpha1.Connection)
 	for i := range connections {

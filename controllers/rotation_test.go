@@ -26,7 +26,7 @@ func TestTheSigningKeyIsRotatedWithoutAnOutage(t *testing.T) {
 	w.ready(session)
 	w.ready(inside)
 	w.ready(outside)
-	w.host(session).Join(string(inside.UID), "data", time.Now().Truncate(time.Second))
+	w.join(w.host(session), inside, "data")
 	w.state(inside, v1alpha1.ConnectionStateActive)
 	known := map[*v1alpha1.Connection]string{}
 	for _, c := range []*v1alpha1.Connection{inside, outside} {

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 // visits returns what the event log of a Session says of comings and goings, in the order of names.
@@ -84,12 +85,13 @@ func TestVisits(t *testing.T) {
 	join := func(name string) *v1alpha1.Connection {
 		c := w.connection(name, "visited", func(s *v1alpha1.ConnectionSpec) { s.Data = "secret of the server" })
 		w.ready(c)
-		pod.Join(string(c.UID), "secret of the client", came)
+		pod.Date(string(c.UID), came, came.Add(5*time.Minute))
+		w.join(pod, c, "secret of the client")
 		w.state(c, v1alpha1.ConnectionStateActive)
 		return c
 	}
-	leave := func(c *v1alpha1.Connection, reason string) {
-		pod.Leave(string(c.UID), reason, came.Add(5*time.Minute))
+	leave := func(c *v1alpha1.Connection, reason reasons.Reason) {
+		w.leave(pod, c, reason)
 		w.state(c, v1alpha1.ConnectionStateDisconnected)
 	}
 	guests := make(map[string]*v1alpha1.Connection)
@@ -185,7 +187,7 @@ func TestBurstOfLeaves(t *testing.T) {
 	}
 	for n, guest := range guests {
 		w.ready(guest)
-		pod.Join(string(guest.UID), "", time.Now())
+		w.join(pod, guest, "")
 		if n < crowd/6 {
 			w.state(guest, v1alpha1.ConnectionStateActive)
 		}
@@ -194,16 +196,15 @@ func TestBurstOfLeaves(t *testing.T) {
 		w.state(guest, v1alpha1.ConnectionStateActive)
 	}
 	w.stop()
-	now := time.Now()
 	for _, guest := range guests[:crowd/6] {
-		pod.Leave(string(guest.UID), "disconnect", now)
+		w.leave(pod, guest, "disconnect")
 	}
 	w.startOperator()
 	for _, guest := range guests[:crowd/6] {
 		w.state(guest, v1alpha1.ConnectionStateDisconnected)
 	}
 	for _, guest := range guests[crowd/6:] {
-		pod.Leave(string(guest.UID), "networkDisconnect", now)
+		w.leave(pod, guest, "networkDisconnect")
 	}
 	for _, guest := range guests {
 		w.state(guest, v1alpha1.ConnectionStateDisconnected)
@@ -231,7 +232,10 @@ func TestChangeAtRunTime(t *testing.T) {
 	w.ready(session)
 	w.ready(guest)
 	pod := w.host(session)
-	pod.Join(string(guest.UID), "", time.Now())
+	w.join(pod, guest, "")
+	busy := w.connection("busy", "demo", nil)
+	w.ready(busy)
+	w.join(pod, busy, "")
 	w.state(guest, v1alpha1.ConnectionStateActive)
 
 	// Status writes have a pace; what a pod is told has none. The status is kept busy meanwhile.
@@ -242,7 +246,9 @@ func TestChangeAtRunTime(t *testing.T) {
 		if n%2 == 0 {
 			role = v1alpha1.RoleModerator
 		}
-		pod.Publish(string(guest.UID), fmt.Sprintf("str_CAM_A%03d_con_a", n%10), time.Now())
+		if n < 10 {
+			w.publish(pod, busy, fmt.Sprintf("str_CAM_A%03d_con_a", n))
+		}
 		w.change(guest, func() { guest.Spec.Role = role })
 		w.eventually("the pod knows", func() error {
 			if told := w.desired(session, guest); told.GetGeneration() != guest.Generation || !strings.EqualFold(string(role), told.Role.String()[len("ROLE_"):]) {

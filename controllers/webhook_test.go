@@ -11,13 +11,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/test/rest"
 )
 
@@ -107,12 +105,9 @@ func TestWebhooks(t *testing.T) {
 	if room.Tenant != tenantNamespace || room.Name != "room" || room.CreatedUnixMs/1000 != session.CreationTimestamp.Unix() || room.EndsWhenEmpty || room.Known {
 		t.Errorf("the pod is told %v", room)
 	}
-	now := time.Now().UnixMilli()
-	pod.Tell(uid, &controlv1.RoomEvent{TimeUnixMs: room.CreatedUnixMs, Event: &controlv1.RoomEvent_SessionCreated{SessionCreated: &controlv1.SessionCreated{}}})
-	user := &controlv1.ParticipantIdentity{ConnectionId: "con_A", Ip: "192.0.2.7", Platform: "Test", ClientData: "c", ServerData: "s"}
-	last := pod.Tell(uid, &controlv1.RoomEvent{TimeUnixMs: now, Event: &controlv1.RoomEvent_ParticipantJoined{
-		ParticipantJoined: &controlv1.ParticipantJoined{Participant: user},
-	}})
+	user := w.connection("user", "room", nil)
+	w.ready(user)
+	w.join(pod, user, "")
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: tenantNamespace, Name: v1alpha1.WebhookSecretName}, StringData: map[string]string{"auth": "one"},
 	}
@@ -124,18 +119,21 @@ func TestWebhooks(t *testing.T) {
 	})
 	w.eventually("what waited has come", inbox.has(2, "one"))
 	w.await(hook, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
-	w.eventually("the pod may forget it", func() error {
-		if got := pod.Acked(uid); got != last {
-			return fmt.Errorf("up to %d", got)
+	acknowledged := func() error {
+		if told, got := pod.Events(uid); got != told || told == 0 {
+			return fmt.Errorf("up to %d of %d", got, told)
 		}
 		return nil
-	})
+	}
+	w.eventually("the pod may forget it", acknowledged)
 
 	// The endpoint is down for a while, and the Secret changes.
 	inbox.stop(true)
-	signal := pod.Tell(uid, &controlv1.RoomEvent{TimeUnixMs: now, Event: &controlv1.RoomEvent_SignalSent{SignalSent: &controlv1.SignalSent{To: []string{"con_A"}}}})
+	if err := pod.Signal(string(user.UID)); err != nil {
+		t.Fatal(err)
+	}
 	w.await(hook, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRetrying)
-	if pod.Acked(uid) == signal {
+	if acknowledged() == nil {
 		t.Error("what was not delivered is acknowledged")
 	}
 	secret.StringData = map[string]string{"auth": "two"}
@@ -146,7 +144,6 @@ func TestWebhooks(t *testing.T) {
 	w.eventually("what was refused has come", inbox.has(3, "two"))
 	w.await(hook, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
 
-	// The pod says nothing of the end, since it is none: the operator does.
 	w.delete(session)
 	w.gone(session)
 	w.eventually("the end has come", inbox.has(5, "two"))
@@ -184,10 +181,9 @@ func TestCollectedSessionsEndSilently(t *testing.T) {
 		session := w.session(name, nil)
 		w.ready(session)
 		pod, uid := w.host(session), string(session.UID)
-		created := pod.Tell(uid, &controlv1.RoomEvent{Event: &controlv1.RoomEvent_SessionCreated{SessionCreated: &controlv1.SessionCreated{}}})
 		w.eventually("the beginning was told", func() error {
-			if got := pod.Acked(uid); got != created {
-				return fmt.Errorf("acknowledged is %d", got)
+			if told, got := pod.Events(uid); got != told || told == 0 {
+				return fmt.Errorf("acknowledged is %d of %d", got, told)
 			}
 			return nil
 		})

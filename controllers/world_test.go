@@ -32,11 +32,13 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers"
 	"mediarooms.dev/mediarooms/controllers/certs"
-	"mediarooms.dev/mediarooms/controllers/internal/fakepod"
 	"mediarooms.dev/mediarooms/controllers/mediapool"
 	"mediarooms.dev/mediarooms/controllers/session"
 	"mediarooms.dev/mediarooms/controllers/webhook"
 	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/reasons"
+	"mediarooms.dev/mediarooms/internal/token"
+	"mediarooms.dev/mediarooms/test/podtest"
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
@@ -88,7 +90,7 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// world is a cluster with two nodes, a kubelet that starts fake media pods, and the operator.
+// world is a cluster with two nodes, a kubelet that starts media pods without media, and the operator.
 type world struct {
 	testing.TB
 	client.Client
@@ -324,10 +326,10 @@ func (w *world) state(c *v1alpha1.Connection, state v1alpha1.ConnectionState) {
 	})
 }
 
-// host waits until a Session is on a fake pod that runs and returns the pod: a Connection can be ready before the status of its Session names it.
-func (w *world) host(session *v1alpha1.Session) *fakepod.Pod {
+// host waits until a Session is on a pod that runs and returns the pod: a Connection can be ready before the status of its Session names it.
+func (w *world) host(session *v1alpha1.Session) *podtest.Pod {
 	w.Helper()
-	var pod *fakepod.Pod
+	var pod *podtest.Pod
 	w.eventually("Session "+session.Name+" is on a pod that runs", func() error {
 		if err := w.Get(w.Context(), client.ObjectKeyFromObject(session), session); err != nil {
 			return err
@@ -338,6 +340,30 @@ func (w *world) host(session *v1alpha1.Session) *fakepod.Pod {
 		return nil
 	})
 	return pod
+}
+
+// join has a Connection's user come into the room.
+func (w *world) join(pod *podtest.Pod, c *v1alpha1.Connection, clientData string) {
+	w.Helper()
+	if err := pod.Join(string(c.UID), clientData); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// leave has a Connection's user go out of the room.
+func (w *world) leave(pod *podtest.Pod, c *v1alpha1.Connection, reason reasons.Reason) {
+	w.Helper()
+	if err := pod.Leave(string(c.UID), reason); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// publish has a Connection's user send a stream.
+func (w *world) publish(pod *podtest.Pod, c *v1alpha1.Connection, stream string) {
+	w.Helper()
+	if err := pod.Publish(string(c.UID), stream); err != nil {
+		w.Fatal(err)
+	}
 }
 
 // held waits until a Connection's deletion waits for its pod: its token comes first (ADR 7).
@@ -370,14 +396,14 @@ func (w *world) events(o client.Object) []string {
 	return reasons
 }
 
-// kubelet stands in for the scheduler and the kubelets: it binds media pods to nodes and starts a fake for each.
+// kubelet stands in for the scheduler and the kubelets: it binds media pods to nodes and starts a process for each.
 type kubelet struct {
 	t      testing.TB
 	client client.Client
 	core   *kubernetes.Clientset
 
 	mu   sync.Mutex // guards what follows
-	pods map[string]*fakepod.Pod
+	pods map[string]*podtest.Pod
 	next int
 }
 
@@ -387,7 +413,7 @@ func startKubelet(t testing.TB, c client.Client) *kubelet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &kubelet{t: t, client: c, core: core, pods: make(map[string]*fakepod.Pod)}
+	k := &kubelet{t: t, client: c, core: core, pods: make(map[string]*podtest.Pod)}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -470,16 +496,30 @@ func (k *kubelet) start(ctx context.Context, pod *corev1.Pod) error {
 		}
 	}
 	ip := fmt.Sprintf("127.0.1.%d", n)
-	fake, err := fakepod.Start(ip+":7443", string(pod.UID), pod.Name, identity)
+	process, err := podtest.Start(podtest.Config{Address: ip + ":7443", UID: string(pod.UID), Identity: identity, Token: k.token})
 	if err != nil {
 		return err
 	}
-	k.pods[pod.Name] = fake
+	k.pods[pod.Name] = process
 	base := pod.DeepCopy()
 	pod.Status.Phase, pod.Status.PodIP = corev1.PodRunning, ip
 	pod.Status.PodIPs = []corev1.PodIP{{IP: ip}}
 	pod.Status.StartTime = &metav1.Time{Time: time.Now()}
 	return k.client.Status().Patch(ctx, pod, client.MergeFrom(base))
+}
+
+// token returns the token of a Connection, as its user has it; "" when it has none.
+func (k *kubelet) token(uid string) string {
+	var list v1alpha1.ConnectionList
+	if err := k.client.List(context.Background(), &list); err != nil {
+		return ""
+	}
+	for i := range list.Items {
+		if string(list.Items[i].UID) == uid {
+			return token.FromURL(list.Items[i].Status.Token)
+		}
+	}
+	return ""
 }
 
 func (k *kubelet) end(name string) {
@@ -491,7 +531,7 @@ func (k *kubelet) end(name string) {
 	}
 }
 
-func (k *kubelet) pod(name string) *fakepod.Pod {
+func (k *kubelet) pod(name string) *podtest.Pod {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.pods[name]

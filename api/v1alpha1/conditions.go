@@ -74,6 +74,9 @@ const (
 	ReasonRetrying = "Retrying"
 	// ReasonRefused: the endpoint of a Webhook has refused the last event, which is not sent again.
 	ReasonRefused = "Refused"
+	// ReasonNotObserved: what the object stands for could not be read; the rest of the status is as it was seen last. The message
+	// says what could not be read.
+	ReasonNotObserved = "NotObserved"
 	// ReasonPending: nothing has been decided yet.
 	ReasonPending = "Pending"
 )

@@ -2,6 +2,7 @@ package connection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/finalizer"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 )
 
 // tokenField is the key of a token in its Secret.
@@ -24,15 +27,20 @@ type problem struct {
 }
 
 // apply carries the actions out, up to the first error. A problem of the token's Secret is not an error: it becomes a condition.
-// It leaves in o what the pod has said meanwhile.
+// It leaves in o whether there is a place, and what the pod has said meanwhile.
 func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) (*problem, error) {
 	var found *problem
 	for _, a := range actions {
+		if a.kind != admit && o.admission != rooms.Admitted {
+			break // it waits for a place
+		}
 		log.FromContext(ctx).V(1).Info("Applying", "action", string(a.kind), "reason", a.reason)
 		var err error
 		switch a.kind {
-		case tell:
-			r.Fleet.Tell(o.session.UID, o.connection.UID, o.connection.Generation)
+		case admit:
+			r.admit(o)
+		case require:
+			r.Rooms.Require(o.session.UID, o.connection.UID, o.connection.Generation)
 		case adopt:
 			err = r.adopt(ctx, o)
 		case writeSecret:
@@ -41,8 +49,8 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) (
 			if found == nil {
 				err = r.dropSecret(ctx, o)
 			}
-		case dismiss:
-			r.Ledger.Dismiss(client.ObjectKeyFromObject(o.connection), o.connection.UID)
+		case release:
+			r.Rooms.Release(client.ObjectKeyFromObject(o.connection), o.connection.UID)
 		case remove:
 			err = client.IgnoreNotFound(r.Client.Delete(ctx, o.connection, client.Preconditions{UID: &o.connection.UID}))
 		}
@@ -51,24 +59,35 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) (
 		}
 	}
 	if o.session != nil {
-		o.view = r.Fleet.Connection(o.session.UID, o.connection.UID)
+		r.look(o)
 	}
 	return found, nil
 }
 
-// adopt adds the finalizer and the owner reference. It rewrites lists that others write too, so the resource version must be the one that was read.
+// admit asks for a place. It is reserved when this returns, or the Connection waits for one.
+func (r *Reconciler) admit(o *observed) {
+	var podConnections int32
+	if o.pool != nil {
+		podConnections = o.pool.Spec.Capacity.Connections
+	}
+	o.admission = r.Rooms.Admit(o.named(), o.session.Spec.MaxConnections, podConnections)
+}
+
+// named returns the names of the Connection and its Session.
+func (o observed) named() rooms.Connection {
+	return rooms.Connection{UID: o.connection.UID, Name: client.ObjectKeyFromObject(o.connection), Session: o.session.UID}
+}
+
+// adopt adds the finalizer and the owner reference.
 func (r *Reconciler) adopt(ctx context.Context, o *observed) error {
-	before := o.connection.DeepCopy()
-	controllerutil.AddFinalizer(o.connection, v1alpha1.ConnectionFinalizer)
-	if err := controllerutil.SetOwnerReference(o.session, o.connection, r.Client.Scheme(), controllerutil.WithBlockOwnerDeletion(false)); err != nil {
-		return fmt.Errorf("making the owner reference: %w", err)
+	var failed error
+	err := finalizer.Patch(ctx, r.Client, FieldOwner, o.connection, func() {
+		controllerutil.AddFinalizer(o.connection, v1alpha1.ConnectionFinalizer)
+		failed = controllerutil.SetOwnerReference(o.session, o.connection, r.Client.Scheme(), controllerutil.WithBlockOwnerDeletion(false))
+	})
+	if err := errors.Join(failed, err); err != nil {
+		return fmt.Errorf("adding the finalizer and the owner: %w", err)
 	}
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Patch(ctx, o.connection, patch, FieldOwner); err != nil {
-		o.connection = before
-		return fmt.Errorf("adding the finalizer: %w", err)
-	}
-	r.pace.Changed(o.connection.UID, o.connection.ResourceVersion)
 	return nil
 }
 
@@ -89,11 +108,11 @@ func (r *Reconciler) writeSecret(ctx context.Context, o *observed) (*problem, er
 			},
 			Data: map[string][]byte{tokenField: []byte(o.tokenURL)},
 		}
-		err = r.Client.Create(ctx, o.secret, FieldOwner)
+		err = r.Client.Create(ctx, o.secret, FieldOwner, client.DisableReadYourWritesConsistency)
 	} else {
 		o.secret = o.secret.DeepCopy()
 		o.secret.Data = map[string][]byte{tokenField: []byte(o.tokenURL)}
-		err = r.Client.Update(ctx, o.secret, FieldOwner)
+		err = r.Client.Update(ctx, o.secret, FieldOwner, client.DisableReadYourWritesConsistency)
 	}
 	switch {
 	case apierrors.IsForbidden(err):
@@ -109,7 +128,8 @@ func (r *Reconciler) writeSecret(ctx context.Context, o *observed) (*problem, er
 
 // dropSecret deletes the Secret that the token was in. One that may not be deleted goes with the Connection.
 func (r *Reconciler) dropSecret(ctx context.Context, o *observed) error {
-	err := r.Client.Delete(ctx, o.outdated, client.Preconditions{UID: &o.outdated.UID, ResourceVersion: &o.outdated.ResourceVersion})
+	err := r.Client.Delete(ctx, o.outdated, client.Preconditions{UID: &o.outdated.UID, ResourceVersion: &o.outdated.ResourceVersion},
+		client.DisableReadYourWritesConsistency)
 	if apierrors.IsForbidden(err) {
 		log.FromContext(ctx).Info("Not deleting the Secret that a token was in: it is forbidden", "Secret", o.outdated.Name)
 		return nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -29,7 +30,8 @@ import (
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/pace"
-	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
+	"mediarooms.dev/mediarooms/controllers/status"
 	"mediarooms.dev/mediarooms/controllers/trigger"
 )
 
@@ -44,31 +46,33 @@ const secretRetry = 30 * time.Second
 
 // Fleet is what this controller needs of the media pods.
 type Fleet interface {
-	Connection(session, connection types.UID) fleet.ConnectionView
-	Push(session types.UID)
-	Tell(session, connection types.UID, generation int64)
-	Evict(session, connection types.UID, name types.NamespacedName) bool
+	Pod(name string) fleet.PodView
 }
 
-// Ledger is what this controller needs of the reservations.
-type Ledger interface {
+// Rooms is what this controller needs of the rooms.
+type Rooms interface {
 	Wait(ctx context.Context) error
-	Pod(session types.UID) (pod string, known bool)
-	Admit(guest placement.Guest, maxConnections *int32, podConnections int32) placement.Verdict
-	IsAdmitted(session, connection types.UID) bool
-	Dismiss(name types.NamespacedName, uid types.UID) (session types.UID, had bool)
+	Connection(session, connection types.UID) rooms.ConnectionView
+	Admit(c rooms.Connection, maxConnections *int32, podConnections int32) rooms.Admission
+	Require(session, connection types.UID, generation int64)
+	Evict(c rooms.Connection) bool
+	Release(name types.NamespacedName, uid types.UID)
+	Remove(name types.NamespacedName)
 }
 
 // Reconciler reconciles Connections.
 type Reconciler struct {
-	// Client reads from the cache and writes; Live reads from the API server.
+	// Client reads what it has written of a Connection, from the cache; nothing else waits for that. Live reads from the API
+	// server.
 	Client   client.Client
 	Live     client.Reader
 	Fleet    Fleet
-	Ledger   Ledger
+	Rooms    Rooms
 	Keys     desired.Keys
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
+	// Identities gives what is derived of Connections.
+	Identities *desired.Identities
 	// DefaultNamespace is the tenant whose routing keys carry no namespace.
 	DefaultNamespace string
 	// Media is where no ICE server may be.
@@ -76,11 +80,17 @@ type Reconciler struct {
 	// Trigger wakes this controller.
 	Trigger *trigger.Trigger
 
-	pace pace.Pace
+	statuses status.Writer[*v1alpha1.Connection, v1alpha1.ConnectionStatus]
+	pace     pace.Pace
 }
 
 // Setup adds the controller to the manager.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	r.statuses = status.Writer[*v1alpha1.Connection, v1alpha1.ConnectionStatus]{
+		Client: r.Client, Owner: FieldOwner, Clock: r.Clock,
+		Status:     func(c *v1alpha1.Connection) *v1alpha1.ConnectionStatus { return &c.Status },
+		Conditions: func(s *v1alpha1.ConnectionStatus) *[]metav1.Condition { return &s.Conditions },
+	}
 	return ctrl.NewControllerManagedBy(mgr).Named("connection").
 		For(&v1alpha1.Connection{}).
 		Watches(&v1alpha1.Session{}, handler.EnqueueRequestsFromMapFunc(r.ofSession), builder.WithPredicates(sessionConcernsConnections())).
@@ -95,7 +105,8 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 // ofSession returns the Connections of a Session.
 func (r *Reconciler) ofSession(ctx context.Context, session client.Object) []reconcile.Request {
 	var list v1alpha1.ConnectionList
-	err := r.Client.List(ctx, &list, client.InNamespace(session.GetNamespace()), client.MatchingFields{v1alpha1.SessionNameField: session.GetName()})
+	err := r.Client.List(ctx, &list, client.InNamespace(session.GetNamespace()), client.MatchingFields{v1alpha1.SessionNameField: session.GetName()},
+		client.DisableReadYourWritesConsistency)
 	if err != nil {
 		// The cache fails only while it stops.
 		return nil
@@ -131,27 +142,24 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	if err := r.Ledger.Wait(ctx); err != nil {
+	if err := r.Rooms.Wait(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
 	var connection v1alpha1.Connection
 	if err := r.Client.Get(ctx, request.NamespacedName, &connection); apierrors.IsNotFound(err) {
-		r.forget(request.NamespacedName)
+		r.Rooms.Remove(request.NamespacedName)
+		r.statuses.Forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	if r.pace.Stale(connection.UID, connection.ResourceVersion) {
-		return ctrl.Result{}, nil
-	}
 	observed, err := r.observe(ctx, &connection)
 	if err != nil {
-		return ctrl.Result{}, err
+		return ctrl.Result{}, r.statuses.Unobserved(ctx, &connection, err)
 	}
 	if !connection.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, observed)
 	}
-	r.admit(&observed)
 	plan := makePlan(observed)
 	problem, err := r.apply(ctx, &observed, plan.first)
 	again, statusErr := r.writeStatus(ctx, &observed, problem, err)
@@ -162,12 +170,4 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		again = secretRetry // no watch tells when that is over
 	}
 	return ctrl.Result{RequeueAfter: again}, errors.Join(err, statusErr)
-}
-
-// forget drops what is held for a Connection that is gone. One that went without this controller's finalizer is put out of its room
-// by the next push.
-func (r *Reconciler) forget(name types.NamespacedName) {
-	if session, had := r.Ledger.Dismiss(name, ""); had {
-		r.Fleet.Push(session)
-	}
 }

@@ -2,7 +2,6 @@ package connection
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,7 +10,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/finalizer"
 	"mediarooms.dev/mediarooms/controllers/participant"
+	"mediarooms.dev/mediarooms/controllers/status"
 	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
@@ -24,42 +25,50 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 	if !controllerutil.ContainsFinalizer(c, v1alpha1.ConnectionFinalizer) {
 		return ctrl.Result{}, nil
 	}
-	evicted := o.session == nil || r.Fleet.Evict(o.session.UID, c.UID, client.ObjectKeyFromObject(c))
+	evicted := o.session == nil || r.Rooms.Evict(o.named())
 	wait := r.pace.Begun(c.UID, o.now).Add(evictionBound).Sub(o.now)
-	if err := r.writeEnd(ctx, &o, evicted || wait <= 0); err != nil {
+	again, err := r.writeEnd(ctx, &o, evicted || wait <= 0)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
 	if !evicted && wait > 0 {
+		if again > 0 {
+			wait = min(wait, again)
+		}
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
-	before := c.DeepCopy()
-	controllerutil.RemoveFinalizer(c, v1alpha1.ConnectionFinalizer)
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Patch(ctx, c, patch, FieldOwner); client.IgnoreNotFound(err) != nil {
-		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
+	if err := finalizer.Remove(ctx, r.Client, FieldOwner, c, v1alpha1.ConnectionFinalizer); err != nil {
+		return ctrl.Result{}, err
 	}
 	if !evicted {
 		r.Recorder.Eventf(c, nil, corev1.EventTypeWarning, eventNotEvicted, actionEvicting, evictionBoundMsg, evictionBound)
 	}
-	r.Ledger.Dismiss(client.ObjectKeyFromObject(c), c.UID)
+	r.Rooms.Release(client.ObjectKeyFromObject(c), c.UID)
 	r.pace.Forget(c.UID)
 	return ctrl.Result{}, nil
 }
 
 // writeEnd writes into the status of a Connection that is being deleted whether its user is in or out: whoever watches, and the event
-// log, learn of the end before the object goes.
-func (r *Reconciler) writeEnd(ctx context.Context, o *observed, out bool) error {
+// log, learn of the end before the object goes. That it waits for its pod is written unless it goes at once.
+func (r *Reconciler) writeEnd(ctx context.Context, o *observed, out bool) (time.Duration, error) {
 	c := o.connection
-	after := participant.Fold(c.Status, o.view.Seen, o.now)
+	after := participant.Fold(c.Status, o.room.Seen, o.now)
 	if out {
 		reason := reasons.ForceDisconnectByServer
 		if o.session == nil || !o.session.DeletionTimestamp.IsZero() {
 			reason = reasons.SessionClosedByServer
 		}
 		after = participant.Evict(after, reason, *c.DeletionTimestamp)
+	} else {
+		status.SetConditions(&after.Conditions, c.Generation, o.now, status.Deleting("the media pod has confirmed that the user is out"))
 	}
-	if c.Status.State == after.State || after.State == v1alpha1.ConnectionStatePending {
-		return nil
+	urgency := status.Awaiting
+	switch {
+	case c.Status.State != after.State && after.State != v1alpha1.ConnectionStatePending:
+		urgency = status.Urgent
+	case out:
+		return 0, nil
 	}
-	return client.IgnoreNotFound(r.patchStatus(ctx, o, after))
+	_, wait, err := r.write(ctx, o, after, urgency)
+	return wait, err
 }

@@ -14,7 +14,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/participant"
-	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/internal/token"
 )
 
@@ -25,10 +25,12 @@ type observed struct {
 	session *v1alpha1.Session
 	// pool of the session; nil when it is not known.
 	pool *v1alpha1.MediaPool
-	// decided says that the session was placed, or waits for a pod: that it is valid.
-	decided bool
-	// view is what the media pod knows of it.
-	view fleet.ConnectionView
+	// room is what is known of it, and where its room is.
+	room rooms.ConnectionView
+	// pod is how the pod of the room stands; Lost when there is none.
+	pod fleet.PodView
+	// admission is whether it holds a place; apply asks for one.
+	admission rooms.Admission
 	// tokenURL is what the client takes; "" while the session's URL is not known.
 	tokenURL string
 	// secret is the Secret of spec.tokenSecretName; nil when there is none, or none is named.
@@ -37,19 +39,18 @@ type observed struct {
 	outdated *corev1.Secret
 	// ignored says which of the Connection's ICE servers its client is not told, and why; "" when none is.
 	ignored string
-	// verdict of the ledger; admit sets it.
-	verdict placement.Verdict
 	now     time.Time
 }
 
-// observe reads everything, from the cache, the fleet, and for a token's Secret from the API server.
+// observe reads everything, from the cache, what is known of the room, and for a token's Secret from the API server.
 func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connection) (observed, error) {
 	o := observed{
-		connection: connection, ignored: r.Media.Ignored("customIceServers", connection.Spec.CustomIceServers), now: r.Clock.Now(),
+		connection: connection, ignored: r.Media.Ignored("customIceServers", connection.Spec.CustomIceServers),
+		pod: fleet.PodView{State: fleet.Lost}, admission: rooms.SessionUnplaced, now: r.Clock.Now(),
 	}
 	var session v1alpha1.Session
 	name := types.NamespacedName{Namespace: connection.Namespace, Name: connection.Spec.SessionName}
-	if err := r.Client.Get(ctx, name, &session); apierrors.IsNotFound(err) {
+	if err := r.Client.Get(ctx, name, &session, client.DisableReadYourWritesConsistency); apierrors.IsNotFound(err) {
 		return o, nil
 	} else if err != nil {
 		return o, fmt.Errorf("reading Session %s: %w", name.Name, err)
@@ -58,8 +59,10 @@ func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connectio
 		return o, nil
 	}
 	o.session = &session
-	_, o.decided = r.Ledger.Pod(session.UID)
-	o.view = r.Fleet.Connection(session.UID, connection.UID)
+	r.look(&o)
+	if o.room.Admitted || participant.State(connection.Status.State, o.room.Seen) == v1alpha1.ConnectionStateDisconnected {
+		o.admission = rooms.Admitted // who has left holds no place, and was admitted once
+	}
 	if !connection.DeletionTimestamp.IsZero() {
 		return o, nil
 	}
@@ -68,13 +71,13 @@ func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connectio
 	if err != nil {
 		return o, err
 	}
-	if o.pool = pool; pool != nil {
+	if o.pool = pool; pool != nil && session.DeletionTimestamp.IsZero() {
 		keys, err := r.Keys.SigningKeys(ctx)
 		if err != nil {
 			return o, fmt.Errorf("reading the signing keys: %w", err)
 		}
-		secret := token.Derive(keys.For(connection.CreationTimestamp.Time), string(connection.UID), connection.Spec.TokenRotation)
-		o.tokenURL = token.URL(desired.SignallingURL(pool), desired.Key(&session, r.DefaultNamespace), secret)
+		identity := r.Identities.Of(session.UID, keys, connection)
+		o.tokenURL = token.URL(desired.SignallingURL(pool), desired.Key(&session, r.DefaultNamespace), identity.Token)
 	}
 	if connection.Spec.TokenSecretName != "" {
 		if o.secret, err = r.tokenSecret(ctx, connection, connection.Spec.TokenSecretName); err != nil {
@@ -108,7 +111,7 @@ func ofEarlier(connection *v1alpha1.Connection, session *v1alpha1.Session) bool 
 // pool returns the pool of a Session, nil when it is not known.
 func (r *Reconciler) pool(ctx context.Context, session *v1alpha1.Session) (*v1alpha1.MediaPool, error) {
 	var list v1alpha1.MediaPoolList
-	if err := r.Client.List(ctx, &list); err != nil {
+	if err := r.Client.List(ctx, &list, client.DisableReadYourWritesConsistency); err != nil {
 		return nil, fmt.Errorf("listing MediaPools: %w", err)
 	}
 	return desired.PoolOf(session, list.Items), nil
@@ -127,22 +130,11 @@ func (r *Reconciler) tokenSecret(ctx context.Context, connection *v1alpha1.Conne
 	return &secret, nil
 }
 
-// admit asks the ledger for a place, if it makes sense. The place is reserved when this returns.
-func (r *Reconciler) admit(o *observed) {
-	o.verdict = placement.SessionUnplaced
-	c := o.connection
-	if o.session == nil || !o.session.DeletionTimestamp.IsZero() || c.Spec.Type == v1alpha1.ConnectionTypeIPCam {
-		return
+// look reads what is known of the Connection and its room's pod now.
+func (r *Reconciler) look(o *observed) {
+	o.room = r.Rooms.Connection(o.session.UID, o.connection.UID)
+	o.pod = fleet.PodView{State: fleet.Lost}
+	if o.room.Pod != "" {
+		o.pod = r.Fleet.Pod(o.room.Pod)
 	}
-	if participant.State(c.Status.State, o.view.Seen) == v1alpha1.ConnectionStateDisconnected {
-		// Who has left holds no place, and was admitted once.
-		o.verdict = placement.Admitted
-		return
-	}
-	guest := placement.Guest{UID: c.UID, Name: client.ObjectKeyFromObject(c), Room: o.session.UID}
-	var podConnections int32
-	if o.pool != nil {
-		podConnections = o.pool.Spec.Capacity.Connections
-	}
-	o.verdict = r.Ledger.Admit(guest, o.session.Spec.MaxConnections, podConnections)
 }

@@ -7,7 +7,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/participant"
-	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 )
 
 // action is one write of a pass. Actions are ordered.
@@ -20,16 +20,18 @@ type action struct {
 type actionKind string
 
 const (
-	// tell sends the room to the pod again.
-	tell actionKind = "Tell"
+	// admit asks for a place. Unless there is one, what follows is not done.
+	admit actionKind = "Admit"
+	// require has the room sent to the pod with this generation.
+	require actionKind = "Require"
 	// adopt adds the finalizer and the owner reference to the Session.
 	adopt actionKind = "Adopt"
 	// writeSecret writes the token's Secret.
 	writeSecret actionKind = "WriteSecret"
 	// dropSecret deletes the Secret that the token was in before.
 	dropSecret actionKind = "DropSecret"
-	// dismiss frees the place of a user that has left.
-	dismiss actionKind = "Dismiss"
+	// release frees the place of a user that has left.
+	release actionKind = "Release"
 	// remove deletes the Connection.
 	remove actionKind = "Remove"
 )
@@ -41,19 +43,22 @@ type plan struct {
 
 // makePlan decides what to write, apart from the status. It is pure.
 //
-// Somebody waits for the token, so nothing that can wait is written before it. The pod is told first, and one status write then holds
+// Somebody waits for the token, so nothing that can wait is written before it. The place is asked for and the pod is told first, and one status write then holds
 // the token and that it works. The finalizer follows: a Connection that goes in between is missing in the next Room, so its user is
 // out or its token worthless all the same; what the finalizer adds is that the deletion waits until the pod has confirmed that.
 func makePlan(o observed) plan {
 	c := o.connection
-	if o.session == nil || !o.session.DeletionTimestamp.IsZero() || o.verdict != placement.Admitted {
+	if !mayEnter(o) {
 		return plan{}
 	}
+	state := participant.State(c.Status.State, o.room.Seen)
 	var actions []action
-	if o.view.Programmed < c.Generation {
-		actions = append(actions, action{tell, "the media pod does not know this generation"})
+	if o.admission != rooms.Admitted {
+		actions = append(actions, action{admit, "it holds no place in the room"})
 	}
-	state := participant.State(c.Status.State, o.view.Seen)
+	if o.room.Programmed < c.Generation {
+		actions = append(actions, action{require, "the media pod does not know this generation"})
+	}
 	if c.Spec.TokenSecretName != "" && o.tokenURL != "" && !secretInUse(o) && !secretWritten(o) {
 		actions = append(actions, action{writeSecret, "the Secret does not hold the token"})
 	}
@@ -61,7 +66,7 @@ func makePlan(o observed) plan {
 		actions = append(actions, action{dropSecret, "the Connection names another Secret now, or none"})
 	}
 	if state == v1alpha1.ConnectionStateDisconnected || lost(o) && state == v1alpha1.ConnectionStateActive {
-		actions = append(actions, action{dismiss, "the user has left"})
+		actions = append(actions, action{release, "the user has left"})
 		// Once status says so: whoever watches sees the end before the object goes.
 		if c.Spec.WhenDisconnected == v1alpha1.WhenDisconnectedDelete && c.Status.State == v1alpha1.ConnectionStateDisconnected {
 			actions = append(actions, action{remove, "the user has left and whenDisconnected is Delete"})
@@ -72,6 +77,11 @@ func makePlan(o observed) plan {
 		p.then = append(p.then, action{adopt, "the Connection has to wait for its eviction when it is deleted"})
 	}
 	return p
+}
+
+// mayEnter says whether a Connection may be in the room, if there is a place.
+func mayEnter(o observed) bool {
+	return o.session != nil && o.session.DeletionTimestamp.IsZero() && o.connection.Spec.Type != v1alpha1.ConnectionTypeIPCam
 }
 
 // adopted says whether the finalizer and the owner reference are there.

@@ -9,6 +9,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
@@ -83,7 +84,7 @@ func precisely(inStatus *metav1.Time, unixMs int64) time.Time {
 // The recorder would not do: it makes a series of the Events with one reason about one object, under the first one's note.
 func (r *Reconciler) record(ctx context.Context, o *observed, visits []visit) {
 	for _, v := range visits {
-		err := r.Client.Create(ctx, visitEvent(o.connection, o.session, v), FieldOwner)
+		err := r.Client.Create(ctx, visitEvent(o.connection, o.session, v), FieldOwner, client.DisableReadYourWritesConsistency)
 		if err != nil && !apierrors.IsAlreadyExists(err) {
 			log.FromContext(ctx).Info("Not recording that a user came or went: the Event was refused", "event", v.reason, "reason", err.Error())
 		}

@@ -120,7 +120,7 @@ func TestEndOfARoom(t *testing.T) {
 		o := admitted()
 		seen(controlv1.ConnectionState_CONNECTION_STATE_ACTIVE)(&o)
 		o.connection.Status = makeStatus(o, nil, true)
-		o.view.Seen, o.view.Pod.State, o.decided = nil, fleet.Lost, true
+		o.room.Seen, o.pod.State, o.room.Known = nil, fleet.Lost, true
 		if deleted {
 			o.session.DeletionTimestamp = &metav1.Time{Time: now}
 		}

@@ -1,5 +1,5 @@
 // Package desired is the authority on what a media pod is told of a room: the complete desired state, a pure function of
-// the API objects, the ledger's admissions and the signing key.
+// the API objects, what pods have observed, and the signing key.
 package desired
 
 import (
@@ -20,11 +20,11 @@ import (
 	"mediarooms.dev/mediarooms/internal/token"
 )
 
-// TURN credentials are made for the period that starts at a multiple of credentialPeriod, and hold for a day after its end. Rooms are
-// sent again once per period (fleet), so that a client that joins always gets a day.
+// TURN credentials are made for the period that starts at a multiple of Period, and hold for a day after its end. A Room
+// that was sent so long ago is sent again, so that a client that joins gets most of a day.
 const (
-	credentialPeriod = 6 * time.Hour
-	credentialLife   = 24 * time.Hour
+	Period         = 6 * time.Hour
+	credentialLife = 24 * time.Hour
 )
 
 // Input is everything that a Room depends on.
@@ -37,13 +37,15 @@ type Input struct {
 	// Bandwidth of the pool, for Connections that do not say.
 	Bandwidth v1alpha1.VideoBandwidth
 	// Connections that may be in the room, or have been in it.
-	Connections []v1alpha1.Connection
-	// Spent says whether a Connection's token was used, as far as status or any pod knows.
-	Spent func(*v1alpha1.Connection) bool
-	// Left says whether its user has left for good.
-	Left func(*v1alpha1.Connection) bool
-	// Identities gives what is derived of each Connection.
-	Identities func(*v1alpha1.Connection) Identity
+	Connections []*v1alpha1.Connection
+	// State says how far a Connection has come, as far as status or any pod knows.
+	State func(*v1alpha1.Connection) v1alpha1.ConnectionState
+	// Identity gives what is derived of a Connection.
+	Identity func(*v1alpha1.Connection) Identity
+	// Keys by which the pod is given a proof of whose room it is.
+	Keys token.Keys
+	// Begun says that the beginning of the Session was told of.
+	Begun bool
 	// DefaultNamespace is the tenant whose routing keys carry no namespace.
 	DefaultNamespace string
 	Now              time.Time
@@ -62,31 +64,33 @@ func Room(in Input) *controlv1.Room {
 		Name:             session.Name,
 		CreatedUnixMs:    creation.Milliseconds(session),
 		EndsWhenEmpty:    session.Spec.WhenEmpty == v1alpha1.WhenEmptyDelete,
+		Known:            in.Begun,
+		Proof:            proof(in.Keys.Current, RoomIdentity(session)),
 	}
 	switch codec := session.Spec.ForcedVideoCodec; codec {
 	case v1alpha1.ForcedVideoCodecVP8, v1alpha1.ForcedVideoCodecVP9, v1alpha1.ForcedVideoCodecH264:
 		room.ForcedVideoCodec = string(codec)
 	}
-	for i := range in.Connections {
-		room.Connections = append(room.Connections, connection(&in.Connections[i], in))
+	for _, c := range in.Connections {
+		room.Connections = append(room.Connections, connection(c, in))
 	}
 	slices.SortFunc(room.Connections, func(a, b *controlv1.Connection) int { return cmp.Compare(a.Uid, b.Uid) })
 	return room
 }
 
 func connection(c *v1alpha1.Connection, in Input) *controlv1.Connection {
-	identity := in.Identities(c)
+	identity, state := in.Identity(c), in.State(c)
 	out := &controlv1.Connection{
 		Uid:          string(c.UID),
 		Generation:   c.Generation,
 		ConnectionId: identity.connectionID,
 		TokenSha256:  identity.tokenDigest[:],
 		RpcSessionId: identity.rpcSessionID,
-		Spent:        in.Spent(c),
+		Spent:        state != v1alpha1.ConnectionStatePending,
 		Role:         role(c.Spec.Role),
 		Record:       ptr.Deref(c.Spec.Record, true),
 	}
-	if in.Left(c) {
+	if state == v1alpha1.ConnectionStateDisconnected {
 		return out // nobody is told anything of it any more
 	}
 	out.ServerData, out.Moderation = c.Spec.Data, moderation(c.Spec.Moderation)
@@ -132,7 +136,7 @@ func role(role v1alpha1.Role) controlv1.Role {
 func iceServer(server v1alpha1.IceServer, user string, now time.Time) *controlv1.IceServer {
 	out := &controlv1.IceServer{Url: server.URL, Username: server.Username, Credential: server.Credential}
 	if server.StaticAuthSecret != "" {
-		expiry := now.Truncate(credentialPeriod).Add(credentialPeriod + credentialLife)
+		expiry := now.Truncate(Period).Add(Period + credentialLife)
 		out.Username = strconv.FormatInt(expiry.Unix(), 10) + ":" + user
 		mac := hmac.New(sha1.New, []byte(server.StaticAuthSecret))
 		mac.Write([]byte(out.Username))

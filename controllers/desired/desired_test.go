@@ -21,15 +21,24 @@ import (
 
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
+// state is one that all Connections are in.
+func state(s v1alpha1.ConnectionState) func(*v1alpha1.Connection) v1alpha1.ConnectionState {
+	return func(*v1alpha1.Connection) v1alpha1.ConnectionState { return s }
+}
+
 func input(connections ...v1alpha1.Connection) Input {
-	return Input{
+	out := Input{
 		Session: &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: "tenant", Name: "demo", UID: "uid", Generation: 3}},
 		IceServers: []v1alpha1.IceServer{
 			{URL: "stun:stun.example.org"}, {URL: "turn:turn.example.org", StaticAuthSecret: "very secret"},
 		},
-		Connections: connections, Spent: func(*v1alpha1.Connection) bool { return false }, Left: func(*v1alpha1.Connection) bool { return false },
-		Identities: func(c *v1alpha1.Connection) Identity { return Identify(token.Keys{Current: make([]byte, 32)}, c) }, DefaultNamespace: "default", Now: now,
+		State: state(v1alpha1.ConnectionStatePending), Keys: token.Keys{Current: make([]byte, 32)},
+		Identity: func(c *v1alpha1.Connection) Identity { return identify(token.Keys{Current: make([]byte, 32)}, c) }, DefaultNamespace: "default", Now: now,
 	}
+	for i := range connections {
+		out.Connections = append(out.Connections, &connections[i])
+	}
+	return out
 }
 
 func TestRoom(t *testing.T) {
@@ -57,7 +66,7 @@ func TestConnectionInRoom(t *testing.T) {
 		Bandwidth: bandwidth(700, 900),
 	}
 	in := input(c)
-	in.Spent = func(*v1alpha1.Connection) bool { return true }
+	in.State = state(v1alpha1.ConnectionStateActive)
 	got := Room(in).Connections[0]
 	digest := sha256.Sum256([]byte(token.Derive(make([]byte, 32), "guest", 0)))
 	if got.Uid != "guest" || got.Generation != 2 || got.Role != controlv1.Role_ROLE_MODERATOR || got.ServerData != "data" || got.Record || !got.Spent ||
@@ -74,7 +83,7 @@ func TestWhoHasLeftTakesNoSpace(t *testing.T) {
 		c.Spec.CustomIceServers = append(c.Spec.CustomIceServers, v1alpha1.IceServer{URL: "turn:turn.example.org", Username: strings.Repeat("u", 512)})
 	}
 	in := input(c)
-	in.Spent, in.Left = func(*v1alpha1.Connection) bool { return true }, func(*v1alpha1.Connection) bool { return true }
+	in.State = state(v1alpha1.ConnectionStateDisconnected)
 	got := Room(in).Connections[0]
 	if size := proto.Size(got); size > 200 || got.Uid != "guest" || got.Generation != 2 || !got.Spent || len(got.TokenSha256) == 0 || got.ConnectionId == "" {
 		t.Errorf("it is %d bytes: %v", size, got)
@@ -88,14 +97,14 @@ func (k fixedKeys) SigningKeys(context.Context) (token.Keys, error) { return tok
 // A pod that hands an identity back can change nothing of it.
 func TestAnIdentityIsKnownByItsProof(t *testing.T) {
 	key := make([]byte, token.MinKeySize)
-	rooms := &Rooms{Keys: fixedKeys{Current: key}}
+	proofs := Proofs{Keys: fixedKeys{Current: key}}
 	session := &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: "tenant", Name: "demo", UID: "uid"}}
 	whole := RoomIdentity(session)
 	whole.Proof = proof(key, whole)
-	if vouched, err := rooms.Vouches(t.Context(), whole); !vouched || err != nil {
+	if vouched, err := proofs.Vouches(t.Context(), whole); !vouched || err != nil {
 		t.Errorf("its own: %t, %v", vouched, err)
 	}
-	rotated := &Rooms{Keys: fixedKeys{Current: bytes.Repeat([]byte{1}, token.MinKeySize), Previous: key}}
+	rotated := Proofs{Keys: fixedKeys{Current: bytes.Repeat([]byte{1}, token.MinKeySize), Previous: key}}
 	if vouched, err := rotated.Vouches(t.Context(), whole); !vouched || err != nil {
 		t.Errorf("its own, from before the signing key was rotated: %t, %v", vouched, err)
 	}
@@ -112,11 +121,11 @@ func TestAnIdentityIsKnownByItsProof(t *testing.T) {
 	} {
 		forged := proto.CloneOf(whole)
 		forge(forged)
-		if vouched, err := rooms.Vouches(t.Context(), forged); vouched || err != nil {
+		if vouched, err := proofs.Vouches(t.Context(), forged); vouched || err != nil {
 			t.Errorf("%s: %t, %v", name, vouched, err)
 		}
 	}
-	if vouched, err := rooms.Vouches(t.Context(), nil); vouched || err != nil {
+	if vouched, err := proofs.Vouches(t.Context(), nil); vouched || err != nil {
 		t.Errorf("none: %t, %v", vouched, err)
 	}
 }
@@ -192,7 +201,7 @@ func TestIceServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if left := time.Unix(seconds, 0).Sub(now); left < credentialLife || left > credentialLife+credentialPeriod {
+	if left := time.Unix(seconds, 0).Sub(now); left < credentialLife || left > credentialLife+Period {
 		t.Errorf("the credentials hold for %s", left)
 	}
 	if user == "" || servers[1].Credential == "" || strings.Contains(room.String(), "very secret") {

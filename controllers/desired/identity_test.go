@@ -12,7 +12,7 @@ import (
 )
 
 func TestIdentitiesAreRememberedAndNeverStale(t *testing.T) {
-	var remembered identities
+	var remembered Identities
 	first, second := make([]byte, 32), []byte("another key of 32 bytes or more.")
 	one, other := token.Keys{Current: first}, token.Keys{Current: second}
 	rotated := token.Keys{Current: second, Previous: first, Since: time.Unix(1700000010, 0)}
@@ -33,19 +33,22 @@ func TestIdentitiesAreRememberedAndNeverStale(t *testing.T) {
 		{"after a rotation", rotated, []*v1alpha1.Connection{guest("b", 0), guest("d", 0)}},
 		{"by another key", other, []*v1alpha1.Connection{guest("b", 0), guest("c", 0)}},
 	} {
-		give, done := remembered.of("room", step.keys)
+		names := make(map[types.UID]types.NamespacedName)
 		for _, c := range step.guests {
-			if got, want := give(c), Identify(step.keys, c); got != want {
-				t.Errorf("%s: %s is %v, want %v", step.sentence, c.UID, got, want)
+			names[c.UID] = types.NamespacedName{}
+			for range 2 {
+				if got, want := remembered.Of("room", step.keys, c), identify(step.keys, c); got != want {
+					t.Errorf("%s: %s is %v, want %v", step.sentence, c.UID, got, want)
+				}
 			}
 		}
-		done()
-		if n := len(remembered.rooms["room"]); n != len(step.guests) {
+		remembered.Keep("room", names)
+		if n := len(remembered.sessions["room"]); n != len(step.guests) {
 			t.Errorf("%s: %d identities are remembered, want %d", step.sentence, n, len(step.guests))
 		}
 	}
-	remembered.forget("room")
-	if len(remembered.rooms) != 0 {
+	remembered.Keep("room", nil)
+	if len(remembered.sessions) != 0 {
 		t.Error("the room that is gone is remembered")
 	}
 }
@@ -56,15 +59,15 @@ func TestIdentitiesOutliveARotation(t *testing.T) {
 	since := time.Unix(1700000010, 0)
 	before, after := token.Keys{Current: first}, token.Keys{Current: second, Previous: first, Since: since}
 	c := &v1alpha1.Connection{ObjectMeta: metav1.ObjectMeta{UID: "guest", CreationTimestamp: metav1.NewTime(since.Add(-time.Second))}}
-	if Identify(before, c) != Identify(after, c) {
+	if identify(before, c) != identify(after, c) {
 		t.Error("a Connection from before it is another")
 	}
 	c.Spec.TokenRotation = 1
-	if Identify(before, c) != Identify(after, c) {
+	if identify(before, c) != identify(after, c) {
 		t.Error("its next token is another")
 	}
 	c.CreationTimestamp = metav1.NewTime(since)
-	if a, b := Identify(before, c), Identify(after, c); a.tokenDigest == b.tokenDigest || a.rpcSessionID == b.rpcSessionID || a.connectionID != b.connectionID {
+	if a, b := identify(before, c), identify(after, c); a.tokenDigest == b.tokenDigest || a.rpcSessionID == b.rpcSessionID || a.connectionID != b.connectionID {
 		t.Error("a Connection from after it is the same by the old key")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
@@ -117,7 +118,7 @@ func (a *assembly) fill(status *controlv1.RoomStatus) {
 	}
 }
 
-// roomParts cuts a Room into messages that are not large.
+// roomParts cuts a Room into messages that are not large. The Room itself stays as it is.
 func roomParts(room *controlv1.Room) []*controlv1.Room {
 	if proto.Size(room) <= partBytes {
 		return []*controlv1.Room{room}
@@ -137,6 +138,17 @@ func roomParts(room *controlv1.Room) []*controlv1.Room {
 		parts = append(parts, &controlv1.Room{Uid: room.GetUid(), Revision: room.GetRevision(), Connections: connections[:end:end], More: true})
 		connections = connections[end:]
 	}
-	room.Connections = nil
-	return append(parts, room)
+	return append(parts, withoutConnections(room))
+}
+
+// withoutConnections returns a Room with all the other fields of one.
+func withoutConnections(room *controlv1.Room) *controlv1.Room {
+	out := &controlv1.Room{}
+	room.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		if field.Name() != "connections" {
+			out.ProtoReflect().Set(field, value)
+		}
+		return true
+	})
+	return out
 }

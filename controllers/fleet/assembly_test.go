@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clock "k8s.io/utils/clock/testing"
 
-	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
@@ -26,6 +26,8 @@ const (
 type toldFleet struct {
 	*testing.T
 	*Fleet
+	table *rooms.Table
+	told  *book
 	link  *link
 	parts *assembly
 }
@@ -33,13 +35,13 @@ type toldFleet struct {
 func newToldFleet(t *testing.T) *toldFleet {
 	t.Helper()
 	nobody := func(types.NamespacedName) {}
-	f := New(Config{
-		Clock: clock.NewFakeClock(time.Now()), Rooms: &rooms{},
-		Wakers: Wakers{Session: nobody, Connection: nobody, Pod: func(Pod) {}, Lost: func(Pod) {}},
+	told := &book{}
+	f, table := newFleet(Config{Clock: clock.NewFakeClock(time.Now()), Events: told}, rooms.Wakers{
+		Session: nobody, Connection: nobody, Pool: func(string) {}, SessionAfter: func(types.NamespacedName, time.Duration) {},
 	})
 	f.Track(Pod{Name: "a"})
-	f.Assign(placement.Room{UID: "room"}, "a")
-	return &toldFleet{T: t, Fleet: f, link: f.links["a"], parts: newAssembly()}
+	table.Seed([]rooms.Reservation{{Session: rooms.Session{UID: "room"}, Pod: "a"}})
+	return &toldFleet{T: t, Fleet: f, table: table, told: told, link: f.links["a"], parts: newAssembly()}
 }
 
 func (f *toldFleet) tells(status *controlv1.RoomStatus) {
@@ -53,7 +55,7 @@ func (f *toldFleet) tells(status *controlv1.RoomStatus) {
 // seen returns what is known of the room as "uid:state:client data", sorted.
 func (f *toldFleet) seen() string {
 	var seen []string
-	for uid, s := range f.Room("room").Seen {
+	for uid, s := range f.table.Session("room").Seen {
 		seen = append(seen, fmt.Sprintf("%s:%d:%s", uid, s.State, s.ClientData))
 		if s.SameClient {
 			f.Errorf("%s is not filled in", uid)
@@ -103,7 +105,8 @@ func TestWhatIsToldInPartsAndChangesIsPutTogether(t *testing.T) {
 		t.Errorf("kept are %v, %d bytes", got, f.parts.bytes)
 	}
 
-	f.Drop("room")
+	f.table.Delete("room")
+	f.table.Removed("a", &controlv1.RoomRemoved{Uid: "room"})
 	f.tells(&controlv1.RoomStatus{Revision: 3, Connections: list(connection("x", active, "X")), More: true})
 	if len(f.parts.clients) != 0 || len(f.parts.statuses) != 0 || f.parts.bytes != 0 {
 		t.Errorf("of a room that is not known is kept %+v", f.parts)
@@ -174,7 +177,7 @@ func TestALargeRoomIsSentInParts(t *testing.T) {
 func TestAPodThatIsNeverThroughIsLost(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	good, bad := f.pod("good", "1"), f.pod("bad", "1")
+	good, bad := f.pod("good"), f.pod("bad")
 	f.state("good", Synced)
 	f.state("bad", Synced)
 	bad.Hang()
@@ -221,14 +224,14 @@ func TestTheOperatorsOwnFaultCostsNoPod(t *testing.T) {
 	for name, spoil := range map[string]func(*fixture){
 		"no pod is ever through": func(f *fixture) {
 			for _, name := range []string{"a", "b"} {
-				f.pod(name, "1").Hang()
+				f.pod(name).Hang()
 			}
 		},
 		"a room can't be made": func(f *fixture) {
 			f.rooms.set("room", 1, "guest")
 			f.rooms.fail = true
 			f.room("room", "a")
-			f.pod("a", "1")
+			f.pod("a")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

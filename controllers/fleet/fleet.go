@@ -1,5 +1,5 @@
-// Package fleet is the authority on the media pods as the operator sees them: the control stream to each, what each room is to be
-// (as of the last push) and what the pods observe of it, and when a pod is lost.
+// Package fleet is the authority on the media pods as the operator sees them: the control stream to each, and when
+// a pod is lost. What goes over the streams, and comes from there, it passes on.
 //
 //	             Track                 stream up, both snapshots exchanged
 //	(new pod) ---------> Connecting ---------------------------------------> Synced
@@ -23,9 +23,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
-	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/controllers/participant"
-	"mediarooms.dev/mediarooms/controllers/placement"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
@@ -45,11 +42,6 @@ const (
 	tick = 250 * time.Millisecond
 	// redial is the pause between two attempts to open a stream.
 	redial = 200 * time.Millisecond
-	// refresh is how often every room is sent again, because credentials in it expire.
-	refresh = 6 * time.Hour
-	// inFlight bounds how long what has changed in a room waits for the pod's answer to what was sent of it before. Many changes in a short time
-	// so become few messages, each of which holds the whole room. Putting somebody out does not wait.
-	inFlight = 100 * time.Millisecond
 )
 
 // State is how the operator stands with a pod.
@@ -91,10 +83,22 @@ type PodView struct {
 	Draining bool
 }
 
-// Rooms gives the desired state of a room at the moment it is sent.
+// Rooms is what rooms are to be, and takes in what pods say of them. No lock of the fleet is held.
 type Rooms interface {
-	// Room returns nil when the room is to be closed. seen is how far each Connection has come on any pod.
-	Room(ctx context.Context, room placement.Room, seen map[types.UID]*controlv1.ConnectionStatus) (*controlv1.Room, map[types.UID]types.NamespacedName, error)
+	// Snapshot returns everything that a pod is to be told of rooms at the beginning of a stream, once it is known.
+	Snapshot(ctx context.Context, pod string) ([]*controlv1.OperatorMessage, error)
+	// Observe takes in how a room stands on a pod; the message is the receiver's.
+	Observe(pod string, status *controlv1.RoomStatus)
+	// Removed takes in that a pod has closed a room.
+	Removed(pod string, removed *controlv1.RoomRemoved)
+	// Has says whether there is such a room, and whether it is on a pod.
+	Has(session types.UID, pod string) (known, here bool)
+	// Hosting says whether any room is on a pod.
+	Hosting(pod string) bool
+}
+
+// Proofs says whose rooms pods may tell of.
+type Proofs interface {
 	// Vouches says, by its proof, whether a Room was made with an identity.
 	Vouches(ctx context.Context, identity *controlv1.RoomIdentity) (bool, error)
 }
@@ -107,24 +111,25 @@ type Events interface {
 	Take(pod, instance string, hosted bool, events *controlv1.RoomEvents)
 	// Ended says that a pod has told of a Session's end.
 	Ended(session types.UID)
-	// Known says whether the beginning of a Session was told of.
-	Known(session types.UID) bool
 }
 
-// Wakers are called when something was observed. They must not block.
-type Wakers struct {
-	Session, Connection func(types.NamespacedName)
-	// Pod is called when a pod's state has changed.
-	Pod func(Pod)
-	// Lost is called once per pod that is given up, before its Sessions are woken.
-	Lost func(Pod)
+// Watcher learns of changes of pods. Its methods must not block; no lock of the fleet is held.
+type Watcher interface {
+	// PodChanged says that a pod may host rooms now, or no longer. draining are those of its pool that are to lose
+	// their rooms.
+	PodChanged(pod Pod, draining []string)
+	// PodLost is called once per pod that is given up.
+	PodLost(pod Pod)
 }
 
 // Config is what a Fleet needs.
 type Config struct {
-	Rooms  Rooms
-	Events Events
-	Wakers Wakers
+	Rooms   Rooms
+	Proofs  Proofs
+	Events  Events
+	Watcher Watcher
+	// Outbox holds what is to be sent of rooms.
+	Outbox *Outbox
 	// Credentials of the operator towards a media pod.
 	Credentials credentials.TransportCredentials
 	// Version of the operator's software, told to the pods.
@@ -139,64 +144,19 @@ type Config struct {
 type Fleet struct {
 	config Config
 
-	mu    sync.Mutex          // guards what follows, and everything in links and rooms
-	ctx   context.Context     // of the running leader; nil before Start
-	links map[string]*link    // pod name -> stream
-	rooms map[types.UID]*room // Session -> room
-	done  sync.WaitGroup      // the links' goroutines
-}
-
-// room is one Session on a pod, guarded by Fleet.mu.
-type room struct {
-	placement.Room
-	pod string
-	end ending
-	// dirty says that it changed since it was sent last, urgent that somebody is to be put out by what changed.
-	dirty, urgent bool
-	// visited says that somebody has been in it, on whatever pod.
-	visited bool
-	// sent and acked are revisions, generation is the Session's that the pod has applied; 0 when none.
-	sent, acked uint64
-	generation  int64
-	// sentAt is when it was sent last to the pod that it is on.
-	sentAt time.Time
-	// seen is what pods observed of each Connection; fresh marks those of the pod that it is on now.
-	seen  map[types.UID]*controlv1.ConnectionStatus
-	fresh map[types.UID]bool
-	media v1alpha1.MediaConnections
-	told  told
-	// evicting are the Connections that are being deleted and are not known to be out.
-	evicting map[types.UID]eviction
-}
-
-// ending is how far the end of a room is.
-type ending struct {
-	// removing says that the pod is to close it; removed that it has; abandoned that nobody waits for that.
-	removing, removed, abandoned bool
-	// silent says that nobody is told that the Session has ended.
-	silent bool
-}
-
-// told is what the Room that was sent last said.
-type told struct {
-	generation  int64               // of the Session
-	connections map[types.UID]int64 // their generations
-	names       map[types.UID]types.NamespacedName
-}
-
-// eviction is a Connection that waits until the pod has applied a revision.
-type eviction struct {
-	name     types.NamespacedName
-	revision uint64
+	mu    sync.Mutex       // guards what follows, and everything in links
+	ctx   context.Context  // of the running leader; nil before Start
+	links map[string]*link // pod name -> stream
+	done  sync.WaitGroup   // the links' goroutines
 }
 
 // New returns a fleet without pods.
 func New(config Config) *Fleet {
-	return &Fleet{config: config, links: make(map[string]*link), rooms: make(map[types.UID]*room)}
+	return &Fleet{config: config, links: make(map[string]*link)}
 }
 
-// Start talks to the pods until the context ends. Streams are opened only now, so everything that is known must have been
-// assigned before: a room that is not named to its pod is closed.
+// Start talks to the pods until the context ends. Streams are opened only now, so every room must have been assigned
+// before: one that is not named to its pod is closed.
 func (f *Fleet) Start(ctx context.Context) error {
 	f.mu.Lock()
 	f.ctx = ctx
@@ -207,7 +167,6 @@ func (f *Fleet) Start(ctx context.Context) error {
 
 	ticker := f.config.Clock.NewTicker(tick)
 	defer ticker.Stop()
-	refreshed := f.config.Clock.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -218,12 +177,7 @@ func (f *Fleet) Start(ctx context.Context) error {
 			return nil
 		case <-ticker.C():
 		}
-		now := f.config.Clock.Now()
-		f.findLost(now)
-		if now.Sub(refreshed) >= refresh {
-			refreshed = now
-			f.pushAll()
-		}
+		f.findLost(f.config.Clock.Now())
 	}
 }
 
@@ -247,11 +201,7 @@ func (f *Fleet) Track(pod Pod) {
 	}
 	l = &link{pod: pod, wake: make(chan struct{}, 1)}
 	f.links[pod.Name] = l
-	for uid, r := range f.rooms {
-		if r.pod == pod.Name {
-			l.mark(uid)
-		}
-	}
+	f.config.Outbox.open(pod.Name, l.wake)
 	if f.ctx != nil {
 		f.open(l)
 	}
@@ -265,9 +215,15 @@ func (f *Fleet) Lose(name string) {
 		f.mu.Unlock()
 		return
 	}
-	wake := f.lose(l)
+	l.lost, l.synced = true, false
+	if l.cancel != nil {
+		l.cancel()
+	}
+	f.config.Outbox.shut(name)
+	pod := l.pod
 	f.mu.Unlock()
-	wake()
+	f.config.Watcher.PodLost(pod)
+	f.podChanged(pod)
 }
 
 // GiveUp gives a pod up on purpose: its end is no failure.
@@ -290,36 +246,39 @@ func (f *Fleet) Forget(name string) {
 
 // findLost gives up the pods that have been silent for too long.
 func (f *Fleet) findLost(now time.Time) {
-	f.mu.Lock()
-	hosting := make(map[string]bool)
-	for _, r := range f.rooms {
-		hosting[r.pod] = true
+	lost, unheard := f.silent(now)
+	for _, name := range unheard {
+		// A pod that is starting may take its time, unless rooms are thought to be there.
+		if f.config.Rooms.Hosting(name) {
+			lost = append(lost, name)
+		}
 	}
+	for _, name := range lost {
+		f.Lose(name)
+	}
+}
+
+// silent returns the pods that have been silent for too long, and those that were dialled long ago and never heard of.
+func (f *Fleet) silent(now time.Time) (lost, unheard []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	stalled, bound := f.stalled(), silence
 	if f.isolated(now, stalled) {
 		bound = isolation
 	}
 	doubtful := f.alone()
-	var wakes []func()
-	for _, l := range f.links {
-		if l.lost {
-			continue
-		}
-		if l.heard.IsZero() {
-			// A pod that is starting may take its time, unless rooms are thought to be there.
-			if hosting[l.pod.Name] && !l.since.IsZero() && now.Sub(l.since) >= patience {
-				wakes = append(wakes, f.lose(l))
+	for name, l := range f.links {
+		switch {
+		case l.lost:
+		case l.heard.IsZero():
+			if !l.since.IsZero() && now.Sub(l.since) >= patience {
+				unheard = append(unheard, name)
 			}
-			continue
-		}
-		if l.silent(now, stalled) >= bound || !doubtful && l.hopeless(now, stalled) {
-			wakes = append(wakes, f.lose(l))
+		case l.silent(now, stalled) >= bound, !doubtful && l.hopeless(now, stalled):
+			lost = append(lost, name)
 		}
 	}
-	f.mu.Unlock()
-	for _, wake := range wakes {
-		wake()
-	}
+	return lost, unheard
 }
 
 // isolated says whether several pods were heard of and all of them have gone silent. f.mu is held.
@@ -357,48 +316,7 @@ func (f *Fleet) stalled() time.Duration {
 	return f.config.Stalled()
 }
 
-// lose gives a pod up and returns what wakes everybody concerned, to be called without the lock. f.mu is held.
-func (f *Fleet) lose(l *link) func() {
-	l.lost = true
-	l.synced = false
-	if l.cancel != nil {
-		l.cancel()
-	}
-	now := f.config.Clock.Now()
-	var sessions, connections []types.NamespacedName
-	for uid, r := range f.rooms {
-		if r.pod != l.pod.Name {
-			continue
-		}
-		if r.end.abandoned {
-			delete(f.rooms, uid)
-			continue
-		}
-		for _, seen := range r.seen {
-			participant.Crash(seen, now)
-		}
-		sessions = append(sessions, r.Name)
-		for _, name := range r.told.names {
-			connections = append(connections, name)
-		}
-		for _, e := range r.evicting {
-			connections = append(connections, e.name)
-		}
-	}
-	pod := l.pod
-	return func() {
-		f.config.Wakers.Lost(pod)
-		for _, name := range sessions {
-			f.config.Wakers.Session(name)
-		}
-		for _, name := range connections {
-			f.config.Wakers.Connection(name)
-		}
-		f.config.Wakers.Pod(pod)
-	}
-}
-
-// Configure sets the configuration of a pod. It is idempotent. The Sessions on a pod that is to drain are woken.
+// Configure sets the configuration of a pod. It is idempotent.
 func (f *Fleet) Configure(name string, config *controlv1.PodConfig) {
 	f.mu.Lock()
 	l, ok := f.links[name]
@@ -407,34 +325,23 @@ func (f *Fleet) Configure(name string, config *controlv1.PodConfig) {
 		return
 	}
 	l.config, l.configDirty = config, true
-	l.signal()
-	sessions := f.onDraining(l.pod.Pool)
+	signal(l.wake)
+	pod := l.pod
 	f.mu.Unlock()
-	for _, session := range sessions {
-		f.config.Wakers.Session(session)
-	}
-}
-
-// onDraining returns the Sessions on pods of a pool that are to drain. f.mu is held.
-func (f *Fleet) onDraining(pool string) []types.NamespacedName {
-	var sessions []types.NamespacedName
-	for _, r := range f.rooms {
-		if l, ok := f.links[r.pod]; ok && l.pod.Pool == pool && l.config.GetDraining() {
-			sessions = append(sessions, r.Name)
-		}
-	}
-	return sessions
+	f.podChanged(pod)
 }
 
 // podChanged tells of a pod that may host rooms now, or no longer. f.mu is not held.
 func (f *Fleet) podChanged(pod Pod) {
-	f.config.Wakers.Pod(pod)
 	f.mu.Lock()
-	sessions := f.onDraining(pod.Pool)
-	f.mu.Unlock()
-	for _, session := range sessions {
-		f.config.Wakers.Session(session)
+	var draining []string
+	for name, l := range f.links {
+		if l.pod.Pool == pod.Pool && l.config.GetDraining() {
+			draining = append(draining, name)
+		}
 	}
+	f.mu.Unlock()
+	f.config.Watcher.PodChanged(pod, draining)
 }
 
 // Pod returns one pod as it stands now. One that is not known is Lost.

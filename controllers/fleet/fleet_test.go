@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -20,10 +19,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clock "k8s.io/utils/clock/testing"
 
-	"mediarooms.dev/mediarooms/controllers/internal/fakepod"
+	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/token"
+	"mediarooms.dev/mediarooms/test/podtest"
 	cases "mediarooms.dev/mediarooms/test/rest"
 	"mediarooms.dev/mediarooms/test/wait"
 )
@@ -31,40 +33,57 @@ import (
 // bound is how long a test waits for anything.
 const bound = 20 * time.Second
 
-var errNotNow = errors.New("not now")
-
-// rooms is what is wanted of each room; it can be changed while the fleet runs.
-type rooms struct {
+// wanted is what is wanted of each room; it can be changed while the fleet runs.
+type wanted struct {
 	mu    sync.Mutex
 	rooms map[types.UID]*controlv1.Room
 	fail  bool
 }
 
-func (r *rooms) Room(_ context.Context, room placement.Room, seen map[types.UID]*controlv1.ConnectionStatus) (*controlv1.Room, map[types.UID]types.NamespacedName, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.fail {
-		return nil, nil, errNotNow
+// tokenOf is the token of a Connection.
+func tokenOf(connection string) string { return "token of " + connection }
+
+// build does what a Session's controller does.
+func (w *wanted) build(table *rooms.Table, uid types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	view := table.Session(uid)
+	room, known := w.rooms[uid]
+	if w.fail || !known || !view.Sending.Outdated || view.Sending.After > 0 {
+		return
 	}
-	wanted, ok := r.rooms[room.UID]
-	if !ok {
-		return nil, nil, nil
-	}
-	out := &controlv1.Room{Uid: wanted.Uid, Generation: wanted.Generation}
+	out := &controlv1.Room{Uid: room.Uid, Generation: room.Generation, Key: "key of " + room.Uid}
 	names := make(map[types.UID]types.NamespacedName)
-	for _, c := range wanted.Connections {
-		spent := seen[types.UID(c.Uid)].GetState() > controlv1.ConnectionState_CONNECTION_STATE_PENDING
-		out.Connections = append(out.Connections, &controlv1.Connection{Uid: c.Uid, Generation: c.Generation, Spent: spent})
+	for _, c := range room.Connections {
+		spent := view.Seen[types.UID(c.Uid)].GetState() > controlv1.ConnectionState_CONNECTION_STATE_PENDING
+		digest := token.Digest(tokenOf(c.Uid))
+		out.Connections = append(out.Connections, &controlv1.Connection{
+			Uid: c.Uid, Generation: c.Generation, ConnectionId: "con_" + c.Uid, RpcSessionId: "rpc-" + c.Uid, TokenSha256: digest[:], Spent: spent,
+		})
 		names[types.UID(c.Uid)] = types.NamespacedName{Name: c.Uid}
 	}
-	return out, names, nil
+	table.Send(out, names, view.Sending.Need)
 }
 
-func (r *rooms) Vouches(_ context.Context, identity *controlv1.RoomIdentity) (bool, error) {
+// proofs vouch for what says that it is a proof.
+type proofs struct{}
+
+func (proofs) Vouches(_ context.Context, identity *controlv1.RoomIdentity) (bool, error) {
 	return string(identity.GetProof()) == "proof of "+identity.GetUid()+" "+identity.GetTenant(), nil
 }
 
-func (r *rooms) set(uid string, generation int64, connections ...string) {
+// newFleet returns a fleet and its rooms.
+func newFleet(config Config, wakers rooms.Wakers) (*Fleet, *rooms.Table) {
+	config.Outbox, config.Proofs = NewOutbox(), proofs{}
+	table := rooms.New(config.Outbox, wakers, config.Clock)
+	config.Rooms = table
+	if config.Events == nil {
+		config.Events = &book{}
+	}
+	return New(config), table
+}
+
+func (r *wanted) set(uid string, generation int64, connections ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	room := &controlv1.Room{Uid: uid, Generation: generation}
@@ -74,11 +93,12 @@ func (r *rooms) set(uid string, generation int64, connections ...string) {
 	r.rooms[types.UID(uid)] = room
 }
 
-// fixture is a fleet with a clock, and fake pods.
+// fixture is a fleet with a clock, and pods without media.
 type fixture struct {
 	*testing.T
 	*Fleet
-	rooms    *rooms
+	table    *rooms.Table
+	rooms    *wanted
 	clock    *clock.FakeClock
 	identity *mtls.Memory
 	stalls   atomic.Int64 // nanoseconds in which the operator did not run
@@ -95,30 +115,39 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	manager, pod := identities(t)
 	f := &fixture{
-		T: t, rooms: &rooms{rooms: make(map[types.UID]*controlv1.Room)}, clock: clock.NewFakeClock(time.Now()), identity: pod,
+		T: t, rooms: &wanted{rooms: make(map[types.UID]*controlv1.Room)}, clock: clock.NewFakeClock(time.Now()), identity: pod,
 		done: make(chan struct{}),
 	}
 	wake := func(kind string) func(types.NamespacedName) {
 		return func(name types.NamespacedName) {
 			f.mu.Lock()
-			defer f.mu.Unlock()
 			f.woken = append(f.woken, kind+" "+name.Name)
+			f.mu.Unlock()
+			if kind == "session" {
+				f.rooms.build(f.table, types.UID(name.Name))
+			}
 		}
 	}
-	f.Fleet = New(Config{
-		Rooms: f.rooms,
-		Wakers: Wakers{
-			Session: wake("session"), Connection: wake("connection"), Pod: func(Pod) {},
-			Lost: func(pod Pod) {
-				f.mu.Lock()
-				defer f.mu.Unlock()
-				f.lost = append(f.lost, pod.Name)
-			},
-		},
+	f.Fleet, f.table = newFleet(Config{
+		Watcher:     f,
 		Credentials: credentials.NewTLS(mtls.ClientFrom(manager, mtls.MediaPod)), Version: "test", Clock: f.clock,
 		Stalled: func() time.Duration { return time.Duration(f.stalls.Load()) },
+	}, rooms.Wakers{
+		Session: wake("session"), Connection: wake("connection"), Pool: func(string) {},
+		SessionAfter: func(types.NamespacedName, time.Duration) {}, // the pod's answer comes
 	})
 	return f
+}
+
+// PodChanged implements Watcher.
+func (f *fixture) PodChanged(Pod, []string) {}
+
+// PodLost implements Watcher.
+func (f *fixture) PodLost(pod Pod) {
+	f.mu.Lock()
+	f.lost = append(f.lost, pod.Name)
+	f.mu.Unlock()
+	f.table.MarkLost(pod.Name)
 }
 
 func (f *fixture) start() {
@@ -134,15 +163,15 @@ func (f *fixture) start() {
 	})
 }
 
-// address is where the fake pod of a number is.
+// address is where the pod of a number is.
 func address(n int) string { return fmt.Sprintf("127.0.2.%d:7443", n) }
 
-// pod starts a fake pod and tracks it.
-func (f *fixture) pod(name, instance string) *fakepod.Pod {
+// pod starts a pod and tracks it.
+func (f *fixture) pod(name string) *podtest.Pod {
 	f.Helper()
 	f.pods++
 	address := address(f.pods)
-	pod, err := fakepod.Start(address, "uid-"+name, instance, f.identity)
+	pod, err := podtest.Start(podtest.Config{Address: address, UID: "uid-" + name, Identity: f.identity, Token: tokenOf})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -152,8 +181,30 @@ func (f *fixture) pod(name, instance string) *fakepod.Pod {
 	return pod
 }
 
+// join has a user come into its room.
+func (f *fixture) join(pod *podtest.Pod, connection, clientData string) {
+	f.Helper()
+	if err := pod.Join(connection, clientData); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// room puts a room on a pod.
 func (f *fixture) room(uid, pod string) {
-	f.Assign(placement.Room{UID: types.UID(uid), Name: types.NamespacedName{Name: uid}, Pool: "pool"}, pod)
+	session := rooms.Session{UID: types.UID(uid), Name: types.NamespacedName{Name: uid}, Pool: "pool"}
+	f.table.Unassign(session.UID, f.Room(uid).Pod)
+	f.table.Assign(session, []placement.Candidate{{Pod: pod, MaxSessions: 9, MaxConnections: 9}}, v1alpha1.PlacementPacked)
+	f.rooms.build(f.table, session.UID)
+}
+
+func (f *fixture) Room(uid string) rooms.View { return f.table.Session(types.UID(uid)) }
+
+func (f *fixture) Connection(room, uid string) rooms.ConnectionView {
+	return f.table.Connection(types.UID(room), types.UID(uid))
+}
+
+func (f *fixture) evict(room, uid string) bool {
+	return f.table.Evict(rooms.Connection{UID: types.UID(uid), Name: types.NamespacedName{Name: uid}, Session: types.UID(room)})
 }
 
 func (f *fixture) eventually(what string, condition func() bool) {
@@ -183,7 +234,7 @@ func (f *fixture) sleepers() {
 func TestRoomsAreToldAndObserved(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	pod := f.pod("a", "1")
+	pod := f.pod("a")
 	f.state("a", Synced)
 	if !f.Pod("a").Usable {
 		t.Error("it is not usable")
@@ -196,113 +247,33 @@ func TestRoomsAreToldAndObserved(t *testing.T) {
 	if !f.wasWoken("session room") || !f.wasWoken("connection guest") {
 		t.Error("nobody was woken")
 	}
-	pod.Join("guest", "data", time.Now())
+	f.join(pod, "guest", "data")
 	f.eventually("the join is seen", func() bool {
 		return f.Connection("room", "guest").Seen.GetState() == controlv1.ConnectionState_CONNECTION_STATE_ACTIVE
 	})
 
 	f.rooms.set("room", 1)
-	if f.Evict("room", "guest", types.NamespacedName{Name: "guest"}) {
+	if f.evict("room", "guest") {
 		t.Error("it was out at once")
 	}
-	f.eventually("the user is out", func() bool { return f.Evict("room", "guest", types.NamespacedName{Name: "guest"}) })
-	if f.Close("room") {
+	f.eventually("the user is out", func() bool { return f.evict("room", "guest") })
+	if f.table.Close("room", false) {
 		t.Error("it was closed at once")
 	}
-	f.eventually("the room is closed", func() bool { return f.Close("room") })
+	f.eventually("the room is closed", func() bool { return f.table.Close("room", false) })
 	if f.Pod("a").State != Synced || pod.Streams() != 1 {
 		t.Errorf("there were %d streams", pod.Streams())
-	}
-}
-
-func TestWhatChangesWhileThePodHasNotAnsweredGoesTogether(t *testing.T) {
-	f := New(Config{Clock: clock.NewFakeClock(time.Now())})
-	f.Track(Pod{Name: "a"})
-	f.Assign(placement.Room{UID: "room"}, "a")
-	l, r := f.links["a"], f.rooms["room"]
-	change := func() {
-		r.dirty, r.urgent = false, false
-		f.Tell("room", "guest", 1)
-	}
-	for _, test := range []struct {
-		sentence    string
-		sent, acked uint64
-		at          time.Time
-		snapshot    bool
-		now         bool
-	}{
-		{"what was never sent goes at once", 0, 0, time.Time{}, false, true},
-		{"what the pod has not answered waits", 2, 1, time.Now(), false, false},
-		{"what the pod has answered goes at once", 2, 2, time.Now(), false, true},
-		{"a snapshot is complete", 2, 1, time.Now(), true, true},
-		{"a pod that does not answer is told all the same", 2, 1, time.Now().Add(-inFlight), false, true},
-	} {
-		change()
-		r.sent, r.acked, r.sentAt = test.sent, test.acked, test.at
-		rooms, later := f.takeDirty(l, test.snapshot)
-		if (len(rooms) == 1) != test.now || (later == nil) != test.now {
-			t.Errorf("%s: got %v, again later: %v", test.sentence, rooms, later != nil)
-		}
-	}
-	change()
-	r.sent, r.acked, r.sentAt = 3, 2, time.Now()
-	if rooms, _ := f.takeDirty(l, false); len(rooms) != 0 {
-		t.Errorf("got %v before the answer", rooms)
-	}
-	<-l.wake
-	f.mu.Lock()
-	f.observe(l, &controlv1.RoomStatus{Uid: "room", Revision: 3})
-	f.mu.Unlock()
-	select {
-	case <-l.wake:
-	default:
-		t.Error("the answer did not wake what waits for it")
-	}
-	if rooms, _ := f.takeDirty(l, false); len(rooms) != 1 {
-		t.Errorf("got %v after the answer", rooms)
-	}
-	for sentence, putOut := range map[string]func(){
-		"a Connection that is gone does not wait":    func() { f.Push("room") },
-		"a Connection that is deleted does not wait": func() { f.Evict("room", "guest", types.NamespacedName{Name: "guest"}) },
-		"a room that is closed does not wait":        func() { f.Close("room") },
-	} {
-		r.dirty, r.urgent, r.evicting, r.end.removing = false, false, nil, false
-		r.sent, r.acked, r.sentAt = 4, 3, time.Now()
-		putOut()
-		if rooms, later := f.takeDirty(l, false); len(rooms) != 1 || later != nil {
-			t.Errorf("%s: got %v, again later: %v", sentence, rooms, later != nil)
-		}
-	}
-}
-
-func TestASessionIsWokenWhenMediaGoesOverAnotherTransport(t *testing.T) {
-	f := New(Config{
-		Clock:  clock.NewFakeClock(time.Now()),
-		Wakers: Wakers{Session: func(types.NamespacedName) {}, Connection: func(types.NamespacedName) {}},
-	})
-	f.Track(Pod{Name: "pod"})
-	f.Assign(placement.Room{UID: "room"}, "pod")
-	for _, status := range []struct{ udp, tcp, wakes int32 }{{2, 0, 1}, {2, 0, 0}, {1, 1, 1}, {0, 0, 1}} {
-		f.mu.Lock()
-		sessions, _ := f.observe(f.links["pod"], &controlv1.RoomStatus{Uid: "room", UdpMedia: status.udp, TcpMedia: status.tcp})
-		f.mu.Unlock()
-		if len(sessions) != int(status.wakes) {
-			t.Errorf("%+v: %d Sessions are woken", status, len(sessions))
-		}
-		if got := f.Room("room").Media; got.UDP != status.udp || got.TCP != status.tcp {
-			t.Errorf("%+v: the view has %+v", status, got)
-		}
 	}
 }
 
 func TestSilence(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	pod := f.pod("a", "1")
+	pod := f.pod("a")
 	f.rooms.set("room", 1, "in", "waits")
 	f.room("room", "a")
 	f.eventually("it is programmed", func() bool { return f.Connection("room", "in").Programmed == 1 })
-	pod.Join("in", "", time.Now())
+	f.join(pod, "in", "")
 	f.eventually("the join is seen", func() bool {
 		return f.Connection("room", "in").Seen.GetState() == controlv1.ConnectionState_CONNECTION_STATE_ACTIVE
 	})
@@ -322,12 +293,12 @@ func TestSilence(t *testing.T) {
 	if seen := f.Connection("room", "waits").Seen; seen.GetState() != controlv1.ConnectionState_CONNECTION_STATE_PENDING {
 		t.Errorf("who waits is %v", seen)
 	}
-	if !f.Close("room") || !f.Evict("room", "in", types.NamespacedName{}) {
+	if !f.table.Close("room", false) || !f.evict("room", "in") {
 		t.Error("a lost pod blocks deletions")
 	}
 
 	// On another pod: who was out stays out, the other's token works.
-	f.pod("b", "1")
+	f.pod("b")
 	f.room("room", "b")
 	f.eventually("it is programmed there", func() bool {
 		return f.Connection("room", "in").Programmed == 1 && f.Connection("room", "waits").Programmed == 1
@@ -341,13 +312,13 @@ func TestALinkThatBreaksForAMomentLosesNothing(t *testing.T) {
 	cases.Shows(t, 173, 174)
 	f := newFixture(t)
 	f.start()
-	pod := f.pod("a", "1")
+	pod := f.pod("a")
 	f.rooms.set("room", 1, "guest")
 	f.room("room", "a")
 	f.eventually("it is programmed", func() bool { return f.Connection("room", "guest").Programmed == 1 })
 	pod.Break()
 	f.eventually("there is another stream", func() bool { return pod.Streams() == 2 && f.Pod("a").State == Synced })
-	pod.Join("guest", "", time.Now())
+	f.join(pod, "guest", "")
 	f.eventually("the join is seen", func() bool {
 		return f.Connection("room", "guest").Seen.GetState() == controlv1.ConnectionState_CONNECTION_STATE_ACTIVE
 	})
@@ -359,9 +330,9 @@ func TestALinkThatBreaksForAMomentLosesNothing(t *testing.T) {
 func TestAnotherProcessHasNoRooms(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	pod := f.pod("a", "1")
+	pod := f.pod("a")
 	f.state("a", Synced)
-	pod.Restart("2")
+	pod.Restart()
 	f.state("a", Lost)
 	f.eventually("the loss is told", func() bool {
 		f.mu.Lock()
@@ -372,7 +343,7 @@ func TestAnotherProcessHasNoRooms(t *testing.T) {
 
 func TestNothingIsToldBeforeTheStart(t *testing.T) {
 	f := newFixture(t)
-	pod := f.pod("a", "1")
+	pod := f.pod("a")
 	f.rooms.set("room", 1, "guest")
 	f.room("room", "a")
 	if f.Pod("a").State != Connecting || pod.Streams() != 0 {
@@ -386,23 +357,24 @@ func TestASnapshotIsNeverPartial(t *testing.T) {
 	f := newFixture(t)
 	f.rooms.set("room", 1, "guest")
 	f.rooms.fail = true
-	pod := f.pod("a", "1")
+	pod := f.pod("a")
 	f.room("room", "a")
 	f.start()
-	f.eventually("it was tried twice", func() bool { return pod.Streams() >= 2 })
+	f.eventually("the pod is talked to", func() bool { return f.heardNow("a") && pod.Streams() > 0 })
 	if f.Pod("a").State == Synced || len(pod.Closed()) != 0 {
 		t.Error("the pod believes that it knows everything")
 	}
 	f.rooms.mu.Lock()
 	f.rooms.fail = false
 	f.rooms.mu.Unlock()
+	f.rooms.build(f.table, "room")
 	f.eventually("it is programmed", func() bool { return f.Connection("room", "guest").Programmed == 1 })
 }
 
 func TestTimeInWhichTheOperatorDidNotRunIsNotSilence(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	pod := f.pod("a", "1")
+	pod := f.pod("a")
 	f.state("a", Synced)
 	pod.Stop()
 	f.state("a", Broken)
@@ -419,7 +391,7 @@ func TestTimeInWhichTheOperatorDidNotRunIsNotSilence(t *testing.T) {
 func TestWhenAllPodsFallSilentTheOperatorDoubtsItself(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	a, b := f.pod("a", "1"), f.pod("b", "1")
+	a, b := f.pod("a"), f.pod("b")
 	f.state("a", Synced)
 	f.state("b", Synced)
 	a.Stop()
@@ -458,7 +430,7 @@ func TestAPodWithRoomsThatNeverAnswersIsLostInTheEnd(t *testing.T) {
 func TestAPodThatIsAnotherIsNotTold(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	pod, err := fakepod.Start("127.0.2.200:7443", "uid-of-another", "1", f.identity)
+	pod, err := podtest.Start(podtest.Config{Address: "127.0.2.200:7443", UID: "uid-of-another", Identity: f.identity})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func (l *link) remember(room *controlv1.Room) {
 // it says counts by the proof that it was given with the room, also when the Session is gone and another leader had sent it. A pod of a version that
 // hands no proof back tells of the rooms that this leader has sent to it.
 func (f *Fleet) identify(ctx context.Context, l *link, told *controlv1.RoomIdentity) (*controlv1.RoomIdentity, error) {
-	vouched, err := f.config.Rooms.Vouches(ctx, told)
+	vouched, err := f.config.Proofs.Vouches(ctx, told)
 	if err != nil {
 		return nil, fmt.Errorf("checking whose a room is: %w", err)
 	}
@@ -50,6 +50,6 @@ func (f *Fleet) refuse(l *link, uid types.UID, events []*controlv1.RoomEvent) {
 		log.Log.WithName("fleet").Info("A media pod tells of a room that it was not given, and is not believed", "Pod", l.pod.Name, "room", uid)
 	}
 	if len(events) > 0 {
-		f.Acknowledge(l.pod.Name, uid, events[len(events)-1].GetSequence())
+		f.config.Outbox.Acknowledge(l.pod.Name, uid, events[len(events)-1].GetSequence())
 	}
 }

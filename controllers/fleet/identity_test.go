@@ -40,14 +40,11 @@ func (b *book) Take(pod, _ string, hosted bool, events *controlv1.RoomEvents) {
 }
 
 func (b *book) Ended(session types.UID) { b.write("ended %s", session) }
-func (b *book) Known(types.UID) bool    { return false }
 
 // A pod tells of the rooms that it was given, under the identity that they were given with, and of no others.
 func TestAPodTellsOfItsOwnRoomsOnly(t *testing.T) {
 	f := newToldFleet(t)
-	told := &book{}
-	f.config.Events = told
-	f.Assign(f.rooms["room"].Room, "a")
+	told, acks := f.told, f.config.Outbox.queues["a"].acks
 	f.link.remember(&controlv1.Room{Uid: "sent", Tenant: "team", Name: "sent", SessionId: "s"})
 	for sentence, c := range map[string]struct {
 		identity *controlv1.RoomIdentity
@@ -76,11 +73,11 @@ func TestAPodTellsOfItsOwnRoomsOnly(t *testing.T) {
 			{Message: &controlv1.PodMessage_Journal{Journal: &controlv1.RoomJournal{Room: c.identity}}},
 			{Message: &controlv1.PodMessage_Events{Events: &controlv1.RoomEvents{Room: c.identity, Events: []*controlv1.RoomEvent{{Sequence: 9}}}}},
 		} {
-			f.link.acks = nil
+			clear(acks)
 			if err := f.Fleet.take(t.Context(), f.link, message, f.parts); err != nil {
 				t.Fatal(err)
 			}
-			if _, acked := f.link.acks[types.UID(c.identity.GetUid())]; message.GetEvents() != nil && acked != (c.want == nil) {
+			if _, acked := acks[types.UID(c.identity.GetUid())]; message.GetEvents() != nil && acked != (c.want == nil) {
 				t.Errorf("%s: the pod may forget it: %t", sentence, acked)
 			}
 		}

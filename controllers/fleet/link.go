@@ -28,7 +28,7 @@ var errRestarted = errors.New("the pod's process has restarted")
 type link struct {
 	pod    Pod
 	cancel context.CancelFunc
-	// wake has one element when there is something to send.
+	// wake has one element when there is something to send, here or in the outbox.
 	wake chan struct{}
 	// since is when dialling began, heard when the last message came (zero: never).
 	since, heard time.Time
@@ -45,30 +45,10 @@ type link struct {
 	stalledThen time.Duration
 	config      *controlv1.PodConfig
 	configDirty bool
-	// dirty are the rooms to send; the room itself knows whether it is to be removed. One that is on another pod by now is closed here.
-	dirty map[types.UID]struct{}
-	// acks are the acknowledgements of events that are to be sent: room -> sequence.
-	acks map[types.UID]uint64
 	// identities are those of rooms that this leader has sent to the pod.
 	identities map[types.UID]*controlv1.RoomIdentity
 	// doubted says that it was said in the log that the pod tells of rooms which are not its own.
 	doubted bool
-}
-
-// mark notes a room to send. Fleet.mu is held.
-func (l *link) mark(uid types.UID) {
-	if l.dirty == nil {
-		l.dirty = make(map[types.UID]struct{})
-	}
-	l.dirty[uid] = struct{}{}
-	l.signal()
-}
-
-func (l *link) signal() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
 }
 
 // silent returns for how long nothing was heard while the operator listened. Fleet.mu is held.
@@ -113,7 +93,7 @@ func (f *Fleet) run(ctx context.Context, l *link, pod Pod) {
 		l.connected, l.synced = false, false
 		f.mu.Unlock()
 		if wasSynced {
-			f.config.Wakers.Pod(pod)
+			f.podChanged(pod)
 		}
 		if text := err.Error(); text != last {
 			last = text
@@ -165,6 +145,7 @@ func (f *Fleet) sync(ctx context.Context, l *link, pod Pod) error {
 	err = cause(ctx, err)
 	cancel(err)
 	<-sent
+	f.config.Outbox.drop(pod.Name)
 	return err
 }
 
@@ -201,40 +182,48 @@ func cause(ctx context.Context, err error) error {
 func (f *Fleet) send(ctx context.Context, l *link, stream controlv1.MediaPod_SyncClient) error {
 	f.mu.Lock()
 	l.configDirty = l.config != nil
-	for uid, r := range f.rooms {
-		if r.pod == l.pod.Name {
-			l.mark(uid)
-		}
-	}
 	f.mu.Unlock()
-
-	for snapshot := true; ; snapshot = false {
+	if err := f.sendSnapshot(ctx, l, stream); err != nil {
+		return err
+	}
+	for {
 		if err := f.sendConfig(l, stream); err != nil {
 			return err
 		}
-		rooms, later := f.takeDirty(l, snapshot)
-		for _, uid := range rooms {
-			if err := f.sendRoom(ctx, l, uid, stream); err != nil {
+		for _, message := range f.config.Outbox.take(l.pod.Name) {
+			if err := f.sendMessage(ctx, l, message, stream); err != nil {
 				return err
 			}
-		}
-		if err := f.sendAcks(l, stream); err != nil {
-			return err
-		}
-		if snapshot {
-			end := &controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_SnapshotEnd{SnapshotEnd: &controlv1.SnapshotEnd{}}}
-			if err := stream.Send(end); err != nil {
-				return fmt.Errorf("sending the end of the snapshot: %w", err)
-			}
-			f.offered(l)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-l.wake:
-		case <-later:
 		}
 	}
+}
+
+// sendSnapshot sends everything that the pod is to know.
+func (f *Fleet) sendSnapshot(ctx context.Context, l *link, stream controlv1.MediaPod_SyncClient) error {
+	if err := f.sendConfig(l, stream); err != nil {
+		return err
+	}
+	f.config.Outbox.collect(l.pod.Name)
+	messages, err := f.config.Rooms.Snapshot(ctx, l.pod.Name)
+	if err != nil {
+		return fmt.Errorf("waiting for the rooms: %w", err)
+	}
+	for _, message := range messages {
+		if err := f.sendMessage(ctx, l, message, stream); err != nil {
+			return err
+		}
+	}
+	end := &controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_SnapshotEnd{SnapshotEnd: &controlv1.SnapshotEnd{}}}
+	if err := stream.Send(end); err != nil {
+		return fmt.Errorf("sending the end of the snapshot: %w", err)
+	}
+	f.offered(l)
+	return nil
 }
 
 // offered notes that the pod was sent everything.
@@ -244,45 +233,6 @@ func (f *Fleet) offered(l *link) {
 	if !l.synced && l.offered.IsZero() {
 		l.offered, l.stalledThen = f.config.Clock.Now(), f.stalled()
 	}
-}
-
-// takeDirty returns the rooms to send now, which for a snapshot are all. later, unless nil, is when to look again for one that waits for an answer.
-func (f *Fleet) takeDirty(l *link, snapshot bool) (rooms []types.UID, later <-chan time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	now := time.Now()
-	wait := time.Duration(0)
-	for uid := range l.dirty {
-		if r, ok := f.rooms[uid]; ok && r.pod == l.pod.Name && !snapshot && !r.urgent && r.sent > r.acked {
-			if rest := r.sentAt.Add(inFlight).Sub(now); rest > 0 {
-				if wait == 0 || rest < wait {
-					wait = rest
-				}
-				continue
-			}
-		}
-		rooms = append(rooms, uid)
-		delete(l.dirty, uid)
-	}
-	if wait > 0 {
-		later = time.After(wait)
-	}
-	return rooms, later
-}
-
-// sendAcks acknowledges events. What a broken stream loses is acknowledged with the room's next event, or told again to the next leader.
-func (f *Fleet) sendAcks(l *link, stream controlv1.MediaPod_SyncClient) error {
-	f.mu.Lock()
-	acks := l.acks
-	l.acks = nil
-	f.mu.Unlock()
-	for uid, sequence := range acks {
-		ack := &controlv1.AckEvents{Uid: string(uid), Sequence: sequence}
-		if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_AckEvents{AckEvents: ack}}); err != nil {
-			return fmt.Errorf("acknowledging events: %w", err)
-		}
-	}
-	return nil
 }
 
 func (f *Fleet) sendConfig(l *link, stream controlv1.MediaPod_SyncClient) error {
@@ -301,54 +251,24 @@ func (f *Fleet) sendConfig(l *link, stream controlv1.MediaPod_SyncClient) error 
 	return nil
 }
 
-// sendRoom sends the desired state of one room, as it is now, or that it is to be closed.
-func (f *Fleet) sendRoom(ctx context.Context, l *link, uid types.UID, stream controlv1.MediaPod_SyncClient) error {
-	f.mu.Lock()
-	r, ok := f.rooms[uid]
-	if !ok || r.pod != l.pod.Name {
-		f.mu.Unlock()
-		return sendRemoval(stream, uid, 0, false)
-	}
-	r.dirty, r.urgent = false, false
-	r.sent++
-	r.sentAt = time.Now()
-	revision, removing, silent, assigned := r.sent, r.end.removing, r.end.silent, r.Room
-	seen := make(map[types.UID]*controlv1.ConnectionStatus, len(r.seen))
-	for id, status := range r.seen {
-		// Only the state is read, and that under no lock: a shallow copy of it is enough.
-		seen[id] = &controlv1.ConnectionStatus{State: status.State}
-	}
-	f.mu.Unlock()
-
-	var desired *controlv1.Room
-	if !removing {
-		var err error
-		var names map[types.UID]types.NamespacedName
-		if desired, names, err = f.config.Rooms.Room(ctx, assigned, seen); err != nil {
-			return fmt.Errorf("building the room of Session %s: %w", assigned.Name, err)
+// sendMessage sends a message about a room, in parts if it is large.
+func (f *Fleet) sendMessage(ctx context.Context, l *link, message *controlv1.OperatorMessage, stream controlv1.MediaPod_SyncClient) error {
+	messages := []*controlv1.OperatorMessage{message}
+	if room := message.GetRoom(); room != nil {
+		parts, err := f.partsFor(l, room)
+		if err != nil {
+			// A pod of an older version can't be told of it. It costs no other room anything.
+			log.FromContext(ctx).Error(err, "Not sending a room", "namespace", room.GetTenant(), "Session", room.GetName())
+			return nil
 		}
-		generations := make(map[types.UID]int64, len(names))
-		for _, c := range desired.GetConnections() {
-			generations[types.UID(c.Uid)] = c.Generation
+		messages = messages[:0]
+		for _, part := range parts {
+			messages = append(messages, &controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Room{Room: part}})
 		}
-		f.mu.Lock()
-		r.told = told{generation: desired.GetGeneration(), connections: generations, names: names}
-		f.mu.Unlock()
 	}
-	if desired == nil {
-		return sendRemoval(stream, uid, revision, silent)
-	}
-	desired.Revision = revision
-	desired.Known = f.config.Events != nil && f.config.Events.Known(uid)
-	parts, err := f.partsFor(l, desired)
-	if err != nil {
-		// A pod of an older version can't be told of it. It costs no other room anything.
-		log.FromContext(ctx).Error(err, "Not sending a room", "Session", assigned.Name)
-		return nil
-	}
-	for _, part := range parts {
-		if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Room{Room: part}}); err != nil {
-			return fmt.Errorf("sending the room of Session %s: %w", assigned.Name, err)
+	for _, message := range messages {
+		if err := stream.Send(message); err != nil {
+			return fmt.Errorf("sending what is wanted of a room: %w", err)
 		}
 	}
 	return nil
@@ -371,14 +291,6 @@ func (f *Fleet) partsFor(l *link, desired *controlv1.Room) ([]*controlv1.Room, e
 	return []*controlv1.Room{desired}, nil
 }
 
-func sendRemoval(stream controlv1.MediaPod_SyncClient, uid types.UID, revision uint64, silent bool) error {
-	removal := &controlv1.RemoveRoom{Uid: string(uid), Revision: revision, Silent: silent}
-	if err := stream.Send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_RemoveRoom{RemoveRoom: removal}}); err != nil {
-		return fmt.Errorf("sending the removal of a room: %w", err)
-	}
-	return nil
-}
-
 // receive takes in what the pod says until the stream ends, or, when that is all that is awaited, until it has said hello.
 func (f *Fleet) receive(l *link, stream controlv1.MediaPod_SyncClient, watchdog *time.Timer, parts *assembly, untilHello bool) error {
 	for {
@@ -396,8 +308,8 @@ func (f *Fleet) receive(l *link, stream controlv1.MediaPod_SyncClient, watchdog 
 	}
 }
 
-// tell passes on what a pod tells of what has happened in rooms. Whose rooms those are the pod does not decide.
-func (f *Fleet) tell(ctx context.Context, events Events, l *link, message *controlv1.PodMessage, parts *assembly) error {
+// forwardEvents hands what a pod tells of its rooms' events to the event log. Whose rooms those are the pod does not decide.
+func (f *Fleet) forwardEvents(ctx context.Context, l *link, message *controlv1.PodMessage, parts *assembly) error {
 	f.mu.Lock()
 	instance, lost := l.instance, l.lost
 	f.mu.Unlock()
@@ -413,7 +325,7 @@ func (f *Fleet) tell(ctx context.Context, events Events, l *link, message *contr
 		if journal.Room, err = f.identify(ctx, l, journal.GetRoom()); err != nil || journal.Room == nil {
 			return err
 		}
-		events.Stand(l.pod.Name, instance, journal)
+		f.config.Events.Stand(l.pod.Name, instance, journal)
 	case *controlv1.PodMessage_Events:
 		uid := types.UID(m.Events.GetRoom().GetUid())
 		identity, err := f.identify(ctx, l, m.Events.GetRoom())
@@ -425,104 +337,63 @@ func (f *Fleet) tell(ctx context.Context, events Events, l *link, message *contr
 			return nil
 		}
 		m.Events.Room = identity
-		events.Take(l.pod.Name, instance, f.hosts(l, uid), m.Events)
+		known, here := f.config.Rooms.Has(uid, l.pod.Name)
+		f.config.Events.Take(l.pod.Name, instance, here || !known, m.Events)
 	case *controlv1.PodMessage_RoomRemoved:
-		if m.RoomRemoved.GetEnded() && f.has(l, types.UID(m.RoomRemoved.GetUid())) {
-			events.Ended(types.UID(m.RoomRemoved.GetUid()))
+		uid := types.UID(m.RoomRemoved.GetUid())
+		if _, here := f.config.Rooms.Has(uid, l.pod.Name); here && m.RoomRemoved.GetEnded() {
+			f.config.Events.Ended(uid)
 		}
 	}
 	return nil
-}
-
-// hosts says whether a room belongs to a pod, as far as is known.
-func (f *Fleet) hosts(l *link, uid types.UID) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	r, known := f.rooms[uid]
-	return !known || r.pod == l.pod.Name
-}
-
-// has says whether a room is known to be on a pod.
-func (f *Fleet) has(l *link, uid types.UID) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	r, known := f.rooms[uid]
-	return known && r.pod == l.pod.Name
-}
-
-// knows says whether there is such a room.
-func (f *Fleet) knows(uid types.UID) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	_, known := f.rooms[uid]
-	return known
 }
 
 // take takes in one message.
 func (f *Fleet) take(ctx context.Context, l *link, message *controlv1.PodMessage, parts *assembly) error {
-	var sessions, connections []types.NamespacedName
-	podChanged := false
-	if events := f.config.Events; events != nil {
-		if err := f.tell(ctx, events, l, message, parts); err != nil {
-			return err
-		}
+	if err := f.forwardEvents(ctx, l, message, parts); err != nil {
+		return err
 	}
-	var status *controlv1.RoomStatus
-	if part := message.GetRoom(); part != nil {
-		var err error
-		if status, err = parts.status(part, f.knows(types.UID(part.Uid))); err != nil {
-			return err
-		}
+	pod, synced, err := f.hear(l, message)
+	if err != nil {
+		return err
 	}
-	f.mu.Lock()
-	l.heard, l.stalled = f.config.Clock.Now(), f.stalled()
-	switch m := message.Message.(type) {
-	case *controlv1.PodMessage_Hello:
-		if m.Hello.PodUid != l.pod.UID {
-			f.mu.Unlock()
-			return fmt.Errorf("checking the pod's UID: %w", errOtherPod)
-		}
-		if l.instance != "" && l.instance != m.Hello.InstanceId {
-			f.mu.Unlock()
-			return errRestarted
-		}
-		l.instance = m.Hello.InstanceId
-		l.takesParts = m.Hello.TakesParts
-		l.connected = true
-	case *controlv1.PodMessage_SnapshotEnd:
-		if l.connected && !l.synced {
-			l.synced, podChanged = true, true
-			l.offered = time.Time{}
-		}
-	case *controlv1.PodMessage_Room:
-		if status != nil {
-			sessions, connections = f.observe(l, status)
-		}
-	case *controlv1.PodMessage_RoomRemoved:
-		parts.forget(m.RoomRemoved.Uid)
-		r, ok := f.rooms[types.UID(m.RoomRemoved.Uid)]
-		if ok && r.pod == l.pod.Name && m.RoomRemoved.Revision >= r.sent && !r.dirty {
-			r.end.removed = true
-			if r.end.abandoned {
-				delete(f.rooms, r.UID)
-			}
-			sessions = append(sessions, r.Name)
-			for _, e := range r.evicting {
-				connections = append(connections, e.name)
-			}
-		}
-	}
-	pod := l.pod
-	f.mu.Unlock()
-
-	for _, name := range connections {
-		f.config.Wakers.Connection(name)
-	}
-	for _, name := range sessions {
-		f.config.Wakers.Session(name)
-	}
-	if podChanged {
+	if synced {
 		f.podChanged(pod)
 	}
+	switch m := message.Message.(type) {
+	case *controlv1.PodMessage_Room:
+		known, _ := f.config.Rooms.Has(types.UID(m.Room.GetUid()), pod.Name)
+		status, err := parts.status(m.Room, known)
+		if err != nil {
+			return err
+		}
+		if status != nil {
+			f.config.Rooms.Observe(pod.Name, status)
+		}
+	case *controlv1.PodMessage_RoomRemoved:
+		parts.forget(m.RoomRemoved.GetUid())
+		f.config.Rooms.Removed(pod.Name, m.RoomRemoved)
+	}
 	return nil
+}
+
+// hear notes that a pod has said something, and what it says of itself. synced says that it is through with everything only now.
+func (f *Fleet) hear(l *link, message *controlv1.PodMessage) (pod Pod, synced bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l.heard, l.stalled = f.config.Clock.Now(), f.stalled()
+	if hello := message.GetHello(); hello != nil {
+		if hello.GetPodUid() != l.pod.UID {
+			return l.pod, false, fmt.Errorf("checking the pod's UID: %w", errOtherPod)
+		}
+		if l.instance != "" && l.instance != hello.GetInstanceId() {
+			return l.pod, false, errRestarted
+		}
+		l.instance, l.takesParts, l.connected = hello.GetInstanceId(), hello.GetTakesParts(), true
+	}
+	if message.GetSnapshotEnd() != nil && l.connected && !l.synced {
+		l.synced, l.offered = true, time.Time{}
+		return l.pod, true, nil
+	}
+	return l.pod, false, nil
 }

@@ -4,20 +4,18 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
-	"mediarooms.dev/mediarooms/controllers/internal/fakepod"
+	"mediarooms.dev/mediarooms/test/podtest"
 )
 
 func TestSurvey(t *testing.T) {
 	before := newFixture(t)
 	before.start()
-	pods := make(map[string]*fakepod.Pod)
+	pods := make(map[string]*podtest.Pod)
 	for _, name := range []string{"a", "b", "c"} {
-		pods[name] = before.pod(name, "1")
+		pods[name] = before.pod(name)
 		before.rooms.set("room-"+name, 1)
 		before.room("room-"+name, name)
-		before.eventually(name+" has its room", func() bool { return before.Room(types.UID("room-"+name)).Generation == 1 })
+		before.eventually(name+" has its room", func() bool { return before.Room("room-"+name).Generation == 1 })
 	}
 	before.cancel()
 	<-before.done

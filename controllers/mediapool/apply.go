@@ -66,7 +66,7 @@ func (r *Reconciler) createPod(ctx context.Context, o observed, a createPod) err
 
 func (r *Reconciler) deletePod(ctx context.Context, o observed, a deletePod) error {
 	name := a.pod.Name
-	if a.retire && !r.Ledger.Retire(name) {
+	if a.retire && !r.Rooms.Cordon(name) {
 		log.FromContext(ctx).V(1).Info("Not deleting a media pod: a room was placed on it", "Pod", name)
 		return nil
 	}
@@ -78,7 +78,7 @@ func (r *Reconciler) deletePod(ctx context.Context, o observed, a deletePod) err
 		return fmt.Errorf("deleting media pod %s: %w", name, err)
 	}
 	if a.blame {
-		r.Ledger.Failed(name, a.pod.Spec.NodeName, o.now)
+		r.Rooms.Failed(name, a.pod.Spec.NodeName)
 	}
 	if a.lose {
 		r.Fleet.GiveUp(name)

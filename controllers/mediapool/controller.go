@@ -32,7 +32,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/pace"
-	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/controllers/trigger"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
@@ -45,19 +45,18 @@ type Fleet interface {
 	Pod(name string) fleet.PodView
 	Configure(name string, config *controlv1.PodConfig)
 	GiveUp(name string)
-	PushPool(pool string)
 }
 
-// Ledger is what this controller needs of the reservations.
-type Ledger interface {
+// Rooms is what this controller needs of where rooms are.
+type Rooms interface {
 	Wait(ctx context.Context) error
-	Loads() map[string]placement.Load
+	Loads() map[string]rooms.Load
 	Waiting(pool string) int32
-	Retire(pod string) bool
-	Failed(pod, node string, now time.Time)
+	Cordon(pod string) bool
+	Failed(pod, node string)
 	FailedLately(now time.Time) []string
 	Forget(pod string)
-	WakeTurnedAway(pool string)
+	PoolChanged(pool string)
 }
 
 // Events is what this controller needs of what is told of rooms.
@@ -71,7 +70,7 @@ type Reconciler struct {
 	// Client reads its own writes: a pod that was created in the pass before must not be created again.
 	Client   client.Client
 	Fleet    Fleet
-	Ledger   Ledger
+	Rooms    Rooms
 	Events   Events
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
@@ -149,7 +148,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	if err := r.Ledger.Wait(ctx); err != nil {
+	if err := r.Rooms.Wait(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
 	var pool v1alpha1.MediaPool
@@ -174,8 +173,7 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		}
 	}
 	if pool.Generation != pool.Status.ObservedGeneration {
-		r.Ledger.WakeTurnedAway(pool.Name)
-		r.Fleet.PushPool(pool.Name)
+		r.Rooms.PoolChanged(pool.Name)
 	}
 	plan := makePlan(observed)
 	err = r.apply(ctx, observed, plan.actions)

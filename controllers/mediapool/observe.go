@@ -12,7 +12,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/fleet"
-	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
@@ -41,7 +41,7 @@ type podFacts struct {
 	// service of the pod; nil when there is none.
 	service *corev1.Service
 	view    fleet.PodView
-	load    placement.Load
+	load    rooms.Load
 	// addresses that clients reach it by; missing says why there are none.
 	addresses []*controlv1.TransportAddress
 	missing   string
@@ -53,11 +53,11 @@ type podFacts struct {
 	drainingSince time.Time
 }
 
-// observe reads everything, from the cache, the ledger and the fleet.
+// observe reads everything, from the cache, where rooms are, and the fleet.
 func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.MediaPool) (observed, error) {
 	o := observed{
 		pool: pool, hash: templateHash(pool, r.Image), usedPorts: make(map[int32]int),
-		waiting: r.Ledger.Waiting(pool.Name), calm: r.CalmPeriod, now: r.Clock.Now(),
+		waiting: r.Rooms.Waiting(pool.Name), calm: r.CalmPeriod, now: r.Clock.Now(),
 	}
 	var pods corev1.PodList
 	if err := r.Client.List(ctx, &pods, client.InNamespace(r.Namespace), client.MatchingLabels{v1alpha1.ComponentLabel: v1alpha1.ComponentMediaPod}); err != nil {
@@ -71,12 +71,12 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.MediaPool) (obs
 	if err != nil {
 		return o, err
 	}
-	for _, name := range r.Ledger.FailedLately(o.now) {
+	for _, name := range r.Rooms.FailedLately(o.now) {
 		if nodes[name] != nil {
 			o.suspects = append(o.suspects, name)
 		}
 	}
-	loads := r.Ledger.Loads()
+	loads := r.Rooms.Loads()
 	for i := range pods.Items {
 		pod := &pods.Items[i]
 		if port := givenPort(pod); port != 0 && !finished(pod) {
@@ -139,7 +139,7 @@ func (r *Reconciler) nodes(ctx context.Context) (map[string]*corev1.Node, error)
 }
 
 // idleSince remembers since when a pod has no room. After a restart of the operator it begins anew.
-func (r *Reconciler) idleSince(pod string, load placement.Load, now time.Time) time.Time {
+func (r *Reconciler) idleSince(pod string, load rooms.Load, now time.Time) time.Time {
 	if load.Sessions > 0 {
 		delete(r.idle, pod)
 		return time.Time{}
@@ -157,7 +157,7 @@ func (r *Reconciler) forgetGone(pods []corev1.Pod) {
 	for name := range r.idle {
 		if !slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return pod.Name == name }) {
 			delete(r.idle, name)
-			r.Ledger.Forget(name)
+			r.Rooms.Forget(name)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/fleet"
-	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -140,7 +140,7 @@ func (s *simulation) up(names ...string) func() {
 }
 
 func (s *simulation) rooms(name string, n int32) func() {
-	return func() { s.pods[name].load = placement.Load{Sessions: n} }
+	return func() { s.pods[name].load = rooms.Load{Sessions: n} }
 }
 
 func (s *simulation) after(d time.Duration, change func()) func() {

@@ -1,6 +1,6 @@
 // Package pace is the authority on when the status of an object is written: at once when somebody waits for it; a moment later when an
-// answer is about to come that belongs into the same write; else at most once in an interval; never from a view of the object that is
-// older than the last write; and again soon when somebody else has written first.
+// answer is about to come that belongs into the same write; else at most once in an interval; and again soon when somebody
+// else has written first.
 package pace
 
 import (
@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 )
 
 const (
@@ -54,7 +53,6 @@ type Pace struct {
 	mu    sync.Mutex // guards what follows
 	last  map[types.UID]time.Time
 	await map[types.UID]time.Time // since when a write waits for an answer
-	wrote map[types.UID]string    // the resource version of the last write
 	begun map[types.UID]time.Time // since when something bounded is waited for
 }
 
@@ -72,32 +70,6 @@ func (p *Pace) Begun(uid types.UID, now time.Time) time.Time {
 		p.begun[uid] = now
 	}
 	return begun
-}
-
-// Stale says whether an object, as the cache has it, is older than what was written last. The watch brings the newer one.
-func (p *Pace) Stale(uid types.UID, resourceVersion string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	wrote, ok := p.wrote[uid]
-	if !ok {
-		return false
-	}
-	order, err := resourceversion.CompareResourceVersion(resourceVersion, wrote)
-	if err == nil && order < 0 {
-		return true
-	}
-	delete(p.wrote, uid)
-	return false
-}
-
-// Changed notes a write of whatever kind, by the resource version that came of it.
-func (p *Pace) Changed(uid types.UID, resourceVersion string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.wrote == nil {
-		p.wrote = make(map[types.UID]string)
-	}
-	p.wrote[uid] = resourceVersion
 }
 
 // Delay returns how long a write has to wait; 0 is now.
@@ -140,6 +112,5 @@ func (p *Pace) Forget(uid types.UID) {
 	defer p.mu.Unlock()
 	delete(p.last, uid)
 	delete(p.await, uid)
-	delete(p.wrote, uid)
 	delete(p.begun, uid)
 }

@@ -44,25 +44,6 @@ func TestAwaiting(t *testing.T) {
 	}
 }
 
-func TestStale(t *testing.T) {
-	var p Pace
-	if p.Stale("a", "5") {
-		t.Error("nothing was written yet")
-	}
-	p.Changed("a", "10")
-	if !p.Stale("a", "9") {
-		t.Error("an older view is taken")
-	}
-	if p.Stale("a", "10") || p.Stale("a", "11") {
-		t.Error("the view of the write, or a newer one, is not")
-	}
-	p.Changed("a", "10")
-	p.Forget("a")
-	if p.Stale("a", "1") {
-		t.Error("an object that is gone is remembered")
-	}
-}
-
 func TestBegun(t *testing.T) {
 	var p Pace
 	p.Begun("a", now)

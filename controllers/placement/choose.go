@@ -1,6 +1,5 @@
-// Package placement is the authority on which media pod hosts which Session, and on who may be in it: the choice is a
-// pure function, and the Ledger reserves capacity at the moment of the decision, so that nothing depends on a cache that
-// lags behind.
+// Package placement is the authority on which of several media pods is the best one for a Session: a pure
+// function of what is reserved on each. Package rooms reserves what it has chosen.
 package placement
 
 import (

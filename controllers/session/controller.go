@@ -15,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -29,11 +30,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/eventlog"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/pace"
 	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
+	"mediarooms.dev/mediarooms/controllers/status"
 	"mediarooms.dev/mediarooms/controllers/trigger"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
 // FieldOwner of what this controller applies.
@@ -49,52 +54,62 @@ const workers = 8
 type Fleet interface {
 	Pods(pool string) []fleet.PodView
 	Pod(name string) fleet.PodView
-	Room(session types.UID) fleet.RoomView
-	Assign(room placement.Room, pod string)
-	TellRoom(session types.UID, generation int64)
-	Close(session types.UID) bool
-	Abandon(session types.UID)
-	Drop(session types.UID)
-	Silence(session types.UID)
 }
 
 // Events is what this controller needs of the events that are told.
 type Events interface {
+	// Known says whether the beginning of a Session was told of.
+	Known(session types.UID) bool
 	// Conclude tells of the end of a Session whose room is closed, unless a pod has.
 	Conclude(eventlog.Conclusion)
 }
 
-// Ledger is what this controller needs of the reservations.
-type Ledger interface {
+// Rooms is what this controller needs of the rooms.
+type Rooms interface {
 	Wait(ctx context.Context) error
-	Pod(session types.UID) (pod string, known bool)
-	Place(room placement.Room, candidates []placement.Candidate, policy v1alpha1.Placement, now time.Time) (string, bool)
-	Move(session types.UID, candidates []placement.Candidate, policy v1alpha1.Placement, now time.Time) (string, bool)
-	Displace(session types.UID, pod string)
-	Vacate(session types.UID)
-	UID(name types.NamespacedName) (types.UID, bool)
-	IsAdmitted(session, connection types.UID) bool
-	WakeGuests(session types.UID)
+	Lookup(name types.NamespacedName) (types.UID, bool)
+	IsAssigned(session types.UID) bool
+	Session(uid types.UID) rooms.View
+	Assign(session rooms.Session, candidates []placement.Candidate, policy v1alpha1.Placement) (string, bool)
+	Move(session types.UID, candidates []placement.Candidate, policy v1alpha1.Placement) (string, bool)
+	Unassign(session types.UID, pod string)
+	Send(room *controlv1.Room, names map[types.UID]types.NamespacedName, need uint64)
+	Close(session types.UID, silent bool) bool
+	Delete(session types.UID)
 }
 
 // Reconciler reconciles Sessions.
 type Reconciler struct {
+	// Client reads what it has written of a Session. Lists may lag behind.
 	Client   client.Client
 	Fleet    Fleet
-	Ledger   Ledger
+	Rooms    Rooms
 	Events   Events
+	Keys     desired.Keys
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
+	// Identities gives what is derived of Connections.
+	Identities *desired.Identities
+	// DefaultNamespace is the tenant whose routing keys carry no namespace.
+	DefaultNamespace string
+	// Media is where no ICE server may be.
+	Media *desired.MediaAddresses
 	// Garbage says what is deleted although nobody was ever there.
 	Garbage Garbage
 	// Trigger wakes this controller.
 	Trigger *trigger.Trigger
 
-	pace pace.Pace
+	statuses status.Writer[*v1alpha1.Session, v1alpha1.SessionStatus]
+	pace     pace.Pace
 }
 
 // Setup adds the controller to the manager.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	r.statuses = status.Writer[*v1alpha1.Session, v1alpha1.SessionStatus]{
+		Client: r.Client, Owner: FieldOwner, Clock: r.Clock,
+		Status:     func(s *v1alpha1.Session) *v1alpha1.SessionStatus { return &s.Status },
+		Conditions: func(s *v1alpha1.SessionStatus) *[]metav1.Condition { return &s.Conditions },
+	}
 	gone := predicate.Funcs{
 		CreateFunc: func(event.CreateEvent) bool { return false },
 		UpdateFunc: func(event.UpdateEvent) bool { return false },
@@ -131,7 +146,7 @@ func (r *Reconciler) rivals(ctx context.Context, gone client.Object) []reconcile
 // ofPool returns the Sessions that a MediaPool may concern: those that it hosts, and those that are nowhere.
 func (r *Reconciler) ofPool(ctx context.Context, pool client.Object) []reconcile.Request {
 	var list v1alpha1.SessionList
-	if err := r.Client.List(ctx, &list); err != nil {
+	if err := r.Client.List(ctx, &list, client.DisableReadYourWritesConsistency); err != nil {
 		return nil
 	}
 	var concerned []v1alpha1.Session
@@ -146,7 +161,7 @@ func (r *Reconciler) ofPool(ctx context.Context, pool client.Object) []reconcile
 // ofNamespace returns the Sessions of a namespace that are nowhere: its labels may let them into a pool now.
 func (r *Reconciler) ofNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
 	var list v1alpha1.SessionList
-	if err := r.Client.List(ctx, &list, client.InNamespace(namespace.GetName())); err != nil {
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace.GetName()), client.DisableReadYourWritesConsistency); err != nil {
 		return nil
 	}
 	return requests(slices.DeleteFunc(list.Items, func(s v1alpha1.Session) bool { return s.Status.PodName != "" }))
@@ -205,7 +220,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	if err := r.Ledger.Wait(ctx); err != nil {
+	if err := r.Rooms.Wait(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
 	var session v1alpha1.Session
@@ -215,35 +230,47 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	if uid, known := r.Ledger.UID(request.NamespacedName); known && uid != session.UID {
+	if uid, known := r.Rooms.Lookup(request.NamespacedName); known && uid != session.UID {
 		// Another Session had this name; its end was missed.
 		r.forget(request.NamespacedName)
 	}
-	if r.pace.Stale(session.UID, session.ResourceVersion) {
-		return ctrl.Result{}, nil
-	}
 	observed, err := r.observe(ctx, &session)
 	if err != nil {
-		return ctrl.Result{}, err
+		return ctrl.Result{}, r.statuses.Unobserved(ctx, &session, err)
 	}
 	if !session.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, observed)
 	}
-	err = r.apply(ctx, &observed, makePlan(observed))
+	plan := makePlan(observed)
+	err = r.apply(ctx, &observed, plan.actions)
 	again, statusErr := r.writeStatus(ctx, &observed, err)
-	if later := r.untilCollection(observed); again == 0 || later != 0 && later < again {
-		again = later
+	return ctrl.Result{RequeueAfter: soonest(again, plan.again, r.untilCollection(observed))}, errors.Join(err, statusErr)
+}
+
+// soonest returns the shortest of some waits; 0 is none.
+func soonest(waits ...time.Duration) time.Duration {
+	var soonest time.Duration
+	for _, wait := range waits {
+		if soonest == 0 || wait != 0 && wait < soonest {
+			soonest = wait
+		}
 	}
-	return ctrl.Result{RequeueAfter: again}, errors.Join(err, statusErr)
+	return soonest
 }
 
 // forget drops what is held for a Session that is gone. Its pod closes the room that it is no longer told of.
 func (r *Reconciler) forget(name types.NamespacedName) {
-	uid, known := r.Ledger.UID(name)
+	r.statuses.Forget(name)
+	uid, known := r.Rooms.Lookup(name)
 	if !known {
 		return
 	}
-	r.Fleet.Abandon(uid)
-	r.Ledger.Vacate(uid)
+	r.release(uid)
 	r.pace.Forget(uid)
+}
+
+// release gives up what is held for a Session.
+func (r *Reconciler) release(uid types.UID) {
+	r.Rooms.Delete(uid)
+	r.Identities.Keep(uid, nil)
 }

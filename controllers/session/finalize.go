@@ -8,11 +8,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/eventlog"
+	"mediarooms.dev/mediarooms/controllers/finalizer"
 )
 
 // closeBound is how long a deletion waits for the media pod, and goneBound for that and until the Connections are gone.
@@ -30,42 +30,37 @@ func silent(s *v1alpha1.Session) bool {
 func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, error) {
 	s := o.session
 	if !o.finalizing() {
+		r.release(s.UID) // somebody else's finalizer holds it
 		return ctrl.Result{}, nil
 	}
 	begun := r.pace.Begun(s.UID, o.now)
-	if silent(s) {
-		r.Fleet.Silence(s.UID)
-	}
-	closed := r.Fleet.Close(s.UID)
+	closed := r.Rooms.Close(s.UID, silent(s))
 	if wait := begun.Add(closeBound).Sub(o.now); !closed && wait > 0 {
-		return ctrl.Result{RequeueAfter: wait}, nil
+		again, err := r.writeDeleting(ctx, s, "the media pod has closed the room")
+		return ctrl.Result{RequeueAfter: soonest(again, wait)}, err
 	}
 	if !closed {
 		r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, eventNotClosed, actionClosing,
-			"Media pod %s did not confirm within %s that the room is closed; deleting anyway", o.pod, closeBound)
+			"Media pod %s did not confirm within %s that the room is closed; deleting anyway", o.room.Pod, closeBound)
 	}
-	if o.known && o.rival == nil {
+	if o.room.Known && o.rival == nil {
 		// It comes last: what the pod has told is told.
 		r.Events.Conclude(eventlog.Conclusion{Room: desired.RoomIdentity(s), Emptied: emptied(o), Silent: silent(s)})
 	}
 	// From here on no Connection has a room to be put out of.
-	r.Fleet.Drop(s.UID)
-	for i := range o.connections {
-		c := &o.connections[i]
+	r.release(s.UID)
+	for _, c := range o.connections {
 		if err := r.Client.Delete(ctx, c, client.Preconditions{UID: &c.UID}); client.IgnoreNotFound(err) != nil {
 			return ctrl.Result{}, fmt.Errorf("deleting Connection %s: %w", c.Name, err)
 		}
 	}
 	if wait := begun.Add(goneBound).Sub(o.now); o.leaves() && wait > 0 {
-		return ctrl.Result{RequeueAfter: wait}, nil
+		again, err := r.writeDeleting(ctx, s, "the Connections are gone")
+		return ctrl.Result{RequeueAfter: soonest(again, wait)}, err
 	}
-	before := s.DeepCopy()
-	controllerutil.RemoveFinalizer(s, v1alpha1.SessionFinalizer)
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Patch(ctx, s, patch, FieldOwner); client.IgnoreNotFound(err) != nil {
-		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
+	if err := finalizer.Remove(ctx, r.Client, FieldOwner, s, v1alpha1.SessionFinalizer); err != nil {
+		return ctrl.Result{}, err
 	}
-	r.Ledger.Vacate(s.UID)
 	r.pace.Forget(s.UID)
 	return ctrl.Result{}, nil
 }

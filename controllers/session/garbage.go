@@ -42,13 +42,13 @@ func waste(o observed) bool {
 		return false
 	}
 	// Only the pod knows whether somebody has come just now.
-	return o.pod == "" || o.podState == fleet.Synced
+	return o.room.Pod == "" || o.pod.State == fleet.Synced
 }
 
 // untilCollection returns when to look again for garbage; 0 is never. One that is due but can't be collected now has another chance at the next collection.
 func (r *Reconciler) untilCollection(o observed) time.Duration {
 	switch {
-	case o.due.IsZero() || o.view.Visited:
+	case o.due.IsZero() || o.room.Visited:
 		return 0
 	case o.now.Before(o.due):
 		return o.due.Sub(o.now)
@@ -67,7 +67,6 @@ func (r *Reconciler) collect(ctx context.Context, o *observed) error {
 			o.session = before
 			return client.IgnoreNotFound(fmt.Errorf("marking the Session as garbage: %w", err))
 		}
-		r.pace.Changed(o.session.UID, o.session.ResourceVersion)
 	}
 	uid, version := o.session.UID, o.session.ResourceVersion
 	err := r.Client.Delete(ctx, o.session, client.Preconditions{UID: &uid, ResourceVersion: &version})

@@ -14,7 +14,9 @@ import (
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/internal/hosting"
+	"mediarooms.dev/mediarooms/internal/token"
 )
 
 // observed is everything that a pass over a Session knows.
@@ -26,33 +28,43 @@ type observed struct {
 	foreign bool
 	// rival is an older Session with the same identifier; nil when there is none.
 	rival *v1alpha1.Session
-	// known says that the ledger has it, pod where; "" while it waits.
-	known bool
-	pod   string
-	// podState is how that pod stands; Lost when there is none.
-	podState fleet.State
-	// draining says that the pod is to lose its rooms.
-	draining bool
+	// room is where its room is and what is known of it.
+	room rooms.View
+	// pod is how its pod stands; Lost when there is none.
+	pod fleet.PodView
 	// candidates are the pods of the pool that can take rooms.
 	candidates []placement.Candidate
-	// view is what the pod knows of the room.
-	view fleet.RoomView
+	// begun says that the beginning of the Session was told of.
+	begun bool
+	// keys are the signing keys, identity what is derived by them of a Connection.
+	keys     token.Keys
+	identity func(*v1alpha1.Connection) desired.Identity
+	// defaultNamespace is the tenant whose routing keys carry no namespace.
+	defaultNamespace string
+	// media is where no ICE server may be.
+	media *desired.MediaAddresses
 	// connections of the Session that are not being deleted; leaving are those that are. Those that came too late for it are in neither. They are the
 	// cache's own and not to be changed.
-	connections, leaving []v1alpha1.Connection
-	// admitted says of a Connection that it holds a place.
-	admitted map[types.UID]bool
+	connections, leaving []*v1alpha1.Connection
 	// due is from when on it is garbage unless somebody joins it; zero is never.
 	due time.Time
 	now time.Time
 }
 
-// observe reads everything, from the cache, the ledger and the fleet.
+// observe reads everything: what is known of the room, and only then the cache, so that what is built of it meets every need that is known.
 func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (observed, error) {
-	o := observed{session: session, now: r.Clock.Now(), admitted: make(map[types.UID]bool), due: r.Garbage.due(session)}
+	o := observed{
+		session: session, now: r.Clock.Now(), due: r.Garbage.due(session), begun: r.Events.Known(session.UID),
+		defaultNamespace: r.DefaultNamespace, media: r.Media,
+	}
+	r.look(&o)
+	var err error
+	if o.keys, err = r.Keys.SigningKeys(ctx); err != nil {
+		return o, fmt.Errorf("reading the signing keys: %w", err)
+	}
+	o.identity = func(c *v1alpha1.Connection) desired.Identity { return r.Identities.Of(session.UID, o.keys, c) }
 	var pools v1alpha1.MediaPoolList
-	err := r.Client.List(ctx, &pools)
-	if err != nil {
+	if err := r.Client.List(ctx, &pools, client.DisableReadYourWritesConsistency); err != nil {
 		return o, fmt.Errorf("listing MediaPools: %w", err)
 	}
 	o.pool = desired.PoolOf(session, pools.Items)
@@ -67,20 +79,18 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 
 	var connections v1alpha1.ConnectionList
 	err = r.Client.List(ctx, &connections, client.InNamespace(session.Namespace), client.MatchingFields{v1alpha1.SessionNameField: session.Name},
-		client.UnsafeDisableDeepCopy)
+		client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
 	if err != nil {
 		return o, fmt.Errorf("listing Connections: %w", err)
 	}
-	for _, c := range connections.Items {
-		if late(session, &c) {
-			continue
-		}
-		if !c.DeletionTimestamp.IsZero() {
+	for i := range connections.Items {
+		switch c := &connections.Items[i]; {
+		case late(session, c):
+		case !c.DeletionTimestamp.IsZero():
 			o.leaving = append(o.leaving, c)
-			continue
+		default:
+			o.connections = append(o.connections, c)
 		}
-		o.connections = append(o.connections, c)
-		o.admitted[c.UID] = r.Ledger.IsAdmitted(session.UID, c.UID)
 	}
 	if o.pool != nil && o.pool.DeletionTimestamp.IsZero() {
 		for _, pod := range r.Fleet.Pods(o.pool.Name) {
@@ -92,7 +102,6 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 			}
 		}
 	}
-	r.look(&o)
 	return o, nil
 }
 
@@ -114,21 +123,20 @@ func late(session *v1alpha1.Session, c *v1alpha1.Connection) bool {
 	return !session.DeletionTimestamp.IsZero() && c.CreationTimestamp.After(session.DeletionTimestamp.Time)
 }
 
-// look reads what the ledger and the fleet know now.
+// look reads what is known of the room and its pod now.
 func (r *Reconciler) look(o *observed) {
-	o.pod, o.known = r.Ledger.Pod(o.session.UID)
-	o.podState, o.draining = fleet.Lost, false
-	if o.pod != "" {
-		pod := r.Fleet.Pod(o.pod)
-		o.podState, o.draining = pod.State, pod.Draining
+	o.room = r.Rooms.Session(o.session.UID)
+	o.pod = fleet.PodView{State: fleet.Lost}
+	if o.room.Pod != "" {
+		o.pod = r.Fleet.Pod(o.room.Pod)
 	}
-	o.view = r.Fleet.Room(o.session.UID)
 }
 
 // sameID returns the Sessions of the namespace with the same identifier.
 func (r *Reconciler) sameID(ctx context.Context, session *v1alpha1.Session) ([]v1alpha1.Session, error) {
 	var list v1alpha1.SessionList
-	err := r.Client.List(ctx, &list, client.InNamespace(session.Namespace), client.MatchingFields{IDField: desired.SessionID(session)})
+	err := r.Client.List(ctx, &list, client.InNamespace(session.Namespace), client.MatchingFields{IDField: desired.SessionID(session)},
+		client.DisableReadYourWritesConsistency)
 	if err != nil {
 		return nil, fmt.Errorf("listing Sessions: %w", err)
 	}
@@ -138,7 +146,7 @@ func (r *Reconciler) sameID(ctx context.Context, session *v1alpha1.Session) ([]v
 // older returns the Session that has the identifier before this one does. Creation times are whole seconds: among equals, who was placed
 // already has it, and then the first by UID.
 func (r *Reconciler) older(session *v1alpha1.Session, same []v1alpha1.Session) *v1alpha1.Session {
-	_, placed := r.Ledger.Pod(session.UID)
+	placed := r.Rooms.IsAssigned(session.UID)
 	for i := range same {
 		other := &same[i]
 		if other.UID == session.UID {
@@ -148,7 +156,7 @@ func (r *Reconciler) older(session *v1alpha1.Session, same []v1alpha1.Session) *
 		case -1:
 			return other
 		case 0:
-			_, otherPlaced := r.Ledger.Pod(other.UID)
+			otherPlaced := r.Rooms.IsAssigned(other.UID)
 			if otherPlaced && !placed || otherPlaced == placed && other.UID < session.UID {
 				return other
 			}

@@ -1,9 +1,16 @@
 package session
 
 import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/participant"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
 // action is one write of a pass. Actions are ordered.
@@ -11,6 +18,20 @@ type action struct {
 	kind actionKind
 	// reason is why, for the log and the Event.
 	reason string
+	// sent is what the pod is sent then; nil for what sends nothing.
+	sent *sent
+}
+
+// sent is the desired state of a room, and whose Connections are in it.
+type sent struct {
+	room  *controlv1.Room
+	names map[types.UID]types.NamespacedName
+}
+
+// plan is what to write, apart from the status, and when to look again; 0 is never.
+type plan struct {
+	actions []action
+	again   time.Duration
 }
 
 type actionKind string
@@ -18,16 +39,16 @@ type actionKind string
 const (
 	// addFinalizer makes a deletion wait until the room is closed.
 	addFinalizer actionKind = "AddFinalizer"
-	// displace takes the room off a pod that is lost.
-	displace actionKind = "Displace"
-	// place reserves capacity and puts the room on a pod, or has the Session wait.
-	place actionKind = "Place"
+	// unassign takes the room off a pod that is lost.
+	unassign actionKind = "Unassign"
+	// assign reserves capacity on a pod and sends it the room, or has the Session wait.
+	assign actionKind = "Assign"
 	// move puts a room without users on another pod than one that drains.
 	move actionKind = "Move"
-	// tell sends the room again, for another generation.
-	tell actionKind = "Tell"
-	// vacate gives up what is held for a Session that is not accepted.
-	vacate actionKind = "Vacate"
+	// send sends the room to the pod that it is on.
+	send actionKind = "Send"
+	// release gives up what is held for a Session that is not accepted.
+	release actionKind = "Release"
 	// remove deletes the Session.
 	remove actionKind = "Remove"
 	// collect deletes the Session, and nobody is told.
@@ -35,43 +56,95 @@ const (
 )
 
 // makePlan decides what to write, apart from the status. It is pure.
-func makePlan(o observed) []action {
+func makePlan(o observed) plan {
 	if o.rival != nil {
-		if o.known {
-			return []action{{vacate, "an older Session has this sessionID"}}
+		if o.room.Known {
+			return plan{actions: []action{{kind: release, reason: "an older Session has this sessionID"}}}
 		}
-		return nil
+		return plan{}
 	}
-	var actions []action
+	var p plan
 	if !o.finalizing() {
-		actions = append(actions, action{addFinalizer, "the room has to be closed before the Session goes"})
+		p.add(addFinalizer, "the room has to be closed before the Session goes", nil)
 	}
 	if emptied(o) {
-		return append(actions, action{remove, "the last user has left and whenEmpty is Delete"})
+		p.add(remove, "the last user has left and whenEmpty is Delete", nil)
+		return p
 	}
 	if waste(o) {
-		return append(actions, action{collect, "nobody has ever joined it, and it is old"})
+		p.add(collect, "nobody has ever joined it, and it is old", nil)
+		return p
 	}
-	hasPod := o.pod != "" && o.podState != fleet.Lost
-	if o.pod != "" && !hasPod {
-		actions = append(actions, action{displace, "the media pod was lost"})
+	p.place(o)
+	return p
+}
+
+func (p *plan) add(kind actionKind, reason string, sent *sent) {
+	p.actions = append(p.actions, action{kind, reason, sent})
+}
+
+// place decides where the room is to be, and what its pod is sent.
+func (p *plan) place(o observed) {
+	hasPod := o.room.Pod != "" && o.pod.State != fleet.Lost
+	if o.room.Pod != "" && !hasPod {
+		p.add(unassign, "the media pod was lost", nil)
 	}
+	drains := o.pod.Draining && o.pod.State == fleet.Synced && !o.foreign
 	switch {
-	case hasPod && o.draining && !o.foreign && o.podState == fleet.Synced && count(o, v1alpha1.ConnectionStateActive) == 0 && len(o.candidates) > 0:
-		actions = append(actions, action{move, "the media pod drains and nobody is in the room"})
+	case hasPod && drains && count(o, v1alpha1.ConnectionStateActive) == 0 && len(o.candidates) > 0:
+		p.add(move, "the media pod drains and nobody is in the room", desiredRoom(o))
+		p.keep(o) // for when no other pod has room
 	case hasPod:
-		if o.view.Generation < o.session.Generation {
-			actions = append(actions, action{tell, "the media pod does not know this generation"})
-		}
-	case o.foreign && o.known:
-		actions = append(actions, action{vacate, "the pool does not host the Sessions of this namespace"})
+		p.keep(o)
+	case o.foreign && o.room.Known:
+		p.add(release, "the pool does not host the Sessions of this namespace", nil)
 	case o.foreign:
 	case o.pool != nil:
-		actions = append(actions, action{place, "the room is on no media pod"})
-	case o.known:
-		actions = append(actions, action{vacate, "the pool is gone"})
+		p.add(assign, "the room is on no media pod", desiredRoom(o))
+	case o.room.Known:
+		p.add(release, "the pool is gone", nil)
 	}
-	return actions
+}
+
+// keep decides whether the pod that the room is on is sent it.
+func (p *plan) keep(o observed) {
+	last, reason := o.room.Sending, ""
+	expire := last.At.Add(desired.Period)
+	switch {
+	case last.Generation < o.session.Generation:
+		reason = "the media pod was not sent this generation"
+	case last.Outdated:
+		reason = "what the media pod was sent is outdated"
+	case !o.now.Before(expire):
+		reason = "the credentials that the media pod was sent expire"
+	default:
+		p.again = expire.Sub(o.now)
+		return
+	}
+	if p.again = last.After; p.again == 0 {
+		p.add(send, reason, desiredRoom(o))
+	}
+}
+
+// desiredRoom returns the room as it is to be: with who holds a place, and who has left. Those hold none any more,
+// but the pod keeps knowing about them: a status that is lost can be rebuilt.
+func desiredRoom(o observed) *sent {
+	state := func(c *v1alpha1.Connection) v1alpha1.ConnectionState { return stateOf(o, c) }
+	in := desired.Input{
+		Session: o.session, Media: o.media, State: state, Identity: o.identity, Keys: o.keys, Begun: o.begun,
+		DefaultNamespace: o.defaultNamespace, Now: o.now,
+	}
+	if o.pool != nil {
+		in.IceServers, in.Bandwidth = o.pool.Spec.IceServers, o.pool.Spec.Bandwidth
+	}
+	names := make(map[types.UID]types.NamespacedName, len(o.connections))
+	for _, c := range o.connections {
+		if c.Spec.Type != v1alpha1.ConnectionTypeIPCam && (o.room.Admitted[c.UID] || state(c) == v1alpha1.ConnectionStateDisconnected) {
+			in.Connections = append(in.Connections, c)
+			names[c.UID] = client.ObjectKeyFromObject(c)
+		}
+	}
+	return &sent{desired.Room(in), names}
 }
 
 // emptied says whether the last user has left a Session that is to be deleted then: there was one, and there is none. Who is being put out is
@@ -83,24 +156,24 @@ func emptied(o observed) bool {
 	if leavingActive(o) {
 		return false
 	}
-	return count(o, v1alpha1.ConnectionStateDisconnected) > 0 || o.session.Status.ActiveConnections > 0 || o.view.Visited
+	return count(o, v1alpha1.ConnectionStateDisconnected) > 0 || o.session.Status.ActiveConnections > 0 || o.room.Visited
 }
 
 // leavingActive says whether somebody who is in the room is being put out.
 func leavingActive(o observed) bool {
-	for i := range o.leaving {
-		if stateOf(o, &o.leaving[i]) == v1alpha1.ConnectionStateActive {
+	for _, c := range o.leaving {
+		if stateOf(o, c) == v1alpha1.ConnectionStateActive {
 			return true
 		}
 	}
 	return false
 }
 
-// count returns how many Connections have come so far.
+// count returns how many Connections are in a state.
 func count(o observed, state v1alpha1.ConnectionState) int {
 	n := 0
-	for i := range o.connections {
-		if stateOf(o, &o.connections[i]) == state {
+	for _, c := range o.connections {
+		if stateOf(o, c) == state {
 			n++
 		}
 	}
@@ -109,5 +182,5 @@ func count(o observed, state v1alpha1.ConnectionState) int {
 
 // stateOf returns how far a Connection has come.
 func stateOf(o observed, c *v1alpha1.Connection) v1alpha1.ConnectionState {
-	return participant.State(c.Status.State, o.view.Seen[c.UID])
+	return participant.State(c.Status.State, o.room.Seen[c.UID])
 }

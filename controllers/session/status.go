@@ -5,106 +5,86 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
-	"mediarooms.dev/mediarooms/controllers/pace"
+	"mediarooms.dev/mediarooms/controllers/status"
 )
 
 // writeStatus writes the status if it has changed, now or later, and then the Events that tell of the change. It returns when to look again.
 func (r *Reconciler) writeStatus(ctx context.Context, o *observed, failed error) (time.Duration, error) {
-	before := o.session.Status
+	before := o.session.DeepCopy()
 	after := makeStatus(*o, failed == nil)
-	urgency := urgencyOf(before, after, *o)
-	now := r.Clock.Now()
-	if delay := r.pace.Delay(o.session.UID, urgency, now); delay > 0 {
-		return delay, nil
+	written, wait, err := r.statuses.Write(ctx, o.session, after, urgencyOf(before.Status, after, *o))
+	if written {
+		observeLatency(before, o.session, r.Clock.Now())
+		r.publish(o.session, before.Status, after)
 	}
-	if urgency == pace.Unchanged {
-		return 0, nil
-	}
-	base := o.session.DeepCopy()
-	if before.ObservedGeneration == 0 {
-		// The first write, also after the status was wiped: counts of 0 are to be there, not just to be absent.
-		base.Status.ActiveConnections, base.Status.PendingConnections, base.Status.Publishers = -1, -1, -1
-	}
-	o.session.Status = after
-	// This controller is the only writer of this status, so a merge patch of what differs needs no lock.
-	if err := r.Client.Status().Patch(ctx, o.session, client.MergeFrom(base), FieldOwner); err != nil {
-		return 0, client.IgnoreNotFound(fmt.Errorf("writing the status: %w", err))
-	}
-	r.pace.Wrote(o.session.UID, now)
-	r.pace.Changed(o.session.UID, o.session.ResourceVersion)
-	observeLatency(base, o.session, now)
-	r.publish(o.session, before, after)
-	return 0, nil
+	return wait, err
+}
+
+// writeDeleting writes for what a Session that is being deleted waits, unless it goes at once.
+func (r *Reconciler) writeDeleting(ctx context.Context, s *v1alpha1.Session, waitsFor string) (time.Duration, error) {
+	after := *s.Status.DeepCopy()
+	status.SetConditions(&after.Conditions, s.Generation, r.Clock.Now(), status.Deleting(waitsFor))
+	_, wait, err := r.statuses.Write(ctx, s, after, status.Awaiting)
+	return wait, err
 }
 
 // urgencyOf says whether somebody waits for what has changed. Counts have time.
-func urgencyOf(before, after v1alpha1.SessionStatus, o observed) pace.Urgency {
-	if equality.Semantic.DeepEqual(before, after) {
-		return pace.Unchanged
-	}
+func urgencyOf(before, after v1alpha1.SessionStatus, o observed) status.Urgency {
 	unprogrammed := meta.IsStatusConditionTrue(after.Conditions, v1alpha1.ConditionAccepted) &&
 		!meta.IsStatusConditionTrue(after.Conditions, v1alpha1.ConditionProgrammed)
-	if unprogrammed && o.podState == fleet.Synced {
-		return pace.Awaiting
+	switch {
+	case unprogrammed && o.pod.State == fleet.Synced:
+		return status.Awaiting
+	case before.PodName != after.PodName, before.URL != after.URL, before.SessionID != after.SessionID:
+		return status.Urgent
 	}
-	if !pace.SameConditions(before.Conditions, after.Conditions) ||
-		before.PodName != after.PodName || before.URL != after.URL || before.SessionID != after.SessionID {
-		return pace.Urgent
-	}
-	return pace.Lazy
+	return status.Lazy
 }
 
 // makeStatus derives the whole status. It is pure.
 func makeStatus(o observed, succeeded bool) v1alpha1.SessionStatus {
-	status := *o.session.Status.DeepCopy()
-	status.SessionID = desired.SessionID(o.session)
-	status.PodName, status.NodeName = "", ""
+	after := *o.session.Status.DeepCopy()
+	after.SessionID = desired.SessionID(o.session)
+	after.PodName, after.NodeName = "", ""
 	switch {
-	case o.foreign && o.pod == "":
+	case o.foreign && o.room.Pod == "":
 		// It is to be free for another default pool.
-		status.PoolName, status.URL = "", ""
+		after.PoolName, after.URL = "", ""
 	case o.pool != nil && o.rival == nil:
-		status.PoolName, status.URL = o.pool.Name, desired.SignallingURL(o.pool)
+		after.PoolName, after.URL = o.pool.Name, desired.SignallingURL(o.pool)
 	}
-	if o.pod != "" {
-		status.PodName, status.NodeName = o.pod, o.view.Pod.Node
+	if o.room.Pod != "" {
+		after.PodName, after.NodeName = o.room.Pod, o.pod.Node
 	}
-	status.ActiveConnections, status.PendingConnections = 0, 0
-	for i := range o.connections {
-		c := &o.connections[i]
+	after.ActiveConnections, after.PendingConnections = 0, 0
+	for _, c := range o.connections {
 		switch stateOf(o, c) {
 		case v1alpha1.ConnectionStateActive:
-			status.ActiveConnections++
+			after.ActiveConnections++
 		case v1alpha1.ConnectionStatePending:
-			if o.admitted[c.UID] {
-				status.PendingConnections++
+			if o.room.Admitted[c.UID] {
+				after.PendingConnections++
 			}
 		}
 	}
-	status.Publishers, status.MediaConnections = o.view.Publishers, o.view.Media
-	if o.podState == fleet.Connecting {
+	after.Publishers, after.MediaConnections = o.room.Publishers, o.room.Media
+	if o.pod.State == fleet.Connecting {
 		// This leader is new and the pod about to say what it knows.
-		status.Publishers, status.MediaConnections = o.session.Status.Publishers, o.session.Status.MediaConnections
+		after.Publishers, after.MediaConnections = o.session.Status.Publishers, o.session.Status.MediaConnections
 	}
 	if succeeded {
-		status.ObservedGeneration = o.session.Generation
+		after.ObservedGeneration = o.session.Generation
 	}
 	accepted := acceptedCondition(o)
 	programmed := programmedCondition(o, accepted)
-	for _, condition := range []metav1.Condition{accepted, programmed, readyCondition(accepted, programmed)} {
-		condition.ObservedGeneration = o.session.Generation
-		condition.LastTransitionTime = metav1.Time{Time: o.now}
-		meta.SetStatusCondition(&status.Conditions, condition)
-	}
-	return status
+	status.SetConditions(&after.Conditions, o.session.Generation, o.now, accepted, programmed, readyCondition(accepted, programmed))
+	return after
 }
 
 func acceptedCondition(o observed) metav1.Condition {
@@ -113,7 +93,7 @@ func acceptedCondition(o observed) metav1.Condition {
 	case o.rival != nil:
 		c.Reason = v1alpha1.ReasonSessionIDInUse
 		c.Message = fmt.Sprintf("Session %q is older and has sessionID %q", o.rival.Name, desired.SessionID(o.session))
-	case o.pod != "":
+	case o.room.Pod != "":
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, "the room has a place"
 	case o.pool == nil && o.session.Spec.PoolName != "":
 		c.Reason, c.Message = v1alpha1.ReasonPoolNotFound, fmt.Sprintf("there is no MediaPool %q", o.session.Spec.PoolName)
@@ -125,7 +105,7 @@ func acceptedCondition(o observed) metav1.Condition {
 		c.Message = fmt.Sprintf("MediaPool %q does not host the Sessions of namespace %q", o.pool.Name, o.session.Namespace)
 	case !o.pool.DeletionTimestamp.IsZero():
 		c.Reason, c.Message = v1alpha1.ReasonPoolNotFound, fmt.Sprintf("MediaPool %q is being deleted", o.pool.Name)
-	case !o.known:
+	case !o.room.Known:
 		c.Status, c.Reason, c.Message = metav1.ConditionUnknown, v1alpha1.ReasonPending, "not decided yet"
 	default:
 		c.Reason = v1alpha1.ReasonNoCapacity
@@ -143,12 +123,12 @@ func programmedCondition(o observed, accepted metav1.Condition) metav1.Condition
 		c.Reason, c.Message = v1alpha1.ReasonWaitingForPod, "no media pod has been chosen"
 	case accepted.Status != metav1.ConditionTrue:
 		c.Reason, c.Message = v1alpha1.ReasonNotAccepted, "nothing is programmed before the Session is accepted"
-	case o.view.Generation >= o.session.Generation:
+	case o.room.Generation >= o.session.Generation:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "the media pod has applied this generation"
-	case o.podState == fleet.Connecting && sameGeneration(o):
+	case o.pod.State == fleet.Connecting && sameGeneration(o):
 		// This leader is new and the pod about to say what it knows: what was said last still holds.
 		return *meta.FindStatusCondition(o.session.Status.Conditions, v1alpha1.ConditionProgrammed)
-	case o.podState == fleet.Synced:
+	case o.pod.State == fleet.Synced:
 		c.Reason, c.Message = v1alpha1.ReasonWaitingForAck, "the media pod has not confirmed this generation yet"
 	default:
 		c.Reason, c.Message = v1alpha1.ReasonPodUnreachable, "the control stream to the media pod is down"

@@ -5,6 +5,7 @@ package trigger
 import (
 	"context"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -32,6 +33,18 @@ func (t *Trigger) Wake(name types.NamespacedName) {
 		t.early = make(map[types.NamespacedName]struct{})
 	}
 	t.early[name] = struct{}{}
+}
+
+// WakeAfter asks for a pass over the named object after a while, or at once when the controller has not started.
+func (t *Trigger) WakeAfter(name types.NamespacedName, after time.Duration) {
+	t.mu.Lock()
+	queue := t.queue
+	t.mu.Unlock()
+	if queue == nil {
+		t.Wake(name)
+		return
+	}
+	queue.AddAfter(reconcile.Request{NamespacedName: name}, after)
 }
 
 // Source is what the controller watches.

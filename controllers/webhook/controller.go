@@ -7,14 +7,12 @@ package webhook
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -26,19 +24,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/controllers/pace"
+	"mediarooms.dev/mediarooms/controllers/status"
 	"mediarooms.dev/mediarooms/controllers/trigger"
 )
 
 // FieldOwner of what this controller applies.
 const FieldOwner = client.FieldOwner("mediarooms-webhook")
-
-const (
-	// look is how often a Webhook is looked at whatever happens: its counts go into the status then.
-	look = 15 * time.Second
-	// calm is the least time between two writes of one status.
-	calm = 2 * time.Second
-)
 
 // Reconciler reconciles Webhooks.
 type Reconciler struct {
@@ -50,14 +41,19 @@ type Reconciler struct {
 	// Trigger wakes this controller.
 	Trigger *trigger.Trigger
 
-	mu    sync.Mutex // guards wrote and lost
-	wrote map[types.NamespacedName]time.Time
-	lost  map[types.NamespacedName]int // events that an Event has told of
+	statuses status.Writer[*v1alpha1.Webhook, v1alpha1.WebhookStatus]
+	mu       sync.Mutex                   // guards lost
+	lost     map[types.NamespacedName]int // events that an Event has told of
 }
 
 // Setup adds the controller to the manager.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
-	r.wrote, r.lost = make(map[types.NamespacedName]time.Time), make(map[types.NamespacedName]int)
+	r.lost = make(map[types.NamespacedName]int)
+	r.statuses = status.Writer[*v1alpha1.Webhook, v1alpha1.WebhookStatus]{
+		Client: r.Client, Owner: FieldOwner, Clock: r.Clock, Interval: resync, Pause: pause,
+		Status:     func(hook *v1alpha1.Webhook) *v1alpha1.WebhookStatus { return &hook.Status },
+		Conditions: func(s *v1alpha1.WebhookStatus) *[]metav1.Condition { return &s.Conditions },
+	}
 	if err := mgr.Add(r.Deliverer); err != nil {
 		return fmt.Errorf("adding the deliveries: %w", err)
 	}
@@ -91,9 +87,11 @@ func (r *Reconciler) Seed(ctx context.Context) error {
 		return fmt.Errorf("listing Webhooks: %w", err)
 	}
 	for i := range list.Items {
-		if _, err := r.serve(ctx, &list.Items[i]); err != nil {
+		o, err := r.observe(ctx, &list.Items[i])
+		if err != nil {
 			return err
 		}
+		r.apply(o, makePlan(o, r.Guard))
 	}
 	return nil
 }
@@ -102,76 +100,26 @@ func (r *Reconciler) Seed(ctx context.Context) error {
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var hook v1alpha1.Webhook
 	if err := r.Client.Get(ctx, request.NamespacedName, &hook); apierrors.IsNotFound(err) {
-		r.Deliverer.forget(request.NamespacedName)
-		r.mu.Lock()
-		delete(r.wrote, request.NamespacedName)
-		delete(r.lost, request.NamespacedName)
-		r.mu.Unlock()
+		r.forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	problem, err := r.serve(ctx, &hook)
+	o, err := r.observe(ctx, &hook)
 	if err != nil {
-		return ctrl.Result{}, err
+		return ctrl.Result{}, r.statuses.Unobserved(ctx, &hook, err)
 	}
-	again, err := r.writeStatus(ctx, &hook, problem)
+	p := makePlan(o, r.Guard)
+	r.apply(o, p)
+	again, err := r.writeStatus(ctx, o, p)
 	return ctrl.Result{RequeueAfter: again}, err
 }
 
-// serve has a Webhook served as its spec says, and returns why it is not, if so.
-func (r *Reconciler) serve(ctx context.Context, hook *v1alpha1.Webhook) (*refusal, error) {
-	var peers v1alpha1.WebhookList
-	if err := r.Client.List(ctx, &peers, client.InNamespace(hook.Namespace)); err != nil {
-		return nil, fmt.Errorf("listing Webhooks: %w", err)
-	}
-	var secret corev1.Secret
-	err := r.Client.Get(ctx, types.NamespacedName{Namespace: hook.Namespace, Name: v1alpha1.WebhookSecretName}, &secret)
-	if client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("reading Secret %s: %w", v1alpha1.WebhookSecretName, err)
-	}
-	s, err := prepare(hook, peers.Items, secret.Data, r.Guard)
-	r.Deliverer.configure(client.ObjectKeyFromObject(hook), s)
-	var refused *refusal
-	if errors.As(err, &refused) {
-		return refused, nil
-	}
-	return nil, err
-}
-
-// writeStatus writes the status if it has changed, now or later, and the Events that tell of it. It returns when to look again.
-func (r *Reconciler) writeStatus(ctx context.Context, hook *v1alpha1.Webhook, problem *refusal) (time.Duration, error) {
-	before, seen, now := hook.Status, r.Deliverer.observe(client.ObjectKeyFromObject(hook)), r.Clock.Now()
-	r.tellLost(hook, seen.lost)
-	after := makeStatus(hook, problem, seen, now)
-	if equality.Semantic.DeepEqual(before, after) {
-		return look, nil
-	}
-	if wait := r.delay(client.ObjectKeyFromObject(hook), pace.SameConditions(before.Conditions, after.Conditions), now); wait > 0 {
-		return wait, nil
-	}
-	base := hook.DeepCopy()
-	hook.Status = after
-	if before.ObservedGeneration == 0 {
-		base.Status.PendingEvents = -1 // a count of 0 is to be there, not just to be absent
-	}
-	if err := r.Client.Status().Patch(ctx, hook, client.MergeFrom(base), FieldOwner); err != nil {
-		return 0, client.IgnoreNotFound(fmt.Errorf("writing the status: %w", err))
-	}
-	r.mu.Lock()
-	r.wrote[client.ObjectKeyFromObject(hook)] = now
-	r.mu.Unlock()
-	r.publish(hook, before, after)
-	return look, nil
-}
-
-// delay returns how long a write has to wait: counts have more time than conditions.
-func (r *Reconciler) delay(name types.NamespacedName, lazy bool, now time.Time) time.Duration {
+// forget drops what is held for a Webhook that is gone.
+func (r *Reconciler) forget(name types.NamespacedName) {
+	r.Deliverer.forget(name)
+	r.statuses.Forget(name)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	pause := calm
-	if lazy {
-		pause = look
-	}
-	return r.wrote[name].Add(pause).Sub(now)
+	delete(r.lost, name)
 }

@@ -54,7 +54,7 @@ func newBench(t *testing.T) *bench {
 }
 
 // serve has a Webhook served; change, unless nil, changes its spec first.
-func (b *bench) serve(name, address string, secret map[string][]byte, change func(*v1alpha1.WebhookSpec)) error {
+func (b *bench) serve(name, address string, secret map[string][]byte, change func(*v1alpha1.WebhookSpec)) *refusal {
 	b.Helper()
 	hook := &v1alpha1.Webhook{}
 	hook.Namespace, hook.Name, hook.UID = "team", name, types.UID(name)
@@ -63,9 +63,9 @@ func (b *bench) serve(name, address string, secret map[string][]byte, change fun
 		change(&hook.Spec)
 		hook.Generation = 2
 	}
-	s, err := prepare(hook, nil, secret, loopback)
+	s, refused := prepare(hook, nil, secret, loopback)
 	b.deliverer.configure(named(name), s)
-	return err
+	return refused
 }
 
 // loopback is where the endpoints of tests are.

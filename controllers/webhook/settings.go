@@ -28,7 +28,7 @@ func (r *refusal) Error() string { return r.reason + ": " + r.message }
 
 // prepare returns how a Webhook is served, and a refusal when nothing can be sent. It is pure. Events wait for what heals; a Webhook that is
 // one too many gets none.
-func prepare(hook *v1alpha1.Webhook, peers []v1alpha1.Webhook, secret map[string][]byte, guard Guard) (settings, error) {
+func prepare(hook *v1alpha1.Webhook, peers []v1alpha1.Webhook, secret map[string][]byte, guard Guard) (settings, *refusal) {
 	s := settings{retry: time.Duration(ptr.Deref(hook.Spec.RetrySeconds, 86400)) * time.Second}
 	if len(hook.Spec.Events) > 0 {
 		s.events = make(map[v1alpha1.WebhookEvent]bool, len(hook.Spec.Events))
@@ -36,15 +36,15 @@ func prepare(hook *v1alpha1.Webhook, peers []v1alpha1.Webhook, secret map[string
 			s.events[name] = true
 		}
 	}
-	header, err := headers(hook.Spec.Headers, secret)
-	s.fingerprint = fingerprint(hook, header, err)
+	header, missing := headers(hook.Spec.Headers, secret)
+	s.fingerprint = fingerprint(hook, header, missing)
 	if older(hook, peers) >= maxWebhooks {
 		return settings{closed: true, fingerprint: sha256.Sum256([]byte("closed"))}, &refusal{
 			v1alpha1.ReasonTooManyWebhooks, fmt.Sprintf("the namespace has %d older Webhooks; nothing is sent to this one", maxWebhooks),
 		}
 	}
-	if err != nil {
-		return s, err
+	if missing != nil {
+		return s, missing
 	}
 	if parsed, err := url.Parse(hook.Spec.URL); err != nil || parsed.Host == "" {
 		return s, &refusal{v1alpha1.ReasonInvalid, "`url` can't be read"}
@@ -71,7 +71,7 @@ func older(hook *v1alpha1.Webhook, peers []v1alpha1.Webhook) int {
 }
 
 // headers returns the headers with their values. What comes from the Secret is in no error.
-func headers(wanted []v1alpha1.WebhookHeader, secret map[string][]byte) (http.Header, error) {
+func headers(wanted []v1alpha1.WebhookHeader, secret map[string][]byte) (http.Header, *refusal) {
 	header := make(http.Header, len(wanted))
 	for _, w := range wanted {
 		value := w.Value
@@ -110,14 +110,14 @@ func printable(value string) bool {
 }
 
 // fingerprint is the same for the same spec and the same headers, of which it gives nothing away.
-func fingerprint(hook *v1alpha1.Webhook, header http.Header, problem error) [sha256.Size]byte {
+func fingerprint(hook *v1alpha1.Webhook, header http.Header, missing *refusal) [sha256.Size]byte {
 	digest := sha256.New()
 	write := func(text string) {
 		digest.Write(binary.BigEndian.AppendUint64(nil, uint64(len(text))))
 		digest.Write([]byte(text))
 	}
 	write(string(hook.UID))
-	write(fmt.Sprint(hook.Generation, problem))
+	write(fmt.Sprint(hook.Generation, missing != nil))
 	for _, h := range hook.Spec.Headers {
 		write(h.Name)
 		write(header.Get(h.Name))

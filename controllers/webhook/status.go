@@ -1,49 +1,53 @@
 package webhook
 
 import (
-	"fmt"
+	"context"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/status"
 )
 
-// Reasons and actions of Events.
 const (
-	eventRetrying    = "DeliveryFailing"
-	eventRefused     = "DeliveryRefused"
-	eventRecovered   = "DeliveryRecovered"
-	eventLost        = "EventsLost"
-	eventNotAccepted = "Refused"
-	actionDelivering = "Delivering"
-	actionAdmitting  = "Admitting"
+	// resync is how often a Webhook is looked at whatever happens: its counts go into the status then.
+	resync = 15 * time.Second
+	// pause is the least time between two writes of one status: an endpoint may fail and recover with every event.
+	pause = 2 * time.Second
 )
 
-// makeStatus derives the whole status. It is pure.
-func makeStatus(hook *v1alpha1.Webhook, problem *refusal, seen state, now time.Time) v1alpha1.WebhookStatus {
-	status := *hook.Status.DeepCopy()
-	status.ObservedGeneration = hook.Generation
-	status.PendingEvents = int64(seen.pending)
-	if !seen.lastDelivery.IsZero() {
-		status.LastDeliveryTime = &metav1.Time{Time: seen.lastDelivery.Truncate(time.Second)}
+// writeStatus writes the status if it has changed, now or later, and then the Events that tell of it. It returns when to look again.
+func (r *Reconciler) writeStatus(ctx context.Context, o observed, p plan) (time.Duration, error) {
+	r.tellLost(o.hook, o.endpoint.lost)
+	before, after := o.hook.Status, makeStatus(o, p)
+	written, wait, err := r.statuses.Write(ctx, o.hook, after, status.Lazy)
+	if err != nil || wait > 0 {
+		return wait, err
 	}
-	accepted := acceptedCondition(problem)
-	for _, condition := range []metav1.Condition{accepted, readyCondition(accepted, seen)} {
-		condition.ObservedGeneration = hook.Generation
-		condition.LastTransitionTime = metav1.Time{Time: now}
-		meta.SetStatusCondition(&status.Conditions, condition)
+	if written {
+		r.publish(o.hook, before, after)
 	}
-	return status
+	return resync, nil
 }
 
-func acceptedCondition(problem *refusal) metav1.Condition {
+// makeStatus derives the whole status. It is pure.
+func makeStatus(o observed, p plan) v1alpha1.WebhookStatus {
+	after := *o.hook.Status.DeepCopy()
+	after.ObservedGeneration = o.hook.Generation
+	after.PendingEvents = int64(o.endpoint.pending)
+	if last := o.endpoint.lastDelivery; !last.IsZero() {
+		after.LastDeliveryTime = &metav1.Time{Time: last.Truncate(time.Second)}
+	}
+	accepted := acceptedCondition(p.refused)
+	status.SetConditions(&after.Conditions, o.hook.Generation, o.now, accepted, readyCondition(accepted, o.endpoint))
+	return after
+}
+
+func acceptedCondition(refused *refusal) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted, Message: "the spec can be used"}
-	if problem != nil {
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, problem.reason, problem.message
+	if refused != nil {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, refused.reason, refused.message
 	}
 	return c
 }
@@ -63,36 +67,4 @@ func readyCondition(accepted metav1.Condition, seen state) metav1.Condition {
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonReady, "the endpoint takes the events"
 	}
 	return c
-}
-
-// publish tells what a status write has changed.
-func (r *Reconciler) publish(hook *v1alpha1.Webhook, before, after v1alpha1.WebhookStatus) {
-	now := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
-	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady)
-	if was != nil && was.Reason == now.Reason {
-		return
-	}
-	switch {
-	case now.Reason == v1alpha1.ReasonRetrying:
-		r.Recorder.Eventf(hook, nil, corev1.EventTypeWarning, eventRetrying, actionDelivering, "%s", now.Message)
-	case now.Reason == v1alpha1.ReasonRefused:
-		r.Recorder.Eventf(hook, nil, corev1.EventTypeWarning, eventRefused, actionDelivering, "%s", now.Message)
-	case now.Status == metav1.ConditionFalse:
-		r.Recorder.Eventf(hook, nil, corev1.EventTypeWarning, eventNotAccepted, actionAdmitting, "%s: %s", now.Reason, now.Message)
-	case was != nil && was.Status == metav1.ConditionFalse:
-		r.Recorder.Eventf(hook, nil, corev1.EventTypeNormal, eventRecovered, actionDelivering, "%s", now.Message)
-	}
-}
-
-// tellLost tells of events that were given up since it was last told.
-func (r *Reconciler) tellLost(hook *v1alpha1.Webhook, lost int) {
-	name := client.ObjectKeyFromObject(hook)
-	r.mu.Lock()
-	more := lost - r.lost[name]
-	r.lost[name] = lost
-	r.mu.Unlock()
-	if more > 0 {
-		r.Recorder.Eventf(hook, nil, corev1.EventTypeWarning, eventLost, actionDelivering, "%s", fmt.Sprintf(
-			"%d events were given up: the endpoint did not take them in time, or too many waited", more))
-	}
 }

@@ -1,4 +1,4 @@
-package placement
+package rooms
 
 import (
 	"cmp"
@@ -8,9 +8,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// waiter is a Connection that was turned away, and the limits that it met.
+// waiter is a Connection that was refused for now, and the limits that it met.
 type waiter struct {
-	guest Guest
+	connection Connection
 	// came orders all waiters.
 	came                           uint64
 	maxConnections, podConnections int32 // the first is -1 for no limit
@@ -21,7 +21,7 @@ func (w *waiter) fits(inRoom, onPod int32) bool {
 	return (w.maxConnections < 0 || inRoom < w.maxConnections) && onPod < w.podConnections
 }
 
-// line is who waits, in the order in which they came, by room. It is not safe for concurrent use.
+// line is who waits, in the order in which they came, by Session. It is not safe for concurrent use.
 type line struct {
 	next  uint64
 	names map[types.NamespacedName]*list.Element // of *waiter
@@ -32,29 +32,29 @@ func newLine() line {
 	return line{names: make(map[types.NamespacedName]*list.Element), rooms: make(map[types.UID]*list.List)}
 }
 
-// add puts a guest at the end. One that waits already keeps its place; changed says that it has met other limits than before.
-func (l *line) add(guest Guest, maxConnections *int32, podConnections int32) (changed bool) {
-	limits := waiter{guest: guest, maxConnections: -1, podConnections: podConnections}
+// add puts a connection at the end. One that waits already keeps its place; changed says that it has met other limits than before.
+func (l *line) add(connection Connection, maxConnections *int32, podConnections int32) (changed bool) {
+	limits := waiter{connection: connection, maxConnections: -1, podConnections: podConnections}
 	if maxConnections != nil {
 		limits.maxConnections = *maxConnections
 	}
-	if element, waits := l.names[guest.Name]; waits {
+	if element, waits := l.names[connection.Name]; waits {
 		w := waiterOf(element)
-		if w.guest == guest {
+		if w.connection == connection {
 			changed = w.maxConnections != limits.maxConnections || w.podConnections != limits.podConnections
 			w.maxConnections, w.podConnections = limits.maxConnections, limits.podConnections
 			return changed
 		}
-		l.remove(guest.Name, "") // another had the name
+		l.remove(connection.Name, "") // another had the name
 	}
 	limits.came = l.next
 	l.next++
-	room, known := l.rooms[guest.Room]
+	room, known := l.rooms[connection.Session]
 	if !known {
 		room = list.New()
-		l.rooms[guest.Room] = room
+		l.rooms[connection.Session] = room
 	}
-	l.names[guest.Name] = room.PushBack(&limits)
+	l.names[connection.Name] = room.PushBack(&limits)
 	return false
 }
 
@@ -64,17 +64,17 @@ func (l *line) remove(name types.NamespacedName, uid types.UID) (room types.UID,
 	if !waits {
 		return "", false
 	}
-	guest := waiterOf(element).guest
-	if uid != "" && guest.UID != uid {
+	connection := waiterOf(element).connection
+	if uid != "" && connection.UID != uid {
 		return "", false
 	}
 	delete(l.names, name)
-	in := l.rooms[guest.Room]
+	in := l.rooms[connection.Session]
 	in.Remove(element)
 	if in.Len() == 0 {
-		delete(l.rooms, guest.Room)
+		delete(l.rooms, connection.Session)
 	}
-	return guest.Room, true
+	return connection.Session, true
 }
 
 // of returns who waits for a room.
@@ -85,7 +85,7 @@ func (l *line) of(room types.UID) []types.NamespacedName {
 	}
 	names := make([]types.NamespacedName, 0, in.Len())
 	for element := in.Front(); element != nil; element = element.Next() {
-		names = append(names, waiterOf(element).guest.Name)
+		names = append(names, waiterOf(element).connection.Name)
 	}
 	return names
 }
@@ -115,7 +115,7 @@ func admissible(waiters []*waiter, onPod int32) []types.NamespacedName {
 		if onPod+int32(len(names)) >= w.podConnections {
 			break
 		}
-		names = append(names, w.guest.Name)
+		names = append(names, w.connection.Name)
 	}
 	return names
 }

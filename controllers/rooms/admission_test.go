@@ -1,4 +1,4 @@
-package placement
+package rooms
 
 import (
 	"fmt"
@@ -10,45 +10,58 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	testclock "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/placement"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// book is a seeded ledger, and who was woken.
+// book is a seeded table, and who was woken.
 type book struct {
-	*Ledger
+	*Table
+	pods  outboxes
+	clock *testclock.FakeClock
 	woken []string
 }
 
-func newBook(placed ...Placed) *book {
+func newBook(placed ...Reservation) *book {
 	b := &book{}
 	wake := func(name types.NamespacedName) { b.woken = append(b.woken, name.Name) }
-	b.Ledger = NewLedger(Wakers{Session: wake, Connection: wake, Pool: func(string) {}})
+	b.pods.sent = make(map[string][]*controlv1.OperatorMessage)
+	b.clock = testclock.NewFakeClock(now)
+	b.Table = New(&b.pods, Wakers{
+		Session: wake, Connection: wake, Pool: func(string) {},
+		SessionAfter: func(name types.NamespacedName, after time.Duration) {
+			b.woken = append(b.woken, fmt.Sprint(name.Name, " after ", after))
+		},
+	}, b.clock)
 	b.Seed(placed)
+	b.woken = nil
 	return b
 }
 
-func room(name string) Room {
-	return Room{UID: types.UID("uid-" + name), Name: types.NamespacedName{Namespace: "ns", Name: name}, Pool: "pool"}
+func session(name string) Session {
+	return Session{UID: types.UID("uid-" + name), Name: types.NamespacedName{Namespace: "ns", Name: name}, Pool: "pool"}
 }
 
-func guest(room Room, name string) Guest {
-	return Guest{UID: types.UID("uid-" + name), Name: types.NamespacedName{Namespace: "ns", Name: name}, Room: room.UID}
+func guest(of Session, name string) Connection {
+	return Connection{UID: types.UID("uid-" + name), Name: types.NamespacedName{Namespace: "ns", Name: name}, Session: of.UID}
 }
 
-func pods(sessions, connections int32, names ...string) []Candidate {
-	var out []Candidate
+func pods(sessions, connections int32, names ...string) []placement.Candidate {
+	var out []placement.Candidate
 	for _, name := range names {
-		out = append(out, Candidate{Pod: name, Node: "node-of-" + name, MaxSessions: sessions, MaxConnections: connections})
+		out = append(out, placement.Candidate{Pod: name, Node: "node-of-" + name, MaxSessions: sessions, MaxConnections: connections})
 	}
 	return out
 }
 
-func (b *book) place(r Room, candidates []Candidate) string {
-	pod, _ := b.Place(r, candidates, v1alpha1.PlacementPacked, now)
+func (b *book) place(r Session, candidates []placement.Candidate) string {
+	pod, _ := b.Assign(r, candidates, v1alpha1.PlacementPacked)
 	return pod
 }
 
@@ -58,7 +71,7 @@ func TestCapacityIsReservedWhenItIsGivenOut(t *testing.T) {
 	var all sync.WaitGroup
 	for n := range 100 {
 		all.Go(func() {
-			r := room(fmt.Sprint("room-", n))
+			r := session(fmt.Sprint("room-", n))
 			if pod := b.place(r, pods(3, 100, "a", "b", "c")); pod != "" {
 				placed.Store(r.UID, pod)
 			}
@@ -79,9 +92,9 @@ func TestCapacityIsReservedWhenItIsGivenOut(t *testing.T) {
 }
 
 func TestMaxConnectionsIsExact(t *testing.T) {
-	r := room("room")
-	b := newBook(Placed{Room: r, Pod: "a"})
-	verdicts := make([]Verdict, 100)
+	r := session("room")
+	b := newBook(Reservation{Session: r, Pod: "a"})
+	verdicts := make([]Admission, 100)
 	var all sync.WaitGroup
 	for n := range verdicts {
 		all.Go(func() { verdicts[n] = b.Admit(guest(r, fmt.Sprint("guest-", n)), ptr.To(int32(7)), 1000) })
@@ -100,8 +113,8 @@ func TestMaxConnectionsIsExact(t *testing.T) {
 	}
 }
 
-func TestLedger(t *testing.T) {
-	first, second := room("first"), room("second")
+func TestTable(t *testing.T) {
+	first, second := session("first"), session("second")
 	for sentence, run := range map[string]func(t *testing.T, b *book){
 		"a place once given stays": func(t *testing.T, b *book) {
 			b.place(first, pods(1, 10, "a"))
@@ -114,7 +127,7 @@ func TestLedger(t *testing.T) {
 			if pod := b.place(second, pods(1, 10, "a")); pod != "" {
 				t.Fatalf("placed on %q, which is full", pod)
 			}
-			b.Vacate(first.UID)
+			b.Delete(first.UID)
 			if !slices.Contains(b.woken, "second") || b.place(second, pods(1, 10, "a")) != "a" {
 				t.Errorf("woken are %v", b.woken)
 			}
@@ -122,34 +135,34 @@ func TestLedger(t *testing.T) {
 		"a session that loses its pod keeps its connections' places": func(t *testing.T, b *book) {
 			b.place(first, pods(1, 10, "a"))
 			b.Admit(guest(first, "guest"), nil, 10)
-			b.Displace(first.UID, "a")
-			if pod, known := b.Pod(first.UID); pod != "" || !known {
-				t.Errorf("it is on %q, known %v", pod, known)
+			b.Unassign(first.UID, "a")
+			if view := b.Session(first.UID); view.Pod != "" || !view.Known {
+				t.Errorf("it is on %q, known %v", view.Pod, view.Known)
 			}
-			if !b.IsAdmitted(first.UID, "uid-guest") || b.place(first, pods(1, 10, "b")) != "b" || b.Loads()["b"].Connections != 1 {
+			if !b.Connection(first.UID, "uid-guest").Admitted || b.place(first, pods(1, 10, "b")) != "b" || b.Loads()["b"].Connections != 1 {
 				t.Errorf("loads are %v", b.Loads())
 			}
 		},
 		"losing a pod that it is not on any more changes nothing": func(t *testing.T, b *book) {
 			b.place(first, pods(1, 10, "b"))
-			b.Displace(first.UID, "a")
-			if pod, _ := b.Pod(first.UID); pod != "b" {
+			b.Unassign(first.UID, "a")
+			if pod := b.Session(first.UID).Pod; pod != "b" {
 				t.Errorf("it is on %q", pod)
 			}
 		},
 		"a pod that is retired gets nothing": func(t *testing.T, b *book) {
-			if !b.Retire("a") || b.place(first, pods(1, 10, "a")) != "" {
+			if !b.Cordon("a") || b.place(first, pods(1, 10, "a")) != "" {
 				t.Error("it got a room")
 			}
 		},
 		"a pod with a room is not retired": func(t *testing.T, b *book) {
 			b.place(first, pods(1, 10, "a"))
-			if b.Retire("a") {
+			if b.Cordon("a") {
 				t.Error("it was")
 			}
 		},
 		"pods on the node of a failure are not preferred": func(t *testing.T, b *book) {
-			b.Failed("gone", "node-of-a", now)
+			b.Failed("gone", "node-of-a")
 			if pod := b.place(first, pods(1, 10, "a", "b")); pod != "b" {
 				t.Errorf("placed on %q", pod)
 			}
@@ -161,7 +174,7 @@ func TestLedger(t *testing.T) {
 			if v := b.Admit(guest(second, "out"), nil, 1); v != PodFull {
 				t.Fatalf("verdict is %v", v)
 			}
-			if of, had := b.Dismiss(guest(first, "in").Name, ""); !had || of != first.UID || !slices.Contains(b.woken, "out") {
+			if b.Release(guest(first, "in").Name, ""); !slices.Contains(b.woken, "out") {
 				t.Errorf("woken are %v", b.woken)
 			}
 			if v := b.Admit(guest(second, "out"), nil, 1); v != Admitted {
@@ -174,7 +187,6 @@ func TestLedger(t *testing.T) {
 				t.Errorf("verdict is %v", v)
 			}
 			b.place(first, pods(1, 1, "a"))
-			b.WakeGuests(first.UID)
 			if !slices.Contains(b.woken, "guest") {
 				t.Errorf("woken are %v", b.woken)
 			}
@@ -185,7 +197,7 @@ func TestLedger(t *testing.T) {
 			again := guest(first, "guest")
 			again.UID = "other"
 			b.Admit(again, nil, 10)
-			if b.IsAdmitted(first.UID, "uid-guest") || b.Loads()["a"].Connections != 1 {
+			if b.Connection(first.UID, "uid-guest").Admitted || b.Loads()["a"].Connections != 1 {
 				t.Errorf("loads are %v", b.Loads())
 			}
 		},
@@ -203,45 +215,45 @@ func TestLedger(t *testing.T) {
 
 // Each Connection that is woken is looked at: a leave on a pod that 50,000 wait for must not be as much work as all of them.
 func TestAsManyAreWokenAsThereArePlaces(t *testing.T) {
-	first, second, third := room("first"), room("second"), room("third")
+	first, second, third := session("first"), session("second"), session("third")
 	setup := func() *book {
-		b := newBook(Placed{Room: first, Pod: "a"}, Placed{Room: second, Pod: "a"}, Placed{Room: third, Pod: "b"})
+		b := newBook(Reservation{Session: first, Pod: "a"}, Reservation{Session: second, Pod: "a"}, Reservation{Session: third, Pod: "b"})
 		for n := range 4 {
-			b.Admit(guest([]Room{first, second}[n%2], fmt.Sprint("in-", n)), nil, 4)
+			b.Admit(guest([]Session{first, second}[n%2], fmt.Sprint("in-", n)), nil, 4)
 		}
 		return b
 	}
 	// crowd turns many away, in turns.
 	crowd := func(b *book, n int) {
 		for i := range n {
-			if v := b.Admit(guest([]Room{second, first}[i%2], fmt.Sprint("out-", i)), nil, 4); v != PodFull {
+			if v := b.Admit(guest([]Session{second, first}[i%2], fmt.Sprint("out-", i)), nil, 4); v != PodFull {
 				t.Fatalf("verdict is %v", v)
 			}
 		}
 		b.woken = nil
 	}
-	name := func(r Room, n string) types.NamespacedName { return guest(r, n).Name }
+	name := func(r Session, n string) types.NamespacedName { return guest(r, n).Name }
 	for sentence, test := range map[string]struct {
 		run  func(b *book)
 		want []string
 	}{
-		"one leaves, and the first in line is woken": {func(b *book) { crowd(b, 1000); b.Dismiss(name(first, "in-0"), "") }, []string{"out-0"}},
+		"one leaves, and the first in line is woken": {func(b *book) { crowd(b, 1000); b.Release(name(first, "in-0"), "") }, []string{"out-0"}},
 		"two leave at once, and whoever is woken has not come yet": {func(b *book) {
 			crowd(b, 1000)
-			b.Dismiss(name(first, "in-0"), "")
-			b.Dismiss(name(second, "in-1"), "")
+			b.Release(name(first, "in-0"), "")
+			b.Release(name(second, "in-1"), "")
 		}, []string{"out-0", "out-0", "out-1"}},
 		"who was woken goes away without the place": {func(b *book) {
 			crowd(b, 1000)
-			b.Dismiss(name(first, "in-0"), "")
-			b.Dismiss(name(second, "out-0"), "uid-out-0")
+			b.Release(name(first, "in-0"), "")
+			b.Release(name(second, "out-0"), "uid-out-0")
 		}, []string{"out-0", "out-1"}},
 		"who was woken may not come in any more": {func(b *book) {
 			crowd(b, 1000)
-			b.Dismiss(name(first, "in-0"), "")
+			b.Release(name(first, "in-0"), "")
 			b.Admit(guest(second, "out-0"), ptr.To(int32(1)), 4)
 		}, []string{"out-0", "out-1"}},
-		"a Session goes with all that were in it": {func(b *book) { crowd(b, 1000); b.Vacate(first.UID) }, []string{"out-0", "out-2"}},
+		"a Session goes with all that were in it": {func(b *book) { crowd(b, 1000); b.Delete(first.UID) }, []string{"out-0", "out-2"}},
 		"a Session's own limit is one, too": {func(b *book) {
 			for i := range 1000 {
 				if v := b.Admit(guest(first, fmt.Sprint("out-", i)), ptr.To(int32(2)), 9); v != SessionFull {
@@ -249,37 +261,41 @@ func TestAsManyAreWokenAsThereArePlaces(t *testing.T) {
 				}
 			}
 			b.woken = nil
-			b.Dismiss(name(second, "in-1"), "") // of another Session: no place for them
-			b.Dismiss(name(first, "in-0"), "")
+			b.Release(name(second, "in-1"), "") // of another Session: no place for them
+			b.Release(name(first, "in-0"), "")
 		}, []string{"out-0"}},
 		"who waits for a full Session does not keep others out": {func(b *book) {
 			b.Admit(guest(second, "limited"), ptr.To(int32(2)), 4)
 			crowd(b, 1000)
-			b.Dismiss(name(first, "in-0"), "")
+			b.Release(name(first, "in-0"), "")
 		}, []string{"out-1"}},
 		"a leave on another pod concerns nobody": {func(b *book) {
 			b.Admit(guest(third, "elsewhere"), nil, 4)
 			crowd(b, 1000)
-			b.Dismiss(name(third, "elsewhere"), "")
+			b.Release(name(third, "elsewhere"), "")
 		}, nil},
 		"who asks again keeps the place in line": {func(b *book) {
 			crowd(b, 1000)
 			b.Admit(guest(second, "out-0"), nil, 4)
-			b.Dismiss(name(first, "in-0"), "")
+			b.Release(name(first, "in-0"), "")
 		}, []string{"out-0"}},
 		"another of the same name is at the end of the line": {func(b *book) {
 			crowd(b, 1000)
 			again := guest(second, "out-0")
 			again.UID = "another"
 			b.Admit(again, nil, 4)
-			b.Dismiss(name(first, "in-0"), "")
+			b.Release(name(first, "in-0"), "")
 		}, []string{"out-1"}},
 		"a Session moves, and leaves places": {func(b *book) {
 			crowd(b, 1000)
-			b.Move(first.UID, pods(3, 9, "b"), v1alpha1.PlacementPacked, now)
+			b.Move(first.UID, pods(3, 9, "b"), v1alpha1.PlacementPacked)
 		}, []string{"out-0", "out-2", "out-1", "out-3"}},
-		"all are told of their Session's pod": {func(b *book) { crowd(b, 4); b.WakeGuests(second.UID) }, []string{"out-0", "out-2"}},
-		"all are told of other limits":        {func(b *book) { crowd(b, 2); b.WakeTurnedAway("pool") }, []string{"out-0", "out-1"}},
+		"all are told of their Session's pod": {func(b *book) {
+			crowd(b, 4)
+			b.Unassign(second.UID, "a")
+			b.Assign(second, pods(9, 9, "a"), v1alpha1.PlacementPacked)
+		}, []string{"out-0", "out-2"}},
+		"all are told of other limits": {func(b *book) { crowd(b, 2); b.PoolChanged("pool") }, []string{"first", "out-0", "out-1", "second", "third"}},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			b := setup()
@@ -299,8 +315,8 @@ func TestAsManyAreWokenAsThereArePlaces(t *testing.T) {
 func TestNobodyIsForgottenInTheLine(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		rooms := []Room{room("first"), room("second"), room("third")}
-		b := newBook(Placed{Room: rooms[0], Pod: "a"}, Placed{Room: rooms[1], Pod: "a"}, Placed{Room: rooms[2], Pod: "a"})
+		rooms := []Session{session("first"), session("second"), session("third")}
+		b := newBook(Reservation{Session: rooms[0], Pod: "a"}, Reservation{Session: rooms[1], Pod: "a"}, Reservation{Session: rooms[2], Pod: "a"})
 		limits := []*int32{nil, ptr.To(int32(1 + random.IntN(4))), ptr.To(int32(1 + random.IntN(4)))}
 		of := make(map[string]int)
 		ask := func(name string) { b.Admit(guest(rooms[of[name]], name), limits[of[name]], 5) }
@@ -321,7 +337,7 @@ func TestNobodyIsForgottenInTheLine(t *testing.T) {
 		for len(of) > 8 {
 			for name := range of { // any
 				delete(of, name)
-				b.Dismiss(types.NamespacedName{Namespace: "ns", Name: name}, "")
+				b.Release(types.NamespacedName{Namespace: "ns", Name: name}, "")
 				if random.IntN(3) > 0 {
 					answer()
 				}
@@ -330,7 +346,7 @@ func TestNobodyIsForgottenInTheLine(t *testing.T) {
 		}
 		answer()
 		for name, n := range of {
-			if in := int32(len(b.rooms[rooms[n].UID].guests)); !b.IsAdmitted(rooms[n].UID, types.UID("uid-"+name)) && b.Loads()["a"].Connections < 5 && (limits[n] == nil || in < *limits[n]) {
+			if in := int32(len(b.rooms[rooms[n].UID].admitted)); !b.Connection(rooms[n].UID, types.UID("uid-"+name)).Admitted && b.Loads()["a"].Connections < 5 && (limits[n] == nil || in < *limits[n]) {
 				t.Fatalf("%s waits although there is a place: %+v, %d in the room", name, b.Loads(), in)
 			}
 		}

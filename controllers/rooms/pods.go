@@ -1,0 +1,137 @@
+package rooms
+
+import (
+	"slices"
+	"time"
+
+	"mediarooms.dev/mediarooms/controllers/placement"
+)
+
+// Load is what is reserved on a pod.
+type Load struct {
+	Sessions, Connections int32
+}
+
+// Loads returns what is reserved on each pod that has a Session.
+func (t *Table) Loads() map[string]Load {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.load()
+}
+
+// load sums up the reservations by pod. The table is locked.
+func (t *Table) load() map[string]Load {
+	loads := make(map[string]Load)
+	for _, r := range t.rooms {
+		if r.at.Pod == "" {
+			continue
+		}
+		load := loads[r.at.Pod]
+		load.Sessions++
+		load.Connections += int32(len(r.admitted))
+		loads[r.at.Pod] = load
+	}
+	return loads
+}
+
+// Waiting returns how many Sessions of a pool have no pod.
+func (t *Table) Waiting(pool string) int32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return int32(len(t.unplaced(pool)))
+}
+
+// Hosting says whether a pod has a Session.
+func (t *Table) Hosting(pod string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.hosting(pod)
+}
+
+// hosting says whether a pod has a Session. The table is locked.
+func (t *Table) hosting(pod string) bool {
+	for _, r := range t.rooms {
+		if r.at.Pod == pod {
+			return true
+		}
+	}
+	return false
+}
+
+// Cordon takes a pod out of use, if it hosts nothing: from then on nothing is placed on it. It says
+// whether it did.
+func (t *Table) Cordon(pod string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.hosting(pod) {
+		return false
+	}
+	t.cordoned[pod] = true
+	return true
+}
+
+// Forget drops what is remembered of a pod that is gone.
+func (t *Table) Forget(pod string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.cordoned, pod)
+}
+
+// Failed notes that a pod failed on its node. Pods there are not preferred for placement.FailureMemory.
+func (t *Table) Failed(pod, node string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.clock.Now()
+	for name, at := range t.failures {
+		if now.Sub(at) >= placement.FailureMemory {
+			delete(t.failures, name)
+		}
+	}
+	t.failures[pod] = now
+	if node != "" {
+		t.failures[node] = now
+	}
+}
+
+// FailedLately returns the pods and nodes that failed within placement.FailureMemory, by name.
+func (t *Table) FailedLately(now time.Time) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var names []string
+	for name, at := range t.failures {
+		if now.Sub(at) < placement.FailureMemory {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// PodsChanged wakes the Sessions that a change of a pool's pods may help: those that wait for a pod, and
+// those on pods that drain.
+func (t *Table) PodsChanged(pool string, draining []string) {
+	var woken wakes
+	t.mu.Lock()
+	for _, r := range t.rooms {
+		if r.at.Pod == "" && r.Pool == pool || r.at.Pod != "" && slices.Contains(draining, r.at.Pod) {
+			woken.session(r.Name)
+		}
+	}
+	t.mu.Unlock()
+	t.wake(woken)
+}
+
+// PoolChanged takes in that a pool has another generation: what it says for its rooms, and the limits that
+// refused Connections, may be others.
+func (t *Table) PoolChanged(pool string) {
+	var woken wakes
+	t.mu.Lock()
+	for uid, r := range t.rooms {
+		if r.Pool == pool {
+			woken.connection(t.waiting.of(uid)...)
+			t.outdate(r, false, &woken)
+		}
+	}
+	t.mu.Unlock()
+	t.wake(woken)
+}
