@@ -30,6 +30,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/mediapool"
 	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/controllers/podspec"
 	"mediarooms.dev/mediarooms/controllers/session"
 	"mediarooms.dev/mediarooms/controllers/trigger"
 	"mediarooms.dev/mediarooms/controllers/webhook"
@@ -48,7 +49,7 @@ type Config struct {
 	// Version of the software, told to the media pods.
 	Version string
 	// Image of media pods whose pool names none.
-	Image mediapool.Image
+	Image podspec.Image
 	// CalmPeriod is how long a media pod above the minimum has no room before it is removed.
 	CalmPeriod time.Duration
 	// Webhooks says which addresses may be called. Those of nodes and pods are the cluster's own.

@@ -1,12 +1,15 @@
 // Package finalizer is the authority on how controllers add and remove their finalizers: the list has other writers too, so each
-// write holds only for the version of the object that was read. A write that lost a race is a conflict, which the caller retries.
+// write holds only for the version of the object that was read. A write that lost a race is a conflict (RetryConflict).
 package finalizer
 
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 )
@@ -40,4 +43,16 @@ func Patch(ctx context.Context, c client.Client, owner client.FieldOwner, object
 		return nil
 	}
 	return c.Patch(ctx, object, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), owner)
+}
+
+// retry is when a pass is tried again that lost a race.
+const retry = 50 * time.Millisecond
+
+// RetryConflict takes what a pass gave. When somebody else wrote the object first, the pass is soon tried again, and that is no
+// error: the watch brings what they wrote.
+func RetryConflict(result ctrl.Result, err error) (ctrl.Result, error) {
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: retry}, nil
+	}
+	return result, err
 }
