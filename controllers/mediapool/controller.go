@@ -89,19 +89,14 @@ type Reconciler struct {
 	// Trigger wakes this controller, by a pool's name.
 	Trigger *trigger.Trigger
 
-	statuses status.Writer[*v1alpha1.MediaPool, v1alpha1.MediaPoolStatus]
+	statuses *status.Writer[*v1alpha1.MediaPool, v1alpha1.MediaPoolStatus]
 	// idle is since when each pod has no room; only the one pass at a time touches it.
 	idle map[string]time.Time
 }
 
 // Setup adds the controller to the manager.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
-	r.idle = make(map[string]time.Time)
-	r.statuses = status.Writer[*v1alpha1.MediaPool, v1alpha1.MediaPoolStatus]{
-		Client: r.Client, Owner: FieldOwner, Clock: r.Clock,
-		Status:     func(pool *v1alpha1.MediaPool) *v1alpha1.MediaPoolStatus { return &pool.Status },
-		Conditions: func(s *v1alpha1.MediaPoolStatus) *[]metav1.Condition { return &s.Conditions },
-	}
+	r.begin()
 	byLabel := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
 		if pool := o.GetLabels()[v1alpha1.PoolLabel]; pool != "" {
 			return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: pool}}}
@@ -119,6 +114,16 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second),
 		}).
 		Complete(r)
+}
+
+// begin makes what is kept from pass to pass.
+func (r *Reconciler) begin() {
+	r.idle = make(map[string]time.Time)
+	r.statuses = &status.Writer[*v1alpha1.MediaPool, v1alpha1.MediaPoolStatus]{
+		Client: r.Client, Owner: FieldOwner, Clock: r.Clock,
+		Status:     func(pool *v1alpha1.MediaPool) *v1alpha1.MediaPoolStatus { return &pool.Status },
+		Conditions: func(s *v1alpha1.MediaPoolStatus) *[]metav1.Condition { return &s.Conditions },
+	}
 }
 
 // onNode returns the pools that have a pod on a node.
