@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -60,7 +61,7 @@ type Config struct {
 	Garbage session.Garbage
 	// Clock of everything that waits; nil is the system's.
 	Clock clock.WithTicker
-	// Metrics takes the counts of objects; nil is controller-runtime's registry.
+	// Metrics takes the operator's metrics; nil is controller-runtime's registry.
 	Metrics prometheus.Registerer
 }
 
@@ -139,8 +140,8 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 	}); err != nil {
 		return fmt.Errorf("adding the control streams: %w", err)
 	}
-	if err := config.Metrics.Register(&inventory{reader: mgr.GetClient(), leading: mgr.Elected()}); err != nil {
-		return fmt.Errorf("registering metrics: %w", err)
+	if err := register(config.Metrics, &inventory{reader: mgr.GetClient(), leading: mgr.Elected()}); err != nil {
+		return err
 	}
 	watched, err := ownSecrets(mgr, config.Namespace)
 	if err != nil {
@@ -169,6 +170,18 @@ func SetupAll(mgr ctrl.Manager, config Config) error {
 	} {
 		if err := controller.Setup(mgr); err != nil {
 			return fmt.Errorf("adding %T: %w", controller, err)
+		}
+	}
+	return nil
+}
+
+// register registers the metrics of the operator.
+func register(registry prometheus.Registerer, inventory prometheus.Collector) error {
+	all := slices.Concat([]prometheus.Collector{inventory}, connection.Collectors(), eventlog.Collectors(), fleet.Collectors(),
+		mediapool.Collectors(), session.Collectors(), webhook.Collectors())
+	for _, collector := range all {
+		if err := registry.Register(collector); err != nil {
+			return fmt.Errorf("registering metrics: %w", err)
 		}
 	}
 	return nil
