@@ -16,8 +16,8 @@ type Facts struct {
 	Service *corev1.Service
 }
 
-// Advertise returns the transport addresses by which clients reach a pod's media, or why there are none. The address that the pool
-// sets by hand wins (MediaPool.spec.exposure.publicAddress).
+// Advertise returns the transport addresses by which clients reach a pod's media, or why there are
+// none. The address that the pool sets by hand wins (MediaPool.spec.exposure.publicAddress).
 func (e Exposure) Advertise(facts Facts) (addresses []*controlv1.TransportAddress, missing string) {
 	udp, tcp, missing := e.ports(facts)
 	if missing != "" {
@@ -72,7 +72,8 @@ func nodeAddress(facts Facts) (ip, missing string) {
 	return "", fmt.Sprintf("node %s has neither an ExternalIP nor an InternalIP; set exposure.publicAddress", facts.Node.Name)
 }
 
-// NodeAddress returns the address by which clients reach a node: its ExternalIP, else its InternalIP; "" when it has neither.
+// NodeAddress returns the address by which clients reach a node: its ExternalIP, else its
+// InternalIP; "" when it has neither.
 func NodeAddress(node *corev1.Node) string {
 	for _, kind := range []corev1.NodeAddressType{corev1.NodeExternalIP, corev1.NodeInternalIP} {
 		for _, address := range node.Status.Addresses {

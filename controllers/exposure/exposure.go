@@ -1,5 +1,6 @@
-// Package exposure is the authority on how clients reach the media of a pod: the ports that it takes of its node, its Service, and
-// the address that it advertises. Each form of MediaPool.spec.exposure.type is one entry of a table; nothing else asks for the type.
+// Package exposure is the authority on how clients reach the media of a pod: the ports that it
+// takes of its node, its Service, and the address that it advertises. Each form of
+// MediaPool.spec.exposure.type is one entry of a table; nothing else asks for the type.
 //
 //	HostPort      node's address, a port of the pool's range        media port on the node
 //	HostNetwork   node's address, ports of the pool's range         pod in the node's network
@@ -28,7 +29,8 @@ type Port struct {
 	Media bool
 }
 
-// defaultRange is where ports come from when a pool names no range (MediaPool.spec.exposure.portRange).
+// defaultRange is where ports come from when a pool names no range
+// (MediaPool.spec.exposure.portRange).
 var defaultRange = v1alpha1.PortRange{First: 20000, Last: 20999}
 
 // nodePorts are those of a pod's ports that it takes of its node.
@@ -43,7 +45,8 @@ const (
 // form is one way of exposing a pod.
 type form struct {
 	nodePorts nodePorts
-	// service is the type of the Service that each pod has; "" is none. Its ports carry UDP, and with serviceTCP TCP, too.
+	// service is the type of the Service that each pod has; "" is none. Its ports carry UDP, and
+	// with serviceTCP TCP, too.
 	service    corev1.ServiceType
 	serviceTCP bool
 	// ports by which clients reach the pod, and its address, or why there is none.
@@ -70,7 +73,8 @@ type Exposure struct {
 	kind          []Port
 }
 
-// New returns the exposure of pods that have some ports. A type that is not known is taken for the default of the API, HostPort.
+// New returns the exposure of pods that have some ports. A type that is not known is taken for the
+// default of the API, HostPort.
 func New(spec v1alpha1.Exposure, ports []Port) Exposure {
 	found, known := forms[spec.Type]
 	if !known {
@@ -89,7 +93,8 @@ func (e Exposure) HostNetwork() bool { return e.nodePorts == everyPort }
 // HasService says whether each pod has a Service of its own.
 func (e Exposure) HasService() bool { return e.service != "" }
 
-// NodePorts are the ports that pods may be given on their nodes; none where nodes' ports are not ours to give.
+// NodePorts are the ports that pods may be given on their nodes; none where nodes' ports are not
+// ours to give.
 func (e Exposure) NodePorts() v1alpha1.PortRange { return e.within }
 
 // errRange is a port range without room for a single pod.
@@ -103,8 +108,9 @@ func (e Exposure) stride() int32 {
 	return 1
 }
 
-// Allocate returns the first of the node's ports that one more pod gets, 0 when it takes none or the range is too small: the lowest
-// that the fewest pods use. used counts the pods per port. The scheduler keeps two pods with the same port on different nodes.
+// Allocate returns the first of the node's ports that one more pod gets, 0 when it takes none or
+// the range is too small: the lowest that the fewest pods use. used counts the pods per port. The
+// scheduler keeps two pods with the same port on different nodes.
 func (e Exposure) Allocate(used map[int32]int) int32 {
 	if e.nodePorts == noPort {
 		return 0
@@ -112,7 +118,8 @@ func (e Exposure) Allocate(used map[int32]int) int32 {
 	return choosePort(e.within, e.stride(), used)
 }
 
-// choosePort returns the lowest port of the range that the fewest pods use, in steps of stride; 0 when the range is smaller than that.
+// choosePort returns the lowest port of the range that the fewest pods use, in steps of stride; 0
+// when the range is smaller than that.
 func choosePort(within v1alpha1.PortRange, stride int32, used map[int32]int) int32 {
 	var best int32
 	for port := within.First; port+stride-1 <= within.Last; port += stride {
@@ -167,9 +174,10 @@ func (e Exposure) ContainerPorts(allocated int32) []corev1.ContainerPort {
 	return out
 }
 
-// ListenAddress returns on which address a pod listens for everything but media. The node's network may be the internet; the kubelet,
-// the operator and the gateways come by the pod's own address, which is the node's internal one. It is in the environment as POD_IP,
-// and in brackets it may be IPv6.
+// ListenAddress returns on which address a pod listens for everything but media. The node's network
+// may be the internet; the kubelet, the operator and the gateways come by the pod's own address,
+// which is the node's internal one. It is in the environment as POD_IP, and in brackets it may be
+// IPv6.
 func (e Exposure) ListenAddress(port int32) string {
 	if e.HostNetwork() {
 		return fmt.Sprintf("[$(POD_IP)]:%d", port)

@@ -10,7 +10,8 @@ import (
 // PodLabel names a pod, for its Service's selector.
 const PodLabel = "mediarooms.dev/pod"
 
-// Service returns the Service of a pod, with some labels; nil when it needs none. It goes with the pod.
+// Service returns the Service of a pod, with some labels; nil when it needs none. It goes with the
+// pod.
 func (e Exposure) Service(pod *corev1.Pod, labels map[string]string) *corev1ac.ServiceApplyConfiguration {
 	if !e.HasService() {
 		return nil

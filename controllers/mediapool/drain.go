@@ -9,14 +9,15 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// This file holds every rule of draining: a pod that drains gets no new Sessions, its rooms go on, and it goes when the last of them
-// has ended, or by force when its time is over (MediaPool.spec.drainSeconds).
+// This file holds every rule of draining: a pod that drains gets no new Sessions, its rooms go on,
+// and it goes when the last of them has ended, or by force when its time is over
+// (MediaPool.spec.drainSeconds).
 //
 //	rollout: outdated and hosts rooms --> annotation draining-since --+--> without rooms: deleted
 //	the pool is being deleted ----------------------------------------+--> time over: given up and deleted by force
 //
-// A pod that somebody else deletes, or evicts, does not drain: it closes its rooms at once (package mediapod), within a grace period
-// of drainSeconds (podSpec).
+// A pod that somebody else deletes, or evicts, does not drain: it closes its rooms at once (package
+// mediapod), within a grace period of drainSeconds (podSpec).
 
 const (
 	// drainingAnnotation is since when a pod drains, RFC 3339.
@@ -25,7 +26,8 @@ const (
 	evictAnnotation = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 	// enforcedGrace is what a pod gets whose time to drain is over.
 	enforcedGrace = 5
-	// removalBound is how long a pool that is being deleted waits, after the time to drain, until its pods are gone.
+	// removalBound is how long a pool that is being deleted waits, after the time to drain, until
+	// its pods are gone.
 	removalBound = 30 * time.Second
 )
 
@@ -46,7 +48,8 @@ func (o observed) drainTime() time.Duration {
 // drains says whether a pod drains that would host rooms otherwise.
 func (p podFacts) drains() bool { return !p.dead() && !p.going() && !p.drainingSince.IsZero() }
 
-// takesRooms says whether a pod may be given Sessions. One that is outdated may as long as there is no other.
+// takesRooms says whether a pod may be given Sessions. One that is outdated may as long as there is
+// no other.
 func (o observed) takesRooms(p podFacts, replaced bool) bool {
 	return !p.going() && p.drainingSince.IsZero() && !(o.outdated(p) && replaced)
 }
@@ -65,7 +68,8 @@ func planDrains(o observed, p *plan) {
 	}
 }
 
-// planRemoval decides how the pods of a pool that is being deleted go: they drain since its deletion. It is pure.
+// planRemoval decides how the pods of a pool that is being deleted go: they drain since its
+// deletion. It is pure.
 func planRemoval(o observed) plan {
 	var p plan
 	planLiveness(o, &p)
@@ -96,7 +100,8 @@ func (o observed) waitsFor() string {
 		len(o.pods), hosting, o.pool.DeletionTimestamp.Add(o.drainTime()).UTC().Format(time.RFC3339))
 }
 
-// endDrain deletes a pod that drains since a moment: gently once it hosts no room, by force when its time is over.
+// endDrain deletes a pod that drains since a moment: gently once it hosts no room, by force when
+// its time is over.
 func (p *plan) endDrain(o observed, pod podFacts, since time.Time, gently deletePod, over because) {
 	wait := since.Add(o.drainTime()).Sub(o.now)
 	switch {
@@ -110,7 +115,8 @@ func (p *plan) endDrain(o observed, pod podFacts, since time.Time, gently delete
 	}
 }
 
-// planEviction keeps the annotation by which the cluster autoscaler knows whether a pod may be evicted.
+// planEviction keeps the annotation by which the cluster autoscaler knows whether a pod may be
+// evicted.
 func planEviction(pod podFacts, p *plan) {
 	evictable := strconv.FormatBool(pod.load.Sessions == 0)
 	if pod.pod.Annotations[evictAnnotation] != evictable {

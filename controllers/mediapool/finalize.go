@@ -12,8 +12,8 @@ import (
 	"mediarooms.dev/mediarooms/controllers/finalizer"
 )
 
-// finalize removes all pods of a pool that is being deleted, and says in its status what that waits for. Then the pool goes; at the
-// latest when the bound is reached.
+// finalize removes all pods of a pool that is being deleted, and says in its status what that waits
+// for. Then the pool goes; at the latest when the bound is reached.
 func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(o.pool, v1alpha1.MediaPoolFinalizer) {
 		return ctrl.Result{}, nil

@@ -11,7 +11,8 @@ import (
 
 // How long a pod may keep others waiting.
 const (
-	// nodeBound is how long a node may take to begin with a pod. A kubelet does so within a second, however long the image takes then.
+	// nodeBound is how long a node may take to begin with a pod. A kubelet does so within a second,
+	// however long the image takes then.
 	nodeBound = 30 * time.Second
 	// startBound is how long a pod that runs may take until it was heard of.
 	startBound = 2 * time.Minute
@@ -29,13 +30,14 @@ func (p podFacts) going() bool {
 	return !p.pod.DeletionTimestamp.IsZero()
 }
 
-// silent says that a pod runs and was not heard of since this leader began to dial. The pod may be older, and full of rooms.
+// silent says that a pod runs and was not heard of since this leader began to dial. The pod may be
+// older, and full of rooms.
 func (p podFacts) silent() bool {
 	return !p.going() && p.pod.Status.Phase == corev1.PodRunning && p.view.State == fleet.Connecting && !p.view.Since.IsZero()
 }
 
-// stuck says that a pod is on a node that has not begun with it. Kubernetes takes most of a minute to see that a node is gone, and
-// schedules to it meanwhile.
+// stuck says that a pod is on a node that has not begun with it. Kubernetes takes most of a minute
+// to see that a node is gone, and schedules to it meanwhile.
 func (p podFacts) stuck() bool {
 	return !p.going() && p.pod.Spec.NodeName != "" && p.pod.Status.StartTime == nil
 }

@@ -18,15 +18,16 @@ type because string
 
 func (b because) why() string { return string(b) }
 
-// createPod makes a pod with a port of the range; 0 when it needs none. It comes to a node to avoid only if there is no other.
+// createPod makes a pod with a port of the range; 0 when it needs none. It comes to a node to avoid
+// only if there is no other.
 type createPod struct {
 	because
 	port  int32
 	avoid []string
 }
 
-// deletePod deletes a pod. With retire, only if no Session was placed on it meanwhile. With lose, it is given up at once. With blame, its
-// node has failed.
+// deletePod deletes a pod. With retire, only if no Session was placed on it meanwhile. With lose,
+// it is given up at once. With blame, its node has failed.
 type deletePod struct {
 	because
 	pod                 *corev1.Pod

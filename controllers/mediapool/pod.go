@@ -30,15 +30,16 @@ func podSpec(pool *v1alpha1.MediaPool, namespace, name string, port int32, image
 	}
 }
 
-// templateHash is the digest of everything that a pod of the pool is made from, without its name and its port. A pod with another
-// one is replaced.
+// templateHash is the digest of everything that a pod of the pool is made from, without its name
+// and its port. A pod with another one is replaced.
 func templateHash(pool *v1alpha1.MediaPool, image podspec.Image) string {
 	exposure := pool.Spec.Exposure
 	// The address is sent to running pods.
 	exposure.PublicAddress = ""
 	parts, err := json.Marshal([]any{"v2", pool.Spec.Template, exposure, pool.Spec.DrainSeconds, image})
 	if err != nil {
-		// Plain data types always marshal; a pod that is replaced once too often is the harmless side.
+		// Plain data types always marshal; a pod that is replaced once too often is the harmless
+		// side.
 		return "unknown"
 	}
 	sum := sha256.Sum256(parts)

@@ -12,8 +12,9 @@ func (o observed) outdated(p podFacts) bool {
 	return p.pod.Annotations[hashAnnotation] != o.hash
 }
 
-// planRollout replaces the pods that were made from another template, as soon as there is enough without them, or the pool may have
-// no more: those without rooms are deleted, those with rooms drain one by one.
+// planRollout replaces the pods that were made from another template, as soon as there is enough
+// without them, or the pool may have no more: those without rooms are deleted, those with rooms
+// drain one by one.
 func planRollout(o observed, p *plan) {
 	supply := o.supply()
 	enough := supply.usableFree >= needed(o) && supply.usable >= ptr.Deref(o.pool.Spec.MinPods, 1)

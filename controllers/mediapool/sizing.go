@@ -9,17 +9,20 @@ import (
 )
 
 const (
-	// untoldBound is how long, beyond the calm period, an idle pod is kept for the events of its rooms that were not delivered: the operator has
-	// them too, but only in its memory. untoldInterval is how often it is looked whether they were.
+	// untoldBound is how long, beyond the calm period, an idle pod is kept for the events of its
+	// rooms that were not delivered: the operator has them too, but only in its memory.
+	// untoldInterval is how often it is looked whether they were.
 	untoldBound    = time.Hour
 	untoldInterval = 15 * time.Second
 )
 
 // supply counts the pods that can host rooms, or could soon.
 type supply struct {
-	// alive are all, current those that are what the pool wants, and usable those of them that can host rooms now.
+	// alive are all, current those that are what the pool wants, and usable those of them that can
+	// host rooms now.
 	alive, current, usable int32
-	// free is how many more Sessions the current ones can take, and usableFree how many the usable ones.
+	// free is how many more Sessions the current ones can take, and usableFree how many the usable
+	// ones.
 	free, usableFree int32
 }
 

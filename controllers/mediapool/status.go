@@ -15,7 +15,8 @@ import (
 	"mediarooms.dev/mediarooms/internal/hosting"
 )
 
-// writeStatus writes the status if it has changed, now or later, and then the Events that tell of the change. It returns when to look again.
+// writeStatus writes the status if it has changed, now or later, and then the Events that tell of
+// the change. It returns when to look again.
 func (r *Reconciler) writeStatus(ctx context.Context, o observed, failed error) (time.Duration, error) {
 	before, after := o.pool.Status, makeStatus(o, failed)
 	written, wait, err := r.statuses.Write(ctx, o.pool, after, status.Lazy)
@@ -76,8 +77,8 @@ func readyCondition(o observed, after v1alpha1.MediaPoolStatus, failed error) me
 	return c
 }
 
-// obstacleOf says what keeps the first pod that is not ready from being so. Pods have random names, which do not
-// belong into a condition: it would change at every attempt.
+// obstacleOf says what keeps the first pod that is not ready from being so. Pods have random names,
+// which do not belong into a condition: it would change at every attempt.
 func obstacleOf(o observed, failed error) string {
 	for _, pod := range o.pods {
 		if pod.dead() || pod.going() || pod.view.State == fleet.Synced && len(pod.addresses) > 0 {

@@ -149,7 +149,8 @@ func TestAPoolThatCanNotBeObserved(t *testing.T) {
 	}
 }
 
-// The status says what the deletion waits for: the rooms, and after drainSeconds the pods themselves.
+// The status says what the deletion waits for: the rooms, and after drainSeconds the pods
+// themselves.
 func TestAPoolThatIsBeingDeleted(t *testing.T) {
 	f := newFixture(t)
 	if _, _, err := f.pass(0); err != nil {

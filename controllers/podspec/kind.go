@@ -1,5 +1,5 @@
-// Package podspec is the authority on what pods are made of: which kinds there are, and the pod of each that a template, an exposure
-// and an image give. It is pure.
+// Package podspec is the authority on what pods are made of: which kinds there are, and the pod of
+// each that a template, an exposure and an image give. It is pure.
 //
 // A new kind of pods is one more entry of the catalog.
 package podspec
@@ -17,7 +17,8 @@ import (
 
 // Kind is one kind of pods.
 type Kind struct {
-	// Component is the value of the label app.kubernetes.io/component. Pods, with a suffix, and their container are called so, too.
+	// Component is the value of the label app.kubernetes.io/component. Pods, with a suffix, and
+	// their container are called so, too.
 	Component string
 	// Command of the container. The ports and the directory of the certificate are its arguments.
 	Command []string
@@ -30,7 +31,8 @@ type Kind struct {
 	Requests, Limits corev1.ResourceList
 }
 
-// Port is one port of a kind. In the network of a node a pod takes consecutive ones, in the order of the kind.
+// Port is one port of a kind. In the network of a node a pod takes consecutive ones, in the order
+// of the kind.
 type Port struct {
 	exposure.Port
 	// Flag of the command that takes the address to listen on; for media only the number.
@@ -68,8 +70,9 @@ var Media = Kind{
 		corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi"),
 		corev1.ResourceEphemeralStorage: resource.MustParse("64Mi"),
 	},
-	// A pod that is taken over, or just full, must not take its node along. It writes nothing but its log, of which the kubelet keeps
-	// 50 MiB unless it is told otherwise: the limit is far beyond that, since who reaches it is evicted.
+	// A pod that is taken over, or just full, must not take its node along. It writes nothing but
+	// its log, of which the kubelet keeps 50 MiB unless it is told otherwise: the limit is far
+	// beyond that, since who reaches it is evicted.
 	Limits: corev1.ResourceList{
 		corev1.ResourceMemory: resource.MustParse("1Gi"), corev1.ResourceEphemeralStorage: resource.MustParse("1Gi"),
 	},

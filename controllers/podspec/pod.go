@@ -115,7 +115,8 @@ func merged(theirs, ours map[string]string) map[string]string {
 	return out
 }
 
-// ServiceLabels returns the labels of the Service of a pod: those of the pod that are the operator's and not of this pod alone.
+// ServiceLabels returns the labels of the Service of a pod: those of the pod that are the
+// operator's and not of this pod alone.
 func ServiceLabels(pod *corev1.Pod) map[string]string {
 	out := make(map[string]string)
 	for _, name := range []string{
@@ -126,7 +127,8 @@ func ServiceLabels(pod *corev1.Pod) map[string]string {
 	return out
 }
 
-// avoiding returns an affinity that prefers other nodes to some, which have just failed and look idle.
+// avoiding returns an affinity that prefers other nodes to some, which have just failed and look
+// idle.
 func avoiding(theirs *corev1.Affinity, nodes []string) *corev1.Affinity {
 	affinity := &corev1.Affinity{}
 	if theirs != nil {
@@ -201,8 +203,9 @@ func (p Probe) probe() *corev1.Probe {
 	}
 }
 
-// resources returns those of a template with what it leaves open: a limit is not below what is requested, and a request that is
-// absent beside a limit stays so, since Kubernetes takes the limit for it.
+// resources returns those of a template with what it leaves open: a limit is not below what is
+// requested, and a request that is absent beside a limit stays so, since Kubernetes takes the limit
+// for it.
 func (k Kind) resources(given *corev1.ResourceRequirements) corev1.ResourceRequirements {
 	var out corev1.ResourceRequirements
 	if given != nil {

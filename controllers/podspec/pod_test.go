@@ -35,7 +35,8 @@ func TestHostNetworkPodsListenOnTheirOwnAddress(t *testing.T) {
 					t.Errorf("it has no %s among %v", argument, c.Args)
 				}
 			}
-			// What stands in an argument must be in the environment, and probes must not name another address than the pod's.
+			// What stands in an argument must be in the environment, and probes must not name
+			// another address than the pod's.
 			address := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "POD_IP" })
 			if address < 0 || c.Env[address].ValueFrom.FieldRef.FieldPath != "status.podIP" {
 				t.Errorf("the environment is %v", c.Env)
