@@ -5,25 +5,21 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/certs"
+	"mediarooms.dev/mediarooms/controllers/podspec"
 )
 
 // CacheOptions keeps everything out of memory that the operator has no business with, and that its roles do not let it see.
 func CacheOptions(namespace string) cache.Options {
-	own := func(key, value string) cache.ByObject {
-		return cache.ByObject{Namespaces: map[string]cache.Config{
-			namespace: {LabelSelector: labels.SelectorFromSet(labels.Set{key: value})},
-		}}
-	}
+	own := cache.ByObject{Namespaces: map[string]cache.Config{namespace: {LabelSelector: podspec.Selector()}}}
 	return cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
-		&corev1.Pod{}:     own(v1alpha1.ComponentLabel, v1alpha1.ComponentMediaPod),
-		&corev1.Service{}: own(v1alpha1.ComponentLabel, v1alpha1.ComponentMediaPod),
+		&corev1.Pod{}:     own,
+		&corev1.Service{}: own,
 		&corev1.Secret{}:  secrets(),
 		&corev1.Node{}:    {Transform: stripNode},
 		// Of Namespaces only the labels are read.

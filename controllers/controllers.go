@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/eventlog"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/mediapool"
+	"mediarooms.dev/mediarooms/controllers/podspec"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/controllers/session"
 	"mediarooms.dev/mediarooms/controllers/trigger"
@@ -49,7 +51,7 @@ type Config struct {
 	// Version of the software, told to the media pods.
 	Version string
 	// Image of media pods whose pool names none.
-	Image mediapool.Image
+	Image podspec.Image
 	// CalmPeriod is how long a media pod above the minimum has no room before it is removed.
 	CalmPeriod time.Duration
 	// Webhooks says which addresses may be called. Those of nodes and pods are the cluster's own.
@@ -60,7 +62,7 @@ type Config struct {
 	Garbage session.Garbage
 	// Clock of everything that waits; nil is the system's.
 	Clock clock.WithTicker
-	// Metrics takes the counts of objects; nil is controller-runtime's registry.
+	// Metrics takes the operator's metrics; nil is controller-runtime's registry.
 	Metrics prometheus.Registerer
 }
 
@@ -183,12 +185,9 @@ func (s *shared) addStreams(mgr ctrl.Manager) error {
 	return nil
 }
 
-// addMetrics has the objects counted.
+// addMetrics registers what is counted.
 func (s *shared) addMetrics(mgr ctrl.Manager) error {
-	if err := s.config.Metrics.Register(&inventory{reader: mgr.GetClient(), leading: mgr.Elected()}); err != nil {
-		return fmt.Errorf("registering metrics: %w", err)
-	}
-	return nil
+	return register(s.config.Metrics, &inventory{reader: mgr.GetClient(), leading: mgr.Elected()})
 }
 
 // addControllers adds the controllers.
@@ -222,6 +221,18 @@ func (s *shared) addControllers(mgr ctrl.Manager) error {
 	} {
 		if err := controller.Setup(mgr); err != nil {
 			return fmt.Errorf("adding %T: %w", controller, err)
+		}
+	}
+	return nil
+}
+
+// register registers the metrics of the operator.
+func register(registry prometheus.Registerer, inventory prometheus.Collector) error {
+	all := slices.Concat([]prometheus.Collector{inventory}, connection.Collectors(), eventlog.Collectors(), fleet.Collectors(),
+		mediapool.Collectors(), session.Collectors(), webhook.Collectors())
+	for _, collector := range all {
+		if err := registry.Register(collector); err != nil {
+			return fmt.Errorf("registering metrics: %w", err)
 		}
 	}
 	return nil

@@ -14,7 +14,8 @@ import (
 	"mediarooms.dev/mediarooms/controllers/status"
 )
 
-// Operators of before wrote statuses by merge patch under the same name. What they and others have written must not linger.
+// Operators of before wrote statuses by merge patch under the same name. What they and others have
+// written must not linger.
 func TestStatusesWrittenBeforeServerSideApplyAreTakenOver(t *testing.T) {
 	admin, err := client.New(cluster, client.Options{Scheme: scheme})
 	if err != nil {

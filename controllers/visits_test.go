@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/connection"
 	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
@@ -34,7 +35,9 @@ func (w *world) visits(session *v1alpha1.Session) []eventsv1.Event {
 // counted returns the values of the counters of visits, by name and labels.
 func counted(t testing.TB) map[string]float64 {
 	t.Helper()
-	families, err := metrics.Registry.Gather()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(connection.Collectors()...)
+	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}

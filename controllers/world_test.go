@@ -32,7 +32,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers"
 	"mediarooms.dev/mediarooms/controllers/certs"
-	"mediarooms.dev/mediarooms/controllers/mediapool"
+	"mediarooms.dev/mediarooms/controllers/podspec"
 	"mediarooms.dev/mediarooms/controllers/session"
 	"mediarooms.dev/mediarooms/controllers/webhook"
 	"mediarooms.dev/mediarooms/internal/mtls"
@@ -153,7 +153,7 @@ func (w *world) startOperator() {
 	}
 	err = controllers.SetupAll(mgr, controllers.Config{
 		Namespace: systemNamespace, DefaultTenantNamespace: tenantNamespace, Version: "test",
-		Image: mediapool.Image{Name: "mediarooms.dev/mediarooms:test"}, CalmPeriod: time.Second,
+		Image: podspec.Image{Name: "mediarooms.dev/mediarooms:test"}, CalmPeriod: time.Second,
 		Garbage: session.Garbage{Interval: time.Second, Threshold: time.Hour},
 		Metrics: prometheus.NewRegistry(), Webhooks: webhook.Guard{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, CDR: &w.records,
 	})

@@ -29,7 +29,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers"
-	"mediarooms.dev/mediarooms/controllers/mediapool"
+	"mediarooms.dev/mediarooms/controllers/podspec"
 	"mediarooms.dev/mediarooms/controllers/session"
 	"mediarooms.dev/mediarooms/controllers/webhook"
 )
@@ -192,19 +192,19 @@ func leaderLock(cluster *rest.Config, config Config) (resourcelock.Interface, er
 }
 
 // mediaPodImage returns what media pods run by default: the flag's image, or the one that the operator itself runs.
-func mediaPodImage(ctx context.Context, reader client.Reader, config Config) (mediapool.Image, error) {
+func mediaPodImage(ctx context.Context, reader client.Reader, config Config) (podspec.Image, error) {
 	if config.MediaPodImage != "" {
-		return mediapool.Image{Name: config.MediaPodImage}, nil
+		return podspec.Image{Name: config.MediaPodImage}, nil
 	}
 	if config.PodName == "" {
-		return mediapool.Image{}, fmt.Errorf("finding the image of media pods: neither --mediapod-image nor --pod-name is set")
+		return podspec.Image{}, fmt.Errorf("finding the image of media pods: neither --mediapod-image nor --pod-name is set")
 	}
 	var pod corev1.Pod
 	if err := reader.Get(ctx, types.NamespacedName{Namespace: config.Namespace, Name: config.PodName}, &pod); err != nil {
-		return mediapool.Image{}, fmt.Errorf("reading the operator's own pod: %w", err)
+		return podspec.Image{}, fmt.Errorf("reading the operator's own pod: %w", err)
 	}
 	container := pod.Spec.Containers[0]
-	return mediapool.Image{Name: container.Image, PullPolicy: container.ImagePullPolicy}, nil
+	return podspec.Image{Name: container.Image, PullPolicy: container.ImagePullPolicy}, nil
 }
 
 // commit is what the program was built from; hack/build sets it.

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/internal/reasons"
@@ -29,11 +28,12 @@ var (
 	}, []string{"cause", "reason"})
 )
 
-func init() {
-	metrics.Registry.MustRegister(tokenSeconds, joins, disconnections)
+// Collectors returns the metrics of the package.
+func Collectors() []prometheus.Collector {
 	for _, reason := range reasons.Leaving() {
 		disconnections.WithLabelValues(string(reason.Cause()), string(reason)) // a rate needs the 0 before the first one
 	}
+	return []prometheus.Collector{tokenSeconds, joins, disconnections}
 }
 
 // count counts visits that a status tells of.

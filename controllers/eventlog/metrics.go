@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
 // Where events were lost.
@@ -22,6 +21,7 @@ var (
 	}, []string{"where"})
 )
 
-func init() {
-	metrics.Registry.MustRegister(seenEvents, lostEvents)
+// Collectors returns the metrics of the package.
+func Collectors() []prometheus.Collector {
+	return []prometheus.Collector{seenEvents, lostEvents}
 }

@@ -1,12 +1,16 @@
-// Package finalizer is the authority on how controllers add and remove their finalizers: the list has other writers too, so each
-// write holds only for the version of the object that was read. A write that lost a race is a conflict, which the caller retries.
+// Package finalizer is the authority on how controllers add and remove their finalizers: the list
+// has other writers too, so each write holds only for the version of the object that was read. A
+// write that lost a race is a conflict (RetryConflict).
 package finalizer
 
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 )
@@ -20,7 +24,8 @@ func Ensure(ctx context.Context, c client.Client, owner client.FieldOwner, objec
 	return nil
 }
 
-// Remove removes a finalizer; with the last one a deleted object goes. An object that is gone is no error.
+// Remove removes a finalizer; with the last one a deleted object goes. An object that is gone is no
+// error.
 func Remove(ctx context.Context, c client.Client, owner client.FieldOwner, object client.Object, name string) error {
 	err := Patch(ctx, c, owner, object, func() { controllerutil.RemoveFinalizer(object, name) })
 	if client.IgnoreNotFound(err) != nil {
@@ -29,7 +34,8 @@ func Remove(ctx context.Context, c client.Client, owner client.FieldOwner, objec
 	return nil
 }
 
-// Patch writes what change does to an object, such as a finalizer together with an owner; nothing when it changes nothing.
+// Patch writes what change does to an object, such as a finalizer together with an owner; nothing
+// when it changes nothing.
 func Patch(ctx context.Context, c client.Client, owner client.FieldOwner, object client.Object, change func()) error {
 	before, ok := object.DeepCopyObject().(client.Object)
 	if !ok {
@@ -40,4 +46,16 @@ func Patch(ctx context.Context, c client.Client, owner client.FieldOwner, object
 		return nil
 	}
 	return c.Patch(ctx, object, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), owner)
+}
+
+// retry is when a pass is tried again that lost a race.
+const retry = 50 * time.Millisecond
+
+// RetryConflict takes what a pass gave. When somebody else wrote the object first, the pass is soon
+// tried again, and that is no error: the watch brings what they wrote.
+func RetryConflict(result ctrl.Result, err error) (ctrl.Result, error) {
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: retry}, nil
+	}
+	return result, err
 }

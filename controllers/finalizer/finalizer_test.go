@@ -22,7 +22,8 @@ const (
 	name  = "example.org/keep"
 )
 
-// newClient returns a client of a cluster with a MediaPool that has finalizers, and what counts its patches.
+// newClient returns a client of a cluster with a MediaPool that has finalizers, and what counts its
+// patches.
 func newClient(t *testing.T, finalizers ...string) (client.Client, *v1alpha1.MediaPool, *int) {
 	t.Helper()
 	scheme := runtime.NewScheme()

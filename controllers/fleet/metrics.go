@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
 var refusedEvents = prometheus.NewCounter(prometheus.CounterOpts{
@@ -10,6 +9,7 @@ var refusedEvents = prometheus.NewCounter(prometheus.CounterOpts{
 	Help: "Events that media pods told of rooms which they were not given.",
 })
 
-func init() {
-	metrics.Registry.MustRegister(refusedEvents)
+// Collectors returns the metrics of the package.
+func Collectors() []prometheus.Collector {
+	return []prometheus.Collector{refusedEvents}
 }

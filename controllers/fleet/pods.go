@@ -11,10 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/podspec"
 )
-
-// ControlPort is the name of the container port that the control stream goes to.
-const ControlPort = "control"
 
 // Pods tells the fleet which media pods there are.
 type Pods struct {
@@ -42,7 +40,7 @@ func (p *Pods) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result
 
 // See takes in a Pod object: one that runs and has an address is talked to, one that has finished is lost.
 func (f *Fleet) See(pod *corev1.Pod) {
-	if pod.Labels[v1alpha1.ComponentLabel] != v1alpha1.ComponentMediaPod || pod.Status.PodIP == "" && !finished(pod) {
+	if pod.Labels[v1alpha1.ComponentLabel] != podspec.Media.Component || pod.Status.PodIP == "" && !finished(pod) {
 		return
 	}
 	f.Track(Pod{
@@ -65,7 +63,7 @@ func finished(pod *corev1.Pod) bool {
 func controlPort(pod *corev1.Pod) int32 {
 	for _, container := range pod.Spec.Containers {
 		for _, port := range container.Ports {
-			if port.Name == ControlPort {
+			if port.Name == podspec.ControlPort {
 				return port.ContainerPort
 			}
 		}

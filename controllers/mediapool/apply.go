@@ -5,20 +5,13 @@ import (
 	"errors"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/rand"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
-	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/podspec"
 )
-
-// errRange is a port range without room for a single pod.
-var errRange = errors.New("exposure.portRange is too small for a pod in its node's network")
 
 // apply carries the actions out. One that fails does not keep the others from being tried: a pod that can't be made must not keep
 // another from getting its configuration.
@@ -50,12 +43,11 @@ func (r *Reconciler) applyOne(ctx context.Context, o observed, a action) error {
 
 // createPod makes a pod with a new name: a pod's name stands for its rooms, so it is never used again.
 func (r *Reconciler) createPod(ctx context.Context, o observed, a createPod) error {
-	if o.pool.Spec.Exposure.Type == v1alpha1.ExposureHostNetwork && a.port == 0 {
-		return errRange
+	if err := o.exposure.Check(a.port); err != nil {
+		return fmt.Errorf("creating a media pod: %w", err)
 	}
-	name := fmt.Sprintf("mediapod-%s-%s", o.pool.Name, rand.String(5))
-	pod := buildPod(o.pool, r.Namespace, name, a.port, r.Image)
-	avoidNodes(pod, o.pool, a.avoid)
+	name := fmt.Sprintf("%s-%s-%s", podspec.Media.Component, o.pool.Name, rand.String(5))
+	pod := podSpec(o.pool, r.Namespace, name, a.port, r.Image, a.avoid).Pod()
 	if err := r.Client.Create(ctx, pod, FieldOwner); err != nil {
 		return fmt.Errorf("creating a media pod: %w", err)
 	}
@@ -99,41 +91,9 @@ func (r *Reconciler) annotatePod(ctx context.Context, a annotatePod) error {
 
 // exposePod makes the pod's Service. It goes with the pod.
 func (r *Reconciler) exposePod(ctx context.Context, o observed, a exposePod) error {
-	port := func(name string, protocol corev1.Protocol) *corev1ac.ServicePortApplyConfiguration {
-		return corev1ac.ServicePort().WithName(name).WithProtocol(protocol).
-			WithPort(mediaPort).WithTargetPort(intstr.FromString(name))
-	}
-	spec := corev1ac.ServiceSpec().
-		WithType(corev1.ServiceType(o.pool.Spec.Exposure.Type)).
-		WithSelector(map[string]string{podLabel: a.pod.Name}).
-		// Packets must not take another hop, and the pod sees its clients' addresses.
-		WithExternalTrafficPolicy(corev1.ServiceExternalTrafficPolicyLocal).
-		WithPorts(port("media-udp", corev1.ProtocolUDP))
-	if o.pool.Spec.Exposure.Type == v1alpha1.ExposureNodePort {
-		spec.WithPorts(port("media-tcp", corev1.ProtocolTCP))
-	}
-	service := corev1ac.Service(a.pod.Name, a.pod.Namespace).
-		WithLabels(map[string]string{
-			"app.kubernetes.io/name":       "mediarooms",
-			"app.kubernetes.io/managed-by": "mediarooms",
-			v1alpha1.ComponentLabel:        v1alpha1.ComponentMediaPod,
-			v1alpha1.PoolLabel:             o.pool.Name,
-		}).
-		WithOwnerReferences(metav1ac.OwnerReference().WithAPIVersion("v1").WithKind("Pod").WithName(a.pod.Name).WithUID(a.pod.UID).
-			WithController(true).WithBlockOwnerDeletion(false)).
-		WithSpec(spec)
+	service := o.exposure.Service(a.pod, podspec.ServiceLabels(a.pod))
 	if err := r.Client.Apply(ctx, service, FieldOwner, client.ForceOwnership); err != nil {
 		return fmt.Errorf("applying the Service of media pod %s: %w", a.pod.Name, err)
-	}
-	return nil
-}
-
-// addFinalizer rewrites a list that others write too, so the resource version must be the one that was read.
-func (r *Reconciler) addFinalizer(ctx context.Context, pool *v1alpha1.MediaPool) error {
-	before := pool.DeepCopy()
-	controllerutil.AddFinalizer(pool, v1alpha1.MediaPoolFinalizer)
-	if err := r.Client.Patch(ctx, pool, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), FieldOwner); err != nil {
-		return fmt.Errorf("adding the finalizer: %w", err)
 	}
 	return nil
 }

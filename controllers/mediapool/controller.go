@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -22,7 +23,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -30,9 +30,12 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/desired"
+	"mediarooms.dev/mediarooms/controllers/exposure"
+	"mediarooms.dev/mediarooms/controllers/finalizer"
 	"mediarooms.dev/mediarooms/controllers/fleet"
-	"mediarooms.dev/mediarooms/controllers/pace"
+	"mediarooms.dev/mediarooms/controllers/podspec"
 	"mediarooms.dev/mediarooms/controllers/rooms"
+	"mediarooms.dev/mediarooms/controllers/status"
 	"mediarooms.dev/mediarooms/controllers/trigger"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
@@ -77,7 +80,7 @@ type Reconciler struct {
 	// Namespace of the media pods.
 	Namespace string
 	// Image of media pods whose pool names none.
-	Image Image
+	Image podspec.Image
 	// CalmPeriod is how long a pod has no room before it is removed.
 	CalmPeriod time.Duration
 	// Media is told where the media pods are.
@@ -85,14 +88,14 @@ type Reconciler struct {
 	// Trigger wakes this controller, by a pool's name.
 	Trigger *trigger.Trigger
 
-	pace pace.Pace
+	statuses *status.Writer[*v1alpha1.MediaPool, v1alpha1.MediaPoolStatus]
 	// idle is since when each pod has no room; only the one pass at a time touches it.
 	idle map[string]time.Time
 }
 
 // Setup adds the controller to the manager.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
-	r.idle = make(map[string]time.Time)
+	r.begin()
 	byLabel := handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
 		if pool := o.GetLabels()[v1alpha1.PoolLabel]; pool != "" {
 			return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: pool}}}
@@ -110,6 +113,16 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second),
 		}).
 		Complete(r)
+}
+
+// begin makes what is kept from pass to pass.
+func (r *Reconciler) begin() {
+	r.idle = make(map[string]time.Time)
+	r.statuses = &status.Writer[*v1alpha1.MediaPool, v1alpha1.MediaPoolStatus]{
+		Client: r.Client, Owner: FieldOwner, Clock: r.Clock,
+		Status:     func(pool *v1alpha1.MediaPool) *v1alpha1.MediaPoolStatus { return &pool.Status },
+		Conditions: func(s *v1alpha1.MediaPoolStatus) *[]metav1.Condition { return &s.Conditions },
+	}
 }
 
 // onNode returns the pools that have a pod on a node.
@@ -136,15 +149,13 @@ func addressChanges() predicate.Predicate {
 		if !ok || !ok2 {
 			return true
 		}
-		a, _ := nodeAddress(before)
-		b, _ := nodeAddress(after)
-		return a != b
+		return exposure.NodeAddress(before) != exposure.NodeAddress(after)
 	}}
 }
 
 // Reconcile brings one pool forward.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	return pace.AfterConflict(r.reconcile(ctx, request))
+	return finalizer.RetryConflict(r.reconcile(ctx, request))
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
@@ -154,23 +165,22 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	var pool v1alpha1.MediaPool
 	if err := r.Client.Get(ctx, request.NamespacedName, &pool); apierrors.IsNotFound(err) {
 		r.Media.Set(request.Name, nil, v1alpha1.PortRange{})
+		r.statuses.Forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
 	observed, err := r.observe(ctx, &pool)
 	if err != nil {
-		return ctrl.Result{}, err
+		return ctrl.Result{}, r.statuses.Unobserved(ctx, &pool, err)
 	}
-	r.Media.Set(pool.Name, observed.addresses(), givenPorts(pool.Spec.Exposure))
+	r.Media.Set(pool.Name, observed.addresses(), observed.exposure.NodePorts())
 	observed.ignored = r.Media.Ignored("iceServers", pool.Spec.IceServers)
 	if !pool.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, observed)
 	}
-	if !controllerutil.ContainsFinalizer(&pool, v1alpha1.MediaPoolFinalizer) {
-		if err := r.addFinalizer(ctx, &pool); err != nil {
-			return ctrl.Result{}, err
-		}
+	if err := finalizer.Ensure(ctx, r.Client, FieldOwner, &pool, v1alpha1.MediaPoolFinalizer); err != nil {
+		return ctrl.Result{}, err
 	}
 	if pool.Generation != pool.Status.ObservedGeneration {
 		r.Rooms.PoolChanged(pool.Name)

@@ -40,7 +40,7 @@ func (r *Reconciler) deleted(pool *v1alpha1.MediaPool, pod string, a deletePod) 
 func (r *Reconciler) publish(o observed, before, after v1alpha1.MediaPoolStatus) {
 	was, is := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady), meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
 	switch {
-	case was == nil || was.Message == is.Message:
+	case was == nil || was.Message == is.Message || is.Reason == v1alpha1.ReasonDeleting:
 	case is.Status == metav1.ConditionTrue:
 		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeNormal, eventReady, actionObserving, "%s", is.Message)
 	default:

@@ -2,7 +2,6 @@ package mediapool
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
 // losses counts the pods that were given up.
@@ -11,8 +10,9 @@ var losses = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Help: "Media pods that were given up, by pool.",
 }, []string{"pool"})
 
-func init() {
-	metrics.Registry.MustRegister(losses)
+// Collectors returns the metrics of the package.
+func Collectors() []prometheus.Collector {
+	return []prometheus.Collector{losses}
 }
 
 // CountLoss counts a pod of a pool that was given up.

@@ -17,9 +17,18 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
+
+	"mediarooms.dev/mediarooms/controllers/podspec"
 )
 
 const system = "mediarooms-system"
+
+// Ports of a media pod that has a network of its own, and of the operator's metrics.
+const (
+	controlPort    = 7443
+	signallingPort = 7444
+	metricsPort    = 8080
+)
 
 // end is one end of a connection: a pod, or an address outside the cluster.
 type end struct {
@@ -63,7 +72,7 @@ func newNetwork(t *testing.T) network {
 		pod := &corev1.Pod{ObjectMeta: deployment.Spec.Template.ObjectMeta, Spec: deployment.Spec.Template.Spec}
 		n.ends[part] = in(own, pod, "10.244.0.2")
 	}
-	n.ends["media pod"] = in(own, buildPod(newPool(), system, "mediapod", 31000, Image{Name: "image"}), "10.244.0.4")
+	n.ends["media pod"] = in(own, buildPod(newPool(), podspec.Image{Name: "image"}), "10.244.0.4")
 	n.ends["stray pod of the namespace"] = in(own, &corev1.Pod{}, "10.244.0.5")
 	n.ends["tenant's pod"] = in(map[string]string{metav1.ObjectNameField: "team"}, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		// Labels are not enough: they are of another namespace.

@@ -11,7 +11,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/exposure"
 	"mediarooms.dev/mediarooms/controllers/fleet"
+	"mediarooms.dev/mediarooms/controllers/podspec"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
@@ -19,6 +21,8 @@ import (
 // observed is everything that a pass over a MediaPool knows.
 type observed struct {
 	pool *v1alpha1.MediaPool
+	// exposure of its pods.
+	exposure exposure.Exposure
 	// hash is what a pod of the pool would be made from now.
 	hash string
 	pods []podFacts
@@ -49,21 +53,22 @@ type podFacts struct {
 	idleSince time.Time
 	// untold counts the events of its rooms that were not delivered.
 	untold int
-	// drainingSince is when its rooms were asked to leave; zero when not.
+	// drainingSince is since when it drains; zero when it does not.
 	drainingSince time.Time
 }
 
 // observe reads everything, from the cache, where rooms are, and the fleet.
 func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.MediaPool) (observed, error) {
 	o := observed{
-		pool: pool, hash: templateHash(pool, r.Image), usedPorts: make(map[int32]int),
-		waiting: r.Rooms.Waiting(pool.Name), calm: r.CalmPeriod, now: r.Clock.Now(),
+		pool: pool, exposure: podspec.Media.Exposed(pool.Spec.Exposure), hash: templateHash(pool, r.Image),
+		usedPorts: make(map[int32]int), waiting: r.Rooms.Waiting(pool.Name), calm: r.CalmPeriod, now: r.Clock.Now(),
 	}
 	var pods corev1.PodList
-	if err := r.Client.List(ctx, &pods, client.InNamespace(r.Namespace), client.MatchingLabels{v1alpha1.ComponentLabel: v1alpha1.ComponentMediaPod}); err != nil {
+	ofKind := client.MatchingLabels{v1alpha1.ComponentLabel: podspec.Media.Component}
+	if err := r.Client.List(ctx, &pods, client.InNamespace(r.Namespace), ofKind); err != nil {
 		return o, fmt.Errorf("listing media pods: %w", err)
 	}
-	services, err := r.services(ctx, pool)
+	services, err := r.services(ctx, o)
 	if err != nil {
 		return o, err
 	}
@@ -79,19 +84,19 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.MediaPool) (obs
 	loads := r.Rooms.Loads()
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if port := givenPort(pod); port != 0 && !finished(pod) {
+		if port := exposure.Allocated(pod); port != 0 && !finished(pod) {
 			o.usedPorts[port]++
 		}
 		if pod.Labels[v1alpha1.PoolLabel] != pool.Name {
 			continue
 		}
-		facts := podFacts{pod: pod, service: services[pod.Name], view: r.Fleet.Pod(pod.Name), load: loads[pod.Name]}
-		facts.addresses, facts.missing = advertise(pool, pod, nodes[pod.Spec.NodeName], facts.service)
-		facts.idleSince = r.idleSince(pod.Name, facts.load, o.now)
-		facts.untold = r.Events.Waiting(pod.Name)
-		if since, err := time.Parse(time.RFC3339, pod.Annotations[drainingAnnotation]); err == nil {
-			facts.drainingSince = since
+		facts := podFacts{
+			pod: pod, service: services[pod.Name], view: r.Fleet.Pod(pod.Name), load: loads[pod.Name],
+			untold: r.Events.Waiting(pod.Name), drainingSince: drainingSince(pod),
 		}
+		facts.addresses, facts.missing = o.exposure.Advertise(
+			exposure.Facts{Pod: pod, Node: nodes[pod.Spec.NodeName], Service: facts.service})
+		facts.idleSince = r.idleSince(pod.Name, facts.load, o.now)
 		o.pods = append(o.pods, facts)
 	}
 	slices.SortFunc(o.pods, func(a, b podFacts) int {
@@ -111,12 +116,12 @@ func (o observed) addresses() []*controlv1.TransportAddress {
 }
 
 // services returns the pool's Services by pod.
-func (r *Reconciler) services(ctx context.Context, pool *v1alpha1.MediaPool) (map[string]*corev1.Service, error) {
-	if !perPodService(pool) {
+func (r *Reconciler) services(ctx context.Context, o observed) (map[string]*corev1.Service, error) {
+	if !o.exposure.HasService() {
 		return nil, nil
 	}
 	var list corev1.ServiceList
-	if err := r.Client.List(ctx, &list, client.InNamespace(r.Namespace), client.MatchingLabels{v1alpha1.PoolLabel: pool.Name}); err != nil {
+	if err := r.Client.List(ctx, &list, client.InNamespace(r.Namespace), client.MatchingLabels{v1alpha1.PoolLabel: o.pool.Name}); err != nil {
 		return nil, fmt.Errorf("listing Services: %w", err)
 	}
 	out := make(map[string]*corev1.Service, len(list.Items))
@@ -160,42 +165,4 @@ func (r *Reconciler) forgetGone(pods []corev1.Pod) {
 			r.Rooms.Forget(name)
 		}
 	}
-}
-
-func finished(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-}
-
-// perPodService says whether each pod has a Service of its own.
-func perPodService(pool *v1alpha1.MediaPool) bool {
-	return pool.Spec.Exposure.Type == v1alpha1.ExposureNodePort || pool.Spec.Exposure.Type == v1alpha1.ExposureLoadBalancer
-}
-
-// dead says that a pod will never host a room again.
-func (p podFacts) dead() bool {
-	return finished(p.pod) || p.view.Known && p.view.State == fleet.Lost
-}
-
-// going says that a pod is being deleted.
-func (p podFacts) going() bool {
-	return !p.pod.DeletionTimestamp.IsZero()
-}
-
-// outdated says that the pod was made from another template.
-func (o observed) outdated(p podFacts) bool {
-	return p.pod.Annotations[hashAnnotation] != o.hash
-}
-
-// current says that a pod counts: it is alive, stays, and is what the pool wants.
-func (o observed) current(p podFacts) bool {
-	return !p.dead() && !p.going() && !o.outdated(p) && p.drainingSince.IsZero()
-}
-
-// free returns how many more Sessions a pod can take, whether it is usable already or about to be.
-func (o observed) free(p podFacts) int32 {
-	capacity := o.pool.Spec.Capacity
-	if p.load.Connections >= capacity.Connections {
-		return 0
-	}
-	return max(0, capacity.Sessions-p.load.Sessions)
 }

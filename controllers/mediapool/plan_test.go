@@ -16,7 +16,9 @@ import (
 	"k8s.io/utils/ptr"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/exposure"
 	"mediarooms.dev/mediarooms/controllers/fleet"
+	"mediarooms.dev/mediarooms/controllers/podspec"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 )
 
@@ -39,7 +41,7 @@ func newPool() *v1alpha1.MediaPool {
 // simulation is a pool and its pods, to which plans are applied at once.
 type simulation struct {
 	pool    *v1alpha1.MediaPool
-	image   Image
+	image   podspec.Image
 	pods    map[string]*podFacts
 	waiting int32
 	now     time.Time
@@ -48,14 +50,14 @@ type simulation struct {
 }
 
 func newSimulation() *simulation {
-	return &simulation{pool: newPool(), image: Image{Name: "v1"}, pods: make(map[string]*podFacts), now: start}
+	return &simulation{pool: newPool(), image: podspec.Image{Name: "v1"}, pods: make(map[string]*podFacts), now: start}
 }
 
 func (s *simulation) names() []string { return slices.Sorted(maps.Keys(s.pods)) }
 
 func (s *simulation) observe() observed {
 	o := observed{
-		pool: s.pool, hash: templateHash(s.pool, s.image), usedPorts: make(map[int32]int), waiting: s.waiting,
+		pool: s.pool, exposure: podspec.Media.Exposed(s.pool.Spec.Exposure), hash: templateHash(s.pool, s.image), usedPorts: make(map[int32]int), waiting: s.waiting,
 		calm: 5 * time.Minute, now: s.now,
 	}
 	for _, name := range s.names() {
@@ -66,7 +68,7 @@ func (s *simulation) observe() observed {
 		} else if facts.idleSince.IsZero() {
 			facts.idleSince = s.now
 		}
-		if port := givenPort(facts.pod); port != 0 {
+		if port := exposure.Allocated(facts.pod); port != 0 {
 			o.usedPorts[port]++
 		}
 		o.pods = append(o.pods, *facts)
@@ -100,7 +102,7 @@ func (s *simulation) apply(p plan) bool {
 		case createPod:
 			s.made++
 			name := fmt.Sprintf("pod-%d", s.made)
-			pod := buildPod(s.pool, "ns", name, a.port, s.image)
+			pod := podSpec(s.pool, "ns", name, a.port, s.image, a.avoid).Pod()
 			pod.CreationTimestamp = metav1.Time{Time: s.now}
 			pod.Status.Phase = corev1.PodPending
 			s.pods[name] = &podFacts{pod: pod}

@@ -1,116 +1,63 @@
 package mediapool
 
 import (
-	"slices"
-	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/exposure"
+	"mediarooms.dev/mediarooms/controllers/podspec"
 )
 
-// In the node's network a port that is open on all addresses is open to the internet.
-func TestHostNetworkPodsListenOnTheirOwnAddress(t *testing.T) {
-	for exposure, want := range map[v1alpha1.ExposureType][]string{
-		v1alpha1.ExposureHostNetwork: {
-			"--control-address=[$(POD_IP)]:31001", "--signalling-address=[$(POD_IP)]:31002",
-			"--health-address=[$(POD_IP)]:31003", "--metrics-address=[$(POD_IP)]:31004", "--media-port=31000",
-		},
-		// A pod's own network has no other addresses, but that by which kubectl port-forward comes.
-		v1alpha1.ExposureHostPort: {
-			"--control-address=:7443", "--signalling-address=:7444", "--health-address=:8081", "--metrics-address=:8080", "--media-port=31000",
-		},
-		v1alpha1.ExposureInternal: {
-			"--control-address=:7443", "--signalling-address=:7444", "--health-address=:8081", "--metrics-address=:8080", "--media-port=7445",
-		},
-	} {
-		t.Run(string(exposure), func(t *testing.T) {
-			pool := newPool()
-			pool.Spec.Exposure.Type = exposure
-			c := buildPod(pool, "ns", "name", 31000, Image{Name: "image"}).Spec.Containers[0]
-			for _, argument := range want {
-				if !slices.Contains(c.Args, argument) {
-					t.Errorf("it has no %s among %v", argument, c.Args)
-				}
-			}
-			// What stands in an argument must be in the environment, and probes must not name another address than the pod's.
-			address := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "POD_IP" })
-			if address < 0 || c.Env[address].ValueFrom.FieldRef.FieldPath != "status.podIP" {
-				t.Errorf("the environment is %v", c.Env)
-			}
-			for _, probe := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe} {
-				if probe.HTTPGet.Host != "" || probe.HTTPGet.Port.String() != "health" {
-					t.Errorf("a probe asks %+v", probe.HTTPGet)
-				}
-			}
-		})
-	}
+// buildPod returns a pod of a pool.
+func buildPod(pool *v1alpha1.MediaPool, image podspec.Image) *corev1.Pod {
+	return podSpec(pool, "ns", "name", 31000, image, nil).Pod()
 }
 
-func TestResources(t *testing.T) {
-	list := func(pairs ...string) corev1.ResourceList {
-		out := make(corev1.ResourceList)
-		for i := 0; i < len(pairs); i += 2 {
-			out[corev1.ResourceName(pairs[i])] = resource.MustParse(pairs[i+1])
-		}
-		return out
+func TestPod(t *testing.T) {
+	pool := newPool()
+	pool.Spec.Template.Metadata.Labels = map[string]string{v1alpha1.PoolLabel: "stolen", "team": "video"}
+	pod := buildPod(pool, podspec.Image{Name: "image"})
+	if pod.Labels[v1alpha1.PoolLabel] != "pool" || pod.Labels["team"] != "video" {
+		t.Errorf("labels are %v", pod.Labels)
 	}
-	for sentence, test := range map[string]struct {
-		given                  *corev1.ResourceRequirements
-		wantRequest, wantLimit string
-	}{
-		"nothing is said": {nil, "cpu=100m ephemeral-storage=64Mi memory=128Mi", "ephemeral-storage=1Gi memory=1Gi"},
-		"only requests are said": {
-			&corev1.ResourceRequirements{Requests: list("cpu", "2", "memory", "512Mi")},
-			"cpu=2 ephemeral-storage=64Mi memory=512Mi", "ephemeral-storage=1Gi memory=1Gi",
-		},
-		"more is requested than the limit by default": {
-			&corev1.ResourceRequirements{Requests: list("memory", "4Gi", "ephemeral-storage", "2Gi")},
-			"cpu=100m ephemeral-storage=2Gi memory=4Gi", "ephemeral-storage=2Gi memory=4Gi",
-		},
-		"only limits are said": {
-			&corev1.ResourceRequirements{Limits: list("cpu", "4", "memory", "64Mi")},
-			"ephemeral-storage=64Mi", "cpu=4 ephemeral-storage=1Gi memory=64Mi",
-		},
-		"something else is said": {
-			&corev1.ResourceRequirements{Limits: list("example.org/device", "1")},
-			"cpu=100m ephemeral-storage=64Mi memory=128Mi", "ephemeral-storage=1Gi example.org/device=1 memory=1Gi",
-		},
-	} {
-		t.Run(sentence, func(t *testing.T) {
-			pool := newPool()
-			pool.Spec.Template.Resources = test.given
-			before := test.given.DeepCopy()
-			c := buildPod(pool, "ns", "name", 31000, Image{Name: "image"}).Spec.Containers[0]
-			for what, pair := range map[string][2]string{
-				"requests": {text(c.Resources.Requests), test.wantRequest}, "limits": {text(c.Resources.Limits), test.wantLimit},
-			} {
-				if pair[0] != pair[1] {
-					t.Errorf("%s are %s, want %s", what, pair[0], pair[1])
-				}
-			}
-			// The heap is bounded by what the container may have.
-			limit := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "GOMEMLIMIT" })
-			if limit < 0 || c.Env[limit].ValueFrom.ResourceFieldRef.Resource != "limits.memory" {
-				t.Errorf("the environment is %v", c.Env)
-			}
-			// It is the cache's own.
-			if !equality.Semantic.DeepEqual(pool.Spec.Template.Resources, before) {
-				t.Errorf("the pool itself was changed to %+v", pool.Spec.Template.Resources)
-			}
-		})
+	c := pod.Spec.Containers[0]
+	if *pod.Spec.AutomountServiceAccountToken || *pod.Spec.EnableServiceLinks || pod.Spec.RestartPolicy != corev1.RestartPolicyNever ||
+		!*pod.Spec.SecurityContext.RunAsNonRoot || *pod.Spec.SecurityContext.RunAsUser != 65532 ||
+		pod.Spec.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault ||
+		!*c.SecurityContext.ReadOnlyRootFilesystem || *c.SecurityContext.AllowPrivilegeEscalation || c.SecurityContext.Capabilities.Drop[0] != "ALL" {
+		t.Errorf("it is %+v", pod.Spec)
 	}
-}
+	if port := exposure.Allocated(pod); port != 31000 {
+		t.Errorf("its port is %d", port)
+	}
+	if len(pod.Spec.TopologySpreadConstraints) != 1 || pod.Spec.TopologySpreadConstraints[0].WhenUnsatisfiable != corev1.ScheduleAnyway {
+		t.Errorf("it is spread by %v", pod.Spec.TopologySpreadConstraints)
+	}
 
-// text writes quantities by name.
-func text(list corev1.ResourceList) string {
-	var parts []string
-	for name, quantity := range list {
-		parts = append(parts, string(name)+"="+quantity.String())
+	pod = podSpec(pool, "ns", "name", 31000, podspec.Image{Name: "image"}, []string{"a", "b"}).Pod()
+	terms := pod.Spec.Affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution
+	if len(terms) != 1 || len(terms[0].Preference.MatchFields) != 2 || pool.Spec.Template.Affinity != nil || pod.Spec.TopologySpreadConstraints != nil {
+		t.Errorf("nodes are avoided by %v, and it is spread by %v", terms, pod.Spec.TopologySpreadConstraints)
 	}
-	slices.Sort(parts)
-	return strings.Join(parts, " ")
+
+	pool.Spec.Exposure = v1alpha1.Exposure{Type: v1alpha1.ExposureHostNetwork}
+	pod = buildPod(pool, podspec.Image{Name: "image"})
+	numbers := make(map[string]int32)
+	for _, port := range pod.Spec.Containers[0].Ports {
+		numbers[port.Name] = port.ContainerPort
+	}
+	if !pod.Spec.HostNetwork || numbers["media-udp"] != 31000 || numbers["media-tcp"] != 31000 || numbers["control"] != 31001 || numbers["metrics"] != 31004 {
+		t.Errorf("ports are %v", numbers)
+	}
+
+	before := templateHash(pool, podspec.Image{Name: "image"})
+	pool.Spec.Exposure.PublicAddress = "198.51.100.1"
+	if templateHash(pool, podspec.Image{Name: "image"}) != before {
+		t.Error("an address that is sent to running pods replaces them")
+	}
+	if templateHash(pool, podspec.Image{Name: "other"}) == before {
+		t.Error("another image does not")
+	}
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
@@ -23,8 +22,9 @@ var (
 	})
 )
 
-func init() {
-	metrics.Registry.MustRegister(readySeconds, placementFailures)
+// Collectors returns the metrics of the package.
+func Collectors() []prometheus.Collector {
+	return []prometheus.Collector{readySeconds, placementFailures}
 }
 
 // observeLatency counts a status write by which a Session becomes Ready for the first time.

@@ -9,7 +9,8 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
 
-// SetConditions sets conditions as observed of a generation. The time of a transition changes with the condition's status only.
+// SetConditions sets conditions as observed of a generation. The time of a transition changes with
+// the condition's status only.
 func SetConditions(all *[]metav1.Condition, generation int64, now time.Time, conditions ...metav1.Condition) {
 	for _, condition := range conditions {
 		condition.ObservedGeneration = generation
@@ -18,7 +19,8 @@ func SetConditions(all *[]metav1.Condition, generation int64, now time.Time, con
 	}
 }
 
-// Deleting returns the Ready condition of an object that is being deleted. waitsFor names what has to happen before it goes.
+// Deleting returns the Ready condition of an object that is being deleted. waitsFor names what has
+// to happen before it goes.
 func Deleting(waitsFor string) metav1.Condition {
 	return metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonDeleting,
@@ -26,7 +28,8 @@ func Deleting(waitsFor string) metav1.Condition {
 	}
 }
 
-// sameConditions reports whether two statuses have the same conditions, but for their messages and times.
+// sameConditions reports whether two statuses have the same conditions, but for their messages and
+// times.
 func sameConditions(before, after []metav1.Condition) bool {
 	if len(before) != len(after) {
 		return false

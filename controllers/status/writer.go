@@ -1,8 +1,9 @@
-// Package status is the authority on how controllers write the statuses of their objects: as one field owner per controller, by
-// server-side apply; at once when somebody waits for the change, else at most once in an interval.
+// Package status is the authority on how controllers write the statuses of their objects: as one
+// field owner per controller, by server-side apply; at once when somebody waits for the change,
+// else at most once in an interval.
 //
-// A controller derives the whole status from what it has observed and hands it to its Writer. The Writer owns every field of the
-// status: what it no longer applies goes, whoever wrote it.
+// A controller derives the whole status from what it has observed and hands it to its Writer. The
+// Writer owns every field of the status: what it no longer applies goes, whoever wrote it.
 package status
 
 import (
@@ -30,7 +31,8 @@ const (
 	Patience = 250 * time.Millisecond
 )
 
-// Urgency says how soon a changed status has to be written. A change of a condition, but for its message, is never Lazy.
+// Urgency says how soon a changed status has to be written. A change of a condition, but for its
+// message, is never Lazy.
 type Urgency int
 
 // Urgencies.
@@ -43,7 +45,8 @@ const (
 	Urgent
 )
 
-// Writer writes the statuses of the objects of one kind. Safe for concurrent use, for one object by one caller at a time.
+// Writer writes the statuses of the objects of one kind. Safe for concurrent use, for one object by
+// one caller at a time.
 type Writer[O client.Object, S any] struct {
 	Client client.Client
 	// Owner of the fields; no other writer uses it.
@@ -66,8 +69,9 @@ type times struct {
 	written, awaiting time.Time
 }
 
-// Write gives an object a status. It says whether it wrote it, so that Events follow; if there is something to write and it is too
-// early, it returns after which wait the caller has to come again. An object that is gone is no error.
+// Write gives an object a status. It says whether it wrote it, so that Events follow; if there is
+// something to write and it is too early, it returns after which wait the caller has to come again.
+// An object that is gone is no error.
 func (w *Writer[O, S]) Write(ctx context.Context, object O, status S, urgency Urgency) (written bool, wait time.Duration, err error) {
 	current := w.Status(object)
 	if equality.Semantic.DeepEqual(*current, status) {
@@ -90,8 +94,9 @@ func (w *Writer[O, S]) Write(ctx context.Context, object O, status S, urgency Ur
 	return true, 0, nil
 }
 
-// Unobserved has the Ready condition of an object say that the object could not be observed, and leaves the rest of its status as it
-// was seen last. It returns the cause, and with it what went wrong writing that.
+// Unobserved has the Ready condition of an object say that the object could not be observed, and
+// leaves the rest of its status as it was seen last. It returns the cause, and with it what went
+// wrong writing that.
 func (w *Writer[O, S]) Unobserved(ctx context.Context, object O, cause error) error {
 	seen, ok := object.DeepCopyObject().(O)
 	if !ok {
@@ -106,8 +111,8 @@ func (w *Writer[O, S]) Unobserved(ctx context.Context, object O, cause error) er
 	return errors.Join(cause, err)
 }
 
-// apply applies a status. A field that it no longer has stays when another owns it, too: an operator of before server-side apply, or
-// somebody by hand. A field that is removed is nobody's.
+// apply applies a status. A field that it no longer has stays when another owns it, too: an
+// operator of before server-side apply, or somebody by hand. A field that is removed is nobody's.
 func (w *Writer[O, S]) apply(ctx context.Context, object O, status S) error {
 	wanted, err := json.Marshal(status)
 	if err != nil {

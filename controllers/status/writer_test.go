@@ -64,7 +64,8 @@ func (f *fixture) read() {
 	}
 }
 
-// pods writes a status with a number of pods, and returns whether it was written or how long it has to wait.
+// pods writes a status with a number of pods, and returns whether it was written or how long it has
+// to wait.
 func (f *fixture) pods(n int32, urgency status.Urgency, conditions ...metav1.Condition) (bool, time.Duration) {
 	f.Helper()
 	after := *f.pool.Status.DeepCopy()

@@ -41,7 +41,7 @@ type Reconciler struct {
 	// Trigger wakes this controller.
 	Trigger *trigger.Trigger
 
-	statuses status.Writer[*v1alpha1.Webhook, v1alpha1.WebhookStatus]
+	statuses *status.Writer[*v1alpha1.Webhook, v1alpha1.WebhookStatus]
 	mu       sync.Mutex                   // guards lost
 	lost     map[types.NamespacedName]int // events that an Event has told of
 }
@@ -49,7 +49,7 @@ type Reconciler struct {
 // Setup adds the controller to the manager.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 	r.lost = make(map[types.NamespacedName]int)
-	r.statuses = status.Writer[*v1alpha1.Webhook, v1alpha1.WebhookStatus]{
+	r.statuses = &status.Writer[*v1alpha1.Webhook, v1alpha1.WebhookStatus]{
 		Client: r.Client, Owner: FieldOwner, Clock: r.Clock, Interval: resync, Pause: pause,
 		Status:     func(hook *v1alpha1.Webhook) *v1alpha1.WebhookStatus { return &hook.Status },
 		Conditions: func(s *v1alpha1.WebhookStatus) *[]metav1.Condition { return &s.Conditions },

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
 // What becomes of events.
@@ -27,6 +26,7 @@ var (
 	})
 )
 
-func init() {
-	metrics.Registry.MustRegister(outcomes, took)
+// Collectors returns the metrics of the package.
+func Collectors() []prometheus.Collector {
+	return []prometheus.Collector{outcomes, took}
 }

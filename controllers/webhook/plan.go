@@ -1,6 +1,7 @@
 package webhook
 
-// plan is how a Webhook is to be served. refused says why nothing is sent; it is nil when something is.
+// plan is how a Webhook is to be served. refused says why nothing is sent; it is nil when something
+// is.
 type plan struct {
 	settings settings
 	refused  *refusal

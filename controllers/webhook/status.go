@@ -11,13 +11,16 @@ import (
 )
 
 const (
-	// resync is how often a Webhook is looked at whatever happens: its counts go into the status then.
+	// resync is how often a Webhook is looked at whatever happens: its counts go into the status
+	// then.
 	resync = 15 * time.Second
-	// pause is the least time between two writes of one status: an endpoint may fail and recover with every event.
+	// pause is the least time between two writes of one status: an endpoint may fail and recover
+	// with every event.
 	pause = 2 * time.Second
 )
 
-// writeStatus writes the status if it has changed, now or later, and then the Events that tell of it. It returns when to look again.
+// writeStatus writes the status if it has changed, now or later, and then the Events that tell of
+// it. It returns when to look again.
 func (r *Reconciler) writeStatus(ctx context.Context, o observed, p plan) (time.Duration, error) {
 	r.tellLost(o.hook, o.endpoint.lost)
 	before, after := o.hook.Status, makeStatus(o, p)

@@ -1,4 +1,4 @@
-package mediapool
+package exposure
 
 import (
 	"testing"

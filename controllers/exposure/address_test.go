@@ -1,4 +1,4 @@
-package mediapool
+package exposure
 
 import (
 	"strings"
@@ -47,13 +47,12 @@ func TestAdvertise(t *testing.T) {
 		"internal is the pod's own": {exposure: v1alpha1.ExposureInternal, ip: "10.1.1.1", udp: 21000, tcp: 21000},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			pool := newPool()
-			pool.Spec.Exposure = v1alpha1.Exposure{Type: test.exposure, PublicAddress: test.public}
 			pod := &corev1.Pod{
 				Spec:   corev1.PodSpec{Containers: []corev1.Container{{Ports: []corev1.ContainerPort{{Name: "media-udp", ContainerPort: 21000}}}}},
 				Status: corev1.PodStatus{PodIP: "10.1.1.1"},
 			}
-			got, missing := advertise(pool, pod, test.node, test.service)
+			exposed := New(v1alpha1.Exposure{Type: test.exposure, PublicAddress: test.public}, nil)
+			got, missing := exposed.Advertise(Facts{Pod: pod, Node: test.node, Service: test.service})
 			if test.missing != "" {
 				if got != nil || !strings.Contains(missing, test.missing) {
 					t.Errorf("got %v, %q", got, missing)
@@ -64,52 +63,5 @@ func TestAdvertise(t *testing.T) {
 				t.Errorf("got %v, %q", got, missing)
 			}
 		})
-	}
-}
-
-func TestPod(t *testing.T) {
-	pool := newPool()
-	pool.Spec.Template.Metadata.Labels = map[string]string{v1alpha1.PoolLabel: "stolen", "team": "video"}
-	pod := buildPod(pool, "ns", "name", 31000, Image{Name: "image"})
-	if pod.Labels[v1alpha1.PoolLabel] != "pool" || pod.Labels["team"] != "video" {
-		t.Errorf("labels are %v", pod.Labels)
-	}
-	c := pod.Spec.Containers[0]
-	if *pod.Spec.AutomountServiceAccountToken || *pod.Spec.EnableServiceLinks || pod.Spec.RestartPolicy != corev1.RestartPolicyNever ||
-		!*pod.Spec.SecurityContext.RunAsNonRoot || *pod.Spec.SecurityContext.RunAsUser != 65532 ||
-		pod.Spec.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault ||
-		!*c.SecurityContext.ReadOnlyRootFilesystem || *c.SecurityContext.AllowPrivilegeEscalation || c.SecurityContext.Capabilities.Drop[0] != "ALL" {
-		t.Errorf("it is %+v", pod.Spec)
-	}
-	if givenPort(pod) != 31000 {
-		t.Errorf("its port is %d", givenPort(pod))
-	}
-	if len(pod.Spec.TopologySpreadConstraints) != 1 || pod.Spec.TopologySpreadConstraints[0].WhenUnsatisfiable != corev1.ScheduleAnyway {
-		t.Errorf("it is spread by %v", pod.Spec.TopologySpreadConstraints)
-	}
-
-	avoidNodes(pod, pool, []string{"a", "b"})
-	terms := pod.Spec.Affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution
-	if len(terms) != 1 || len(terms[0].Preference.MatchFields) != 2 || pool.Spec.Template.Affinity != nil || pod.Spec.TopologySpreadConstraints != nil {
-		t.Errorf("nodes are avoided by %v, and it is spread by %v", terms, pod.Spec.TopologySpreadConstraints)
-	}
-
-	pool.Spec.Exposure = v1alpha1.Exposure{Type: v1alpha1.ExposureHostNetwork}
-	pod = buildPod(pool, "ns", "name", 31000, Image{Name: "image"})
-	numbers := make(map[string]int32)
-	for _, port := range pod.Spec.Containers[0].Ports {
-		numbers[port.Name] = port.ContainerPort
-	}
-	if !pod.Spec.HostNetwork || numbers["media-udp"] != 31000 || numbers["media-tcp"] != 31000 || numbers["control"] != 31001 || numbers["metrics"] != 31004 {
-		t.Errorf("ports are %v", numbers)
-	}
-
-	before := templateHash(pool, Image{Name: "image"})
-	pool.Spec.Exposure.PublicAddress = "198.51.100.1"
-	if templateHash(pool, Image{Name: "image"}) != before {
-		t.Error("an address that is sent to running pods replaces them")
-	}
-	if templateHash(pool, Image{Name: "other"}) == before {
-		t.Error("another image does not")
 	}
 }

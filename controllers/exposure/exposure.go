@@ -1,0 +1,212 @@
+// Package exposure is the authority on how clients reach the media of a pod: the ports that it
+// takes of its node, its Service, and the address that it advertises. Each form of
+// MediaPool.spec.exposure.type is one entry of a table; nothing else asks for the type.
+//
+//	HostPort      node's address, a port of the pool's range        media port on the node
+//	HostNetwork   node's address, ports of the pool's range         pod in the node's network
+//	NodePort      node's address, a port that Kubernetes chooses    Service, UDP and TCP
+//	LoadBalancer  the load balancer's address                       Service, UDP
+//	Internal      pod's address                                     nothing: clients come through a TURN server
+package exposure
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
+)
+
+// Port is one port of a kind of pods.
+type Port struct {
+	Name string
+	// Number of the port where the pod has a network of its own.
+	Number int32
+	// Media says that clients come there, by UDP and by TCP.
+	Media bool
+}
+
+// defaultRange is where ports come from when a pool names no range
+// (MediaPool.spec.exposure.portRange).
+var defaultRange = v1alpha1.PortRange{First: 20000, Last: 20999}
+
+// nodePorts are those of a pod's ports that it takes of its node.
+type nodePorts int
+
+const (
+	noPort nodePorts = iota
+	mediaPort
+	everyPort
+)
+
+// form is one way of exposing a pod.
+type form struct {
+	nodePorts nodePorts
+	// service is the type of the Service that each pod has; "" is none. Its ports carry UDP, and
+	// with serviceTCP TCP, too.
+	service    corev1.ServiceType
+	serviceTCP bool
+	// ports by which clients reach the pod, and its address, or why there is none.
+	ports   func(Facts) (udp, tcp int32, missing string)
+	address func(Facts) (ip, missing string)
+}
+
+var forms = map[v1alpha1.ExposureType]form{
+	v1alpha1.ExposureHostPort:    {nodePorts: mediaPort, ports: podPorts, address: nodeAddress},
+	v1alpha1.ExposureHostNetwork: {nodePorts: everyPort, ports: podPorts, address: nodeAddress},
+	v1alpha1.ExposureNodePort: {
+		service: corev1.ServiceTypeNodePort, serviceTCP: true, ports: servicePorts, address: nodeAddress,
+	},
+	// One protocol per load balancer works with every provider, so there is no TCP.
+	v1alpha1.ExposureLoadBalancer: {service: corev1.ServiceTypeLoadBalancer, ports: podPortUDP, address: balancerAddress},
+	v1alpha1.ExposureInternal:     {ports: podPorts, address: podAddress},
+}
+
+// Exposure is how the pods of a pool are exposed.
+type Exposure struct {
+	form
+	publicAddress string
+	within        v1alpha1.PortRange
+	kind          []Port
+}
+
+// New returns the exposure of pods that have some ports. A type that is not known is taken for the
+// default of the API, HostPort.
+func New(spec v1alpha1.Exposure, ports []Port) Exposure {
+	found, known := forms[spec.Type]
+	if !known {
+		found = forms[v1alpha1.ExposureHostPort]
+	}
+	e := Exposure{form: found, publicAddress: spec.PublicAddress, kind: ports}
+	if found.nodePorts != noPort {
+		e.within = ptr.Deref(spec.PortRange, defaultRange)
+	}
+	return e
+}
+
+// HostNetwork says whether pods are in their node's network.
+func (e Exposure) HostNetwork() bool { return e.nodePorts == everyPort }
+
+// HasService says whether each pod has a Service of its own.
+func (e Exposure) HasService() bool { return e.service != "" }
+
+// NodePorts are the ports that pods may be given on their nodes; none where nodes' ports are not
+// ours to give.
+func (e Exposure) NodePorts() v1alpha1.PortRange { return e.within }
+
+// errRange is a port range without room for a single pod.
+var errRange = errors.New("exposure.portRange is too small for a pod in its node's network")
+
+// stride is how many consecutive ports of its node a pod takes.
+func (e Exposure) stride() int32 {
+	if e.nodePorts == everyPort {
+		return int32(len(e.kind))
+	}
+	return 1
+}
+
+// Allocate returns the first of the node's ports that one more pod gets, 0 when it takes none or
+// the range is too small: the lowest that the fewest pods use. used counts the pods per port. The
+// scheduler keeps two pods with the same port on different nodes.
+func (e Exposure) Allocate(used map[int32]int) int32 {
+	if e.nodePorts == noPort {
+		return 0
+	}
+	return choosePort(e.within, e.stride(), used)
+}
+
+// choosePort returns the lowest port of the range that the fewest pods use, in steps of stride; 0
+// when the range is smaller than that.
+func choosePort(within v1alpha1.PortRange, stride int32, used map[int32]int) int32 {
+	var best int32
+	for port := within.First; port+stride-1 <= within.Last; port += stride {
+		if best == 0 || used[port] < used[best] {
+			best = port
+		}
+		if used[best] == 0 {
+			break
+		}
+	}
+	return best
+}
+
+// Check says why no pod can be made with the port that Allocate returned.
+func (e Exposure) Check(allocated int32) error {
+	if e.nodePorts == everyPort && allocated == 0 {
+		return errRange
+	}
+	return nil
+}
+
+// Ports returns the ports of a pod that was given ports of its node, from the first on.
+func (e Exposure) Ports(allocated int32) []Port {
+	out := slices.Clone(e.kind)
+	for i := range out {
+		switch {
+		case e.nodePorts == everyPort:
+			out[i].Number = allocated + int32(i)
+		case e.nodePorts == mediaPort && out[i].Media:
+			out[i].Number = allocated
+		}
+	}
+	return out
+}
+
+// ContainerPorts returns the same ports as a container declares them.
+func (e Exposure) ContainerPorts(allocated int32) []corev1.ContainerPort {
+	var out []corev1.ContainerPort
+	for _, port := range e.Ports(allocated) {
+		if !port.Media {
+			out = append(out, corev1.ContainerPort{Name: port.Name, ContainerPort: port.Number, Protocol: corev1.ProtocolTCP})
+			continue
+		}
+		var onNode int32
+		if e.nodePorts == mediaPort {
+			onNode = port.Number
+		}
+		out = append(out,
+			corev1.ContainerPort{Name: mediaUDP, ContainerPort: port.Number, HostPort: onNode, Protocol: corev1.ProtocolUDP},
+			corev1.ContainerPort{Name: mediaTCP, ContainerPort: port.Number, HostPort: onNode, Protocol: corev1.ProtocolTCP})
+	}
+	return out
+}
+
+// ListenAddress returns on which address a pod listens for everything but media. The node's network
+// may be the internet; the kubelet, the operator and the gateways come by the pod's own address,
+// which is the node's internal one. It is in the environment as POD_IP, and in brackets it may be
+// IPv6.
+func (e Exposure) ListenAddress(port int32) string {
+	if e.HostNetwork() {
+		return fmt.Sprintf("[$(POD_IP)]:%d", port)
+	}
+	return fmt.Sprintf(":%d", port)
+}
+
+// Names of a pod's media ports.
+const (
+	mediaUDP = "media-udp"
+	mediaTCP = "media-tcp"
+)
+
+// Allocated returns the first port of its node that a pod was given, 0 when none.
+func Allocated(pod *corev1.Pod) int32 {
+	if port := mediaPortOf(pod); port.HostPort != 0 || pod.Spec.HostNetwork {
+		return port.ContainerPort
+	}
+	return 0
+}
+
+// mediaPortOf returns the media port of a pod, for UDP.
+func mediaPortOf(pod *corev1.Pod) corev1.ContainerPort {
+	for _, c := range pod.Spec.Containers {
+		for _, port := range c.Ports {
+			if port.Name == mediaUDP {
+				return port
+			}
+		}
+	}
+	return corev1.ContainerPort{}
+}
