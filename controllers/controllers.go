@@ -34,6 +34,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/trigger"
 	"mediarooms.dev/mediarooms/controllers/webhook"
 	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/naming"
 )
 
 // DefaultCalmPeriod is how long a media pod above the minimum has no room before it is removed.
@@ -191,7 +192,7 @@ func index(mgr ctrl.Manager) error {
 		if !ok {
 			return nil
 		}
-		return []string{desired.SessionID(s)}
+		return []string{naming.SessionID(s)}
 	})
 	if err != nil {
 		return fmt.Errorf("indexing Sessions: %w", err)

@@ -15,6 +15,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/participant"
 	"mediarooms.dev/mediarooms/controllers/placement"
+	"mediarooms.dev/mediarooms/internal/naming"
 	"mediarooms.dev/mediarooms/internal/token"
 )
 
@@ -74,7 +75,7 @@ func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connectio
 			return o, fmt.Errorf("reading the signing keys: %w", err)
 		}
 		secret := token.Derive(keys.For(connection.CreationTimestamp.Time), string(connection.UID), connection.Spec.TokenRotation)
-		o.tokenURL = token.URL(desired.SignallingURL(pool), desired.Key(&session, r.DefaultNamespace), secret)
+		o.tokenURL = token.URL(desired.SignallingURL(pool), naming.RoutingKeyOf(&session, r.DefaultNamespace), secret)
 	}
 	if connection.Spec.TokenSecretName != "" {
 		if o.secret, err = r.tokenSecret(ctx, connection, connection.Spec.TokenSecretName); err != nil {
@@ -111,7 +112,7 @@ func (r *Reconciler) pool(ctx context.Context, session *v1alpha1.Session) (*v1al
 	if err := r.Client.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("listing MediaPools: %w", err)
 	}
-	return desired.PoolOf(session, list.Items), nil
+	return naming.PoolOf(session, list.Items), nil
 }
 
 // tokenSecret returns a Secret of a Connection, nil when there is none, or none that may be read: writing it then says so.

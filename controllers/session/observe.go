@@ -11,10 +11,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/placement"
 	"mediarooms.dev/mediarooms/internal/hosting"
+	"mediarooms.dev/mediarooms/internal/naming"
 )
 
 // observed is everything that a pass over a Session knows.
@@ -24,7 +24,7 @@ type observed struct {
 	pool *v1alpha1.MediaPool
 	// foreign says that the pool does not host the Sessions of this namespace.
 	foreign bool
-	// rival is an older Session with the same identifier; nil when there is none.
+	// rival is the Session that has the same identifier; nil when there is none.
 	rival *v1alpha1.Session
 	// known says that the ledger has it, pod where; "" while it waits.
 	known bool
@@ -55,7 +55,7 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 	if err != nil {
 		return o, fmt.Errorf("listing MediaPools: %w", err)
 	}
-	o.pool = desired.PoolOf(session, pools.Items)
+	o.pool = naming.PoolOf(session, pools.Items)
 	if o.foreign, err = r.foreign(ctx, session.Namespace, o.pool); err != nil {
 		return o, err
 	}
@@ -63,7 +63,10 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 	if err != nil {
 		return o, err
 	}
-	o.rival = r.older(session, same)
+	o.rival = rival(session, same, func(s *v1alpha1.Session) bool {
+		_, placed := r.Ledger.Pod(s.UID)
+		return placed
+	})
 
 	var connections v1alpha1.ConnectionList
 	err = r.Client.List(ctx, &connections, client.InNamespace(session.Namespace), client.MatchingFields{v1alpha1.SessionNameField: session.Name},
@@ -128,33 +131,20 @@ func (r *Reconciler) look(o *observed) {
 // sameID returns the Sessions of the namespace with the same identifier.
 func (r *Reconciler) sameID(ctx context.Context, session *v1alpha1.Session) ([]v1alpha1.Session, error) {
 	var list v1alpha1.SessionList
-	err := r.Client.List(ctx, &list, client.InNamespace(session.Namespace), client.MatchingFields{IDField: desired.SessionID(session)})
+	err := r.Client.List(ctx, &list, client.InNamespace(session.Namespace), client.MatchingFields{IDField: naming.SessionID(session)})
 	if err != nil {
 		return nil, fmt.Errorf("listing Sessions: %w", err)
 	}
 	return list.Items, nil
 }
 
-// older returns the Session that has the identifier before this one does. Creation times are whole seconds: among equals, who was placed
-// already has it, and then the first by UID.
-func (r *Reconciler) older(session *v1alpha1.Session, same []v1alpha1.Session) *v1alpha1.Session {
-	_, placed := r.Ledger.Pod(session.UID)
-	for i := range same {
-		other := &same[i]
-		if other.UID == session.UID {
-			continue
-		}
-		switch other.CreationTimestamp.Compare(session.CreationTimestamp.Time) {
-		case -1:
-			return other
-		case 0:
-			_, otherPlaced := r.Ledger.Pod(other.UID)
-			if otherPlaced && !placed || otherPlaced == placed && other.UID < session.UID {
-				return other
-			}
-		}
+// rival returns the Session that has the identifier in place of this one; nil when there is none.
+func rival(session *v1alpha1.Session, same []v1alpha1.Session, placed func(*v1alpha1.Session) bool) *v1alpha1.Session {
+	holder := naming.Holder(append(same, *session), placed)
+	if holder.UID == session.UID {
+		return nil
 	}
-	return nil
+	return holder
 }
 
 // leaves says whether the Session's Connections have not all gone.

@@ -14,6 +14,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/pace"
+	"mediarooms.dev/mediarooms/internal/naming"
 )
 
 // writeStatus writes the status if it has changed, now or later, and then the Events that tell of the change. It returns when to look again.
@@ -65,7 +66,7 @@ func urgencyOf(before, after v1alpha1.SessionStatus, o observed) pace.Urgency {
 // makeStatus derives the whole status. It is pure.
 func makeStatus(o observed, succeeded bool) v1alpha1.SessionStatus {
 	status := *o.session.Status.DeepCopy()
-	status.SessionID = desired.SessionID(o.session)
+	status.SessionID = naming.SessionID(o.session)
 	status.PodName, status.NodeName = "", ""
 	switch {
 	case o.foreign && o.pod == "":
@@ -112,7 +113,7 @@ func acceptedCondition(o observed) metav1.Condition {
 	switch {
 	case o.rival != nil:
 		c.Reason = v1alpha1.ReasonSessionIDInUse
-		c.Message = fmt.Sprintf("Session %q is older and has sessionID %q", o.rival.Name, desired.SessionID(o.session))
+		c.Message = fmt.Sprintf("Session %q is older and has sessionID %q", o.rival.Name, naming.SessionID(o.session))
 	case o.pod != "":
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, "the room has a place"
 	case o.pool == nil && o.session.Spec.PoolName != "":
