@@ -20,7 +20,7 @@ import (
 	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
-	"mediarooms.dev/mediarooms/mediapod/rpc"
+	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
 // world is a media pod with its real media engine, listening on loopback, and what an operator and a gateway need to reach it.
@@ -41,7 +41,7 @@ func newWorld(t *testing.T) *world {
 	var err error
 	w.pod, err = New(logr.Discard(), Config{
 		ControlAddress: "127.0.0.1:0", SignallingAddress: "127.0.0.1:0", HealthAddress: "127.0.0.1:0", MetricsAddress: "127.0.0.1:0",
-		TLSDirectory: w.ca.Directory(t, mtls.MediaPod), PodUID: "pod-uid", Version: "test", Limits: rpc.DefaultLimits(),
+		TLSDirectory: w.ca.Directory(t, mtls.MediaPod), PodUID: "pod-uid", Version: "test", Limits: signalling.DefaultLimits(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/reasons"
+	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -65,14 +67,14 @@ func TestWhatHappensIsReported(t *testing.T) {
 		connection.GetClientData() != "data" || connection.GetIp() != "192.0.2.7" || connection.GetPlatform() != "Chrome" {
 		t.Errorf("active: %v", got)
 	}
-	options := room.StreamOptions{HasAudio: true, HasVideo: true, AudioActive: true, VideoActive: true, TypeOfVideo: "CAMERA", FrameRate: 30, VideoDimensions: "{}"}
-	if err := a.Publish(t.Context(), options, "offer", func(room.Stream, string) {}); err != nil {
+	options := room.StreamOptions{HasAudio: true, HasVideo: true, AudioActive: true, VideoActive: true, TypeOfVideo: "CAMERA", FrameRate: 30, VideoDimensions: media.Dimensions{Width: 640, Height: 480}}
+	if err := a.Publish(t.Context(), room.PublishRequest{StreamID: "stream", Options: options, SDPOffer: "offer"}, func(room.Stream, string) {}); err != nil {
 		t.Fatal(err)
 	}
 	stream := o.status().GetConnections()[0].GetPublishers()[0]
 	want := &controlv1.PublishedStream{
 		StreamId: stream.GetStreamId(), CreatedUnixMs: stream.GetCreatedUnixMs(), HasAudio: true, HasVideo: true, AudioActive: true, VideoActive: true,
-		TypeOfVideo: "CAMERA", FrameRate: 30, VideoDimensions: "{}",
+		TypeOfVideo: "CAMERA", FrameRate: 30, VideoDimensions: `{"width":640,"height":480}`,
 	}
 	if !proto.Equal(stream, want) || stream.GetStreamId() == "" || stream.GetCreatedUnixMs() == 0 {
 		t.Errorf("got %v", stream)
@@ -221,7 +223,7 @@ func TestStopTellsTheOperatorWhatWasLast(t *testing.T) {
 	o.status()
 	o.receive()
 	p.join("r", "A")
-	p.rooms.Stop(room.ReasonServerStopped)
+	p.rooms.Stop(reasons.ServerStopped)
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -231,7 +233,7 @@ func TestStopTellsTheOperatorWhatWasLast(t *testing.T) {
 	for got.GetConnections()[0].GetState() == controlv1.ConnectionState_CONNECTION_STATE_ACTIVE {
 		got = o.status()
 	}
-	if got.GetConnections()[0].GetDisconnectReason() != room.ReasonServerStopped {
+	if got.GetConnections()[0].GetDisconnectReason() != string(reasons.ServerStopped) {
 		t.Errorf("got %v", got)
 	}
 	if code := o.ended(); code != codes.Unavailable {

@@ -79,7 +79,7 @@ func webrtcConnection(c journal.Connection) *controlv1.WebrtcConnection {
 			VideoActive:     c.Stream.VideoActive,
 			TypeOfVideo:     c.Stream.TypeOfVideo,
 			FrameRate:       max(0, int32(c.Stream.FrameRate)), // 0 is unknown
-			VideoDimensions: c.Stream.VideoDimensions,
+			VideoDimensions: dimensions(c.Stream.VideoDimensions),
 		},
 	}
 }

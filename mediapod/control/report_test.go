@@ -89,7 +89,7 @@ func TestNoMessageIsLarge(t *testing.T) {
 		}
 	}
 	options := room.StreamOptions{HasAudio: true}
-	if err := first.Publish(t.Context(), options, "offer", func(room.Stream, string) {}); err != nil {
+	if err := first.Publish(t.Context(), room.PublishRequest{StreamID: "stream", Options: options, SDPOffer: "offer"}, func(room.Stream, string) {}); err != nil {
 		t.Fatal(err)
 	}
 	for {
@@ -185,7 +185,7 @@ func TestChangesAreTheWhole(t *testing.T) {
 	a, _ := p.join("r", "A")
 	wants("a join", func() bool { return state("A") == controlv1.ConnectionState_CONNECTION_STATE_ACTIVE })
 	b, _ := p.join("r", "B")
-	if err := a.Publish(t.Context(), room.StreamOptions{HasAudio: true}, "offer", func(room.Stream, string) {}); err != nil {
+	if err := a.Publish(t.Context(), room.PublishRequest{StreamID: "stream", Options: room.StreamOptions{HasAudio: true}, SDPOffer: "offer"}, func(room.Stream, string) {}); err != nil {
 		t.Fatal(err)
 	}
 	wants("a stream", func() bool {

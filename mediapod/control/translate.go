@@ -6,6 +6,7 @@ import (
 	"time"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -52,7 +53,7 @@ func desiredConnection(message *controlv1.Connection) (room.Connection, error) {
 		UID:            message.GetUid(),
 		Generation:     message.GetGeneration(),
 		ID:             message.GetConnectionId(),
-		RPCSessionID:   message.GetRpcSessionId(),
+		PrivateID:      message.GetRpcSessionId(),
 		Spent:          message.GetSpent(),
 		Role:           role(message.GetRole()),
 		ServerData:     message.GetServerData(),
@@ -116,11 +117,13 @@ func connectionStatus(connection room.ConnectionSnapshot) *controlv1.ConnectionS
 		State:              state(connection.State),
 		ActiveUnixMs:       unixMilli(connection.ActiveTime),
 		DisconnectedUnixMs: unixMilli(connection.DisconnectedTime),
-		DisconnectReason:   connection.Reason,
+		DisconnectReason:   string(connection.Reason),
 		ClientData:         connection.Client.Metadata,
 		Ip:                 connection.Client.Address,
 		Platform:           connection.Client.Platform,
-		Subscribers:        connection.Received,
+	}
+	for _, reception := range connection.Received {
+		status.Subscribers = append(status.Subscribers, reception.StreamID)
 	}
 	for _, stream := range connection.Published {
 		status.Publishers = append(status.Publishers, &controlv1.PublishedStream{
@@ -130,9 +133,9 @@ func connectionStatus(connection room.ConnectionSnapshot) *controlv1.ConnectionS
 			HasVideo:        stream.HasVideo,
 			AudioActive:     stream.AudioActive,
 			VideoActive:     stream.VideoActive,
-			TypeOfVideo:     stream.TypeOfVideo,
+			TypeOfVideo:     string(stream.TypeOfVideo),
 			FrameRate:       max(0, int32(stream.FrameRate)), // 0 is unknown
-			VideoDimensions: stream.VideoDimensions,
+			VideoDimensions: dimensions(stream.VideoDimensions),
 		})
 	}
 	return status
@@ -154,4 +157,12 @@ func unixMilli(t time.Time) int64 {
 		return 0
 	}
 	return t.UnixMilli()
+}
+
+// dimensions writes a size as the operator keeps it: JSON text, or "" when it is not known.
+func dimensions(d media.Dimensions) string {
+	if d == (media.Dimensions{}) {
+		return ""
+	}
+	return fmt.Sprintf(`{"width":%d,"height":%d}`, d.Width, d.Height)
 }

@@ -28,7 +28,7 @@ func TestTranslation(t *testing.T) {
 		UID: "u", Key: "k", SessionID: "s", Generation: 3, ForcedVideoCodec: "VP8", AllowTranscoding: true,
 		Tenant: "t", Name: "n", Created: time.UnixMilli(1700000000123), EndsWhenEmpty: true, Known: true,
 		Connections: []room.Connection{{
-			UID: "c", Generation: 4, ID: "con_A", Token: digest, RPCSessionID: "rpc", Spent: true, Role: room.Subscriber, ServerData: "data", Record: true,
+			UID: "c", Generation: 4, ID: "con_A", Token: digest, PrivateID: "rpc", Spent: true, Role: room.Subscriber, ServerData: "data", Record: true,
 			ICEServers: []room.ICEServer{{URL: "turn:h", Username: "u", Credential: "c"}}, MaxPublishKbps: 5, MaxReceiveKbps: 6,
 			Moderation: room.Moderation{AudioBlocked: true, VideoBlocked: true, EndedStreamIDs: []string{"str_1", "str_2"}},
 		}},

@@ -9,7 +9,11 @@
 // operator that starts anew knows what has to end.
 package journal
 
-import "time"
+import (
+	"time"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
+)
 
 // Kind is what has happened. The names are those of OpenVidu's events (openvidu-rest 5.3).
 type Kind int
@@ -82,7 +86,7 @@ type Stream struct {
 	TypeOfVideo              string
 	// FrameRate is not positive when the publisher did not say.
 	FrameRate       int
-	VideoDimensions string
+	VideoDimensions media.Dimensions
 }
 
 // Signal is a message. From is "" for the server; a nil text was not given.
@@ -105,7 +109,7 @@ const fixedWeight = 256
 
 // weight is about how many bytes an event takes, in memory and on the wire.
 func (e Event) weight() int {
-	w := fixedWeight + len(e.Participant.ClientData) + len(e.Participant.ServerData) + len(e.Participant.Platform) + len(e.Connection.Stream.VideoDimensions)
+	w := fixedWeight + len(e.Participant.ClientData) + len(e.Participant.ServerData) + len(e.Participant.Platform)
 	for _, to := range e.Signal.To {
 		w += len(to)
 	}

@@ -82,6 +82,11 @@ type ICECandidate struct {
 	SDPMLineIndex uint16
 }
 
+// Dimensions is the size of a video in pixels. The zero value is a size that is not known.
+type Dimensions struct {
+	Width, Height int
+}
+
 // PublicationOptions says what a stream was announced with, and its limits.
 type PublicationOptions struct {
 	// StreamID names the stream in logs.
@@ -94,9 +99,8 @@ type PublicationOptions struct {
 	ForcedVideoCodec string
 	// MaxVideoKbps bounds what the publisher is asked to send; 0 is no limit.
 	MaxVideoKbps int
-	// VideoDimensions is the size of the video as the client announced it: JSON text with "width" and "height" in pixels. It is not
-	// known when it is anything else.
-	VideoDimensions string
+	// VideoDimensions is the size of the video as the client announced it.
+	VideoDimensions Dimensions
 	// Rerouted, when set, is called when Transport has changed. It must not block.
 	Rerouted func()
 }

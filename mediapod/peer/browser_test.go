@@ -267,7 +267,7 @@ func TestChromiumOnAPathOfChangingCapacity(t *testing.T) {
 
 func TestChromiumIsObserved(t *testing.T) {
 	e := newEngine(t)
-	p := e.NewPublication(media.PublicationOptions{HasAudio: true, HasVideo: true, VideoDimensions: `{"width":640,"height":480}`})
+	p := e.NewPublication(media.PublicationOptions{HasAudio: true, HasVideo: true, VideoDimensions: media.Dimensions{Width: 640, Height: 480}})
 	speaking := func(want int64) func() bool { return func() bool { return e.Stats().Speaking == want } }
 	b := openTab(t)
 	b.publish(p, "publisher", 640, 480, nil)

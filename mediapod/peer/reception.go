@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"encoding/json"
 	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
@@ -36,9 +35,8 @@ const maxSide = 16384
 // more than it may.
 func targetKbps(options media.PublicationOptions) int {
 	pixels := 640 * 480
-	var size struct{ Width, Height float64 }
-	if json.Unmarshal([]byte(options.VideoDimensions), &size) == nil && size.Width >= 1 && size.Height >= 1 {
-		pixels = int(min(size.Width, maxSide) * min(size.Height, maxSide))
+	if size := options.VideoDimensions; size.Width >= 1 && size.Height >= 1 {
+		pixels = min(size.Width, maxSide) * min(size.Height, maxSide)
 	}
 	kbps := aims[0].kbps
 	for _, aim := range aims {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
@@ -46,7 +47,7 @@ func TestATokenIsGoodOnceAndOnlyWhileItsConnectionIsDesired(t *testing.T) {
 			s.apply()
 		}, token: "tok_A2"},
 		"a connection without a token digest":    {prepare: func(s *scene) { s.desired.Connections[0].Token = TokenDigest{}; s.apply() }, token: "", want: ErrToken},
-		"a token after the pod was told to stop": {prepare: func(s *scene) { s.registry.Stop(ReasonServerStopped) }, token: "tok_A", want: ErrClosed},
+		"a token after the pod was told to stop": {prepare: func(s *scene) { s.registry.Stop(reasons.ServerStopped) }, token: "tok_A", want: ErrClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, "A", "B")
@@ -90,83 +91,83 @@ func TestReconnectionWindow(t *testing.T) {
 		play func(s *scene, b *user)
 		// want is B's state in the end, reason why it left.
 		want   State
-		reason string
+		reason reasons.Reason
 	}{
 		"who does not come back leaves when the window is over": {
 			play: func(_ *scene, b *user) {
-				b.Detach(b.link)
+				b.Suspend(b.link)
 				time.Sleep(window + time.Nanosecond)
 			},
-			want: Disconnected, reason: ReasonNetworkDisconnect,
+			want: Disconnected, reason: reasons.NetworkDisconnect,
 		},
 		"who may still come back is there": {
 			play: func(_ *scene, b *user) {
-				b.Detach(b.link)
+				b.Suspend(b.link)
 				time.Sleep(window - time.Nanosecond)
 			},
 			want: Active,
 		},
 		"who comes back in time stays": {
 			play: func(s *scene, b *user) {
-				b.Detach(b.link)
+				b.Suspend(b.link)
 				time.Sleep(window - time.Nanosecond)
-				s.must(s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
+				s.must(s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
 				time.Sleep(2 * window)
 			},
 			want: Active,
 		},
 		"the end of a socket that was replaced does not matter": {
 			play: func(s *scene, b *user) {
-				s.must(s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
-				b.Detach(b.link)
+				s.must(s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
+				b.Suspend(b.link)
 				time.Sleep(2 * window)
 			},
 			want: Active,
 		},
 		"a second loss starts the window anew": {
 			play: func(s *scene, b *user) {
-				b.Detach(b.link)
+				b.Suspend(b.link)
 				time.Sleep(window / 2)
 				link := &recorder{scene: s, name: "B", reading: true}
-				s.must(s.registry.Reattach("", "rpc-B", link, func(*Participant) {}))
-				b.Detach(link)
+				s.must(s.registry.Resume("", "rpc-B", link, func(*Participant) {}))
+				b.Suspend(link)
 				time.Sleep(window - time.Nanosecond)
 			},
 			want: Active,
 		},
 		"who comes too late is refused": {
 			play: func(s *scene, b *user) {
-				b.Detach(b.link)
+				b.Suspend(b.link)
 				time.Sleep(window + time.Nanosecond)
-				if err := s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+				if err := s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
 					s.t.Errorf("got %v", err)
 				}
 			},
-			want: Disconnected, reason: ReasonNetworkDisconnect,
+			want: Disconnected, reason: reasons.NetworkDisconnect,
 		},
 		"who was thrown out meanwhile is refused": {
 			play: func(s *scene, b *user) {
-				b.Detach(b.link)
+				b.Suspend(b.link)
 				s.must(s.users["M"].ForceDisconnect("con_B", func() {}))
-				if err := s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+				if err := s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
 					s.t.Errorf("got %v", err)
 				}
 			},
-			want: Disconnected, reason: ReasonForceDisconnectByUser,
+			want: Disconnected, reason: reasons.ForceDisconnectByUser,
 		},
 		"who has missed too much is refused, and leaves": {
 			play: func(s *scene, b *user) {
-				b.Detach(b.link)
-				s.users["M"].publishing.SetLimit(rate.Inf) // nobody can do this
+				b.Suspend(b.link)
+				s.users["M"].publications.rate.SetLimit(rate.Inf) // nobody can do this
 				for range maxMissed/2 + 1 {
 					s.publish("M")
 					s.must(s.users["M"].Unpublish())
 				}
-				if err := s.registry.Reattach("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+				if err := s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
 					s.t.Errorf("got %v", err)
 				}
 			},
-			want: Disconnected, reason: ReasonNetworkDisconnect,
+			want: Disconnected, reason: reasons.NetworkDisconnect,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -189,7 +190,7 @@ func TestNobodyTakesOverWithoutThePrivateID(t *testing.T) {
 	s := newScene(t, "A", "B")
 	s.join("A")
 	for _, id := range []string{"", "rpc-", "rpc-B", "con_A", "rpc-A "} {
-		if err := s.registry.Reattach("", id, &recorder{scene: s}, func(*Participant) {}); !errors.Is(err, ErrReconnection) {
+		if err := s.registry.Resume("", id, &recorder{scene: s}, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
 			t.Errorf("%q: got %v", id, err)
 		}
 	}
@@ -211,7 +212,7 @@ func TestSnapshotSaysWhoIsWhere(t *testing.T) {
 		if got := s.state("A"); got.State != Active || !got.ActiveTime.Equal(began) || got.Client.Metadata != "client A" || len(got.Published) != 1 || got.Published[0].ID != stream {
 			t.Errorf("A: %+v", got)
 		}
-		if got := s.state("B"); got.State != Disconnected || got.Reason != ReasonDisconnect || !got.DisconnectedTime.Equal(began.Add(time.Second)) || len(got.Received) != 0 {
+		if got := s.state("B"); got.State != Disconnected || got.Reason != reasons.Disconnect || !got.DisconnectedTime.Equal(began.Add(time.Second)) || len(got.Received) != 0 {
 			t.Errorf("B: %+v", got)
 		}
 		if got := s.state("C"); got.State != Pending || !got.ActiveTime.IsZero() {
@@ -294,7 +295,7 @@ func TestARoomTakesTheKeyOfItsPredecessor(t *testing.T) {
 	if _, found := s.registry.Snapshot(s.desired.UID); found {
 		t.Error("the predecessor is still there")
 	}
-	wantCode(t, a.Alive(), CodeRoomClosed)
+	wantRefusal(t, a.Alive(), closed)
 	if err := s.tryToken("tok_A"); err != nil {
 		t.Errorf("joining its successor: %v", err)
 	}
@@ -314,7 +315,7 @@ func fiftyRounds(t *testing.T) {
 		s.join("B")
 		s.receive("B", stream)
 		s.must(s.users["B"].AddICECandidate("con_A", candidate))
-		s.users["B"].Detach(s.users["B"].link)
+		s.users["B"].Suspend(s.users["B"].link)
 		s.must(s.users["A"].Leave())
 		s.desired.Connections = nil
 		s.apply()
@@ -333,5 +334,35 @@ func fiftyRounds(t *testing.T) {
 	}
 	if totals := s.registry.Totals(); totals != (Totals{Rooms: 1}) {
 		t.Errorf("got %+v", totals)
+	}
+	if ids := len(s.registry.resumable.rooms); ids != 0 {
+		t.Errorf("%d private ids are known", ids)
+	}
+}
+
+// Whoever comes back is found in the room that has its Connection now, whatever room had it before.
+func TestPrivateIDsFollowTheirRooms(t *testing.T) {
+	s := newScene(t, "A", "B")
+	resume := func(id string, want error) {
+		t.Helper()
+		if err := s.registry.Resume("", id, &recorder{scene: s, name: "A"}, func(*Participant) {}); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", id, err, want)
+		}
+	}
+	s.join("A")
+	resume("rpc-A", nil)
+	s.desired.Connections[0].PrivateID = "another"
+	s.apply()
+	resume("rpc-A", ErrNotResumed)
+	resume("another", nil)
+	s.desired.UID = "another-uid" // it takes the place of the other, with the same connections
+	s.registry.Apply(s.desired)
+	resume("another", ErrNotResumed)
+	s.join("A")
+	resume("another", nil)
+	s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
+	resume("another", ErrNotResumed)
+	if ids := len(s.registry.resumable.rooms); ids != 0 {
+		t.Errorf("%d private ids are known", ids)
 	}
 }

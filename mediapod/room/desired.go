@@ -4,16 +4,19 @@ import (
 	"crypto/sha256"
 	"slices"
 	"time"
+
+	"mediarooms.dev/mediarooms/internal/reasons"
+	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
-// Role decides what a participant may do (openvidu-rpc 7.1). The values are those on the wire.
-type Role string
+// Role decides what a participant may do.
+type Role int
 
-// The roles. An unknown one may do no more than a subscriber.
+// The roles. The zero value may do least.
 const (
-	Subscriber Role = "SUBSCRIBER"
-	Publisher  Role = "PUBLISHER"
-	Moderator  Role = "MODERATOR"
+	Subscriber Role = iota
+	Publisher
+	Moderator
 )
 
 func (r Role) mayPublish() bool  { return r == Publisher || r == Moderator }
@@ -55,8 +58,8 @@ type Connection struct {
 	// ID is the public connection id.
 	ID    string
 	Token TokenDigest
-	// RPCSessionID is the private id by which the client takes up its connection again. A secret.
-	RPCSessionID string
+	// PrivateID is what the client resumes its connection by. A secret.
+	PrivateID string
 	// Spent says that the token was used already, here or on another pod.
 	Spent      bool
 	Role       Role
@@ -119,18 +122,23 @@ type ConnectionSnapshot struct {
 	State            State
 	ActiveTime       time.Time
 	DisconnectedTime time.Time
-	// Reason of the disconnection as in openvidu-rpc section 5.
-	Reason string
+	// Reason of the disconnection.
+	Reason reasons.Reason
 	// Client is what the client told of itself when it joined.
 	Client Client
-	// Published are the streams that it sends, Received the ids of those that it receives, by creation.
+	// Published are the streams that it sends, Received what it receives, by creation.
 	Published []Stream
-	Received  []string
+	Received  []Reception
+}
+
+// Reception is what is known of one subscription.
+type Reception struct {
+	SubscriptionID, StreamID string
 }
 
 // Client is what a joining client tells of itself.
 type Client struct {
-	// Metadata is the second argument of the client's connect().
+	// Metadata is what it says for others to know.
 	Metadata string
 	Platform string
 	// Address is the client's IP address.
@@ -144,21 +152,26 @@ type Stream struct {
 	StreamOptions
 }
 
+// VideoType is what a video shows: Camera, or something else that the front ends know.
+type VideoType string
+
+// Camera is a video whose bitrate says how good the network is.
+const Camera VideoType = "CAMERA"
+
 // StreamOptions are what a publisher announces a stream with, as they are now.
 type StreamOptions struct {
 	HasAudio, HasVideo       bool
 	AudioActive, VideoActive bool
-	// TypeOfVideo is CAMERA, SCREEN, CUSTOM or IPCAM, or "" without video.
-	TypeOfVideo string
-	// FrameRate is -1 when the publisher did not say.
-	FrameRate int
-	// VideoDimensions is JSON text, passed on as it came.
-	VideoDimensions string
+	// TypeOfVideo is "" without video.
+	TypeOfVideo VideoType
+	// FrameRate is not positive when the publisher did not say.
+	FrameRate       int
+	VideoDimensions media.Dimensions
 	// Loopback sends the publisher its own media back.
 	Loopback bool
 }
 
-// Totals are counts over all rooms. Who joined by the server's secret is no active connection.
+// Totals are counts over all rooms. Who joined by Claims is no active connection.
 type Totals struct {
 	Rooms, ActiveConnections, Publishers, Subscriptions int
 }
@@ -166,11 +179,11 @@ type Totals struct {
 // seat is one desired connection and what became of it. It belongs to its room and is guarded by the room's mutex.
 type seat struct {
 	desired     Connection
-	admission   Admission
+	claims      *Claims // of who has no Connection; nil otherwise
 	state       State
 	activated   time.Time
 	left        time.Time
-	reason      string
+	reason      reasons.Reason
 	client      Client
 	participant *Participant // while state is Active
 }
@@ -186,32 +199,20 @@ func (s *seat) snapshot() ConnectionSnapshot {
 		Client:           s.client,
 	}
 	if s.participant != nil {
-		snapshot.Published, snapshot.Received = s.participant.streams()
+		snapshot.Published, snapshot.Received = s.participant.publications.live(), s.participant.subscriptions.received()
 	}
 	return snapshot
 }
 
-// mayPublish reports whether the participant may send a stream (openvidu-rpc 7.1).
+// mayPublish reports whether the participant may send a stream.
 func (s *seat) mayPublish(stream Stream) bool {
-	if s.admission != ByToken {
-		return !s.admission.hidden()
+	if s.claims != nil && (s.claims.Privileged || s.claims.Hidden) {
+		return !s.claims.Hidden
 	}
 	return s.desired.Role.mayPublish() && s.desired.Moderation.allows(stream)
 }
 
 // mayModerate reports whether the participant may throw others out and end their streams.
 func (s *seat) mayModerate() bool {
-	return s.admission != ByToken || s.desired.Role.mayModerate()
-}
-
-// MetadataSeparator stands between what a client and what the server says of a participant (openvidu-rpc 2.1). A client's part must not contain it.
-const MetadataSeparator = "%/%"
-
-// metadata is what others are told of the participant: client data, then server data (openvidu-rpc 2.1).
-func (s *seat) metadata() string {
-	client, server := s.client.Metadata, s.desired.ServerData
-	if client != "" && server != "" {
-		return client + MetadataSeparator + server
-	}
-	return client + server
+	return s.claims != nil && s.claims.Privileged || s.desired.Role.mayModerate()
 }

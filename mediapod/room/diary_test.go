@@ -8,7 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/journal"
+	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/test/rest"
 )
 
@@ -70,7 +72,7 @@ func TestEventsOfTwo(t *testing.T) {
 			s.apply()
 			s.must(s.users["A"].Leave())
 			s.must(s.users["B"].Leave())
-			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
 		}, []string{
 			"B ends of A: disconnect", "A ends of B: disconnect", "A ends its own: disconnect", "A left: disconnect",
 			"B ends its own: disconnect", "B left: disconnect", "destroyed: lastParticipantLeft",
@@ -78,7 +80,7 @@ func TestEventsOfTwo(t *testing.T) {
 		"both leave, and the session stays until it is deleted": {func(s *scene) {
 			s.must(s.users["A"].Leave())
 			s.must(s.users["B"].Leave())
-			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
 		}, []string{
 			"B ends of A: disconnect", "A ends of B: disconnect", "A ends its own: disconnect", "A left: disconnect",
 			"B ends its own: disconnect", "B left: disconnect", "destroyed: sessionClosedByServer",
@@ -86,7 +88,7 @@ func TestEventsOfTwo(t *testing.T) {
 		"the session is deleted": {func(s *scene) {
 			s.desired.EndsWhenEmpty = true
 			s.apply()
-			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
 		}, []string{
 			"B ends of A: sessionClosedByServer", "A ends of B: sessionClosedByServer", "A ends its own: sessionClosedByServer", "A left: sessionClosedByServer",
 			"B ends its own: sessionClosedByServer", "B left: sessionClosedByServer", "destroyed: sessionClosedByServer",
@@ -101,7 +103,7 @@ func TestEventsOfTwo(t *testing.T) {
 			"B ends its own: sessionClosedByServer", "B left: sessionClosedByServer", "destroyed: sessionClosedByServer",
 		}},
 		"the pod stops": {func(s *scene) {
-			s.registry.Stop(ReasonServerStopped)
+			s.registry.Stop(reasons.ServerStopped)
 		}, []string{
 			"B ends of A: openviduServerStopped", "A ends of B: openviduServerStopped", "A ends its own: openviduServerStopped", "A left: openviduServerStopped",
 			"B ends its own: openviduServerStopped", "B left: openviduServerStopped",
@@ -112,22 +114,22 @@ func TestEventsOfTwo(t *testing.T) {
 		"one unsubscribes": {func(s *scene) { s.must(s.users["B"].Unsubscribe("con_A")) }, []string{"B ends of A: unsubscribe"}},
 		"one unsubscribes twice and subscribes again": {func(s *scene) {
 			s.must(s.users["B"].Unsubscribe("con_A"))
-			s.must(s.users["B"].Unsubscribe("con_A"))
-			s.receive("B", s.users["A"].stream.info.ID)
+			wantRefusal(s.t, s.users["B"].Unsubscribe("con_A"), noSubscription)
+			s.receive("B", s.streamOf("A"))
 		}, []string{"B ends of A: unsubscribe", "B begins of A"}},
 		"one receives anew without a word": {func(s *scene) {
-			stream := s.users["A"].stream.info.ID
+			stream := s.streamOf("A")
 			s.receive("B", stream)
 			s.prepare("B", stream)
 			s.must(s.users["A"].Unpublish())
 		}, []string{"B ends of A: unpublish", "A ends its own: unpublish"}},
 		"what is received is renewed": {func(s *scene) {
 			s.outdate()
-			s.must(s.reconnect("B", s.users["A"].stream.info.ID, "answer", true))
+			s.must(s.reconnect("B", s.streamOf("A"), "answer", true))
 			s.must(s.users["A"].Leave())
 		}, []string{"B ends of A: disconnect", "A ends of B: disconnect", "A ends its own: disconnect", "A left: disconnect"}},
 		"a stream is rebuilt": {func(s *scene) {
-			s.must(s.reconnect("A", s.users["A"].stream.info.ID, "offer", false))
+			s.must(s.reconnect("A", s.streamOf("A"), "offer", false))
 			s.must(s.users["A"].Unpublish())
 		}, []string{"B ends of A: unpublish", "A ends its own: unpublish"}},
 		"one is put out by a moderator": {func(s *scene) {
@@ -140,7 +142,7 @@ func TestEventsOfTwo(t *testing.T) {
 		"a stream is ended by a moderator": {func(s *scene) {
 			s.desired.Connections[1].Role = Moderator
 			s.apply()
-			s.must(s.users["B"].ForceUnpublish(s.users["A"].stream.info.ID, func() {}))
+			s.must(s.users["B"].ForceUnpublish(s.streamOf("A"), func() {}))
 		}, []string{"B ends of A: forceUnpublishByUser", "A ends its own: forceUnpublishByUser"}},
 		"one is put out by the server": {func(s *scene) {
 			s.desired.Connections = s.desired.Connections[1:]
@@ -153,30 +155,30 @@ func TestEventsOfTwo(t *testing.T) {
 			s.apply()
 		}, []string{"B ends of A: forceUnpublishByServer", "A ends its own: forceUnpublishByServer"}},
 		"one loses its network": {func(s *scene) {
-			s.users["A"].Detach(s.users["A"].link)
+			s.users["A"].Suspend(s.users["A"].link)
 			time.Sleep(DefaultReconnectWindow + time.Second)
 			synctest.Wait()
 		}, []string{
 			"B ends of A: networkDisconnect", "A ends of B: networkDisconnect", "A ends its own: networkDisconnect", "A left: networkDisconnect",
 		}},
 		"one loses its network and comes back": {func(s *scene) {
-			s.users["A"].Detach(s.users["A"].link)
+			s.users["A"].Suspend(s.users["A"].link)
 			s.comeBack("A")
 		}, nil},
 		"signals": {func(s *scene) {
 			room, _ := s.registry.Lookup(s.desired.Key)
-			s.must(s.users["A"].Signal(nil, Signal{Type: text("signal:chat"), Data: text("hello")}))
+			s.must(s.users["A"].Signal(nil, Signal{Type: text("signal:chat"), Topic: text("chat"), Data: text("hello")}))
 			s.must(s.users["A"].Signal([]string{"con_B", "con_B"}, Signal{Data: text("x")}))
-			s.must(room.Signal([]string{"con_A"}, Signal{Type: text("news"), Data: text("")}))
-			s.must(room.Signal(nil, Signal{Type: text("signal:news")}))
-			wantCode(s.t, room.Signal([]string{"con_A", "con_X"}, Signal{}), CodeSignalTo)
+			s.must(room.Signal([]string{"con_A"}, Signal{Type: text("signal:news"), Topic: text("news"), Data: text("")}))
+			s.must(room.Signal(nil, Signal{Type: text("signal:news"), Topic: text("signal:news")}))
+			wantRefusal(s.t, room.Signal([]string{"con_A", "con_X"}, Signal{}), noParticipant)
 		}, []string{
 			`signal from "A" to A B: chat hello`, `signal from "A" to B: null x`,
 			`signal from "" to A: news `, `signal from "" to A B: signal:news null`,
 		}},
 		"who is hidden leaves no trace": {func(s *scene) {
-			r := s.intrude("R", BySecretAsRecorder)
-			stream := s.users["A"].stream.info.ID
+			r := s.intrude("R", asRecorder)
+			stream := s.streamOf("A")
 			s.receive("R", stream)
 			s.must(s.users["A"].Signal(nil, Signal{Data: text("hello")}))
 			s.must(r.Signal(nil, Signal{Data: text("psst")}))
@@ -187,12 +189,12 @@ func TestEventsOfTwo(t *testing.T) {
 		"a recorder that is left alone does not keep a session alive": {func(s *scene) {
 			s.desired.EndsWhenEmpty = true
 			s.apply()
-			s.intrude("R", BySecretAsRecorder)
+			s.intrude("R", asRecorder)
 			s.must(s.users["A"].Unpublish())
 			s.must(s.users["B"].Unpublish())
 			s.must(s.users["A"].Leave())
 			s.must(s.users["B"].Leave())
-			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
 		}, []string{
 			"B ends of A: unpublish", "A ends its own: unpublish", "A ends of B: unpublish", "B ends its own: unpublish",
 			"A left: disconnect", "B left: disconnect", "destroyed: lastParticipantLeft",
@@ -226,19 +228,19 @@ func TestEventsOfSessionsThatNobodyJoined(t *testing.T) {
 		want   []string
 	}{
 		"it is deleted": {func(d *Desired) { d.EndsWhenEmpty = true }, func(s *scene) {
-			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
 		}, []string{"created", "destroyed: sessionClosedByServer"}},
 		"it is collected": {func(*Desired) {}, func(s *scene) {
-			s.registry.RemoveSilently(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.RemoveSilently(s.desired.UID, reasons.SessionClosedByServer)
 		}, []string{"created"}},
 		"it comes from another pod": {func(d *Desired) { d.Known = true }, func(*scene) {}, nil},
 		"the operator wants no events": {func(d *Desired) { d.Tenant = "" }, func(s *scene) {
-			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
 		}, nil},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			s := newScene(t, "A")
-			s.registry.RemoveSilently(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.RemoveSilently(s.desired.UID, reasons.SessionClosedByServer)
 			for _, batch := range s.registry.Journal().After(0) {
 				s.registry.Journal().Acknowledge(batch.Room.UID, batch.Entries[len(batch.Entries)-1].Sequence)
 			}
@@ -259,8 +261,8 @@ func TestEventsAreFrozen(t *testing.T) {
 	stream := s.publish("A")
 	s.join("B")
 	s.receive("B", stream)
-	off := text(`{"width":1,"height":2}`)
-	s.must(s.users["A"].ChangeStream(PropertyChange{Property: "videoDimensions", VideoDimensions: off}))
+	turned := &media.Dimensions{Width: 1, Height: 2}
+	s.must(s.users["A"].ChangeStream(StreamChange{VideoDimensions: turned}))
 	s.must(s.users["A"].Leave())
 	entries := s.registry.Journal().After(0)[0].Entries
 	joined, sends, receives, ends, left := entries[1], entries[2], entries[4], entries[5], entries[7]
@@ -281,7 +283,7 @@ func TestEventsAreFrozen(t *testing.T) {
 	if receives.Event.Connection.Stream != sent || receives.Event.Connection.ReceivingFrom != "con_A" {
 		t.Errorf("%+v", receives)
 	}
-	if last := ends.Event; last.Connection.Stream.VideoDimensions != *off || !last.Began.Equal(receives.Time) || last.Connection.ConnectionID != "con_B" {
+	if last := ends.Event; last.Connection.Stream.VideoDimensions != *turned || !last.Began.Equal(receives.Time) || last.Connection.ConnectionID != "con_B" {
 		t.Errorf("%+v", last)
 	}
 }

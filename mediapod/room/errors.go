@@ -3,73 +3,104 @@ package room
 import (
 	"errors"
 	"fmt"
-
-	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
-// Code is an OpenVidu error code (openvidu-rpc section 6).
-type Code int
-
-// The codes that a room refuses with.
-const (
-	CodeUserNotFound        Code = 102
-	CodeUserNotStreaming    Code = 105
-	CodeUserAlreadyStreams  Code = 106
-	CodeRoomNotFound        Code = 202
-	CodeRoomClosed          Code = 203
-	CodeMediaSDP            Code = 302
-	CodeMediaEndpoint       Code = 303
-	CodeMediaCandidate      Code = 304
-	CodeUnauthorized        Code = 401
-	CodeSignalTo            Code = 601
-	CodeForcedCodecNotFound Code = 800
-	CodeGeneric             Code = 999
-)
-
-// Error is a refusal: a code and a text for the client. It never holds a secret that the client did not send.
-type Error struct {
-	Code    Code
-	Message string
-}
-
-func (e *Error) Error() string {
-	return e.Message
-}
-
-// Why nobody is let in. The texts for the client quote what it sent, so they are for the layer above.
+// Why nobody is let in, or taken up again.
 var (
 	// ErrToken means that the token is unknown here or was used.
 	ErrToken = errors.New("token not valid")
 	// ErrClosed means that the room is closed.
 	ErrClosed = errors.New("room closed")
-	// ErrMetadata means that the room holds too much metadata for the client's to be added (MaxMetadataBytes).
+	// ErrMetadata means that the room holds too much metadata for the client's to be added
+	// (MaxMetadataBytes).
 	ErrMetadata = errors.New("too much metadata in the room")
-	// ErrReconnection means that nobody is in a room under the given private id, or no longer.
-	ErrReconnection = errors.New("reconnection error")
+	// ErrNotResumed means that nobody is in a room under the given private id, or no longer.
+	ErrNotResumed = errors.New("nobody to resume")
 )
 
-func refuse(code Code, format string, args ...any) *Error {
-	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+// Why a participant is refused something.
+var (
+	// ErrLeft means that it is not in the room any more.
+	ErrLeft = errors.New("participant has left the room")
+	// ErrEmpty means that nobody is in the room.
+	ErrEmpty = errors.New("nobody is in the room")
+	// ErrTooManyStreams means that it sends as many streams as it may (JoinRequest.MaxStreams).
+	ErrTooManyStreams = errors.New("participant sends as many streams as it may")
+	// ErrNoOffer means that the client has no offer to answer.
+	ErrNoOffer = errors.New("no offer to answer")
+	// ErrSubscriptionEnded means that a subscription was ended before its offer was made.
+	ErrSubscriptionEnded = errors.New("the subscription was ended meanwhile")
+)
+
+// Kind is what an error is about.
+type Kind int
+
+// The kinds of what has an id.
+const (
+	KindParticipant Kind = iota + 1
+	KindStream
+	KindSubscription
+)
+
+func (k Kind) String() string {
+	return [...]string{"thing", "participant", "stream", "subscription"}[k]
 }
 
-// left answers a request of somebody who is no longer in the room. The reference does not answer at all. The room is locked.
-func (p *Participant) left() *Error {
-	if p.room.closed {
-		return refuse(CodeRoomClosed, "Session %s is closed", p.room.sessionID)
-	}
-	return refuse(CodeUserNotFound, "User %s not found in session %s", p.id, p.room.sessionID)
+// NotFoundError means that a room has nothing of the kind under the id.
+type NotFoundError struct {
+	Kind Kind
+	ID   string
 }
 
-// mediaError turns a refusal of the media engine into one for the client.
-func mediaError(err error, doing string) *Error {
-	code := CodeMediaEndpoint
-	switch {
-	case errors.Is(err, media.ErrSDP):
-		code = CodeMediaSDP
-	case errors.Is(err, media.ErrForcedCodec), errors.Is(err, media.ErrCodecRejected):
-		code = CodeForcedCodecNotFound
-	case errors.Is(err, media.ErrCandidate):
-		code = CodeMediaCandidate
-	}
-	return refuse(code, "%s: %v", doing, err)
+func (e NotFoundError) Error() string { return fmt.Sprintf("no %s %q", e.Kind, e.ID) }
+
+// ConflictError means that the id is taken.
+type ConflictError struct {
+	Kind Kind
+	ID   string
 }
+
+func (e ConflictError) Error() string { return fmt.Sprintf("there is a %s %q already", e.Kind, e.ID) }
+
+// Operation is what not everybody may do.
+type Operation int
+
+// The operations that need a right.
+const (
+	Publish Operation = iota + 1
+	ForceUnpublish
+	ForceDisconnect
+)
+
+func (o Operation) String() string {
+	return [...]string{"do that", "publish", "end a stream of another", "put somebody out"}[o]
+}
+
+// ForbiddenError means that the participant may not do that.
+type ForbiddenError struct {
+	Operation Operation
+}
+
+func (e ForbiddenError) Error() string { return fmt.Sprintf("participant may not %s", e.Operation) }
+
+// LimitError means that something would be more than may be. Its text names what, and the limit.
+type LimitError struct {
+	Text string
+}
+
+func (e LimitError) Error() string { return e.Text }
+
+func overLimit(format string, args ...any) error {
+	return LimitError{Text: fmt.Sprintf(format, args...)}
+}
+
+// MediaError means that the media engine has refused something: Err is one of package media.
+type MediaError struct {
+	Err error
+	// ForcedCodec is the video codec that was demanded of the offer, or "".
+	ForcedCodec string
+}
+
+func (e MediaError) Error() string { return fmt.Sprintf("media engine: %v", e.Err) }
+
+func (e MediaError) Unwrap() error { return e.Err }

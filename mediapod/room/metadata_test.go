@@ -35,7 +35,7 @@ func TestMetadataOfARoomIsBounded(t *testing.T) {
 		if _, err := join(next, 1); !errors.Is(err, ErrMetadata) {
 			t.Errorf("a byte too much: %v", err)
 		}
-		if err := room.Join(JoinRequest{Admission: BySecret, Client: Client{Metadata: "x"}}, &recorder{scene: s}, func(Joined) {}); !errors.Is(err, ErrMetadata) {
+		if err := room.Join(JoinRequest{Claims: &asPrivileged, Client: Client{Metadata: "x"}}, &recorder{scene: s}, func(Joined) {}); !errors.Is(err, ErrMetadata) {
 			t.Errorf("a byte too much, by the secret: %v", err)
 		}
 		if _, err := join("unknown", each); !errors.Is(err, ErrToken) {

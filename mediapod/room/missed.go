@@ -16,27 +16,23 @@ type missed struct {
 	tooMuch       bool
 }
 
-// Expendable reports whether a client stays up to date without a notification: a signal, or a change of a property that this server knows nothing
-// of. Such ones are dropped, the oldest first, where there is not space for all, so that nobody can be thrown out by being told too much.
+// Expendable reports whether a client stays up to date without a notification: a signal, or a
+// change of a property that rooms know nothing of. Such ones are dropped, the oldest first, where
+// there is not space for all, so that nobody can be thrown out by being told too much.
 func Expendable(notification Notification) bool {
 	switch n := notification.(type) {
 	case SignalReceived:
 		return true
-	case StreamPropertyChanged:
+	case StreamChanged:
 		return !n.Change.known()
 	}
 	return false
 }
 
-// known reports whether the change is of a property of streams that this server knows.
-func (c PropertyChange) known() bool {
-	return c.AudioActive != nil || c.VideoActive != nil || c.VideoDimensions != nil
-}
-
 // add remembers notifications and returns how many had to be dropped.
 func (m *missed) add(notifications []Notification) (dropped int) {
 	for _, notification := range notifications {
-		if _, offer := notification.(ForciblyReconnectSubscriber); offer || m.tooMuch {
+		if _, offer := notification.(StreamRenewed); offer || m.tooMuch {
 			continue // who is back gets an offer of now (renewAll)
 		}
 		m.notifications = append(m.notifications, notification)
@@ -55,20 +51,20 @@ func (m *missed) add(notifications []Notification) (dropped int) {
 
 // dropReplaced drops changes of streams that later ones replace.
 func (m *missed) dropReplaced() {
-	type property struct{ stream, name string }
-	replaced := make(map[property]bool)
+	later := make(map[string][]StreamChange) // by stream
 	slices.Reverse(m.notifications)
 	m.notifications = slices.DeleteFunc(m.notifications, func(n Notification) bool {
-		told, changes := n.(StreamPropertyChanged)
-		if !changes || !told.Change.known() {
+		told, is := n.(StreamChanged)
+		if !is || !told.Change.known() {
 			return false
 		}
-		key := property{told.StreamID, told.Change.Property}
-		if replaced[key] {
-			m.bytes -= n.Weight()
-			return true
+		for _, change := range later[told.StreamID] {
+			if change.replaces(told.Change) {
+				m.bytes -= n.Weight()
+				return true
+			}
 		}
-		replaced[key] = true
+		later[told.StreamID] = append(later[told.StreamID], told.Change)
 		return false
 	})
 	slices.Reverse(m.notifications)

@@ -13,7 +13,7 @@ import (
 func (s *scene) back(name string) []Notification {
 	s.t.Helper()
 	link := &recorder{scene: s, name: name} // what comes stays unread
-	s.must(s.registry.Reattach("", "rpc-"+name, link, func(*Participant) {}))
+	s.must(s.registry.Resume("", "rpc-"+name, link, func(*Participant) {}))
 	link.mu.Lock()
 	defer link.mu.Unlock()
 	return slices.Clone(link.unread)
@@ -48,12 +48,12 @@ func TestWhoIsAwayIsNotThrownOutByOthers(t *testing.T) {
 		"changes of its stream": {
 			func(s *scene, i int) error {
 				active := i%2 == 0
-				return s.users["A"].ChangeStream(PropertyChange{Property: "audioActive", NewValue: fmt.Sprint(active), AudioActive: &active})
+				return s.users["A"].ChangeStream(StreamChange{AudioActive: &active})
 			}, 3000, 0,
 		},
 		"changes that nobody knows": {
 			func(s *scene, i int) error {
-				return s.users["A"].ChangeStream(PropertyChange{Property: fmt.Sprint("p", i), NewValue: strings.Repeat("1", 4<<10)})
+				return s.users["A"].ChangeStream(StreamChange{Property: fmt.Sprint("p", i), Value: strings.Repeat("1", 4<<10)})
 			}, 1500, 0,
 		},
 	} {
@@ -64,7 +64,7 @@ func TestWhoIsAwayIsNotThrownOutByOthers(t *testing.T) {
 					s.join(who).link.reading = false
 				}
 				s.publish("A")
-				s.users["B"].Detach(s.users["B"].link)
+				s.users["B"].Suspend(s.users["B"].link)
 				s.join("D").link.reading = false
 				for i := range c.times / 2 {
 					if err := c.flood(s, i); err != nil {
@@ -88,14 +88,14 @@ func TestWhoIsAwayIsNotThrownOutByOthers(t *testing.T) {
 					case SignalReceived:
 						signals++
 						last = *n.Data
-					case StreamPropertyChanged:
-						if n.Change.Property == "audioActive" {
+					case StreamChanged:
+						if n.Change.AudioActive != nil {
 							changed = append(changed, n)
 						}
 						continue
 					}
 				}
-				told = slices.DeleteFunc(told, func(n Notification) bool { _, is := n.(StreamPropertyChanged); return is })
+				told = slices.DeleteFunc(told, func(n Notification) bool { _, is := n.(StreamChanged); return is })
 				// B has not confirmed that A has published either.
 				if got, want := names(told), "ParticipantJoined ParticipantPublished ParticipantJoined ParticipantPublished ParticipantLeft"; got != want {
 					t.Errorf("B was told %s, want %s", got, want)
@@ -104,7 +104,7 @@ func TestWhoIsAwayIsNotThrownOutByOthers(t *testing.T) {
 					t.Errorf("B was told %d signals, the last is %s", signals, last)
 				}
 				if name == "changes of its stream" {
-					if last, ok := changed[len(changed)-1].(StreamPropertyChanged); !ok || last.Change.NewValue != "false" {
+					if last, ok := changed[len(changed)-1].(StreamChanged); !ok || *last.Change.AudioActive {
 						t.Errorf("the last change is %+v", last)
 					}
 				}
@@ -124,11 +124,11 @@ func TestMissedKeepsItsBounds(t *testing.T) {
 			m.add([]Notification{SignalReceived{Signal: Signal{Data: text(strings.Repeat("x", i*10))}}})
 		case 1:
 			active := true
-			m.add([]Notification{StreamPropertyChanged{StreamID: "s", Change: PropertyChange{Property: "audioActive", AudioActive: &active}}})
+			m.add([]Notification{StreamChanged{StreamID: "s", Change: StreamChange{AudioActive: &active}}})
 		case 2:
-			m.add([]Notification{StreamPropertyChanged{StreamID: "s", Change: PropertyChange{Property: fmt.Sprint(i)}}})
+			m.add([]Notification{StreamChanged{StreamID: "s", Change: StreamChange{Property: fmt.Sprint(i)}}})
 		case 3:
-			m.add([]Notification{ForciblyReconnectSubscriber{SDPOffer: strings.Repeat("x", 1<<16)}})
+			m.add([]Notification{StreamRenewed{SDPOffer: strings.Repeat("x", 1<<16)}})
 		case 4:
 			if i < 2500 {
 				m.add([]Notification{ParticipantLeft{ConnectionID: fmt.Sprint(i)}})

@@ -2,55 +2,59 @@ package room
 
 import "mediarooms.dev/mediarooms/internal/reasons"
 
-// Notification is something that a participant is told. The types of this file are all there are; how they look on
-// the wire is for the layer above.
+// Notification is something that a participant is told. The types of this file are all there are;
+// how they look on the wire is for the front ends.
 type Notification interface {
 	// Weight is about the number of bytes that it takes, for the bounds of queues.
 	Weight() int
 }
 
-// Link is a participant's way to its client. It is called with the room locked: it queues, never blocks and never calls back.
-type Link interface {
+// Sink takes what a participant is told to its client. It is called with the room locked: it
+// queues, never blocks and never calls back.
+type Sink interface {
 	// Notify queues a notification behind everything queued before.
 	Notify(Notification)
 
-	// Release ends the link, because the participant has another one now or has lost this one. It
+	// Release ends the sink, because the participant has another one now or has lost this one. It
 	// returns the notifications that the client is not known to have received, oldest first. What is
 	// queued later is dropped.
 	Release() []Notification
 
-	// Finish tells that the participant is out of the room for good. What was queued is still to be sent; the
-	// client closes its socket by itself.
+	// Finish says that the participant is out of the room for good. What was queued is still to be
+	// sent; the client closes its socket by itself.
 	Finish()
 }
 
-// ParticipantJoined is told to everybody who is in the room already (openvidu-rpc 3.1).
+// ParticipantJoined is for everybody who is in the room already.
 type ParticipantJoined struct {
 	Participant Announcement
 }
 
-// ParticipantPublished is told to everybody but the publisher (3.2).
+// ParticipantPublished is for everybody but the publisher.
 type ParticipantPublished struct {
 	ConnectionID string
 	Stream       Stream
 }
 
-// ParticipantUnpublished tells that a stream has ended while its publisher stays (3.3).
+// ParticipantUnpublished says that a stream has ended while its publisher stays.
 type ParticipantUnpublished struct {
-	ConnectionID, Reason string
+	ConnectionID, StreamID string
+	Reason                 reasons.Reason
 }
 
-// ParticipantLeft is told to those who stay (3.4). It also ends the stream of the one who has left.
+// ParticipantLeft is for those who stay. It also ends the streams of the one who has left.
 type ParticipantLeft struct {
-	ConnectionID, Reason string
+	ConnectionID string
+	Reason       reasons.Reason
 }
 
-// ParticipantEvicted is told to the one who must go, and only to it (3.5).
+// ParticipantEvicted is for the one who must go, and only for it.
 type ParticipantEvicted struct {
-	ConnectionID, Reason string
+	ConnectionID string
+	Reason       reasons.Reason
 }
 
-// SignalReceived carries a message of a participant, or of the server when From is "" (3.6).
+// SignalReceived carries a message of a participant, or of the server when From is "".
 type SignalReceived struct {
 	From string
 	Signal
@@ -58,31 +62,27 @@ type SignalReceived struct {
 
 // Signal is a message between participants. A nil field was not given.
 type Signal struct {
+	// Type and Data are what the recipients get.
 	Type, Data *string
+	// Topic is the type as events tell it.
+	Topic *string
 }
 
-// StreamPropertyChanged tells everybody but the publisher about its stream (3.7).
-type StreamPropertyChanged struct {
+// StreamChanged tells everybody but the publisher about its stream.
+type StreamChanged struct {
 	ConnectionID, StreamID string
-	Change                 PropertyChange
+	Change                 StreamChange
 }
 
-// PropertyChange is one property of a stream that has changed.
-type PropertyChange struct {
-	Property, Reason string
-	// NewValue is JSON text.
-	NewValue string
-	// AudioActive, VideoActive and VideoDimensions are set when the property is the one of that name.
-	AudioActive, VideoActive *bool
-	VideoDimensions          *string
+// StreamRenewed makes a client build another peer connection for a subscription.
+type StreamRenewed struct {
+	// ConnectionID is the publisher's.
+	ConnectionID, StreamID, SubscriptionID string
+	SDPOffer                               string
 }
 
-// ForciblyReconnectSubscriber makes a client build another peer connection for a stream that it receives (3.10).
-type ForciblyReconnectSubscriber struct {
-	ConnectionID, StreamID, SDPOffer string
-}
-
-// NetworkQualityLevelChanged tells everybody, the publisher too, how well a publisher's media arrives (8.1).
+// NetworkQualityLevelChanged tells everybody, the publisher too, how well a publisher's media
+// arrives.
 type NetworkQualityLevelChanged struct {
 	ConnectionID string
 	// NewValue is a level of package quality. OldValue is what the client was told before, or nil.
@@ -90,19 +90,26 @@ type NetworkQualityLevelChanged struct {
 	OldValue *int
 }
 
-// ConnectionPropertyChanged tells a participant that its own connection has changed (8.2).
-type ConnectionPropertyChanged struct {
-	Property, NewValue string
+// RoleChanged tells a participant that it has another role.
+type RoleChanged struct {
+	Role Role
+}
+
+// RecordChanged tells a participant whether it is recorded from now on.
+type RecordChanged struct {
+	Record bool
 }
 
 // baseWeight stands for everything of a notification that is short.
 const baseWeight = 256
 
 // Weight implements Notification.
-func (n ParticipantJoined) Weight() int { return baseWeight + len(n.Participant.Metadata) }
+func (n ParticipantJoined) Weight() int {
+	return baseWeight + len(n.Participant.ClientData) + len(n.Participant.ServerData)
+}
 
 // Weight implements Notification.
-func (n ParticipantPublished) Weight() int { return baseWeight + len(n.Stream.VideoDimensions) }
+func (n ParticipantPublished) Weight() int { return baseWeight }
 
 // Weight implements Notification.
 func (n ParticipantUnpublished) Weight() int { return baseWeight }
@@ -125,26 +132,16 @@ func (n SignalReceived) Weight() int {
 }
 
 // Weight implements Notification.
-func (n StreamPropertyChanged) Weight() int { return baseWeight + len(n.Change.NewValue) }
+func (n StreamChanged) Weight() int { return baseWeight + len(n.Change.Value) }
 
 // Weight implements Notification.
-func (n ConnectionPropertyChanged) Weight() int { return baseWeight }
-
-// Weight implements Notification.
-func (n ForciblyReconnectSubscriber) Weight() int { return baseWeight + len(n.SDPOffer) }
+func (n StreamRenewed) Weight() int { return baseWeight + len(n.SDPOffer) }
 
 // Weight implements Notification.
 func (n NetworkQualityLevelChanged) Weight() int { return baseWeight }
 
-// Why a participant, a stream or a Session is gone.
-const (
-	ReasonDisconnect              = string(reasons.Disconnect)
-	ReasonForceDisconnectByUser   = string(reasons.ForceDisconnectByUser)
-	ReasonForceDisconnectByServer = string(reasons.ForceDisconnectByServer)
-	ReasonSessionClosedByServer   = string(reasons.SessionClosedByServer)
-	ReasonNetworkDisconnect       = string(reasons.NetworkDisconnect)
-	ReasonServerStopped           = string(reasons.ServerStopped)
-	ReasonUnpublish               = string(reasons.Unpublish)
-	ReasonForceUnpublishByUser    = string(reasons.ForceUnpublishByUser)
-	ReasonForceUnpublishByServer  = string(reasons.ForceUnpublishByServer)
-)
+// Weight implements Notification.
+func (n RoleChanged) Weight() int { return baseWeight }
+
+// Weight implements Notification.
+func (n RecordChanged) Weight() int { return baseWeight }

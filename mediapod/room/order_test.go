@@ -3,6 +3,9 @@ package room
 import (
 	"flag"
 	"testing"
+
+	"mediarooms.dev/mediarooms/internal/reasons"
+	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
 var update = flag.Bool("update", false, "write the transcripts anew")
@@ -19,11 +22,9 @@ func TestEventOrder(t *testing.T) {
 			s.receive("B", stream)
 			s.write("A mutes")
 			off := false
-			s.must(s.users["A"].ChangeStream(PropertyChange{Property: "audioActive", Reason: "publishAudio", NewValue: "false", AudioActive: &off}))
+			s.must(s.users["A"].ChangeStream(StreamChange{Reason: "publishAudio", AudioActive: &off}))
 			s.write("A turns the phone")
-			s.must(s.users["A"].ChangeStream(PropertyChange{
-				Property: "videoDimensions", Reason: "deviceRotated", NewValue: `"{\"width\":480,\"height\":640}"`, VideoDimensions: text(`{"width":480,"height":640}`),
-			}))
+			s.must(s.users["A"].ChangeStream(StreamChange{Reason: "deviceRotated", VideoDimensions: &media.Dimensions{Width: 480, Height: 640}}))
 			s.join("C")
 			s.write("A unpublishes")
 			s.must(s.users["A"].Unpublish())
@@ -42,12 +43,12 @@ func TestEventOrder(t *testing.T) {
 			s.write("A signals to C, A and C")
 			s.must(s.users["A"].Signal([]string{"con_C", "con_A", "con_C"}, Signal{Type: text("signal:chat"), Data: text("psst")}))
 			s.write("A signals to B and somebody unknown")
-			wantCode(s.t, s.users["A"].Signal([]string{"con_B", "con_X"}, Signal{}), CodeSignalTo)
+			wantRefusal(s.t, s.users["A"].Signal([]string{"con_B", "con_X"}, Signal{}), noParticipant)
 			room, _ := s.registry.Lookup(s.desired.Key)
 			s.write("the server signals to all")
 			s.must(room.Signal(nil, Signal{Type: text("signal:news"), Data: text("extra")}))
 			s.write("the server signals to B and somebody unknown")
-			wantCode(s.t, room.Signal([]string{"con_B", "con_X"}, Signal{}), CodeSignalTo)
+			wantRefusal(s.t, room.Signal([]string{"con_B", "con_X"}, Signal{}), noParticipant)
 		},
 		"a moderator throws somebody out": func(s *scene) {
 			s.join("A")
@@ -83,7 +84,7 @@ func TestEventOrder(t *testing.T) {
 			s.join("B")
 			s.join("C")
 			s.write("the session is deleted")
-			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
 		},
 		"role and record change": func(s *scene) {
 			s.join("A")
@@ -105,7 +106,7 @@ func TestEventOrder(t *testing.T) {
 			s.desired.Connections[0].Role = Subscriber
 			s.apply()
 			s.write("A publishes")
-			wantCode(s.t, s.tryPublish("A", "offer"), CodeUnauthorized)
+			wantRefusal(s.t, s.tryPublish("A", "offer"), forbidden)
 			s.write("A becomes a publisher")
 			s.desired.Connections[0].Role = Publisher
 			s.apply()
@@ -127,12 +128,12 @@ func TestEventOrder(t *testing.T) {
 			s.desired.Connections[0].Moderation.VideoBlocked = true
 			s.apply()
 			s.write("A publishes")
-			wantCode(s.t, s.tryPublish("A", "offer"), CodeUnauthorized)
+			wantRefusal(s.t, s.tryPublish("A", "offer"), forbidden)
 		},
 		"a recorder and speech to text are hidden": func(s *scene) {
 			s.join("A")
-			s.intrude("R", BySecretAsRecorder)
-			s.intrude("T", BySecretAsSpeechToText)
+			s.intrude("R", asRecorder)
+			s.intrude("T", asSpeechToText)
 			s.join("B")
 			stream := s.publish("B")
 			s.receive("R", stream)
@@ -140,8 +141,8 @@ func TestEventOrder(t *testing.T) {
 			s.write("A signals to all")
 			s.must(s.users["A"].Signal(nil, Signal{Type: text("signal:chat"), Data: text("hello")}))
 			s.write("R publishes")
-			wantCode(s.t, s.tryPublish("R", "offer"), CodeUnauthorized)
-			s.intrude("Q", BySecretAsRecorder)
+			wantRefusal(s.t, s.tryPublish("R", "offer"), forbidden)
+			s.intrude("Q", asRecorder)
 			s.write("T leaves")
 			s.must(s.users["T"].Leave())
 			s.write("B leaves")
@@ -156,11 +157,11 @@ func TestEventOrder(t *testing.T) {
 			s.write("B does not read")
 			s.join("C")
 			s.write("B loses its socket")
-			s.users["B"].Detach(s.users["B"].link)
+			s.users["B"].Suspend(s.users["B"].link)
 			s.publish("C")
 			s.write("B connects")
 			link := &recorder{scene: s, name: "B", reading: true}
-			s.must(s.registry.Reattach("", "rpc-B", link, func(*Participant) { s.write("  B <- answer") }))
+			s.must(s.registry.Resume("", "rpc-B", link, func(*Participant) { s.write("  B <- answer") }))
 			s.write("C leaves")
 			s.must(s.users["C"].Leave())
 		},
@@ -174,7 +175,7 @@ func TestEventOrder(t *testing.T) {
 			s.join("C")
 			s.write("B connects")
 			link := &recorder{scene: s, name: "B", reading: true}
-			s.must(s.registry.Reattach("", "rpc-B", link, func(*Participant) { s.write("  B <- answer") }))
+			s.must(s.registry.Resume("", "rpc-B", link, func(*Participant) { s.write("  B <- answer") }))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

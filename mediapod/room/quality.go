@@ -15,8 +15,8 @@ type qualityTicker struct {
 	stop     chan struct{} // nil when it does not run
 }
 
-// SetNetworkQualityInterval sets how often participants are told of changes of the publishers' network quality (openvidu-rpc 8.1). 0 is
-// never, and then nothing is measured. After Stop it does nothing.
+// SetNetworkQualityInterval sets how often participants are told of changes of the publishers'
+// network quality. 0 is never, and then nothing is measured. After Stop it does nothing.
 func (g *Registry) SetNetworkQualityInterval(interval time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -56,10 +56,12 @@ func (g *Registry) stopMeasuring() {
 // measure takes what is observed of every publisher, and tells everybody what has changed for them.
 func (r *Room) measure(now time.Time) {
 	r.mu.Lock()
-	streams := make([]*stream, 0, len(r.live))
+	streams := make([]*stream, 0, len(r.streams))
 	for _, p := range r.participants {
-		if p.stream != nil && p.stream.live {
-			streams = append(streams, p.stream)
+		for _, s := range p.publications.sorted() {
+			if s.live {
+				streams = append(streams, s)
+			}
 		}
 	}
 	r.mu.Unlock()
@@ -74,14 +76,25 @@ func (r *Room) measure(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, s := range streams {
-		if s.owner.stream != s {
-			continue // it has ended meanwhile
-		}
-		s.measure(receptions[i], now)
-		if level, known := s.meter.Level(); known {
-			r.tellQuality(s.owner, level)
+		if s.owner.publications.has(s) { // it has not ended meanwhile
+			s.measure(receptions[i], now)
 		}
 	}
+	for _, p := range r.participants {
+		if level, known := p.publications.quality(); known {
+			r.notifyQuality(p, level)
+		}
+	}
+}
+
+// quality is the network quality level of a publisher: that of the stream that arrives worst.
+func (p *publications) quality() (worst int, known bool) {
+	for _, s := range p.byID {
+		if level, measured := s.meter.Level(); measured && (!known || level < worst) {
+			worst, known = level, true
+		}
+	}
+	return worst, known
 }
 
 // measure judges one observation of a stream; nil is none. Video that is not sent, or is not a camera's, may have any bitrate. The room is locked.
@@ -94,15 +107,15 @@ func (s *stream) measure(observed *media.Reception, now time.Time) {
 		return
 	}
 	reception := *observed
-	if !info.VideoActive || info.TypeOfVideo != "CAMERA" || now.Sub(info.Created) < videoRampUp {
+	if !info.VideoActive || info.TypeOfVideo != Camera || now.Sub(info.Created) < videoRampUp {
 		reception.VideoKbps, reception.TargetKbps = 0, 0
 	}
 	s.meter.Measure(reception)
 }
 
-// tellQuality tells everybody, the publisher too, who has not heard the level yet: all of them when it has changed, who came later otherwise.
-// The room is locked.
-func (r *Room) tellQuality(publisher *Participant, level int) {
+// notifyQuality tells everybody, the publisher too, who has not heard the level yet: all of them
+// when it has changed, who came later otherwise. The room is locked.
+func (r *Room) notifyQuality(publisher *Participant, level int) {
 	for _, p := range r.participants {
 		before, told := p.heardLevels[publisher.id]
 		if told && before == level {
@@ -116,6 +129,6 @@ func (r *Room) tellQuality(publisher *Participant, level int) {
 			p.heardLevels = make(map[string]int)
 		}
 		p.heardLevels[publisher.id] = level
-		p.notify(notification)
+		p.mailbox.notify(notification)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
@@ -80,7 +81,7 @@ func TestWhatSaysNothingOfTheNetworkDoesNotCount(t *testing.T) {
 				s.observe(id, &media.Reception{}, 1)
 				if c.muted {
 					off := false
-					s.must(s.users["A"].ChangeStream(PropertyChange{Property: "videoActive", VideoActive: &off}))
+					s.must(s.users["A"].ChangeStream(StreamChange{VideoActive: &off}))
 				}
 				s.observe(id, c.observed, 10)
 				var levels []string
@@ -115,7 +116,7 @@ func TestNetworkQualityIsMeasuredWhileWanted(t *testing.T) {
 				t.Errorf("every %v: %d times, want %d", step.interval, got, step.want)
 			}
 		}
-		s.registry.Stop(ReasonServerStopped)
+		s.registry.Stop(reasons.ServerStopped)
 		s.registry.Wait()
 		s.registry.SetNetworkQualityInterval(time.Second) // too late: it would never end
 	})

@@ -1,8 +1,10 @@
 // Package room is the single authority on rooms: who may be in one, who is, with which role, who publishes and receives
-// what, what each participant is told, and in which order. It knows no socket, no wire format and no Kubernetes.
+// what, what each participant is told, and in which order. It knows no socket, no client protocol and no Kubernetes. A participant
+// may send several streams and receive several, also one twice: streams and subscriptions have ids of their own, which the front end
+// of the client's protocol chooses.
 //
 // What should be comes in whole (Registry.Apply), what is goes out whole (Registry.Snapshot, announced by Registry.Changed).
-// Clients act through a Participant; what they are told goes through its Link.
+// Clients act through a Participant; what they are told goes through its Sink.
 package room
 
 import (
@@ -17,6 +19,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/journal"
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
@@ -38,18 +41,19 @@ type Registry struct {
 	stopped bool
 	quality qualityTicker
 
-	changed  changes
-	departed departures
-	journal  *journal.Journal
+	changed   changes
+	departed  departures
+	resumable resumable
+	journal   *journal.Journal
 }
 
 // departures counts who has left. It has a lock of its own, a leaf: rooms call it while locked.
 type departures struct {
 	mu       sync.Mutex // guards byReason
-	byReason map[string]int
+	byReason map[reasons.Reason]int
 }
 
-func (d *departures) count(reason string) {
+func (d *departures) count(reason reasons.Reason) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.byReason[reason]++
@@ -66,13 +70,14 @@ type changes struct {
 // NewRegistry returns a registry without rooms.
 func NewRegistry(engine media.Engine, log logr.Logger) *Registry {
 	g := &Registry{
-		engine:   engine,
-		log:      log,
-		byKey:    make(map[string]*Room),
-		byUID:    make(map[string]*Room),
-		departed: departures{byReason: make(map[string]int)},
-		changed:  changes{signal: make(chan struct{}, 1), uids: make(map[string]struct{})},
-		journal:  journal.New(journal.DefaultLimits),
+		engine:    engine,
+		log:       log,
+		byKey:     make(map[string]*Room),
+		byUID:     make(map[string]*Room),
+		departed:  departures{byReason: make(map[reasons.Reason]int)},
+		resumable: resumable{rooms: make(map[privateID]*Room)},
+		changed:   changes{signal: make(chan struct{}, 1), uids: make(map[string]struct{})},
+		journal:   journal.New(journal.DefaultLimits),
 	}
 	g.window.Store(int64(DefaultReconnectWindow))
 	return g
@@ -107,7 +112,7 @@ func (g *Registry) Apply(desired Desired) {
 	g.mu.Unlock()
 
 	if before != nil && before != room {
-		before.end(ReasonSessionClosedByServer, false)
+		before.end(reasons.SessionClosedByServer, false)
 	}
 	room.apply(desired)
 }
@@ -123,16 +128,16 @@ func (g *Registry) unname(room *Room) {
 
 // Remove closes a room and forgets it; everybody in it is told the reason, and the journal that the Session has ended. Removing one that is not
 // there does nothing.
-func (g *Registry) Remove(uid, reason string) {
+func (g *Registry) Remove(uid string, reason reasons.Reason) {
 	g.remove(uid, reason, false)
 }
 
 // RemoveSilently is Remove, but the journal is not told that the Session has ended, unless somebody has been in the room.
-func (g *Registry) RemoveSilently(uid, reason string) {
+func (g *Registry) RemoveSilently(uid string, reason reasons.Reason) {
 	g.remove(uid, reason, true)
 }
 
-func (g *Registry) remove(uid, reason string, silent bool) {
+func (g *Registry) remove(uid string, reason reasons.Reason, silent bool) {
 	g.mu.Lock()
 	room, known := g.byUID[uid]
 	if known {
@@ -149,7 +154,7 @@ func (g *Registry) remove(uid, reason string, silent bool) {
 func (g *Registry) Journal() *journal.Journal { return g.journal }
 
 // Stop closes all rooms but keeps them for Snapshot, and takes no new ones.
-func (g *Registry) Stop(reason string) {
+func (g *Registry) Stop(reason reasons.Reason) {
 	g.mu.Lock()
 	g.stopped = true
 	g.stopMeasuring()
@@ -227,22 +232,20 @@ func (c *changes) mark(uid string) {
 	}
 }
 
-// Reattach gives a participant another link, by its private id, and ends the one it had. The participant must be in the room that clients name by
-// the key; with the key "" it may be in any. The reply is called at the place in the order of what the client is told where its answer belongs:
-// before what it missed meanwhile. It only queues. ErrReconnection means that nobody is there under that id.
-func (g *Registry) Reattach(key, rpcSessionID string, link Link, reply func(*Participant)) error {
-	var rooms []*Room
-	if key == "" {
-		rooms = g.rooms()
-	} else if room, found := g.Lookup(key); found {
-		rooms = []*Room{room}
+// Resume gives a participant another sink, by its private id, and ends the one it had. The
+// participant must be in the room that clients name by the key; with the key "" it may be in any.
+// The reply is called at the place in the order of what the client is told where its answer
+// belongs: before what it missed meanwhile. It only queues. ErrNotResumed means that nobody is there
+// under that id.
+func (g *Registry) Resume(key, privateID string, sink Sink, reply func(*Participant)) error {
+	room := g.resumable.find(digestOf(privateID))
+	if key != "" {
+		room, _ = g.Lookup(key)
 	}
-	for _, room := range rooms {
-		if room.reattach(rpcSessionID, link, reply) {
-			return nil
-		}
+	if room == nil || !room.resume(privateID, sink, reply) {
+		return ErrNotResumed
 	}
-	return ErrReconnection
+	return nil
 }
 
 // Totals counts what all rooms have.
@@ -254,8 +257,8 @@ func (g *Registry) Totals() Totals {
 	return totals
 }
 
-// Departures returns how many have left since the start, by the reason of openvidu-rpc section 5. Who had joined by the server's secret does not count.
-func (g *Registry) Departures() map[string]int {
+// Departures returns how many have left since the start, by the reason. Who had joined by Claims does not count.
+func (g *Registry) Departures() map[reasons.Reason]int {
 	g.departed.mu.Lock()
 	defer g.departed.mu.Unlock()
 	return maps.Clone(g.departed.byReason)

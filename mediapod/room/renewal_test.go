@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 // outdate makes the engine say that what everybody receives is outdated, and waits for what comes of it.
@@ -45,7 +47,7 @@ func (s *scene) comeBack(name string) {
 	s.write("%s connects", name)
 	link := &recorder{scene: s, name: name, reading: true}
 	s.users[name].link = link
-	s.must(s.registry.Reattach("", "rpc-"+name, link, func(*Participant) { s.write("  %s <- answer", name) }))
+	s.must(s.registry.Resume("", "rpc-"+name, link, func(*Participant) { s.write("  %s <- answer", name) }))
 	synctest.Wait()
 }
 
@@ -75,7 +77,7 @@ func TestRenewal(t *testing.T) {
 			s.must(s.reconnect("B", stream, "answer to 3", true))
 		}, "answer to 3"},
 		"a client without a socket gets the offer when it is back": {func(s *scene, stream string) {
-			s.users["B"].Detach(s.users["B"].link)
+			s.users["B"].Suspend(s.users["B"].link)
 			s.outdate()
 			s.comeBack("B")
 			s.must(s.reconnect("B", stream, "answer to 2", true))
@@ -83,7 +85,7 @@ func TestRenewal(t *testing.T) {
 		"an offer that a client may have missed is not told again but made anew": {func(s *scene, stream string) {
 			s.users["B"].link.reading = false
 			s.outdate()
-			s.users["B"].Detach(s.users["B"].link)
+			s.users["B"].Suspend(s.users["B"].link)
 			s.comeBack("B")
 			s.must(s.reconnect("B", stream, "answer to 3", true))
 		}, "answer to 3"},
@@ -91,7 +93,7 @@ func TestRenewal(t *testing.T) {
 			s.outdate()
 			s.prepare("B", stream)
 			s.must(s.reconnect("B", stream, "answer to 3", false))
-			wantCode(s.t, s.reconnect("B", stream, "answer to 2", true), CodeMediaEndpoint)
+			wantRefusal(s.t, s.reconnect("B", stream, "answer to 2", true), noOffer)
 			s.must(s.reconnect("B", stream, "answer to 4", true))
 		}, "answer to 4"},
 		"a client that has unsubscribed is left alone": {func(s *scene, stream string) {
@@ -99,7 +101,7 @@ func TestRenewal(t *testing.T) {
 			s.must(s.users["B"].Unsubscribe("con_A"))
 			before()
 			synctest.Wait()
-			wantCode(s.t, s.reconnect("B", stream, "answer", true), CodeMediaEndpoint)
+			wantRefusal(s.t, s.reconnect("B", stream, "answer", true), noOffer)
 			s.receive("B", stream)
 		}, "answer"},
 	} {
@@ -152,8 +154,8 @@ func TestARenewalThatComesToNothingIsUndone(t *testing.T) {
 		"the stream ends":        func(s *scene) { s.must(s.users["A"].Unpublish()) },
 		"the publisher leaves":   func(s *scene) { s.must(s.users["A"].Leave()) },
 		"the subscriber leaves":  func(s *scene) { s.must(s.users["B"].Leave()) },
-		"the room is closed":     func(s *scene) { s.registry.Stop(ReasonServerStopped) },
-		"the client is offline":  func(s *scene) { s.users["B"].Detach(s.users["B"].link) },
+		"the room is closed":     func(s *scene) { s.registry.Stop(reasons.ServerStopped) },
+		"the client is offline":  func(s *scene) { s.users["B"].Suspend(s.users["B"].link) },
 		"the client begins anew": func(s *scene) { s.prepare("B", s.state("A").Published[0].ID) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,38 +3,41 @@ package room
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"io"
 	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
 // Room is one room. Its methods are safe for concurrent use.
 //
-// The mutex guards the seats, the participants and everything that they hold. It is never held across negotiation or closing of
-// media. Links are called with it held, which is what keeps the order of notifications the same for all.
+// The mutex guards the seats, the participants and everything that they hold. It is never held while
+// media is made, negotiated or closed. Sinks are called with it held, which is what keeps the order
+// of notifications the same for all.
 type Room struct {
 	registry  *Registry
 	uid       string
 	sessionID string
 
-	mu              sync.Mutex
-	generation      int64
-	forcedCodec     string
-	anyCodec        bool // a publisher without the forced codec is let in
-	seats           []*seat
-	byToken         map[TokenDigest]*seat
-	byRPC           map[[sha256.Size]byte]*seat // digest of the private id -> seat
-	participants    []*Participant              // in the order in which they joined
-	live            map[string]*stream          // stream id -> stream that was announced
-	subscriptionSeq int
-	closed          bool
-	diary           diary
+	mu           sync.Mutex
+	generation   int64
+	forcedCodec  string
+	anyCodec     bool // a publisher without the forced codec is let in
+	seats        []*seat
+	byToken      map[TokenDigest]*seat
+	byPrivateID  map[privateID]*seat
+	participants []*Participant // in the order in which they joined
+	streams      map[string]*stream
+	sequence     int // of streams and subscriptions
+	closed       bool
+	diary        diary
 
-	// What participants, and what the server may still have told.
+	// What participants, and what the server may still have others notified of.
 	participantsBudget, serversBudget budget
 }
 
@@ -43,16 +46,19 @@ type JoinRequest struct {
 	// Token is the secret part of the token, for who comes by one.
 	Token  string
 	Client Client
-	// Admission other than ByToken is for who has shown the server's secret.
-	Admission Admission
+	// Claims, when set, are by what the client comes in instead.
+	Claims *Claims
+	// MaxStreams is how many streams it may send at once; 0 is one.
+	MaxStreams int
 }
 
-// Announcement is what participants are told of each other. Stream is nil for one that does not publish.
+// Announcement is what participants are told of each other. Streams are those that it sends.
 type Announcement struct {
 	ConnectionID string
 	Created      time.Time
-	Metadata     string
-	Stream       *Stream
+	// ClientData is what the client says of itself, ServerData what the server says of it.
+	ClientData, ServerData string
+	Streams                []Stream
 }
 
 // Joined is what a client is told that got in.
@@ -61,12 +67,12 @@ type Joined struct {
 	Participant *Participant
 	Self        Announcement
 	// Others are who was there before, in the order in which they joined.
-	Others       []Announcement
-	SessionID    string
-	RPCSessionID string
-	Role         Role
-	Record       bool
-	ICEServers   []ICEServer
+	Others     []Announcement
+	SessionID  string
+	PrivateID  string
+	Role       Role
+	Record     bool
+	ICEServers []ICEServer
 }
 
 func newRoom(registry *Registry, desired Desired) *Room {
@@ -75,9 +81,10 @@ func newRoom(registry *Registry, desired Desired) *Room {
 		uid:       desired.UID,
 		sessionID: desired.SessionID,
 		byToken:   make(map[TokenDigest]*seat),
-		byRPC:     make(map[[sha256.Size]byte]*seat),
-		live:      make(map[string]*stream),
-		diary:     diary{journal: registry.journal, uid: desired.UID},
+		streams:   make(map[string]*stream),
+
+		byPrivateID: make(map[privateID]*seat),
+		diary:       diary{journal: registry.journal, uid: desired.UID},
 
 		participantsBudget: newRoomBudget("session's participants"),
 		serversBudget:      newRoomBudget("session's server"),
@@ -114,42 +121,58 @@ func (r *Room) apply(desired Desired) {
 	}
 	for _, s := range r.seats {
 		if _, undesired := before[s.desired.UID]; undesired && s.participant != nil {
-			r.evict(s.participant, ReasonForceDisconnectByServer)
+			r.evict(s.participant, reasons.ForceDisconnectByServer)
 		}
 	}
 
 	r.seats = after
 	clear(r.byToken)
-	clear(r.byRPC)
 	for _, s := range r.seats {
 		if s.state == Pending && s.desired.Token != (TokenDigest{}) {
 			r.byToken[s.desired.Token] = s
 		}
-		r.byRPC[sha256.Sum256([]byte(s.desired.RPCSessionID))] = s
 	}
-	for _, p := range r.participants {
-		r.byRPC[sha256.Sum256([]byte(p.seat.desired.RPCSessionID))] = p.seat // also those that no desired state has
-	}
+	r.indexPrivateIDs()
 	r.endForbiddenStreams()
 	r.registry.changed.mark(r.uid)
 }
 
-// tell notifies everybody in the room. The room is locked.
-func (r *Room) tell(notification Notification) {
+// indexPrivateIDs notes who is found under which private id: also who is in no desired state. The
+// room is locked.
+func (r *Room) indexPrivateIDs() {
+	before := r.byPrivateID
+	r.byPrivateID = make(map[privateID]*seat, len(r.seats))
+	for _, s := range r.seats {
+		r.byPrivateID[digestOf(s.desired.PrivateID)] = s
+	}
 	for _, p := range r.participants {
-		p.notify(notification)
+		r.byPrivateID[digestOf(p.seat.desired.PrivateID)] = p.seat
+	}
+	r.registry.resumable.update(r, before, r.byPrivateID)
+}
+
+// next returns the place of a new stream or subscription in the order of all. The room is locked.
+func (r *Room) next() int {
+	r.sequence++
+	return r.sequence
+}
+
+// notify notifies everybody in the room. The room is locked.
+func (r *Room) notify(notification Notification) {
+	for _, p := range r.participants {
+		p.mailbox.notify(notification)
 	}
 }
 
-// endForbiddenStreams ends what participants send and may not send any more; everybody is told, the owner too. What is not announced yet
-// is looked at when it is (announceStream). The room is locked.
+// endForbiddenStreams ends what participants send and may not send any more. What is not announced
+// yet is looked at when it is (announceStream). The room is locked.
 func (r *Room) endForbiddenStreams() {
 	for _, p := range r.participants {
-		if p.stream == nil || !p.stream.live || p.seat.mayPublish(p.stream.info) {
-			continue
+		for _, s := range p.publications.sorted() {
+			if s.live && !p.seat.mayPublish(s.info) {
+				r.unpublish(s, reasons.ForceUnpublishByServer)
+			}
 		}
-		r.tell(ParticipantUnpublished{ConnectionID: p.id, Reason: ReasonForceUnpublishByServer})
-		r.endStream(p, ReasonForceUnpublishByServer)
 	}
 }
 
@@ -164,14 +187,10 @@ func (s *seat) update(desired Connection) {
 		}
 	case Active:
 		if before.Role != desired.Role {
-			s.participant.notify(ConnectionPropertyChanged{Property: "role", NewValue: string(desired.Role)})
+			s.participant.mailbox.notify(RoleChanged{desired.Role})
 		}
 		if before.Record != desired.Record {
-			value := "false"
-			if desired.Record {
-				value = "true"
-			}
-			s.participant.notify(ConnectionPropertyChanged{Property: "record", NewValue: value})
+			s.participant.mailbox.notify(RecordChanged{desired.Record})
 		}
 	case Disconnected:
 		// A new token is a new admission.
@@ -181,10 +200,11 @@ func (s *seat) update(desired Connection) {
 	}
 }
 
-// Join lets a client in whose token is good, and uses the token up: it works once, whoever comes at the same time. The reply is
-// called at the place in the order of what the client is told where its answer belongs: before any notification. It only queues.
-// ErrToken, ErrClosed and ErrMetadata mean that the client is not let in, and its token is as good as before.
-func (r *Room) Join(request JoinRequest, link Link, reply func(Joined)) error {
+// Join lets a client in whose token is good, and uses the token up: it works once, whoever comes at
+// the same time. The reply is called at the place in the order of what the client is told where its
+// answer belongs: before any notification. It only queues. ErrToken, ErrClosed, ErrMetadata and a
+// ConflictError mean that the client is not let in, and its token is as good as before.
+func (r *Room) Join(request JoinRequest, sink Sink, reply func(Joined)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s, err := r.admit(request)
@@ -196,28 +216,32 @@ func (r *Room) Join(request JoinRequest, link Link, reply func(Joined)) error {
 		room:          r,
 		id:            s.desired.ID,
 		seat:          s,
-		link:          link,
-		subscriptions: make(map[string]*subscription),
-		budget:        newParticipantBudget(),
-		publishing:    rate.NewLimiter(streamsPerSecond, streamsAtOnce),
+		mailbox:       mailbox{sink: sink, expended: &r.registry.expended},
+		subscriptions: subscriptions{byID: make(map[string]*subscription)},
+		publications: publications{
+			byID: make(map[string]*stream),
+			max:  max(1, request.MaxStreams),
+			rate: rate.NewLimiter(streamsPerSecond, streamsAtOnce),
+		},
+		budget: newParticipantBudget(),
 	}
 	s.participant = p
 	joined := Joined{
-		Participant:  p,
-		Self:         p.announcement(),
-		Others:       make([]Announcement, 0, len(r.participants)),
-		SessionID:    r.sessionID,
-		RPCSessionID: s.desired.RPCSessionID,
-		Role:         s.desired.Role,
-		Record:       s.desired.Record,
-		ICEServers:   s.desired.ICEServers,
+		Participant: p,
+		Self:        p.announcement(),
+		Others:      make([]Announcement, 0, len(r.participants)),
+		SessionID:   r.sessionID,
+		PrivateID:   s.desired.PrivateID,
+		Role:        s.desired.Role,
+		Record:      s.desired.Record,
+		ICEServers:  s.desired.ICEServers,
 	}
 	for _, other := range r.participants {
 		if !other.hidden() {
 			joined.Others = append(joined.Others, other.announcement())
 		}
 		if !p.hidden() {
-			other.notify(ParticipantJoined{Participant: joined.Self})
+			other.mailbox.notify(ParticipantJoined{Participant: joined.Self})
 		}
 	}
 	r.participants = append(r.participants, p)
@@ -230,14 +254,14 @@ func (r *Room) Join(request JoinRequest, link Link, reply func(Joined)) error {
 
 // admit finds the seat that a client may take. The room is locked.
 func (r *Room) admit(request JoinRequest) (*seat, error) {
-	if request.Admission != ByToken {
+	if request.Claims != nil {
 		switch {
 		case r.closed:
 			return nil, ErrClosed
 		case !r.metadataFits(request.Client):
 			return nil, ErrMetadata
 		}
-		return r.newInsider(request.Admission), nil
+		return r.newSeat(*request.Claims)
 	}
 	digest := TokenDigest(sha256.Sum256([]byte(request.Token)))
 	s, found := r.byToken[digest]
@@ -253,55 +277,44 @@ func (r *Room) admit(request JoinRequest) (*seat, error) {
 	return s, nil
 }
 
-// reattach gives the participant with the private id another link. It reports whether there is one.
-func (r *Room) reattach(rpcSessionID string, link Link, reply func(*Participant)) bool {
+// resume gives the participant with the private id another sink. It reports whether there is one.
+func (r *Room) resume(id string, sink Sink, reply func(*Participant)) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	digest := sha256.Sum256([]byte(rpcSessionID))
-	s, found := r.byRPC[digest]
-	if !found || rpcSessionID == "" || s.participant == nil {
+	s, found := r.byPrivateID[digestOf(id)]
+	if !found || id == "" || s.participant == nil {
 		return false
 	}
 	p := s.participant
-	if p.link != nil {
-		p.keep(p.link.Release())
-	}
-	if p.missed.tooMuch {
-		p.link = nil
-		r.evict(p, ReasonNetworkDisconnect)
+	p.mailbox.release()
+	if p.mailbox.missed.tooMuch {
+		r.evict(p, reasons.NetworkDisconnect)
 		return false
 	}
-	p.stopWaiting()
-	p.link = link
-	reply(p)
-	for _, notification := range p.missed.notifications {
-		if !p.stale(notification) {
-			link.Notify(notification)
-		}
-	}
-	p.missed = missed{}
+	p.mailbox.resume(sink, func() { reply(p) }, p.stale)
 	p.renewAll()
 	return true
 }
 
 // end closes the room, since there is to be none any more. Unless it is silent, the Session's end is written down, after everything else of it.
-func (r *Room) end(reason string, silent bool) {
+func (r *Room) end(reason reasons.Reason, silent bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	conclusion := r.diary.conclusion(reason)
 	r.shut(reason)
 	r.diary.end(conclusion, silent)
+	r.registry.resumable.update(r, r.byPrivateID, nil)
 }
 
 // close evicts everybody, one after the other, and lets nobody in any more.
-func (r *Room) close(reason string) {
+func (r *Room) close(reason reasons.Reason) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.shut(reason)
 }
 
 // shut is close; the room is locked.
-func (r *Room) shut(reason string) {
+func (r *Room) shut(reason reasons.Reason) {
 	if r.closed {
 		return
 	}
@@ -312,42 +325,75 @@ func (r *Room) shut(reason string) {
 }
 
 // evict throws a participant out: the others are told that it has left, then it that it must go. The room is locked.
-func (r *Room) evict(p *Participant, reason string) {
+func (r *Room) evict(p *Participant, reason reasons.Reason) {
 	r.remove(p, reason)
 	p.dismiss(reason)
 }
 
-// remove takes a participant out of the room and tells those who stay (openvidu-rpc 3.4: no participantUnpublished
-// before it). The room is locked.
-func (r *Room) remove(p *Participant, reason string) {
-	p.stopWaiting()
+// remove takes a participant out of the room and tells those who stay, which ends its streams for
+// them. The room is locked.
+func (r *Room) remove(p *Participant, reason reasons.Reason) {
+	p.mailbox.stopWaiting()
 	p.gone = true
 	s := p.seat
 	s.state, s.left, s.reason, s.participant = Disconnected, time.Now(), reason, nil
 	r.participants = slices.DeleteFunc(r.participants, func(other *Participant) bool { return other == p })
 	if !p.hidden() {
-		r.tell(ParticipantLeft{ConnectionID: p.id, Reason: reason})
+		r.notify(ParticipantLeft{ConnectionID: p.id, Reason: reason})
 	}
 	for _, other := range r.participants {
 		delete(other.heardLevels, p.id)
 	}
-	if s.admission == ByToken {
+	if s.claims == nil {
 		r.registry.departed.count(reason)
 	} else {
-		delete(r.byRPC, sha256.Sum256([]byte(s.desired.RPCSessionID)))
+		r.forgetPrivateID(s)
 	}
-	// The order of events is that of openvidu-rest 5.4.
-	closers := r.endReceptions(p, reason)
-	closers = append(closers, p.endSubscriptions(reason)...)
-	closers = append(closers, r.endSending(p, reason)...)
-	r.registry.release(closers...)
+	r.endMedia(p, reason)
 	r.diary.left(p)
 	r.forgetMetadata()
 	r.registry.changed.mark(r.uid)
 	r.registry.log.Info("Participant left", "room", r.uid, "connection", p.id, "reason", reason)
 	if !p.hidden() && !r.closed {
-		r.evictHidden(ReasonSessionClosedByServer)
+		r.evictHidden(reasons.SessionClosedByServer)
 	}
+}
+
+// endMedia ends what others receive of a participant that is removed, then what it receives, then
+// what it sends: the order of events is that of openvidu-rest 5.4. The room is locked.
+func (r *Room) endMedia(p *Participant, reason reasons.Reason) {
+	streams := p.publications.sorted()
+	var closers []io.Closer
+	for _, s := range streams {
+		closers = append(closers, r.endReceptions(s, reason)...)
+	}
+	closers = append(closers, p.endSubscriptions(reason)...)
+	for _, s := range streams {
+		closers = append(closers, r.endSending(s, reason)...)
+	}
+	r.registry.release(closers...)
+}
+
+// SessionID returns the name of the room that clients are told.
+func (r *Room) SessionID() string { return r.sessionID }
+
+// Has reports whether a participant is in the room.
+func (r *Room) Has(connectionID string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, found := r.find(connectionID)
+	return found
+}
+
+// Publisher returns the connection id of the participant that sends a stream.
+func (r *Room) Publisher(streamID string) (connectionID string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, err := r.liveStream(streamID)
+	if err != nil {
+		return "", err
+	}
+	return s.owner.id, nil
 }
 
 // find returns the participant with the connection id. The room is locked.
@@ -382,10 +428,12 @@ func (r *Room) snapshot() Snapshot {
 func (r *Room) transports() []media.Transport {
 	var all []media.Transport
 	for _, p := range r.participants {
-		if p.stream != nil {
-			all = append(all, p.stream.publication.Transport())
+		for _, s := range p.publications.byID {
+			if s.publication != nil {
+				all = append(all, s.publication.Transport())
+			}
 		}
-		for _, s := range p.subscriptions {
+		for _, s := range p.subscriptions.byID {
 			if s.media != nil {
 				all = append(all, s.media.Transport())
 			}
@@ -403,16 +451,12 @@ func (r *Room) count(totals *Totals) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	totals.Rooms++
-	totals.Publishers += len(r.live)
 	for _, p := range r.participants {
-		if p.seat.admission == ByToken {
+		if p.seat.claims == nil {
 			totals.ActiveConnections++
 		}
-		for _, s := range p.subscriptions {
-			if s.received() {
-				totals.Subscriptions++
-			}
-		}
+		totals.Publishers += len(p.publications.live())
+		totals.Subscriptions += len(p.subscriptions.received())
 	}
 }
 

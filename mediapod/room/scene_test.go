@@ -9,11 +9,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
+	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 )
 
@@ -24,18 +27,82 @@ type scene struct {
 	registry *Registry
 	desired  Desired
 	users    map[string]*user
+	made     atomic.Int64 // streams
 
 	mu         sync.Mutex // guards transcript
 	transcript strings.Builder
 }
 
-// user is a client: it acts through its participant and is told through its link.
+// user is a client of a protocol with one stream per participant: what it receives of somebody has
+// that one's id. It acts through its participant and is told through its link.
 type user struct {
 	*Participant
 	link *recorder
 }
 
-// recorder is a Link that writes down what comes.
+// Publish publishes under an id like str_CAM_0001_con_A.
+func (u *user) Publish(ctx context.Context, options StreamOptions, offer string, reply func(Stream, string)) error {
+	kind := "MIC"
+	if options.HasVideo {
+		kind = string(options.TypeOfVideo)[:3]
+	}
+	id := fmt.Sprintf("str_%s_%04d_%s", kind, u.link.scene.made.Add(1), u.id)
+	return u.Participant.Publish(ctx, PublishRequest{StreamID: id, Options: options, SDPOffer: offer}, reply)
+}
+
+// stream is the id of what the user publishes, or "".
+func (u *user) stream() string {
+	streams, err := u.Streams()
+	if err != nil || len(streams) == 0 {
+		return ""
+	}
+	return streams[0].ID
+}
+
+func (u *user) Unpublish() error { return u.Participant.Unpublish(u.stream()) }
+
+func (u *user) ChangeStream(change StreamChange) error {
+	return u.Participant.ChangeStream(u.stream(), change)
+}
+
+func (u *user) PrepareReceive(ctx context.Context, streamID string) (string, error) {
+	return u.Subscribe(ctx, publisherOf(streamID), streamID)
+}
+
+func (u *user) Receive(ctx context.Context, streamID, answer string, reply func()) error {
+	return u.Answer(ctx, publisherOf(streamID), answer, false, reply)
+}
+
+func publisherOf(streamID string) string {
+	return streamID[max(0, strings.LastIndex(streamID, "con_")):]
+}
+
+// Reconnection is the answer to ReconnectStream for a publisher.
+type Reconnection struct {
+	Stream    Stream
+	SDPAnswer string
+}
+
+func (u *user) ReconnectStream(ctx context.Context, streamID, sdp string, forced bool, reply func()) (*Reconnection, error) {
+	if streamID == "" || streamID == u.stream() {
+		stream, answer, err := u.Reconnect(ctx, u.stream(), sdp)
+		return &Reconnection{stream, answer}, err
+	}
+	publisher, err := u.Room().Publisher(streamID)
+	if err != nil {
+		return nil, err
+	}
+	return nil, u.Answer(ctx, publisher, sdp, forced, reply)
+}
+
+func (u *user) AddICECandidate(ownerID string, candidate media.ICECandidate) error {
+	if ownerID == u.id {
+		return u.AddPublisherCandidate(u.stream(), candidate)
+	}
+	return u.AddSubscriberCandidate(ownerID, candidate)
+}
+
+// recorder is a Sink that writes down what comes.
 type recorder struct {
 	scene *scene
 	name  string
@@ -60,7 +127,7 @@ func newScene(t *testing.T, names ...string) *scene {
 	}
 	s.registry.Apply(s.desired)
 	t.Cleanup(func() {
-		s.registry.Stop(ReasonServerStopped)
+		s.registry.Stop(reasons.ServerStopped)
 		s.registry.Wait()
 		if publications, subscriptions := s.engine.Open(); publications+subscriptions != 0 {
 			t.Errorf("%d publications and %d subscriptions were never closed", publications, subscriptions)
@@ -72,12 +139,12 @@ func newScene(t *testing.T, names ...string) *scene {
 func desiredConnection(spec string) Connection {
 	name, role, _ := strings.Cut(spec, ":")
 	return Connection{
-		UID:          "uid-" + name,
-		ID:           "con_" + name,
-		Token:        digest("tok_" + name),
-		RPCSessionID: "rpc-" + name,
-		Role:         map[string]Role{"": Publisher, "moderator": Moderator, "subscriber": Subscriber}[role],
-		ServerData:   "server " + name,
+		UID:        "uid-" + name,
+		ID:         "con_" + name,
+		Token:      digest("tok_" + name),
+		PrivateID:  "rpc-" + name,
+		Role:       map[string]Role{"": Publisher, "moderator": Moderator, "subscriber": Subscriber}[role],
+		ServerData: "server " + name,
 	}
 }
 
@@ -118,7 +185,7 @@ func (s *scene) join(name string) *user {
 		for _, other := range joined.Others {
 			others = append(others, describe(other))
 		}
-		s.write("  %s <- joined as %s; there: %s", name, joined.Role, strings.Join(others, ", "))
+		s.write("  %s <- joined as %s; there: %s", name, roleNames[joined.Role], strings.Join(others, ", "))
 	})
 	if err != nil {
 		s.t.Fatalf("%s joining: %v", name, err)
@@ -128,7 +195,7 @@ func (s *scene) join(name string) *user {
 }
 
 // intrude joins by the server's secret, under a name that starts with I.
-func (s *scene) intrude(name string, admission Admission) *user {
+func (s *scene) intrude(name string, claims Claims) *user {
 	s.t.Helper()
 	s.write("%s joins by the secret", name)
 	room, found := s.registry.Lookup(s.desired.Key)
@@ -136,31 +203,49 @@ func (s *scene) intrude(name string, admission Admission) *user {
 		s.t.Fatal("no such room")
 	}
 	u := &user{link: &recorder{scene: s, name: name, reading: true}}
-	s.must(room.Join(JoinRequest{Admission: admission, Client: Client{Metadata: "client " + name}}, u.link, func(joined Joined) {
+	s.must(room.Join(JoinRequest{Claims: &claims, Client: Client{Metadata: "client " + name}}, u.link, func(joined Joined) {
 		u.Participant = joined.Participant
 		var others []string
 		for _, other := range joined.Others {
 			others = append(others, describe(other))
 		}
 		id := joined.Self.ConnectionID
-		if admission == BySecret {
+		if !claims.Hidden {
 			id = "a new connection"
 		}
-		s.write("  %s <- joined as %s %s; there: %s", name, id, joined.Role, strings.Join(others, ", "))
+		s.write("  %s <- joined as %s %s; there: %s", name, id, roleNames[joined.Role], strings.Join(others, ", "))
 	}))
 	s.users[name] = u
 	return u
 }
 
+// What somebody claims to be that has shown the server's secret.
+var (
+	asPrivileged   = Claims{ConnectionID: "con_Insider123", Privileged: true, Record: true}
+	asRecorder     = Claims{ConnectionID: "RECORDER", Privileged: true, Hidden: true, Record: true}
+	asSpeechToText = Claims{ConnectionID: "SPEECH_TO_TEXT", Privileged: true, Hidden: true, Record: true}
+)
+
+var roleNames = map[Role]string{Subscriber: "SUBSCRIBER", Publisher: "PUBLISHER", Moderator: "MODERATOR"}
+
 func describe(a Announcement) string {
-	if a.Stream == nil {
-		return a.ConnectionID
+	text := a.ConnectionID
+	for i, s := range a.Streams {
+		with := "with"
+		if i > 0 {
+			with = "and"
+		}
+		text += fmt.Sprintf(" %s %s audio=%v video=%v %s", with, s.ID, s.AudioActive, s.VideoActive, size(s.VideoDimensions))
 	}
-	return fmt.Sprintf("%s with %s audio=%v video=%v %s", a.ConnectionID, a.Stream.ID, a.Stream.AudioActive, a.Stream.VideoActive, a.Stream.VideoDimensions)
+	return text
+}
+
+func size(d media.Dimensions) string {
+	return fmt.Sprintf(`{"width":%d,"height":%d}`, d.Width, d.Height)
 }
 
 // camera is what a user with camera and microphone announces.
-var camera = StreamOptions{HasAudio: true, HasVideo: true, AudioActive: true, VideoActive: true, TypeOfVideo: "CAMERA", FrameRate: 30, VideoDimensions: `{"width":640,"height":480}`}
+var camera = StreamOptions{HasAudio: true, HasVideo: true, AudioActive: true, VideoActive: true, TypeOfVideo: "CAMERA", FrameRate: 30, VideoDimensions: media.Dimensions{Width: 640, Height: 480}}
 
 // publish starts a stream and returns its id.
 func (s *scene) publish(name string) string {
@@ -174,6 +259,9 @@ func (s *scene) publish(name string) string {
 	s.must(err)
 	return id
 }
+
+// streamOf is the id of what a user publishes.
+func (s *scene) streamOf(name string) string { return s.users[name].stream() }
 
 // receive subscribes a user to a stream.
 func (s *scene) receive(name, streamID string) {
@@ -215,7 +303,7 @@ func (s *scene) state(name string) ConnectionSnapshot {
 	return ConnectionSnapshot{}
 }
 
-// Notify implements Link.
+// Notify implements Sink.
 func (r *recorder) Notify(notification Notification) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -230,7 +318,7 @@ func (r *recorder) Notify(notification Notification) {
 	r.unread = append(r.unread, notification)
 }
 
-// Release implements Link.
+// Release implements Sink.
 func (r *recorder) Release() []Notification {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -238,7 +326,7 @@ func (r *recorder) Release() []Notification {
 	return r.unread
 }
 
-// Finish implements Link.
+// Finish implements Sink.
 func (r *recorder) Finish() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -259,18 +347,29 @@ func show(notification Notification) string {
 		return fmt.Sprintf("participantEvicted %s %s", n.ConnectionID, n.Reason)
 	case SignalReceived:
 		return fmt.Sprintf("sendMessage from %s: %s %s", n.From, shown(n.Type), shown(n.Data))
-	case StreamPropertyChanged:
-		return fmt.Sprintf("streamPropertyChanged %s %s %s=%s %s", n.ConnectionID, n.StreamID, n.Change.Property, n.Change.NewValue, n.Change.Reason)
+	case StreamChanged:
+		property, value := n.Change.Property, n.Change.Value
+		switch change := n.Change; {
+		case change.AudioActive != nil:
+			property, value = "audioActive", strconv.FormatBool(*change.AudioActive)
+		case change.VideoActive != nil:
+			property, value = "videoActive", strconv.FormatBool(*change.VideoActive)
+		case change.VideoDimensions != nil:
+			property, value = "videoDimensions", strconv.Quote(size(*change.VideoDimensions))
+		}
+		return fmt.Sprintf("streamPropertyChanged %s %s %s=%s %s", n.ConnectionID, n.StreamID, property, value, n.Change.Reason)
 	case NetworkQualityLevelChanged:
 		old := "nothing"
 		if n.OldValue != nil {
 			old = strconv.Itoa(*n.OldValue)
 		}
 		return fmt.Sprintf("networkQualityLevelChanged %s: %d, was %s", n.ConnectionID, n.NewValue, old)
-	case ForciblyReconnectSubscriber:
+	case StreamRenewed:
 		return fmt.Sprintf("forciblyReconnectSubscriber %s %s: %s", n.ConnectionID, n.StreamID, n.SDPOffer)
-	case ConnectionPropertyChanged:
-		return fmt.Sprintf("connectionPropertyChanged %s=%s", n.Property, n.NewValue)
+	case RoleChanged:
+		return "connectionPropertyChanged role=" + roleNames[n.Role]
+	case RecordChanged:
+		return fmt.Sprintf("connectionPropertyChanged record=%v", n.Record)
 	}
 	return fmt.Sprintf("%T", notification)
 }
@@ -283,10 +382,56 @@ func shown(text *string) string {
 	return *text
 }
 
-func wantCode(t *testing.T, err error, code Code) {
+// refusal is why something is refused, in short.
+type refusal string
+
+const (
+	forbidden      refusal = "forbidden"
+	left           refusal = "left"
+	closed         refusal = "closed"
+	noParticipant  refusal = "no participant"
+	noStream       refusal = "no stream"
+	noSubscription refusal = "no subscription"
+	noOffer        refusal = "no offer"
+	tooManyStreams refusal = "too many streams"
+	taken          refusal = "taken"
+	overTheLimit   refusal = "over the limit"
+	badSDP         refusal = "bad SDP"
+	badCodec       refusal = "bad codec"
+	badCandidate   refusal = "bad candidate"
+)
+
+func refusalOf(err error) refusal {
+	var (
+		missing   NotFoundError
+		forbidsIt ForbiddenError
+		conflict  ConflictError
+		limit     LimitError
+	)
+	switch {
+	case errors.As(err, &missing):
+		return refusal("no " + missing.Kind.String())
+	case errors.As(err, &forbidsIt):
+		return forbidden
+	case errors.As(err, &conflict):
+		return taken
+	case errors.As(err, &limit):
+		return overTheLimit
+	}
+	for target, refused := range map[error]refusal{
+		ErrLeft: left, ErrClosed: closed, ErrNoOffer: noOffer, ErrTooManyStreams: tooManyStreams, media.ErrSDP: badSDP,
+		media.ErrForcedCodec: badCodec, media.ErrCodecRejected: badCodec, media.ErrCandidate: badCandidate,
+	} {
+		if errors.Is(err, target) {
+			return refused
+		}
+	}
+	return refusal(fmt.Sprint(err))
+}
+
+func wantRefusal(t *testing.T, err error, want refusal) {
 	t.Helper()
-	var refused *Error
-	if !errors.As(err, &refused) || refused.Code != code {
-		t.Errorf("got %v, want code %d", err, code)
+	if got := refusalOf(err); got != want {
+		t.Errorf("got %s (%v), want %s", got, err, want)
 	}
 }

@@ -2,68 +2,63 @@ package room
 
 import "slices"
 
-// Signal sends a message to the listed connections, or to everybody, itself included, when none is listed.
-// Nobody gets it when one of them is not in the room, or when too much was said (budget).
+// Signal sends a message to the listed connections, or to everybody, itself included, when none is
+// listed. Nobody gets it when one of them is not in the room, or when too much was said (budget).
 func (p *Participant) Signal(to []string, signal Signal) error {
-	recipients := listed(to)
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
-	if p.gone {
-		return p.left()
+	if err := p.alive(); err != nil {
+		return err
 	}
-	told, err := p.room.signal(recipients, SignalReceived{From: p.id, Signal: signal}, p.spend)
+	recipients, err := p.room.signal(to, SignalReceived{From: p.id, Signal: signal}, p.spend)
 	if err == nil && !p.hidden() {
-		p.room.diary.signalled(p.id, told, Signal{Type: withoutPrefix(signal.Type), Data: signal.Data})
+		p.room.diary.signalled(p.id, recipients, signal)
 	}
 	return err
 }
 
-// Signal sends a message of the server to the listed connections, or to everybody when none is listed. Nobody gets it, and CodeSignalTo is the
-// answer, when one of them is not in the room, or when the room is empty. A type without the prefix that clients listen for is given it.
-// CodeGeneric means that the server has said too much in this room. ErrClosed means that there is no such room any more.
+// Signal sends a message of the server to the listed connections, or to everybody when none is
+// listed. Nobody gets it when one of them is not in the room (NotFoundError), when the room is
+// empty (ErrEmpty), or when the server has said too much in it (LimitError). ErrClosed means that
+// there is no such room any more.
 func (r *Room) Signal(to []string, signal Signal) error {
-	recipients := listed(to)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return ErrClosed
 	}
 	if !slices.ContainsFunc(r.participants, func(p *Participant) bool { return !p.hidden() }) {
-		return refuse(CodeSignalTo, "Nobody is in session %s", r.sessionID)
+		return ErrEmpty
 	}
-	told, err := r.signal(recipients, SignalReceived{Signal: Signal{Type: withPrefix(signal.Type), Data: signal.Data}}, r.serversBudget.spend)
+	recipients, err := r.signal(to, SignalReceived{Signal: signal}, r.serversBudget.spend)
 	if err == nil {
-		r.diary.signalled("", told, signal)
+		r.diary.signalled("", recipients, signal)
 	}
 	return err
 }
 
-// listed returns the recipients of a signal, each once.
-func listed(to []string) map[string]struct{} {
-	recipients := make(map[string]struct{}, len(to))
-	for _, connectionID := range to {
-		recipients[connectionID] = struct{}{}
+// signal notifies the listed connections, each once, or everybody when none is listed, if the
+// budget has that much left, and returns who that is. The room is locked.
+func (r *Room) signal(to []string, signal SignalReceived, spend func(Notification, int) error) ([]*Participant, error) {
+	listed := make(map[string]bool, len(to))
+	for _, id := range to {
+		listed[id] = true
 	}
-	return recipients
-}
-
-// signal tells the listed connections, or everybody when none is listed, if the budget has that much left, and returns who that is. The room is
-// locked.
-func (r *Room) signal(to map[string]struct{}, signal SignalReceived, spend func(Notification, int) *Error) ([]*Participant, error) {
 	recipients := make([]*Participant, 0, len(r.participants))
 	for _, p := range r.participants {
-		if _, meant := to[p.id]; meant || len(to) == 0 {
+		if listed[p.id] || len(to) == 0 {
 			recipients = append(recipients, p)
+			delete(listed, p.id)
 		}
 	}
-	if len(to) > 0 && len(recipients) != len(to) {
-		return nil, refuse(CodeSignalTo, `Signal "to" field invalid format: some connectionId does not exist in this session`)
+	for unknown := range listed {
+		return nil, NotFoundError{KindParticipant, unknown}
 	}
-	if over := spend(signal, len(recipients)); over != nil {
-		return nil, over
+	if err := spend(signal, len(recipients)); err != nil {
+		return nil, err
 	}
 	for _, recipient := range recipients {
-		recipient.notify(signal)
+		recipient.mailbox.notify(signal)
 	}
 	return recipients, nil
 }

@@ -1,30 +1,33 @@
 package room
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
-	"math/big"
+	"maps"
+	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/quality"
 )
 
-// Bounds of ICE candidates from a client. A browser sends a dozen per peer connection.
-const (
-	maxEarlyCandidates = 64
-	maxCandidates      = 256
-)
+// maxCandidates bounds the ICE candidates of a client for one peer connection. A browser sends a
+// dozen.
+const maxCandidates = 256
 
-// stream is one published stream. Owner, publication and codec never change; the rest is guarded by the room's mutex.
+// stream is one published stream. The owner never changes; the rest is guarded by the room's mutex.
 //
-//	negotiating --publisher's offer answered--> live --unpublished, publisher left--> (forgotten)
+//	reserved --offer answered--> live --unpublished, publisher left--> (forgotten)
 type stream struct {
 	owner       *Participant
-	publication media.Publication
-	codec       string // that is forced, or ""
+	order       int
+	publication media.Publication // nil until it is made
+	codec       string            // that is forced, or ""
 	info        Stream
 	live        bool // was announced
 	began       time.Time
@@ -32,116 +35,175 @@ type stream struct {
 	meter       quality.Meter
 }
 
-// Publish starts a stream: the client's SDP offer is answered, then everybody else is told. The reply gets the stream and the SDP answer.
-func (p *Participant) Publish(ctx context.Context, options StreamOptions, offer string, reply func(Stream, string)) error {
-	s, forced, err := p.beginStream(options)
+// publications are the streams that a participant sends, or is about to, by id. They belong to
+// their participant and are guarded by the room's mutex.
+type publications struct {
+	byID map[string]*stream
+	max  int
+	rate *rate.Limiter // how often it may publish
+}
+
+// sorted returns the streams by creation.
+func (p *publications) sorted() []*stream {
+	return slices.SortedFunc(maps.Values(p.byID), func(a, b *stream) int { return cmp.Compare(a.order, b.order) })
+}
+
+// live returns what is known of the streams that were announced, by creation.
+func (p *publications) live() []Stream {
+	var live []Stream
+	for _, s := range p.sorted() {
+		if s.live {
+			live = append(live, s.info)
+		}
+	}
+	return live
+}
+
+// has reports whether the stream was not ended.
+func (p *publications) has(s *stream) bool { return p.byID[s.info.ID] == s }
+
+// find returns a stream that was announced.
+func (p *publications) find(streamID string) (*stream, error) {
+	if s := p.byID[streamID]; s != nil && s.live {
+		return s, nil
+	}
+	return nil, NotFoundError{KindStream, streamID}
+}
+
+// PublishRequest is what a client publishes.
+type PublishRequest struct {
+	// StreamID is the id of the new stream. No other stream in the room may have it.
+	StreamID string
+	Options  StreamOptions
+	SDPOffer string
+	// Candidates are those of the client that came before its offer.
+	Candidates []media.ICECandidate
+}
+
+// Streams returns what the participant sends or is about to. The creation time of what is not
+// announced yet is zero.
+func (p *Participant) Streams() ([]Stream, error) {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if err := p.alive(); err != nil {
+		return nil, err
+	}
+	var streams []Stream
+	for _, s := range p.publications.sorted() {
+		streams = append(streams, s.info)
+	}
+	return streams, nil
+}
+
+// Publish starts a stream: the client's SDP offer is answered, then everybody else is told. The
+// reply gets the stream and the SDP answer.
+func (p *Participant) Publish(ctx context.Context, request PublishRequest, reply func(Stream, string)) error {
+	s, limits, err := p.reserveStream(request)
 	if err != nil {
 		return err
 	}
-	answer, err := s.publication.Answer(ctx, offer)
-	if errors.Is(err, media.ErrForcedCodec) && forced.optional {
-		// No transcoding: a browser without the codec publishes what it has (openvidu-rpc 4.9).
-		p.room.registry.release(s.publication)
-		if s, err = p.replaceStream(s); err != nil {
-			return err
-		}
-		answer, err = s.publication.Answer(ctx, offer)
+	answer, err := p.negotiate(ctx, s, request, limits)
+	if errors.Is(err, media.ErrForcedCodec) && limits.anyCodec {
+		// No transcoding: a client without the codec publishes what it has.
+		limits.codec = ""
+		answer, err = p.negotiate(ctx, s, request, limits)
 	}
 	if err != nil {
-		if refused := p.abandonStream(s); refused != nil {
-			return refused
-		}
-		return p.offerRefused(s, err)
+		return p.abandonStream(s, err)
 	}
 	return p.announceStream(s, answer, reply)
 }
 
-// offerRefused turns the engine's refusal of a publisher's offer into one for the client.
-func (p *Participant) offerRefused(s *stream, err error) *Error {
-	if errors.Is(err, media.ErrForcedCodec) {
-		return refuse(CodeForcedCodecNotFound, "Error forcing codec: '%s', for PARTICIPANT: '%s' in Session: '%s'. Is publishing: 'true'. The offer does not have the codec: %v",
-			s.codec, p.id, p.room.sessionID, err)
-	}
-	return mediaError(err, "Error generating SDP response for publishing user "+p.id)
-}
-
-// forcedCodec is the video codec that a room wants; optional when a publisher without it is let in.
-type forcedCodec struct {
+// streamLimits are what a stream must keep to. With anyCodec the codec is only a wish.
+type streamLimits struct {
 	codec    string
-	optional bool
+	anyCodec bool
+	maxKbps  int
 }
 
-// beginStream reserves the participant's one stream.
-func (p *Participant) beginStream(options StreamOptions) (*stream, forcedCodec, error) {
+// reserveStream takes the place of a new stream, if the participant may publish it.
+func (p *Participant) reserveStream(request PublishRequest) (*stream, streamLimits, error) {
 	r := p.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	forced := forcedCodec{codec: r.forcedCodec, optional: r.anyCodec}
-	info := Stream{ID: streamID(options, p.id), StreamOptions: options}
+	s := &stream{owner: p, info: Stream{ID: request.StreamID, StreamOptions: request.Options}}
+	var err error
 	switch {
 	case p.gone:
-		return nil, forced, p.left()
-	case !p.seat.mayPublish(info):
-		p.early = nil // those of an earlier attempt: browsers send them although it was refused
-		return nil, forced, mayNotPublish()
-	case p.stream != nil:
-		return nil, forced, refuse(CodeUserAlreadyStreams, "User %s is already publishing in session %s", p.id, r.sessionID)
-	case !p.publishing.Allow():
-		p.early = nil
-		return nil, forced, refuse(CodeGeneric, "Too many streams: at most %d per second, and %d at once, from one participant", streamsPerSecond, streamsAtOnce)
+		err = p.alive()
+	case !p.seat.mayPublish(s.info):
+		err = ForbiddenError{Publish}
+	case len(p.publications.byID) >= p.publications.max:
+		err = ErrTooManyStreams
+	case r.streams[s.info.ID] != nil:
+		err = ConflictError{KindStream, s.info.ID}
+	case !p.publications.rate.Allow():
+		err = overLimit("too many streams: at most %d per second, and %d at once, from one participant",
+			streamsPerSecond, streamsAtOnce)
 	}
-	p.stream = p.newStream(info, forced.codec)
-	return p.stream, forced, nil
-}
-
-func mayNotPublish() *Error {
-	return refuse(CodeUnauthorized, "Unable to publish video. The user does not have a valid token")
-}
-
-// replaceStream puts a stream whose codec is not forced in the place of one that could not be negotiated.
-func (p *Participant) replaceStream(before *stream) (*stream, error) {
-	p.room.mu.Lock()
-	defer p.room.mu.Unlock()
-	if p.stream != before {
-		return nil, p.left()
+	if err != nil {
+		return nil, streamLimits{}, err
 	}
-	p.stream = p.newStream(before.info, "")
-	return p.stream, nil
+	s.order = r.next()
+	p.publications.byID[s.info.ID], r.streams[s.info.ID] = s, s
+	return s, streamLimits{r.forcedCodec, r.anyCodec, p.seat.desired.MaxPublishKbps}, nil
 }
 
-// newStream prepares the media of a stream. The room is locked; the engine promises not to block here.
-func (p *Participant) newStream(info Stream, codec string) *stream {
-	s := &stream{owner: p, codec: codec, info: info}
-	s.publication = p.room.engine().NewPublication(media.PublicationOptions{
-		StreamID:         info.ID,
-		HasAudio:         info.HasAudio,
-		HasVideo:         info.HasVideo,
-		Loopback:         info.Loopback,
-		ForcedVideoCodec: codec,
-		MaxVideoKbps:     p.seat.desired.MaxPublishKbps,
-		VideoDimensions:  info.VideoDimensions,
+// negotiate makes the media of a stream, in the place of what was tried before, and answers the
+// offer.
+func (p *Participant) negotiate(ctx context.Context, s *stream, request PublishRequest, limits streamLimits) (string, error) {
+	publication := p.room.engine().NewPublication(media.PublicationOptions{
+		StreamID:         request.StreamID,
+		HasAudio:         request.Options.HasAudio,
+		HasVideo:         request.Options.HasVideo,
+		Loopback:         request.Options.Loopback,
+		ForcedVideoCodec: limits.codec,
+		MaxVideoKbps:     limits.maxKbps,
+		VideoDimensions:  request.Options.VideoDimensions,
 		Rerouted:         p.room.rerouted,
 	})
-	for _, candidate := range p.early {
+	for _, candidate := range request.Candidates {
 		// The client was told already that its candidate is taken; ICE works without it.
-		if err := s.publication.AddICECandidate(candidate); err != nil {
-			p.room.registry.log.V(1).Info("Dropped an early candidate", "room", p.room.uid, "connection", p.id, "reason", err.Error())
+		if err := publication.AddICECandidate(candidate); err != nil {
+			p.room.registry.log.V(1).Info("Dropped an early candidate",
+				"room", p.room.uid, "connection", p.id, "reason", err.Error())
 		}
 	}
-	s.candidates = len(p.early)
-	return s
+	if err := p.attach(s, publication, limits.codec, len(request.Candidates)); err != nil {
+		return "", err
+	}
+	answer, err := publication.Answer(ctx, request.SDPOffer)
+	if err != nil {
+		return "", MediaError{Err: err, ForcedCodec: limits.codec}
+	}
+	return answer, nil
 }
 
-// abandonStream undoes beginStream, so that the client can publish again. It refuses when the participant is gone, and its stream with it.
-func (p *Participant) abandonStream(s *stream) *Error {
+// attach gives a stream its media, unless it was ended meanwhile.
+func (p *Participant) attach(s *stream, publication media.Publication, codec string, candidates int) error {
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
-	if p.stream != s {
-		return p.left()
+	if !p.publications.has(s) {
+		p.room.registry.release(publication)
+		return p.alive()
 	}
-	p.stream, p.early = nil, nil
-	p.room.registry.release(s.publication)
+	if s.publication != nil {
+		p.room.registry.release(s.publication)
+	}
+	s.publication, s.codec, s.candidates = publication, codec, candidates
 	return nil
+}
+
+// abandonStream undoes reserveStream because of an error, so that the client can publish again,
+// and returns the error; another one when the participant is gone, and its stream with it.
+func (p *Participant) abandonStream(s *stream, err error) error {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if gone := p.alive(); gone != nil {
+		return gone
+	}
+	p.room.registry.release(p.room.forgetStream(s)...)
+	return err
 }
 
 // announceStream answers the publisher and tells everybody else.
@@ -149,49 +211,42 @@ func (p *Participant) announceStream(s *stream, answer string, reply func(Stream
 	r := p.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p.gone || p.stream != s {
-		// It left or was thrown out meanwhile; the publication is being closed.
-		return p.left()
+	if err := p.alive(); err != nil {
+		return err // it left or was thrown out meanwhile; the publication is being closed
 	}
 	if !p.seat.mayPublish(s.info) {
 		// That it may was taken from it meanwhile.
-		p.stream, p.early = nil, nil
-		r.registry.release(s.publication)
-		return mayNotPublish()
+		r.registry.release(r.forgetStream(s)...)
+		return ForbiddenError{Publish}
 	}
-	p.early = nil
 	s.live, s.info.Created = true, time.Now()
-	r.live[s.info.ID] = s
 	r.diary.sends(s)
 	reply(s.info, answer)
-	p.tellOthers(ParticipantPublished{ConnectionID: p.id, Stream: s.info})
+	p.notifyOthers(ParticipantPublished{ConnectionID: p.id, Stream: s.info})
 	r.registry.changed.mark(r.uid)
 	return nil
 }
 
-// streaming gives an error unless the participant is in the room and sends. The room is locked.
-func (p *Participant) streaming() error {
-	if p.gone {
-		return p.left()
-	}
-	if p.stream == nil || !p.stream.live {
-		return refuse(CodeUserNotStreaming, "Participant '%s' is not streaming media", p.id)
-	}
-	return nil
-}
-
-// Unpublish ends the participant's stream and tells everybody else.
-func (p *Participant) Unpublish() error {
+// Unpublish ends a stream of the participant's and tells everybody else.
+func (p *Participant) Unpublish(streamID string) error {
 	r := p.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := p.streaming(); err != nil {
+	s, err := p.ownStream(streamID)
+	if err != nil {
 		return err
 	}
-	p.tellOthers(ParticipantUnpublished{ConnectionID: p.id, Reason: ReasonUnpublish})
-	r.endStream(p, ReasonUnpublish)
-	r.registry.changed.mark(r.uid)
+	p.notifyOthers(ParticipantUnpublished{ConnectionID: p.id, StreamID: streamID, Reason: reasons.Unpublish})
+	r.endStream(s, reasons.Unpublish)
 	return nil
+}
+
+// ownStream returns a stream of the participant's that was announced. The room is locked.
+func (p *Participant) ownStream(streamID string) (*stream, error) {
+	if err := p.alive(); err != nil {
+		return nil, err
+	}
+	return p.publications.find(streamID)
 }
 
 // ForceUnpublish lets a moderator end a stream: the moderator is answered, then everybody is told.
@@ -199,203 +254,178 @@ func (p *Participant) ForceUnpublish(streamID string, reply func()) error {
 	r := p.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p.gone {
-		return p.left()
+	if err := p.alive(); err != nil {
+		return err
 	}
 	if !p.seat.mayModerate() {
-		return refuse(CodeUnauthorized, "Unable to force unpublish. The user does not have a valid token")
+		return ForbiddenError{ForceUnpublish}
 	}
-	s, found := r.live[streamID]
-	if !found {
-		return r.noSuchStream(streamID)
+	s, err := r.liveStream(streamID)
+	if err != nil {
+		return err
 	}
 	reply()
-	r.tell(ParticipantUnpublished{ConnectionID: s.owner.id, Reason: ReasonForceUnpublishByUser})
-	r.endStream(s.owner, ReasonForceUnpublishByUser)
-	r.registry.changed.mark(r.uid)
+	r.unpublish(s, reasons.ForceUnpublishByUser)
 	return nil
 }
 
-// endStream closes the participant's stream, if any, and all that is received of it. The room is locked, and
-// everybody who must know was told: a client that sees its peer connection end first takes that for a failure.
-func (r *Room) endStream(p *Participant, reason string) {
-	r.registry.release(append(r.endReceptions(p, reason), r.endSending(p, reason)...)...)
+// unpublish tells everybody, the owner too, that a stream ends, and ends it. The room is locked.
+func (r *Room) unpublish(s *stream, reason reasons.Reason) {
+	r.notify(ParticipantUnpublished{ConnectionID: s.owner.id, StreamID: s.info.ID, Reason: reason})
+	r.endStream(s, reason)
 }
 
-// endReceptions ends what others receive of the participant's stream, and returns what is to be closed. The room is locked.
-func (r *Room) endReceptions(p *Participant, reason string) []io.Closer {
+// liveStream returns a stream that was announced. The room is locked.
+func (r *Room) liveStream(streamID string) (*stream, error) {
+	if s := r.streams[streamID]; s != nil && s.live {
+		return s, nil
+	}
+	return nil, NotFoundError{KindStream, streamID}
+}
+
+// endStream closes a stream and all that is received of it. The room is locked, and everybody who
+// must know was told: a client that sees its peer connection end first takes that for a failure.
+func (r *Room) endStream(s *stream, reason reasons.Reason) {
+	r.registry.release(append(r.endReceptions(s, reason), r.endSending(s, reason)...)...)
+	r.registry.changed.mark(r.uid)
+}
+
+// endReceptions ends what is received of a stream, and returns what is to be closed. The room is
+// locked.
+func (r *Room) endReceptions(s *stream, reason reasons.Reason) []io.Closer {
 	var closers []io.Closer
-	for _, other := range r.participants {
-		received := other.subscriptions[p.id]
-		if p.stream == nil || received == nil || received.stream != p.stream {
-			continue
-		}
-		r.diary.received(other, received, reason)
-		delete(other.subscriptions, p.id)
-		if received.media != nil {
-			closers = append(closers, received.media)
+	for _, p := range r.participants {
+		for _, received := range p.subscriptions.sorted() {
+			if received.stream == s {
+				r.diary.received(p, received, reason)
+				closers = append(closers, p.subscriptions.remove(received)...)
+			}
 		}
 	}
 	return closers
 }
 
-// endSending ends the participant's stream itself, if any, and returns what is to be closed. The room is locked.
-func (r *Room) endSending(p *Participant, reason string) []io.Closer {
-	s := p.stream
-	if s == nil {
+// endSending ends a stream itself, and returns what is to be closed. The room is locked.
+func (r *Room) endSending(s *stream, reason reasons.Reason) []io.Closer {
+	r.diary.sent(s, reason)
+	return r.forgetStream(s)
+}
+
+// forgetStream takes a stream out, and returns what is to be closed. The room is locked.
+func (r *Room) forgetStream(s *stream) []io.Closer {
+	delete(s.owner.publications.byID, s.info.ID)
+	delete(r.streams, s.info.ID)
+	if s.publication == nil {
 		return nil
 	}
-	r.diary.sent(s, reason)
-	p.stream, p.early = nil, nil
-	delete(r.live, s.info.ID)
 	return []io.Closer{s.publication}
 }
 
-// Reconnection is the outcome of ReconnectStream for a publisher.
-type Reconnection struct {
-	Stream    Stream
-	SDPAnswer string
-}
-
-// ReconnectStream gives a stream another peer connection (openvidu-rpc 2.18). For the participant's own stream, which "" stands for too, the
-// SDP is an offer; nobody else is told. For another's stream it is the answer to the offer of PrepareReceive or, when forced, to that of
-// ForciblyReconnectSubscriber; then reply is called as Receive does, and the result is nil.
-func (p *Participant) ReconnectStream(ctx context.Context, streamID, sdp string, forced bool, reply func()) (*Reconnection, error) {
-	own, err := p.ownStream(streamID)
+// Reconnect gives a stream of the participant's another peer connection and answers its SDP offer.
+// Nobody else is told.
+func (p *Participant) Reconnect(ctx context.Context, streamID, offer string) (Stream, string, error) {
+	p.room.mu.Lock()
+	s, err := p.ownStream(streamID)
+	p.room.mu.Unlock()
 	if err != nil {
-		return nil, err
+		return Stream{}, "", err
 	}
-	if own == nil {
-		return nil, p.receive(ctx, streamID, sdp, forced, reply)
-	}
-	answer, err := own.publication.Answer(ctx, sdp)
+	answer, err := s.publication.Answer(ctx, offer)
 	if err != nil {
-		return nil, p.offerRefused(own, err)
+		return Stream{}, "", MediaError{Err: err, ForcedCodec: s.codec}
 	}
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
-	switch {
-	case p.gone:
-		return nil, p.left()
-	case p.stream != own:
+	if err := p.alive(); err != nil {
+		return Stream{}, "", err
+	}
+	if !p.publications.has(s) {
 		// It was ended meanwhile; the client is told so.
-		return nil, p.room.noSuchStream(streamID)
+		return Stream{}, "", NotFoundError{KindStream, streamID}
 	}
-	own.info.Created, own.candidates = time.Now(), 0
-	return &Reconnection{Stream: own.info, SDPAnswer: answer}, nil
+	s.info.Created, s.candidates = time.Now(), 0
+	return s.info, answer, nil
 }
 
-// ownStream returns the participant's own stream when that is meant, else nil.
-func (p *Participant) ownStream(streamID string) (*stream, error) {
+// AddPublisherCandidate takes a candidate of the client for a stream that it sends or is about to.
+func (p *Participant) AddPublisherCandidate(streamID string, candidate media.ICECandidate) error {
 	p.room.mu.Lock()
-	defer p.room.mu.Unlock()
-	if p.gone {
-		return nil, p.left()
-	}
-	if p.stream != nil && p.stream.live && (streamID == "" || streamID == p.stream.info.ID) {
-		return p.stream, nil
-	}
-	if _, found := p.room.live[streamID]; !found {
-		return nil, p.room.noSuchStream(streamID)
-	}
-	return nil, nil
-}
-
-func (r *Room) noSuchStream(streamID string) *Error {
-	return refuse(CodeUserNotStreaming, "Stream '%s' does not exist in Session '%s'", streamID, r.sessionID)
-}
-
-// AddICECandidate takes a candidate of the client for what it publishes, when the owner is itself, or receives of the owner. One for
-// a peer connection that is gone is dropped, since clients send them late; one for a publication to come is kept.
-func (p *Participant) AddICECandidate(ownerID string, candidate media.ICECandidate) error {
-	endpoint, err := p.candidateEndpoint(ownerID, candidate)
-	if endpoint == nil || err != nil {
+	if err := p.alive(); err != nil {
+		p.room.mu.Unlock()
 		return err
 	}
-	if err = endpoint.AddICECandidate(candidate); errors.Is(err, media.ErrCandidate) {
-		return mediaError(err, "Unable to add ICE candidate")
+	s := p.publications.byID[streamID]
+	if s == nil || s.publication == nil {
+		p.room.mu.Unlock()
+		return NotFoundError{KindStream, streamID}
 	}
-	// Any other error means that the peer connection has just ended. The client's next notification says why; an error here would
-	// become an exception event of its own.
+	s.candidates++
+	publication, count := s.publication, s.candidates
+	p.room.mu.Unlock()
+	return addCandidate(publication, candidate, count)
+}
+
+// addCandidate adds the client's candidate with that number to a peer connection.
+func addCandidate(to interface {
+	AddICECandidate(media.ICECandidate) error
+}, candidate media.ICECandidate, number int) error {
+	if number > maxCandidates {
+		return overLimit("more than %d for one peer connection", maxCandidates)
+	}
+	if err := to.AddICECandidate(candidate); errors.Is(err, media.ErrCandidate) {
+		return MediaError{Err: err}
+	}
+	// Any other error means that the peer connection has just ended. The client's next notification
+	// says why; an error here would become an exception event of its own.
 	return nil //nolint:nilerr // as said above
 }
 
-type candidateEndpoint interface {
-	AddICECandidate(media.ICECandidate) error
+// StreamChange is a property of a stream that has changed. One of the fields but Value and Reason
+// is set.
+type StreamChange struct {
+	AudioActive, VideoActive *bool
+	VideoDimensions          *media.Dimensions
+	// Property is one that rooms know nothing of, Value its new value.
+	Property, Value string
+	// Reason is what the publisher gives for it.
+	Reason string
 }
 
-func (p *Participant) candidateEndpoint(ownerID string, candidate media.ICECandidate) (candidateEndpoint, error) {
-	p.room.mu.Lock()
-	defer p.room.mu.Unlock()
-	if p.gone {
-		return nil, p.left()
-	}
-	tooMany := refuse(CodeMediaCandidate, "Unable to add ICE candidate: more than %d for one peer connection", maxCandidates)
-	if received := p.subscriptions[ownerID]; received != nil && received.media != nil {
-		if received.candidates++; received.candidates > maxCandidates {
-			return nil, tooMany
-		}
-		return received.media, nil
-	}
-	if ownerID != p.id {
-		return nil, nil
-	}
-	if p.stream != nil {
-		if p.stream.candidates++; p.stream.candidates > maxCandidates {
-			return nil, tooMany
-		}
-		return p.stream.publication, nil
-	}
-	if len(p.early) == maxEarlyCandidates {
-		return nil, refuse(CodeMediaCandidate, "Unable to add ICE candidate: more than %d before the stream is published", maxEarlyCandidates)
-	}
-	p.early = append(p.early, candidate)
-	return nil, nil
+// known reports whether the change is of a property of streams that rooms know.
+func (c StreamChange) known() bool {
+	return c.AudioActive != nil || c.VideoActive != nil || c.VideoDimensions != nil
 }
 
-// ChangeStream records a property of the participant's stream and tells everybody else.
-func (p *Participant) ChangeStream(change PropertyChange) error {
+// replaces reports whether a later change makes an earlier one of the same stream superfluous.
+func (c StreamChange) replaces(earlier StreamChange) bool {
+	return c.AudioActive != nil && earlier.AudioActive != nil ||
+		c.VideoActive != nil && earlier.VideoActive != nil ||
+		c.VideoDimensions != nil && earlier.VideoDimensions != nil
+}
+
+// ChangeStream records a change of a stream of the participant's and tells everybody else.
+func (p *Participant) ChangeStream(streamID string, change StreamChange) error {
 	r := p.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := p.streaming(); err != nil {
+	s, err := p.ownStream(streamID)
+	if err != nil {
 		return err
 	}
-	info := &p.stream.info
-	told := StreamPropertyChanged{ConnectionID: p.id, StreamID: info.ID, Change: change}
-	if over := p.spend(told, len(r.participants)-1); over != nil {
-		return over
+	told := StreamChanged{ConnectionID: p.id, StreamID: streamID, Change: change}
+	if err := p.spend(told, len(r.participants)-1); err != nil {
+		return err
 	}
 	if change.AudioActive != nil {
-		info.AudioActive = *change.AudioActive
+		s.info.AudioActive = *change.AudioActive
 	}
 	if change.VideoActive != nil {
-		info.VideoActive = *change.VideoActive
+		s.info.VideoActive = *change.VideoActive
 	}
 	if change.VideoDimensions != nil {
-		info.VideoDimensions = *change.VideoDimensions
+		s.info.VideoDimensions = *change.VideoDimensions
 	}
-	p.tellOthers(told)
+	p.notifyOthers(told)
 	r.registry.changed.mark(r.uid)
 	return nil
-}
-
-const (
-	upper = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	alnum = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-)
-
-// streamID makes the id of a new stream: str_CAM_Q7ab_con_... (openvidu-rpc 4.11).
-func streamID(options StreamOptions, connectionID string) string {
-	kind := "MIC"
-	if options.HasVideo && len(options.TypeOfVideo) >= 3 {
-		kind = options.TypeOfVideo[:3]
-	}
-	return "str_" + kind + "_" + pick(upper) + pick(alnum) + pick(alnum) + pick(alnum) + "_" + connectionID
-}
-
-func pick(alphabet string) string {
-	// crypto/rand never fails (it ends the process instead).
-	i, _ := rand.Int(rand.Reader, big.NewInt(int64(len(alphabet))))
-	return alphabet[i.Int64() : i.Int64()+1]
 }

@@ -2,7 +2,7 @@ package room
 
 import (
 	"context"
-	"regexp"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -21,14 +21,14 @@ func TestAFailedPublicationIsUndone(t *testing.T) {
 	for name, c := range map[string]struct {
 		offer     string
 		forced    string
-		otherwise bool // transcoding is allowed, so the codec is not forced in the end
-		want      Code // 0 is success
+		otherwise bool    // transcoding is allowed, so the codec is not forced in the end
+		want      refusal // "" is success
 	}{
 		"a good offer":                                {offer: "offer"},
-		"a malformed offer":                           {offer: mediatest.Malformed, want: CodeMediaSDP},
-		"an offer without the forced codec":           {offer: mediatest.OnlyH264, forced: "VP8", want: CodeForcedCodecNotFound},
+		"a malformed offer":                           {offer: mediatest.Malformed, want: badSDP},
+		"an offer without the forced codec":           {offer: mediatest.OnlyH264, forced: "VP8", want: badCodec},
 		"the same where any codec will do in the end": {offer: mediatest.OnlyH264, forced: "VP8", otherwise: true},
-		"a malformed offer where any codec would do":  {offer: mediatest.Malformed, forced: "VP8", otherwise: true, want: CodeMediaSDP},
+		"a malformed offer where any codec would do":  {offer: mediatest.Malformed, forced: "VP8", otherwise: true, want: badSDP},
 		"an offer with the forced codec":              {offer: mediatest.OnlyH264, forced: "H264"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -38,12 +38,12 @@ func TestAFailedPublicationIsUndone(t *testing.T) {
 			s.join("A")
 			s.join("B")
 			err := s.tryPublish("A", c.offer)
-			if c.want == 0 {
+			if c.want == "" {
 				s.must(err)
-				wantCode(t, s.tryPublish("A", c.offer), CodeUserAlreadyStreams)
+				wantRefusal(t, s.tryPublish("A", c.offer), tooManyStreams)
 				return
 			}
-			wantCode(t, err, c.want)
+			wantRefusal(t, err, c.want)
 			if strings.Contains(s.text(), "participantPublished") {
 				t.Error("B was told")
 			}
@@ -54,14 +54,14 @@ func TestAFailedPublicationIsUndone(t *testing.T) {
 	}
 }
 
-func TestTheErrorOfAForcedCodecIsTheReferences(t *testing.T) {
+func TestTheErrorOfAForcedCodecNamesIt(t *testing.T) {
 	s := newScene(t, "A")
 	s.desired.ForcedVideoCodec = "VP8"
 	s.apply()
 	s.join("A")
-	err := s.tryPublish("A", mediatest.OnlyH264)
-	if want := "Error forcing codec: 'VP8', for PARTICIPANT: 'con_A' in Session: 'room'. Is publishing: 'true'."; !strings.HasPrefix(err.Error(), want) {
-		t.Errorf("got %q", err)
+	var refused MediaError
+	if err := s.tryPublish("A", mediatest.OnlyH264); !errors.As(err, &refused) || refused.ForcedCodec != "VP8" {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -70,7 +70,7 @@ func TestWhoLeavesWhilePublishingHasPublishedNothing(t *testing.T) {
 	s.join("A")
 	s.join("B")
 	s.engine.BeforeAnswer = func(string) { s.must(s.users["A"].Leave()) }
-	wantCode(t, s.tryPublish("A", "offer"), CodeUserNotFound)
+	wantRefusal(t, s.tryPublish("A", "offer"), left)
 	if strings.Contains(s.text(), "participantPublished") {
 		t.Error("B was told")
 	}
@@ -94,7 +94,7 @@ func TestRoles(t *testing.T) {
 				if allowed {
 					s.must(err)
 				} else {
-					wantCode(t, err, CodeUnauthorized)
+					wantRefusal(t, err, forbidden)
 				}
 			}
 			outcome(s.tryPublish("A", "offer"), may.publish)
@@ -143,7 +143,7 @@ func TestModeration(t *testing.T) {
 					}
 					allowed := slices.Contains(c.allowed, kind)
 					if !allowed && when != "live" {
-						wantCode(t, err, CodeUnauthorized)
+						wantRefusal(t, err, forbidden)
 						if strings.Contains(s.text(), "participantPublished") {
 							t.Errorf("%s %s: B was told", kind, when)
 						}
@@ -164,62 +164,61 @@ func TestRefusalsOfStreams(t *testing.T) {
 	ctx := context.Background()
 	for name, c := range map[string]struct {
 		do   func(s *scene, stream string) error
-		want Code
+		want refusal
 	}{
-		"to unpublish nothing":      {func(s *scene, _ string) error { return s.users["B"].Unpublish() }, CodeUserNotStreaming},
-		"to change nothing":         {func(s *scene, _ string) error { return s.users["B"].ChangeStream(PropertyChange{}) }, CodeUserNotStreaming},
-		"to receive the own stream": {func(s *scene, stream string) error { _, err := s.users["A"].PrepareReceive(ctx, stream); return err }, CodeUserNotStreaming},
+		"to unpublish nothing": {func(s *scene, _ string) error { return s.users["B"].Unpublish() }, noStream},
+		"to change nothing":    {func(s *scene, _ string) error { return s.users["B"].ChangeStream(StreamChange{}) }, noStream},
 		"to receive of somebody who sends nothing": {func(s *scene, _ string) error {
 			_, err := s.users["A"].PrepareReceive(ctx, "str_CAM_X123_con_B")
 			return err
-		}, CodeUserNotStreaming},
+		}, noStream},
 		"to receive of somebody unknown": {func(s *scene, _ string) error {
 			_, err := s.users["A"].PrepareReceive(ctx, "str_CAM_X123_con_X")
 			return err
-		}, CodeUserNotFound},
-		"to receive nonsense":        {func(s *scene, _ string) error { _, err := s.users["A"].PrepareReceive(ctx, "nonsense"); return err }, CodeUserNotFound},
-		"to answer without an offer": {func(s *scene, stream string) error { return s.users["B"].Receive(ctx, stream, "answer", func() {}) }, CodeMediaEndpoint},
+		}, noStream},
+		"to receive nonsense":        {func(s *scene, _ string) error { _, err := s.users["A"].PrepareReceive(ctx, "nonsense"); return err }, noStream},
+		"to answer without an offer": {func(s *scene, stream string) error { return s.users["B"].Receive(ctx, stream, "answer", func() {}) }, noOffer},
 		"a malformed answer": {func(s *scene, stream string) error {
 			_, err := s.users["B"].PrepareReceive(ctx, stream)
 			s.must(err)
 			return s.users["B"].Receive(ctx, stream, mediatest.Malformed, func() {})
-		}, CodeMediaSDP},
+		}, badSDP},
 		"an answer of a browser that can't decode it": {func(s *scene, stream string) error {
 			_, err := s.users["B"].PrepareReceive(ctx, stream)
 			s.must(err)
 			return s.users["B"].Receive(ctx, stream, mediatest.CantDecode, func() {})
-		}, CodeForcedCodecNotFound},
-		"to unsubscribe from somebody unknown": {func(s *scene, _ string) error { return s.users["B"].Unsubscribe("con_X") }, CodeUserNotFound},
+		}, badCodec},
+		"to unsubscribe from somebody unknown": {func(s *scene, _ string) error { return s.users["B"].Unsubscribe("con_X") }, noSubscription},
 		"to reconnect an unknown stream": {func(s *scene, _ string) error {
 			_, err := s.users["B"].ReconnectStream(ctx, "str_CAM_X123_con_X", "offer", false, func() {})
 			return err
-		}, CodeUserNotStreaming},
+		}, noStream},
 		"to reconnect no stream": {func(s *scene, _ string) error {
 			_, err := s.users["B"].ReconnectStream(ctx, "", "offer", false, func() {})
 			return err
-		}, CodeUserNotStreaming},
+		}, noStream},
 		"a malformed offer on reconnection": {func(s *scene, stream string) error {
 			_, err := s.users["A"].ReconnectStream(ctx, stream, mediatest.Malformed, false, func() {})
 			return err
-		}, CodeMediaSDP},
+		}, badSDP},
 		"a malformed candidate": {func(s *scene, _ string) error {
 			return s.users["A"].AddICECandidate("con_A", media.ICECandidate{Candidate: mediatest.Malformed})
-		}, CodeMediaCandidate},
+		}, badCandidate},
 		"too many candidates": {func(s *scene, _ string) error {
 			for range maxCandidates {
 				s.must(s.users["A"].AddICECandidate("con_A", candidate))
 			}
 			return s.users["A"].AddICECandidate("con_A", candidate)
-		}, CodeMediaCandidate},
-		"to cut an unknown stream":     {func(s *scene, _ string) error { return s.users["M"].ForceUnpublish("str_CAM_X123_con_X", func() {}) }, CodeUserNotStreaming},
-		"to throw out an unknown user": {func(s *scene, _ string) error { return s.users["M"].ForceDisconnect("con_X", func() {}) }, CodeUserNotFound},
+		}, overTheLimit},
+		"to cut an unknown stream":     {func(s *scene, _ string) error { return s.users["M"].ForceUnpublish("str_CAM_X123_con_X", func() {}) }, noStream},
+		"to throw out an unknown user": {func(s *scene, _ string) error { return s.users["M"].ForceDisconnect("con_X", func() {}) }, noParticipant},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, "A", "B", "M:moderator")
 			s.join("A")
 			s.join("B")
 			s.join("M")
-			wantCode(t, c.do(s, s.publish("A")), c.want)
+			wantRefusal(t, c.do(s, s.publish("A")), c.want)
 		})
 	}
 }
@@ -239,10 +238,10 @@ func TestWhoHasLeftIsRefusedEverything(t *testing.T) {
 	for name, err := range map[string]error{
 		"Leave": a.Leave(), "Alive": a.Alive(), "Publish": s.tryPublish("A", "offer"), "Unpublish": a.Unpublish(), "PrepareReceive": prepare,
 		"Receive": a.Receive(ctx, stream, "answer", func() {}), "Unsubscribe": a.Unsubscribe("con_B"), "ReconnectStream": reconnect,
-		"AddICECandidate": a.AddICECandidate("con_B", candidate), "ChangeStream": a.ChangeStream(PropertyChange{}), "Signal": a.Signal(nil, Signal{}),
+		"AddICECandidate": a.AddICECandidate("con_B", candidate), "ChangeStream": a.ChangeStream(StreamChange{}), "Signal": a.Signal(nil, Signal{}),
 		"ForceDisconnect": a.ForceDisconnect("con_B", func() {}), "ForceUnpublish": a.ForceUnpublish(stream, func() {}),
 	} {
-		t.Run(name, func(t *testing.T) { wantCode(t, err, CodeUserNotFound) })
+		t.Run(name, func(t *testing.T) { wantRefusal(t, err, left) })
 	}
 }
 
@@ -284,41 +283,54 @@ func TestCandidatesFindTheirPeerConnection(t *testing.T) {
 	s := newScene(t, "A", "B")
 	a := s.join("A")
 	b := s.join("B")
-	for range 3 { // before there is a stream: kept
-		s.must(a.AddICECandidate("con_A", candidate))
-	}
-	s.publish("A")
+	s.must(a.Participant.Publish(t.Context(), PublishRequest{
+		StreamID: "str", Options: camera, SDPOffer: "offer", Candidates: slices.Repeat([]media.ICECandidate{candidate}, 3),
+	}, func(Stream, string) {}))
 	s.must(a.AddICECandidate("con_A", media.ICECandidate{}))
 	if got := s.engine.Candidates(); got != 4 {
 		t.Errorf("the publication has %d candidates", got)
 	}
-	s.must(b.AddICECandidate("con_A", candidate)) // for what B does not receive: dropped
-	s.must(b.AddICECandidate("con_X", candidate)) // late ones must not be an error
+	wantRefusal(t, b.AddICECandidate("con_A", candidate), noSubscription)
+	wantRefusal(t, b.AddICECandidate("con_X", candidate), noSubscription)
 	if got := s.engine.Candidates(); got != 4 {
 		t.Errorf("the publication has %d candidates", got)
 	}
 }
 
-func TestCandidatesOfRefusedAttemptsDoNotPileUp(t *testing.T) {
-	s := newScene(t, "A:subscriber")
-	a := s.join("A")
-	for range 10 {
-		wantCode(t, s.tryPublish("A", "offer"), CodeUnauthorized)
-		for range maxEarlyCandidates / 2 {
-			s.must(a.AddICECandidate("con_A", candidate))
-		}
+// A participant may send several streams, and receive one of them several times.
+func TestSeveralStreamsAndSubscriptions(t *testing.T) {
+	ctx := context.Background()
+	s := newScene(t, "A", "B")
+	a, b := s.join("A"), s.join("B")
+	a.publications.max = 2
+	send := func(id string) error {
+		return a.Participant.Publish(ctx, PublishRequest{StreamID: id, Options: camera, SDPOffer: "offer"}, func(Stream, string) {})
 	}
-}
-
-func TestStreamIDs(t *testing.T) {
-	for kind, options := range map[string]StreamOptions{
-		"MIC": {HasAudio: true},
-		"CAM": {HasVideo: true, TypeOfVideo: "CAMERA"},
-		"SCR": {HasVideo: true, TypeOfVideo: "SCREEN"},
-		"CUS": {HasVideo: true, TypeOfVideo: "CUSTOM"},
-	} {
-		if got := streamID(options, "con_A123456789"); !regexp.MustCompile(`^str_` + kind + `_[A-Z][0-9A-Za-z]{3}_con_A123456789$`).MatchString(got) {
-			t.Errorf("got %s", got)
-		}
+	s.must(send("camera"))
+	wantRefusal(t, send("camera"), taken)
+	s.must(send("screen"))
+	wantRefusal(t, send("third"), tooManyStreams)
+	for subscription, stream := range map[string]string{"one": "camera", "two": "camera", "three": "screen"} {
+		_, err := b.Subscribe(ctx, subscription, stream)
+		s.must(err)
+		s.must(b.Answer(ctx, subscription, "answer", false, func() {}))
+		s.must(b.AddSubscriberCandidate(subscription, candidate))
+	}
+	s.must(a.AddPublisherCandidate("screen", candidate))
+	if got := s.state("A").Published; len(got) != 2 || got[0].ID != "camera" || got[1].ID != "screen" {
+		t.Errorf("A publishes %+v", got)
+	}
+	if totals := s.registry.Totals(); totals.Publishers != 2 || totals.Subscriptions != 3 {
+		t.Errorf("got %+v", totals)
+	}
+	s.must(b.Unsubscribe("two"))
+	s.must(a.Participant.Unpublish("screen"))
+	if got := s.state("B").Received; !slices.Equal(got, []Reception{{SubscriptionID: "one", StreamID: "camera"}}) {
+		t.Errorf("B receives %+v", got)
+	}
+	s.must(send("screen")) // there is a place for it again
+	s.must(a.Leave())
+	if got := s.state("B").Received; len(got) != 0 {
+		t.Errorf("B receives %+v", got)
 	}
 }

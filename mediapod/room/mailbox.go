@@ -1,0 +1,84 @@
+package room
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// mailbox takes what a participant is told to its client, and keeps what the client misses while
+// it has no socket. It belongs to its participant and is guarded by the room's mutex.
+type mailbox struct {
+	// sink is nil while the client has no socket. Then timer evicts the participant in the end.
+	sink     Sink
+	timer    *time.Timer
+	losses   int // of the socket, to tell which one a timer belongs to
+	missed   missed
+	expended *atomic.Uint64 // counts what is not kept
+}
+
+// notify tells the client, or keeps it until it is back.
+func (m *mailbox) notify(notification Notification) {
+	if m.sink != nil {
+		m.sink.Notify(notification)
+		return
+	}
+	m.keep([]Notification{notification})
+}
+
+// keep remembers what the client has to be told when it is back.
+func (m *mailbox) keep(notifications []Notification) {
+	m.expended.Add(uint64(m.missed.add(notifications)))
+}
+
+// release takes back what was not delivered, if there is a sink.
+func (m *mailbox) release() {
+	if m.sink != nil {
+		undelivered := m.sink.Release()
+		m.sink = nil
+		m.keep(undelivered)
+	}
+}
+
+// suspend waits for the client to come back, and calls expire with the number of the loss if it
+// does not.
+func (m *mailbox) suspend(window time.Duration, expire func(loss int)) {
+	m.release()
+	m.losses++
+	loss := m.losses
+	m.timer = time.AfterFunc(window, func() { expire(loss) })
+}
+
+// waits reports whether the client has not come back since that loss.
+func (m *mailbox) waits(loss int) bool { return m.sink == nil && m.losses == loss }
+
+// resume gives the client another sink: it gets the reply, then what it missed unless that is stale.
+func (m *mailbox) resume(sink Sink, reply func(), stale func(Notification) bool) {
+	m.stopWaiting()
+	m.sink = sink
+	reply()
+	for _, notification := range m.missed.notifications {
+		if !stale(notification) {
+			sink.Notify(notification)
+		}
+	}
+	m.missed = missed{}
+}
+
+// stopWaiting ends the reconnection window.
+func (m *mailbox) stopWaiting() {
+	if m.timer != nil {
+		m.timer.Stop()
+		m.timer = nil
+	}
+}
+
+// finish says that nothing more comes. The last words, if any, are for a client that has a socket.
+func (m *mailbox) finish(last ...Notification) {
+	if m.sink != nil {
+		for _, notification := range last {
+			m.sink.Notify(notification)
+		}
+		m.sink.Finish()
+	}
+	m.missed = missed{}
+}
