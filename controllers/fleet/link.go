@@ -413,7 +413,7 @@ func (f *Fleet) tell(ctx context.Context, events Events, l *link, message *contr
 		if journal.Room, err = f.identify(ctx, l, journal.GetRoom()); err != nil || journal.Room == nil {
 			return err
 		}
-		events.Stand(l.pod.Name, instance, journal)
+		events.Checkpoint(l.pod.Name, instance, journal)
 	case *controlv1.PodMessage_Events:
 		uid := types.UID(m.Events.GetRoom().GetUid())
 		identity, err := f.identify(ctx, l, m.Events.GetRoom())
@@ -425,7 +425,7 @@ func (f *Fleet) tell(ctx context.Context, events Events, l *link, message *contr
 			return nil
 		}
 		m.Events.Room = identity
-		events.Take(l.pod.Name, instance, f.hosts(l, uid), m.Events)
+		events.Append(l.pod.Name, instance, f.hosts(l, uid), m.Events)
 	case *controlv1.PodMessage_RoomRemoved:
 		if m.RoomRemoved.GetEnded() && f.has(l, types.UID(m.RoomRemoved.GetUid())) {
 			events.Ended(types.UID(m.RoomRemoved.GetUid()))
