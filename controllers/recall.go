@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -12,6 +13,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/events"
 )
 
 // recall has the log of events know what the status of the objects says, so that what a media pod that is lost meanwhile can't end itself ends all
@@ -52,28 +54,24 @@ func begun(active []*v1alpha1.Connection) []*controlv1.RoomEvent {
 		return t.UnixMilli()
 	}
 	slices.SortFunc(active, func(a, b *v1alpha1.Connection) int { return int(at(a.Status.ActiveTime) - at(b.Status.ActiveTime)) })
-	var events []*controlv1.RoomEvent
+	var begun []*controlv1.RoomEvent
 	add := func(event *controlv1.RoomEvent) {
-		event.Sequence = uint64(len(events) + 1)
-		events = append(events, event)
+		event.Sequence = uint64(len(begun) + 1)
+		begun = append(begun, event)
 	}
 	type published struct {
 		by     string
 		stream *controlv1.PublishedStream
 	}
 	streams := make(map[string]published)
-	sends := func(time int64, connection *controlv1.WebrtcConnection) {
-		add(&controlv1.RoomEvent{TimeUnixMs: time, Event: &controlv1.RoomEvent_WebrtcConnectionCreated{
-			WebrtcConnectionCreated: &controlv1.WebrtcConnectionCreated{Connection: connection},
-		}})
+	sends := func(unixMs int64, connection *controlv1.WebrtcConnection) {
+		add(events.WebRTCConnectionCreated(time.UnixMilli(unixMs), connection))
 	}
 	for _, c := range active {
 		s := c.Status
-		add(&controlv1.RoomEvent{TimeUnixMs: at(s.ActiveTime), Event: &controlv1.RoomEvent_ParticipantJoined{
-			ParticipantJoined: &controlv1.ParticipantJoined{Participant: &controlv1.ParticipantIdentity{
-				ConnectionId: s.ConnectionID, Ip: s.IP, Platform: s.Platform, ClientData: s.ClientData, ServerData: c.Spec.Data,
-			}},
-		}})
+		add(events.ParticipantJoined(time.UnixMilli(at(s.ActiveTime)), &controlv1.ParticipantIdentity{
+			ConnectionId: s.ConnectionID, Ip: s.IP, Platform: s.Platform, ClientData: s.ClientData, ServerData: c.Spec.Data,
+		}))
 		for _, p := range s.Publishers {
 			stream := &controlv1.PublishedStream{
 				StreamId: p.StreamID, CreatedUnixMs: at(&p.CreatedTime), HasAudio: p.HasAudio, HasVideo: p.HasVideo,
@@ -96,5 +94,5 @@ func begun(active []*v1alpha1.Connection) []*controlv1.RoomEvent {
 			})
 		}
 	}
-	return events
+	return begun
 }

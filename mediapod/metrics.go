@@ -120,7 +120,7 @@ var participantsLeft = prometheus.NewDesc("mediarooms_participants_left_total",
 func (s *snapshot) figures() []figure {
 	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
 	totals, media := s.rooms.Totals(), s.engine.Stats()
-	waiting, dropped := s.rooms.Journal().Kept()
+	waiting, dropped := s.rooms.Outbox().Kept()
 	return []figure{
 		{"mediarooms_rooms", "Rooms.", gauge, float64(totals.Rooms)},
 		{"mediarooms_participants", "Users in rooms.", gauge, float64(totals.ActiveConnections)},

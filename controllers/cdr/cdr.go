@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"mediarooms.dev/mediarooms/controllers/eventlog"
+	"mediarooms.dev/mediarooms/controllers/openvidu"
 )
 
 // Log is where the events come from.
@@ -68,7 +69,7 @@ func (w *Writer) Start(ctx context.Context) error {
 		w.waiting = nil
 		w.mu.Unlock()
 		for _, entry := range entries {
-			if _, err := w.out.Write(entry.Line()); err != nil {
+			if _, err := w.out.Write(openvidu.Line(entry.Room, entry.Event)); err != nil {
 				return fmt.Errorf("writing a call detail record: %w", err)
 			}
 			w.log.Done(entry, w)

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
 // Entry is one event of one Session. Everything that is exported never changes.
@@ -15,13 +16,16 @@ type Entry struct {
 	ID string
 	// Name of the event.
 	Name v1alpha1.WebhookEvent
-	// Tenant is the namespace of the Session; SessionName is its name there.
-	Tenant, SessionName string
-	Session             types.UID
+	// Tenant is the namespace of the Session.
+	Tenant  string
+	Session types.UID
+	// Room is the room's identity, Event what has happened in it.
+	Room  *controlv1.RoomIdentity
+	Event *controlv1.RoomEvent
 	// Received is when the operator took it in.
 	Received time.Time
 
-	document []byte
+	weight int // about how many bytes the entry takes
 
 	// The rest is guarded by the mutex of the Log.
 	source   *source
@@ -32,19 +36,6 @@ type Entry struct {
 	// placeOfSignal is that among its signals; nil when it is none.
 	placeOfSignal *list.Element
 }
-
-// Body returns what a webhook gets: the document with the name of the event in it.
-func (e *Entry) Body() []byte {
-	return append(append([]byte(nil), e.document[:len(e.document)-1]...), `,"event":"`+string(e.Name)+`"}`...)
-}
-
-// Line returns the line of a CDR, with its end: the document under the name of the event.
-func (e *Entry) Line() []byte {
-	return append(append([]byte(`{"`+string(e.Name)+`":`), e.document...), "}\n"...)
-}
-
-// weight is about how many bytes the entry takes.
-func (e *Entry) weight() int { return 512 + len(e.document) }
 
 // Recipient delivers events to somebody. Its methods are called with the Log locked: they only note, and call nobody back.
 type Recipient interface {

@@ -1,7 +1,7 @@
-// Package eventlog is the authority on the events of Sessions as the operator has them (openvidu-rest section 5): what each looks like, in
-// which order they are, who has them to deliver, and when the media pod may forget them.
+// Package eventlog is the authority on the events of Sessions as the operator has them: in which
+// order they are, who has them to deliver, and when the media pod may forget them.
 //
-//	media pods' journals --> Log: one order per Session --> recipients: webhooks, CDR
+//	media pods' outboxes --> Log: one order per Session --> recipients: webhooks, CDR
 //	        ^                 |  ends of what was on a lost pod       |
 //	        |                 |  ends of Sessions that no pod told of |
 //	        +--- acknowledged, once all recipients are done ----------+
@@ -16,11 +16,13 @@ import (
 	"slices"
 	"sync"
 
+	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/events"
 	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/internal/recent"
 )
@@ -32,6 +34,9 @@ const (
 	tenantBytes = 32 << 20
 	totalBytes  = 192 << 20
 )
+
+// fixedWeight stands for what every entry takes besides its event, in bytes.
+const fixedWeight = 1024
 
 // maxEnded is how many Sessions that have ended are remembered.
 const maxEnded = 10000
@@ -64,14 +69,14 @@ type tenant struct {
 	bytes   int
 }
 
-// pod is the journal of one media pod.
+// pod is the outbox of one media pod, as far as it has come.
 type pod struct {
 	instance string
 	received uint64 // the last sequence
 	sources  map[types.UID]*source
 }
 
-// source is one room's events in the journal of one pod.
+// source is one room's events in the outbox of one pod.
 type source struct {
 	pod     string
 	session types.UID
@@ -85,8 +90,8 @@ type session struct {
 	// told says that SessionCreated was given to the recipients, now or, as the pod says, before; known that an earlier leader may have done
 	// so.
 	told, known bool
-	open        map[string]*opened // pod -> what has begun there and not ended
-	lastReason  reasons.Reason     // why the last user has left, as far as this leader saw
+	open        map[string]events.Open // pod -> what has begun there and not ended
+	lastReason  reasons.Reason         // why the last user has left, as far as this leader saw
 }
 
 // New returns a log that nobody takes events from yet.
@@ -108,7 +113,7 @@ func (l *Log) Add(tenant string, recipient Recipient) {
 	l.recipients[tenant] = append(slices.Clone(l.recipients[tenant]), recipient)
 }
 
-// Remove gives a recipient nothing more, and takes it for done with everything that it has.
+// Remove unsubscribes a recipient and marks its undelivered events as done.
 func (l *Log) Remove(tenantName string, recipient Recipient) {
 	var acks []ack
 	l.mu.Lock()
@@ -199,8 +204,8 @@ func (l *Log) add(e *Entry) []ack {
 	if e.Name == v1alpha1.EventSignalSent {
 		e.placeOfSignal = t.signals.PushBack(e)
 	}
-	t.bytes += e.weight()
-	l.bytes += e.weight()
+	t.bytes += e.weight
+	l.bytes += e.weight
 	return l.makeSpace(t)
 }
 
@@ -219,8 +224,8 @@ func (t *tenant) all() []*Entry {
 func (l *Log) settle(e *Entry) []ack {
 	e.settled = true
 	t := l.tenants[e.Tenant]
-	t.bytes -= e.weight()
-	l.bytes -= e.weight()
+	t.bytes -= e.weight
+	l.bytes -= e.weight
 	t.entries.Remove(e.place)
 	e.place = nil
 	if e.placeOfSignal != nil {
@@ -294,7 +299,7 @@ func (l *Log) sessionOf(room *controlv1.RoomIdentity) *session {
 	}
 	s, known := l.sessions[uid]
 	if !known {
-		s = &session{room: room, open: make(map[string]*opened)}
+		s = &session{room: room, open: make(map[string]events.Open)}
 		l.sessions[uid] = s
 	}
 	return s
@@ -317,14 +322,14 @@ func (l *Log) write(s *session, event *controlv1.RoomEvent) []ack {
 	return l.add(e)
 }
 
-// newEntry renders an event; false for one that this version does not know.
+// newEntry returns the entry of an event; false for one that this version does not know.
 func newEntry(id string, room *controlv1.RoomIdentity, event *controlv1.RoomEvent) (*Entry, bool) {
-	name, document, known := render(room, event)
-	if !known {
+	name := events.Name(event)
+	if name == "" {
 		return nil, false
 	}
 	return &Entry{
-		ID: id, Name: name, Tenant: room.GetTenant(), SessionName: room.GetName(), Session: types.UID(room.GetUid()),
-		document: document,
+		ID: id, Name: v1alpha1.WebhookEvent(name), Tenant: room.GetTenant(), Session: types.UID(room.GetUid()),
+		Room: room, Event: event, weight: fixedWeight + proto.Size(event),
 	}, true
 }

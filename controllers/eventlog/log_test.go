@@ -14,6 +14,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/openvidu"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
@@ -75,7 +76,7 @@ func (d *desk) happen(pod, uid string, hosted bool, events ...*controlv1.RoomEve
 		event.Sequence, event.TimeUnixMs = d.next[pod], int64(1700000010000+d.next[pod])
 		message.Events = append(message.Events, event)
 	}
-	d.Take(pod, "instance", hosted, message)
+	d.Append(pod, "instance", hosted, message)
 	return message
 }
 
@@ -94,7 +95,7 @@ func (d *desk) has(r *reader, want ...string) {
 	var got []string
 	for _, e := range r.entries {
 		var document map[string]any
-		if err := json.Unmarshal(e.document, &document); err != nil {
+		if err := json.Unmarshal(openvidu.Body(e.Room, e.Event), &document); err != nil {
 			d.t.Fatal(err)
 		}
 		parts := []string{string(e.Session), string(e.Name)}
@@ -165,8 +166,8 @@ func TestWhatComesAgainIsToldOnce(t *testing.T) {
 	d := newDesk(t)
 	d.Add("team", d.a)
 	first := d.happen("p", "x", true, begins(), joined("A"))
-	d.Stand("p", "instance", &controlv1.RoomJournal{Room: identity("x")})
-	d.Take("p", "instance", true, first)
+	d.Checkpoint("p", "instance", &controlv1.RoomJournal{Room: identity("x")})
+	d.Append("p", "instance", true, first)
 	d.has(d.a, "x sessionCreated", "x participantJoined A")
 	if d.a.entries[0].ID != "instance-1" || d.a.entries[1].ID != "instance-2" {
 		t.Errorf("the ids are %s and %s", d.a.entries[0].ID, d.a.entries[1].ID)
@@ -182,8 +183,8 @@ func TestLostPod(t *testing.T) {
 		event.Sequence, event.TimeUnixMs = uint64(i+1), int64(1700000001000+i)
 	}
 	d.Inherit(identity("x"), "p", []*controlv1.RoomEvent{joined("Z")}) // the pod knows better
-	d.Stand("p", "instance", &controlv1.RoomJournal{Room: identity("x"), Open: open, Begun: true})
-	d.Stand("p", "instance", &controlv1.RoomJournal{Room: identity("y")})
+	d.Checkpoint("p", "instance", &controlv1.RoomJournal{Room: identity("x"), Open: open, Begun: true})
+	d.Checkpoint("p", "instance", &controlv1.RoomJournal{Room: identity("y")})
 	d.next["p"] = 10
 	d.happen("p", "x", true, created("B", "", camera), created("A", "B", camera), left("C", "disconnect"))
 	d.happen("p", "y", true, begins(), joined("D"), left("D", "disconnect"))
@@ -198,7 +199,7 @@ func TestLostPod(t *testing.T) {
 		t.Error("what was told is not known")
 	}
 	var one struct{ StartTime, Timestamp int64 }
-	if err := json.Unmarshal(d.a.entries[3].document, &one); err != nil || one.StartTime != 1700000001000 || one.Timestamp != 1700000020000 {
+	if err := json.Unmarshal(openvidu.Body(d.a.entries[3].Room, d.a.entries[3].Event), &one); err != nil || one.StartTime != 1700000001000 || one.Timestamp != 1700000020000 {
 		t.Errorf("A was there from %d to %d", one.StartTime, one.Timestamp)
 	}
 	d.a.entries = nil
@@ -261,11 +262,11 @@ func TestBeginningsAndEnds(t *testing.T) {
 		}, []string{"x sessionCreated", "x sessionDestroyed sessionClosedByServer", "x sessionCreated", "x participantJoined A"}},
 		"its beginning was not delivered by the leader before": {func(d *desk) {
 			d.Inherit(identity("x"), "p", nil)
-			d.Stand("p", "instance", &controlv1.RoomJournal{Room: identity("x")})
+			d.Checkpoint("p", "instance", &controlv1.RoomJournal{Room: identity("x")})
 			d.happen("p", "x", true, begins())
 		}, []string{"x sessionCreated"}},
 		"its beginning was delivered by the leader before": {func(d *desk) {
-			d.Stand("p", "instance", &controlv1.RoomJournal{Room: identity("x"), Begun: true})
+			d.Checkpoint("p", "instance", &controlv1.RoomJournal{Room: identity("x"), Begun: true})
 			d.happen("q", "x", true, begins())
 		}, nil},
 	} {
@@ -307,7 +308,7 @@ func TestTooMuchWaits(t *testing.T) {
 	event.Sequence = 1
 	before := d.b.dropped
 	for range 2 {
-		d.Take("q", "instance", true, &controlv1.RoomEvents{Room: other, Events: []*controlv1.RoomEvent{event}})
+		d.Append("q", "instance", true, &controlv1.RoomEvents{Room: other, Events: []*controlv1.RoomEvent{event}})
 		event.Sequence++
 	}
 	if last := d.b.entries[len(d.b.entries)-1]; last.Tenant != "quiet" {

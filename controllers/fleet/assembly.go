@@ -61,7 +61,7 @@ func (a *assembly) status(part *controlv1.RoomStatus, known bool) (*controlv1.Ro
 	return nil, err
 }
 
-// journal returns how a room stood when a part completes that, nil while others are to follow.
+// journal returns the checkpoint of a room when a part completes it, nil while others are to follow.
 func (a *assembly) journal(part *controlv1.RoomJournal) (*controlv1.RoomJournal, error) {
 	size, uid := proto.Size(part), part.GetRoom().GetUid()
 	part.Open = append(a.journals[uid].told.GetOpen(), part.GetOpen()...)

@@ -106,9 +106,9 @@ type Proofs interface {
 // Events takes in what happens in rooms, in the order in which a pod tells of it. Its methods must not block; no lock of the fleet is held.
 type Events interface {
 	// Stand takes in how a room stood after what the pod was acknowledged, when a stream begins. instance names the pod's process.
-	Stand(pod, instance string, journal *controlv1.RoomJournal)
+	Checkpoint(pod, instance string, journal *controlv1.RoomJournal)
 	// Take takes in events. hosted says that the pod is where the room belongs, as far as is known.
-	Take(pod, instance string, hosted bool, events *controlv1.RoomEvents)
+	Append(pod, instance string, hosted bool, events *controlv1.RoomEvents)
 	// Ended says that a pod has told of a Session's end.
 	Ended(session types.UID)
 }

@@ -31,11 +31,11 @@ func (b *book) take() []string {
 	return lines
 }
 
-func (b *book) Stand(pod, _ string, journal *controlv1.RoomJournal) {
+func (b *book) Checkpoint(pod, _ string, journal *controlv1.RoomJournal) {
 	b.write("%s stands %s of %s", pod, journal.GetRoom().GetUid(), journal.GetRoom().GetTenant())
 }
 
-func (b *book) Take(pod, _ string, hosted bool, events *controlv1.RoomEvents) {
+func (b *book) Append(pod, _ string, hosted bool, events *controlv1.RoomEvents) {
 	b.write("%s tells %s of %s, hosted: %t", pod, events.GetRoom().GetUid(), events.GetRoom().GetTenant(), hosted)
 }
 

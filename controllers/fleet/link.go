@@ -325,7 +325,7 @@ func (f *Fleet) forwardEvents(ctx context.Context, l *link, message *controlv1.P
 		if journal.Room, err = f.identify(ctx, l, journal.GetRoom()); err != nil || journal.Room == nil {
 			return err
 		}
-		f.config.Events.Stand(l.pod.Name, instance, journal)
+		f.config.Events.Checkpoint(l.pod.Name, instance, journal)
 	case *controlv1.PodMessage_Events:
 		uid := types.UID(m.Events.GetRoom().GetUid())
 		identity, err := f.identify(ctx, l, m.Events.GetRoom())
@@ -338,7 +338,7 @@ func (f *Fleet) forwardEvents(ctx context.Context, l *link, message *controlv1.P
 		}
 		m.Events.Room = identity
 		known, here := f.config.Rooms.Has(uid, l.pod.Name)
-		f.config.Events.Take(l.pod.Name, instance, here || !known, m.Events)
+		f.config.Events.Append(l.pod.Name, instance, here || !known, m.Events)
 	case *controlv1.PodMessage_RoomRemoved:
 		uid := types.UID(m.RoomRemoved.GetUid())
 		if _, here := f.config.Rooms.Has(uid, l.pod.Name); here && m.RoomRemoved.GetEnded() {

@@ -81,7 +81,7 @@ func (b *bench) happen(session, data string) uint64 {
 	b.sequence++
 	sequence := b.sequence
 	b.mu.Unlock()
-	b.log.Take("pod", "instance", true, &controlv1.RoomEvents{
+	b.log.Append("pod", "instance", true, &controlv1.RoomEvents{
 		Room: &controlv1.RoomIdentity{Uid: session, Tenant: "team", Name: session, SessionId: session},
 		Events: []*controlv1.RoomEvent{{Sequence: sequence, Event: &controlv1.RoomEvent_SignalSent{
 			SignalSent: &controlv1.SignalSent{To: []string{"con_A"}, Data: ptr.To(data)},

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/controllers/eventlog"
+	"mediarooms.dev/mediarooms/controllers/openvidu"
 )
 
 const (
@@ -99,7 +100,7 @@ const (
 func (t *target) post(ctx context.Context, e *eventlog.Entry) outcome {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(e.Body()))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(openvidu.Body(e.Room, e.Event)))
 	if err != nil {
 		return outcome{kind: refused, problem: "the URL can't be used"}
 	}

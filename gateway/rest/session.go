@@ -8,6 +8,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/internal/naming"
 )
 
 // Enums of a session.
@@ -230,7 +231,7 @@ type recordingPropertiesJSON struct {
 // projectSession returns a Session with some of its Connections as REST shows it.
 func projectSession(session *v1alpha1.Session, connections []connectionJSON) sessionJSON {
 	spec, remembered := &session.Spec, readEcho(session)
-	id := sessionID(session)
+	id := naming.SessionID(session)
 	projected := sessionJSON{
 		ID:                         id,
 		Object:                     "session",
@@ -286,11 +287,6 @@ func orDefault[T comparable](value, fallback T) T {
 		return fallback
 	}
 	return value
-}
-
-// sessionID returns the id that clients see.
-func sessionID(session *v1alpha1.Session) string {
-	return orDefault(session.Spec.SessionID, session.Name)
 }
 
 // exists says whether REST shows a Session: it is not being closed, and is the one that has its session id.

@@ -14,8 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mediarooms.dev/mediarooms/internal/naming"
 	"mediarooms.dev/mediarooms/internal/podhttp"
-	"mediarooms.dev/mediarooms/internal/token"
 )
 
 const (
@@ -77,7 +77,7 @@ func (s *Signals) Send(ctx context.Context, namespace, sessionID string, signal 
 	if err != nil {
 		return false, fmt.Errorf("writing a signal: %w", err)
 	}
-	key := token.SessionKey(namespace, sessionID, s.defaultNamespace)
+	key := naming.RoutingKey(namespace, sessionID, s.defaultNamespace)
 	began := time.Now()
 	for {
 		changed := s.rooms.Changed()

@@ -31,12 +31,12 @@ func (o *operator) events() string {
 	return message.Room.GetUid() + ": " + strings.Join(events, ", ")
 }
 
-// journal returns the next message, which must be how a room stood, as "room: who is in".
-func (o *operator) journal() string {
+// checkpoint returns the next message, which must be a checkpoint of a room, as "room: who is in".
+func (o *operator) checkpoint() string {
 	o.t.Helper()
 	message := o.receive().GetJournal()
 	if message == nil {
-		o.t.Fatal("it is not how a room stood")
+		o.t.Fatal("it is no checkpoint of a room")
 	}
 	var in []string
 	for _, event := range message.GetOpen() {
@@ -79,7 +79,7 @@ func TestEvents(t *testing.T) {
 	p := newPod(t)
 	o, _ := p.greeted()
 	o.send(told("r", 1, "A", "B"), snapshotEnd())
-	wantText(t, o.journal(), "r: not begun")
+	wantText(t, o.checkpoint(), "r: not begun")
 	wantText(t, o.events(), "r: 1 session_created")
 	o.status()
 	if o.receive().GetSnapshotEnd() == nil {
@@ -97,8 +97,8 @@ func TestEvents(t *testing.T) {
 
 	again, _ := p.greeted()
 	again.send(told("r", 1, "A", "B"), told("s", 1), snapshotEnd())
-	wantText(t, again.journal(), "r: con_A")
-	wantText(t, again.journal(), "s: not begun")
+	wantText(t, again.checkpoint(), "r: con_A")
+	wantText(t, again.checkpoint(), "s: not begun")
 	wantText(t, again.events(), "r: 3 participant_joined")
 	wantText(t, again.events(), "s: 4 session_created")
 	again.status()
@@ -118,8 +118,8 @@ func TestEvents(t *testing.T) {
 
 	third, _ := p.greeted()
 	third.send(snapshotEnd())
-	wantText(t, third.journal(), "s: not begun")
-	wantText(t, third.journal(), "t: not begun")
+	wantText(t, third.checkpoint(), "s: not begun")
+	wantText(t, third.checkpoint(), "t: not begun")
 	wantText(t, third.events(), "s: 4 session_created")
 	wantText(t, third.events(), "t: 8 session_created, 9 session_destroyed")
 	third.receive()

@@ -4,7 +4,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
-	"mediarooms.dev/mediarooms/mediapod/journal"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -112,9 +111,8 @@ func statusParts(status *controlv1.RoomStatus) []*controlv1.PodMessage {
 	return messages
 }
 
-// journal returns how a room stood.
-func (r *reports) journal(standing journal.Standing) []*controlv1.PodMessage {
-	whole := roomJournal(standing)
+// checkpoint returns a room's state as of the last event that was acknowledged.
+func (r *reports) checkpoint(whole *controlv1.RoomJournal) []*controlv1.PodMessage {
 	var messages []*controlv1.PodMessage
 	parts := [][]*controlv1.RoomEvent{whole.GetOpen()}
 	if r.inParts {

@@ -52,7 +52,7 @@ func TestNoMessageIsLarge(t *testing.T) {
 	o := p.greetedForParts()
 	o.send(told("r", 1, names...), told("other", 2, "B"), snapshotEnd())
 	for range 2 {
-		o.journal()
+		o.checkpoint()
 	}
 	for range 2 {
 		o.events()

@@ -17,7 +17,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
-	"mediarooms.dev/mediarooms/mediapod/journal"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -222,7 +221,7 @@ func (st *stream) run() error {
 		case <-st.server.rooms.Changed():
 			// What changes in the next moment goes with it.
 			later.Reset(max(0, reportInterval-time.Since(st.reported)))
-		case <-st.server.rooms.Journal().Changed():
+		case <-st.server.rooms.Outbox().Changed():
 			later.Reset(max(0, reportInterval-time.Since(st.reported)))
 		case <-later.C:
 			err = st.report()
@@ -328,19 +327,19 @@ func (st *stream) do(step step) {
 			if st.synced {
 				st.queueEvents() // what happened comes before what it has led to
 			}
-			ended := rooms.Journal().Ended(step.remove.uid)
+			ended := rooms.Outbox().Ended(step.remove.uid)
 			st.unsent = append(st.unsent, &controlv1.PodMessage{Message: &controlv1.PodMessage_RoomRemoved{
 				RoomRemoved: &controlv1.RoomRemoved{Uid: step.remove.uid, Revision: step.revision, Ended: ended},
 			}})
 		}
 	case step.ack != nil:
-		rooms.Journal().Acknowledge(step.ack.uid, step.ack.sequence)
+		rooms.Outbox().Acknowledge(step.ack.uid, step.ack.sequence)
 	case step.synced && !st.synced:
 		st.synced = true
 		confirmations := st.unsent
 		st.unsent = nil
 		rooms.TakeChanged()
-		st.queueJournal()
+		st.replayEvents()
 		for _, uid := range rooms.UIDs() {
 			st.queue(st.reports.whole, uid)
 		}
@@ -368,24 +367,24 @@ func (st *stream) report() error {
 	return st.flush()
 }
 
-// queueJournal queues everything of the journal, for an operator that may know nothing of it.
-func (st *stream) queueJournal() {
-	standings, batches := st.server.rooms.Journal().Replay()
-	for _, standing := range standings {
-		st.unsent = append(st.unsent, st.reports.journal(standing)...)
+// replayEvents queues everything of the outbox, for an operator that may know nothing of it.
+func (st *stream) replayEvents() {
+	checkpoints, batches := st.server.rooms.Outbox().Replay()
+	for _, checkpoint := range checkpoints {
+		st.unsent = append(st.unsent, st.reports.checkpoint(checkpoint)...)
 	}
 	st.queueBatches(batches)
 }
 
 // queueEvents queues what was written since.
 func (st *stream) queueEvents() {
-	st.queueBatches(st.server.rooms.Journal().After(st.written))
+	st.queueBatches(st.server.rooms.Outbox().After(st.written))
 }
 
-func (st *stream) queueBatches(batches []journal.Batch) {
+func (st *stream) queueBatches(batches []*controlv1.RoomEvents) {
 	for _, batch := range batches {
-		st.unsent = append(st.unsent, roomEvents(batch))
-		st.written = batch.Entries[len(batch.Entries)-1].Sequence
+		st.unsent = append(st.unsent, &controlv1.PodMessage{Message: &controlv1.PodMessage_Events{Events: batch}})
+		st.written = batch.Events[len(batch.Events)-1].GetSequence()
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
-	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/internal/events"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -115,8 +115,8 @@ func connectionStatus(connection room.ConnectionSnapshot) *controlv1.ConnectionS
 		Uid:                connection.UID,
 		Generation:         connection.Generation,
 		State:              state(connection.State),
-		ActiveUnixMs:       unixMilli(connection.ActiveTime),
-		DisconnectedUnixMs: unixMilli(connection.DisconnectedTime),
+		ActiveUnixMs:       events.UnixMilli(connection.ActiveTime),
+		DisconnectedUnixMs: events.UnixMilli(connection.DisconnectedTime),
 		DisconnectReason:   string(connection.Reason),
 		ClientData:         connection.Client.Metadata,
 		Ip:                 connection.Client.Address,
@@ -126,17 +126,7 @@ func connectionStatus(connection room.ConnectionSnapshot) *controlv1.ConnectionS
 		status.Subscribers = append(status.Subscribers, reception.StreamID)
 	}
 	for _, stream := range connection.Published {
-		status.Publishers = append(status.Publishers, &controlv1.PublishedStream{
-			StreamId:        stream.ID,
-			CreatedUnixMs:   unixMilli(stream.Created),
-			HasAudio:        stream.HasAudio,
-			HasVideo:        stream.HasVideo,
-			AudioActive:     stream.AudioActive,
-			VideoActive:     stream.VideoActive,
-			TypeOfVideo:     string(stream.TypeOfVideo),
-			FrameRate:       max(0, int32(stream.FrameRate)), // 0 is unknown
-			VideoDimensions: dimensions(stream.VideoDimensions),
-		})
+		status.Publishers = append(status.Publishers, stream.Published())
 	}
 	return status
 }
@@ -150,19 +140,4 @@ func state(observed room.State) controlv1.ConnectionState {
 	default:
 		return controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED
 	}
-}
-
-func unixMilli(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-// dimensions writes a size as the operator keeps it: JSON text, or "" when it is not known.
-func dimensions(d media.Dimensions) string {
-	if d == (media.Dimensions{}) {
-		return ""
-	}
-	return fmt.Sprintf(`{"width":%d,"height":%d}`, d.Width, d.Height)
 }

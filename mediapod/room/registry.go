@@ -20,8 +20,8 @@ import (
 	"github.com/go-logr/logr"
 
 	"mediarooms.dev/mediarooms/internal/reasons"
-	"mediarooms.dev/mediarooms/mediapod/journal"
 	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/outbox"
 )
 
 // DefaultReconnectWindow is how long a client that lost its socket may come back, unless set otherwise.
@@ -44,7 +44,7 @@ type Registry struct {
 	changed   changes
 	departed  departures
 	resumable resumable
-	journal   *journal.Journal
+	outbox    *outbox.Outbox
 }
 
 // departures counts who has left. It has a lock of its own, a leaf: rooms call it while locked.
@@ -77,7 +77,7 @@ func NewRegistry(engine media.Engine, log logr.Logger) *Registry {
 		departed:  departures{byReason: make(map[reasons.Reason]int)},
 		resumable: resumable{rooms: make(map[privateID]*Room)},
 		changed:   changes{signal: make(chan struct{}, 1), uids: make(map[string]struct{})},
-		journal:   journal.New(journal.DefaultLimits),
+		outbox:    outbox.New(outbox.DefaultLimits),
 	}
 	g.window.Store(int64(DefaultReconnectWindow))
 	return g
@@ -126,13 +126,13 @@ func (g *Registry) unname(room *Room) {
 	}
 }
 
-// Remove closes a room and forgets it; everybody in it is told the reason, and the journal that the Session has ended. Removing one that is not
+// Remove closes a room and forgets it; everybody in it is told the reason, and the operator that the Session has ended. Removing one that is not
 // there does nothing.
 func (g *Registry) Remove(uid string, reason reasons.Reason) {
 	g.remove(uid, reason, false)
 }
 
-// RemoveSilently is Remove, but the journal is not told that the Session has ended, unless somebody has been in the room.
+// RemoveSilently is Remove, but the operator is not told that the Session has ended, unless somebody has been in the room.
 func (g *Registry) RemoveSilently(uid string, reason reasons.Reason) {
 	g.remove(uid, reason, true)
 }
@@ -150,8 +150,8 @@ func (g *Registry) remove(uid string, reason reasons.Reason, silent bool) {
 	}
 }
 
-// Journal is where what happens in the rooms is written.
-func (g *Registry) Journal() *journal.Journal { return g.journal }
+// Outbox has the events of the rooms that the operator has not acknowledged.
+func (g *Registry) Outbox() *outbox.Outbox { return g.outbox }
 
 // Stop closes all rooms but keeps them for Snapshot, and takes no new ones.
 func (g *Registry) Stop(reason reasons.Reason) {

@@ -35,7 +35,7 @@ type Room struct {
 	streams      map[string]*stream
 	sequence     int // of streams and subscriptions
 	closed       bool
-	diary        diary
+	recorder     eventRecorder
 
 	// What participants, and what the server may still have others notified of.
 	participantsBudget, serversBudget budget
@@ -84,12 +84,12 @@ func newRoom(registry *Registry, desired Desired) *Room {
 		streams:   make(map[string]*stream),
 
 		byPrivateID: make(map[privateID]*seat),
-		diary:       diary{journal: registry.journal, uid: desired.UID},
+		recorder:    eventRecorder{outbox: registry.outbox, uid: desired.UID},
 
 		participantsBudget: newRoomBudget("session's participants"),
 		serversBudget:      newRoomBudget("session's server"),
 	}
-	r.diary.begin(desired)
+	r.recorder.begin(desired)
 	return r
 }
 
@@ -102,8 +102,8 @@ func (r *Room) apply(desired Desired) {
 	}
 	r.generation = desired.Generation
 	r.forcedCodec, r.anyCodec = desired.ForcedVideoCodec, desired.AllowTranscoding
-	r.diary.endsWhenEmpty = desired.EndsWhenEmpty
-	r.diary.journal.Prove(r.uid, desired.Proof)
+	r.recorder.endsWhenEmpty = desired.EndsWhenEmpty
+	r.recorder.outbox.Prove(r.uid, desired.Proof)
 
 	before := make(map[string]*seat, len(r.seats))
 	for _, s := range r.seats {
@@ -245,7 +245,7 @@ func (r *Room) Join(request JoinRequest, sink Sink, reply func(Joined)) error {
 		}
 	}
 	r.participants = append(r.participants, p)
-	r.diary.joined(p)
+	r.recorder.joined(p)
 	reply(joined)
 	r.registry.changed.mark(r.uid)
 	r.registry.log.Info("Participant joined", "room", r.uid, "connection", p.id)
@@ -300,9 +300,9 @@ func (r *Room) resume(id string, sink Sink, reply func(*Participant)) bool {
 func (r *Room) end(reason reasons.Reason, silent bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	conclusion := r.diary.conclusion(reason)
+	conclusion := r.recorder.conclusion(reason)
 	r.shut(reason)
-	r.diary.end(conclusion, silent)
+	r.recorder.end(conclusion, silent)
 	r.registry.resumable.update(r, r.byPrivateID, nil)
 }
 
@@ -350,7 +350,7 @@ func (r *Room) remove(p *Participant, reason reasons.Reason) {
 		r.forgetPrivateID(s)
 	}
 	r.endMedia(p, reason)
-	r.diary.left(p)
+	r.recorder.left(p)
 	r.forgetMetadata()
 	r.registry.changed.mark(r.uid)
 	r.registry.log.Info("Participant left", "room", r.uid, "connection", p.id, "reason", reason)

@@ -12,7 +12,7 @@ func (p *Participant) Signal(to []string, signal Signal) error {
 	}
 	recipients, err := p.room.signal(to, SignalReceived{From: p.id, Signal: signal}, p.spend)
 	if err == nil && !p.hidden() {
-		p.room.diary.signalled(p.id, recipients, signal)
+		p.room.recorder.signalled(p.id, recipients, signal)
 	}
 	return err
 }
@@ -32,7 +32,7 @@ func (r *Room) Signal(to []string, signal Signal) error {
 	}
 	recipients, err := r.signal(to, SignalReceived{Signal: signal}, r.serversBudget.spend)
 	if err == nil {
-		r.diary.signalled("", recipients, signal)
+		r.recorder.signalled("", recipients, signal)
 	}
 	return err
 }

@@ -220,7 +220,7 @@ func (p *Participant) announceStream(s *stream, answer string, reply func(Stream
 		return ForbiddenError{Publish}
 	}
 	s.live, s.info.Created = true, time.Now()
-	r.diary.sends(s)
+	r.recorder.sends(s)
 	reply(s.info, answer)
 	p.notifyOthers(ParticipantPublished{ConnectionID: p.id, Stream: s.info})
 	r.registry.changed.mark(r.uid)
@@ -297,7 +297,7 @@ func (r *Room) endReceptions(s *stream, reason reasons.Reason) []io.Closer {
 	for _, p := range r.participants {
 		for _, received := range p.subscriptions.sorted() {
 			if received.stream == s {
-				r.diary.received(p, received, reason)
+				r.recorder.received(p, received, reason)
 				closers = append(closers, p.subscriptions.remove(received)...)
 			}
 		}
@@ -307,7 +307,7 @@ func (r *Room) endReceptions(s *stream, reason reasons.Reason) []io.Closer {
 
 // endSending ends a stream itself, and returns what is to be closed. The room is locked.
 func (r *Room) endSending(s *stream, reason reasons.Reason) []io.Closer {
-	r.diary.sent(s, reason)
+	r.recorder.sent(s, reason)
 	return r.forgetStream(s)
 }
 

@@ -160,7 +160,7 @@ func (p *Participant) abandonSubscription(received *subscription) {
 
 // dropSubscription ends a subscription for good. The room is locked.
 func (p *Participant) dropSubscription(received *subscription) {
-	p.room.diary.received(p, received, reasons.Unsubscribe)
+	p.room.recorder.received(p, received, reasons.Unsubscribe)
 	p.forgetSubscription(received)
 }
 
@@ -175,7 +175,7 @@ func (p *Participant) forgetSubscription(received *subscription) {
 func (p *Participant) endSubscriptions(reason reasons.Reason) []io.Closer {
 	var closers []io.Closer
 	for _, received := range p.subscriptions.sorted() {
-		p.room.diary.received(p, received, reason)
+		p.room.recorder.received(p, received, reason)
 		closers = append(closers, p.subscriptions.remove(received)...)
 	}
 	return closers
@@ -199,7 +199,7 @@ func (p *Participant) Answer(ctx context.Context, subscriptionID, answer string,
 	}
 	received.answered = true
 	if p.subscriptions.has(received) {
-		p.room.diary.receives(p, received)
+		p.room.recorder.receives(p, received)
 	}
 	reply()
 	p.renew(received)

@@ -1,16 +1,16 @@
-package eventlog
+// Package openvidu is the authority on how events of Sessions look in OpenVidu's JSON, in requests to webhooks
+// and in call detail records. The documents have exactly the keys of the reference, in its order; null and
+// absent differ. Times are milliseconds since 1970, durations whole seconds.
+package openvidu
 
 import (
 	"bytes"
 	"encoding/json"
 	"strconv"
 
-	"mediarooms.dev/mediarooms/api/v1alpha1"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/events"
 )
-
-// The documents have exactly the keys of openvidu-rest 5.3, in its order; null and absent differ. Times are milliseconds since 1970, durations
-// whole seconds.
 
 // location is what is said about where a participant is.
 const location = "unknown"
@@ -73,8 +73,19 @@ type signalDocument struct {
 	Data *string  `json:"data"`
 }
 
-// render returns the name and the document of an event; false for one that this version does not know.
-func render(room *controlv1.RoomIdentity, event *controlv1.RoomEvent) (v1alpha1.WebhookEvent, []byte, bool) {
+// Body returns what a webhook gets: the document of an event with its name in it.
+func Body(room *controlv1.RoomIdentity, event *controlv1.RoomEvent) []byte {
+	document := render(room, event)
+	return append(document[:len(document)-1], `,"event":"`+events.Name(event)+`"}`...)
+}
+
+// Line returns the line of a call detail record, with its end: the document of an event under its name.
+func Line(room *controlv1.RoomIdentity, event *controlv1.RoomEvent) []byte {
+	return append(append([]byte(`{"`+events.Name(event)+`":`), render(room, event)...), "}\n"...)
+}
+
+// render returns the document of an event; of one that this version does not know, what all have.
+func render(room *controlv1.RoomIdentity, event *controlv1.RoomEvent) []byte {
 	about := common{
 		SessionID:       room.GetSessionId(),
 		UniqueSessionID: room.GetSessionId() + "_" + strconv.FormatInt(room.GetCreatedUnixMs(), 10),
@@ -83,33 +94,23 @@ func render(room *controlv1.RoomIdentity, event *controlv1.RoomEvent) (v1alpha1.
 	end := func(began int64, reason string) *ending {
 		return &ending{StartTime: began, Duration: max(0, event.GetTimeUnixMs()-began) / 1000, Reason: reason}
 	}
-	var name v1alpha1.WebhookEvent
-	var document any
 	switch e := event.GetEvent().(type) {
-	case *controlv1.RoomEvent_SessionCreated:
-		name, document = v1alpha1.EventSessionCreated, sessionDocument{common: about}
 	case *controlv1.RoomEvent_SessionDestroyed:
-		name = v1alpha1.EventSessionDestroyed
-		document = sessionDocument{about, end(room.GetCreatedUnixMs(), e.SessionDestroyed.GetReason())}
+		return encode(sessionDocument{about, end(room.GetCreatedUnixMs(), e.SessionDestroyed.GetReason())})
 	case *controlv1.RoomEvent_ParticipantJoined:
-		name, document = v1alpha1.EventParticipantJoined, aboutParticipant(about, e.ParticipantJoined.GetParticipant(), nil)
+		return encode(aboutParticipant(about, e.ParticipantJoined.GetParticipant(), nil))
 	case *controlv1.RoomEvent_ParticipantLeft:
 		left := e.ParticipantLeft
-		name = v1alpha1.EventParticipantLeft
-		document = aboutParticipant(about, left.GetParticipant(), end(left.GetJoinedUnixMs(), left.GetReason()))
+		return encode(aboutParticipant(about, left.GetParticipant(), end(left.GetJoinedUnixMs(), left.GetReason())))
 	case *controlv1.RoomEvent_WebrtcConnectionCreated:
-		name = v1alpha1.EventWebRTCConnectionCreated
-		document = aboutConnection(about, e.WebrtcConnectionCreated.GetConnection(), nil)
+		return encode(aboutConnection(about, e.WebrtcConnectionCreated.GetConnection(), nil))
 	case *controlv1.RoomEvent_WebrtcConnectionDestroyed:
 		destroyed := e.WebrtcConnectionDestroyed
-		name = v1alpha1.EventWebRTCConnectionDestroyed
-		document = aboutConnection(about, destroyed.GetConnection(), end(destroyed.GetCreatedUnixMs(), destroyed.GetReason()))
+		return encode(aboutConnection(about, destroyed.GetConnection(), end(destroyed.GetCreatedUnixMs(), destroyed.GetReason())))
 	case *controlv1.RoomEvent_SignalSent:
-		name, document = v1alpha1.EventSignalSent, aboutSignal(about, e.SignalSent)
-	default:
-		return "", nil, false
+		return encode(aboutSignal(about, e.SignalSent))
 	}
-	return name, encode(document), true
+	return encode(sessionDocument{common: about})
 }
 
 func aboutParticipant(about common, p *controlv1.ParticipantIdentity, end *ending) participantDocument {

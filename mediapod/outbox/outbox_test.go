@@ -1,4 +1,4 @@
-package journal
+package outbox
 
 import (
 	"fmt"
@@ -7,35 +7,42 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/events"
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 var at = time.UnixMilli(1700000000000)
 
-func join(id string) Event {
-	return Event{Kind: ParticipantJoined, Participant: Participant{ConnectionID: id}}
-}
-func leave(id string) Event {
-	return Event{Kind: ParticipantLeft, Participant: Participant{ConnectionID: id}}
+func join(id string) *controlv1.RoomEvent {
+	return events.ParticipantJoined(at, &controlv1.ParticipantIdentity{ConnectionId: id})
 }
 
-// book is a journal with rooms that are named by a letter.
-func book(limits Limits, rooms ...string) *Journal {
+func leave(id string) *controlv1.RoomEvent {
+	return events.ParticipantLeft(at, &controlv1.ParticipantIdentity{ConnectionId: id}, at, reasons.Disconnect)
+}
+
+func identity(uid string) *controlv1.RoomIdentity { return &controlv1.RoomIdentity{Uid: uid} }
+
+// book is an outbox with rooms that are named by a letter.
+func book(limits Limits, rooms ...string) *Outbox {
 	j := New(limits)
 	for _, room := range rooms {
-		j.Open(Room{UID: room}, false)
+		j.Open(identity(room), false)
 	}
 	return j
 }
 
 // show writes batches as "room:sequence,sequence".
-func show(batches []Batch) string {
+func show(batches []*controlv1.RoomEvents) string {
 	var parts []string
 	for _, b := range batches {
 		var sequences []string
-		for _, e := range b.Entries {
+		for _, e := range b.Events {
 			sequences = append(sequences, fmt.Sprint(e.Sequence))
 		}
-		part := b.Room.UID + ":" + strings.Join(sequences, ",")
+		part := b.Room.Uid + ":" + strings.Join(sequences, ",")
 		if b.Dropped > 0 {
 			part += fmt.Sprintf("(-%d)", b.Dropped)
 		}
@@ -44,15 +51,15 @@ func show(batches []Batch) string {
 	return strings.Join(parts, " ")
 }
 
-func open(j *Journal) string {
+func open(j *Outbox) string {
 	standings, _ := j.Replay()
 	var parts []string
 	for _, s := range standings {
 		var ids []string
 		for _, e := range s.Open {
-			ids = append(ids, e.Event.Participant.ConnectionID)
+			ids = append(ids, e.GetParticipantJoined().GetParticipant().GetConnectionId())
 		}
-		parts = append(parts, s.Room.UID+":"+strings.Join(ids, ","))
+		parts = append(parts, s.Room.Uid+":"+strings.Join(ids, ","))
 	}
 	return strings.Join(parts, " ")
 }
@@ -67,9 +74,9 @@ func want(t *testing.T, got, want string) {
 func TestOrderAndAcknowledgement(t *testing.T) {
 	j := book(DefaultLimits, "a", "b")
 	for _, room := range []string{"a", "a", "b", "a", "b"} {
-		j.Write(room, at, Event{Kind: SignalSent})
+		j.Append(room, signal(""))
 	}
-	j.Write("c", at, Event{Kind: SignalSent}) // no such room
+	j.Append("c", signal("")) // no such room
 	want(t, show(j.After(0)), "a:1,2 b:3 a:4 b:5")
 	want(t, show(j.After(3)), "a:4 b:5")
 	want(t, show(j.After(5)), "")
@@ -88,10 +95,10 @@ func TestOrderAndAcknowledgement(t *testing.T) {
 
 func TestChanged(t *testing.T) {
 	j := book(DefaultLimits, "a")
-	j.Write("a", at, join("A"))
-	j.Write("a", at, join("B"))
+	j.Append("a", join("A"))
+	j.Append("a", join("B"))
 	<-j.Changed()
-	j.Write("a", at, join("C"))
+	j.Append("a", join("C"))
 	want(t, show(j.After(2)), "a:3")
 	select {
 	case <-j.Changed():
@@ -102,9 +109,9 @@ func TestChanged(t *testing.T) {
 
 func TestWhatIsOpenStaysKnown(t *testing.T) {
 	j := book(DefaultLimits, "a")
-	j.Write("a", at, join("A"))
-	j.Write("a", at, join("B"))
-	j.Write("a", at, leave("A"))
+	j.Append("a", join("A"))
+	j.Append("a", join("B"))
+	j.Append("a", leave("A"))
 	want(t, open(j), "a:")
 	j.Acknowledge("a", 2)
 	want(t, open(j), "a:A,B")
@@ -115,25 +122,22 @@ func TestWhatIsOpenStaysKnown(t *testing.T) {
 		t.Error("the beginning was never told")
 	}
 
-	stream := func(kind Kind, from string) Event {
-		return Event{Kind: kind, Connection: Connection{ConnectionID: "A", ReceivingFrom: from, Stream: Stream{ID: "s"}}}
-	}
-	j.Write("a", at, stream(ConnectionCreated, ""))
-	j.Write("a", at, stream(ConnectionCreated, "B"))
-	j.Write("a", at, stream(ConnectionDestroyed, ""))
+	j.Append("a", begins("A", ""))
+	j.Append("a", begins("A", "B"))
+	j.Append("a", ends("A", ""))
 	j.Acknowledge("a", 6)
 	standings, _ := j.Replay()
-	if still := standings[0].Open; len(still) != 2 || still[1].Event.Connection.ReceivingFrom != "B" {
+	if still := standings[0].Open; len(still) != 2 || still[1].GetWebrtcConnectionCreated().GetConnection().GetReceivingFrom() != "B" {
 		t.Errorf("open are %+v", still)
 	}
 }
 
 func TestRoomsThatAreGone(t *testing.T) {
 	j := book(DefaultLimits, "a", "b")
-	j.Write("a", at, join("A"))
-	j.Write("a", at, Event{Kind: SessionDestroyed})
+	j.Append("a", join("A"))
+	j.Append("a", events.SessionDestroyed(at, ""))
 	j.Close("a")
-	j.Write("a", at, join("B")) // too late
+	j.Append("a", join("B")) // too late
 	want(t, show(j.After(0)), "a:1,2")
 	if !j.Ended("a") || j.Ended("b") {
 		t.Error("the end of a was not noted, or that of b was")
@@ -145,13 +149,13 @@ func TestRoomsThatAreGone(t *testing.T) {
 	}
 	j.Close("b") // silently, and nothing waits
 	want(t, open(j), "")
-	j.Open(Room{UID: "b"}, false)
-	j.Write("b", at, join("A"))
+	j.Open(identity("b"), false)
+	j.Append("b", join("A"))
 	want(t, show(j.After(0)), "b:3")
 	for i := range maxEnded {
 		uid := fmt.Sprint(i)
-		j.Open(Room{UID: uid}, false)
-		j.Write(uid, at, Event{Kind: SessionDestroyed})
+		j.Open(identity(uid), false)
+		j.Append(uid, events.SessionDestroyed(at, ""))
 		j.Close(uid)
 	}
 	if j.Ended("a") || j.ended.Len() != maxEnded {
@@ -161,9 +165,9 @@ func TestRoomsThatAreGone(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	j := book(Limits{RoomEvents: 3, RoomBytes: 1 << 20, PodBytes: 1 << 20}, "a", "b")
-	j.Write("b", at, join("X"))
+	j.Append("b", join("X"))
 	for _, id := range []string{"A", "B", "C", "D", "E"} {
-		j.Write("a", at, join(id))
+		j.Append("a", join(id))
 	}
 	want(t, show(j.After(0)), "b:1 a:4,5,6(-2)")
 	want(t, open(j), "a:A,B b:") // what was dropped is as good as acknowledged
@@ -173,17 +177,17 @@ func TestLimits(t *testing.T) {
 
 	j = book(Limits{RoomEvents: 100, RoomBytes: 3 * fixedWeight, PodBytes: 5 * fixedWeight}, "a", "b", "c")
 	for _, room := range []string{"a", "a", "a", "a"} {
-		j.Write(room, at, Event{Kind: SessionCreated})
+		j.Append(room, events.SessionCreated(at))
 	}
 	want(t, show(j.After(0)), "a:2,3,4(-1)")
 	for _, room := range []string{"b", "b", "c", "c"} {
-		j.Write(room, at, Event{Kind: SessionCreated}) // the pod is full: the largest room loses
+		j.Append(room, events.SessionCreated(at)) // the pod is full: the largest room loses
 	}
 	if j.bytes > 5*fixedWeight || len(j.rooms["b"].records) == 0 || len(j.rooms["c"].records) == 0 {
 		t.Errorf("%d bytes: %s", j.bytes, show(j.After(0)))
 	}
 	text := strings.Repeat("x", 10*fixedWeight)
-	j.Write("a", at, Event{Kind: SignalSent, Signal: Signal{Data: &text}}) // larger than everything
+	j.Append("a", signal(text)) // larger than everything
 	if j.bytes > 5*fixedWeight {
 		t.Errorf("%d bytes", j.bytes)
 	}
@@ -193,7 +197,7 @@ func TestBatchesAreBounded(t *testing.T) {
 	j := book(DefaultLimits, "a")
 	text := strings.Repeat("x", batchBytes/2)
 	for range 5 {
-		j.Write("a", at, Event{Kind: SignalSent, Signal: Signal{Data: &text}})
+		j.Append("a", signal(text))
 	}
 	want(t, show(j.After(0)), "a:1,2 a:3,4 a:5")
 }
@@ -206,7 +210,7 @@ func TestRandomly(t *testing.T) {
 	waiting := make(map[string][]uint64)
 	for step := range uint64(5000) {
 		room := rooms[random.IntN(len(rooms))]
-		j.Write(room, at, join("A"))
+		j.Append(room, join("A"))
 		waiting[room] = append(waiting[room], step+1)
 		if random.IntN(3) == 0 {
 			room, upTo := rooms[random.IntN(len(rooms))], random.Uint64N(step+2)
@@ -217,12 +221,12 @@ func TestRandomly(t *testing.T) {
 	got := make(map[string][]uint64)
 	last := uint64(0)
 	for _, batch := range j.After(0) {
-		for _, e := range batch.Entries {
+		for _, e := range batch.Events {
 			if e.Sequence <= last {
 				t.Fatalf("%d comes after %d", e.Sequence, last)
 			}
 			last = e.Sequence
-			got[batch.Room.UID] = append(got[batch.Room.UID], e.Sequence)
+			got[batch.Room.Uid] = append(got[batch.Room.Uid], e.Sequence)
 		}
 	}
 	for _, room := range rooms {
@@ -235,65 +239,74 @@ func TestRandomly(t *testing.T) {
 	}
 }
 
-func say(size int) Event {
-	text := strings.Repeat("x", size)
-	return Event{Kind: SignalSent, Signal: Signal{Data: &text}}
+func signal(text string) *controlv1.RoomEvent {
+	return events.SignalSent(at, &controlv1.SignalSent{Data: &text})
 }
 
-func flow(kind Kind, id string) Event {
-	return Event{Kind: kind, Connection: Connection{ConnectionID: id, Stream: Stream{ID: "s"}}}
+func say(size int) *controlv1.RoomEvent { return signal(strings.Repeat("x", size)) }
+
+func connection(id, from string) *controlv1.WebrtcConnection {
+	return &controlv1.WebrtcConnection{ConnectionId: id, ReceivingFrom: from, Stream: &controlv1.PublishedStream{StreamId: "s"}}
+}
+
+func begins(id, from string) *controlv1.RoomEvent {
+	return events.WebRTCConnectionCreated(at, connection(id, from))
+}
+
+func ends(id, from string) *controlv1.RoomEvent {
+	return events.WebRTCConnectionDestroyed(at, connection(id, from), at, "")
 }
 
 // Whoever says much, or begins and ends much, costs nobody the events of who was there.
 func TestSignalsAreLostFirst(t *testing.T) {
 	for name, c := range map[string]struct {
 		limits Limits
-		flood  func(j *Journal)
+		flood  func(j *Outbox)
 		want   string
 	}{
 		"many signals": {
 			Limits{RoomEvents: 6, RoomBytes: 1 << 20, PodBytes: 1 << 20},
-			func(j *Journal) {
+			func(j *Outbox) {
 				for range 100 {
-					j.Write("a", at, say(1))
+					j.Append("a", say(1))
 				}
 			},
 			"a:1,2,3,102,103(-98) b:104 a:105(-98)",
 		},
 		"large signals": {
 			Limits{RoomEvents: 1000, RoomBytes: 10 * fixedWeight, PodBytes: 1 << 20},
-			func(j *Journal) {
+			func(j *Outbox) {
 				for range 100 {
-					j.Write("a", at, say(4*fixedWeight))
+					j.Append("a", say(4*fixedWeight))
 				}
 			},
 			"a:1,2,3,103(-99) b:104 a:105(-99)",
 		},
 		"signals of another room": {
 			Limits{RoomEvents: 1000, RoomBytes: 1 << 20, PodBytes: 6 * fixedWeight},
-			func(j *Journal) {
+			func(j *Outbox) {
 				for range 100 {
-					j.Write("b", at, say(1))
+					j.Append("b", say(1))
 				}
 			},
 			"a:1,2,3 b:104(-100) a:105",
 		},
 		"streams": {
 			Limits{RoomEvents: 6, RoomBytes: 1 << 20, PodBytes: 1 << 20},
-			func(j *Journal) {
+			func(j *Outbox) {
 				for range 50 {
-					j.Write("a", at, flow(ConnectionCreated, "A"))
-					j.Write("a", at, flow(ConnectionDestroyed, "A"))
+					j.Append("a", begins("A", ""))
+					j.Append("a", ends("A", ""))
 				}
 			},
 			"a:1,2,101,102,103(-98) b:104 a:105(-98)",
 		},
 		"signals before streams": {
 			Limits{RoomEvents: 4, RoomBytes: 1 << 20, PodBytes: 1 << 20},
-			func(j *Journal) {
+			func(j *Outbox) {
 				for range 50 {
-					j.Write("a", at, flow(ConnectionCreated, "A"))
-					j.Write("a", at, say(1))
+					j.Append("a", begins("A", ""))
+					j.Append("a", say(1))
 				}
 			},
 			"",
@@ -301,24 +314,24 @@ func TestSignalsAreLostFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := book(c.limits, "a", "b")
-			j.Write("a", at, Event{Kind: SessionCreated})
-			j.Write("a", at, join("A"))
-			j.Write("a", at, flow(ConnectionCreated, "X"))
+			j.Append("a", events.SessionCreated(at))
+			j.Append("a", join("A"))
+			j.Append("a", begins("X", ""))
 			c.flood(j)
-			j.Write("b", at, join("B"))
-			j.Write("a", at, leave("A"))
+			j.Append("b", join("B"))
+			j.Append("a", leave("A"))
 			if c.want != "" {
 				want(t, show(j.After(0)), c.want)
 			}
-			var kinds []Kind
+			var kinds []string
 			for _, batch := range j.After(0) {
-				for _, e := range batch.Entries {
-					if batch.Room.UID == "a" && e.Event.class() == 2 {
-						kinds = append(kinds, e.Event.Kind)
+				for _, e := range batch.Events {
+					if batch.Room.Uid == "a" && classOf(e) == 2 {
+						kinds = append(kinds, events.Name(e))
 					}
 				}
 			}
-			if !slices.Equal(kinds, []Kind{SessionCreated, ParticipantJoined, ParticipantLeft}) {
+			if !slices.Equal(kinds, []string{"sessionCreated", "participantJoined", "participantLeft"}) {
 				t.Errorf("of a are left %v", kinds)
 			}
 			j.Acknowledge("a", 105)
@@ -333,9 +346,9 @@ func TestSignalsAreLostFirst(t *testing.T) {
 // What is dropped from between others takes no space any more.
 func TestWhatIsDroppedIsForgotten(t *testing.T) {
 	j := book(Limits{RoomEvents: 10, RoomBytes: 1 << 20, PodBytes: 1 << 20}, "a")
-	j.Write("a", at, join("A")) // not acknowledged
+	j.Append("a", join("A")) // not acknowledged
 	for range 10000 {
-		j.Write("a", at, say(1))
+		j.Append("a", say(1))
 	}
 	if a := j.rooms["a"]; len(a.records) > 21 || len(j.entries) > 21 || len(a.classes[0].records) != 9 {
 		t.Errorf("%d, %d and %d are kept", len(a.records), len(j.entries), len(a.classes[0].records))

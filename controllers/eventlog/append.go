@@ -2,15 +2,17 @@ package eventlog
 
 import (
 	"strconv"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/events"
 	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
-// Stand takes in how a room of a pod stood. It matters only to a leader that knows nothing of it.
-func (l *Log) Stand(podName, instance string, message *controlv1.RoomJournal) {
+// Checkpoint records a room's state as of the last acknowledged event; only a new leader needs it.
+func (l *Log) Checkpoint(podName, instance string, message *controlv1.RoomJournal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.podOf(podName, instance)
@@ -19,16 +21,16 @@ func (l *Log) Stand(podName, instance string, message *controlv1.RoomJournal) {
 		return
 	}
 	s.room, s.told, s.known = message.GetRoom(), message.GetBegun(), true
-	open := newOpened()
+	open := make(events.Open)
 	for _, event := range message.GetOpen() {
-		open.apply(event)
+		open.Apply(event)
 	}
 	s.open[podName] = open
 }
 
-// Take takes in events of a pod. hosted says that the room is where it belongs: a room that has moved to another pod ends on the one before,
+// Append adds events of a pod. hosted says that the room is where it belongs: a room that has moved to another pod ends on the one before,
 // but its Session goes on.
-func (l *Log) Take(podName, instance string, hosted bool, message *controlv1.RoomEvents) {
+func (l *Log) Append(podName, instance string, hosted bool, message *controlv1.RoomEvents) {
 	var acks []ack
 	l.mu.Lock()
 	p := l.podOf(podName, instance)
@@ -47,7 +49,7 @@ func (l *Log) Take(podName, instance string, hosted bool, message *controlv1.Roo
 			continue // it came before the stream broke
 		}
 		p.received = event.GetSequence()
-		acks = append(acks, l.take(from, instance, hosted, message.GetRoom(), event)...)
+		acks = append(acks, l.append(from, instance, hosted, message.GetRoom(), event)...)
 	}
 	// What was settled at once is acknowledged with what follows it.
 	if acks = append(acks, l.confirm(from)...); len(from.entries) > 0 || from.dropped > 0 {
@@ -57,8 +59,8 @@ func (l *Log) Take(podName, instance string, hosted bool, message *controlv1.Roo
 	l.send(acks)
 }
 
-// take takes in one event. The log is locked.
-func (l *Log) take(from *source, instance string, hosted bool, room *controlv1.RoomIdentity, event *controlv1.RoomEvent) []ack {
+// append adds one event. The log is locked.
+func (l *Log) append(from *source, instance string, hosted bool, room *controlv1.RoomIdentity, event *controlv1.RoomEvent) []ack {
 	if event.GetSessionCreated() != nil {
 		// A room that was closed may be made anew for a Session that is still there, after all.
 		l.ended.Remove(from.session)
@@ -73,10 +75,10 @@ func (l *Log) take(from *source, instance string, hosted bool, room *controlv1.R
 	}
 	open, there := s.open[from.pod]
 	if !there {
-		open = newOpened()
+		open = make(events.Open)
 		s.open[from.pod] = open
 	}
-	open.apply(event)
+	open.Apply(event)
 	if left := event.GetParticipantLeft(); left != nil {
 		s.lastReason = reasons.Reason(left.GetReason())
 	}
@@ -101,7 +103,7 @@ func (s *session) wants(event *controlv1.RoomEvent, hosted bool) bool {
 	return true
 }
 
-// podOf returns the journal of a pod; that of another process begins anew. The log is locked.
+// podOf returns the outbox of a pod; that of another process begins anew. The log is locked.
 func (l *Log) podOf(name, instance string) *pod {
 	p, known := l.pods[name]
 	if !known || p.instance != instance {
@@ -132,9 +134,9 @@ func (l *Log) Inherit(room *controlv1.RoomIdentity, podName string, open []*cont
 	if _, known := s.open[podName]; known {
 		return
 	}
-	there := newOpened()
+	there := make(events.Open)
 	for _, event := range open {
-		there.apply(event)
+		there.Apply(event)
 	}
 	s.open[podName] = there
 }
@@ -167,7 +169,7 @@ func (l *Log) close(s *session, podName string, reason reasons.Reason) []ack {
 	}
 	delete(s.open, podName)
 	var acks []ack
-	for _, event := range open.endings(l.clock.Now(), reason) {
+	for _, event := range open.Endings(l.clock.Now(), reason) {
 		if event.GetParticipantLeft() != nil {
 			s.lastReason = reason
 		}
@@ -194,20 +196,15 @@ func (l *Log) Conclude(c Conclusion) {
 		l.mu.Unlock()
 		return
 	}
-	now := l.clock.Now().UnixMilli()
 	if !s.told && !s.known && !c.Silent {
-		acks = append(acks, l.write(s, &controlv1.RoomEvent{
-			TimeUnixMs: c.Room.GetCreatedUnixMs(), Event: &controlv1.RoomEvent_SessionCreated{SessionCreated: &controlv1.SessionCreated{}},
-		})...)
+		acks = append(acks, l.write(s, events.SessionCreated(time.UnixMilli(c.Room.GetCreatedUnixMs())))...)
 	}
 	reason := reasons.SessionEnd(c.Emptied, s.lastReason)
 	for podName := range s.open {
 		acks = append(acks, l.close(s, podName, reasons.SessionClosedByServer)...)
 	}
 	if !c.Silent {
-		acks = append(acks, l.write(s, &controlv1.RoomEvent{
-			TimeUnixMs: now, Event: &controlv1.RoomEvent_SessionDestroyed{SessionDestroyed: &controlv1.SessionDestroyed{Reason: string(reason)}},
-		})...)
+		acks = append(acks, l.write(s, events.SessionDestroyed(l.clock.Now(), reason))...)
 	}
 	l.end(types.UID(c.Room.GetUid()))
 	l.mu.Unlock()

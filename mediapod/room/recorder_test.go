@@ -8,50 +8,54 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/events"
 	"mediarooms.dev/mediarooms/internal/reasons"
-	"mediarooms.dev/mediarooms/mediapod/journal"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/test/rest"
 )
 
-// written returns what the journal has of the scene's room, one line per event, with short names.
+// written returns what the outbox has of the scene's room, one line per event, with short names.
 func (s *scene) written() []string {
 	s.t.Helper()
 	var lines []string
-	for _, batch := range s.registry.Journal().After(0) {
-		if batch.Room.UID != s.desired.UID || batch.Room.Tenant != "tenant" || batch.Room.Name != "room-object" || batch.Room.SessionID != "room" {
+	for _, batch := range s.registry.Outbox().After(0) {
+		if batch.Room.Uid != s.desired.UID || batch.Room.Tenant != "tenant" || batch.Room.Name != "room-object" || batch.Room.SessionId != "room" {
 			s.t.Errorf("an event of %+v", batch.Room)
 		}
-		for _, entry := range batch.Entries {
-			lines = append(lines, memberPattern.ReplaceAllString(streamPattern.ReplaceAllString(line(entry.Event), "$2"), "$1"))
+		for _, entry := range batch.Events {
+			lines = append(lines, memberPattern.ReplaceAllString(streamPattern.ReplaceAllString(line(entry), "$2"), "$1"))
 		}
 	}
 	return lines
 }
 
-func line(e journal.Event) string {
-	stream := func(verb string) string {
-		if from := e.Connection.ReceivingFrom; from != "" {
-			return fmt.Sprintf("%s %s of %s", e.Connection.ConnectionID, verb, from)
+func line(event *controlv1.RoomEvent) string {
+	stream := func(c *controlv1.WebrtcConnection, verb string) string {
+		if from := c.GetReceivingFrom(); from != "" {
+			return fmt.Sprintf("%s %s of %s", c.GetConnectionId(), verb, from)
 		}
-		return fmt.Sprintf("%s %s its own", e.Connection.ConnectionID, verb)
+		return fmt.Sprintf("%s %s its own", c.GetConnectionId(), verb)
 	}
-	switch e.Kind {
-	case journal.SessionCreated:
+	switch e := event.GetEvent().(type) {
+	case *controlv1.RoomEvent_SessionCreated:
 		return "created"
-	case journal.SessionDestroyed:
-		return "destroyed: " + e.Reason
-	case journal.ParticipantJoined:
-		return e.Participant.ConnectionID + " joined"
-	case journal.ParticipantLeft:
-		return e.Participant.ConnectionID + " left: " + e.Reason
-	case journal.ConnectionCreated:
-		return stream("begins")
-	case journal.ConnectionDestroyed:
-		return stream("ends") + ": " + e.Reason
-	case journal.SignalSent:
-		slices.Sort(e.Signal.To)
-		return fmt.Sprintf("signal from %q to %s: %s %s", e.Signal.From, strings.Join(e.Signal.To, " "), shown(e.Signal.Type), shown(e.Signal.Data))
+	case *controlv1.RoomEvent_SessionDestroyed:
+		return "destroyed: " + e.SessionDestroyed.GetReason()
+	case *controlv1.RoomEvent_ParticipantJoined:
+		return e.ParticipantJoined.GetParticipant().GetConnectionId() + " joined"
+	case *controlv1.RoomEvent_ParticipantLeft:
+		return e.ParticipantLeft.GetParticipant().GetConnectionId() + " left: " + e.ParticipantLeft.GetReason()
+	case *controlv1.RoomEvent_WebrtcConnectionCreated:
+		return stream(e.WebrtcConnectionCreated.GetConnection(), "begins")
+	case *controlv1.RoomEvent_WebrtcConnectionDestroyed:
+		return stream(e.WebrtcConnectionDestroyed.GetConnection(), "ends") + ": " + e.WebrtcConnectionDestroyed.GetReason()
+	case *controlv1.RoomEvent_SignalSent:
+		signal := e.SignalSent
+		to := slices.Sorted(slices.Values(signal.GetTo()))
+		return fmt.Sprintf("signal from %q to %s: %s %s", signal.GetFrom(), strings.Join(to, " "), shown(signal.Type), shown(signal.Data))
 	}
 	return "?"
 }
@@ -241,8 +245,8 @@ func TestEventsOfSessionsThatNobodyJoined(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) {
 			s := newScene(t, "A")
 			s.registry.RemoveSilently(s.desired.UID, reasons.SessionClosedByServer)
-			for _, batch := range s.registry.Journal().After(0) {
-				s.registry.Journal().Acknowledge(batch.Room.UID, batch.Entries[len(batch.Entries)-1].Sequence)
+			for _, batch := range s.registry.Outbox().After(0) {
+				s.registry.Outbox().Acknowledge(batch.Room.Uid, batch.Events[len(batch.Events)-1].Sequence)
 			}
 			test.desire(&s.desired)
 			s.apply()
@@ -264,26 +268,29 @@ func TestEventsAreFrozen(t *testing.T) {
 	turned := &media.Dimensions{Width: 1, Height: 2}
 	s.must(s.users["A"].ChangeStream(StreamChange{VideoDimensions: turned}))
 	s.must(s.users["A"].Leave())
-	entries := s.registry.Journal().After(0)[0].Entries
-	joined, sends, receives, ends, left := entries[1], entries[2], entries[4], entries[5], entries[7]
-	if created := entries[0]; !created.Time.Equal(s.desired.Created) {
-		t.Errorf("the session was created at %v", created.Time)
+	told := s.registry.Outbox().After(0)[0].Events
+	joined, sends, receives, ends, left := told[1], told[2], told[4], told[5], told[7]
+	if created := told[0]; created.TimeUnixMs != s.desired.Created.UnixMilli() {
+		t.Errorf("the session was created at %d", created.TimeUnixMs)
 	}
-	who := journal.Participant{ConnectionID: "con_A", ClientData: "client A", ServerData: "server A"}
-	if joined.Event.Participant != who || left.Event.Participant != who || !left.Event.Began.Equal(joined.Time) || left.Time.Before(joined.Time) {
-		t.Errorf("%+v\n%+v", joined, left)
+	who := &controlv1.ParticipantIdentity{ConnectionId: "con_A", ClientData: "client A", ServerData: "server A"}
+	if gone := left.GetParticipantLeft(); !proto.Equal(joined.GetParticipantJoined().GetParticipant(), who) || !proto.Equal(gone.GetParticipant(), who) ||
+		gone.GetJoinedUnixMs() != joined.TimeUnixMs || left.TimeUnixMs < joined.TimeUnixMs {
+		t.Errorf("%v\n%v", joined, left)
 	}
-	if !joined.Time.Equal(s.state("A").ActiveTime) || !left.Time.Equal(s.state("A").DisconnectedTime) {
-		t.Errorf("joined at %v and left at %v, but the state says otherwise", joined.Time, left.Time)
+	if joined.TimeUnixMs != s.state("A").ActiveTime.UnixMilli() || left.TimeUnixMs != s.state("A").DisconnectedTime.UnixMilli() {
+		t.Errorf("joined at %d and left at %d, but the state says otherwise", joined.TimeUnixMs, left.TimeUnixMs)
 	}
-	sent := sends.Event.Connection.Stream
-	if sent.ID != stream || sent.TypeOfVideo != "CAMERA" || sent.FrameRate != 30 || sent.VideoDimensions != camera.VideoDimensions || !sent.HasAudio || !sent.HasVideo {
-		t.Errorf("%+v", sent)
+	sent := sends.GetWebrtcConnectionCreated().GetConnection().GetStream()
+	if sent.GetStreamId() != stream || sent.GetTypeOfVideo() != "CAMERA" || sent.GetFrameRate() != 30 || !sent.GetHasAudio() || !sent.GetHasVideo() ||
+		sent.GetVideoDimensions() != events.VideoDimensions(camera.VideoDimensions.Width, camera.VideoDimensions.Height) {
+		t.Errorf("%v", sent)
 	}
-	if receives.Event.Connection.Stream != sent || receives.Event.Connection.ReceivingFrom != "con_A" {
-		t.Errorf("%+v", receives)
+	if c := receives.GetWebrtcConnectionCreated().GetConnection(); !proto.Equal(c.GetStream(), sent) || c.GetReceivingFrom() != "con_A" {
+		t.Errorf("%v", receives)
 	}
-	if last := ends.Event; last.Connection.Stream.VideoDimensions != *turned || !last.Began.Equal(receives.Time) || last.Connection.ConnectionID != "con_B" {
-		t.Errorf("%+v", last)
+	if last := ends.GetWebrtcConnectionDestroyed(); last.GetConnection().GetStream().GetVideoDimensions() != `{"width":1,"height":2}` ||
+		last.GetCreatedUnixMs() != receives.TimeUnixMs || last.GetConnection().GetConnectionId() != "con_B" {
+		t.Errorf("%v", last)
 	}
 }
