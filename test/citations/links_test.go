@@ -14,6 +14,7 @@ var (
 	title       = regexp.MustCompile(`(?m)^#+ +(.*)$`)
 	target      = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
 	named       = regexp.MustCompile(`<a id="([^"]+)">`)
+	status      = regexp.MustCompile(`(?m)^\W*Status\b`)
 	punctuation = regexp.MustCompile(`[^\pL\pN_ -]`)
 )
 
@@ -36,6 +37,23 @@ func TestMarkdownLinksResolve(t *testing.T) {
 			if anchor != "" && filepath.Ext(to) == ".md" && !anchors(read(t, to))[anchor] {
 				t.Errorf("%s links to %s, which has no such heading", file, m[1])
 			}
+		}
+	}
+}
+
+// TestDecisionsAreInTheIndex fails for a decision that has no status, or no row in the index.
+func TestDecisionsAreInTheIndex(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "adr", "0*.md"))
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("found %d decisions: %v", len(pages), err)
+	}
+	index := read(t, filepath.Join(root, "docs", "adr", "README.md"))
+	for _, page := range pages {
+		if !status.MatchString(read(t, page)) {
+			t.Errorf("%s has no line that begins with Status", page)
+		}
+		if !strings.Contains(index, "]("+filepath.Base(page)+") |") {
+			t.Errorf("docs/adr/README.md has no row with a link to %s", page)
 		}
 	}
 }
