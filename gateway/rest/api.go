@@ -238,8 +238,8 @@ func encode(body any) []byte {
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 }
 
-// allowOrigins allows every origin, method and header, but no credentials of a browser's own (openvidu-rest 1.4). It returns true for a
-// preflight, which it has answered: a preflight comes without authorization.
+// allowOrigins allows every origin, method and header, but no credentials of a browser's own
+// (openvidu-rest 1.4). It answers a preflight, which has no authorization, and returns true for it.
 func allowOrigins(w http.ResponseWriter, r *http.Request) bool {
 	header := w.Header()
 	for _, name := range []string{"Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"} {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// username is the only one there is (openvidu-rest 1.1).
+// username is the only user of the API (openvidu-rest 1.1).
 const username = "OPENVIDUAPP"
 
 // Bounds of wrong passwords from one address.

@@ -24,13 +24,15 @@ type update struct {
 	record *bool
 }
 
-// parseUpdate reads the body of PATCH /sessions/SESSION/connection/CONNECTION. The SDKs send all that they know of the connection; nothing else can be changed.
+// parseUpdate reads the body of PATCH /sessions/SESSION/connection/CONNECTION. The SDKs send all
+// properties of the connection; only role and record can be changed.
 func parseUpdate(body map[string]any) (update, error) {
 	f := &fields{values: body}
 	return update{role: choose(f, "role", roles, ""), record: f.flag("record")}, f.err
 }
 
-// updateConnection serves PATCH /sessions/SESSION/connection/CONNECTION (openvidu-rest 2.8). It answers when the change holds.
+// updateConnection serves PATCH /sessions/SESSION/connection/CONNECTION (openvidu-rest 2.8). It
+// answers when the media pod has applied the change.
 func (a *API) updateConnection(ctx context.Context, c *call) (reply, error) {
 	session, err := a.session(ctx, c, errSessionUnknown)
 	if err != nil {

@@ -31,8 +31,8 @@ type resolver interface {
 	LookupHost(ctx context.Context, host string) ([]string, error)
 }
 
-// parseIceServers reads customIceServers by the rules of openvidu-rest 2.5. A static auth secret becomes credentials here and is
-// never stored.
+// parseIceServers reads customIceServers by the rules of openvidu-rest 2.5. It turns a static auth
+// secret into credentials; the secret is never stored.
 func parseIceServers(ctx context.Context, values []any, hosts resolver, now time.Time) ([]v1alpha1.IceServer, error) {
 	if len(values) > maxIceServers {
 		return nil, badRequest("'customIceServers' may not have more than %d elements", maxIceServers)

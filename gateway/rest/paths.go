@@ -25,8 +25,8 @@ func (e *endpoint) label() string {
 	return e.method + " " + strings.TrimPrefix(e.pattern, "api/")
 }
 
-// endpoints is every endpoint there is. Anything else an authenticated caller is forbidden, as with the reference (openvidu-rest 1.5); broadcasts are among
-// that (openvidu-rest 2.18).
+// endpoints are all endpoints. An authenticated caller gets 403 for everything else, as from the
+// reference (openvidu-rest 1.5), broadcasts included (openvidu-rest 2.18).
 var endpoints = []endpoint{
 	{http.MethodPost, "api/sessions", (*API).createSession, false},
 	{http.MethodGet, "api/sessions", (*API).listSessions, false},
@@ -100,7 +100,8 @@ func match(pattern, path string) (map[string]string, bool) {
 	return ids, true
 }
 
-// oldPaths are the prefixes that paths had once, and what they are now (openvidu-rest 1.3). One that ends in a slash needs something after it.
+// oldPaths maps prefixes of older paths to those of today (openvidu-rest 1.3). A prefix that ends in
+// a slash needs more path after it.
 var oldPaths = []struct{ before, now string }{
 	{"/api/", "/openvidu/api/"},
 	{"/config", "/openvidu/api/config"},

@@ -1,9 +1,11 @@
-// Package conformance is the authority on which parts the client protocol has and which test shows each of them: the list of protocol items
-// (items.go), what the tests share, and the tests, with a raw client (raw_*_test.go) and with the unmodified openvidu-browser in Chromium
-// (browser_*_test.go). docs/protocol.md is generated from the list and from the calls of covers in the tests (test/conformance/table).
+// Package conformance is the authority on which parts the client protocol has and which test shows
+// each of them: the list of protocol items (items.go), what the tests share, and the tests, with a
+// raw client (raw_*_test.go) and with the unmodified openvidu-browser in Chromium
+// (browser_*_test.go). docs/protocol.md is generated from the list and from the calls of covers in
+// the tests (test/conformance/table).
 //
-// The protocol is OpenVidu 2's between openvidu-browser 2.32 and its server; the sections are those of the protocol reference that the
-// project was built from ("openvidu-rpc" in comments).
+// The protocol is OpenVidu 2's between openvidu-browser 2.32 and its server. The sections are those
+// of docs/spec/openvidu-rpc.md ("openvidu-rpc" in comments).
 package conformance
 
 import (
@@ -19,17 +21,17 @@ type Item struct {
 	Title string
 }
 
-// Section is a part of the reference.
+// Section is a section of openvidu-rpc.
 type Section struct {
-	// Number is the reference's, such as "2.1".
+	// Number is that of openvidu-rpc, such as "2.1".
 	Number string
 	// Title of the section.
 	Title string
-	// Items in the reference's order.
+	// Items in the order of openvidu-rpc.
 	Items []Item
 }
 
-// Sections returns all sections in the reference's order.
+// Sections returns all sections in the order of openvidu-rpc.
 func Sections() []Section {
 	return slices.Concat(transport, methods, notifications, media, reasons, codes, policies, extras, traps, sequences)
 }

@@ -45,7 +45,8 @@ func (m *member) back() *member {
 	return n
 }
 
-// notBack tries to take the connection up again, which must be refused, and returns the life of the pod that refuses (openvidu-rpc 1.11).
+// notBack tries to resume the connection, which must be refused, and returns the life of the pod
+// that refuses (openvidu-rpc 1.11).
 func (m *member) notBack() int64 {
 	m.T.Helper()
 	again := m.again()

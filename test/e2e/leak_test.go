@@ -127,7 +127,8 @@ func settled(t *testing.T, pod string, before cluster.Metrics) cluster.Metrics {
 				lastFall = time.Now()
 			}
 		}
-		// Sockets and timers of those who left end within 10 s (openvidu-rpc 7.6), and the collector has run by then.
+		// Sockets and timers of a user who left end within 10 s (openvidu-rpc 7.6), and the garbage
+		// collector has run by then.
 		if calm := time.Since(lastFall); calm < 12*time.Second {
 			return fmt.Errorf("figures fell %v ago", calm)
 		}

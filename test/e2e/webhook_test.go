@@ -156,7 +156,8 @@ func (e *endpoint) wait(within time.Duration, session, name string, n int) {
 	})
 }
 
-// keysOf is how many keys each event has (catalogue case 158, and openvidu-rest 5.3), with "event". All streams of the test have video.
+// keysOf returns how many keys the event must have, with "event" (REST case 158, openvidu-rest 5.3).
+// All streams of the test have video.
 func (event told) keysOf() int {
 	inbound := 0
 	if event.Connection == "INBOUND" {

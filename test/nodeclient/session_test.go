@@ -13,8 +13,8 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// What an application does with sessions and connections that nobody has joined yet. The sequences of fetch() are those that the package shows with the original
-// server (openvidu-rest 4.3).
+// What an application does with sessions and connections that nobody has joined yet. The results of
+// fetch() are those with the original server (openvidu-rest 4.3).
 func TestSessionsAndConnections(t *testing.T) {
 	t.Parallel()
 	cases.Shows(t, 12, 26, 33, 34, 83, 86, 99, 156, 157, 179)

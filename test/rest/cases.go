@@ -1,8 +1,10 @@
-// Package rest is the authority on which test shows each case of the catalogue of OpenVidu's REST API: the list of cases, and the tests of those that need
-// a running gateway on a real cluster. docs/rest-cases.md is generated from the list and from the calls of Shows in tests (test/rest/table), here and in
-// the folders of Folders.
+// Package rest is the authority on which test shows each case of the catalogue of OpenVidu's REST
+// API: the list of cases, and the tests of those that need a running gateway on a real cluster.
+// docs/rest-cases.md is generated from the list and from the calls of Shows in tests
+// (test/rest/table), here and in the folders of Folders.
 //
-// The catalogue is section 9 of the project's REST reference: what OpenVidu's own end-to-end, integration and unit tests expect of a server.
+// A case is something that OpenVidu's own end-to-end, integration and unit tests expect of a server.
+// "§" names a section of docs/spec/openvidu-rest.md.
 package rest
 
 import (
@@ -14,9 +16,9 @@ import (
 
 // Case is one thing that OpenVidu's tests expect.
 type Case struct {
-	// Number is the reference's.
+	// Number is stable: tests name it.
 	Number int
-	// Title says in the reference's words what is done and what is expected.
+	// Title says what is done and what is expected.
 	Title string
 	// Here says what Mediarooms does, when that or the way to test it is not what the title says.
 	Here string
@@ -27,18 +29,18 @@ func (c Case) ID() string { return strconv.Itoa(c.Number) }
 
 // Section is a part of the catalogue.
 type Section struct {
-	// Number is the reference's, such as "9.1".
+	// Number of the section, such as "9.1".
 	Number string
 	// Title of the section.
 	Title string
-	// Cases in the reference's order.
+	// Cases in ascending order.
 	Cases []Case
 }
 
 // Folders are those of the checkout whose tests show cases.
 var Folders = []string{"test/rest", "test/nodeclient", "test/e2e", "test/conformance", "examples", "gateway", "gateway/rest", "controllers", "controllers/eventlog", "controllers/fleet", "controllers/session", "mediapod/room"}
 
-// Sections returns all sections in the reference's order.
+// Sections returns all sections in ascending order.
 func Sections() []Section { return slices.Concat(core, more) }
 
 // Shows says which cases a test shows. docs/rest-cases.md is made of these calls, so the numbers must be literals.
