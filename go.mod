@@ -2,6 +2,9 @@ module mediarooms.dev/mediarooms
 
 go 1.26.0
 
+// The load tool is in this repository; tests use its client.
+replace mediarooms.dev/mediarooms/loadtest => ./loadtest
+
 require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.22.1
@@ -36,6 +39,7 @@ require (
 	k8s.io/apimachinery v0.37.2
 	k8s.io/client-go v0.37.2
 	k8s.io/utils v0.0.0-20260626114624-be93311217bd
+	mediarooms.dev/mediarooms/loadtest v0.0.0-00010101000000-000000000000
 	sigs.k8s.io/controller-runtime v0.25.2
 	sigs.k8s.io/yaml v1.6.0
 )

@@ -12,16 +12,19 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
-	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/loadtest"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
 // secretVariable is where the secret of the REST API comes from, so that it is not seen in a list of processes.
 const secretVariable = "OPENVIDU_SECRET"
+
+// mediaPodName is the DNS name in the certificates of media pods.
+const mediaPodName = "mediapod.mediarooms.internal"
 
 // options are what the command line says.
 type options struct {
@@ -275,24 +278,9 @@ func (t *targetOptions) open(load *loadtest.Load) (loadtest.Target, error) {
 
 // client makes handshakes and requests.
 func (t *targetOptions) client() (*http.Client, error) {
-	config := &tls.Config{InsecureSkipVerify: t.insecure, MinVersion: tls.VersionTLS12}
-	switch {
-	case t.identity != "":
-		var err error
-		if config, err = mtls.Client(t.identity, mtls.MediaPod); err != nil {
-			return nil, fmt.Errorf("reading -identity: %w", err)
-		}
-	case t.ca != "":
-		certificates, err := os.ReadFile(t.ca)
-		if err != nil {
-			return nil, err
-		}
-		if config.RootCAs, err = x509.SystemCertPool(); err != nil {
-			return nil, fmt.Errorf("reading the system's certificates: %w", err)
-		}
-		if !config.RootCAs.AppendCertsFromPEM(certificates) {
-			return nil, fmt.Errorf("no certificate in %s", t.ca)
-		}
+	config, err := t.tlsConfig()
+	if err != nil {
+		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = config
@@ -300,4 +288,39 @@ func (t *targetOptions) client() (*http.Client, error) {
 	transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 	transport.MaxIdleConnsPerHost = 32
 	return &http.Client{Transport: transport}, nil
+}
+
+// tlsConfig says whom the client trusts, and who it is.
+func (t *targetOptions) tlsConfig() (*tls.Config, error) {
+	switch {
+	case t.identity != "":
+		certificate, err := tls.LoadX509KeyPair(filepath.Join(t.identity, "tls.crt"), filepath.Join(t.identity, "tls.key"))
+		if err != nil {
+			return nil, fmt.Errorf("reading -identity: %w", err)
+		}
+		config := &tls.Config{
+			MinVersion: tls.VersionTLS13, ServerName: mediaPodName,
+			Certificates: []tls.Certificate{certificate}, RootCAs: x509.NewCertPool(),
+		}
+		return config, addRoots(config.RootCAs, filepath.Join(t.identity, "ca.crt"))
+	case t.ca != "":
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			return nil, fmt.Errorf("reading the system's certificates: %w", err)
+		}
+		return &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: t.insecure, RootCAs: roots}, addRoots(roots, t.ca)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: t.insecure}, nil
+}
+
+// addRoots adds the certificates of a file.
+func addRoots(roots *x509.CertPool, file string) error {
+	certificates, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("reading certificates: %w", err)
+	}
+	if !roots.AppendCertsFromPEM(certificates) {
+		return fmt.Errorf("no certificate in %s", file)
+	}
+	return nil
 }

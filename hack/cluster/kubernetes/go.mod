@@ -1,6 +1,6 @@
 // The Kubernetes of the local cluster. A module of its own, so that its
 // hundreds of dependencies never meet those of the project.
-module mediarooms.dev/mediarooms/hack/kubernetes
+module mediarooms.dev/mediarooms/hack/cluster/kubernetes
 
 go 1.26.0
 
