@@ -6,5 +6,5 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Every client ends: no goroutine outlives its test.
+// No goroutine outlives its test.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
