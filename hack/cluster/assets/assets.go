@@ -107,7 +107,7 @@ func identify(root, source string) (version, key string, err error) {
 		}
 		hash.Write(data)
 	}
-	fmt.Fprint(hash, runtime.GOARCH)
+	fmt.Fprint(hash, runtime.GOARCH, quick)
 	return version, hex.EncodeToString(hash.Sum(nil))[:12], nil
 }
 
