@@ -77,11 +77,11 @@ generate: ## Generate deep copies, CRDs, the control protocol's code and the tab
 
 .PHONY: fmt
 fmt: ## Format the Go code.
-	go fmt ./...
+	gofmt -w $$(git ls-files '*.go')
 
 .PHONY: vet
 vet: ## Run go vet.
-	go vet ./...
+	for module in . loadtest hack/cluster hack/vulnerabilities; do go vet -C $$module ./... || exit; done
 
 .PHONY: image
 image: sbom ## Build the image IMAGE from bin/, with buildah or docker.

@@ -20,6 +20,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
 
+	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -70,6 +71,15 @@ func runTests(m *testing.M) (code int) {
 	defer func() {
 		if err := environment.Stop(); err != nil {
 			fmt.Fprintf(os.Stderr, "stopping the API server: %v\n", err)
+			code = 1
+		}
+		// controller-runtime leaves these behind when a cache of several namespaces stops.
+		const informer = "sigs.k8s.io/controller-runtime/pkg/cache.newMultiNamespaceInformer"
+		if err := goleak.Find(
+			goleak.IgnoreTopFunction(informer+".func1"),
+			goleak.IgnoreTopFunction(informer+"HandlerRegistration.func1"),
+		); code == 0 && err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
 	}()

@@ -1,6 +1,10 @@
 # What the scripts of this folder share: how they tell a person how far they
 # are. To be sourced.
 
+# modules are the folders of the Go modules with code of this project, as seen from the root.
+# hack/cluster/kubernetes is not among them: it is other people's code.
+modules=(. loadtest hack/cluster hack/vulnerabilities)
+
 # step says what comes next.
 step() {
   printf '\n==> [%d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"

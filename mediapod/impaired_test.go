@@ -1,10 +1,12 @@
 package mediapod
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // browserMedia returns peer connections on the loopback interface with a browser's feedback.
@@ -22,17 +24,14 @@ func browserMedia(t *testing.T, path *roomclient.Path) *roomclient.Media {
 // receives waits until what a subscriber has seen is as a condition says.
 func receives(t *testing.T, s *roomclient.Subscriber, what string, condition func(roomclient.Reception) bool) roomclient.Reception {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		seen := s.Video()
-		if condition(seen) {
-			return seen
+	var seen roomclient.Reception
+	wait.For(t, 20*time.Second, what, func() error {
+		if seen = s.Video(); !condition(seen) {
+			return fmt.Errorf("so far: %+v", seen)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("never happened: %s; %+v", what, seen)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return nil
+	})
+	return seen
 }
 
 func TestOneBadPathIsRepairedAndTheOtherSubscriberSeesNothingOfIt(t *testing.T) {

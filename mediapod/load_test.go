@@ -13,6 +13,7 @@ import (
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/loadtest"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // restFor answers as a gateway's REST API does for one room, whose connections are A, B and so on. It counts what is deleted.
@@ -76,16 +77,13 @@ func TestALoadIsPlayedAndTold(t *testing.T) {
 	run.Mark()
 	// Each publisher receives the other one, and each subscriber both.
 	var totals loadtest.Totals
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	wait.For(t, 20*time.Second, "media", func() error {
 		totals = run.Totals()
 		if totals.Video.Streams == 4 && totals.Video.Frames > 120 && totals.Video.Layers[2] == 4 && totals.Impaired.Repaired > 0 && totals.Audio.Packets > 100 {
-			break
+			return nil
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("never got there: %+v", loadtest.NewReport(load, &totals))
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+		return fmt.Errorf("so far: %+v", loadtest.NewReport(load, &totals))
+	})
 	report := loadtest.NewReport(load, &totals)
 	var table strings.Builder
 	if err := report.Write(&table); err != nil {

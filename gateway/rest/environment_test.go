@@ -22,6 +22,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -88,6 +89,10 @@ func runTests(m *testing.M) (code int) {
 	defer func() {
 		if err := environment.Stop(); err != nil {
 			fmt.Fprintf(os.Stderr, "stopping the API server: %v\n", err)
+			code = 1
+		}
+		if err := goleak.Find(); code == 0 && err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
 	}()

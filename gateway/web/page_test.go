@@ -52,25 +52,19 @@ func open(t *testing.T, url string) *browser.Page {
 // eventually waits until a JavaScript expression is true.
 func eventually(t *testing.T, page *browser.Page, expression string) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		var holds bool
-		err := page.Evaluate("Boolean("+expression+")", &holds)
-		if err != nil {
+	wait.For(t, patience, expression, func() error {
+		var seen struct {
+			Holds bool
+			Text  string
+		}
+		if err := page.Evaluate("({Holds: Boolean("+expression+"), Text: document.body.innerText})", &seen); err != nil {
 			t.Fatal(err)
 		}
-		if holds {
-			return
+		if !seen.Holds {
+			return fmt.Errorf("the page says:\n%s", seen.Text)
 		}
-		if time.Now().After(deadline) {
-			var text string
-			if err := page.Evaluate("document.body.innerText", &text); err != nil {
-				t.Fatal(err)
-			}
-			t.Fatalf("not within %s: %s; the page says:\n%s", patience, expression, text)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+		return nil
+	})
 }
 
 // shown is an expression that is true while an element is visible.
@@ -207,11 +201,7 @@ func TestJoiningGoesOnWhenTheServerComesBack(t *testing.T) {
 	page := open(t, s.invitation())
 	eventually(t, page, shown("join"))
 	click(t, page, "join")
-	for deadline := time.Now().Add(patience); s.refusals() == 0; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the page does not try to connect")
-		}
-	}
+	wait.For(t, patience, "the page to try to connect", wait.True(func() bool { return s.refusals() > 0 }))
 	s.set(func(s *signalling) { s.refuse = false })
 	eventually(t, page, shown("room"))
 }

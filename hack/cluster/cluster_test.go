@@ -22,7 +22,6 @@ import (
 	"mediarooms.dev/mediarooms/hack/cluster/image"
 	"mediarooms.dev/mediarooms/hack/cluster/instance"
 	"mediarooms.dev/mediarooms/hack/cluster/process"
-	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // TestCluster takes an instance of its own through its life: a killed start, a
@@ -244,8 +243,9 @@ func (h *harness) startPod() {
 // eventually waits until check returns nil.
 func (h *harness) eventually(what string, check func() error) {
 	h.t.Helper()
-	if err := wait.Poll(context.Background(), time.Minute, check); err != nil {
-		h.t.Fatalf("waiting until %s: %v", what, err)
+	alive := func() error { return nil }
+	if err := newReport(h.t.Output()).await(h.t.Context(), what, time.Minute, alive, check); err != nil {
+		h.t.Fatal(err)
 	}
 }
 

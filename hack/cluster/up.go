@@ -105,11 +105,11 @@ func checkout() (string, error) {
 		return "", fmt.Errorf("looking for the checkout: %w", err)
 	}
 	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "hack", "kubernetes", "go.mod")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "hack", "cluster", "kubernetes", "go.mod")); err == nil {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", errors.New("start this program inside the checkout: it builds Kubernetes from hack/kubernetes")
+			return "", errors.New("start this program inside the checkout: it builds Kubernetes from hack/cluster/kubernetes")
 		}
 	}
 }

@@ -143,7 +143,9 @@ func fromSocket(t *testing.T) (*net.UDPConn, clientOptions) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return socket, clientOptions{settings: func(s *webrtc.SettingEngine) { s.SetICEUDPMux(webrtc.NewICEUDPMux(nil, socket)) }}
+	mux := webrtc.NewICEUDPMux(nil, socket)
+	t.Cleanup(func() { _ = mux.Close() }) // it closes the socket
+	return socket, clientOptions{settings: func(s *webrtc.SettingEngine) { s.SetICEUDPMux(mux) }}
 }
 
 func TestAnAlertInTheClearEndsNothing(t *testing.T) {

@@ -36,10 +36,10 @@ const (
 )
 
 // floorKinds are the senders that are measured, and what they are called.
-var floorKinds = []struct{ kind, text, short string }{
-	{sendTo, "floor: AES-128-GCM seal + one sendto per packet", "floor: seal + sendto"},
-	{sendMultiple, "the same with sendmmsg of 64", "floor with sendmmsg"},
-	{sendSegments, "the same with UDP GSO, one send per receiver and burst", "floor with UDP GSO"},
+var floorKinds = []struct{ kind, text string }{
+	{sendTo, "floor: AES-128-GCM seal + one sendto per packet"},
+	{sendMultiple, "the same with sendmmsg of 64"},
+	{sendSegments, "the same with UDP GSO, one send per receiver and burst"},
 }
 
 // floorReport is what the sender writes to its standard output: one for each window.

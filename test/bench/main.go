@@ -33,8 +33,6 @@ type options struct {
 	samples int
 	// churn is how long participants come and go, feedback how often receivers give feedback.
 	churn, feedback time.Duration
-	// pictures is the folder that pictures are written to, "" for none.
-	pictures string
 	// ask only tells whether a cluster is needed.
 	ask bool
 }
@@ -114,7 +112,6 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.samples, "samples", 200, "tokens to time, for each number at a time")
 	flags.DurationVar(&o.churn, "churn", 30*time.Minute, "how long the part churn lasts")
 	flags.DurationVar(&o.feedback, "feedback", 100*time.Millisecond, "how often receivers give feedback")
-	flags.StringVar(&o.pictures, "svg", "", "write pictures to this `folder`, such as docs/images")
 	flags.BoolVar(&o.ask, "needs-cluster", false, "only tell whether a cluster is needed, true or false")
 	if err := flags.Parse(args); err != nil {
 		return o, err

@@ -13,9 +13,8 @@ import (
 
 // scene is what a media pod is measured with.
 type scene struct {
-	// name of its row in tables; size is what it is sorted by in pictures.
+	// name of its row in tables.
 	name string
-	size int
 	load loadtest.Load
 	// receivers are the subscriptions that there are then.
 	receivers int
@@ -36,7 +35,7 @@ func scenes(o options) []scene {
 	var all []scene
 	for _, n := range o.subscribers {
 		all = append(all, scene{
-			name: fmt.Sprint(n), size: n, receivers: n, packets: packetsPerFrame,
+			name: fmt.Sprint(n), receivers: n, packets: packetsPerFrame,
 			load: loadtest.Load{Rooms: 1, Publishers: 1, Subscribers: n, Stream: video(packetsPerFrame), Ramp: time.Duration(n) * joinPace},
 		})
 	}
@@ -118,7 +117,6 @@ func measureMedia(ctx context.Context, o options) (err error) {
 	forwarding := newTable("N", "sender", "us per packet", "of the floor", "lost", "allocations per packet")
 	memory := newTable("N", "resident memory", "of it Go heap", "goroutines")
 	quality := newTable("N", "delay p50", "p99", "p99.9", "join alone p50", "max", "joins at 40/s p50", "p99", "joined", "freezes", "over UDP", "load's own us per packet")
-	picture := newPicture()
 	for _, s := range scenes(o) {
 		floor := 0.0
 		for _, kind := range floorKinds {
@@ -131,21 +129,14 @@ func measureMedia(ctx context.Context, o options) (err error) {
 				floor = c.microseconds
 			}
 			forwarding.cost(s.name, kind.text, c, floor, "")
-			picture.point(kind.short, s.size, c.microseconds)
 		}
 		f, err := b.measure(ctx, s)
 		if err != nil {
 			return fmt.Errorf("measuring a media pod with %s: %w", s.name, err)
 		}
 		forwarding.cost(s.name, "media pod", f.cost, floor, fmt.Sprintf("%.2f", f.allocations))
-		picture.point(podSeries, s.size, f.microseconds)
 		memory.row(s.name, kilobytes(f.resident), kilobytes(f.heap), fmt.Sprintf("%.1f", f.goroutines))
 		quality.quality(s.name, f)
-	}
-	if o.pictures != "" {
-		if err := picture.write(o.pictures); err != nil {
-			return err
-		}
 	}
 	return errors.Join(
 		forwarding.print(fmt.Sprintf("Forwarding: 1 publisher, %s, to N receivers; in %d rooms of %d all send, %s each.\n"+

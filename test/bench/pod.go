@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
 	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/wait"
 )
@@ -51,8 +52,14 @@ func buildPod(ctx context.Context, folder string) (string, error) {
 func startPod(ctx context.Context, l *link, program, folder string) (_ *pod, err error) {
 	p := &pod{address: l.podAddress}
 	root := filepath.Join(folder, "identities") // a folder of certificates for each part
-	if err := writeIdentities(root, mtls.Manager, mtls.Gateway, mtls.MediaPod); err != nil {
+	authority, err := mtlstest.New()
+	if err != nil {
 		return nil, err
+	}
+	for _, part := range []string{mtls.Manager, mtls.Gateway, mtls.MediaPod} {
+		if err := authority.Issue(filepath.Join(root, part), part); err != nil {
+			return nil, err
+		}
 	}
 	p.process = l.command(ctx, program,
 		fmt.Sprintf("--control-address=:%d", controlPort),

@@ -4,12 +4,13 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httputil"
 	"net/url"
 	"testing"
 	"time"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/hack/cluster/forward"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/network"
 	"mediarooms.dev/mediarooms/test/wait"
@@ -70,12 +71,12 @@ func openOn(t *testing.T, machine *network.Machine, name string) opener {
 	if err != nil {
 		t.Fatal(err)
 	}
-	passing := make(chan struct{})
-	go func() {
-		defer close(passing)
-		_ = (&forward.Forwarder{Targets: []string{public.Host}}).Serve(t.Context(), gateway) // it ends with the test
-	}()
-	t.Cleanup(func() { <-passing })
+	proxy := &http.Server{Handler: &httputil.ReverseProxy{Rewrite: func(request *httputil.ProxyRequest) {
+		request.SetURL(public)
+		request.Out.Host = request.In.Host
+	}}}
+	go func() { _ = proxy.Serve(gateway) }() // it ends with the test
+	t.Cleanup(func() { _ = proxy.Close() })
 	inside := siteOn(t, machine)
 	place := browser.Place{NetworkNamespace: machine.Namespace()}
 	if name == "Firefox" {

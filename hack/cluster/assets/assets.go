@@ -31,7 +31,7 @@ const PauseArchive = "pause.tar"
 // Ensure returns the folder of the binaries; it builds them, with progress to
 // log, unless they are in the cache. root is the checkout.
 func Ensure(ctx context.Context, root string, log io.Writer) (string, error) {
-	source := filepath.Join(root, "hack", "kubernetes")
+	source := filepath.Join(root, "hack", "cluster", "kubernetes")
 	version, key, err := identify(root, source)
 	if err != nil {
 		return "", err
@@ -91,7 +91,7 @@ func identify(root, source string) (version, key string, err error) {
 	hash := sha256.New()
 	files := []string{
 		filepath.Join(source, "go.mod"), filepath.Join(source, "go.sum"), filepath.Join(source, "main.go"),
-		filepath.Join(root, "hack", "pause", "main.go"),
+		filepath.Join(root, "hack", "cluster", "pause", "main.go"),
 	}
 	for _, file := range files {
 		data, err := os.ReadFile(file)
@@ -101,13 +101,13 @@ func identify(root, source string) (version, key string, err error) {
 		if filepath.Base(file) == "go.mod" {
 			match := requirement.FindSubmatch(data)
 			if match == nil {
-				return "", "", errors.New("hack/kubernetes/go.mod does not require k8s.io/kubernetes")
+				return "", "", errors.New("hack/cluster/kubernetes/go.mod does not require k8s.io/kubernetes")
 			}
 			version = string(match[1])
 		}
 		hash.Write(data)
 	}
-	fmt.Fprint(hash, runtime.GOARCH)
+	fmt.Fprint(hash, runtime.GOARCH, quick)
 	return version, hex.EncodeToString(hash.Sum(nil))[:12], nil
 }
 
@@ -136,8 +136,8 @@ func build(ctx context.Context, root, source, version, dir string, log io.Writer
 		}
 	}
 	pause := filepath.Join(dir, "pause")
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", pause, "./hack/pause")
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", pause, "./pause")
+	cmd.Dir, cmd.Env = filepath.Join(root, "hack", "cluster"), append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the sandbox's program: %w\n%s", err, output)
 	}

@@ -29,13 +29,15 @@ func TestProcessesAreFoundWithTheirChildrenAndKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(10 * time.Second)
 	found := find(t, instance)
 	// Until it has become sleep, the child looks like another shell.
 	sleeps := func(f Found) bool { return f.Command == "sleep" }
-	for !slices.ContainsFunc(found, sleeps) && time.Now().Before(deadline) {
-		time.Sleep(time.Millisecond)
-		found = find(t, instance)
+	for deadline := time.After(10 * time.Second); !slices.ContainsFunc(found, sleeps); found = find(t, instance) {
+		select {
+		case <-deadline:
+			t.Fatal("the shell has not started its child")
+		case <-time.After(time.Millisecond):
+		}
 	}
 	if len(found) != 2 {
 		t.Fatalf("found %d processes, want the shell and its child", len(found))

@@ -1,4 +1,5 @@
-// Package mtlstest makes certificates for tests of what uses package mtls: a CA of a test's own, and identities of the parts from it.
+// Package mtlstest makes certificates for tests and benchmarks of what uses package mtls: a CA of
+// their own, and identities of the parts from it.
 package mtlstest
 
 import (
@@ -8,6 +9,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -23,10 +26,12 @@ type Authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-// NewAuthority returns a CA that nobody else trusts.
-func NewAuthority(t testing.TB) *Authority {
-	t.Helper()
-	key := newKey(t)
+// New returns a CA that nobody else trusts.
+func New() (*Authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("generating a key: %w", err)
+	}
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: "test"},
@@ -38,13 +43,23 @@ func NewAuthority(t testing.TB) *Authority {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		t.Fatal(err)
+		return nil, fmt.Errorf("signing a CA: %w", err)
 	}
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
+		return nil, fmt.Errorf("reading a CA back: %w", err)
+	}
+	return &Authority{certificate: certificate, key: key}, nil
+}
+
+// NewAuthority is New for tests.
+func NewAuthority(t testing.TB) *Authority {
+	t.Helper()
+	authority, err := New()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return &Authority{certificate: certificate, key: key}
+	return authority
 }
 
 // Pool returns the CA's certificate as what a peer trusts.
@@ -54,22 +69,17 @@ func (a *Authority) Pool() *x509.CertPool {
 	return pool
 }
 
-// Directory returns a directory, which goes with the test, with a new certificate for a name, its key and the CA's certificate.
-func (a *Authority) Directory(t testing.TB, name string) string {
-	t.Helper()
-	directory := t.TempDir()
-	a.Write(t, directory, name)
-	return directory
-}
-
-// Write writes a new certificate for a name, its key and the CA's certificate into a directory.
-func (a *Authority) Write(t testing.TB, directory, name string) {
-	t.Helper()
+// Issue writes a new certificate for a name, its key and the CA's certificate into a directory,
+// which it creates if need be.
+func (a *Authority) Issue(directory, name string) error {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 64))
 	if err != nil {
-		t.Fatal(err)
+		return fmt.Errorf("drawing a serial number: %w", err)
 	}
-	key := newKey(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("generating a key: %w", err)
+	}
 	template := &x509.Certificate{
 		SerialNumber: serial,
 		DNSNames:     []string{name},
@@ -80,28 +90,35 @@ func (a *Authority) Write(t testing.TB, directory, name string) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
 	if err != nil {
-		t.Fatal(err)
+		return fmt.Errorf("signing a certificate for %s: %w", name, err)
 	}
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		t.Fatal(err)
+		return fmt.Errorf("encoding the key of %s: %w", name, err)
 	}
-	for file, block := range map[string]*pem.Block{
-		mtls.CAFile:          {Type: "CERTIFICATE", Bytes: a.certificate.Raw},
-		mtls.CertificateFile: {Type: "CERTIFICATE", Bytes: der},
-		mtls.PrivateKeyFile:  {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		if err := os.WriteFile(filepath.Join(directory, file), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	write := func(file, kind string, data []byte) error {
+		return os.WriteFile(filepath.Join(directory, file), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}), 0o600)
+	}
+	return errors.Join(
+		os.MkdirAll(directory, 0o700),
+		write(mtls.CAFile, "CERTIFICATE", a.certificate.Raw),
+		write(mtls.CertificateFile, "CERTIFICATE", der),
+		write(mtls.PrivateKeyFile, "PRIVATE KEY", private),
+	)
+}
+
+// Write is Issue for tests.
+func (a *Authority) Write(t testing.TB, directory, name string) {
+	t.Helper()
+	if err := a.Issue(directory, name); err != nil {
+		t.Fatal(err)
 	}
 }
 
-func newKey(t testing.TB) *ecdsa.PrivateKey {
+// Directory returns a directory, which goes with the test, with what Write writes.
+func (a *Authority) Directory(t testing.TB, name string) string {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
+	directory := t.TempDir()
+	a.Write(t, directory, name)
+	return directory
 }

@@ -1,0 +1,10 @@
+package mtls_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// No goroutine outlives its test.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
