@@ -33,6 +33,8 @@ type options struct {
 	samples int
 	// churn is how long participants come and go, feedback how often receivers give feedback.
 	churn, feedback time.Duration
+	// attack is how long each attack is.
+	attack time.Duration
 	// ask only tells whether a cluster is needed.
 	ask bool
 }
@@ -53,6 +55,7 @@ var parts = []part{
 	{"media", "a media pod: CPU, memory, delay and joins, beside floors", true, false, measureMedia},
 	{"impaired", "bad networks", true, false, measureImpaired},
 	{"churn", "continuous joins and leaves for the time that -churn says", false, false, measureChurn},
+	{"attack", "what a call notices of attacks on its pod, each for the time that -attack says", false, false, measureAttacks},
 	{"tokens", "the time to a token; needs a cluster", true, true, measureTokens},
 	{"rest", "connections from the REST API; needs a cluster", true, true, measureREST},
 }
@@ -111,6 +114,7 @@ func parse(args []string) (options, error) {
 	flags.DurationVar(&o.window, "window", 3*time.Second, "length of a window")
 	flags.IntVar(&o.samples, "samples", 200, "tokens to time, for each number at a time")
 	flags.DurationVar(&o.churn, "churn", 30*time.Minute, "how long the part churn lasts")
+	flags.DurationVar(&o.attack, "attack", time.Minute, "how long each of the attacks of the part attack lasts")
 	flags.DurationVar(&o.feedback, "feedback", 100*time.Millisecond, "how often receivers give feedback")
 	flags.BoolVar(&o.ask, "needs-cluster", false, "only tell whether a cluster is needed, true or false")
 	if err := flags.Parse(args); err != nil {
@@ -122,8 +126,8 @@ func parse(args []string) (options, error) {
 		}
 		o.parts = append(o.parts, name)
 	}
-	if o.windows < 1 || o.window < time.Second || o.samples < 1 || o.churn < time.Second || o.feedback < 0 {
-		return o, errors.New("-windows and -samples must be at least 1, -window and -churn at least 1 s")
+	if o.windows < 1 || o.window < time.Second || o.samples < 1 || o.churn < time.Second || o.attack < time.Second || o.feedback < 0 {
+		return o, errors.New("-windows and -samples must be at least 1, -window, -churn and -attack at least 1 s")
 	}
 	for text := range strings.SplitSeq(sizes, ",") {
 		size, err := strconv.Atoi(text)
