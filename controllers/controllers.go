@@ -35,6 +35,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/trigger"
 	"mediarooms.dev/mediarooms/controllers/webhook"
 	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/naming"
 )
 
 // DefaultCalmPeriod is how long a media pod above the minimum has no room before it is removed.
@@ -245,7 +246,7 @@ func index(mgr ctrl.Manager) error {
 		if !ok {
 			return nil
 		}
-		return []string{desired.SessionID(s)}
+		return []string{naming.SessionID(s)}
 	})
 	if err != nil {
 		return fmt.Errorf("indexing Sessions: %w", err)

@@ -34,9 +34,9 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway"
-	"mediarooms.dev/mediarooms/gateway/tenant"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
@@ -289,7 +289,7 @@ func startPod(t *testing.T, authority *mtlstest.Authority, name string) *corev1.
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		if digests := r.Header.Get(tenant.DigestsHeader); (digests != "") == strings.HasPrefix(r.URL.Query().Get("sessionId"), "acme.") {
+		if digests := r.Header.Get(podhttp.HeaderSecretDigests); (digests != "") == strings.HasPrefix(r.URL.Query().Get("sessionId"), "acme.") {
 			t.Errorf("of the secrets in %s the pod is told %q", r.URL.Query().Get("sessionId"), digests)
 		}
 		socket, err := websocket.Accept(w, r, nil)

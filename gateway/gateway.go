@@ -26,6 +26,7 @@ import (
 	"mediarooms.dev/mediarooms/gateway/route"
 	"mediarooms.dev/mediarooms/gateway/web"
 	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
 // Config is how a gateway runs.
@@ -157,7 +158,7 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 func byPath(signals, api, page http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case r.URL.Path == route.Path:
+		case r.URL.Path == podhttp.OpenViduPath:
 			signals.ServeHTTP(w, r)
 		case rest.Serves(r.URL.Path):
 			api.ServeHTTP(w, r)

@@ -26,11 +26,13 @@ import (
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/control"
 	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/openvidu"
 	"mediarooms.dev/mediarooms/mediapod/peer"
 	"mediarooms.dev/mediarooms/mediapod/room"
-	"mediarooms.dev/mediarooms/mediapod/rpc"
+	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
 // Config is how a media pod runs.
@@ -48,7 +50,7 @@ type Config struct {
 	// Version of the software, for logs.
 	Version string
 	// Limits of what clients may do.
-	Limits rpc.Limits
+	Limits signalling.Limits
 }
 
 const (
@@ -81,7 +83,7 @@ type Pod struct {
 	log        logr.Logger
 	engine     mediaEngine
 	rooms      *room.Registry
-	signalling *rpc.Server
+	signalling *signalling.Server
 	operator   *control.Server
 	grpc       *grpc.Server
 	listeners  listeners
@@ -187,9 +189,8 @@ func (p *Pod) Run(ctx context.Context) error {
 		debug.SetMemoryLimit(int64(memoryShare * float64(limit)))
 	}
 	observed := newMetrics()
-	p.signalling = rpc.NewServer(rpc.Config{
-		Rooms: p.rooms, Log: p.log.WithName("rpc"), Observer: observed, Limits: p.config.Limits,
-	})
+	p.signalling = signalling.NewServer(signalling.Config{Log: p.log.WithName("signalling"), Limits: p.config.Limits})
+	clients := openvidu.New(openvidu.Config{Rooms: p.rooms, Log: p.log.WithName("openvidu"), Observer: observed})
 	health := http.NewServeMux()
 	health.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	health.HandleFunc("GET /readyz", p.serveReady)
@@ -204,7 +205,7 @@ func (p *Pod) Run(ctx context.Context) error {
 		return nil // it was stopped before it had started
 	})
 	servers := []*http.Server{
-		serveHTTP(serving, p.log, p.listeners.signalling, p.signalling),
+		serveHTTP(serving, p.log, p.listeners.signalling, clients.Handler(p.signalling)),
 		serveHTTP(serving, p.log, p.listeners.health, health),
 		serveHTTP(serving, p.log, p.listeners.metrics, metrics),
 	}
@@ -252,7 +253,7 @@ func (l serverLog) Write(line []byte) (int, error) {
 func (p *Pod) stop(ctx context.Context, servers []*http.Server) {
 	p.log.Info("Media pod stops")
 	p.stopping.Store(true)
-	p.rooms.Stop(room.ReasonServerStopped)
+	p.rooms.Stop(reasons.ServerStopped)
 
 	leaving, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()

@@ -17,9 +17,10 @@ import (
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
-	"mediarooms.dev/mediarooms/mediapod/rpc"
+	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
 // world is a media pod with its real media engine, listening on loopback, and what an operator and a gateway need to reach it.
@@ -40,7 +41,7 @@ func newWorld(t *testing.T) *world {
 	var err error
 	w.pod, err = New(logr.Discard(), Config{
 		ControlAddress: "127.0.0.1:0", SignallingAddress: "127.0.0.1:0", HealthAddress: "127.0.0.1:0", MetricsAddress: "127.0.0.1:0",
-		TLSDirectory: w.ca.Directory(t, mtls.MediaPod), PodUID: "pod-uid", Version: "test", Limits: rpc.DefaultLimits(),
+		TLSDirectory: w.ca.Directory(t, mtls.MediaPod), PodUID: "pod-uid", Version: "test", Limits: signalling.DefaultLimits(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +151,7 @@ func (w *world) dial(name string) *roomclient.Client {
 		Token:      token.URL("ws://anything", "room", "tok_"+name),
 		Endpoint:   "wss://" + w.pod.listeners.signalling.Addr().String(),
 		HTTPClient: w.gateway,
-		Header:     http.Header{rpc.HeaderAddress: {"192.0.2.7"}},
+		Header:     http.Header{podhttp.HeaderAddress: {"192.0.2.7"}},
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -293,7 +294,7 @@ func TestOnlyTheRightPartsGetIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		client := &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: 5 * time.Second}
-		if answer, err := client.Get("https://" + address + rpc.Path); err == nil {
+		if answer, err := client.Get("https://" + address + podhttp.OpenViduPath); err == nil {
 			_ = answer.Body.Close()
 			t.Errorf("%s got in at %s: %s", part, address, answer.Status)
 		}

@@ -10,11 +10,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"mediarooms.dev/mediarooms/internal/reasons"
+	"mediarooms.dev/mediarooms/mediapod/openvidu"
 	"mediarooms.dev/mediarooms/mediapod/room"
-	"mediarooms.dev/mediarooms/mediapod/rpc"
+	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
-// metrics counts what clients do. It implements rpc.Observer.
+// metrics counts what clients do. It implements openvidu.Observer.
 type metrics struct {
 	registry *prometheus.Registry
 	joins    *prometheus.CounterVec
@@ -24,7 +25,7 @@ type metrics struct {
 	took     *prometheus.HistogramVec
 }
 
-var _ rpc.Observer = (*metrics)(nil)
+var _ openvidu.Observer = (*metrics)(nil)
 
 func newMetrics() *metrics {
 	m := &metrics{
@@ -52,7 +53,7 @@ func newMetrics() *metrics {
 	return m
 }
 
-// Joined implements rpc.Observer.
+// Joined implements openvidu.Observer.
 func (m *metrics) Joined(code int, took time.Duration) {
 	m.joins.WithLabelValues(strconv.Itoa(code)).Inc()
 	if code == 0 {
@@ -60,17 +61,17 @@ func (m *metrics) Joined(code int, took time.Duration) {
 	}
 }
 
-// WrongSecret implements rpc.Observer.
+// WrongSecret implements openvidu.Observer.
 func (m *metrics) WrongSecret() { m.secrets.Inc() }
 
-// Request implements rpc.Observer.
+// Request implements openvidu.Observer.
 func (m *metrics) Request(method string, code int, took time.Duration) {
 	m.requests.WithLabelValues(method, strconv.Itoa(code)).Inc()
 	m.took.WithLabelValues(method).Observe(took.Seconds())
 }
 
 // handler serves the metrics, with what the parts of the pod count themselves.
-func (m *metrics) handler(engine mediaEngine, rooms *room.Registry, signalling *rpc.Server) http.Handler {
+func (m *metrics) handler(engine mediaEngine, rooms *room.Registry, signalling *signalling.Server) http.Handler {
 	m.registry.MustRegister(&snapshot{engine: engine, rooms: rooms, signalling: signalling})
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
@@ -79,7 +80,7 @@ func (m *metrics) handler(engine mediaEngine, rooms *room.Registry, signalling *
 type snapshot struct {
 	engine     mediaEngine
 	rooms      *room.Registry
-	signalling *rpc.Server
+	signalling *signalling.Server
 }
 
 // figure is one metric of a snapshot.
@@ -103,10 +104,10 @@ func (s *snapshot) Collect(out chan<- prometheus.Metric) {
 	}
 	departures := s.rooms.Departures()
 	for _, reason := range reasons.Leaving() {
-		departures[string(reason)] += 0 // a rate needs the 0 before the first one
+		departures[reason] += 0 // a rate needs the 0 before the first one
 	}
 	for reason, count := range departures {
-		out <- prometheus.MustNewConstMetric(participantsLeft, prometheus.CounterValue, float64(count), string(reasons.Reason(reason).Cause()), reason)
+		out <- prometheus.MustNewConstMetric(participantsLeft, prometheus.CounterValue, float64(count), string(reason.Cause()), string(reason))
 	}
 }
 

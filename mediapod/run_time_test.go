@@ -13,9 +13,9 @@ import (
 	"time"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
-	"mediarooms.dev/mediarooms/mediapod/rpc"
 )
 
 // intrude joins as a recorder with the server's secret, as a gateway lets it.
@@ -28,7 +28,7 @@ func (w *world) intrude(secret string) (*roomclient.Client, *roomclient.Joined) 
 		Token:      token.URL("ws://anything", "room", "") + "&secret=" + url.QueryEscape(secret) + "&recorder=true",
 		Endpoint:   "wss://" + w.pod.listeners.signalling.Addr().String(),
 		HTTPClient: w.gateway,
-		Header:     http.Header{rpc.HeaderSecretDigests: {hex.EncodeToString(salt) + ":" + hex.EncodeToString(mac.Sum(nil))}},
+		Header:     http.Header{podhttp.HeaderSecretDigests: {hex.EncodeToString(salt) + ":" + hex.EncodeToString(mac.Sum(nil))}},
 	})
 	if err != nil {
 		w.t.Fatal(err)

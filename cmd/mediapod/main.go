@@ -17,11 +17,11 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"mediarooms.dev/mediarooms/mediapod"
-	"mediarooms.dev/mediarooms/mediapod/rpc"
+	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
 func main() {
-	config := mediapod.Config{PodUID: os.Getenv("POD_UID"), Version: version(), Limits: rpc.DefaultLimits()}
+	config := mediapod.Config{PodUID: os.Getenv("POD_UID"), Version: version(), Limits: signalling.DefaultLimits()}
 	flag.StringVar(&config.ControlAddress, "control-address", ":7443", "where the operator connects (gRPC, mutual TLS)")
 	flag.StringVar(&config.SignallingAddress, "signalling-address", ":7444", "where gateways connect (WebSocket, mutual TLS)")
 	flag.StringVar(&config.HealthAddress, "health-address", ":8081", "where /healthz and /readyz are served")

@@ -15,6 +15,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/participant"
 	"mediarooms.dev/mediarooms/controllers/rooms"
+	"mediarooms.dev/mediarooms/internal/naming"
 	"mediarooms.dev/mediarooms/internal/token"
 )
 
@@ -77,7 +78,7 @@ func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connectio
 			return o, fmt.Errorf("reading the signing keys: %w", err)
 		}
 		identity := r.Identities.Of(session.UID, keys, connection)
-		o.tokenURL = token.URL(desired.SignallingURL(pool), desired.Key(&session, r.DefaultNamespace), identity.Token)
+		o.tokenURL = token.URL(desired.SignallingURL(pool), naming.RoutingKeyOf(&session, r.DefaultNamespace), identity.Token)
 	}
 	if connection.Spec.TokenSecretName != "" {
 		if o.secret, err = r.tokenSecret(ctx, connection, connection.Spec.TokenSecretName); err != nil {
@@ -114,7 +115,7 @@ func (r *Reconciler) pool(ctx context.Context, session *v1alpha1.Session) (*v1al
 	if err := r.Client.List(ctx, &list, client.DisableReadYourWritesConsistency); err != nil {
 		return nil, fmt.Errorf("listing MediaPools: %w", err)
 	}
-	return desired.PoolOf(session, list.Items), nil
+	return naming.PoolOf(session, list.Items), nil
 }
 
 // tokenSecret returns a Secret of a Connection, nil when there is none, or none that may be read: writing it then says so.

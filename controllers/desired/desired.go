@@ -17,6 +17,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/creation"
+	"mediarooms.dev/mediarooms/internal/naming"
 	"mediarooms.dev/mediarooms/internal/token"
 )
 
@@ -57,8 +58,8 @@ func Room(in Input) *controlv1.Room {
 	room := &controlv1.Room{
 		Uid:              string(session.UID),
 		Generation:       session.Generation,
-		Key:              Key(session, in.DefaultNamespace),
-		SessionId:        SessionID(session),
+		Key:              naming.RoutingKeyOf(session, in.DefaultNamespace),
+		SessionId:        naming.SessionID(session),
 		AllowTranscoding: session.Spec.AllowTranscoding,
 		Tenant:           session.Namespace,
 		Name:             session.Name,
@@ -150,47 +151,9 @@ func iceServer(server v1alpha1.IceServer, user string, now time.Time) *controlv1
 // RoomIdentity names a room for its events.
 func RoomIdentity(session *v1alpha1.Session) *controlv1.RoomIdentity {
 	return &controlv1.RoomIdentity{
-		Uid: string(session.UID), Tenant: session.Namespace, Name: session.Name, SessionId: SessionID(session),
+		Uid: string(session.UID), Tenant: session.Namespace, Name: session.Name, SessionId: naming.SessionID(session),
 		CreatedUnixMs: creation.Milliseconds(session),
 	}
-}
-
-// SessionID returns the identifier that clients see.
-func SessionID(session *v1alpha1.Session) string {
-	if session.Spec.SessionID != "" {
-		return session.Spec.SessionID
-	}
-	return session.Name
-}
-
-// Key returns the routing key of a Session.
-func Key(session *v1alpha1.Session, defaultNamespace string) string {
-	return token.SessionKey(session.Namespace, SessionID(session), defaultNamespace)
-}
-
-// PoolOf returns the pool that hosts a Session: the one that it names, or else the one that it was put on, or else the default pool,
-// which is the oldest that carries the annotation. nil when there is none.
-func PoolOf(session *v1alpha1.Session, pools []v1alpha1.MediaPool) *v1alpha1.MediaPool {
-	var named, standard *v1alpha1.MediaPool
-	name := cmp.Or(session.Spec.PoolName, session.Status.PoolName)
-	for i := range pools {
-		pool := &pools[i]
-		if pool.Name == name {
-			named = pool
-		}
-		if pool.Annotations[v1alpha1.DefaultPoolAnnotation] == "true" && (standard == nil || older(pool, standard)) {
-			standard = pool
-		}
-	}
-	if named != nil || session.Spec.PoolName != "" {
-		return named
-	}
-	return standard
-}
-
-// older says whether a pool is older than another; of two that are equally old the first by name is.
-func older(a, b *v1alpha1.MediaPool) bool {
-	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name)) < 0
 }
 
 // SignallingURL returns the base of a pool's token URLs: its public URL with the scheme ws or wss.

@@ -210,40 +210,6 @@ func TestIceServers(t *testing.T) {
 	}
 }
 
-func TestPoolOf(t *testing.T) {
-	pool := func(name string, standard bool, age time.Duration) v1alpha1.MediaPool {
-		p := v1alpha1.MediaPool{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.Time{Time: now.Add(-age)}}}
-		if standard {
-			p.Annotations = map[string]string{v1alpha1.DefaultPoolAnnotation: "true"}
-		}
-		return p
-	}
-	pools := []v1alpha1.MediaPool{pool("young", true, time.Hour), pool("old", true, 2*time.Hour), pool("other", false, 3*time.Hour)}
-	for sentence, test := range map[string]struct {
-		spec, status string
-		pools        []v1alpha1.MediaPool
-		want         string
-	}{
-		"the oldest default pool counts":                 {"", "", pools, "old"},
-		"a named pool is taken":                          {"other", "", pools, "other"},
-		"a named pool that does not exist is not there":  {"missing", "", pools, ""},
-		"a Session stays in the pool that it was put on": {"", "young", pools, "young"},
-		"a Session whose pool is gone gets the default":  {"", "gone", pools, "old"},
-		"without a default there is none":                {"", "", pools[2:], ""},
-	} {
-		t.Run(sentence, func(t *testing.T) {
-			s := &v1alpha1.Session{Spec: v1alpha1.SessionSpec{PoolName: test.spec}, Status: v1alpha1.SessionStatus{PoolName: test.status}}
-			got := ""
-			if p := PoolOf(s, test.pools); p != nil {
-				got = p.Name
-			}
-			if got != test.want {
-				t.Errorf("got %q, want %q", got, test.want)
-			}
-		})
-	}
-}
-
 func TestSignallingURL(t *testing.T) {
 	for public, want := range map[string]string{
 		"http://localhost:4443":      "ws://localhost:4443",

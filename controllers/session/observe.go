@@ -16,6 +16,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/placement"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/internal/hosting"
+	"mediarooms.dev/mediarooms/internal/naming"
 	"mediarooms.dev/mediarooms/internal/token"
 )
 
@@ -26,7 +27,7 @@ type observed struct {
 	pool *v1alpha1.MediaPool
 	// foreign says that the pool does not host the Sessions of this namespace.
 	foreign bool
-	// rival is an older Session with the same identifier; nil when there is none.
+	// rival is the Session that has the same identifier; nil when there is none.
 	rival *v1alpha1.Session
 	// room is where its room is and what is known of it.
 	room rooms.View
@@ -67,7 +68,7 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 	if err := r.Client.List(ctx, &pools, client.DisableReadYourWritesConsistency); err != nil {
 		return o, fmt.Errorf("listing MediaPools: %w", err)
 	}
-	o.pool = desired.PoolOf(session, pools.Items)
+	o.pool = naming.PoolOf(session, pools.Items)
 	if o.foreign, err = r.foreign(ctx, session.Namespace, o.pool); err != nil {
 		return o, err
 	}
@@ -75,7 +76,7 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 	if err != nil {
 		return o, err
 	}
-	o.rival = r.older(session, same)
+	o.rival = rival(session, same, func(s *v1alpha1.Session) bool { return r.Rooms.IsAssigned(s.UID) })
 
 	var connections v1alpha1.ConnectionList
 	err = r.Client.List(ctx, &connections, client.InNamespace(session.Namespace), client.MatchingFields{v1alpha1.SessionNameField: session.Name},
@@ -135,7 +136,7 @@ func (r *Reconciler) look(o *observed) {
 // sameID returns the Sessions of the namespace with the same identifier.
 func (r *Reconciler) sameID(ctx context.Context, session *v1alpha1.Session) ([]v1alpha1.Session, error) {
 	var list v1alpha1.SessionList
-	err := r.Client.List(ctx, &list, client.InNamespace(session.Namespace), client.MatchingFields{IDField: desired.SessionID(session)},
+	err := r.Client.List(ctx, &list, client.InNamespace(session.Namespace), client.MatchingFields{IDField: naming.SessionID(session)},
 		client.DisableReadYourWritesConsistency)
 	if err != nil {
 		return nil, fmt.Errorf("listing Sessions: %w", err)
@@ -143,26 +144,13 @@ func (r *Reconciler) sameID(ctx context.Context, session *v1alpha1.Session) ([]v
 	return list.Items, nil
 }
 
-// older returns the Session that has the identifier before this one does. Creation times are whole seconds: among equals, who was placed
-// already has it, and then the first by UID.
-func (r *Reconciler) older(session *v1alpha1.Session, same []v1alpha1.Session) *v1alpha1.Session {
-	placed := r.Rooms.IsAssigned(session.UID)
-	for i := range same {
-		other := &same[i]
-		if other.UID == session.UID {
-			continue
-		}
-		switch other.CreationTimestamp.Compare(session.CreationTimestamp.Time) {
-		case -1:
-			return other
-		case 0:
-			otherPlaced := r.Rooms.IsAssigned(other.UID)
-			if otherPlaced && !placed || otherPlaced == placed && other.UID < session.UID {
-				return other
-			}
-		}
+// rival returns the Session that has the identifier in place of this one; nil when there is none.
+func rival(session *v1alpha1.Session, same []v1alpha1.Session, placed func(*v1alpha1.Session) bool) *v1alpha1.Session {
+	holder := naming.Holder(append(same, *session), placed)
+	if holder.UID == session.UID {
+		return nil
 	}
-	return nil
+	return holder
 }
 
 // leaves says whether the Session's Connections have not all gone.

@@ -12,6 +12,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/status"
+	"mediarooms.dev/mediarooms/internal/naming"
 )
 
 // writeStatus writes the status if it has changed, now or later, and then the Events that tell of the change. It returns when to look again.
@@ -50,7 +51,7 @@ func urgencyOf(before, after v1alpha1.SessionStatus, o observed) status.Urgency 
 // makeStatus derives the whole status. It is pure.
 func makeStatus(o observed, succeeded bool) v1alpha1.SessionStatus {
 	after := *o.session.Status.DeepCopy()
-	after.SessionID = desired.SessionID(o.session)
+	after.SessionID = naming.SessionID(o.session)
 	after.PodName, after.NodeName = "", ""
 	switch {
 	case o.foreign && o.room.Pod == "":
@@ -92,7 +93,7 @@ func acceptedCondition(o observed) metav1.Condition {
 	switch {
 	case o.rival != nil:
 		c.Reason = v1alpha1.ReasonSessionIDInUse
-		c.Message = fmt.Sprintf("Session %q is older and has sessionID %q", o.rival.Name, desired.SessionID(o.session))
+		c.Message = fmt.Sprintf("Session %q is older and has sessionID %q", o.rival.Name, naming.SessionID(o.session))
 	case o.room.Pod != "":
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, "the room has a place"
 	case o.pool == nil && o.session.Spec.PoolName != "":

@@ -16,6 +16,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/internal/creation"
+	"mediarooms.dev/mediarooms/internal/naming"
 )
 
 const (
@@ -49,7 +50,7 @@ func (a *API) createConnection(ctx context.Context, c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{http.StatusOK, projectConnection(connection, sessionID(session))}, nil
+	return reply{http.StatusOK, projectConnection(connection, naming.SessionID(session))}, nil
 }
 
 // openSession returns the Session of a request that admits somebody to it, or fails as the endpoint does for an unknown one. A Session that has just been
@@ -188,7 +189,7 @@ func (a *API) readConnection(ctx context.Context, c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{http.StatusOK, projectConnection(connection, sessionID(session))}, nil
+	return reply{http.StatusOK, projectConnection(connection, naming.SessionID(session))}, nil
 }
 
 // deleteConnection serves DELETE /sessions/SESSION/connection/CONNECTION (openvidu-rest 2.9). It answers when the user is out.

@@ -11,6 +11,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/internal/creation"
+	"mediarooms.dev/mediarooms/internal/naming"
 )
 
 const (
@@ -90,7 +91,7 @@ func (a *API) reserve(ctx context.Context, object metav1.ObjectMeta, spec v1alph
 		switch {
 		case err != nil:
 			return nil, err
-		case taken == nil || sessionID(taken) == spec.SessionID:
+		case taken == nil || naming.SessionID(taken) == spec.SessionID:
 			// Another request for this id was faster.
 			return nil, errSessionExists
 		}
@@ -111,7 +112,7 @@ func (a *API) listSessions(ctx context.Context, c *call) (reply, error) {
 	projected := make([]sessionJSON, 0, len(sessions))
 	for i := range sessions {
 		session := &sessions[i]
-		projected = append(projected, projectSession(session, projectConnections(members[session.Name], sessionID(session), pending)))
+		projected = append(projected, projectSession(session, projectConnections(members[session.Name], naming.SessionID(session), pending)))
 	}
 	return reply{http.StatusOK, list(projected)}, nil
 }
@@ -140,7 +141,7 @@ func (a *API) view(ctx context.Context, c *call, pending bool) (*v1alpha1.Sessio
 	if err != nil {
 		return nil, nil, err
 	}
-	return session, projectConnections(connections, sessionID(session), pending), nil
+	return session, projectConnections(connections, naming.SessionID(session), pending), nil
 }
 
 // deleteSession serves DELETE /sessions/SESSION (openvidu-rest 2.4). It answers when everybody is out.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"mediarooms.dev/mediarooms/gateway/route"
+	"mediarooms.dev/mediarooms/internal/naming"
 )
 
 // maxRecipients is beyond every room.
@@ -64,7 +65,7 @@ func (a *API) sendSignal(ctx context.Context, c *call) (reply, error) {
 	}
 	sent := false
 	if !request.nobody {
-		sent, err = a.rooms.Send(ctx, c.namespace, sessionID(session), request.signal)
+		sent, err = a.rooms.Send(ctx, c.namespace, naming.SessionID(session), request.signal)
 	}
 	switch {
 	case errors.Is(err, route.ErrUnreachable):

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/internal/naming"
 )
 
 // tokenJSON is a token as POST /tokens shows it (openvidu-rest 2.14).
@@ -47,7 +48,7 @@ func (a *API) createToken(ctx context.Context, c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{http.StatusOK, projectToken(connection, sessionID(session))}, nil
+	return reply{http.StatusOK, projectToken(connection, naming.SessionID(session))}, nil
 }
 
 func projectToken(connection *v1alpha1.Connection, sessionID string) tokenJSON {

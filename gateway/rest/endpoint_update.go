@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/internal/naming"
 )
 
 // applyTimeout bounds the wait for a media pod to know of a change. The change holds all the same.
@@ -77,7 +78,7 @@ func (a *API) updateConnection(ctx context.Context, c *call) (reply, error) {
 			connection = current
 		}
 	}
-	return reply{http.StatusOK, projectConnection(connection, sessionID(session))}, nil
+	return reply{http.StatusOK, projectConnection(connection, naming.SessionID(session))}, nil
 }
 
 // waitApplied waits until the media pod knows of this generation of a Connection, unless it is known that it can't now. It returns the Connection as it is then.

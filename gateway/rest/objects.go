@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/internal/hosting"
+	"mediarooms.dev/mediarooms/internal/naming"
 )
 
 // Names of the cache's indexes: Sessions by session id, Connections by connection id.
@@ -60,7 +62,7 @@ func indexSession(object client.Object) []string {
 	if !ok {
 		return nil
 	}
-	return []string{sessionID(session)}
+	return []string{naming.SessionID(session)}
 }
 
 func indexConnection(object client.Object) []string {
@@ -86,7 +88,7 @@ func (o *objects) session(ctx context.Context, namespace, id string) (*v1alpha1.
 		tried[name] = true
 		session, err := o.sessionNamed(ctx, namespace, name)
 		switch {
-		case err != nil || session == nil || sessionID(session) != id:
+		case err != nil || session == nil || naming.SessionID(session) != id:
 			return nil, err
 		case exists(session):
 			return session, nil
@@ -183,13 +185,7 @@ func (o *objects) defaultPool(ctx context.Context) (*v1alpha1.MediaPool, error) 
 	if err := o.cached.List(ctx, &pools); err != nil {
 		return nil, fmt.Errorf("looking up the MediaPools: %w", err)
 	}
-	byCreation[v1alpha1.MediaPool](pools.Items)
-	for i := range pools.Items {
-		if pools.Items[i].Annotations[v1alpha1.DefaultPoolAnnotation] == "true" {
-			return &pools.Items[i], nil
-		}
-	}
-	return &v1alpha1.MediaPool{}, nil
+	return cmp.Or(naming.DefaultPool(pools.Items), &v1alpha1.MediaPool{}), nil
 }
 
 // connection returns the Connection of a Session that has a connection id, if REST shows it; nil for none.

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/internal/naming"
 )
 
 // Enums of a session.
@@ -230,7 +231,7 @@ type recordingPropertiesJSON struct {
 // projectSession returns a Session with some of its Connections as REST shows it.
 func projectSession(session *v1alpha1.Session, connections []connectionJSON) sessionJSON {
 	spec := &session.Spec
-	id := sessionID(session)
+	id := naming.SessionID(session)
 	projected := sessionJSON{
 		ID:                         id,
 		Object:                     "session",
@@ -287,11 +288,6 @@ func orDefault[T comparable](value, fallback T) T {
 		return fallback
 	}
 	return value
-}
-
-// sessionID returns the id that clients see.
-func sessionID(session *v1alpha1.Session) string {
-	return orDefault(session.Spec.SessionID, session.Name)
 }
 
 // exists says whether REST shows a Session: it is not being closed, and is the one that has its session id.

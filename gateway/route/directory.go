@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/internal/token"
+	"mediarooms.dev/mediarooms/internal/naming"
 )
 
 // routingKeyIndex is the name of the cache's index of Sessions by routing key.
@@ -57,11 +57,7 @@ func routingKeys(defaultNamespace string) client.IndexerFunc {
 		if !ok {
 			return nil
 		}
-		id := session.Spec.SessionID
-		if id == "" {
-			id = session.Name
-		}
-		return []string{token.SessionKey(session.Namespace, id, defaultNamespace)}
+		return []string{naming.RoutingKeyOf(session, defaultNamespace)}
 	}
 }
 
@@ -76,7 +72,7 @@ func (d *Directory) Find(ctx context.Context, key string) (Room, error) {
 	if err := d.reader.List(ctx, &sessions, client.MatchingFields{routingKeyIndex: key}); err != nil {
 		return Room{}, fmt.Errorf("looking up a Session: %w", err)
 	}
-	session := holder(sessions.Items)
+	session := naming.Holder(sessions.Items, naming.Placed)
 	if session == nil {
 		return Room{}, nil
 	}
@@ -110,24 +106,6 @@ func (d *Directory) Ready(ctx context.Context) ([]string, error) {
 	}
 	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
 	return addresses, nil
-}
-
-// holder returns the Session that has the session id that all of them ask for: the oldest; nil for none.
-func holder(sessions []v1alpha1.Session) *v1alpha1.Session {
-	var oldest *v1alpha1.Session
-	for i := range sessions {
-		if oldest == nil || older(&sessions[i], oldest) {
-			oldest = &sessions[i]
-		}
-	}
-	return oldest
-}
-
-func older(a, b *v1alpha1.Session) bool {
-	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
-		return a.CreationTimestamp.Before(&b.CreationTimestamp)
-	}
-	return a.Name < b.Name
 }
 
 // programmed says whether the Session's pod may be taken to host the room. A pod that the operator can't reach just now still has

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -65,6 +66,12 @@ func TestFind(t *testing.T) {
 	younger.CreationTimestamp = metav1.NewTime(time.Unix(2000, 0))
 	older := session(primary, "older", "twice", "ready", is)
 	older.CreationTimestamp = metav1.NewTime(time.Unix(1000, 0))
+	// Of Sessions of one second the placed one has the id, then the first by UID: naming.Holder.
+	tied := func(name, id, pod string, uid types.UID) *v1alpha1.Session {
+		s := session(primary, name, id, pod, is)
+		s.CreationTimestamp, s.UID = metav1.NewTime(time.Unix(1000, 0)), uid
+		return s
+	}
 	directory := newDirectory(t,
 		session(primary, "demo", "", "ready", is),
 		session("team", "demo", "", "draining", is),
@@ -77,6 +84,8 @@ func TestFind(t *testing.T) {
 		session(primary, "crashed", "", "stopped", is),
 		session(primary, "early", "", "starting", is),
 		older, younger,
+		tied("tie-a", "tie", "stopped", "uid-2"), tied("tie-b", "tie", "ready", "uid-1"),
+		tied("half-a", "half-tie", "", "uid-1"), tied("half-b", "half-tie", "ready", "uid-2"),
 		mediaPod("ready", "10.0.0.1", corev1.PodRunning, corev1.ConditionTrue),
 		mediaPod("draining", "fd00::2", corev1.PodRunning, corev1.ConditionFalse),
 		mediaPod("stopped", "10.0.0.3", corev1.PodFailed, corev1.ConditionFalse),
@@ -97,6 +106,8 @@ func TestFind(t *testing.T) {
 		"a pod that is gone is none":                             {"lost", Room{Known: true, Namespace: primary, Programmed: false}},
 		"a pod that has ended is none":                           {"crashed", Room{Known: true, Namespace: primary, Programmed: true}},
 		"a pod without an address is none":                       {"early", Room{Known: true, Namespace: primary, Programmed: true}},
+		"of two of one second the first by UID has it":           {"tie", Room{Known: true, Namespace: primary, Address: "10.0.0.1:17444", Programmed: true}},
+		"of two of one second the placed one has it":             {"half-tie", Room{Known: true, Namespace: primary, Address: "10.0.0.1:17444", Programmed: true}},
 		"of two Sessions with one id the older has it":           {"twice", Room{Known: true, Namespace: primary, Address: "10.0.0.1:17444", Programmed: true}},
 		"no Session":                {"nobody", Room{}},
 		"the empty key is nobody's": {"", Room{}},

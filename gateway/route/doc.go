@@ -2,7 +2,7 @@
 //
 //	client ── ws(s) /openvidu?sessionId=KEY ──> gateway ── wss, mutual TLS ──> media pod
 //
-// A KEY names one Session of the cluster (token.SessionKey). What Sessions and media pods there are comes from caches, never from a request to the
+// A KEY names one Session of the cluster (naming.RoutingKey). What Sessions and media pods there are comes from caches, never from a request to the
 // API server, so that an outage of the API server touches nobody who joins, reconnects or talks.
 //
 //	KEY          media pod           first connection                          reconnection

@@ -18,20 +18,8 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"mediarooms.dev/mediarooms/gateway/tenant"
+	"mediarooms.dev/mediarooms/internal/podhttp"
 )
-
-// Path is where clients open their signalling WebSockets, at the gateway and at a media pod.
-const Path = "/openvidu"
-
-// WaitingHeader tells a media pod that the Session is known but waits for a place.
-const WaitingHeader = "X-Mediarooms-Session"
-
-// SharedHeader tells a media pod, by "true", that others may have the client's address, too: see Client.Shared.
-const SharedHeader = "X-Mediarooms-Shared-Address"
-
-// waiting is the value of WaitingHeader.
-const waiting = "waiting"
 
 // Bounds of a connection to a media pod. The client pings every 5 s, so silence from it means that it is gone.
 const (
@@ -61,7 +49,7 @@ type Rooms interface {
 
 // Secrets knows what a media pod is told of the secrets of tenants. *tenant.Directory is one.
 type Secrets interface {
-	// Digests returns the value of tenant.DigestsHeader for a room of a namespace; "" for none.
+	// Digests returns the value of podhttp.HeaderSecretDigests for a room of a namespace; "" for none.
 	Digests(ctx context.Context, namespace string) (string, error)
 }
 
@@ -322,21 +310,14 @@ func (h *handshake) rewrite(out *http.Request, pod string, toldWaiting bool) {
 	if h.reconnect {
 		query.Set("reconnect", "true")
 	}
-	out.URL = &url.URL{Scheme: "https", Host: pod, Path: Path, RawQuery: query.Encode()}
+	out.URL = &url.URL{Scheme: "https", Host: pod, Path: podhttp.OpenViduPath, RawQuery: query.Encode()}
 	out.Host = pod
-	for _, name := range []string{"Authorization", "Cookie", "Origin", "Referer", WaitingHeader, SharedHeader, tenant.DigestsHeader} {
+	for _, name := range []string{"Authorization", "Cookie", "Origin", "Referer"} {
 		out.Header.Del(name)
 	}
-	if h.digests != "" {
-		out.Header.Set(tenant.DigestsHeader, h.digests)
-	}
-	out.Header.Set("X-Real-IP", h.from.Address.String())
-	if h.from.Shared {
-		out.Header.Set(SharedHeader, "true")
-	}
-	if toldWaiting {
-		out.Header.Set(WaitingHeader, waiting)
-	}
+	podhttp.Client{
+		Address: h.from.Address, SharedAddress: h.from.Shared, SessionWaiting: toldWaiting, SecretDigests: h.digests,
+	}.Write(out.Header)
 }
 
 // waitFor returns when something has changed or the time has passed, with an error only when the context has ended.

@@ -15,9 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
-	"mediarooms.dev/mediarooms/gateway/tenant"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
+	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
 // shortHolds keep the order of the usual ones, and tests quick.
@@ -147,7 +147,7 @@ func (w *world) dial(query string, header http.Header) (*websocket.Conn, int) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
 	defer cancel()
-	ws, response, err := websocket.Dial(ctx, w.url+Path+"?"+query, &websocket.DialOptions{HTTPHeader: header})
+	ws, response, err := websocket.Dial(ctx, w.url+podhttp.OpenViduPath+"?"+query, &websocket.DialOptions{HTTPHeader: header})
 	if response == nil {
 		w.t.Fatalf("dialling: %v", err)
 	}
@@ -222,19 +222,19 @@ func TestOnlyTheHandshakeReachesThePod(t *testing.T) {
 	w := newWorld(t, nil)
 	w.rooms.set("demo", Room{Known: true, Address: w.a.address, Programmed: true})
 	ws, status := w.dial("sessionId=demo", http.Header{
-		"Authorization":        {"Basic c2VjcmV0"},
-		"Cookie":               {"a=b"},
-		"Origin":               {"https://elsewhere.example"},
-		"X-Real-Ip":            {"203.0.113.9"},
-		"X-Forwarded-For":      {"203.0.113.9"},
-		"X-Mediarooms-Session": {"waiting"},
-		tenant.DigestsHeader:   {"mine:mine"},
+		"Authorization":             {"Basic c2VjcmV0"},
+		"Cookie":                    {"a=b"},
+		"Origin":                    {"https://elsewhere.example"},
+		"X-Real-Ip":                 {"203.0.113.9"},
+		"X-Forwarded-For":           {"203.0.113.9"},
+		"X-Mediarooms-Session":      {"waiting"},
+		podhttp.HeaderSecretDigests: {"mine:mine"},
 	})
 	if ws == nil {
 		t.Fatalf("refused with %d", status)
 	}
 	request := <-w.a.seen
-	for _, name := range []string{"Authorization", "Cookie", "Origin", "X-Forwarded-For", WaitingHeader, tenant.DigestsHeader} {
+	for _, name := range []string{"Authorization", "Cookie", "Origin", "X-Forwarded-For", podhttp.HeaderSession, podhttp.HeaderSecretDigests} {
 		if got := request.Header.Get(name); got != "" {
 			t.Errorf("the pod got %s: %s", name, got)
 		}
@@ -247,20 +247,20 @@ func TestOnlyTheHandshakeReachesThePod(t *testing.T) {
 func TestThePodIsToldOfTheSecretsOfTheRoomsTenant(t *testing.T) {
 	w := newWorld(t, nil)
 	w.rooms.set("acme.demo", Room{Known: true, Namespace: "acme", Address: w.a.address, Programmed: true})
-	for _, connection := range []string{"Upgrade", "Upgrade, " + tenant.DigestsHeader} {
-		header := http.Header{tenant.DigestsHeader: {"mine:mine"}, "Connection": {connection}}
+	for _, connection := range []string{"Upgrade", "Upgrade, " + podhttp.HeaderSecretDigests} {
+		header := http.Header{podhttp.HeaderSecretDigests: {"mine:mine"}, "Connection": {connection}}
 		if ws, status := w.dial("sessionId=acme.demo", header); ws == nil {
 			t.Fatalf("refused with %d", status)
 		}
-		if got := (<-w.a.seen).Header.Values(tenant.DigestsHeader); len(got) != 1 || got[0] != "salt:digest" {
+		if got := (<-w.a.seen).Header.Values(podhttp.HeaderSecretDigests); len(got) != 1 || got[0] != "salt:digest" {
 			t.Errorf("Connection: %s: the pod got %q", connection, got)
 		}
 	}
 	w.rooms.ready = []string{w.b.address}
-	if ws, status := w.dial("sessionId=nobody", http.Header{tenant.DigestsHeader: {"mine:mine"}}); ws == nil {
+	if ws, status := w.dial("sessionId=nobody", http.Header{podhttp.HeaderSecretDigests: {"mine:mine"}}); ws == nil {
 		t.Fatalf("refused with %d", status)
 	}
-	if got := (<-w.b.seen).Header.Values(tenant.DigestsHeader); len(got) != 0 {
+	if got := (<-w.b.seen).Header.Values(podhttp.HeaderSecretDigests); len(got) != 0 {
 		t.Errorf("for an unknown room the pod got %q", got)
 	}
 }
@@ -271,7 +271,7 @@ func TestAnUnknownRoomIsAnsweredByAnyPod(t *testing.T) {
 	if _, name := w.join("sessionId=nobody"); name != "b" {
 		t.Errorf("reached %q, want b", name)
 	}
-	if request := <-w.b.seen; request.Header.Get(WaitingHeader) != "" {
+	if request := <-w.b.seen; request.Header.Get(podhttp.HeaderSession) != "" {
 		t.Error("the pod was told that the Session waits")
 	}
 }
@@ -302,7 +302,7 @@ func TestARoomThatWaitsForAPod(t *testing.T) {
 		if _, name := w.join("sessionId=demo"); name != "b" {
 			t.Errorf("reached %q, want b", name)
 		}
-		if request := <-w.b.seen; request.Header.Get(WaitingHeader) != "waiting" {
+		if request := <-w.b.seen; request.Header.Get(podhttp.HeaderSession) != "waiting" {
 			t.Error("the pod was not told that the Session waits")
 		}
 	})
@@ -387,7 +387,7 @@ func TestAPodsOwnRefusalIsPassedOn(t *testing.T) {
 func TestBadHandshakes(t *testing.T) {
 	w := newWorld(t, nil)
 	for name, query := range map[string]string{"plain": "sessionId=demo"} {
-		response, err := http.Get(w.url + Path + "?" + query)
+		response, err := http.Get(w.url + podhttp.OpenViduPath + "?" + query)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -426,7 +426,7 @@ func TestNobodyIsKeptOutByWhoMayShareAnAddress(t *testing.T) {
 		if _, status := w.dial("sessionId=demo", http.Header{"X-Forwarded-For": {"192.0.2.1"}}); status != 101 {
 			t.Errorf("socket %d of a proxy that nobody has named: status %d", i, status)
 		}
-		if got := (<-w.a.seen).Header.Get(SharedHeader); got != "true" {
+		if got := (<-w.a.seen).Header.Get(podhttp.HeaderSharedAddress); got != "true" {
 			t.Errorf("the media pod is told %q of the address", got)
 		}
 	}
@@ -435,12 +435,12 @@ func TestNobodyIsKeptOutByWhoMayShareAnAddress(t *testing.T) {
 func TestAMediaPodIsToldTheClientsAddress(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Proxies = behind(t, "127.0.0.0/8") })
 	w.rooms.set("demo", Room{Known: true, Address: w.a.address, Programmed: true})
-	w.dial("sessionId=demo", http.Header{"X-Forwarded-For": {"203.0.113.1, 192.0.2.1"}, "X-Real-IP": {"203.0.113.1"}, SharedHeader: {"true"}})
+	w.dial("sessionId=demo", http.Header{"X-Forwarded-For": {"203.0.113.1, 192.0.2.1"}, "X-Real-IP": {"203.0.113.1"}, podhttp.HeaderSharedAddress: {"true"}})
 	header := (<-w.a.seen).Header
 	if got := header.Get("X-Real-IP"); got != "192.0.2.1" {
 		t.Errorf("X-Real-IP = %q, want that of the client", got)
 	}
-	if _, told := header[SharedHeader]; told {
+	if _, told := header[podhttp.HeaderSharedAddress]; told {
 		t.Error("what a client says of its own address goes to the media pod")
 	}
 }

@@ -11,11 +11,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"sync/atomic"
 	"time"
 
-	"mediarooms.dev/mediarooms/internal/token"
+	"mediarooms.dev/mediarooms/internal/naming"
+	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
 const (
@@ -77,7 +77,7 @@ func (s *Signals) Send(ctx context.Context, namespace, sessionID string, signal 
 	if err != nil {
 		return false, fmt.Errorf("writing a signal: %w", err)
 	}
-	key := token.SessionKey(namespace, sessionID, s.defaultNamespace)
+	key := naming.RoutingKey(namespace, sessionID, s.defaultNamespace)
 	began := time.Now()
 	for {
 		changed := s.rooms.Changed()
@@ -123,8 +123,7 @@ func (s *Signals) Send(ctx context.Context, namespace, sessionID string, signal 
 func (s *Signals) post(ctx context.Context, pod, key string, message []byte) (status int, written bool, err error) {
 	var wrote atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
-	to := (&url.URL{Scheme: "https", Host: pod, Path: "/"}).JoinPath("rooms", url.PathEscape(key), "signal")
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(message))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+pod+podhttp.SignalPath(key), bytes.NewReader(message))
 	if err != nil {
 		return 0, false, fmt.Errorf("sending a signal: %w", err)
 	}

@@ -9,16 +9,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
 // SecretName is the name of the Secret with a tenant's passwords, in the tenant's namespace. The name is fixed, so that the gateway needs rights on no
@@ -36,15 +34,8 @@ const (
 // passwordKeys are those of a tenant's Secret that hold passwords.
 var passwordKeys = []string{CurrentKey, PreviousKey}
 
-// DigestsHeader tells a media pod of the secrets that are valid in a room: one entry per secret, separated by commas. An entry is the hexadecimal
-// salt, a colon and the hexadecimal HMAC-SHA-256 of the secret with the salt as the key. What a client sends under this name goes nowhere.
-const DigestsHeader = "X-Mediarooms-Secret-Digests"
-
 // MinPasswordBytes is the least length of a password. A shorter one lets nobody in: it could be found by trying.
 const MinPasswordBytes = 8
-
-// saltSize is the length of a salt, in bytes.
-const saltSize = 16
 
 // Directory knows the tenants. Safe for concurrent use.
 type Directory struct {
@@ -62,12 +53,11 @@ func (d *Directory) Holder(ctx context.Context, password string) (namespace stri
 	if err != nil {
 		return "", err
 	}
-	key := newSalt()
-	given := digest(key, []byte(password))
+	given := podhttp.NewSecretDigest([]byte(password))
 	var holder *corev1.Secret
 	for i := range secrets {
 		for _, value := range d.valid(ctx, &secrets[i]) {
-			if hmac.Equal(digest(key, value), given) && (holder == nil || older(&secrets[i], holder)) {
+			if given.Matches(value) && (holder == nil || older(&secrets[i], holder)) {
 				holder = &secrets[i]
 			}
 		}
@@ -78,25 +68,24 @@ func (d *Directory) Holder(ctx context.Context, password string) (namespace stri
 	return holder.Namespace, nil
 }
 
-// Digests returns the value of DigestsHeader for a room of a namespace; "" when no secret is valid there. No two calls return the same.
+// Digests returns the value of podhttp.HeaderSecretDigests for a room of a namespace; "" when no secret is valid there. No two calls return the same.
 func (d *Directory) Digests(ctx context.Context, namespace string) (string, error) {
 	secrets, err := d.secrets(ctx)
 	if err != nil {
 		return "", err
 	}
-	salt := newSalt()
-	var entries []string
+	var held [][]byte
 	for i := range secrets {
 		if secrets[i].Namespace != namespace {
 			continue
 		}
 		for _, value := range d.valid(ctx, &secrets[i]) {
 			if d.holds(ctx, secrets, &secrets[i], value) {
-				entries = append(entries, hex.EncodeToString(salt)+":"+hex.EncodeToString(digest(salt, value)))
+				held = append(held, value)
 			}
 		}
 	}
-	return strings.Join(entries, ","), nil
+	return podhttp.FormatSecretDigests(held), nil
 }
 
 // secrets returns the tenants' Secrets, which are the cache's own: they must not be changed.
@@ -157,17 +146,4 @@ func (d *Directory) complain(ctx context.Context, secret *corev1.Secret, key str
 	}
 	logr.FromContextOrDiscard(ctx).Info("A password of the REST API is too short and lets nobody in: give it a longer one",
 		"namespace", secret.Namespace, "Secret", secret.Name, "key", key, "leastBytes", MinPasswordBytes)
-}
-
-func newSalt() []byte {
-	salt := make([]byte, saltSize)
-	// Reading from crypto/rand does not fail (it ends the process when it can't work).
-	_, _ = rand.Read(salt)
-	return salt
-}
-
-func digest(salt, value []byte) []byte {
-	mac := hmac.New(sha256.New, salt)
-	mac.Write(value)
-	return mac.Sum(nil)
 }

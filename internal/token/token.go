@@ -124,12 +124,3 @@ func encode(digest []byte, n int) string {
 	}
 	return string(out)
 }
-
-// SessionKey returns the routing key of a Session: what clients put into sessionId= of the WebSocket's URL. It is unique over the cluster:
-// the session id itself for the default tenant, NAMESPACE.SESSIONID for the others (a session id has no dot).
-func SessionKey(namespace, sessionID, defaultNamespace string) string {
-	if namespace == defaultNamespace {
-		return sessionID
-	}
-	return namespace + "." + sessionID
-}

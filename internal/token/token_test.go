@@ -59,12 +59,3 @@ func TestTokenURL(t *testing.T) {
 		}
 	}
 }
-
-func TestSessionKeyIsUniqueOverTheCluster(t *testing.T) {
-	if got := SessionKey("default", "a_B", "default"); got != "a_B" {
-		t.Errorf("default tenant: %s", got)
-	}
-	if got := SessionKey("team", "a_B", "default"); got != "team.a_B" {
-		t.Errorf("other tenant: %s", got)
-	}
-}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -222,7 +223,7 @@ func TestStopTellsTheOperatorWhatWasLast(t *testing.T) {
 	o.status()
 	o.receive()
 	p.join("r", "A")
-	p.rooms.Stop(room.ReasonServerStopped)
+	p.rooms.Stop(reasons.ServerStopped)
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -232,7 +233,7 @@ func TestStopTellsTheOperatorWhatWasLast(t *testing.T) {
 	for got.GetConnections()[0].GetState() == controlv1.ConnectionState_CONNECTION_STATE_ACTIVE {
 		got = o.status()
 	}
-	if got.GetConnections()[0].GetDisconnectReason() != room.ReasonServerStopped {
+	if got.GetConnections()[0].GetDisconnectReason() != string(reasons.ServerStopped) {
 		t.Errorf("got %v", got)
 	}
 	if code := o.ended(); code != codes.Unavailable {

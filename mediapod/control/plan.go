@@ -2,6 +2,7 @@ package control
 
 import (
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -18,7 +19,8 @@ type step struct {
 
 // removal is the end of a room. One that was asked for is confirmed.
 type removal struct {
-	uid, reason       string
+	uid               string
+	reason            reasons.Reason
 	silent, confirmed bool
 }
 
@@ -45,9 +47,9 @@ func plan(message *controlv1.OperatorMessage, named map[string]uint64, present [
 		}
 		return []step{{apply: &desired, revision: m.Room.GetRevision()}}, nil
 	case *controlv1.OperatorMessage_RemoveRoom:
-		reason := m.RemoveRoom.GetReason()
+		reason := reasons.Reason(m.RemoveRoom.GetReason())
 		if reason == "" {
-			reason = room.ReasonSessionClosedByServer
+			reason = reasons.SessionClosedByServer
 		}
 		return []step{{
 			remove:   &removal{uid: m.RemoveRoom.GetUid(), reason: reason, silent: m.RemoveRoom.GetSilent(), confirmed: true},
@@ -59,7 +61,7 @@ func plan(message *controlv1.OperatorMessage, named map[string]uint64, present [
 		var steps []step
 		for _, uid := range present {
 			if _, desired := named[uid]; !desired {
-				steps = append(steps, step{remove: &removal{uid: uid, reason: room.ReasonSessionClosedByServer}})
+				steps = append(steps, step{remove: &removal{uid: uid, reason: reasons.SessionClosedByServer}})
 			}
 		}
 		return append(steps, step{synced: true}), nil

@@ -117,7 +117,7 @@ func connectionStatus(connection room.ConnectionSnapshot) *controlv1.ConnectionS
 		State:              state(connection.State),
 		ActiveUnixMs:       unixMilli(connection.ActiveTime),
 		DisconnectedUnixMs: unixMilli(connection.DisconnectedTime),
-		DisconnectReason:   connection.Reason,
+		DisconnectReason:   string(connection.Reason),
 		ClientData:         connection.Client.Metadata,
 		Ip:                 connection.Client.Address,
 		Platform:           connection.Client.Platform,

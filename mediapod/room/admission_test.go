@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
@@ -46,7 +47,7 @@ func TestATokenIsGoodOnceAndOnlyWhileItsConnectionIsDesired(t *testing.T) {
 			s.apply()
 		}, token: "tok_A2"},
 		"a connection without a token digest":    {prepare: func(s *scene) { s.desired.Connections[0].Token = TokenDigest{}; s.apply() }, token: "", want: ErrToken},
-		"a token after the pod was told to stop": {prepare: func(s *scene) { s.registry.Stop(ReasonServerStopped) }, token: "tok_A", want: ErrClosed},
+		"a token after the pod was told to stop": {prepare: func(s *scene) { s.registry.Stop(reasons.ServerStopped) }, token: "tok_A", want: ErrClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, "A", "B")
@@ -90,14 +91,14 @@ func TestReconnectionWindow(t *testing.T) {
 		play func(s *scene, b *user)
 		// want is B's state in the end, reason why it left.
 		want   State
-		reason string
+		reason reasons.Reason
 	}{
 		"who does not come back leaves when the window is over": {
 			play: func(_ *scene, b *user) {
 				b.Suspend(b.link)
 				time.Sleep(window + time.Nanosecond)
 			},
-			want: Disconnected, reason: ReasonNetworkDisconnect,
+			want: Disconnected, reason: reasons.NetworkDisconnect,
 		},
 		"who may still come back is there": {
 			play: func(_ *scene, b *user) {
@@ -142,7 +143,7 @@ func TestReconnectionWindow(t *testing.T) {
 					s.t.Errorf("got %v", err)
 				}
 			},
-			want: Disconnected, reason: ReasonNetworkDisconnect,
+			want: Disconnected, reason: reasons.NetworkDisconnect,
 		},
 		"who was thrown out meanwhile is refused": {
 			play: func(s *scene, b *user) {
@@ -152,7 +153,7 @@ func TestReconnectionWindow(t *testing.T) {
 					s.t.Errorf("got %v", err)
 				}
 			},
-			want: Disconnected, reason: ReasonForceDisconnectByUser,
+			want: Disconnected, reason: reasons.ForceDisconnectByUser,
 		},
 		"who has missed too much is refused, and leaves": {
 			play: func(s *scene, b *user) {
@@ -166,7 +167,7 @@ func TestReconnectionWindow(t *testing.T) {
 					s.t.Errorf("got %v", err)
 				}
 			},
-			want: Disconnected, reason: ReasonNetworkDisconnect,
+			want: Disconnected, reason: reasons.NetworkDisconnect,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,7 +212,7 @@ func TestSnapshotSaysWhoIsWhere(t *testing.T) {
 		if got := s.state("A"); got.State != Active || !got.ActiveTime.Equal(began) || got.Client.Metadata != "client A" || len(got.Published) != 1 || got.Published[0].ID != stream {
 			t.Errorf("A: %+v", got)
 		}
-		if got := s.state("B"); got.State != Disconnected || got.Reason != ReasonDisconnect || !got.DisconnectedTime.Equal(began.Add(time.Second)) || len(got.Received) != 0 {
+		if got := s.state("B"); got.State != Disconnected || got.Reason != reasons.Disconnect || !got.DisconnectedTime.Equal(began.Add(time.Second)) || len(got.Received) != 0 {
 			t.Errorf("B: %+v", got)
 		}
 		if got := s.state("C"); got.State != Pending || !got.ActiveTime.IsZero() {
@@ -333,5 +334,35 @@ func fiftyRounds(t *testing.T) {
 	}
 	if totals := s.registry.Totals(); totals != (Totals{Rooms: 1}) {
 		t.Errorf("got %+v", totals)
+	}
+	if ids := len(s.registry.resumable.rooms); ids != 0 {
+		t.Errorf("%d private ids are known", ids)
+	}
+}
+
+// Whoever comes back is found in the room that has its Connection now, whatever room had it before.
+func TestPrivateIDsFollowTheirRooms(t *testing.T) {
+	s := newScene(t, "A", "B")
+	resume := func(id string, want error) {
+		t.Helper()
+		if err := s.registry.Resume("", id, &recorder{scene: s, name: "A"}, func(*Participant) {}); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", id, err, want)
+		}
+	}
+	s.join("A")
+	resume("rpc-A", nil)
+	s.desired.Connections[0].PrivateID = "another"
+	s.apply()
+	resume("rpc-A", ErrNotResumed)
+	resume("another", nil)
+	s.desired.UID = "another-uid" // it takes the place of the other, with the same connections
+	s.registry.Apply(s.desired)
+	resume("another", ErrNotResumed)
+	s.join("A")
+	resume("another", nil)
+	s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
+	resume("another", ErrNotResumed)
+	if ids := len(s.registry.resumable.rooms); ids != 0 {
+		t.Errorf("%d private ids are known", ids)
 	}
 }

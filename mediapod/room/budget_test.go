@@ -45,7 +45,7 @@ func TestWhatIsToldIsBounded(t *testing.T) {
 			t.Errorf("all together: %d, %v", n, refused)
 		}
 		s.must(room.Signal(nil, Signal{Data: text("x")})) // of the server
-		until(t, func() error { return room.Signal(nil, Signal{Data: text("x")}) })
+		_, _ = until(t, func() error { return room.Signal(nil, Signal{Data: text("x")}) })
 		time.Sleep(time.Second)
 		if n, _ := until(t, toAll("A")); n != toldPerSecond/onesPart/5 {
 			t.Errorf("a second later: %d", n)
@@ -66,7 +66,7 @@ func TestBytesThatAreToldAreBounded(t *testing.T) {
 			t.Errorf("%d, %v", n, refused)
 		}
 		s.publish("A")
-		until(t, func() error {
+		_, _ = until(t, func() error {
 			return s.users["A"].ChangeStream(StreamChange{Property: "x", Value: big})
 		})
 	})

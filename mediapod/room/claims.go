@@ -3,6 +3,8 @@ package room
 import (
 	"crypto/rand"
 	"slices"
+
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 // Claims are what a client is let in with that has no Connection, since it has proved to the front
@@ -29,7 +31,7 @@ func (r *Room) newSeat(claims Claims) (*seat, error) {
 		return nil, ConflictError{KindParticipant, claims.ConnectionID}
 	}
 	if replaced {
-		r.evict(before, ReasonForceDisconnectByServer)
+		r.evict(before, reasons.ForceDisconnectByServer)
 	}
 	s := &seat{claims: &claims, desired: Connection{
 		ID: claims.ConnectionID, Role: claims.Role, Record: claims.Record, PrivateID: rand.Text(),
@@ -47,7 +49,7 @@ func (r *Room) forgetPrivateID(s *seat) {
 }
 
 // evictHidden evicts who is hidden when nobody else is in the room any more. The room is locked.
-func (r *Room) evictHidden(reason string) {
+func (r *Room) evictHidden(reason reasons.Reason) {
 	if slices.ContainsFunc(r.participants, func(p *Participant) bool { return !p.hidden() }) {
 		return
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 func TestWhoShowsTheSecretMayDoEverything(t *testing.T) {
@@ -70,7 +72,7 @@ func TestARecorderMayComeFirst(t *testing.T) {
 func TestNobodyShowsASecretToAClosedRoom(t *testing.T) {
 	s := newScene(t, "A")
 	room, _ := s.registry.Lookup(s.desired.Key)
-	s.registry.Stop(ReasonServerStopped)
+	s.registry.Stop(reasons.ServerStopped)
 	link := &recorder{scene: s, name: "R", reading: true}
 	if err := room.Join(JoinRequest{Claims: &asPrivileged}, link, func(Joined) {}); !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v", err)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
@@ -122,7 +123,7 @@ type ConnectionSnapshot struct {
 	ActiveTime       time.Time
 	DisconnectedTime time.Time
 	// Reason of the disconnection.
-	Reason string
+	Reason reasons.Reason
 	// Client is what the client told of itself when it joined.
 	Client Client
 	// Published are the streams that it sends, Received what it receives, by creation.
@@ -182,7 +183,7 @@ type seat struct {
 	state       State
 	activated   time.Time
 	left        time.Time
-	reason      string
+	reason      reasons.Reason
 	client      Client
 	participant *Participant // while state is Active
 }

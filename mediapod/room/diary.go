@@ -17,7 +17,7 @@ type diary struct {
 	// users are in the room; visited says that there was one, lastReason why the last one has left.
 	users      int
 	visited    bool
-	lastReason string
+	lastReason reasons.Reason
 }
 
 // begin opens the diary of a room. One whose Session is told of already, since it was on another pod, has no beginning here.
@@ -49,7 +49,7 @@ func (d *diary) left(p *Participant) {
 	d.users--
 	d.lastReason = p.seat.reason
 	d.journal.Write(d.uid, p.seat.left, journal.Event{
-		Kind: journal.ParticipantLeft, Participant: p.identity(), Began: p.seat.activated, Reason: p.seat.reason,
+		Kind: journal.ParticipantLeft, Participant: p.identity(), Began: p.seat.activated, Reason: string(p.seat.reason),
 	})
 }
 
@@ -68,20 +68,20 @@ func (d *diary) receives(p *Participant, s *subscription) {
 }
 
 // sent and received write that a participant no longer does, if its beginning was written.
-func (d *diary) sent(s *stream, reason string) {
+func (d *diary) sent(s *stream, reason reasons.Reason) {
 	if !s.began.IsZero() {
 		d.ended(s.sending(), s.began, reason)
 	}
 }
 
-func (d *diary) received(p *Participant, s *subscription, reason string) {
+func (d *diary) received(p *Participant, s *subscription, reason reasons.Reason) {
 	if !s.began.IsZero() {
 		d.ended(s.receiving(p), s.began, reason)
 	}
 }
 
-func (d *diary) ended(connection journal.Connection, began time.Time, reason string) {
-	d.journal.Write(d.uid, time.Now(), journal.Event{Kind: journal.ConnectionDestroyed, Connection: connection, Began: began, Reason: reason})
+func (d *diary) ended(connection journal.Connection, began time.Time, reason reasons.Reason) {
+	d.journal.Write(d.uid, time.Now(), journal.Event{Kind: journal.ConnectionDestroyed, Connection: connection, Began: began, Reason: string(reason)})
 }
 
 // signalled writes who was told what.
@@ -99,18 +99,18 @@ func (d *diary) signalled(from string, recipients []*Participant, signal Signal)
 
 // conclusion is why the Session ends when it does so now, before anybody is thrown out: one that its last user has left ends for that, unless
 // the user did not go by itself (openvidu-rest section 8).
-func (d *diary) conclusion(reason string) string {
-	if reason != ReasonSessionClosedByServer {
+func (d *diary) conclusion(reason reasons.Reason) reasons.Reason {
+	if reason != reasons.SessionClosedByServer {
 		return reason
 	}
 	emptied := d.endsWhenEmpty && d.visited && d.users == 0
-	return string(reasons.SessionEnd(emptied, reasons.Reason(d.lastReason)))
+	return reasons.SessionEnd(emptied, d.lastReason)
 }
 
 // end writes the end of the Session, unless nobody is to be told, and closes the diary. Who was told that somebody came is told of the end, too.
-func (d *diary) end(reason string, silent bool) {
+func (d *diary) end(reason reasons.Reason, silent bool) {
 	if !silent || d.visited {
-		d.journal.Write(d.uid, time.Now(), journal.Event{Kind: journal.SessionDestroyed, Reason: reason})
+		d.journal.Write(d.uid, time.Now(), journal.Event{Kind: journal.SessionDestroyed, Reason: string(reason)})
 	}
 	d.journal.Close(d.uid)
 }

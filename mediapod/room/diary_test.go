@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/journal"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/test/rest"
@@ -71,7 +72,7 @@ func TestEventsOfTwo(t *testing.T) {
 			s.apply()
 			s.must(s.users["A"].Leave())
 			s.must(s.users["B"].Leave())
-			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
 		}, []string{
 			"B ends of A: disconnect", "A ends of B: disconnect", "A ends its own: disconnect", "A left: disconnect",
 			"B ends its own: disconnect", "B left: disconnect", "destroyed: lastParticipantLeft",
@@ -79,7 +80,7 @@ func TestEventsOfTwo(t *testing.T) {
 		"both leave, and the session stays until it is deleted": {func(s *scene) {
 			s.must(s.users["A"].Leave())
 			s.must(s.users["B"].Leave())
-			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
 		}, []string{
 			"B ends of A: disconnect", "A ends of B: disconnect", "A ends its own: disconnect", "A left: disconnect",
 			"B ends its own: disconnect", "B left: disconnect", "destroyed: sessionClosedByServer",
@@ -87,7 +88,7 @@ func TestEventsOfTwo(t *testing.T) {
 		"the session is deleted": {func(s *scene) {
 			s.desired.EndsWhenEmpty = true
 			s.apply()
-			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
 		}, []string{
 			"B ends of A: sessionClosedByServer", "A ends of B: sessionClosedByServer", "A ends its own: sessionClosedByServer", "A left: sessionClosedByServer",
 			"B ends its own: sessionClosedByServer", "B left: sessionClosedByServer", "destroyed: sessionClosedByServer",
@@ -102,7 +103,7 @@ func TestEventsOfTwo(t *testing.T) {
 			"B ends its own: sessionClosedByServer", "B left: sessionClosedByServer", "destroyed: sessionClosedByServer",
 		}},
 		"the pod stops": {func(s *scene) {
-			s.registry.Stop(ReasonServerStopped)
+			s.registry.Stop(reasons.ServerStopped)
 		}, []string{
 			"B ends of A: openviduServerStopped", "A ends of B: openviduServerStopped", "A ends its own: openviduServerStopped", "A left: openviduServerStopped",
 			"B ends its own: openviduServerStopped", "B left: openviduServerStopped",
@@ -193,7 +194,7 @@ func TestEventsOfTwo(t *testing.T) {
 			s.must(s.users["B"].Unpublish())
 			s.must(s.users["A"].Leave())
 			s.must(s.users["B"].Leave())
-			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
 		}, []string{
 			"B ends of A: unpublish", "A ends its own: unpublish", "A ends of B: unpublish", "B ends its own: unpublish",
 			"A left: disconnect", "B left: disconnect", "destroyed: lastParticipantLeft",
@@ -227,19 +228,19 @@ func TestEventsOfSessionsThatNobodyJoined(t *testing.T) {
 		want   []string
 	}{
 		"it is deleted": {func(d *Desired) { d.EndsWhenEmpty = true }, func(s *scene) {
-			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
 		}, []string{"created", "destroyed: sessionClosedByServer"}},
 		"it is collected": {func(*Desired) {}, func(s *scene) {
-			s.registry.RemoveSilently(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.RemoveSilently(s.desired.UID, reasons.SessionClosedByServer)
 		}, []string{"created"}},
 		"it comes from another pod": {func(d *Desired) { d.Known = true }, func(*scene) {}, nil},
 		"the operator wants no events": {func(d *Desired) { d.Tenant = "" }, func(s *scene) {
-			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
 		}, nil},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			s := newScene(t, "A")
-			s.registry.RemoveSilently(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.RemoveSilently(s.desired.UID, reasons.SessionClosedByServer)
 			for _, batch := range s.registry.Journal().After(0) {
 				s.registry.Journal().Acknowledge(batch.Room.UID, batch.Entries[len(batch.Entries)-1].Sequence)
 			}

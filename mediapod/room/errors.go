@@ -85,12 +85,14 @@ func (e ForbiddenError) Error() string { return fmt.Sprintf("participant may not
 
 // LimitError means that something would be more than may be. Its text names what, and the limit.
 type LimitError struct {
-	text string
+	Text string
 }
 
-func (e LimitError) Error() string { return e.text }
+func (e LimitError) Error() string { return e.Text }
 
-func overLimit(format string, args ...any) error { return LimitError{fmt.Sprintf(format, args...)} }
+func overLimit(format string, args ...any) error {
+	return LimitError{Text: fmt.Sprintf(format, args...)}
+}
 
 // MediaError means that the media engine has refused something: Err is one of package media.
 type MediaError struct {

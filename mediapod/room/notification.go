@@ -38,17 +38,20 @@ type ParticipantPublished struct {
 
 // ParticipantUnpublished says that a stream has ended while its publisher stays.
 type ParticipantUnpublished struct {
-	ConnectionID, StreamID, Reason string
+	ConnectionID, StreamID string
+	Reason                 reasons.Reason
 }
 
 // ParticipantLeft is for those who stay. It also ends the streams of the one who has left.
 type ParticipantLeft struct {
-	ConnectionID, Reason string
+	ConnectionID string
+	Reason       reasons.Reason
 }
 
 // ParticipantEvicted is for the one who must go, and only for it.
 type ParticipantEvicted struct {
-	ConnectionID, Reason string
+	ConnectionID string
+	Reason       reasons.Reason
 }
 
 // SignalReceived carries a message of a participant, or of the server when From is "".
@@ -142,16 +145,3 @@ func (n RoleChanged) Weight() int { return baseWeight }
 
 // Weight implements Notification.
 func (n RecordChanged) Weight() int { return baseWeight }
-
-// Why a participant, a stream or a Session is gone.
-const (
-	ReasonDisconnect              = string(reasons.Disconnect)
-	ReasonForceDisconnectByUser   = string(reasons.ForceDisconnectByUser)
-	ReasonForceDisconnectByServer = string(reasons.ForceDisconnectByServer)
-	ReasonSessionClosedByServer   = string(reasons.SessionClosedByServer)
-	ReasonNetworkDisconnect       = string(reasons.NetworkDisconnect)
-	ReasonServerStopped           = string(reasons.ServerStopped)
-	ReasonUnpublish               = string(reasons.Unpublish)
-	ReasonForceUnpublishByUser    = string(reasons.ForceUnpublishByUser)
-	ReasonForceUnpublishByServer  = string(reasons.ForceUnpublishByServer)
-)

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"testing"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
@@ -83,7 +84,7 @@ func TestEventOrder(t *testing.T) {
 			s.join("B")
 			s.join("C")
 			s.write("the session is deleted")
-			s.registry.Remove(s.desired.UID, ReasonSessionClosedByServer)
+			s.registry.Remove(s.desired.UID, reasons.SessionClosedByServer)
 		},
 		"role and record change": func(s *scene) {
 			s.join("A")

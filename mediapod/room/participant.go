@@ -1,6 +1,10 @@
 package room
 
-import "time"
+import (
+	"time"
+
+	"mediarooms.dev/mediarooms/internal/reasons"
+)
 
 // Participant acts in a room for one client. Its methods are safe for concurrent use; once the
 // client has left or was evicted they refuse with ErrLeft, or with ErrClosed when the room is
@@ -59,13 +63,13 @@ func (p *Participant) Leave() error {
 	if err := p.alive(); err != nil {
 		return err
 	}
-	p.room.remove(p, ReasonDisconnect)
+	p.room.remove(p, reasons.Disconnect)
 	p.mailbox.finish()
 	return nil
 }
 
 // Suspend says that a sink can't be used any more. The client may come back by Resume until the
-// reconnection window is over; then it is evicted with ReasonNetworkDisconnect. A sink that the
+// reconnection window is over; then it is evicted with reasons.NetworkDisconnect. A sink that the
 // participant no longer has does not matter.
 func (p *Participant) Suspend(sink Sink) {
 	p.room.mu.Lock()
@@ -84,7 +88,7 @@ func (p *Participant) expire(loss int) {
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
 	if !p.gone && p.mailbox.waits(loss) {
-		p.room.evict(p, ReasonNetworkDisconnect)
+		p.room.evict(p, reasons.NetworkDisconnect)
 	}
 }
 
@@ -103,9 +107,9 @@ func (p *Participant) ForceDisconnect(connectionID string, reply func()) error {
 	if !found {
 		return NotFoundError{KindParticipant, connectionID}
 	}
-	p.room.remove(target, ReasonForceDisconnectByUser)
+	p.room.remove(target, reasons.ForceDisconnectByUser)
 	reply()
-	target.dismiss(ReasonForceDisconnectByUser)
+	target.dismiss(reasons.ForceDisconnectByUser)
 	return nil
 }
 
@@ -133,12 +137,12 @@ func (p *Participant) notifyOthers(notification Notification) {
 // The room is locked.
 func (p *Participant) stale(notification Notification) bool {
 	published, is := notification.(ParticipantPublished)
-	// The client has heard it after all when it receives the stream. Told again, it would lose its
-	// hold of the peer connection (openvidu-rpc, trap 20).
+	// The client has heard it after all when it receives the stream. Told again, it may lose its hold
+	// of the peer connection.
 	return is && p.subscriptions.include(published.Stream.ID)
 }
 
 // dismiss tells a participant that was removed that it must go. The room is locked.
-func (p *Participant) dismiss(reason string) {
+func (p *Participant) dismiss(reason reasons.Reason) {
 	p.mailbox.finish(ParticipantEvicted{ConnectionID: p.id, Reason: reason})
 }

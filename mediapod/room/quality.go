@@ -15,8 +15,8 @@ type qualityTicker struct {
 	stop     chan struct{} // nil when it does not run
 }
 
-// SetNetworkQualityInterval sets how often participants are told of changes of the publishers' network quality (openvidu-rpc 8.1). 0 is
-// never, and then nothing is measured. After Stop it does nothing.
+// SetNetworkQualityInterval sets how often participants are told of changes of the publishers'
+// network quality. 0 is never, and then nothing is measured. After Stop it does nothing.
 func (g *Registry) SetNetworkQualityInterval(interval time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

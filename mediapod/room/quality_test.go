@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
@@ -115,7 +116,7 @@ func TestNetworkQualityIsMeasuredWhileWanted(t *testing.T) {
 				t.Errorf("every %v: %d times, want %d", step.interval, got, step.want)
 			}
 		}
-		s.registry.Stop(ReasonServerStopped)
+		s.registry.Stop(reasons.ServerStopped)
 		s.registry.Wait()
 		s.registry.SetNetworkQualityInterval(time.Second) // too late: it would never end
 	})

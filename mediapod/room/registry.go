@@ -19,6 +19,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/journal"
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
@@ -49,10 +50,10 @@ type Registry struct {
 // departures counts who has left. It has a lock of its own, a leaf: rooms call it while locked.
 type departures struct {
 	mu       sync.Mutex // guards byReason
-	byReason map[string]int
+	byReason map[reasons.Reason]int
 }
 
-func (d *departures) count(reason string) {
+func (d *departures) count(reason reasons.Reason) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.byReason[reason]++
@@ -73,7 +74,7 @@ func NewRegistry(engine media.Engine, log logr.Logger) *Registry {
 		log:       log,
 		byKey:     make(map[string]*Room),
 		byUID:     make(map[string]*Room),
-		departed:  departures{byReason: make(map[string]int)},
+		departed:  departures{byReason: make(map[reasons.Reason]int)},
 		resumable: resumable{rooms: make(map[privateID]*Room)},
 		changed:   changes{signal: make(chan struct{}, 1), uids: make(map[string]struct{})},
 		journal:   journal.New(journal.DefaultLimits),
@@ -111,7 +112,7 @@ func (g *Registry) Apply(desired Desired) {
 	g.mu.Unlock()
 
 	if before != nil && before != room {
-		before.end(ReasonSessionClosedByServer, false)
+		before.end(reasons.SessionClosedByServer, false)
 	}
 	room.apply(desired)
 }
@@ -127,16 +128,16 @@ func (g *Registry) unname(room *Room) {
 
 // Remove closes a room and forgets it; everybody in it is told the reason, and the journal that the Session has ended. Removing one that is not
 // there does nothing.
-func (g *Registry) Remove(uid, reason string) {
+func (g *Registry) Remove(uid string, reason reasons.Reason) {
 	g.remove(uid, reason, false)
 }
 
 // RemoveSilently is Remove, but the journal is not told that the Session has ended, unless somebody has been in the room.
-func (g *Registry) RemoveSilently(uid, reason string) {
+func (g *Registry) RemoveSilently(uid string, reason reasons.Reason) {
 	g.remove(uid, reason, true)
 }
 
-func (g *Registry) remove(uid, reason string, silent bool) {
+func (g *Registry) remove(uid string, reason reasons.Reason, silent bool) {
 	g.mu.Lock()
 	room, known := g.byUID[uid]
 	if known {
@@ -153,7 +154,7 @@ func (g *Registry) remove(uid, reason string, silent bool) {
 func (g *Registry) Journal() *journal.Journal { return g.journal }
 
 // Stop closes all rooms but keeps them for Snapshot, and takes no new ones.
-func (g *Registry) Stop(reason string) {
+func (g *Registry) Stop(reason reasons.Reason) {
 	g.mu.Lock()
 	g.stopped = true
 	g.stopMeasuring()
@@ -257,7 +258,7 @@ func (g *Registry) Totals() Totals {
 }
 
 // Departures returns how many have left since the start, by the reason. Who had joined by Claims does not count.
-func (g *Registry) Departures() map[string]int {
+func (g *Registry) Departures() map[reasons.Reason]int {
 	g.departed.mu.Lock()
 	defer g.departed.mu.Unlock()
 	return maps.Clone(g.departed.byReason)

@@ -8,7 +8,7 @@ import (
 )
 
 // A client can't be asked to negotiate again on the same peer connection: what it receives is
-// renewed by making it build another one (openvidu-rpc 3.10).
+// renewed by making it build another one.
 //
 //	engine: outdated --> offer is made in the background --> StreamRenewed --> client: Answer, renewed
 //
@@ -38,7 +38,7 @@ func (p *Participant) renew(received *subscription) {
 
 // renewAll makes another offer for everything that a client who is back may not have been offered. The room is locked.
 func (p *Participant) renewAll() {
-	for _, received := range p.subscriptions.byID {
+	for _, received := range p.subscriptions.sorted() {
 		unsure := received.renews && !received.answered
 		if !received.renewing && (unsure || received.outdated && received.answered) {
 			p.beginRenewal(received)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
@@ -120,7 +121,7 @@ func (r *Room) apply(desired Desired) {
 	}
 	for _, s := range r.seats {
 		if _, undesired := before[s.desired.UID]; undesired && s.participant != nil {
-			r.evict(s.participant, ReasonForceDisconnectByServer)
+			r.evict(s.participant, reasons.ForceDisconnectByServer)
 		}
 	}
 
@@ -169,7 +170,7 @@ func (r *Room) endForbiddenStreams() {
 	for _, p := range r.participants {
 		for _, s := range p.publications.sorted() {
 			if s.live && !p.seat.mayPublish(s.info) {
-				r.unpublish(s, ReasonForceUnpublishByServer)
+				r.unpublish(s, reasons.ForceUnpublishByServer)
 			}
 		}
 	}
@@ -287,7 +288,7 @@ func (r *Room) resume(id string, sink Sink, reply func(*Participant)) bool {
 	p := s.participant
 	p.mailbox.release()
 	if p.mailbox.missed.tooMuch {
-		r.evict(p, ReasonNetworkDisconnect)
+		r.evict(p, reasons.NetworkDisconnect)
 		return false
 	}
 	p.mailbox.resume(sink, func() { reply(p) }, p.stale)
@@ -296,7 +297,7 @@ func (r *Room) resume(id string, sink Sink, reply func(*Participant)) bool {
 }
 
 // end closes the room, since there is to be none any more. Unless it is silent, the Session's end is written down, after everything else of it.
-func (r *Room) end(reason string, silent bool) {
+func (r *Room) end(reason reasons.Reason, silent bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	conclusion := r.diary.conclusion(reason)
@@ -306,14 +307,14 @@ func (r *Room) end(reason string, silent bool) {
 }
 
 // close evicts everybody, one after the other, and lets nobody in any more.
-func (r *Room) close(reason string) {
+func (r *Room) close(reason reasons.Reason) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.shut(reason)
 }
 
 // shut is close; the room is locked.
-func (r *Room) shut(reason string) {
+func (r *Room) shut(reason reasons.Reason) {
 	if r.closed {
 		return
 	}
@@ -324,14 +325,14 @@ func (r *Room) shut(reason string) {
 }
 
 // evict throws a participant out: the others are told that it has left, then it that it must go. The room is locked.
-func (r *Room) evict(p *Participant, reason string) {
+func (r *Room) evict(p *Participant, reason reasons.Reason) {
 	r.remove(p, reason)
 	p.dismiss(reason)
 }
 
 // remove takes a participant out of the room and tells those who stay, which ends its streams for
 // them. The room is locked.
-func (r *Room) remove(p *Participant, reason string) {
+func (r *Room) remove(p *Participant, reason reasons.Reason) {
 	p.mailbox.stopWaiting()
 	p.gone = true
 	s := p.seat
@@ -354,13 +355,13 @@ func (r *Room) remove(p *Participant, reason string) {
 	r.registry.changed.mark(r.uid)
 	r.registry.log.Info("Participant left", "room", r.uid, "connection", p.id, "reason", reason)
 	if !p.hidden() && !r.closed {
-		r.evictHidden(ReasonSessionClosedByServer)
+		r.evictHidden(reasons.SessionClosedByServer)
 	}
 }
 
 // endMedia ends what others receive of a participant that is removed, then what it receives, then
 // what it sends: the order of events is that of openvidu-rest 5.4. The room is locked.
-func (r *Room) endMedia(p *Participant, reason string) {
+func (r *Room) endMedia(p *Participant, reason reasons.Reason) {
 	streams := p.publications.sorted()
 	var closers []io.Closer
 	for _, s := range streams {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/quality"
 )
@@ -235,8 +236,8 @@ func (p *Participant) Unpublish(streamID string) error {
 	if err != nil {
 		return err
 	}
-	p.notifyOthers(ParticipantUnpublished{ConnectionID: p.id, StreamID: streamID, Reason: ReasonUnpublish})
-	r.endStream(s, ReasonUnpublish)
+	p.notifyOthers(ParticipantUnpublished{ConnectionID: p.id, StreamID: streamID, Reason: reasons.Unpublish})
+	r.endStream(s, reasons.Unpublish)
 	return nil
 }
 
@@ -264,12 +265,12 @@ func (p *Participant) ForceUnpublish(streamID string, reply func()) error {
 		return err
 	}
 	reply()
-	r.unpublish(s, ReasonForceUnpublishByUser)
+	r.unpublish(s, reasons.ForceUnpublishByUser)
 	return nil
 }
 
 // unpublish tells everybody, the owner too, that a stream ends, and ends it. The room is locked.
-func (r *Room) unpublish(s *stream, reason string) {
+func (r *Room) unpublish(s *stream, reason reasons.Reason) {
 	r.notify(ParticipantUnpublished{ConnectionID: s.owner.id, StreamID: s.info.ID, Reason: reason})
 	r.endStream(s, reason)
 }
@@ -284,14 +285,14 @@ func (r *Room) liveStream(streamID string) (*stream, error) {
 
 // endStream closes a stream and all that is received of it. The room is locked, and everybody who
 // must know was told: a client that sees its peer connection end first takes that for a failure.
-func (r *Room) endStream(s *stream, reason string) {
+func (r *Room) endStream(s *stream, reason reasons.Reason) {
 	r.registry.release(append(r.endReceptions(s, reason), r.endSending(s, reason)...)...)
 	r.registry.changed.mark(r.uid)
 }
 
 // endReceptions ends what is received of a stream, and returns what is to be closed. The room is
 // locked.
-func (r *Room) endReceptions(s *stream, reason string) []io.Closer {
+func (r *Room) endReceptions(s *stream, reason reasons.Reason) []io.Closer {
 	var closers []io.Closer
 	for _, p := range r.participants {
 		for _, received := range p.subscriptions.sorted() {
@@ -305,7 +306,7 @@ func (r *Room) endReceptions(s *stream, reason string) []io.Closer {
 }
 
 // endSending ends a stream itself, and returns what is to be closed. The room is locked.
-func (r *Room) endSending(s *stream, reason string) []io.Closer {
+func (r *Room) endSending(s *stream, reason reasons.Reason) []io.Closer {
 	r.diary.sent(s, reason)
 	return r.forgetStream(s)
 }

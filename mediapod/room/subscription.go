@@ -160,7 +160,7 @@ func (p *Participant) abandonSubscription(received *subscription) {
 
 // dropSubscription ends a subscription for good. The room is locked.
 func (p *Participant) dropSubscription(received *subscription) {
-	p.room.diary.received(p, received, string(reasons.Unsubscribe))
+	p.room.diary.received(p, received, reasons.Unsubscribe)
 	p.forgetSubscription(received)
 }
 
@@ -172,7 +172,7 @@ func (p *Participant) forgetSubscription(received *subscription) {
 
 // endSubscriptions stops receiving everything, and returns what is to be closed. The room is
 // locked.
-func (p *Participant) endSubscriptions(reason string) []io.Closer {
+func (p *Participant) endSubscriptions(reason reasons.Reason) []io.Closer {
 	var closers []io.Closer
 	for _, received := range p.subscriptions.sorted() {
 		p.room.diary.received(p, received, reason)
@@ -218,7 +218,7 @@ func (p *Participant) offered(id string, renewed bool) (*subscription, media.Sub
 	if received == nil || received.media == nil || received.answered || received.renews != renewed {
 		if renewed && received != nil && received.answered {
 			// The client answers an offer that is no longer good, and has given up the peer connection
-			// that was (openvidu-rpc 3.10).
+			// that was.
 			received.outdated = true
 			p.renew(received)
 		}

@@ -84,7 +84,7 @@ func (p *Pod) Stop() {
 	p.mu.Lock()
 	rooms := p.rooms
 	p.mu.Unlock()
-	rooms.Stop(string(reasons.ServerStopped))
+	rooms.Stop(reasons.ServerStopped)
 	rooms.Wait()
 }
 
@@ -124,7 +124,7 @@ func (p *Pod) Restart() {
 	before := p.rooms
 	p.begin()
 	p.mu.Unlock()
-	before.Stop(string(reasons.ServerStopped))
+	before.Stop(reasons.ServerStopped)
 	before.Wait()
 	p.Break()
 }

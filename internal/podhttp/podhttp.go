@@ -1,0 +1,96 @@
+// Package podhttp is the single authority on the HTTP between gateway and media pod: which requests a
+// media pod serves to gateways, and what a gateway tells in their headers about the client.
+//
+//	gateway -- GET OpenViduPath, upgraded to a client's WebSocket, with the headers of Client --> media pod
+//	gateway -- POST SignalPath: what a server says to a room ---------------------------------->
+package podhttp
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+)
+
+// OpenViduPath is where clients open WebSockets of the OpenVidu protocol, at the gateway and at a
+// media pod.
+const OpenViduPath = "/openvidu"
+
+// SignalPattern is where a media pod takes signals of the server, as a pattern of http.ServeMux. {key} is
+// the routing key of the room.
+const SignalPattern = "/rooms/{key}/signal"
+
+// SignalPath returns where a media pod takes signals for the room with a routing key, escaped.
+func SignalPath(key string) string { return "/rooms/" + url.PathEscape(key) + "/signal" }
+
+// Headers about the client. A gateway passes none of them on from the client itself.
+const (
+	// HeaderAddress is the client's IP address.
+	HeaderAddress = "X-Real-IP"
+	// HeaderSharedAddress is "true" when others may have this address, too: it may be that of a proxy of
+	// which the gateway was not told.
+	HeaderSharedAddress = "X-Mediarooms-Shared-Address"
+	// HeaderSession is SessionWaiting for a client whose Session is known and has no media pod.
+	HeaderSession = "X-Mediarooms-Session"
+	// HeaderSecretDigests lets the media pod recognise the secrets of the tenant whose room it is: see
+	// FormatSecretDigests. Without it nobody joins by a secret.
+	HeaderSecretDigests = "X-Mediarooms-Secret-Digests"
+
+	// SessionWaiting is the only value of HeaderSession.
+	SessionWaiting = "waiting"
+)
+
+// Client is what a gateway tells about the client of a WebSocket.
+type Client struct {
+	// Address is the client's; the zero Addr when it is not known.
+	Address netip.Addr
+	// SharedAddress says that others may have the same address.
+	SharedAddress bool
+	// SessionWaiting says that the Session is known and has no media pod.
+	SessionWaiting bool
+	// SecretDigests is a value of FormatSecretDigests.
+	SecretDigests string
+}
+
+// Write puts the client into the headers of a request, in place of what they say.
+func (c Client) Write(header http.Header) {
+	set := func(name, value string) {
+		header.Del(name)
+		if value != "" {
+			header.Set(name, value)
+		}
+	}
+	set(HeaderAddress, "")
+	if c.Address.IsValid() {
+		set(HeaderAddress, c.Address.String())
+	}
+	set(HeaderSharedAddress, "")
+	if c.SharedAddress {
+		set(HeaderSharedAddress, "true")
+	}
+	set(HeaderSession, "")
+	if c.SessionWaiting {
+		set(HeaderSession, SessionWaiting)
+	}
+	set(HeaderSecretDigests, c.SecretDigests)
+}
+
+// ReadClient returns the client of a request. Its address is the peer's own when the request has none.
+func ReadClient(r *http.Request) Client {
+	return Client{
+		Address:        address(r),
+		SharedAddress:  r.Header.Get(HeaderSharedAddress) == "true",
+		SessionWaiting: r.Header.Get(HeaderSession) == SessionWaiting,
+		SecretDigests:  r.Header.Get(HeaderSecretDigests),
+	}
+}
+
+func address(r *http.Request) netip.Addr {
+	if told, err := netip.ParseAddr(r.Header.Get(HeaderAddress)); err == nil {
+		return told.Unmap()
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return peer.Addr().Unmap()
+}

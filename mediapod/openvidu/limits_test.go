@@ -1,0 +1,169 @@
+package openvidu
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"mediarooms.dev/mediarooms/internal/podhttp"
+	"mediarooms.dev/mediarooms/mediapod/signalling"
+)
+
+// scarce is a rate at which nothing comes again in the time of a test.
+func scarce(burst int) signalling.Rate {
+	return signalling.Rate{PerSecond: 1e-9, Burst: burst}
+}
+
+const wrongToken = "wss://host?sessionId=team.room&token=tok_X"
+
+// Whoever goes over a limit is told which one; a neighbour on another socket, or at another address, is not affected.
+func TestLimits(t *testing.T) {
+	join := joinParams(wrongToken, "team.room")
+	for name, c := range map[string]struct {
+		limit func(*signalling.Limits)
+		// over does what is too much, on a socket that has joined, and returns the answer.
+		over func(t *testing.T, p *pod, a *client) Error
+		code int
+		text string
+		// all says that everybody at the address is affected.
+		all bool
+	}{
+		"joins of a connection": {
+			limit: func(l *signalling.Limits) { l.Socket.Joins = scarce(2) },
+			over: func(_ *testing.T, p *pod, _ *client) Error {
+				c := p.dial()
+				c.refused("joinRoom", join)
+				c.refused("joinRoom", join)
+				return c.refused("joinRoom", join)
+			},
+			code: 999, text: "Too many attempts to join: at most 1e-09 per second from one connection",
+		},
+		"joins of an address": {
+			limit: func(l *signalling.Limits) { l.Address.Joins = scarce(3) },
+			over: func(_ *testing.T, p *pod, _ *client) Error {
+				p.dial().refused("joinRoom", join)
+				return p.dial().refused("joinRoom", join)
+			},
+			code: 999, text: "Too many attempts to join: at most 1e-09 per second from one address",
+		},
+		"messages of a connection": {
+			limit: func(l *signalling.Limits) { l.Socket.Messages = scarce(4) },
+			over: func(_ *testing.T, _ *pod, a *client) Error {
+				a.call("echo", `{}`)
+				a.call("ping", `{}`)
+				return a.refused("echo", `{}`)
+			},
+			code: 999, text: "Too many messages: at most 1e-09 per second from one connection",
+		},
+		"messages of an address": {
+			limit: func(l *signalling.Limits) { l.Address.Messages = scarce(4) },
+			over: func(_ *testing.T, _ *pod, a *client) Error { // two joins, without their pings
+				a.call("echo", `{}`)
+				a.call("echo", `{}`)
+				a.call("ping", `{}`)
+				return a.refused("echo", `{}`)
+			},
+			code: 999, text: "Too many messages: at most 1e-09 per second from one address", all: true,
+		},
+		"bytes of a connection": {
+			limit: func(l *signalling.Limits) { l.Socket.Bytes = scarce(2000) },
+			over: func(_ *testing.T, _ *pod, a *client) Error {
+				return a.refused("sendMessage", `{"message":"`+strings.Repeat("x", 2000)+`"}`)
+			},
+			code: 999, text: "Too many bytes: at most 1e-09 per second from one connection",
+		},
+		"bytes of an address": {
+			limit: func(l *signalling.Limits) { l.Address.Bytes = scarce(2000) },
+			over: func(_ *testing.T, _ *pod, a *client) Error {
+				return a.refused("sendMessage", `{"message":"`+strings.Repeat("x", 2000)+`"}`)
+			},
+			code: 999, text: "Too many bytes: at most 1e-09 per second from one address",
+		},
+		"the size of a message": {
+			limit: func(l *signalling.Limits) { l.MessageBytes = 1000 },
+			over: func(_ *testing.T, _ *pod, a *client) Error {
+				return a.refused("sendMessage", `{"message":"`+strings.Repeat("x", 1000)+`"}`)
+			},
+			code: codeInvalidRequest, text: "Invalid request: a message may have at most 1000 bytes",
+		},
+		"the depth of JSON": {
+			over: func(_ *testing.T, _ *pod, a *client) Error {
+				return a.refused("echo", `{"x":`+strings.Repeat("[", maxDepth)+strings.Repeat("]", maxDepth)+`}`)
+			},
+			code: codeInvalidRequest, text: "Invalid request: JSON is nested deeper than 32",
+		},
+		"the depth of a signal": {
+			over: func(_ *testing.T, _ *pod, a *client) Error {
+				return a.refused("sendMessage", `{"message":"`+strings.Repeat("[", maxDepth+1)+`"}`)
+			},
+			code: 600, text: "Provided signal object has not a valid JSON format: it is nested deeper than 32. Code: 600",
+		},
+		"the size of a session description": {
+			over: func(_ *testing.T, _ *pod, a *client) Error {
+				return a.refused("publishVideo", strings.Replace(cameraParams, `"offer"`, `"`+strings.Repeat("x", maxSDP+1)+`"`, 1))
+			},
+			code: -1, text: "Request element 'sdpOffer' of RPC method 'publishVideo' is too long: it may have at most 262144 bytes",
+		},
+		"candidates before a stream": {
+			over: func(_ *testing.T, _ *pod, a *client) Error {
+				params := `{"endpointName":"con_A","candidate":"","sdpMid":"0","sdpMLineIndex":0}`
+				for range 64 {
+					a.call("onIceCandidate", params)
+				}
+				return a.refused("onIceCandidate", params)
+			},
+			code: 304, text: "Unable to add ICE candidate: more than 64 before the stream is published. Code: 304",
+		},
+		"candidates of a stream": {
+			over: func(_ *testing.T, _ *pod, a *client) Error {
+				a.publish(cameraParams)
+				params := `{"endpointName":"con_A","candidate":"","sdpMid":"0","sdpMLineIndex":0}`
+				for range 256 {
+					a.call("onIceCandidate", params)
+				}
+				return a.refused("onIceCandidate", params)
+			},
+			code: 304, text: "Unable to add ICE candidate: more than 256 for one peer connection. Code: 304",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			limits := signalling.DefaultLimits()
+			if c.limit != nil {
+				c.limit(&limits)
+			}
+			p := newPod(t, limits, "A", "B", "C")
+			a, b := p.join("A"), p.join("B")
+			a.notification()
+			got := c.over(t, p, a)
+			if c.code == 999 {
+				c.text += ". Code: 999"
+			}
+			if got.Code != c.code || got.Message != c.text {
+				t.Errorf("got  %d %s\nwant %d %s", got.Code, got.Message, c.code, c.text)
+			}
+			elsewhere := p.dial(podhttp.HeaderAddress, "192.0.2.2")
+			elsewhere.joinAs("C")
+			if !c.all {
+				b.callThrough("echo", `{}`)
+			}
+			elsewhere.call("echo", `{}`)
+		})
+	}
+}
+
+func TestAFloodEndsTheSocket(t *testing.T) {
+	limits := signalling.DefaultLimits()
+	limits.Socket.Messages = scarce(1)
+	p := newPod(t, limits, "A")
+	a := p.dial()
+	for {
+		if err := a.ws.Write(context.Background(), websocket.MessageText, []byte(`{"jsonrpc":"2.0","method":"echo","id":1}`)); err != nil {
+			break
+		}
+	}
+	if got := websocket.CloseStatus(<-a.ended); got != websocket.StatusPolicyViolation {
+		t.Errorf("closed with %d", got)
+	}
+}

@@ -1,0 +1,269 @@
+package signalling
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"mediarooms.dev/mediarooms/mediapod/room"
+)
+
+// Bounds of what waits to be written to a client. Beyond them what the client can do without is dropped (room.Expendable), so that nobody loses its
+// socket by what others say. One that lets more pile up all the same is dropped itself.
+const (
+	maxQueued      = 4096
+	maxQueuedBytes = 16 << 20
+	maxUnconfirmed = 512
+	writeTimeout   = 10 * time.Second
+	lingerTime     = 10 * time.Second
+)
+
+// outgoing is one message to a client: an encoded answer, or a notification.
+type outgoing struct {
+	answer       []byte
+	notification room.Notification
+}
+
+func (m outgoing) weight() int {
+	if m.notification != nil {
+		return m.notification.Weight()
+	}
+	return len(m.answer)
+}
+
+// transport is the part of a WebSocket that an outbox needs.
+type transport interface {
+	writeText(ctx context.Context, data []byte) error
+	// confirm returns when the client has received everything that was written before.
+	confirm(ctx context.Context) error
+	// drop ends the socket at once.
+	drop(cause error)
+	// expended counts notifications that were dropped for want of space.
+	expended(count int)
+}
+
+// outbox is the queue of everything that goes to one client, and what its participant's room.Sink
+// is. Queuing never blocks; run writes.
+//
+// It remembers notifications until the client has confirmed them, by the pong to a WebSocket ping (RFC 6455 5.5.3),
+// which browsers answer by themselves, so that what was on its way when a network broke is told again on the next socket.
+type outbox struct {
+	transport transport
+	encode    func(room.Notification) ([]byte, error)
+	wake      chan struct{} // holds an element when run has something to do
+
+	mu          sync.Mutex // guards what follows
+	queue       []outgoing
+	queuedBytes int
+	unconfirmed []room.Notification // on their way, oldest first
+	written     int                 // how many notifications were ever written
+	confirmed   int                 // how many of them were confirmed or forgotten
+	confirming  bool                // a ping is on its way
+	released    bool
+	overflowed  bool
+	ending      error // why the socket ends once everything is written; nil when it does not
+}
+
+func newOutbox(transport transport, encode func(room.Notification) ([]byte, error)) *outbox {
+	return &outbox{transport: transport, encode: encode, wake: make(chan struct{}, 1)}
+}
+
+// notify queues a notification.
+func (o *outbox) notify(notification room.Notification) {
+	o.push(outgoing{notification: notification})
+}
+
+// reply queues an encoded answer.
+func (o *outbox) reply(answer []byte) {
+	o.push(outgoing{answer: answer})
+}
+
+// release has run return, and returns the notifications that the client is not known to have received.
+func (o *outbox) release() []room.Notification {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.released = true
+	missed := o.unconfirmed
+	for _, message := range o.queue {
+		if message.notification != nil {
+			missed = append(missed, message.notification)
+		}
+	}
+	o.queue, o.unconfirmed = nil, nil
+	o.signal()
+	return missed
+}
+
+// end has run return the cause once everything that is queued is written.
+func (o *outbox) end(cause error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ending = cause
+	o.signal()
+}
+
+func (o *outbox) push(message outgoing) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.released {
+		return
+	}
+	o.queue = append(o.queue, message)
+	o.queuedBytes += message.weight()
+	if o.full() {
+		o.dropExpendable()
+		o.overflowed = o.overflowed || o.full()
+	}
+	o.signal()
+}
+
+// full reports whether more waits than may. The outbox is locked.
+func (o *outbox) full() bool {
+	return len(o.queue) > maxQueued || o.queuedBytes > maxQueuedBytes
+}
+
+// dropExpendable drops what the client can do without, the oldest first. It makes more space than is needed now, so that it is not asked for every
+// time. The outbox is locked.
+func (o *outbox) dropExpendable() {
+	before := len(o.queue)
+	left := before
+	o.queue = slices.DeleteFunc(o.queue, func(m outgoing) bool {
+		if left <= maxQueued*3/4 && o.queuedBytes <= maxQueuedBytes*3/4 || m.notification == nil || !room.Expendable(m.notification) {
+			return false
+		}
+		left--
+		o.queuedBytes -= m.weight()
+		return true
+	})
+	o.transport.expended(before - left)
+}
+
+func (o *outbox) signal() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+	if o.overflowed {
+		o.transport.drop(errNotReading)
+	}
+}
+
+// run writes what is queued until the context ends, the outbox is released or the socket breaks. Confirmations run in the given group.
+func (o *outbox) run(ctx context.Context, group *sync.WaitGroup) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-o.wake:
+		}
+		for {
+			message, more, err := o.next()
+			if err != nil {
+				return err
+			}
+			if !more {
+				break
+			}
+			if err := o.write(ctx, message); err != nil {
+				return err
+			}
+		}
+		o.confirmWritten(ctx, group)
+	}
+}
+
+// next takes the oldest message. A notification counts as on its way from then on.
+func (o *outbox) next() (outgoing, bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.released {
+		return outgoing{}, false, errTakenOver
+	}
+	if len(o.queue) == 0 {
+		o.queue = nil
+		return outgoing{}, false, o.ending
+	}
+	message := o.queue[0]
+	o.queue[0] = outgoing{}
+	o.queue = o.queue[1:]
+	o.queuedBytes -= message.weight()
+	if message.notification != nil {
+		o.unconfirmed = append(o.unconfirmed, message.notification)
+		if len(o.unconfirmed) > maxUnconfirmed {
+			o.forget(1)
+		}
+	}
+	return message, true, nil
+}
+
+func (o *outbox) write(ctx context.Context, message outgoing) error {
+	data := message.answer
+	if message.notification != nil {
+		var err error
+		if data, err = o.encode(message.notification); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if err := o.transport.writeText(ctx, data); err != nil {
+		return err
+	}
+	if message.notification != nil {
+		o.mu.Lock()
+		o.written++
+		o.mu.Unlock()
+	}
+	return nil
+}
+
+// confirmWritten asks the client what it has received, unless it was asked and has not answered yet. It asks again
+// when more was written meanwhile.
+func (o *outbox) confirmWritten(ctx context.Context, group *sync.WaitGroup) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.confirming || o.written <= o.confirmed {
+		return
+	}
+	o.confirming = true
+	group.Go(func() {
+		for {
+			upTo, more := o.awaitingConfirmation()
+			if !more {
+				return
+			}
+			if err := o.transport.confirm(ctx); err != nil {
+				return
+			}
+			o.confirmUpTo(upTo)
+		}
+	})
+}
+
+// awaitingConfirmation returns how many notifications were ever written, and whether any of them is not confirmed.
+func (o *outbox) awaitingConfirmation() (int, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.written <= o.confirmed {
+		o.confirming = false
+		return 0, false
+	}
+	return o.written, true
+}
+
+func (o *outbox) confirmUpTo(count int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.forget(min(count-o.confirmed, len(o.unconfirmed)))
+}
+
+// forget drops the oldest unconfirmed notifications. The outbox is locked.
+func (o *outbox) forget(n int) {
+	if n <= 0 {
+		return
+	}
+	o.confirmed += n
+	clear(o.unconfirmed[:n])
+	o.unconfirmed = o.unconfirmed[n:]
+}

@@ -1,0 +1,331 @@
+package signalling
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/go-logr/logr"
+
+	"mediarooms.dev/mediarooms/mediapod/room"
+)
+
+const (
+	// probeTimeout is how long a browser may take to answer a WebSocket ping.
+	probeTimeout = 10 * time.Second
+
+	// requestTimeout is shorter than the client's own of 10 s, so that it gets an error that says something. It begins when the request comes.
+	requestTimeout = 9 * time.Second
+
+	// closeTimeout is how long a client may take to answer a close frame.
+	closeTimeout = 500 * time.Millisecond
+
+	// maxPending is how many requests of one client may wait for their turn.
+	maxPending = 2048
+
+	// oversizeFactor is how many times the size limit is read, and thrown away, for the sake of an answer.
+	oversizeFactor = 4
+)
+
+// Why sockets end.
+var (
+	errNotReading = errors.New("client does not read")
+	errTakenOver  = errors.New("participant has another socket")
+	errSilent     = errors.New("no ping")
+	errLingered   = errors.New("participant has left")
+	errFlooding   = errors.New("too many messages")
+	errShutdown   = errors.New("server stops")
+)
+
+// expulsion is why a client is sent away that broke the rules.
+type expulsion struct{ error }
+
+// socket is the connection of one client. It implements Client.
+//
+//	reader --pings are answered, other requests queued--> worker --answers--> outbox --> writer
+//
+// The worker handles requests one after the other, in the order in which they came; pings do not wait
+// for them.
+type socket struct {
+	server       *Server
+	ws           *websocket.Conn
+	log          logr.Logger
+	address      netip.Addr
+	opened       time.Time
+	unwelcome    bool
+	allowance    allowance
+	conversation Conversation
+
+	outbox  *outbox
+	cancel  context.CancelCauseFunc
+	backlog *backlog
+	group   sync.WaitGroup // every goroutine of the socket but the reader
+
+	watchdog  watchdog
+	visit     *visit // until it has joined
+	lingering atomic.Pointer[time.Timer]
+
+	participant *room.Participant // set once; owned by the worker
+}
+
+var _ Client = (*socket)(nil)
+
+// Address implements Client.
+func (s *socket) Address() netip.Addr { return s.address }
+
+// Opened implements Client.
+func (s *socket) Opened() time.Time { return s.opened }
+
+// Unwelcome implements Client.
+func (s *socket) Unwelcome() bool { return s.unwelcome }
+
+// Notify implements room.Sink.
+func (s *socket) Notify(notification room.Notification) { s.outbox.notify(notification) }
+
+// Release implements room.Sink.
+func (s *socket) Release() []room.Notification { return s.outbox.release() }
+
+// Finish implements room.Sink: it ends the socket in a while, in case that the client does not.
+func (s *socket) Finish() {
+	s.lingering.Store(time.AfterFunc(lingerTime, func() {
+		s.close(websocket.StatusNormalClosure, "", errLingered)
+	}))
+}
+
+// Reply implements Client.
+func (s *socket) Reply(answer []byte) {
+	if answer != nil {
+		s.outbox.reply(answer)
+	}
+}
+
+// Joined implements Client.
+func (s *socket) Joined(participant *room.Participant) {
+	s.participant = participant
+	s.visit.leave()
+}
+
+// SpendJoin implements Client.
+func (s *socket) SpendJoin() error { return s.allowance.join() }
+
+// SpendSecret implements Client.
+func (s *socket) SpendSecret() (refund func(), err error) {
+	return s.allowance.shared.trySecret(time.Now())
+}
+
+// Expel implements Client.
+func (s *socket) Expel(cause error) { s.outbox.end(expulsion{cause}) }
+
+// serve is the life of a socket. It returns when nothing of it runs any more.
+func (s *socket) serve(ctx context.Context) error {
+	ctx, s.cancel = context.WithCancelCause(ctx)
+	defer s.cancel(nil)
+	defer s.group.Wait()
+	defer s.cancel(nil) // before the wait
+
+	s.watchdog.start(func() { s.bark(ctx) })
+	defer func() {
+		s.watchdog.stop()
+		if lingering := s.lingering.Load(); lingering != nil {
+			lingering.Stop()
+		}
+	}()
+
+	s.visit = s.server.lobby.enter(s.allowance.shared, s.sendAway)
+	defer s.visit.leave()
+
+	s.group.Go(func() {
+		var expelled expulsion
+		switch err := s.outbox.run(ctx, &s.group); {
+		case errors.As(err, &expelled):
+			s.close(websocket.StatusPolicyViolation, err.Error(), err)
+		case err != nil:
+			s.drop(err)
+		}
+	})
+	worked := make(chan struct{})
+	s.group.Go(func() {
+		defer close(worked)
+		s.work(ctx)
+	})
+
+	err := s.read(ctx)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	// What was asked before is still done: a client that leaves does not wait for the answer.
+	s.backlog.end()
+	<-worked
+	if s.participant != nil {
+		s.participant.Suspend(s)
+	}
+	s.cancel(err)
+	_ = s.ws.CloseNow() // it is closed already or useless
+	return err
+}
+
+// read takes messages until the socket ends.
+func (s *socket) read(ctx context.Context) error {
+	var buffer bytes.Buffer
+	for {
+		kind, reader, err := s.ws.Reader(ctx)
+		if err != nil {
+			return err
+		}
+		buffer.Reset()
+		size, err := s.readMessage(&buffer, reader)
+		if err != nil {
+			return err
+		}
+		s.watchdog.heard()
+		if kind != websocket.MessageText {
+			continue // clients send none; the reference ignores them
+		}
+		if err := s.take(buffer.Bytes(), size); err != nil {
+			s.close(websocket.StatusPolicyViolation, err.Error(), err)
+			return err
+		}
+	}
+}
+
+// bark ends a socket that was silent for too long. One that has never asked for anything may stay, until its time to join is over, while its browser
+// answers: a client whose join was cut off waits on such a socket, without pings, and would come back again and again (openvidu-rpc 1.6, trap 14).
+func (s *socket) bark(ctx context.Context) {
+	if !s.watchdog.spoke.Load() {
+		probing, cancel := context.WithTimeout(ctx, probeTimeout)
+		defer cancel()
+		if s.ws.Ping(probing) == nil && ctx.Err() == nil {
+			s.watchdog.spare()
+			return
+		}
+	}
+	s.close(websocket.StatusNormalClosure, "Close for not receive ping from client", errSilent)
+}
+
+// sendAway closes a socket that has joined nothing. A client that meant to join, and was too late, may come again.
+func (s *socket) sendAway(cause error) {
+	code := websocket.StatusPolicyViolation
+	if errors.Is(cause, errCrowded) {
+		code = websocket.StatusTryAgainLater
+	}
+	s.close(code, cause.Error(), cause)
+}
+
+// readMessage reads one message into the buffer and returns its size. Of one that is too big only the end is kept, for its id.
+func (s *socket) readMessage(buffer *bytes.Buffer, reader io.Reader) (size int, err error) {
+	limit := s.server.limits.MessageBytes
+	if _, err := buffer.ReadFrom(io.LimitReader(reader, limit+1)); err != nil {
+		return 0, err
+	}
+	size = buffer.Len()
+	if int64(size) <= limit {
+		return size, nil
+	}
+	var chunk [4096]byte
+	for {
+		n, err := reader.Read(chunk[:])
+		tail := buffer.Bytes()
+		tail = bytes.Clone(tail[max(0, len(tail)-len(chunk)):])
+		buffer.Reset()
+		buffer.Write(tail)
+		buffer.Write(chunk[:n])
+		size += n
+		if err == io.EOF {
+			return size, nil
+		}
+		if err != nil {
+			return size, err
+		}
+	}
+}
+
+// take handles one message of that size: pings are answered, what can't be done is refused,
+// everything else waits for the worker. Of a message that is too large only the end is given. An
+// error means that the client floods.
+func (s *socket) take(message []byte, size int) error {
+	complete := int64(size) <= s.server.limits.MessageBytes
+	incoming, err := s.conversation.Decode(message, complete)
+	if !complete {
+		err = TooLargeError{s.server.limits.MessageBytes}
+	}
+	if over := s.allowance.spend(incoming.Ping, size); errors.Is(over, errFlooding) {
+		return over
+	} else if over != nil {
+		err = over
+	}
+	if err == nil {
+		err = s.accept(incoming)
+	}
+	if err != nil {
+		s.Reply(s.conversation.Refuse(incoming, err))
+	}
+	return nil
+}
+
+// accept answers a ping at once and hands everything else to the worker.
+func (s *socket) accept(incoming Request) error {
+	if incoming.Ping {
+		s.watchdog.expect(incoming.Interval)
+		s.Reply(s.conversation.Pong(incoming))
+		return nil
+	}
+	s.watchdog.spoke.Store(true)
+	incoming.Received = time.Now()
+	if !s.backlog.push(incoming) {
+		return tooMany("requests: %d wait for their answers", maxPending)
+	}
+	return nil
+}
+
+// work handles requests until there are no more.
+func (s *socket) work(ctx context.Context) {
+	for {
+		incoming, more := s.backlog.next()
+		if !more {
+			return
+		}
+		s.handle(ctx, incoming)
+	}
+}
+
+// handle handles one request. It outlives its socket: the client may come back and find it done.
+func (s *socket) handle(ctx context.Context, incoming Request) {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), incoming.Received.Add(requestTimeout))
+	defer cancel()
+	s.conversation.Handle(ctx, incoming)
+}
+
+// writeText implements transport.
+func (s *socket) writeText(ctx context.Context, data []byte) error {
+	return s.ws.Write(ctx, websocket.MessageText, data)
+}
+
+// confirm implements transport.
+func (s *socket) confirm(ctx context.Context) error {
+	return s.ws.Ping(ctx)
+}
+
+// drop implements transport.
+func (s *socket) drop(cause error) {
+	s.cancel(cause)
+}
+
+// expended implements transport.
+func (s *socket) expended(count int) {
+	s.server.expended.Add(uint64(count))
+}
+
+// close ends the socket with a close frame, waiting a moment for the client's. The library alone would wait for 5 s, by which a client whose
+// network is gone would stay longer than its reconnection window.
+func (s *socket) close(code websocket.StatusCode, reason string, cause error) {
+	hurry := time.AfterFunc(closeTimeout, func() { s.cancel(cause) })
+	defer hurry.Stop()
+	_ = s.ws.Close(code, reason) // the client may be gone, and then it does not matter
+	s.cancel(cause)
+}
