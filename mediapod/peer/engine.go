@@ -28,6 +28,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/peer/transport"
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
@@ -121,8 +122,6 @@ const (
 	closeDeadline = 5 * time.Second
 	// gatherDeadline bounds what takes no time: there is nothing to gather.
 	gatherDeadline = 5 * time.Second
-	// sweepInterval is how often silent subscribers are looked for.
-	sweepInterval = time.Second
 )
 
 func (e *Engine) configure(logs pionLogs) error {
@@ -299,7 +298,7 @@ func (e *Engine) tick() {
 			for _, p := range e.current() {
 				p.tick(now)
 			}
-			if now.Sub(swept) >= sweepInterval {
+			if now.Sub(swept) >= transport.SweepInterval {
 				swept = now
 				e.ports.sockets.Sweep(now)
 			}

@@ -64,7 +64,6 @@ func writeOffer(local end, all []streams, codecs []codec) (string, error) {
 	session.WithValueAttribute("group", group).
 		WithValueAttribute("msid-semantic", "WMS *").
 		WithValueAttribute("fingerprint", "sha-256 "+local.fingerprint).
-		WithPropertyAttribute("ice-lite").
 		WithPropertyAttribute("extmap-allow-mixed")
 	for i, s := range all {
 		m := s.describe(codecs)

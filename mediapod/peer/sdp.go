@@ -32,7 +32,7 @@ const (
 type description struct {
 	media []mediaLine // in the client's order; at most one of each kind
 	// raw is the description as pion gets it: rebuilt from what is known to be understood, and nothing else. There are no
-	// candidates in it, since an ICE-lite agent learns its peer's addresses from the peer's checks (RFC 8445, section 7.3).
+	// candidates in it, since the peer's addresses are learnt from its checks (RFC 8445, section 7.3.1.3).
 	raw string
 	// remote is the client's end of the connection.
 	remote transport.Remote
@@ -528,6 +528,8 @@ type Address struct {
 	IP netip.Addr
 	// UDPPort and TCPPort are the ports as seen from outside; 0 is none.
 	UDPPort, TCPPort uint16
+	// Rank is above 0 for an address of a process that is to take over from this one.
+	Rank transport.Rank
 }
 
 // bitrates are what a publisher is told about its video, in kbps.
@@ -603,21 +605,18 @@ func writeCandidates(m *sdp.MediaDescription, addresses []Address) {
 	m.WithPropertyAttribute("end-of-candidates")
 }
 
-// candidates lists host candidates (RFC 8445, section 5.1.2, and RFC 6544, section 4.2): UDP before TCP, and addresses in
-// the order given.
+// candidates lists host candidates (RFC 8445, section 5.1.2, and RFC 6544, section 4.2): UDP before
+// TCP, and addresses in the order given.
 func candidates(addresses []Address) []string {
-	const hostPreference, component = 126, 1
+	const component = 1
 	var udp, tcp []string
 	for i, a := range addresses {
 		if a.UDPPort != 0 {
-			priority := hostPreference<<24 | (65535-i)<<8 | 256 - component
-			udp = append(udp, fmt.Sprintf("%d %d udp %d %s %d typ host", i+1, component, priority, a.IP, a.UDPPort))
+			udp = append(udp, fmt.Sprintf("%d %d udp %d %s %d typ host", i+1, component, a.Rank.Priority(false, i), a.IP, a.UDPPort))
 		}
 		if a.TCPPort != 0 {
-			const passive = 2
-			priority := hostPreference<<24 | (passive<<13|(8191-i))<<8 | 256 - component
 			tcp = append(tcp, fmt.Sprintf("%d %d tcp %d %s %d typ host tcptype passive",
-				len(addresses)+i+1, component, priority, a.IP, a.TCPPort))
+				len(addresses)+i+1, component, a.Rank.Priority(true, i), a.IP, a.TCPPort))
 		}
 	}
 	return append(udp, tcp...)

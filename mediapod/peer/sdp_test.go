@@ -137,7 +137,7 @@ func TestTheAnswerAcceptsAllLayers(t *testing.T) {
 		"a=rid:rdiv4 recv", "a=rid:rdiv2 recv", "a=rid:rdiv1 recv", "a=simulcast:recv rdiv4;rdiv2;rdiv1", "b=AS:1200", "b=TIAS:1200000", "a=fmtp:96 x-google-start-bitrate=1000",
 		"a=rtcp-fb:96 transport-cc", "a=rtcp-fb:96 nack", "a=rtcp-fb:96 nack pli", "a=rtcp-fb:111 transport-cc",
 		"a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
-		fmt.Sprintf("a=candidate:1 1 udp 2130706175 127.0.0.1 %d typ host", e.UDPPort()), "a=end-of-candidates",
+		fmt.Sprintf("a=candidate:1 1 udp 1000000000 127.0.0.1 %d typ host", e.UDPPort()), "a=end-of-candidates",
 	} {
 		if !slices.Contains(strings.Split(answer, "\r\n"), want) {
 			t.Errorf("no line %q in\n%s", want, answer)

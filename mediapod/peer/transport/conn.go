@@ -14,7 +14,6 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
-	"github.com/pion/stun/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 )
@@ -65,7 +64,8 @@ type Conn struct {
 	noted   atomic.Int64          // when that was noted of a path
 	keys    atomic.Pointer[keys]  // nil until secured
 
-	controlled attribute // the role of this end, with its tie-breaker (RFC 8445, section 7.1.3)
+	rank Rank
+	due  atomic.Int64 // when tick has something to do, in Unix nanoseconds
 
 	pathsMu sync.Mutex // guards paths; nothing else is locked by who holds it
 	paths   paths
@@ -81,19 +81,23 @@ type Conn struct {
 
 // Open prepares a connection that a peer can be told of.
 func (s *Sockets) Open(certificate tls.Certificate, events Events) (*Conn, error) {
-	c := &Conn{
-		sockets: s, name: rand.Text()[:16], password: rand.Text() + rand.Text()[:6],
-		certificate: certificate, events: events, arrival: make(chan struct{}),
-		controlled: attribute{stun.AttrICEControlled, make([]byte, 8)},
-	}
-	_, _ = rand.Read(c.controlled.value) // it does not fail
-	c.context, c.cancel = context.WithCancel(context.Background())
-	c.dtls = newDTLSEndpoint(c)
-	c.heard.Store(time.Now().UnixNano())
+	c := s.newConn(certificate, events)
+	c.name, c.password = rand.Text()[:16], rand.Text()+rand.Text()[:6]
+	c.paths.nomination = 1
 	if err := s.add(c); err != nil {
 		return nil, fmt.Errorf("opening connection: %w", err)
 	}
 	return c, nil
+}
+
+func (s *Sockets) newConn(certificate tls.Certificate, events Events) *Conn {
+	c := &Conn{
+		sockets: s, certificate: certificate, events: events, arrival: make(chan struct{}),
+	}
+	c.context, c.cancel = context.WithCancel(context.Background())
+	c.dtls = newDTLSEndpoint(c)
+	c.heard.Store(time.Now().UnixNano())
+	return c
 }
 
 // Credentials are the ICE user name fragment and password of this end.

@@ -1,5 +1,5 @@
 // Package transport is the single authority on how packets get to receivers: the sockets that all peers share and, for the peers that only receive,
-// the connection itself: ICE (lite, RFC 8445), DTLS (RFC 5764), SRTP (RFC 3711). It is what the forwarding path ends in, and made for that:
+// the connection itself: ICE (RFC 8445), DTLS (RFC 5764), SRTP (RFC 3711). It is what the forwarding path ends in, and made for that:
 //
 //	sfu.Forwarder -> Conn.WriteRTP: one buffer per burst -> seal in place -> one system call per burst
 //	socket -> the goroutine that reads it: unseal -> Events.Control
@@ -101,18 +101,28 @@ func (s *Sockets) Close() error {
 // browsers do several times a second to every 2.5 s).
 const silence = 32 * time.Second
 
-// Sweep ends the connections whose peers have gone silent. It is to be called about every second.
+// SweepInterval is how often Sweep is to be called.
+const SweepInterval = askInterval
+
+// Sweep ends the connections whose peers have gone silent, and has the others do what time brings.
 func (s *Sockets) Sweep(now time.Time) {
-	var lost []*Conn
+	var lost, due []*Conn
 	s.mu.RLock()
 	for _, c := range s.byName {
-		if c.route.Load() != nil && c.silentFor(now) > silence {
+		switch {
+		case c.route.Load() == nil:
+		case c.silentFor(now) > silence:
 			lost = append(lost, c)
+		case now.UnixNano() >= c.due.Load():
+			due = append(due, c)
 		}
 	}
 	s.mu.RUnlock()
 	for _, c := range lost {
 		c.over(nil)
+	}
+	for _, c := range due {
+		c.tick(now)
 	}
 }
 
