@@ -67,21 +67,26 @@ type Conn struct {
 	rank Rank
 	due  atomic.Int64 // when tick has something to do, in Unix nanoseconds
 
+	frozen atomic.Bool
+
 	pathsMu sync.Mutex // guards paths; nothing else is locked by who holds it
 	paths   paths
 
-	mu      sync.Mutex // guards the fields below
-	remote  Remote
-	flows   flows // over TCP
-	started bool
-	ended   bool // or closed
-	session *dtls.Conn
-	running sync.WaitGroup
+	mu     sync.Mutex // guards the fields below
+	remote Remote
+	flows  flows // over TCP
+	// followed is what another process has said last of the connection; nil when it is served here.
+	followed *State
+	started  bool
+	ended    bool // or closed
+	session  *dtls.Conn
+	running  sync.WaitGroup
 }
 
 // Open prepares a connection that a peer can be told of.
 func (s *Sockets) Open(certificate tls.Certificate, events Events) (*Conn, error) {
-	c := s.newConn(certificate, events)
+	c := s.newConn(events)
+	c.certificate = certificate
 	c.name, c.password = rand.Text()[:16], rand.Text()+rand.Text()[:6]
 	c.paths.nomination = 1
 	if err := s.add(c); err != nil {
@@ -90,10 +95,8 @@ func (s *Sockets) Open(certificate tls.Certificate, events Events) (*Conn, error
 	return c, nil
 }
 
-func (s *Sockets) newConn(certificate tls.Certificate, events Events) *Conn {
-	c := &Conn{
-		sockets: s, certificate: certificate, events: events, arrival: make(chan struct{}),
-	}
+func (s *Sockets) newConn(events Events) *Conn {
+	c := &Conn{sockets: s, events: events, arrival: make(chan struct{})}
 	c.context, c.cancel = context.WithCancel(context.Background())
 	c.dtls = newDTLSEndpoint(c)
 	c.heard.Store(time.Now().UnixNano())
@@ -158,6 +161,9 @@ func (c *Conn) secure(remote Remote) error {
 		return err
 	}
 	c.keys.Store(k)
+	if c.frozen.Load() {
+		k.freeze()
+	}
 	c.mu.Lock()
 	ended = c.ended
 	c.mu.Unlock()
@@ -174,7 +180,7 @@ func (c *Conn) Close() {
 	session := c.session
 	c.mu.Unlock()
 	c.sockets.remove(c)
-	if session != nil && c.keys.Load() != nil {
+	if session != nil && c.keys.Load() != nil && !c.frozen.Load() {
 		_ = session.Close() // the peer gets to know; its address may be gone
 	}
 	c.cancel()
@@ -285,6 +291,9 @@ func (e *Events) control(packet []byte, sends bool) {
 	}
 }
 
+// errFrozen marks what another process may send now.
+var errFrozen = errors.New("the connection is frozen")
+
 // errNotConnected marks what can't be sent yet, or no more.
 var errNotConnected = errors.New("not connected")
 
@@ -308,17 +317,24 @@ func (c *Conn) WriteRTCP(packets []rtcp.Packet) error {
 
 // keys are the SRTP contexts of a connection.
 type keys struct {
+	material Keys // what they were made of
+
 	sealing sync.Mutex // guards local and what belongs to it
 	local   *srtp.Context
 	header  headerScratch
+	sent    outbounds
+	frozen  bool
+	// reporters are our own SSRCs in RTCP.
+	reporters map[uint32]struct{}
 
 	opening sync.Mutex // guards remote and what belongs to it
 	remote  *srtp.Context
 	control rtcp.Header
-	senders map[uint32]struct{} // in RTCP, by SSRC
-	sender  uint32              // the last of them
-	budget  *compound.Budget
-	flood   error // what the connection ends with when the budget is used up
+	senders map[uint32]uint32 // the highest SRTCP index of each SSRC
+	// replayed are the SRTCP indices, by SSRC, up to which another process has taken all.
+	replayed map[uint32]uint32
+	budget   *compound.Budget
+	flood    error // what the connection ends with when the budget is used up
 }
 
 // MaxSSRCs is how many SSRCs a peer may use. Browsers use up to ten, each of which takes some memory, here and in the SRTP library.
@@ -334,7 +350,7 @@ var (
 
 func newKeys(local, remote *srtp.Context, rtcpPerSecond int) *keys {
 	return &keys{
-		local: local, remote: remote, senders: map[uint32]struct{}{}, budget: compound.NewBudget(rtcpPerSecond),
+		local: local, remote: remote, senders: map[uint32]uint32{}, reporters: map[uint32]struct{}{}, budget: compound.NewBudget(rtcpPerSecond),
 		flood: fmt.Errorf("%w: it sends more than %d packets or %d bytes of RTCP per second, of which %d without a pause were dropped",
 			ErrLimit, rtcpPerSecond, compound.BytesPerSecond, compound.MaxDropped),
 	}
@@ -350,16 +366,12 @@ func exportKeys(exporter srtp.KeyingMaterialExporter, selected dtls.SRTPProtecti
 	if err := config.ExtractSessionKeysFromDTLS(exporter, client); err != nil {
 		return nil, fmt.Errorf("exporting keys: %w", err)
 	}
-	local, err := srtp.CreateContext(config.Keys.LocalMasterKey, config.Keys.LocalMasterSalt, config.Profile)
-	if err != nil {
-		return nil, fmt.Errorf("making SRTP context: %w", err)
+	material := Keys{
+		Profile:  selected,
+		LocalKey: config.Keys.LocalMasterKey, LocalSalt: config.Keys.LocalMasterSalt,
+		RemoteKey: config.Keys.RemoteMasterKey, RemoteSalt: config.Keys.RemoteMasterSalt,
 	}
-	remote, err := srtp.CreateContext(config.Keys.RemoteMasterKey, config.Keys.RemoteMasterSalt, config.Profile,
-		srtp.SRTCPReplayProtection(replayWindow))
-	if err != nil {
-		return nil, fmt.Errorf("making SRTP context: %w", err)
-	}
-	return newKeys(local, remote, rtcpPerSecond), nil
+	return material.contexts(rtcpPerSecond)
 }
 
 // replayWindow is how many RTCP packets may come late (RFC 3711, section 3.3.2).
@@ -369,6 +381,10 @@ const replayWindow = 64
 func (k *keys) open(packet []byte, now time.Time) ([]byte, error) {
 	k.opening.Lock()
 	defer k.opening.Unlock()
+	index := k.controlIndex(packet)
+	if len(packet) >= 8 && len(k.replayed) > 0 && index <= k.replayed[binary.BigEndian.Uint32(packet[4:])] {
+		return nil, errDropped
+	}
 	raw, err := k.remote.DecryptRTCP(packet, packet, &k.control)
 	if err != nil {
 		return nil, err
@@ -376,7 +392,7 @@ func (k *keys) open(packet []byte, now time.Time) ([]byte, error) {
 	if len(raw) < 8 {
 		return nil, errDropped
 	}
-	if !k.knows(binary.BigEndian.Uint32(raw[4:])) {
+	if !k.knows(binary.BigEndian.Uint32(raw[4:]), index) {
 		return nil, ErrSSRCs
 	}
 	switch k.budget.Take(len(raw), now) {
@@ -389,23 +405,40 @@ func (k *keys) open(packet []byte, now time.Time) ([]byte, error) {
 	}
 }
 
-// knows remembers a sender, unless there are too many. The caller holds k.opening.
-func (k *keys) knows(sender uint32) bool {
-	if sender == k.sender && len(k.senders) > 0 {
-		return true
+// controlIndex is the index of an SRTCP packet (RFC 3711, section 3.4; RFC 7714, section 9.2), which
+// stands in it; 0 when it has none.
+func (k *keys) controlIndex(packet []byte) uint32 {
+	const mask = 1<<31 - 1 // without the flag for encryption
+	tag := 0
+	if k.material.Profile == dtls.SRTP_AES128_CM_HMAC_SHA1_80 {
+		tag = 10
 	}
-	if _, known := k.senders[sender]; !known {
-		if len(k.senders) == MaxSSRCs {
-			return false
-		}
-		k.senders[sender] = struct{}{}
+	if len(packet) < tag+4 {
+		return 0
 	}
-	k.sender = sender
+	return binary.BigEndian.Uint32(packet[len(packet)-tag-4:]) & mask
+}
+
+// knows remembers a sender and an index of it, unless there are too many. The caller holds k.opening.
+func (k *keys) knows(sender, index uint32) bool {
+	highest, known := k.senders[sender]
+	if !known && len(k.senders) == MaxSSRCs {
+		return false
+	}
+	if !known || index > highest {
+		k.senders[sender] = index
+	}
 	return true
 }
 
 func (k *keys) sealControl(raw []byte) ([]byte, error) {
 	k.sealing.Lock()
 	defer k.sealing.Unlock()
+	if k.frozen {
+		return nil, errFrozen
+	}
+	if len(raw) >= 8 {
+		k.reporters[binary.BigEndian.Uint32(raw[4:])] = struct{}{}
+	}
 	return k.local.EncryptRTCP(nil, raw, nil)
 }

@@ -36,6 +36,7 @@ type paths struct {
 	// nomination is the number of the last nomination; peers follow a higher one.
 	nomination uint32
 	standby    bool // nothing is nominated
+	proven     bool // also the first route needs an answer: there is no handshake
 }
 
 // transaction is the id of a STUN transaction.
@@ -97,11 +98,14 @@ func (p *paths) find(via route) *path {
 func (p *paths) hear(via route, mayAsk bool, now time.Time) []question {
 	from := p.find(via)
 	from.heard = now
-	if p.now == nil {
+	if p.now == nil && !p.proven {
 		p.now = from
 	}
 	if !mayAsk {
 		return nil
+	}
+	if p.now == nil {
+		return p.ask(nil, from, now)
 	}
 	questions := p.prefer(nil, now)
 	if from != p.now || from.answered.IsZero() {
@@ -119,6 +123,9 @@ func (p *paths) answer(via route, id transaction, now time.Time) ([]question, bo
 	for _, from := range p.all {
 		if from.route == via && from.id == id && !from.asked.IsZero() {
 			from.heard, from.answered, from.asked = now, now, time.Time{}
+			if p.now == nil {
+				p.now = from
+			}
 			return p.prefer(nil, now), true
 		}
 	}

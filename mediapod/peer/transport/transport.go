@@ -110,7 +110,7 @@ func (s *Sockets) Sweep(now time.Time) {
 	s.mu.RLock()
 	for _, c := range s.byName {
 		switch {
-		case c.route.Load() == nil:
+		case c.route.Load() == nil && c.keys.Load() == nil:
 		case c.silentFor(now) > silence:
 			lost = append(lost, c)
 		case now.UnixNano() >= c.due.Load():
@@ -131,6 +131,9 @@ func (s *Sockets) add(c *Conn) error {
 	defer s.mu.Unlock()
 	if s.closed {
 		return ErrClosed
+	}
+	if s.byName[c.name] != nil {
+		return errTaken
 	}
 	s.byName[c.name] = c
 	return nil
