@@ -34,6 +34,9 @@ type LayerConfig struct {
 	Codec       Codec
 	// AudioLevel is the number of the header extension for the level of the sound (RFC 6464); 0 without.
 	AudioLevel uint8
+	// Resumed tells that the stream comes from an encoder that has been running for long: the keyframe to
+	// start with has to be asked for.
+	Resumed bool
 	// Feedback takes the RTCP for the stream's sender.
 	Feedback ControlWriter
 }
@@ -71,7 +74,9 @@ func newLayer(t *Track, config LayerConfig, now time.Time) *Layer {
 	}
 	if t.kind == Video {
 		l.ring = ring.New(videoRing)
-		l.requests.Expect(now)
+		if !config.Resumed {
+			l.requests.Expect(now)
+		}
 	} else {
 		l.ring = ring.New(audioRing)
 	}
@@ -198,6 +203,13 @@ func (l *Layer) use(used bool) {
 		l.used = used
 		l.missing = nack.Tracker{} // what was missed meanwhile is of no use: a receiver starts with a keyframe
 	}
+}
+
+// wanted tells whether somebody receives the layer.
+func (l *Layer) wanted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.used
 }
 
 // flow returns how many frames have come so far, and the bitrates.
