@@ -30,6 +30,10 @@ type Subscription struct {
 	codecs   []codec // offered or, once there is an answer, accepted
 	answered bool
 	lines    []mediaLine // of the answer
+	// followed is what another engine has said last of the streams, which may be behind by the margin;
+	// nil when they are sent by this one.
+	followed *sfu.SubscriberState
+	margin   uint16
 }
 
 var _ media.Subscription = (*Subscription)(nil)
@@ -41,24 +45,44 @@ func (p *Publication) subscribe(options media.SubscriptionOptions) (*Subscriptio
 	}
 	s := &Subscription{publication: p, streams: newStreams(kinds), options: options, codecs: p.offered()}
 	e := p.engine
-	var err error
-	s.conn, err = e.ports.sockets.Open(e.identity.tls, transport.Events{
-		Connected: s.secured, Ended: s.lost, Routed: s.routed, Control: s.control, Feedback: s.feedback,
-	})
+	err := s.open(func(events transport.Events) (*transport.Conn, error) {
+		return e.ports.sockets.Open(e.identity.tls, events)
+	}, s.forward)
 	if err != nil {
 		return nil, "", err
 	}
-	if s.subscriber, err = p.stream.Subscribe(s.conn); err != nil {
-		s.conn.Close()
-		return nil, "", media.ErrPublicationClosed
-	}
-	s.life = newLife(e, &e.gauges.subscribing, p.logger.WithValues("direction", "subscribe"),
-		lifeEvents{connected: s.forward, ended: s.subscriber.Close, rerouted: options.Rerouted}, s.conn.Close)
 	offer, err := s.offer()
 	if err != nil {
 		s.life.close()
 		return nil, "", err
 	}
+	if err := p.add(s); err != nil {
+		return nil, "", err
+	}
+	return s, offer, nil
+}
+
+// open makes the connection. What is called when packets can be sent starts the media.
+func (s *Subscription) open(open func(transport.Events) (*transport.Conn, error), start func()) error {
+	p := s.publication
+	var err error
+	s.conn, err = open(transport.Events{
+		Connected: s.secured, Ended: s.lost, Routed: s.routed, Control: s.control, Feedback: s.feedback,
+	})
+	if err != nil {
+		return err
+	}
+	if s.subscriber, err = p.stream.Subscribe(s.conn); err != nil {
+		s.conn.Close()
+		return media.ErrPublicationClosed
+	}
+	s.life = newLife(p.engine, &p.engine.gauges.subscribing, p.logger.WithValues("direction", "subscribe"),
+		lifeEvents{connected: start, ended: s.subscriber.Close, rerouted: s.options.Rerouted}, s.conn.Close)
+	return nil
+}
+
+// add makes a subscription one of the publication's, and closes it when that has ended.
+func (p *Publication) add(s *Subscription) error {
 	p.mu.Lock()
 	closed := p.closed
 	if !closed {
@@ -67,9 +91,9 @@ func (p *Publication) subscribe(options media.SubscriptionOptions) (*Subscriptio
 	p.mu.Unlock()
 	if closed {
 		s.life.close()
-		return nil, "", media.ErrPublicationClosed
+		return media.ErrPublicationClosed
 	}
-	return s, offer, nil
+	return nil
 }
 
 func (s *Subscription) offer() (string, error) {

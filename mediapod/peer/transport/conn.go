@@ -180,7 +180,7 @@ func (c *Conn) Close() {
 	session := c.session
 	c.mu.Unlock()
 	c.sockets.remove(c)
-	if session != nil && c.keys.Load() != nil && !c.frozen.Load() {
+	if session != nil && c.keys.Load() != nil {
 		_ = session.Close() // the peer gets to know; its address may be gone
 	}
 	c.cancel()

@@ -65,6 +65,7 @@ const redacted = "[redacted]"
 const MaxMargin = 1<<15 - 1<<10
 
 var (
+	errUnnamed   = errors.New("the state has no ICE credentials")
 	errUnsecured = errors.New("the state has no keys")
 	errTaken     = errors.New("there is such a connection here already")
 	errOther     = errors.New("the state is that of another connection")
@@ -103,7 +104,8 @@ func (c *Conn) Freeze() {
 
 // Import opens a connection that another process serves, on standby: it answers the peer's checks and
 // learns where the peer is, which keeps the way to it open. It sends no media until TakeOver. The rank
-// is that of this process in the peer's description.
+// is that of this process in the peer's description. It is to be called before the peer gets that:
+// some peers check all addresses at the start and never again.
 func (s *Sockets) Import(state State, rank Rank, events Events) (*Conn, error) {
 	if err := state.check(rank); err != nil {
 		return nil, fmt.Errorf("importing connection: %w", err)
@@ -119,12 +121,8 @@ func (s *Sockets) Import(state State, rank Rank, events Events) (*Conn, error) {
 }
 
 func (s State) check(rank Rank) error {
-	for name, missing := range map[string]bool{
-		"Name": s.Name == "", "Password": s.Password == "", "Remote.Name": s.Remote.Name == "", "Remote.Password": s.Remote.Password == "",
-	} {
-		if missing {
-			return fmt.Errorf("the state has no %s", name)
-		}
+	if s.Name == "" || s.Password == "" {
+		return errUnnamed
 	}
 	return rank.check()
 }
@@ -136,10 +134,10 @@ func (c *Conn) Follow(state State) error {
 	switch {
 	case c.followed == nil:
 		return fmt.Errorf("following connection: %w", errServed)
-	case state.Name != c.name || state.Password != c.password || state.Remote != c.remote:
+	case state.Name != c.name || state.Password != c.password || c.remote != (Remote{}) && state.Remote != c.remote:
 		return fmt.Errorf("following connection: %w", errOther)
 	}
-	c.followed = &state
+	c.followed, c.remote = &state, state.Remote
 	return nil
 }
 

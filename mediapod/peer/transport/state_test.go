@@ -125,8 +125,7 @@ func TestWhatIsNoStateIsNotImported(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
 	random := rand.New(rand.NewPCG(3, 4))
 	for want, change := range map[string]func(*State){
-		"Name":             func(s *State) { s.Name = "" },
-		"Remote.Password":  func(s *State) { s.Remote.Password = "" },
+		"ICE credentials":  func(s *State) { s.Password = "" },
 		"no keys":          func(s *State) { s.Keys = Keys{} },
 		"protection":       func(s *State) { s.Keys.Profile = 99 },
 		"SRTP context":     func(s *State) { s.Keys.LocalKey = s.Keys.LocalKey[:3] },
@@ -198,6 +197,32 @@ func TestAStateIsNotPrinted(t *testing.T) {
 				t.Errorf("a secret is printed: %s", printed)
 			}
 		}
+	}
+}
+
+// A standby is opened before the peer's answer is known.
+func TestAStandbyLearnsOfThePeer(t *testing.T) {
+	s := newSockets(t, "127.0.0.1")
+	state := randomState(rand.New(rand.NewPCG(9, 10)))
+	early := state
+	early.Remote, early.Keys = Remote{}, Keys{}
+	c := imported(t, s, early)
+	via := route{address: netip.MustParseAddrPort("192.0.2.1:7"), socket: s.UDP}
+	check := request(t, state.Name+":"+state.Remote.Name, state.Password)
+	s.check(check, via)
+	if !c.paths.all[0].asked.IsZero() {
+		t.Error("a peer whose password is not known is asked")
+	}
+	if err := c.Follow(state); err != nil {
+		t.Fatal(err)
+	}
+	s.check(check, via)
+	if c.paths.all[0].asked.IsZero() {
+		t.Error("the peer is not asked")
+	}
+	state.Remote.Password = "another"
+	if err := c.Follow(state); !errors.Is(err, errOther) {
+		t.Errorf("another peer: %v", err)
 	}
 }
 
