@@ -606,9 +606,11 @@ func writeCandidates(m *sdp.MediaDescription, addresses []Address) {
 }
 
 // candidates lists host candidates (RFC 8445, section 5.1.2, and RFC 6544, section 4.2): UDP before
-// TCP, and addresses in the order given.
+// TCP, and addresses in the order given, but those of the highest rank first: Firefox checks in that
+// order, and when the first address is nominated it may never check those after it.
 func candidates(addresses []Address) []string {
 	const component = 1
+	addresses = slices.SortedStableFunc(slices.Values(addresses), func(a, b Address) int { return int(b.Rank) - int(a.Rank) })
 	var udp, tcp []string
 	for i, a := range addresses {
 		if a.UDPPort != 0 {

@@ -110,10 +110,18 @@ func (c *Conn) Credentials() (name, password string) {
 
 // Start lets the peer connect. It must be called once.
 func (c *Conn) Start(remote Remote) error {
+	if err := c.start(remote); err != nil {
+		return fmt.Errorf("starting connection: %w", err)
+	}
+	c.meet()
+	return nil
+}
+
+func (c *Conn) start(remote Remote) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended || c.started {
-		return fmt.Errorf("starting connection: %w", ErrClosed)
+		return ErrClosed
 	}
 	c.remote, c.started = remote, true
 	c.running.Go(func() {

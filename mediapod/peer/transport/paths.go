@@ -132,32 +132,61 @@ func (p *paths) answer(via route, id transaction, now time.Time) ([]question, bo
 	return nil, false
 }
 
-// tick returns what is to be asked since time has passed, and when to look again. Only what has
-// answered before is asked: else who sends one check could have many sent to anybody.
-func (p *paths) tick(now time.Time) (questions []question, next time.Time) {
-	if p.now == nil {
-		return nil, now.Add(consentInterval)
+// meet returns what is to be asked when it becomes known how: by which paths the peer has come so far.
+func (p *paths) meet(now time.Time) (questions []question) {
+	for _, from := range p.all {
+		questions = p.ask(questions, from, now)
 	}
+	return questions
+}
+
+// tick returns what is to be asked since time has passed, and when to look again.
+func (p *paths) tick(now time.Time) (questions []question, next time.Time) {
 	questions = p.prefer(nil, now)
-	failing := p.now.fails(now)
+	failing := p.now != nil && p.now.fails(now)
+	next = now.Add(consentInterval)
 	for _, to := range p.all {
-		if to.answered.IsZero() || to.gone() {
-			continue
-		}
-		if failing || to == p.now && (!to.asked.IsZero() || now.Sub(to.answered) >= consentInterval) {
+		if p.due(to, failing, now) {
 			questions = p.ask(questions, to, now)
 		}
+		if !to.asked.IsZero() && (to == p.now || to.answered.IsZero()) {
+			next = now.Add(askInterval)
+		}
 	}
-	if failing || !p.now.asked.IsZero() {
-		return questions, now.Add(askInterval)
+	if p.now != nil && p.now.asked.IsZero() {
+		next = earlier(next, p.now.answered.Add(consentInterval))
 	}
-	return questions, p.now.answered.Add(consentInterval)
+	return questions, next
+}
+
+// due tells whether a path is to be asked since time has passed. One that has never answered is not
+// for long: else who sends one check could have many sent to anybody.
+func (p *paths) due(to *path, failing bool, now time.Time) bool {
+	switch {
+	case to.gone():
+		return false
+	case to.answered.IsZero():
+		return !to.asked.IsZero() && now.Sub(to.heard) < answerTime
+	case to == p.now:
+		return !to.asked.IsZero() || now.Sub(to.answered) >= consentInterval
+	}
+	return failing
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // prefer moves to a path that leads to the peer if that is better than the one in use: it is UDP
 // instead of TCP, or the one in use fails. It appends the nomination of the path in use, when that
 // has not been made.
 func (p *paths) prefer(questions []question, now time.Time) []question {
+	if p.now == nil {
+		return questions
+	}
 	for _, to := range p.all {
 		if to == p.now || !to.leads(now) {
 			continue
@@ -181,9 +210,6 @@ func (p *paths) nominates(on *path) bool {
 // takeOver nominates, by a number, the path in use and whatever is in use after it.
 func (p *paths) takeOver(nomination uint32, now time.Time) []question {
 	p.nomination, p.standby = nomination, false
-	if p.now == nil {
-		return nil
-	}
 	return p.prefer(nil, now)
 }
 
@@ -224,6 +250,11 @@ func (c *Conn) reached(via route, now time.Time) {
 func (c *Conn) hear(via route, now time.Time) {
 	remote := c.remoteEnd()
 	c.choose(func(p *paths) []question { return p.hear(via, remote.Password != "", now) })
+}
+
+// meet asks the peer where it has come from, now that its password is known.
+func (c *Conn) meet() {
+	c.choose(func(p *paths) []question { return p.meet(time.Now()) })
 }
 
 // tick asks the peer what time brings: for its consent, and again for what it has not answered.

@@ -129,16 +129,29 @@ func (s State) check(rank Rank) error {
 
 // Follow notes what the other process says of a connection that is on standby here.
 func (c *Conn) Follow(state State) error {
+	met, err := c.follow(state)
+	if err != nil {
+		return fmt.Errorf("following connection: %w", err)
+	}
+	if met {
+		c.meet()
+	}
+	return nil
+}
+
+// follow tells whether the peer was not known before.
+func (c *Conn) follow(state State) (met bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	met = c.remote == Remote{}
 	switch {
 	case c.followed == nil:
-		return fmt.Errorf("following connection: %w", errServed)
-	case state.Name != c.name || state.Password != c.password || c.remote != (Remote{}) && state.Remote != c.remote:
-		return fmt.Errorf("following connection: %w", errOther)
+		return false, errServed
+	case state.Name != c.name || state.Password != c.password || !met && state.Remote != c.remote:
+		return false, errOther
 	}
 	c.followed, c.remote = &state, state.Remote
-	return nil
+	return met && state.Remote != Remote{}, nil
 }
 
 // TakeOver makes a connection that is on standby go on here. The other process must have ceased to

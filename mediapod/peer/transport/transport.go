@@ -110,8 +110,7 @@ func (s *Sockets) Sweep(now time.Time) {
 	s.mu.RLock()
 	for _, c := range s.byName {
 		switch {
-		case c.route.Load() == nil && c.keys.Load() == nil:
-		case c.silentFor(now) > silence:
+		case c.silentFor(now) > silence && (c.route.Load() != nil || c.keys.Load() != nil):
 			lost = append(lost, c)
 		case now.UnixNano() >= c.due.Load():
 			due = append(due, c)
