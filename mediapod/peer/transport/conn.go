@@ -338,7 +338,9 @@ type keys struct {
 	opening sync.Mutex // guards remote and what belongs to it
 	remote  *srtp.Context
 	control rtcp.Header
-	senders map[uint32]uint32 // the highest SRTCP index of each SSRC
+	// received are the peer's RTP streams, by SSRC.
+	received map[uint32]*inbound
+	senders  map[uint32]uint32 // the highest SRTCP index of each SSRC
 	// replayed are the SRTCP indices, by SSRC, up to which another process has taken all.
 	replayed map[uint32]uint32
 	budget   *compound.Budget
@@ -358,7 +360,7 @@ var (
 
 func newKeys(local, remote *srtp.Context, rtcpPerSecond int) *keys {
 	return &keys{
-		local: local, remote: remote, senders: map[uint32]uint32{}, reporters: map[uint32]struct{}{}, budget: compound.NewBudget(rtcpPerSecond),
+		local: local, remote: remote, received: map[uint32]*inbound{}, senders: map[uint32]uint32{}, reporters: map[uint32]struct{}{}, budget: compound.NewBudget(rtcpPerSecond),
 		flood: fmt.Errorf("%w: it sends more than %d packets or %d bytes of RTCP per second, of which %d without a pause were dropped",
 			ErrLimit, rtcpPerSecond, compound.BytesPerSecond, compound.MaxDropped),
 	}

@@ -201,6 +201,10 @@ func (k *keys) export(state *State) {
 	k.sealing.Unlock()
 	k.opening.Lock()
 	state.ReceivedControl = maps.Clone(k.senders)
+	state.Received = map[uint32]uint64{}
+	for ssrc, stream := range k.received {
+		state.Received[ssrc] = stream.highest
+	}
 	k.opening.Unlock()
 }
 
@@ -232,9 +236,10 @@ func importKeys(state State, margin uint16) (*keys, error) {
 		k.reporters[ssrc] = struct{}{}
 		k.local.SetIndex(ssrc, index+uint32(margin))
 	}
-	for ssrc, index := range state.ReceivedControl {
-		k.senders[ssrc] = index
+	for ssrc, index := range state.Received {
+		k.received[ssrc] = &inbound{highest: index, resumed: true}
 	}
+	maps.Copy(k.senders, state.ReceivedControl)
 	k.replayed = maps.Clone(state.ReceivedControl)
 	return k, nil
 }

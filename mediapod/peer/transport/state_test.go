@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 	"github.com/pion/stun/v4"
 
@@ -48,7 +49,7 @@ func randomState(random *rand.Rand) State {
 	s := State{
 		Name: text(), Password: text(), Nomination: random.Uint32N(100),
 		Remote: Remote{Name: text(), Password: text(), Hash: "sha-256", Fingerprint: text(), Passive: random.IntN(2) == 0},
-		Sent:   map[uint32]uint64{}, SentControl: map[uint32]uint32{}, ReceivedControl: map[uint32]uint32{},
+		Sent:   map[uint32]uint64{}, Received: map[uint32]uint64{}, SentControl: map[uint32]uint32{}, ReceivedControl: map[uint32]uint32{},
 	}
 	i, salts := random.IntN(len(profiles)), 12
 	for profile := range profiles {
@@ -63,6 +64,7 @@ func randomState(random *rand.Rand) State {
 	s.Keys.LocalKey, s.Keys.LocalSalt, s.Keys.RemoteKey, s.Keys.RemoteSalt = some(16), some(salts), some(16), some(salts)
 	for range random.IntN(5) {
 		s.Sent[random.Uint32()] = random.Uint64N(1 << 40)
+		s.Received[random.Uint32()] = random.Uint64N(1 << 40)
 		s.SentControl[random.Uint32()] = random.Uint32N(1 << 30)
 		s.ReceivedControl[random.Uint32()] = random.Uint32N(1 << 30)
 	}
@@ -108,7 +110,7 @@ func TestWhatIsImportedIsExportedAgain(t *testing.T) {
 		state.Nomination++
 		if !reflect.DeepEqual(got, state) {
 			for _, part := range []struct{ name, got, want any }{
-				{"remote", got.Remote, state.Remote}, {"sent", got.Sent, state.Sent}, {"sent RTCP", got.SentControl, state.SentControl},
+				{"remote", got.Remote, state.Remote}, {"sent", got.Sent, state.Sent}, {"received", got.Received, state.Received}, {"sent RTCP", got.SentControl, state.SentControl},
 				{"received RTCP", got.ReceivedControl, state.ReceivedControl}, {"nomination", got.Nomination, state.Nomination},
 			} {
 				if !reflect.DeepEqual(part.got, part.want) {
@@ -288,6 +290,83 @@ func testIndices(t *testing.T, profile srtp.ProtectionProfile, last, margin uint
 	}
 	if got := next.sent.export()[5]; got != uint64(last)+uint64(margin)+50 {
 		t.Errorf("the index is %d", got)
+	}
+}
+
+// The first packet that another process gets may be on the other side of a wrap.
+func TestWhatComesInIsDecryptedOn(t *testing.T) {
+	for _, profile := range profiles {
+		for _, first := range []uint16{30, 20_000, 65_500} {
+			for _, lost := range []uint16{0, 1, 40, 30_000} {
+				k, remote := testKeys(t, profile)
+				var header rtp.Header
+				sequence, index := first, uint64(first)
+				arrives := func(k *keys) error {
+					plain, err := (&rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: sequence, SSRC: 9}, Payload: []byte{1, 2, 3}}).Marshal()
+					if err != nil {
+						t.Fatal(err)
+					}
+					sealed, err := remote.EncryptRTP(make([]byte, 0, 100), plain, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					opened, err := k.openMedia(sealed, &header)
+					if err == nil && !bytes.Equal(opened, plain) {
+						t.Fatalf("%x is decrypted, want %x", opened, plain)
+					}
+					return err
+				}
+				for range 80_000 / 1000 { // more than one wrap
+					if err := arrives(k); err != nil {
+						t.Fatal(err)
+					}
+					sequence, index = sequence+1000, index+1000
+				}
+				var state State
+				k.export(&state)
+				if got := state.Received[9]; got != index-1000 {
+					t.Fatalf("the index is %d, want %d", got, index-1000)
+				}
+				next, err := importKeys(state, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sequence += lost
+				if err := arrives(next); err != nil {
+					t.Errorf("from %d, after %d that were lost: %v", first, lost, err)
+				}
+			}
+		}
+	}
+}
+
+func TestAPeerWithTooManyStreamsIsClosed(t *testing.T) {
+	k, remote := testKeys(t, srtp.ProtectionProfileAeadAes128Gcm)
+	var header rtp.Header
+	arrives := func(ssrc uint32) error {
+		plain, err := (&rtp.Packet{Header: rtp.Header{Version: 2, SSRC: ssrc}, Payload: []byte{1}}).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := remote.EncryptRTP(nil, plain, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forged := bytes.Clone(sealed)
+		forged[len(forged)-1] ^= 1
+		if _, err := k.openMedia(forged, &header); err == nil {
+			t.Error("a forged packet is taken")
+		}
+		_, err = k.openMedia(sealed, &header)
+		return err
+	}
+	for ssrc := range uint32(MaxSSRCs) {
+		if err := arrives(ssrc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := arrives(MaxSSRCs); !errors.Is(err, ErrSSRCs) {
+		t.Errorf("one stream more: %v", err)
 	}
 }
 
