@@ -287,3 +287,31 @@ func follow(first, second *served, name string) {
 	state := first.call(call{Method: "export", Name: name})
 	second.call(call{Method: "follow", Name: name, Subscription: state.Subscription})
 }
+
+// A NAT may give a receiver another address in mid-call. Firefox says so by its next check for consent, 5 s later at worst.
+func TestReceiversBehindANATThatForgets(t *testing.T) {
+	own := ownAddress(t)
+	for name, open := range map[string]func(*testing.T) *tab{"Chromium": openTab, "Firefox": openFirefox} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t, func(c *Config) { c.ListenIP = own })
+			e.SetAdvertisedAddresses([]Address{{IP: own, UDPPort: e.UDPPort()}})
+			p := e.NewPublication(both)
+			b := open(t)
+			b.page.UseICEServers()
+			b.publish(p, "publisher", 640, 480, nil)
+			nat := newBottleneck(t, e, nil)
+			b.subscribe(e, p, "subscriber", media.SubscriptionOptions{})
+			frames := func() int { return b.video("subscriber").FramesDecoded }
+			b.until("the picture is shown", func() bool { return frames() > 30 })
+			for range 3 {
+				nat.rebind()
+				before := frames()
+				took := b.until("the picture goes on", func() bool { return frames() > before+30 })
+				t.Logf("30 frames after %v", took)
+			}
+			if n := e.Stats().SubscribingConnections; n != 1 {
+				t.Errorf("%d connections", n)
+			}
+		})
+	}
+}

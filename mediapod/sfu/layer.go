@@ -74,7 +74,9 @@ func newLayer(t *Track, config LayerConfig, now time.Time) *Layer {
 	}
 	if t.kind == Video {
 		l.ring = ring.New(videoRing)
-		if !config.Resumed {
+		if config.Resumed {
+			l.requests.Hurry()
+		} else {
 			l.requests.Expect(now)
 		}
 	} else {

@@ -76,8 +76,22 @@ func (s *Subscriber) Resume(state SubscriberState, writer PacketWriter, margin u
 		f.rtxSequence = stream.RTX + margin
 		f.packets, f.octets = stream.Packets, stream.Octets
 		failures = append(failures, s.forward(stream.Kind, f, now))
+		f.hurry()
 	}
 	return errors.Join(failures...)
+}
+
+// hurry has the keyframe that the forwarder waits for asked for more often.
+func (f *Forwarder) hurry() {
+	f.mu.Lock()
+	target := f.target
+	f.mu.Unlock()
+	if target == nil {
+		return
+	}
+	target.mu.Lock()
+	defer target.mu.Unlock()
+	target.requests.Hurry()
 }
 
 var errKind = errors.New("the state has a stream that is neither audio nor video")

@@ -76,6 +76,12 @@ func TestASubscriberGoesOnInAnotherProcess(t *testing.T) {
 		if n, _ := count[*rtcp.PictureLossIndication](taken(r.upstream)); n != 1 {
 			t.Errorf("%d keyframes are asked for at the first packet", n)
 		}
+		for passed := TickInterval; passed <= time.Second; passed += TickInterval {
+			r.publisher.Tick(now.Add(passed))
+		}
+		if n, _ := count[*rtcp.PictureLossIndication](taken(r.upstream)); n != 5 {
+			t.Errorf("%d keyframes are asked for in a second without one", n)
+		}
 		r.write(raw(t, 620, 20*3000, delta(20)...), now)
 		if sent, _ := w.take(); len(sent) != 0 {
 			t.Error("something is sent that can't be decoded")
@@ -98,6 +104,27 @@ func TestASubscriberGoesOnInAnotherProcess(t *testing.T) {
 		if len(again) != 1 || again[0].SSRC != repaired[0].SSRC || again[0].SequenceNumber != repaired[0].SequenceNumber+1+margin {
 			t.Errorf("sent again: %v after %v", again, repaired)
 		}
+	}
+}
+
+// The publisher may be there already: then it is asked at once, and soon again.
+func TestASubscriberThatGoesOnDoesNotWaitLongForAKeyframe(t *testing.T) {
+	r := newRoom(t, 0)
+	r.write(raw(t, 0, 0, key(0)...), epoch)
+	old, _ := newRoom(t, 0).subscribe(epoch)
+	s, err := r.publisher.Subscribe(&wire{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := epoch.Add(time.Second)
+	if err := s.Resume(old.Export(), &wire{}, 0, now); err != nil {
+		t.Fatal(err)
+	}
+	for passed := TickInterval; passed <= time.Second; passed += TickInterval {
+		r.publisher.Tick(now.Add(passed))
+	}
+	if n, _ := count[*rtcp.PictureLossIndication](taken(r.upstream)); n != 6 {
+		t.Errorf("%d keyframes are asked for in a second without one", n)
 	}
 }
 
