@@ -3,11 +3,13 @@ package peer
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/pion/webrtc/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/peer/transport"
 )
 
 // newPair makes two engines, of which peers are told that the second is to take over from the first.
@@ -18,6 +20,25 @@ func newPair(t *testing.T) (first, second *Engine) {
 		{IP: local, UDPPort: first.UDPPort()}, {IP: local, UDPPort: second.UDPPort(), Rank: 1},
 	})
 	return first, second
+}
+
+// Firefox may never check what comes after the address that is nominated.
+func TestTheAddressOfTheNextProcessComesFirst(t *testing.T) {
+	address := func(last byte, rank transport.Rank) Address {
+		return Address{IP: netip.AddrFrom4([4]byte{192, 0, 2, last}), UDPPort: 5, TCPPort: 6, Rank: rank}
+	}
+	got := candidates([]Address{address(1, 0), address(2, 0), address(3, 1)})
+	want := []string{
+		"1 1 udp 1200000000 192.0.2.3 5 typ host",
+		"2 1 udp 999999999 192.0.2.1 5 typ host",
+		"3 1 udp 999999998 192.0.2.2 5 typ host",
+		"4 1 tcp 1100000000 192.0.2.3 6 typ host tcptype passive",
+		"5 1 tcp 899999999 192.0.2.1 6 typ host tcptype passive",
+		"6 1 tcp 899999998 192.0.2.2 6 typ host tcptype passive",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the candidates are %q, want %q", got, want)
+	}
 }
 
 // sent returns a value as another process gets it.
