@@ -13,6 +13,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 	"github.com/pion/stun/v4"
 
@@ -35,6 +36,18 @@ type Events struct {
 	// They must not block.
 	Control  func(packets []rtcp.Packet)
 	Feedback func(raw []byte)
+	// Media gets the RTP of the peer, decrypted. It must not block, and not keep the packet. It is
+	// called by the goroutine that reads the socket, and while a peer moves from UDP to TCP by two.
+	// Without it the peer sends no media; without Feedback it receives none.
+	Media func(packet []byte, at time.Time)
+}
+
+// rtcpPerSecond is how many RTCP packets the peer may send.
+func (e *Events) rtcpPerSecond() int {
+	if e.Feedback == nil {
+		return compound.SenderPacketsPerSecond
+	}
+	return compound.ReceiverPacketsPerSecond
 }
 
 // Remote is what the peer's description says of its end.
@@ -47,7 +60,7 @@ type Remote struct {
 	Passive bool
 }
 
-// Conn is a connection to a peer that receives media. Its methods are safe for concurrent use.
+// Conn is a connection to a peer, which sends media, receives media, or both. Its methods are safe for concurrent use.
 //
 //	Open --Start--> checked --the peer's checks--> reached --DTLS--> secured --Close, silence, or closed by the peer--> over
 type Conn struct {
@@ -149,7 +162,7 @@ func (c *Conn) secure(remote Remote) error {
 	if !ok {
 		return errors.New("there is no DTLS session")
 	}
-	k, err := exportKeys(&state, selected, remote.Passive, compound.ReceiverPacketsPerSecond)
+	k, err := exportKeys(&state, selected, remote.Passive, c.events.rtcpPerSecond())
 	if err != nil {
 		return err
 	}
@@ -227,20 +240,37 @@ func (c *Conn) receive(packet []byte, via route) {
 		if len(packet) > 0 {
 			c.dtls.deliver(packet)
 		}
-	case isRTCP(packet):
-		k := c.keys.Load()
-		if k == nil {
-			return
+	case first >= 128 && first <= 191:
+		if k := c.keys.Load(); k != nil {
+			c.receiveMedia(k, packet, via)
 		}
-		now := time.Now()
-		raw, err := k.open(packet, now)
-		switch {
-		case err == nil:
-			c.heardMedia(via, now)
-			c.events.control(raw, false)
-		case errors.Is(err, ErrLimit):
-			c.over(err)
-		} // else it was forged, replayed or broken, or is one too many
+	}
+}
+
+// receiveMedia takes an RTP or RTCP packet.
+func (c *Conn) receiveMedia(k *keys, packet []byte, via route) {
+	now := time.Now()
+	var raw []byte
+	var err error
+	control := isRTCP(packet)
+	switch {
+	case control:
+		raw, err = k.open(packet, now)
+	case c.events.Media != nil:
+		raw, err = k.openMedia(packet)
+	default:
+		return // it was not agreed that the peer sends
+	}
+	switch {
+	case errors.Is(err, ErrLimit):
+		c.over(err)
+	case err != nil: // it was forged, replayed or broken, or is one too many
+	case control:
+		c.heardMedia(via, now)
+		c.events.control(raw)
+	default:
+		c.heardMedia(via, now)
+		c.events.Media(raw, now)
 	}
 }
 
@@ -251,8 +281,8 @@ func isRTCP(packet []byte) bool {
 
 // control takes the parts of an RTCP packet that are of use: what receivers have to say and, when the peer sends media, what senders have. What is
 // malformed is the peer's fault, and its loss.
-func (e *Events) control(packet []byte, sends bool) {
-	receives := e.Feedback != nil
+func (e *Events) control(packet []byte) {
+	receives, sends := e.Feedback != nil, e.Media != nil
 	var all []rtcp.Packet
 	for kind, part := range compound.Parts(packet) {
 		switch kind {
@@ -311,8 +341,10 @@ type keys struct {
 	opening sync.Mutex // guards remote and what belongs to it
 	remote  *srtp.Context
 	control rtcp.Header
-	senders map[uint32]struct{} // in RTCP, by SSRC
+	media   rtp.Header
+	senders map[uint32]struct{} // in RTP and RTCP, by SSRC
 	sender  uint32              // the last of them
+	excess  bool                // there were too many: nothing is opened any more
 	budget  *compound.Budget
 	flood   error // what the connection ends with when the budget is used up
 }
@@ -325,7 +357,7 @@ var (
 	ErrLimit = errors.New("the peer is over a limit")
 	// ErrSSRCs is for a peer that uses more SSRCs than MaxSSRCs.
 	ErrSSRCs   = fmt.Errorf("%w: it uses more than %d SSRCs", ErrLimit, MaxSSRCs)
-	errDropped = errors.New("RTCP is too short, or too much")
+	errDropped = errors.New("it is too short, or too much")
 )
 
 func newKeys(local, remote *srtp.Context, rtcpPerSecond int) *keys {
@@ -351,20 +383,27 @@ func exportKeys(exporter srtp.KeyingMaterialExporter, selected dtls.SRTPProtecti
 		return nil, fmt.Errorf("making SRTP context: %w", err)
 	}
 	remote, err := srtp.CreateContext(config.Keys.RemoteMasterKey, config.Keys.RemoteMasterSalt, config.Profile,
-		srtp.SRTCPReplayProtection(replayWindow))
+		srtp.SRTCPReplayProtection(controlWindow), srtp.SRTPReplayProtection(mediaWindow))
 	if err != nil {
 		return nil, fmt.Errorf("making SRTP context: %w", err)
 	}
 	return newKeys(local, remote, rtcpPerSecond), nil
 }
 
-// replayWindow is how many RTCP packets may come late (RFC 3711, section 3.3.2).
-const replayWindow = 64
+// How many packets later than the newest one a packet may come (RFC 3711, section 3.3.2). Media that
+// is sent again without a stream of its own has its old number.
+const (
+	controlWindow = 64
+	mediaWindow   = 1024
+)
 
 // open decrypts an RTCP packet, in place. Only what is authentic counts for the peer's limits.
 func (k *keys) open(packet []byte, now time.Time) ([]byte, error) {
 	k.opening.Lock()
 	defer k.opening.Unlock()
+	if k.excess {
+		return nil, errDropped
+	}
 	raw, err := k.remote.DecryptRTCP(packet, packet, &k.control)
 	if err != nil {
 		return nil, err
@@ -385,6 +424,23 @@ func (k *keys) open(packet []byte, now time.Time) ([]byte, error) {
 	}
 }
 
+// openMedia decrypts an RTP packet, in place.
+func (k *keys) openMedia(packet []byte) ([]byte, error) {
+	k.opening.Lock()
+	defer k.opening.Unlock()
+	if k.excess {
+		return nil, errDropped
+	}
+	raw, err := k.remote.DecryptRTP(packet, packet, &k.media)
+	if err != nil {
+		return nil, err
+	}
+	if !k.knows(k.media.SSRC) {
+		return nil, ErrSSRCs
+	}
+	return raw, nil
+}
+
 // knows remembers a sender, unless there are too many. The caller holds k.opening.
 func (k *keys) knows(sender uint32) bool {
 	if sender == k.sender && len(k.senders) > 0 {
@@ -392,6 +448,7 @@ func (k *keys) knows(sender uint32) bool {
 	}
 	if _, known := k.senders[sender]; !known {
 		if len(k.senders) == MaxSSRCs {
+			k.excess = true
 			return false
 		}
 		k.senders[sender] = struct{}{}

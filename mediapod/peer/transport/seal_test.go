@@ -22,7 +22,7 @@ func testKeys(t testing.TB, profile srtp.ProtectionProfile) (*keys, *srtp.Contex
 	var contexts [3]*srtp.Context
 	for i := range contexts {
 		var err error
-		if contexts[i], err = srtp.CreateContext(key, salt, profile, srtp.SRTCPReplayProtection(replayWindow)); err != nil {
+		if contexts[i], err = srtp.CreateContext(key, salt, profile, srtp.SRTCPReplayProtection(controlWindow), srtp.SRTPReplayProtection(mediaWindow)); err != nil {
 			t.Fatal(err)
 		}
 	}
