@@ -13,6 +13,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 
 	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
@@ -34,6 +35,18 @@ type Events struct {
 	// They must not block.
 	Control  func(packets []rtcp.Packet)
 	Feedback func(raw []byte)
+	// Media gets the RTP of the peer, decrypted. It must not block, and not keep the packet. It is
+	// called by the goroutine that reads the socket, and while a peer moves from UDP to TCP by two.
+	// Without it the peer sends no media; without Feedback it receives none.
+	Media func(packet []byte, at time.Time)
+}
+
+// rtcpPerSecond is how many RTCP packets the peer may send.
+func (e *Events) rtcpPerSecond() int {
+	if e.Feedback == nil {
+		return compound.SenderPacketsPerSecond
+	}
+	return compound.ReceiverPacketsPerSecond
 }
 
 // Remote is what the peer's description says of its end.
@@ -46,7 +59,7 @@ type Remote struct {
 	Passive bool
 }
 
-// Conn is a connection to a peer that receives media. Its methods are safe for concurrent use.
+// Conn is a connection to a peer, which sends media, receives media, or both. Its methods are safe for concurrent use.
 //
 //	Open --Start--> checked --the peer's checks--> reached --DTLS--> secured --Close, silence, or closed by the peer--> over
 type Conn struct {
@@ -164,7 +177,7 @@ func (c *Conn) secure(remote Remote) error {
 	if !ok {
 		return errors.New("there is no DTLS session")
 	}
-	k, err := exportKeys(&state, selected, remote.Passive, compound.ReceiverPacketsPerSecond)
+	k, err := exportKeys(&state, selected, remote.Passive, c.events.rtcpPerSecond())
 	if err != nil {
 		return err
 	}
@@ -245,20 +258,37 @@ func (c *Conn) receive(packet []byte, via route) {
 		if len(packet) > 0 {
 			c.dtls.deliver(packet)
 		}
-	case isRTCP(packet):
-		k := c.keys.Load()
-		if k == nil {
-			return
+	case first >= 128 && first <= 191:
+		if k := c.keys.Load(); k != nil {
+			c.receiveMedia(k, packet, via)
 		}
-		now := time.Now()
-		raw, err := k.open(packet, now)
-		switch {
-		case err == nil:
-			c.heardMedia(via, now)
-			c.events.control(raw, false)
-		case errors.Is(err, ErrLimit):
-			c.over(err)
-		} // else it was forged, replayed or broken, or is one too many
+	}
+}
+
+// receiveMedia takes an RTP or RTCP packet.
+func (c *Conn) receiveMedia(k *keys, packet []byte, via route) {
+	now := time.Now()
+	var raw []byte
+	var err error
+	control := isRTCP(packet)
+	switch {
+	case control:
+		raw, err = k.open(packet, now)
+	case c.events.Media != nil:
+		raw, err = k.openMedia(packet)
+	default:
+		return // it was not agreed that the peer sends
+	}
+	switch {
+	case errors.Is(err, ErrLimit):
+		c.over(err)
+	case err != nil: // it was forged, replayed or broken, or is one too many
+	case control:
+		c.heardMedia(via, now)
+		c.events.control(raw)
+	default:
+		c.heardMedia(via, now)
+		c.events.Media(raw, now)
 	}
 }
 
@@ -269,8 +299,8 @@ func isRTCP(packet []byte) bool {
 
 // control takes the parts of an RTCP packet that are of use: what receivers have to say and, when the peer sends media, what senders have. What is
 // malformed is the peer's fault, and its loss.
-func (e *Events) control(packet []byte, sends bool) {
-	receives := e.Feedback != nil
+func (e *Events) control(packet []byte) {
+	receives, sends := e.Feedback != nil, e.Media != nil
 	var all []rtcp.Packet
 	for kind, part := range compound.Parts(packet) {
 		switch kind {
@@ -335,14 +365,14 @@ type keys struct {
 	// reporters are our own SSRCs in RTCP.
 	reporters map[uint32]struct{}
 
-	opening sync.Mutex // guards remote and what belongs to it
-	remote  *srtp.Context
-	control rtcp.Header
-	// received are the peer's RTP streams, by SSRC.
-	received map[uint32]*inbound
-	senders  map[uint32]uint32 // the highest SRTCP index of each SSRC
-	// replayed are the SRTCP indices, by SSRC, up to which another process has taken all.
-	replayed map[uint32]uint32
+	opening  sync.Mutex // guards remote and what belongs to it
+	remote   *srtp.Context
+	control  rtcp.Header
+	media    rtp.Header
+	senders  map[uint32]*inbound // in RTP and RTCP, by SSRC
+	last     *inbound            // the last of them, and its SSRC
+	lastSSRC uint32
+	excess   bool // there were too many: nothing is opened any more
 	budget   *compound.Budget
 	flood    error // what the connection ends with when the budget is used up
 }
@@ -355,12 +385,13 @@ var (
 	ErrLimit = errors.New("the peer is over a limit")
 	// ErrSSRCs is for a peer that uses more SSRCs than MaxSSRCs.
 	ErrSSRCs   = fmt.Errorf("%w: it uses more than %d SSRCs", ErrLimit, MaxSSRCs)
-	errDropped = errors.New("RTCP is too short, or too much")
+	errDropped = errors.New("it is too short, or too much")
 )
 
 func newKeys(local, remote *srtp.Context, rtcpPerSecond int) *keys {
 	return &keys{
-		local: local, remote: remote, received: map[uint32]*inbound{}, senders: map[uint32]uint32{}, reporters: map[uint32]struct{}{}, budget: compound.NewBudget(rtcpPerSecond),
+		local: local, remote: remote, senders: map[uint32]*inbound{}, reporters: map[uint32]struct{}{},
+		budget: compound.NewBudget(rtcpPerSecond),
 		flood: fmt.Errorf("%w: it sends more than %d packets or %d bytes of RTCP per second, of which %d without a pause were dropped",
 			ErrLimit, rtcpPerSecond, compound.BytesPerSecond, compound.MaxDropped),
 	}
@@ -382,63 +413,6 @@ func exportKeys(exporter srtp.KeyingMaterialExporter, selected dtls.SRTPProtecti
 		RemoteKey: config.Keys.RemoteMasterKey, RemoteSalt: config.Keys.RemoteMasterSalt,
 	}
 	return material.contexts(rtcpPerSecond)
-}
-
-// replayWindow is how many RTCP packets may come late (RFC 3711, section 3.3.2).
-const replayWindow = 64
-
-// open decrypts an RTCP packet, in place. Only what is authentic counts for the peer's limits.
-func (k *keys) open(packet []byte, now time.Time) ([]byte, error) {
-	k.opening.Lock()
-	defer k.opening.Unlock()
-	index := k.controlIndex(packet)
-	if len(packet) >= 8 && len(k.replayed) > 0 && index <= k.replayed[binary.BigEndian.Uint32(packet[4:])] {
-		return nil, errDropped
-	}
-	raw, err := k.remote.DecryptRTCP(packet, packet, &k.control)
-	if err != nil {
-		return nil, err
-	}
-	if len(raw) < 8 {
-		return nil, errDropped
-	}
-	if !k.knows(binary.BigEndian.Uint32(raw[4:]), index) {
-		return nil, ErrSSRCs
-	}
-	switch k.budget.Take(len(raw), now) {
-	case compound.Taken:
-		return raw, nil
-	case compound.Dropped:
-		return nil, errDropped
-	default:
-		return nil, k.flood
-	}
-}
-
-// controlIndex is the index of an SRTCP packet (RFC 3711, section 3.4; RFC 7714, section 9.2), which
-// stands in it; 0 when it has none.
-func (k *keys) controlIndex(packet []byte) uint32 {
-	const mask = 1<<31 - 1 // without the flag for encryption
-	tag := 0
-	if k.material.Profile == dtls.SRTP_AES128_CM_HMAC_SHA1_80 {
-		tag = 10
-	}
-	if len(packet) < tag+4 {
-		return 0
-	}
-	return binary.BigEndian.Uint32(packet[len(packet)-tag-4:]) & mask
-}
-
-// knows remembers a sender and an index of it, unless there are too many. The caller holds k.opening.
-func (k *keys) knows(sender, index uint32) bool {
-	highest, known := k.senders[sender]
-	if !known && len(k.senders) == MaxSSRCs {
-		return false
-	}
-	if !known || index > highest {
-		k.senders[sender] = index
-	}
-	return true
 }
 
 func (k *keys) sealControl(raw []byte) ([]byte, error) {

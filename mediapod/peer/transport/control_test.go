@@ -173,7 +173,7 @@ func TestAPeerThatFloodsIsClosed(t *testing.T) {
 func TestOneReportOfAPacketCounts(t *testing.T) {
 	c, _, feedback, _ := newControlled(t)
 	part := []byte{0x8f, 205, 0, 4, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}
-	c.events.control(slices.Repeat(part, 70), false)
+	c.events.control(slices.Repeat(part, 70))
 	if *feedback != 1 {
 		t.Errorf("%d reports of one packet are read", *feedback)
 	}

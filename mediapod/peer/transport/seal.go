@@ -1,13 +1,8 @@
 package transport
 
 import (
-	"github.com/pion/rtp"
-
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
-
-// headerScratch is where pion's SRTP reads the headers of packets into.
-type headerScratch = rtp.Header
 
 // WriteRTP implements sfu.PacketWriter: all packets are written and sealed in one buffer, and go out by as few system calls as the
 // kernel allows.

@@ -4,14 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/srtp/v3"
-
-	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 )
 
 // State is a connection as a value, by which another process can go on with it. What it does not have
@@ -179,7 +176,7 @@ func (c *Conn) resume(margin uint16) (State, error) {
 	case c.followed == nil:
 		return State{}, errServed
 	}
-	k, err := importKeys(*c.followed, margin)
+	k, err := importKeys(*c.followed, margin, c.events.rtcpPerSecond())
 	if err != nil {
 		return State{}, err
 	}
@@ -200,26 +197,30 @@ func (k *keys) export(state *State) {
 	}
 	k.sealing.Unlock()
 	k.opening.Lock()
-	state.ReceivedControl = maps.Clone(k.senders)
-	state.Received = map[uint32]uint64{}
-	for ssrc, stream := range k.received {
-		state.Received[ssrc] = stream.highest
+	state.Received, state.ReceivedControl = map[uint32]uint64{}, map[uint32]uint32{}
+	for ssrc, sender := range k.senders {
+		if sender.hasMedia {
+			state.Received[ssrc] = sender.media
+		}
+		if sender.hasControl {
+			state.ReceivedControl[ssrc] = uint32(sender.control)
+		}
 	}
 	k.opening.Unlock()
 }
 
 // importKeys makes keys that go on after a state.
-func importKeys(state State, margin uint16) (*keys, error) {
+func importKeys(state State, margin uint16, rtcpPerSecond int) (*keys, error) {
 	if margin > MaxMargin {
 		return nil, fmt.Errorf("the margin is %d, at most %d is allowed", margin, MaxMargin)
 	}
 	if len(state.Keys.LocalKey) == 0 {
 		return nil, errUnsecured
 	}
-	if n := max(len(state.Received), len(state.ReceivedControl)); n > MaxSSRCs {
+	if n := len(state.Received); n > MaxSSRCs {
 		return nil, fmt.Errorf("the state has %d SSRCs of the peer, at most %d are allowed", n, MaxSSRCs)
 	}
-	k, err := state.Keys.contexts(compound.ReceiverPacketsPerSecond)
+	k, err := state.Keys.contexts(rtcpPerSecond)
 	if err != nil {
 		return nil, err
 	}
@@ -237,10 +238,15 @@ func importKeys(state State, margin uint16) (*keys, error) {
 		k.local.SetIndex(ssrc, index+uint32(margin))
 	}
 	for ssrc, index := range state.Received {
-		k.received[ssrc] = &inbound{highest: index, resumed: true}
+		k.senders[ssrc] = &inbound{media: index, hasMedia: true, resumed: true, firstMedia: index + 1}
 	}
-	maps.Copy(k.senders, state.ReceivedControl)
-	k.replayed = maps.Clone(state.ReceivedControl)
+	for ssrc, index := range state.ReceivedControl {
+		sender := k.knows(ssrc)
+		if sender == nil {
+			return nil, ErrSSRCs
+		}
+		sender.control, sender.hasControl, sender.firstReply = uint64(index), true, uint64(index)+1
+	}
 	return k, nil
 }
 
@@ -254,7 +260,8 @@ func (m Keys) contexts(rtcpPerSecond int) (*keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making SRTP context: %w", err)
 	}
-	remote, err := srtp.CreateContext(m.RemoteKey, m.RemoteSalt, profile, srtp.SRTCPReplayProtection(replayWindow))
+	remote, err := srtp.CreateContext(m.RemoteKey, m.RemoteSalt, profile,
+		srtp.SRTCPReplayProtection(controlWindow), srtp.SRTPReplayProtection(mediaWindow))
 	if err != nil {
 		return nil, fmt.Errorf("making SRTP context: %w", err)
 	}
