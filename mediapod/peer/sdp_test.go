@@ -181,8 +181,9 @@ func TestTheLayersOfAnOffer(t *testing.T) {
 		if got := d.line(sfu.Video).layers; !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
-		if strings.Contains(d.raw, "a=simulcast") != (c.want != nil) {
-			t.Errorf("%s:\n%s", name, d.raw)
+		answer, err := writeAnswer(end{}, d.media, nil, bitrates{})
+		if err != nil || strings.Contains(answer, "a=simulcast") != (c.want != nil) {
+			t.Errorf("%s: %v in\n%s", name, err, answer)
 		}
 	}
 }

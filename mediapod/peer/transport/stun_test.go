@@ -53,7 +53,7 @@ func TestChecksAreAnsweredToWhoKnowsThePassword(t *testing.T) {
 
 func testChecks(t *testing.T, ip string) {
 	s := newSockets(t, "::")
-	s.Serve(func([]byte, netip.AddrPort) {})
+	s.Serve()
 	c := newConn(t, s)
 	peer, from := newReceiver(t, ip)
 	port := netip.AddrPortFrom(netip.MustParseAddr(ip), s.UDP.Port())
@@ -132,22 +132,20 @@ func TestAddressesOfAPeerAreBounded(t *testing.T) {
 	}
 }
 
-func TestAnAddressOfSomebodyElseIsForgotten(t *testing.T) {
+// Who checks a connection of its own from another peer's address, which can be forged, has what that
+// sends only until the peer's next check.
+func TestAnAddressIsThatOfWhoHasCheckedLast(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
-	c := newConn(t, s)
+	c, other := newConn(t, s), newConn(t, s)
 	address := netip.MustParseAddrPort("192.0.2.1:7")
-	media := []byte{128, 200, 0, 1, 0, 0, 0, 0}
-	s.check(request(t, c.name+":them", c.password), route{address: address, socket: s.UDP})
-	if !s.take(media, address) {
-		t.Error("a peer's packet is not its connection's")
-	}
-	s.Forget(address)
-	if s.take(media, address) {
-		t.Error("a packet of somebody else was taken")
-	}
-	s.check(request(t, c.name+":them", c.password), route{address: address, socket: s.UDP})
-	if !s.take(media, address) {
-		t.Error("a peer that is back at its address is not known")
+	for _, of := range []*Conn{c, other, c} {
+		s.check(request(t, of.name+":them", of.password), route{address: address, socket: s.UDP})
+		if s.byAddress.Peer(address) != of {
+			t.Error("a peer that has checked is not known")
+		}
+		if !s.take([]byte{128, 200, 0, 1, 0, 0, 0, 0}, address) {
+			t.Error("a peer's packet is not its connection's")
+		}
 	}
 }
 
