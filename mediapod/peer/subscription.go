@@ -45,9 +45,7 @@ func (p *Publication) subscribe(options media.SubscriptionOptions) (*Subscriptio
 	}
 	s := &Subscription{publication: p, streams: newStreams(kinds), options: options, codecs: p.offered()}
 	e := p.engine
-	err := s.open(func(events transport.Events) (*transport.Conn, error) {
-		return e.ports.sockets.Open(e.identity.tls, events)
-	}, s.forward)
+	err := s.open(func(events transport.Events) (*transport.Conn, error) { return e.sockets.Open(e.identity.tls, events) }, s.forward)
 	if err != nil {
 		return nil, "", err
 	}
@@ -67,7 +65,10 @@ func (s *Subscription) open(open func(transport.Events) (*transport.Conn, error)
 	p := s.publication
 	var err error
 	s.conn, err = open(transport.Events{
-		Connected: s.secured, Ended: s.lost, Routed: s.routed, Control: s.control, Feedback: s.feedback,
+		Connected: func() { s.life.connected() },
+		Ended:     func(reason error) { s.life.over(reason) },
+		Routed:    func(tcp bool) { s.life.routed(over(tcp)) },
+		Control:   s.control, Feedback: s.feedback,
 	})
 	if err != nil {
 		return err
@@ -97,13 +98,10 @@ func (p *Publication) add(s *Subscription) error {
 }
 
 func (s *Subscription) offer() (string, error) {
-	e := s.publication.engine
-	addresses, err := e.advertised()
+	local, err := s.publication.engine.end(s.conn)
 	if err != nil {
 		return "", err
 	}
-	local := end{fingerprint: e.identity.fingerprint, addresses: addresses}
-	local.name, local.password = s.conn.Credentials()
 	return writeOffer(local, s.streams, s.codecs)
 }
 
@@ -166,18 +164,6 @@ func (s *Subscription) Close() error {
 	return nil
 }
 
-func (s *Subscription) secured() { s.life.connected() }
-
-func (s *Subscription) lost(reason error) {
-	if reason != nil {
-		s.life.expel(reason)
-		return
-	}
-	s.life.lost("gone")
-}
-
-func (s *Subscription) routed(tcp bool) { s.life.routed(over(tcp)) }
-
 // Transport implements media.Subscription.
 func (s *Subscription) Transport() media.Transport { return s.life.route() }
 
@@ -197,22 +183,22 @@ func (s *Subscription) forward() {
 	lines := s.lines
 	s.publication.mu.Unlock()
 	for i, line := range lines {
-		config := s.streams[i].forwarder(line)
-		config.Writer = s.conn
-		if line.kind == sfu.Video {
-			config.MaxKbps = s.options.MaxVideoKbps
-		}
+		config := s.streams[i].forwarder(line, s.conn, s.options.MaxVideoKbps)
 		if err := s.subscriber.Forward(line.kind, config, time.Now()); err != nil {
 			s.life.logger.V(1).Info("Nothing to forward", "reason", err.Error())
 		}
 	}
 }
 
-// forwarder describes the outgoing stream that an m-line of the answer accepts.
-func (s streams) forwarder(line mediaLine) sfu.ForwarderConfig {
+// forwarder describes the outgoing stream for which an m-line of the peer has the codecs. maxKbps limits
+// video; 0 does not.
+func (s streams) forwarder(line mediaLine, writer sfu.PacketWriter, maxKbps int) sfu.ForwarderConfig {
 	config := sfu.ForwarderConfig{
 		SSRC: s.media, RTXSSRC: s.rtx, ClockRate: line.codecs[0].clockRate(), TransportCC: line.transportCC,
-		Codecs: map[string]sfu.PayloadTypes{},
+		Codecs: map[string]sfu.PayloadTypes{}, Writer: writer,
+	}
+	if s.kind == sfu.Video {
+		config.MaxKbps = maxKbps
 	}
 	for _, c := range line.codecs {
 		if _, ok := config.Codecs[c.name]; ok {

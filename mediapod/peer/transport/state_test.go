@@ -379,7 +379,7 @@ func TestRTCPGoesOn(t *testing.T) {
 // A peer that another process serves is asked for nothing but an answer; then it is told to come.
 func TestAStandbyWaitsUntilItTakesOver(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
-	s.Serve(func([]byte, netip.AddrPort) {})
+	s.Serve()
 	state := randomState(rand.New(rand.NewPCG(7, 8)))
 	c := imported(t, s, state)
 	peer, from := newReceiver(t, "127.0.0.1")

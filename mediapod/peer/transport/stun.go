@@ -81,9 +81,8 @@ func (c *Conn) check(packet []byte, via route) bool {
 	if err != nil {
 		return true
 	}
-	if !conflict {
-		c.reached(via, time.Now())
-	}
+	// Also in a conflict the peer is asked: some give way only to a check that has the higher tie-breaker.
+	c.reached(via, time.Now())
 	via.write(response.Raw)
 	return true
 }

@@ -55,7 +55,7 @@ func TestChecksAreAnsweredToWhoKnowsThePassword(t *testing.T) {
 
 func testChecks(t *testing.T, ip string) {
 	s := newSockets(t, "::")
-	s.Serve(func([]byte, netip.AddrPort) {})
+	s.Serve()
 	c := newConn(t, s)
 	peer, from := newReceiver(t, ip)
 	port := netip.AddrPortFrom(netip.MustParseAddr(ip), s.UDP.Port())
@@ -71,16 +71,21 @@ func testChecks(t *testing.T, ip string) {
 	send(request(t, "nobody:them", c.password))
 	send(request(t, c.name+":them", c.password)[:30])
 	send(request(t, c.name+":them", c.password, flag(stun.AttrICEControlling)))
-	answer := &stun.Message{Raw: receive(t, peer, 1)[0]}
-	if err := answer.Decode(); err != nil || answer.Type != stun.BindingError || c.route.Load() != nil {
-		t.Errorf("the answer to a peer that is controlling, too: %v, %v", answer, err)
-	}
-	send(request(t, c.name+":them", c.password, flag(stun.AttrICEControlled)))
 	messages := decode(t, receive(t, peer, 2))
-	answer = messages[stun.BindingSuccess]
-	if answer == nil || messages[stun.BindingRequest] == nil {
-		t.Fatalf("the peer gets %v", messages)
+	var code stun.ErrorCodeAttribute
+	if refusal := messages[stun.BindingError]; refusal == nil || code.GetFrom(refusal) != nil || code.Code != stun.CodeRoleConflict {
+		t.Errorf("a peer that is controlling, too, gets %v", messages)
 	}
+	asked := messages[stun.BindingRequest]
+	send(request(t, c.name+":them", c.password, flag(stun.AttrICEControlled)))
+	var answer *stun.Message
+	for answer == nil { // on a busy machine the peer is asked again meanwhile
+		answer = decode(t, receive(t, peer, 1))[stun.BindingSuccess]
+	}
+	if asked == nil {
+		t.Fatal("the peer is not asked")
+	}
+	messages[stun.BindingRequest] = asked
 	var mapped stun.XORMappedAddress
 	if err := mapped.GetFrom(answer); err != nil || mapped.Port != int(from.Port()) {
 		t.Errorf("the peer is told the address %v: %v", mapped, err)
@@ -157,22 +162,20 @@ func TestAddressesOfAPeerAreBounded(t *testing.T) {
 	}
 }
 
-func TestAnAddressOfSomebodyElseIsForgotten(t *testing.T) {
+// Who checks a connection of its own from another peer's address, which can be forged, has what that
+// sends only until the peer's next check.
+func TestAnAddressIsThatOfWhoHasCheckedLast(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
-	c := newConn(t, s)
+	c, other := newConn(t, s), newConn(t, s)
 	address := netip.MustParseAddrPort("192.0.2.1:7")
-	media := []byte{128, 200, 0, 1, 0, 0, 0, 0}
-	s.check(request(t, c.name+":them", c.password), route{address: address, socket: s.UDP})
-	if !s.take(media, address) {
-		t.Error("a peer's packet is not its connection's")
-	}
-	s.Forget(address)
-	if s.take(media, address) {
-		t.Error("a packet of somebody else was taken")
-	}
-	s.check(request(t, c.name+":them", c.password), route{address: address, socket: s.UDP})
-	if !s.take(media, address) {
-		t.Error("a peer that is back at its address is not known")
+	for _, of := range []*Conn{c, other, c} {
+		s.check(request(t, of.name+":them", of.password), route{address: address, socket: s.UDP})
+		if s.byAddress.Peer(address) != of {
+			t.Error("a peer that has checked is not known")
+		}
+		if !s.take([]byte{128, 200, 0, 1, 0, 0, 0, 0}, address) {
+			t.Error("a peer's packet is not its connection's")
+		}
 	}
 }
 
