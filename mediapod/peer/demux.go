@@ -21,8 +21,8 @@ type encoding struct {
 	repairs bool
 }
 
-// demultiplexer takes apart what a publisher sends: by SSRC, and for one that is new by what the offer
-// and the packet's header extensions say of it (MID: RFC 8843, section 9.2; RID: RFC 8852).
+// demultiplexer takes apart what a publisher sends: by SSRC, and for one that is new by what the
+// offer and the packet's header extensions say of it (MID: RFC 8843, section 9.2; RID: RFC 8852).
 //
 //	transport.Conn -> receive: one copy -> frameAssembler -> run: one goroutine -> sfu.Layer
 //
@@ -145,8 +145,8 @@ func (d *demultiplexer) identify(h *rtp.Header) (encoding, bool) {
 	return e, slices.Contains(e.line.layers, e.rid)
 }
 
-// lineOf returns the m-line that a packet belongs to: by its MID or else by its payload type, which the
-// m-lines of a bundle do not share (RFC 8843, section 9.2).
+// lineOf returns the m-line that a packet belongs to: by its MID or else by its payload type, which
+// the m-lines of a bundle do not share (RFC 8843, section 9.2).
 func (d *demultiplexer) lineOf(h *rtp.Header) *mediaLine {
 	for i := range d.lines {
 		line := &d.lines[i]
@@ -186,8 +186,8 @@ func (d *demultiplexer) run() {
 	}
 }
 
-// forward hands on what is due of a stream, and what becomes due meanwhile. No lock is held while the
-// receiver is at work.
+// forward hands on what is due of a stream, and what becomes due meanwhile. No lock is held while
+// the receiver is at work.
 func (d *demultiplexer) forward(a *frameAssembler) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -209,7 +209,8 @@ func (d *demultiplexer) forward(a *frameAssembler) {
 	}
 }
 
-// close ends all streams, and waits until nothing is being forwarded. It must not be called by a receiver.
+// close ends all streams, and waits until nothing is being forwarded. It must not be called by a
+// receiver.
 func (d *demultiplexer) close() {
 	d.mu.Lock()
 	first := !d.closed

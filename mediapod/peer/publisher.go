@@ -20,8 +20,8 @@ type publisherConn struct {
 	demux       *demultiplexer
 	lines       []mediaLine // of the offer
 
-	// loopback gets what the publisher sends; nil without. It is set before the connection starts, as
-	// returned, the streams on which it does, by m-line; those without an SSRC are not sent.
+	// loopback sends the publisher its own media back; nil without. returned are the streams of that,
+	// by m-line; those without an SSRC are not sent. Both are set before the connection starts.
 	loopback *sfu.Subscriber
 	returned []streams
 	// resumed tells that another engine has served the connection.
@@ -130,8 +130,8 @@ func (c *publisherConn) connected() {
 	}
 }
 
-// open adds a layer for a stream that comes; what repairs a layer goes to that. It returns nil when the
-// publication has ended, or has layers enough.
+// open adds a layer for a stream that comes; what repairs a layer goes to that. It returns nil when
+// the publication has ended, or has layers enough.
 func (c *publisherConn) open(e encoding, ssrc uint32) receiver {
 	if e.repairs {
 		return c.repairs(e.rid)

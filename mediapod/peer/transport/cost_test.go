@@ -56,9 +56,7 @@ func subscribed(t testing.TB, c *Conn) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := layer.Write(raw, now); err != nil {
-			t.Fatal(err)
-		}
+		layer.WriteBurst([][]byte{raw}, now)
 	}
 	c.events.Control = func(packets []rtcp.Packet) { subscriber.HandleRTCP(packets, time.Now()) }
 	c.events.Feedback = func(raw []byte) { subscriber.HandleFeedback(raw, time.Now()) }
