@@ -66,6 +66,38 @@ async function stats(name, type, kind) {
 	for (const s of (await peers[name].getStats()).values()) if (s.type === type && (!kind || s.kind === kind)) all.push(s);
 	return all;
 }
+// watch measures the longest time between two frames that were decoded, and between two packets of sound: at least, and at most, since a page may look late.
+function watch(name) {
+	const now = performance.now(), state = peers[name].watched = {Video: 0, VideoAtMost: 0, Audio: 0, AudioAtMost: 0};
+	const last = {Video: {at: now, before: now}, Audio: {at: now, before: now}};
+	let looked = now, busy = false;
+	const look = (what, count, at) => {
+		const {at: seen, before} = last[what];
+		if (count === last[what].count) return;
+		state[what] = Math.max(state[what], looked - seen);
+		state[what + 'AtMost'] = Math.max(state[what + 'AtMost'], at - before);
+		last[what] = {count, at, before: looked};
+	};
+	state.timer = setInterval(async () => {
+		if (busy) return;
+		busy = true;
+		const all = [...(await peers[name].getStats()).values()].filter(s => s.type === 'inbound-rtp');
+		const at = performance.now();
+		for (const s of all) s.kind === 'video' ? look('Video', s.framesDecoded, at) : look('Audio', s.packetsReceived, at);
+		looked = at;
+		busy = false;
+	}, 10);
+	return true;
+}
+function gaps(name) {
+	const {timer, ...found} = peers[name].watched;
+	clearInterval(timer);
+	return {...found, State: peers[name].iceConnectionState};
+}
+function end(name) {
+	peers[name].close();
+	return true;
+}
 </script>`
 
 // tab is a browser tab with peer connections to an engine.

@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -80,67 +79,20 @@ func supportedVideo(encoding, fmtp string) string {
 
 // RTCP feedback (RFC 4585, RFC 5104; transport-cc: draft-holmer-rmcat-transport-wide-cc-extensions).
 var (
-	repairFeedback = []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}
-	rateFeedback   = []webrtc.RTCPFeedback{{Type: "goog-remb"}, {Type: "transport-cc"}}
+	repairFeedback = []string{"nack", "nack pli", "ccm fir"}
+	rateFeedback   = []string{webrtc.TypeRTCPFBGoogREMB, webrtc.TypeRTCPFBTransportCC}
 )
 
 // feedback lists the RTCP feedback for a codec, towards subscribers and from publishers alike.
-func (c codec) feedback() []webrtc.RTCPFeedback {
+func (c codec) feedback() []string {
 	if c.kind() == sfu.Audio {
 		return rateFeedback
 	}
 	return append(slices.Clone(repairFeedback), rateFeedback...)
 }
 
-// mediaEngine makes the table of what a publisher's connection negotiates: the given codecs with their payload types, and no others.
-func mediaEngine(codecs []codec) (*webrtc.MediaEngine, error) {
-	engine := &webrtc.MediaEngine{}
-	for _, c := range codecs {
-		kind, media, channels := webrtc.RTPCodecTypeVideo, "video/", uint16(0)
-		if c.kind() == sfu.Audio {
-			kind, media, channels = webrtc.RTPCodecTypeAudio, "audio/", 2
-		}
-		entries := []webrtc.RTPCodecParameters{{
-			RTPCodecCapability: webrtc.RTPCodecCapability{
-				MimeType: media + c.name, ClockRate: c.clockRate(), Channels: channels, SDPFmtpLine: c.fmtp, RTCPFeedback: c.feedback(),
-			},
-			PayloadType: webrtc.PayloadType(c.payload),
-		}}
-		if c.rtx != 0 {
-			entries = append(entries, webrtc.RTPCodecParameters{
-				RTPCodecCapability: webrtc.RTPCodecCapability{
-					MimeType: webrtc.MimeTypeRTX, ClockRate: c.clockRate(), SDPFmtpLine: fmt.Sprintf("apt=%d", c.payload),
-				},
-				PayloadType: webrtc.PayloadType(c.rtx),
-			})
-		}
-		for _, entry := range entries {
-			if err := engine.RegisterCodec(entry, kind); err != nil {
-				return nil, fmt.Errorf("registering codec %s: %w", c.name, err)
-			}
-		}
-	}
-	for uri, kinds := range receivedExtensions {
-		for _, kind := range kinds {
-			if err := engine.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, kind); err != nil {
-				return nil, fmt.Errorf("registering header extension: %w", err)
-			}
-		}
-	}
-	return engine, nil
-}
-
-// receivedExtensions are the header extensions that publishers may send. None of them is forwarded.
-var receivedExtensions = map[string][]webrtc.RTPCodecType{
-	sdp.SDESMidURI:               {webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo},
-	sdp.SDESRTPStreamIDURI:       {webrtc.RTPCodecTypeVideo},
-	sdp.SDESRepairRTPStreamIDURI: {webrtc.RTPCodecTypeVideo},
-	sdp.TransportCCURI:           {webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo},
-	sdp.AudioLevelURI:            {webrtc.RTPCodecTypeAudio},
-}
-
-// webrtcName is the encoding name of a codec of pion's.
-func webrtcName(parameters webrtc.RTPCodecParameters) string {
-	_, name, _ := strings.Cut(parameters.MimeType, "/")
-	return name
+// receivedExtensions are the header extensions that publishers may send, by kind. None of them is forwarded.
+var receivedExtensions = [...][]string{
+	sfu.Audio: {sdp.SDESMidURI, sdp.TransportCCURI, sdp.AudioLevelURI},
+	sfu.Video: {sdp.SDESMidURI, sdp.TransportCCURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI},
 }

@@ -94,16 +94,18 @@ func TestWorkIsBoundedBySize(t *testing.T) {
 		answer := strings.NewReplacer("a=setup:actpass", "a=setup:active", "a=sendonly", "a=recvonly").Replace(offer)
 		bounded("an answer with "+name, len(answer), func() { _, _ = readAnswer(answer, []sfu.Kind{sfu.Video}) })
 	}
-	in := newIncoming(&description{media: []mediaLine{{kind: sfu.Video, transportCC: 3, layers: []string{"x"}, repairedRID: 4}}}, nil)
-	a := newArrival(in)
-	a.attach(ignore, true)
+	video := mediaLine{
+		kind: sfu.Video, codecs: []codec{{name: "VP8", payload: 96, rtx: 97}}, layers: []string{"x"},
+		mid: "0", midExtension: 5, rid: 2, transportCC: 3, repairedRID: 4,
+	}
+	d := newDemultiplexer([]mediaLine{video}, func(encoding, uint32) receiver { return discard })
+	defer d.close()
 	for name, packet := range hostileRTP(t) {
-		bounded("RTP with "+name, len(packet), func() {
-			if _, err := a.Write(packet); err != nil {
-				t.Fatal(err)
-			}
-		})
-		bounded("RTP, what it repairs, with "+name, len(packet), func() { in.repaired(packet, &a.header) })
+		for _, payload := range []byte{95, 96, 97} {
+			packet[1] = payload
+			now := time.Now()
+			bounded(fmt.Sprintf("RTP of type %d with %s", payload, name), len(packet), func() { d.receive(packet, now) })
+		}
 	}
 }
 
@@ -157,7 +159,7 @@ func TestFeedbackOnJumpingNumbersIsBounded(t *testing.T) {
 			number += 32_000
 			binary.BigEndian.PutUint16(packet[17:], number)
 			now = now.Add(time.Millisecond)
-			f.record(packet, now)
+			recordRaw(f, packet, now)
 			if i%100 == 0 {
 				for range f.due(now) {
 					continue

@@ -1,5 +1,6 @@
-// Package peer is the single authority on peer connections: ICE, DTLS, SRTP, SDP, and the sockets that they share. It is the
-// only package that imports pion/webrtc. It puts packages sfu and rtp to work and gives rooms what package media asks for.
+// Package peer is the authority on the descriptions (SDP) of media connections, and on what flows over
+// them: it takes apart what publishers send, and joins it to the forwarders of package sfu. How packets
+// get from and to peers is up to package transport. It gives rooms what package media asks for.
 package peer
 
 import (
@@ -22,12 +23,10 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/pion/dtls/v3"
 	"github.com/pion/dtls/v3/pkg/crypto/fingerprint"
-	"github.com/pion/ice/v4"
-	"github.com/pion/webrtc/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/peer/transport"
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
@@ -51,11 +50,10 @@ type Config struct {
 	Addresses []Address
 }
 
-// Engine implements media.Engine on pion/webrtc. Its methods are safe for concurrent use.
+// Engine implements media.Engine. Its methods are safe for concurrent use.
 type Engine struct {
 	logger   logr.Logger
-	ports    *ports
-	settings webrtc.SettingEngine
+	sockets  *transport.Sockets
 	identity identity
 
 	addresses atomic.Pointer[[]Address]
@@ -98,70 +96,24 @@ func NewEngine(config Config) (*Engine, error) {
 		stop:         make(chan struct{}),
 	}
 	e.SetAdvertisedAddresses(config.Addresses)
-	logs := pionLogs{config.Logger}
-	e.ports, err = listen(config.ListenIP, config.UDPPort, config.TCPPort, e.families, logs)
+	e.sockets, err = transport.Listen(config.ListenIP, config.UDPPort, config.TCPPort, pionLogs{config.Logger})
 	if err != nil {
 		return nil, err
 	}
-	if err := e.configure(logs); err != nil {
-		return nil, errors.Join(err, e.ports.close())
-	}
+	e.sockets.Serve()
 	e.running.Go(e.tick)
 	return e, nil
 }
 
-// How long a peer may take. ICE counts from the last packet.
 const (
-	iceDisconnected = 7 * time.Second
-	iceFailed       = 25 * time.Second // after iceDisconnected
-	dtlsDeadline    = 15 * time.Second
 	// connectDeadline is for all of ICE and DTLS.
 	connectDeadline = 40 * time.Second
 	// closeDeadline bounds how long closing a connection may hold up its owner.
 	closeDeadline = 5 * time.Second
-	// gatherDeadline bounds what takes no time: there is nothing to gather.
-	gatherDeadline = 5 * time.Second
-	// sweepInterval is how often silent subscribers are looked for.
-	sweepInterval = time.Second
 )
 
-func (e *Engine) configure(logs pionLogs) error {
-	s := &e.settings
-	s.LoggerFactory = logs
-	s.SetLite(true)
-	s.SetNet(e.ports.net)
-	s.SetICEUDPMux(e.ports.udp)
-	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
-	if e.ports.tcp != nil {
-		s.SetICETCPMux(e.ports.tcp)
-		s.SetNetworkTypes([]webrtc.NetworkType{
-			webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
-		})
-	}
-	s.DisableActiveTCP(true)
-	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	s.SetICETimeouts(iceDisconnected, iceFailed, 0)
-	// The certificate is checked against the fingerprint of the SDP, during the handshake; there is no chain to check.
-	s.DisableCertificateFingerprintVerification(false)
-	// Without it, an attacker in the middle of two handshakes can have both end in the same keys (RFC 7627). All browsers have it.
-	s.SetDTLSExtendedMasterSecret(dtls.RequireExtendedMasterSecret)
-	// ICE has made sure of the peer's address already, so DTLS need not spend a round trip on it.
-	s.SetDTLSInsecureSkipHelloVerify(true)
-	s.SetDTLSConnectContextMaker(func() (context.Context, func()) {
-		return context.WithTimeout(context.Background(), dtlsDeadline)
-	})
-	// GCM is what processors do fast; the other one is what everybody has.
-	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
-	s.DisableMediaEngineCopy(true) // each connection has its own
-	if err := s.SetAnsweringDTLSRole(webrtc.DTLSRoleServer); err != nil {
-		return fmt.Errorf("configuring WebRTC: %w", err)
-	}
-	return nil
-}
-
-// identity is the certificate of all connections of an engine, as each of the libraries wants it. Peers know it by its fingerprint.
+// identity is the certificate of all connections of an engine. Peers know it by its fingerprint.
 type identity struct {
-	webrtc      []webrtc.Certificate
 	tls         tls.Certificate
 	fingerprint string // by SHA-256
 }
@@ -194,17 +146,21 @@ func newIdentity() (identity, error) {
 		return identity{}, fmt.Errorf("making the DTLS fingerprint: %w", err)
 	}
 	return identity{
-		webrtc:      []webrtc.Certificate{webrtc.CertificateFromX509(key, certificate)},
 		tls:         tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key},
 		fingerprint: strings.ToUpper(digest),
 	}, nil
 }
 
 // UDPPort is the port that the engine listens on for media over UDP.
-func (e *Engine) UDPPort() uint16 { return e.ports.udpPort }
+func (e *Engine) UDPPort() uint16 { return e.sockets.UDP.Port() }
 
 // TCPPort is the port that the engine listens on for media over TCP; 0 without ICE-TCP.
-func (e *Engine) TCPPort() uint16 { return e.ports.tcpPort }
+func (e *Engine) TCPPort() uint16 {
+	if e.sockets.TCP == nil {
+		return 0
+	}
+	return e.sockets.TCP.Port()
+}
 
 // SetAdvertisedAddresses replaces the addresses that peers are told. It counts for offers and answers from now on;
 // connections that exist are not touched. Until it has been called with an address, nobody can publish or subscribe.
@@ -216,22 +172,14 @@ func (e *Engine) SetAdvertisedAddresses(addresses []Address) {
 	e.addresses.Store(&copied)
 }
 
-// families tells of which families there are advertised addresses.
-func (e *Engine) families() (v4, v6 bool) {
-	for _, a := range *e.addresses.Load() {
-		v4 = v4 || a.IP.Is4()
-		v6 = v6 || a.IP.Is6()
-	}
-	return v4, v6
-}
-
-// advertised returns the addresses for one description.
-func (e *Engine) advertised() ([]Address, error) {
+// end returns our end of a connection, for one description.
+func (e *Engine) end(c *transport.Conn) (end, error) {
 	addresses := *e.addresses.Load()
 	if len(addresses) == 0 {
-		return nil, errNoAddress
+		return end{}, errNoAddress
 	}
-	return addresses, nil
+	name, password := c.Credentials()
+	return end{name: name, password: password, fingerprint: e.identity.fingerprint, addresses: addresses}, nil
 }
 
 // NewPublication implements media.Engine. On a closed engine it returns a closed publication.
@@ -299,9 +247,9 @@ func (e *Engine) tick() {
 			for _, p := range e.current() {
 				p.tick(now)
 			}
-			if now.Sub(swept) >= sweepInterval {
+			if now.Sub(swept) >= transport.SweepInterval {
 				swept = now
-				e.ports.sockets.Sweep(now)
+				e.sockets.Sweep(now)
 			}
 		}
 	}
@@ -325,7 +273,7 @@ func (e *Engine) Close() error {
 	closing.Wait()
 	close(e.stop)
 	e.running.Wait()
-	if err := e.ports.close(); err != nil {
+	if err := e.sockets.Close(); err != nil {
 		return fmt.Errorf("closing media sockets: %w", err)
 	}
 	return nil

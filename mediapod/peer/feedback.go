@@ -31,8 +31,7 @@ type feedback struct {
 	recorder *twcc.Recorder
 	started  bool
 	newest   uint16
-	missing  int        // numbers that were left out since told
-	header   rtp.Header // kept for its memory
+	missing  int // numbers that were left out since told
 	told     time.Time
 }
 
@@ -40,18 +39,15 @@ func newFeedback(extension uint8) *feedback {
 	return &feedback{extension: extension, began: time.Now(), sender: rand.Uint32()}
 }
 
-// record notes a packet of any stream.
-func (f *feedback) record(raw []byte, at time.Time) {
+// record notes a packet of any stream, by its header.
+func (f *feedback) record(h *rtp.Header, at time.Time) {
 	if f.extension == 0 {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, err := f.header.Unmarshal(raw); err != nil {
-		return
-	}
-	if number := f.header.GetExtension(f.extension); len(number) == 2 && f.follows(binary.BigEndian.Uint16(number)) {
-		f.recorder.Record(f.header.SSRC, binary.BigEndian.Uint16(number), at.Sub(f.began).Microseconds())
+	if number := h.GetExtension(f.extension); len(number) == 2 && f.follows(binary.BigEndian.Uint16(number)) {
+		f.recorder.Record(h.SSRC, binary.BigEndian.Uint16(number), at.Sub(f.began).Microseconds())
 	}
 }
 

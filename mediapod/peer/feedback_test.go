@@ -68,10 +68,10 @@ func TestAPublisherIsToldOfAllItsStreams(t *testing.T) {
 		ssrc   uint32
 		number uint16
 	}{{1, 65_534}, {2, 65_535}, {1, 1}, {0, 2}} {
-		f.record(numbered(t, p.ssrc, p.number), f.began.Add(time.Duration(100+i)*time.Millisecond))
+		recordRaw(f, numbered(t, p.ssrc, p.number), f.began.Add(time.Duration(100+i)*time.Millisecond))
 	}
-	f.record([]byte{0x90, 96}, f.began)                              // malformed
-	f.record(append([]byte{0x80, 96}, make([]byte, 20)...), f.began) // without a number
+	recordRaw(f, []byte{0x90, 96}, f.began)                              // malformed
+	recordRaw(f, append([]byte{0x80, 96}, make([]byte, 20)...), f.began) // without a number
 	at := f.began.Add(time.Second)
 	got := told(t, f.due(at))
 	want := map[uint16]int64{65_534: 100, 65_535: 101, 0: -1, 1: 102, 2: 103}
@@ -83,7 +83,7 @@ func TestAPublisherIsToldOfAllItsStreams(t *testing.T) {
 	if len(got) != len(want) {
 		t.Errorf("%v", got)
 	}
-	f.record(numbered(t, 1, 3), at)
+	recordRaw(f, numbered(t, 1, 3), at)
 	if early := f.due(at.Add(feedbackInterval / 2)); early != nil {
 		t.Errorf("told too early: %v", early)
 	}
@@ -101,7 +101,7 @@ func TestNumbersThatJumpFarBeginAnew(t *testing.T) {
 	report := func(numbers ...uint16) map[uint16]int64 {
 		for _, number := range numbers {
 			at = at.Add(time.Millisecond)
-			f.record(numbered(t, 1, number), at)
+			recordRaw(f, numbered(t, 1, number), at)
 		}
 		at = at.Add(feedbackInterval)
 		return told(t, f.due(at))
@@ -126,7 +126,7 @@ func TestNumbersThatJumpFarBeginAnew(t *testing.T) {
 
 func TestAPublisherThatDoesNotNumberItsPacketsIsToldNothing(t *testing.T) {
 	f := newFeedback(0)
-	f.record(numbered(t, 1, 1), f.began)
+	recordRaw(f, numbered(t, 1, 1), f.began)
 	if packets := f.due(f.began.Add(time.Second)); len(packets) != 0 {
 		t.Errorf("%v", packets)
 	}
@@ -180,4 +180,12 @@ func TestFeedbackReachesAPublisher(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// recordRaw notes a packet as the demultiplexer does.
+func recordRaw(f *feedback, raw []byte, at time.Time) {
+	var header rtp.Header
+	if _, err := header.Unmarshal(raw); err == nil {
+		f.record(&header, at)
+	}
 }

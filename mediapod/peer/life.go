@@ -81,28 +81,29 @@ func (l *life) route() media.Transport {
 	return l.transport
 }
 
-// lost notes that the peer has gone. A client comes back with a new connection only, so that this one is of no more use.
-func (l *life) lost(why string) {
-	l.mu.Lock()
-	closing := l.closing
-	l.mu.Unlock()
-	if closing {
-		return
+// over names a transport.
+func over(tcp bool) media.Transport {
+	if tcp {
+		return media.TCP
 	}
-	l.logger.V(1).Info("Media connection ended", "state", why)
-	go l.close() // not from here: closing waits for who calls this
+	return media.UDP
 }
 
-// expel ends the connection of a peer that is over a limit.
-func (l *life) expel(reason error) {
+// over notes that the connection has ended from the peer's side, with a reason when it is over a limit.
+// A client comes back with a new connection only, so that this one is of no more use.
+func (l *life) over(reason error) {
 	l.mu.Lock()
 	closing := l.closing
 	l.mu.Unlock()
-	if closing {
+	switch {
+	case closing:
 		return
+	case reason != nil:
+		l.logger.Info("Media connection is closed", "reason", reason.Error())
+	default:
+		l.logger.V(1).Info("Media connection ended", "state", "gone")
 	}
-	l.logger.Info("Media connection is closed", "reason", reason.Error())
-	go l.close() // as in lost
+	go l.close() // not from here: closing waits for who calls this
 }
 
 // negotiated starts the time that the peer has to connect.

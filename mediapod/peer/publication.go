@@ -22,9 +22,9 @@ type Publication struct {
 
 	negotiating sync.Mutex // one answer at a time
 
-	mu            sync.Mutex // guards the fields below
-	ingest        *ingest    // nil until the first answer
-	video         *codec     // what the publisher was answered; nil until then, and without video
+	mu            sync.Mutex     // guards the fields below
+	conn          *publisherConn // nil until the first answer
+	video         *codec         // what the publisher was answered; nil until then, and without video
 	subscriptions map[*Subscription]struct{}
 	closed        bool
 }
@@ -32,7 +32,7 @@ type Publication struct {
 var _ media.Publication = (*Publication)(nil)
 
 // Answer implements media.Publication.
-func (p *Publication) Answer(ctx context.Context, offer string) (string, error) {
+func (p *Publication) Answer(_ context.Context, offer string) (string, error) {
 	p.negotiating.Lock()
 	defer p.negotiating.Unlock()
 	preferred := ""
@@ -49,18 +49,18 @@ func (p *Publication) Answer(ctx context.Context, offer string) (string, error) 
 	if err != nil {
 		return "", fmt.Errorf("answering publisher: %w", err)
 	}
-	in, answer, err := p.accept(ctx, d)
+	conn, answer, err := p.accept(d)
 	if err != nil {
 		return "", fmt.Errorf("answering publisher: %w", err)
 	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		in.conn.life.close()
+		conn.life.close()
 		return "", fmt.Errorf("answering publisher: %w", media.ErrPublicationClosed)
 	}
-	old := p.ingest
-	p.ingest = in
+	old := p.conn
+	p.conn = conn
 	if line := d.line(sfu.Video); line != nil {
 		video := line.codecs[0]
 		p.video = &video
@@ -75,61 +75,47 @@ func (p *Publication) Answer(ctx context.Context, offer string) (string, error) 
 	for _, s := range outdated {
 		s.outdate()
 	}
-	in.conn.life.negotiated()
+	conn.life.negotiated()
 	if old != nil {
-		old.conn.life.close()
+		old.life.close()
 	}
 	return answer, nil
 }
 
 // accept makes the connection for an offer.
-func (p *Publication) accept(ctx context.Context, d *description) (*ingest, string, error) {
-	in := &ingest{
-		publication: p, feeds: map[sfu.Kind]*sfu.Feed{}, layers: map[uint32]*sfu.Layer{}, video: map[string]*sfu.Layer{},
-	}
-	for _, line := range d.media {
-		in.rids = append(in.rids, line.layers...)
-	}
-	events := connEvents{
-		lifeEvents: lifeEvents{connected: in.connected, ended: in.ended, rerouted: p.options.Rerouted},
-		control:    in.control, repairs: in.repairs,
-	}
-	if p.options.Loopback {
-		events.feedback = in.feedback
-	}
-	var err error
-	in.conn, err = p.engine.newConn(d, p.logger.WithValues("direction", "publish"), events)
+func (p *Publication) accept(d *description) (*publisherConn, string, error) {
+	c, err := p.newPublisherConn(d)
 	if err != nil {
 		return nil, "", err
 	}
-	answer, err := in.answer(ctx, d)
+	answer, err := c.answer(d)
 	if err != nil {
-		in.conn.life.close()
+		c.life.close()
 		return nil, "", err
 	}
-	return in, answer, nil
+	return c, answer, nil
 }
 
 // tick does what time brings. It is to be called as sfu.Publisher.Tick.
 func (p *Publication) tick(now time.Time) {
 	p.stream.Tick(now)
 	p.mu.Lock()
-	in := p.ingest
+	conn := p.conn
 	p.mu.Unlock()
-	if in != nil {
-		in.conn.tick(now)
+	if conn != nil {
+		conn.tick(now)
 	}
 }
 
 // Transport implements media.Publication.
 func (p *Publication) Transport() media.Transport {
 	p.mu.Lock()
-	in := p.ingest
+	conn := p.conn
 	p.mu.Unlock()
-	if in == nil {
+	if conn == nil {
 		return media.NoTransport
 	}
-	return in.conn.life.route()
+	return conn.life.route()
 }
 
 // AddICECandidate implements media.Publication.
@@ -141,7 +127,7 @@ func (p *Publication) AddICECandidate(candidate media.ICECandidate) error {
 func (p *Publication) Close() error {
 	p.mu.Lock()
 	p.closed = true
-	in := p.ingest
+	conn := p.conn
 	subscriptions := make([]*Subscription, 0, len(p.subscriptions))
 	for s := range p.subscriptions {
 		subscriptions = append(subscriptions, s)
@@ -152,8 +138,8 @@ func (p *Publication) Close() error {
 	for _, s := range subscriptions {
 		closing.Go(func() { _ = s.Close() })
 	}
-	if in != nil {
-		closing.Go(in.conn.life.close)
+	if conn != nil {
+		closing.Go(conn.life.close)
 	}
 	closing.Wait()
 	p.engine.remove(p)

@@ -31,9 +31,6 @@ const (
 // description is what is used of a client's offer or answer.
 type description struct {
 	media []mediaLine // in the client's order; at most one of each kind
-	// raw is the description as pion gets it: rebuilt from what is known to be understood, and nothing else. There are no
-	// candidates in it, since an ICE-lite agent learns its peer's addresses from the peer's checks (RFC 8445, section 7.3).
-	raw string
 	// remote is the client's end of the connection.
 	remote transport.Remote
 }
@@ -45,13 +42,24 @@ type mediaLine struct {
 	codecs []codec
 	// layers are the rids of the simulcast layers that are accepted, from low to high; nil without simulcast.
 	layers []string
-	// receives tells that the client wants to receive on this line.
-	receives bool
-	// transportCC is the number of the header extension for transport-wide sequence numbers; 0 without.
-	transportCC uint8
-	// repairedRID is the number of the header extension for the rid of the repaired layer (RFC 8852); 0 without.
-	repairedRID uint8
+	mid    string
+	// direction is what the client wants to do on this line.
+	direction direction
+	// feedback is the RTCP feedback for the first codec that both sides support.
+	feedback []string
+	// ssrc is that of the media that the client declares; 0 when it does not, or with simulcast.
+	ssrc uint32
+
+	// The numbers of header extensions, 0 for one that is not there: for the transport-wide sequence
+	// number, the mid (RFC 9143), the rid and the rid of the repaired layer (RFC 8852), and the level
+	// of the sound (RFC 6464).
+	transportCC, midExtension, rid, repairedRID, audioLevel uint8
 }
+
+// direction is the direction of an m-line as one end sees it.
+type direction string
+
+func (d direction) receives() bool { return d == "sendrecv" || d == "recvonly" }
 
 func (d *description) line(kind sfu.Kind) *mediaLine {
 	for i := range d.media {
@@ -141,7 +149,7 @@ func readOffer(text, forced, preferred string) (*description, error) {
 		return nil, err
 	}
 	// We answer passive, so that the client starts DTLS as soon as its ICE allows (RFC 8842, section 5.3).
-	return rebuild(session, []string{"actpass", "active"}, func(m *sdp.MediaDescription, kind sfu.Kind) ([]codec, error) {
+	return interpret(session, []string{"actpass", "active"}, func(m *sdp.MediaDescription, kind sfu.Kind) ([]codec, error) {
 		codecs := supported(m, kind)
 		if kind == sfu.Video && forced != "" {
 			codecs = slices.DeleteFunc(codecs, func(c codec) bool { return c.name != forced })
@@ -177,7 +185,7 @@ func readAnswer(text string, offered []sfu.Kind) (*description, error) {
 			return nil, fmt.Errorf("%w: %s", media.ErrCodecRejected, m.MediaName.Media)
 		}
 	}
-	return rebuild(session, []string{"active", "passive"}, func(m *sdp.MediaDescription, kind sfu.Kind) ([]codec, error) {
+	return interpret(session, []string{"active", "passive"}, func(m *sdp.MediaDescription, kind sfu.Kind) ([]codec, error) {
 		codecs := supported(m, kind)
 		if len(codecs) == 0 {
 			return nil, fmt.Errorf("%w: %s", media.ErrCodecRejected, m.MediaName.Media)
@@ -242,18 +250,12 @@ func supported(m *sdp.MediaDescription, kind sfu.Kind) []codec {
 	return codecs
 }
 
-// rebuild makes a description of what is understood of the client's, with the codecs that choose returns. setups are the
-// DTLS roles that the client may ask for.
-func rebuild(
+// interpret makes a description of what is understood of the client's, with the codecs that choose
+// returns. setups are the DTLS roles that the client may ask for.
+func interpret(
 	session *sdp.SessionDescription, setups []string, choose func(*sdp.MediaDescription, sfu.Kind) ([]codec, error),
 ) (*description, error) {
-	clean := &sdp.SessionDescription{
-		Origin:           sdp.Origin{Username: "-", SessionID: 1, SessionVersion: 1, NetworkType: "IN", AddressType: "IP4", UnicastAddress: "127.0.0.1"},
-		SessionName:      "-",
-		TimeDescriptions: []sdp.TimeDescription{{}},
-	}
 	d := &description{}
-	group := "BUNDLE"
 	for _, m := range session.MediaDescriptions {
 		kind, ok := kindOf(m)
 		if !ok {
@@ -269,49 +271,50 @@ func rebuild(
 		if err != nil {
 			return nil, err
 		}
-		rids := simulcast(m)
-		cleanMedia, receives, err := rebuildMedia(session, m, codecs, rids)
+		line, err := interpretMedia(m, kind, codecs)
 		if err != nil {
 			return nil, err
 		}
-		if setup, _ := cleanMedia.Attribute("setup"); !slices.Contains(setups, setup) {
-			return nil, badSDP("an m-line has no valid setup")
+		d.media = append(d.media, line)
+		remote, err := remoteEnd(session, m, setups)
+		if err != nil {
+			return nil, err
 		}
-		mid, _ := cleanMedia.Attribute("mid")
-		group += " " + mid
-		clean.MediaDescriptions = append(clean.MediaDescriptions, cleanMedia)
-		d.media = append(d.media, mediaLine{
-			kind: kind, codecs: codecs, layers: rids, receives: receives,
-			transportCC: extension(cleanMedia, sdp.TransportCCURI), repairedRID: extension(cleanMedia, sdp.SDESRepairRTPStreamIDURI),
-		})
 		if len(d.media) == 1 { // all others are bundled with it
-			d.remote = remoteEnd(cleanMedia)
+			d.remote = remote
 		}
 	}
 	if len(d.media) == 2 {
-		if err := checkBundle(session, strings.Fields(group)[1:]); err != nil {
+		if err := checkBundle(session, []string{d.media[0].mid, d.media[1].mid}); err != nil {
 			return nil, err
 		}
 	}
-	clean.WithValueAttribute("group", group)
-	raw, err := clean.Marshal()
-	if err != nil {
-		return nil, badSDP("%w", err)
-	}
-	d.raw = string(raw)
 	return d, nil
 }
 
-// remoteEnd reads the client's end of the connection; the attributes are there and valid.
-func remoteEnd(m *sdp.MediaDescription) transport.Remote {
-	var r transport.Remote
-	r.Name, _ = m.Attribute("ice-ufrag")
-	r.Password, _ = m.Attribute("ice-pwd")
-	fingerprint, _ := m.Attribute("fingerprint")
-	r.Hash, r.Fingerprint, _ = strings.Cut(fingerprint, " ")
-	setup, _ := m.Attribute("setup")
-	r.Passive = setup == "passive"
-	return r
+// transportAttributes must be there for each m-line, in it or for the whole session.
+var transportAttributes = []string{"ice-ufrag", "ice-pwd", "fingerprint", "setup"}
+
+// remoteEnd reads the client's end of the connection of an m-line.
+func remoteEnd(session *sdp.SessionDescription, m *sdp.MediaDescription, setups []string) (transport.Remote, error) {
+	values := map[string]string{}
+	for _, key := range transportAttributes {
+		value, ok := m.Attribute(key)
+		if !ok {
+			value, ok = session.Attribute(key)
+		}
+		if !ok || !validTransport(key, value) {
+			return transport.Remote{}, badSDP("an m-line has no valid %s", key)
+		}
+		values[key] = value
+	}
+	setup := values["setup"]
+	if !slices.Contains(setups, setup) {
+		return transport.Remote{}, badSDP("an m-line has no valid setup")
+	}
+	r := transport.Remote{Name: values["ice-ufrag"], Password: values["ice-pwd"], Passive: setup == "passive"}
+	r.Hash, r.Fingerprint, _ = strings.Cut(values["fingerprint"], " ")
+	return r, nil
 }
 
 // extension returns the number of a header extension, 0 when the m-line does not have it in one-byte form (RFC 8285, section 4.2).
@@ -346,92 +349,72 @@ func checkBundle(session *sdp.SessionDescription, mids []string) error {
 	return badSDP("its m-lines are not bundled")
 }
 
-// transportAttributes must be there for each m-line, in it or for the whole session.
-var transportAttributes = []string{"ice-ufrag", "ice-pwd", "fingerprint", "setup"}
-
-func rebuildMedia(
-	session *sdp.SessionDescription, m *sdp.MediaDescription, codecs []codec, rids []string,
-) (*sdp.MediaDescription, bool, error) {
-	clean := &sdp.MediaDescription{
-		MediaName: sdp.MediaName{
-			Media: m.MediaName.Media, Port: sdp.RangedPort{Value: 9}, Protos: []string{"UDP", "TLS", "RTP", "SAVPF"},
-		},
-		ConnectionInformation: &sdp.ConnectionInformation{
-			NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"},
-		},
-	}
+// interpretMedia reads an m-line.
+func interpretMedia(m *sdp.MediaDescription, kind sfu.Kind, codecs []codec) (mediaLine, error) {
 	if !slices.Contains(m.MediaName.Protos, "TLS") {
-		return nil, false, badSDP("its media is not protected by DTLS")
+		return mediaLine{}, badSDP("its media is not protected by DTLS")
 	}
-	mid, ok := m.Attribute("mid")
-	if !ok || !token(mid) {
-		return nil, false, badSDP("an m-line has no valid mid")
+	line := mediaLine{
+		kind: kind, codecs: codecs, layers: simulcast(m), direction: directionOf(m), feedback: agreedFeedback(m, codecs[0]),
+		transportCC:  extension(m, sdp.TransportCCURI),
+		midExtension: extension(m, sdp.SDESMidURI),
+		rid:          extension(m, sdp.SDESRTPStreamIDURI),
+		repairedRID:  extension(m, sdp.SDESRepairRTPStreamIDURI),
+		audioLevel:   extension(m, sdp.AudioLevelURI),
 	}
-	clean.WithValueAttribute("mid", mid)
-	for _, key := range transportAttributes {
-		value, ok := m.Attribute(key)
-		if !ok {
-			value, ok = session.Attribute(key)
-		}
-		if !ok || !validTransport(key, value) {
-			return nil, false, badSDP("an m-line has no valid %s", key)
-		}
-		clean.WithValueAttribute(key, value)
+	var ok bool
+	if line.mid, ok = m.Attribute("mid"); !ok || !token(line.mid) {
+		return mediaLine{}, badSDP("an m-line has no valid mid")
 	}
-	receives := true
-	for _, direction := range []string{"sendrecv", "sendonly", "recvonly", "inactive"} {
-		if _, ok := m.Attribute(direction); ok {
-			clean.WithPropertyAttribute(direction)
-			receives = direction == "sendrecv" || direction == "recvonly"
-			break
-		}
+	if line.layers == nil {
+		line.ssrc = declaredSSRC(m)
 	}
-	clean.WithPropertyAttribute("rtcp-mux").WithPropertyAttribute("rtcp-rsize")
-	keep := map[string]bool{}
-	for _, c := range codecs {
-		payloads := []uint8{c.payload}
-		if c.rtx != 0 {
-			payloads = append(payloads, c.rtx)
-		}
-		for _, payload := range payloads {
-			if format := strconv.Itoa(int(payload)); !keep[format] {
-				keep[format] = true
-				clean.MediaName.Formats = append(clean.MediaName.Formats, format)
-			}
-		}
-	}
-	copyStreams(clean, m, keep, rids)
-	return clean, receives, nil
+	return line, nil
 }
 
-// copyStreams copies what describes the codecs that are kept and the streams: with simulcast those by their rids (RFC 8853),
-// else by their SSRCs.
-func copyStreams(clean, m *sdp.MediaDescription, keep map[string]bool, rids []string) {
-	for _, a := range m.Attributes {
-		subject, rest, _ := strings.Cut(a.Value, " ")
-		switch a.Key {
-		case "rtpmap", "fmtp", "rtcp-fb":
-			if keep[subject] {
-				clean.WithValueAttribute(a.Key, a.Value)
-			}
-		case "extmap":
-			if _, known := receivedExtensions[strings.TrimSpace(rest)]; known {
-				clean.WithValueAttribute(a.Key, a.Value)
-			}
-		case "msid", "ssrc", "ssrc-group":
-			if len(rids) == 0 {
-				clean.WithValueAttribute(a.Key, a.Value)
-			}
+// directionOf returns the direction of an m-line (RFC 8866, section 6.7).
+func directionOf(m *sdp.MediaDescription) direction {
+	for _, d := range []direction{"sendrecv", "sendonly", "recvonly", "inactive"} {
+		if _, ok := m.Attribute(string(d)); ok {
+			return d
 		}
 	}
-	if len(rids) == 0 {
-		return
+	return "sendrecv"
+}
+
+// agreedFeedback lists the RTCP feedback for a codec that an m-line has, and we do, in its order and words.
+func agreedFeedback(m *sdp.MediaDescription, c codec) []string {
+	var agreed []string
+	for _, a := range m.Attributes {
+		payload, value, _ := strings.Cut(a.Value, " ")
+		if a.Key == "rtcp-fb" && (payload == "*" || payload == strconv.Itoa(int(c.payload))) &&
+			slices.Contains(c.feedback(), value) && !slices.Contains(agreed, value) {
+			agreed = append(agreed, value)
+		}
 	}
-	clean.WithValueAttribute("msid", "stream "+m.MediaName.Media) // without one pion takes no layers
-	for _, rid := range rids {
-		clean.WithValueAttribute("rid", rid+" send")
+	return agreed
+}
+
+// declaredSSRC returns the SSRC of the media of an m-line, which is named before that of its
+// retransmissions (RFC 5576, section 4.2); 0 when none is declared.
+func declaredSSRC(m *sdp.MediaDescription) uint32 {
+	first := func(key, prefix string) uint32 {
+		for _, a := range m.Attributes {
+			value, ok := strings.CutPrefix(a.Value, prefix)
+			if a.Key != key || !ok {
+				continue
+			}
+			value, _, _ = strings.Cut(value, " ")
+			if n, err := strconv.ParseUint(value, 10, 32); err == nil {
+				return uint32(n)
+			}
+		}
+		return 0
 	}
-	clean.WithValueAttribute("simulcast", "send "+strings.Join(rids, ";"))
+	if ssrc := first("ssrc-group", "FID "); ssrc != 0 {
+		return ssrc
+	}
+	return first("ssrc", "")
 }
 
 // simulcast returns the rids of the layers that a client offers to send, in its order, which OpenVidu's client lists from low to
@@ -528,6 +511,8 @@ type Address struct {
 	IP netip.Addr
 	// UDPPort and TCPPort are the ports as seen from outside; 0 is none.
 	UDPPort, TCPPort uint16
+	// Rank is above 0 for an address of a process that is to take over from this one.
+	Rank transport.Rank
 }
 
 // bitrates are what a publisher is told about its video, in kbps.
@@ -571,30 +556,6 @@ func (b bitrates) write(m *sdp.MediaDescription) {
 	m.WithValueAttribute("fmtp", media+" "+start)
 }
 
-// decorate writes our candidates, exactly those of the given addresses, into a description of pion's, and the bitrates.
-func decorate(text string, addresses []Address, video bitrates) (string, error) {
-	session := &sdp.SessionDescription{}
-	if err := session.UnmarshalString(text); err != nil {
-		return "", fmt.Errorf("reading own description: %w", err)
-	}
-	for i, m := range session.MediaDescriptions {
-		m.Attributes = slices.DeleteFunc(m.Attributes, func(a sdp.Attribute) bool {
-			return a.Key == "candidate" || a.Key == "end-of-candidates"
-		})
-		if i == 0 { // all others are bundled with it
-			writeCandidates(m, addresses)
-		}
-		if m.MediaName.Media == "video" {
-			video.write(m)
-		}
-	}
-	raw, err := session.Marshal()
-	if err != nil {
-		return "", fmt.Errorf("writing own description: %w", err)
-	}
-	return string(raw), nil
-}
-
 // writeCandidates puts our candidates into an m-line.
 func writeCandidates(m *sdp.MediaDescription, addresses []Address) {
 	for _, candidate := range candidates(addresses) {
@@ -603,21 +564,20 @@ func writeCandidates(m *sdp.MediaDescription, addresses []Address) {
 	m.WithPropertyAttribute("end-of-candidates")
 }
 
-// candidates lists host candidates (RFC 8445, section 5.1.2, and RFC 6544, section 4.2): UDP before TCP, and addresses in
-// the order given.
+// candidates lists host candidates (RFC 8445, section 5.1.2, and RFC 6544, section 4.2): UDP before
+// TCP, and addresses in the order given, but those of the highest rank first: Firefox checks in that
+// order, and when the first address is nominated it may never check those after it.
 func candidates(addresses []Address) []string {
-	const hostPreference, component = 126, 1
+	const component = 1
+	addresses = slices.SortedStableFunc(slices.Values(addresses), func(a, b Address) int { return int(b.Rank) - int(a.Rank) })
 	var udp, tcp []string
 	for i, a := range addresses {
 		if a.UDPPort != 0 {
-			priority := hostPreference<<24 | (65535-i)<<8 | 256 - component
-			udp = append(udp, fmt.Sprintf("%d %d udp %d %s %d typ host", i+1, component, priority, a.IP, a.UDPPort))
+			udp = append(udp, fmt.Sprintf("%d %d udp %d %s %d typ host", i+1, component, a.Rank.Priority(false, i), a.IP, a.UDPPort))
 		}
 		if a.TCPPort != 0 {
-			const passive = 2
-			priority := hostPreference<<24 | (passive<<13|(8191-i))<<8 | 256 - component
 			tcp = append(tcp, fmt.Sprintf("%d %d tcp %d %s %d typ host tcptype passive",
-				len(addresses)+i+1, component, priority, a.IP, a.TCPPort))
+				len(addresses)+i+1, component, a.Rank.Priority(true, i), a.IP, a.TCPPort))
 		}
 	}
 	return append(udp, tcp...)

@@ -8,11 +8,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr/funcr"
 	"github.com/pion/dtls/v3"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/sdp/v3"
+	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
@@ -94,18 +97,18 @@ func TestAPublisherOverALimitIsClosed(t *testing.T) {
 			p := e.NewPublication(both)
 			s, track := newRawSource(t, clientOptions{tcp: c.tcp})
 			s.publish(p)
-			in := p.(*Publication).ingest.conn.incoming
+			demux := p.(*Publication).conn.demux
 			sent := uint32(0)
 			eventually(t, "the connection is closed", func() bool {
 				c.attack(s, track, sent)
 				sent++
 				return e.Stats().PublishingConnections == 0
 			})
-			in.mu.Lock()
-			arrivals, ssrcs := len(in.arrivals), len(in.ssrcs)
-			in.mu.Unlock()
-			if arrivals > maxStreams || ssrcs > transport.MaxSSRCs {
-				t.Errorf("%d streams and %d SSRCs were kept", arrivals, ssrcs)
+			demux.mu.Lock()
+			streams := len(demux.streams)
+			demux.mu.Unlock()
+			if streams > maxStreams {
+				t.Errorf("%d streams were kept", streams)
 			}
 			if lines := log.about("Media connection is closed"); len(lines) != 1 || !strings.Contains(lines[0], c.reason) {
 				t.Errorf("the log tells of it by %q, want %q", lines, c.reason)
@@ -197,7 +200,6 @@ func TestTheExtendedMasterSecretIsRequired(t *testing.T) {
 	}
 }
 
-// A publisher's RTCP is read by keys that we make of its handshake.
 func TestTheReportsOfAPublisherAreRead(t *testing.T) {
 	for name, set := range map[string]func(s *webrtc.SettingEngine){
 		"AES-GCM": func(s *webrtc.SettingEngine) { s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM) },
@@ -220,12 +222,100 @@ func TestTheReportsOfAPublisherAreRead(t *testing.T) {
 				defer c.mu.Unlock()
 				return slices.ContainsFunc(c.control, func(p rtcp.Packet) bool { _, ok := p.(*rtcp.SenderReport); return ok })
 			})
-			keys := &p.(*Publication).ingest.conn.keys
-			keys.mu.Lock()
-			defer keys.mu.Unlock()
-			if len(keys.master) != 0 {
-				t.Error("the secret is kept")
-			}
 		})
+	}
+}
+
+// connectivityCheck makes one that nominates, of a connection's peer or of who has its names.
+func connectivityCheck(t *testing.T, c *transport.Conn, peer *webrtc.PeerConnection, password string) []byte {
+	t.Helper()
+	ours, _ := c.Credentials()
+	d := &sdp.SessionDescription{}
+	if err := d.UnmarshalString(peer.LocalDescription().SDP); err != nil {
+		t.Fatal(err)
+	}
+	theirs, ok := d.MediaDescriptions[0].Attribute("ice-ufrag")
+	if !ok {
+		theirs, _ = d.Attribute("ice-ufrag")
+	}
+	m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(ours+":"+theirs),
+		stun.RawAttribute{Type: stun.AttrUseCandidate}, stun.NewShortTermIntegrity(password), stun.Fingerprint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Raw
+}
+
+// A participant that forges a publisher's address in a check of its own connection has what the publisher
+// sends only until the publisher's next check.
+func TestAForgedAddressTakesNoPublishersMediaAway(t *testing.T) {
+	e := newEngine(t)
+	p := e.NewPublication(both)
+	socket, o := fromSocket(t)
+	s := newSource(t, 100, o, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeVP8)
+	s.publish(p)
+	c, subscription := subscribe(t, e, p, clientOptions{})
+	s.sendUntil("the subscriber gets media", func() bool { return len(c.got(video)) > 20 })
+	attacked := subscription.(*Subscription).conn
+	_, password := attacked.Credentials()
+	engine := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), e.UDPPort())
+	for range 3 {
+		if _, err := socket.WriteToUDPAddrPort(connectivityCheck(t, attacked, c.pc, password), engine); err != nil {
+			t.Fatal(err)
+		}
+		n := len(c.got(video))
+		s.sendUntil("media goes on", func() bool { return len(c.got(video)) > n+100 })
+	}
+	if stats := e.Stats(); stats.PublishingConnections != 1 || stats.SubscribingConnections != 1 {
+		t.Errorf("%d connections of publishers and %d of subscribers are left", stats.PublishingConnections, stats.SubscribingConnections)
+	}
+}
+
+// A publisher can't have the media that it gets back sent to somebody who does not answer.
+func TestMediaOfAPublisherGoesToNobodyElse(t *testing.T) {
+	e := newEngine(t)
+	options := both
+	options.Loopback = true
+	p := e.NewPublication(options)
+	s := newSource(t, 100, clientOptions{}, webrtc.RTPTransceiverDirectionSendrecv, webrtc.MimeTypeVP8)
+	s.publish(p)
+	s.sendUntil("the publisher gets its media back", func() bool { return len(s.got(video)) > 20 })
+	conn := p.(*Publication).conn.conn
+	_, password := conn.Credentials()
+	engine := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), e.UDPPort())
+	for name, c := range map[string]struct {
+		password string
+		most     int // how many times what came from there goes there
+	}{
+		"of who knows the names":    {"a wrong password", 0},
+		"of who knows the password": {password, 3},
+	} {
+		victim, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := connectivityCheck(t, conn, s.pc, c.password)
+		if _, err := victim.WriteToUDPAddrPort(check, engine); err != nil {
+			t.Fatal(err)
+		}
+		n := len(s.got(video))
+		s.sendUntil("media goes on", func() bool { return len(s.got(video)) > n+200 })
+		if err := victim.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil { // what was sent is there
+			t.Fatal(err)
+		}
+		bytes, b := 0, make([]byte, packetBytes)
+		for {
+			read, err := victim.Read(b)
+			if err != nil {
+				break
+			}
+			if bytes += read; !stun.IsMessage(b[:read]) {
+				t.Errorf("%s: %d bytes that are no check", name, read)
+			}
+		}
+		if bytes > c.most*len(check) || c.most > 0 && bytes == 0 {
+			t.Errorf("%s: %d bytes for a check of %d", name, bytes, len(check))
+		}
+		_ = victim.Close()
 	}
 }

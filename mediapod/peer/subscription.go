@@ -30,6 +30,10 @@ type Subscription struct {
 	codecs   []codec // offered or, once there is an answer, accepted
 	answered bool
 	lines    []mediaLine // of the answer
+	// followed is what another engine has said last of the streams, which may be behind by the margin;
+	// nil when they are sent by this one.
+	followed *sfu.SubscriberState
+	margin   uint16
 }
 
 var _ media.Subscription = (*Subscription)(nil)
@@ -41,24 +45,45 @@ func (p *Publication) subscribe(options media.SubscriptionOptions) (*Subscriptio
 	}
 	s := &Subscription{publication: p, streams: newStreams(kinds), options: options, codecs: p.offered()}
 	e := p.engine
-	var err error
-	s.conn, err = e.ports.sockets.Open(e.identity.tls, transport.Events{
-		Connected: s.secured, Ended: s.lost, Routed: s.routed, Control: s.control, Feedback: s.feedback,
-	})
+	err := s.open(func(events transport.Events) (*transport.Conn, error) { return e.sockets.Open(e.identity.tls, events) }, s.forward)
 	if err != nil {
 		return nil, "", err
 	}
-	if s.subscriber, err = p.stream.Subscribe(s.conn); err != nil {
-		s.conn.Close()
-		return nil, "", media.ErrPublicationClosed
-	}
-	s.life = newLife(e, &e.gauges.subscribing, p.logger.WithValues("direction", "subscribe"),
-		lifeEvents{connected: s.forward, ended: s.subscriber.Close, rerouted: options.Rerouted}, s.conn.Close)
 	offer, err := s.offer()
 	if err != nil {
 		s.life.close()
 		return nil, "", err
 	}
+	if err := p.add(s); err != nil {
+		return nil, "", err
+	}
+	return s, offer, nil
+}
+
+// open makes the connection. What is called when packets can be sent starts the media.
+func (s *Subscription) open(open func(transport.Events) (*transport.Conn, error), start func()) error {
+	p := s.publication
+	var err error
+	s.conn, err = open(transport.Events{
+		Connected: func() { s.life.connected() },
+		Ended:     func(reason error) { s.life.over(reason) },
+		Routed:    func(tcp bool) { s.life.routed(over(tcp)) },
+		Control:   s.control, Feedback: s.feedback,
+	})
+	if err != nil {
+		return err
+	}
+	if s.subscriber, err = p.stream.Subscribe(s.conn); err != nil {
+		s.conn.Close()
+		return media.ErrPublicationClosed
+	}
+	s.life = newLife(p.engine, &p.engine.gauges.subscribing, p.logger.WithValues("direction", "subscribe"),
+		lifeEvents{connected: start, ended: s.subscriber.Close, rerouted: s.options.Rerouted}, s.conn.Close)
+	return nil
+}
+
+// add makes a subscription one of the publication's, and closes it when that has ended.
+func (p *Publication) add(s *Subscription) error {
 	p.mu.Lock()
 	closed := p.closed
 	if !closed {
@@ -67,19 +92,16 @@ func (p *Publication) subscribe(options media.SubscriptionOptions) (*Subscriptio
 	p.mu.Unlock()
 	if closed {
 		s.life.close()
-		return nil, "", media.ErrPublicationClosed
+		return media.ErrPublicationClosed
 	}
-	return s, offer, nil
+	return nil
 }
 
 func (s *Subscription) offer() (string, error) {
-	e := s.publication.engine
-	addresses, err := e.advertised()
+	local, err := s.publication.engine.end(s.conn)
 	if err != nil {
 		return "", err
 	}
-	local := end{fingerprint: e.identity.fingerprint, addresses: addresses}
-	local.name, local.password = s.conn.Credentials()
 	return writeOffer(local, s.streams, s.codecs)
 }
 
@@ -142,18 +164,6 @@ func (s *Subscription) Close() error {
 	return nil
 }
 
-func (s *Subscription) secured() { s.life.connected() }
-
-func (s *Subscription) lost(reason error) {
-	if reason != nil {
-		s.life.expel(reason)
-		return
-	}
-	s.life.lost("gone")
-}
-
-func (s *Subscription) routed(tcp bool) { s.life.routed(over(tcp)) }
-
 // Transport implements media.Subscription.
 func (s *Subscription) Transport() media.Transport { return s.life.route() }
 
@@ -173,22 +183,22 @@ func (s *Subscription) forward() {
 	lines := s.lines
 	s.publication.mu.Unlock()
 	for i, line := range lines {
-		config := s.streams[i].forwarder(line)
-		config.Writer = s.conn
-		if line.kind == sfu.Video {
-			config.MaxKbps = s.options.MaxVideoKbps
-		}
+		config := s.streams[i].forwarder(line, s.conn, s.options.MaxVideoKbps)
 		if err := s.subscriber.Forward(line.kind, config, time.Now()); err != nil {
 			s.life.logger.V(1).Info("Nothing to forward", "reason", err.Error())
 		}
 	}
 }
 
-// forwarder describes the outgoing stream that an m-line of the answer accepts.
-func (s streams) forwarder(line mediaLine) sfu.ForwarderConfig {
+// forwarder describes the outgoing stream for which an m-line of the peer has the codecs. maxKbps limits
+// video; 0 does not.
+func (s streams) forwarder(line mediaLine, writer sfu.PacketWriter, maxKbps int) sfu.ForwarderConfig {
 	config := sfu.ForwarderConfig{
 		SSRC: s.media, RTXSSRC: s.rtx, ClockRate: line.codecs[0].clockRate(), TransportCC: line.transportCC,
-		Codecs: map[string]sfu.PayloadTypes{},
+		Codecs: map[string]sfu.PayloadTypes{}, Writer: writer,
+	}
+	if s.kind == sfu.Video {
+		config.MaxKbps = maxKbps
 	}
 	for _, c := range line.codecs {
 		if _, ok := config.Codecs[c.name]; ok {

@@ -2,7 +2,6 @@ package sfu
 
 import (
 	"encoding/binary"
-	"fmt"
 	"sync"
 	"time"
 
@@ -84,87 +83,4 @@ func (b *burst) release() {
 	clear(b.out[:b.n])
 	b.layer, b.n = nil, 0
 	bursts.Put(b)
-}
-
-// Write takes an RTP packet of the layer that arrived at the given time, and forwards it when it is new. It does not keep raw.
-// A malformed packet is an error and changes nothing.
-func (l *Layer) Write(raw []byte, at time.Time) error {
-	b := bursts.Get().(*burst)
-	defer b.release()
-	p := &b.packets[0]
-	if err := p.Unmarshal(raw); err != nil {
-		return fmt.Errorf("reading RTP packet: %w", err)
-	}
-	if p.PayloadType == l.config.PayloadType { // else it was not negotiated
-		b.n = 1
-		l.distribute(b, at)
-	}
-	return nil
-}
-
-// WriteBurst takes packets of the layer, in the order in which they came, that have all arrived by the given time, as Write does; what goes
-// to one receiver is written together. Packets that are malformed are skipped, and what is beyond MaxBurst is left out.
-func (l *Layer) WriteBurst(raw [][]byte, at time.Time) {
-	b := bursts.Get().(*burst)
-	defer b.release()
-	for _, r := range raw[:min(len(raw), MaxBurst)] {
-		p := &b.packets[b.n]
-		if p.Unmarshal(r) == nil && p.PayloadType == l.config.PayloadType {
-			b.n++
-		}
-	}
-	if b.n > 0 {
-		l.distribute(b, at)
-	}
-}
-
-// WriteRepair takes a packet of the layer's retransmission stream (RFC 4588, section 4), as Write does.
-func (l *Layer) WriteRepair(raw []byte, at time.Time) error {
-	b := bursts.Get().(*burst)
-	defer b.release()
-	p := &b.packets[0]
-	if err := p.Unmarshal(raw); err != nil {
-		return fmt.Errorf("reading RTX packet: %w", err)
-	}
-	if len(p.Payload) < 2 {
-		return nil // padding, by which a sender probes the bandwidth
-	}
-	p.SequenceNumber = binary.BigEndian.Uint16(p.Payload)
-	p.Payload = p.Payload[2:]
-	b.n = 1
-	l.distribute(b, at)
-	return nil
-}
-
-// distribute forwards those packets of a burst that are new.
-func (l *Layer) distribute(b *burst, at time.Time) {
-	b.layer, b.at = l, at
-	if l.note(b) {
-		l.sendKeyframeRequest()
-	}
-	if b.n == 0 {
-		return
-	}
-	var packets, bytes, failed uint64
-	for _, f := range l.receivers.load() {
-		out := f.rewrite(b)
-		if len(out) == 0 {
-			continue
-		}
-		sent := f.config.Writer.WriteRTP(out)
-		packets += uint64(sent)
-		failed += uint64(len(out) - sent)
-		for i := range out[:sent] {
-			bytes += uint64(len(out[i].Payload))
-		}
-	}
-	counters := l.track.publisher.counters
-	counters.ReceivedPackets.Add(uint64(b.n))
-	if packets > 0 {
-		counters.ForwardedPackets.Add(packets)
-		counters.ForwardedBytes.Add(bytes)
-	}
-	if failed > 0 {
-		counters.WriteErrors.Add(failed)
-	}
 }

@@ -43,7 +43,7 @@ type ForwarderConfig struct {
 	TransportCC uint8
 	// MaxKbps is the most that the subscriber should be sent, 0 for no limit.
 	MaxKbps int
-	Writer  PacketWriter
+	Writer  PacketWriter `json:"-"`
 }
 
 // PayloadTypes are the numbers that a subscriber gave to a codec.

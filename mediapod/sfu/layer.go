@@ -1,6 +1,8 @@
 package sfu
 
 import (
+	"encoding/binary"
+	"fmt"
 	"sync"
 	"time"
 
@@ -34,6 +36,9 @@ type LayerConfig struct {
 	Codec       Codec
 	// AudioLevel is the number of the header extension for the level of the sound (RFC 6464); 0 without.
 	AudioLevel uint8
+	// Resumed tells that the stream comes from an encoder that has been running for long: the keyframe to
+	// start with has to be asked for.
+	Resumed bool
 	// Feedback takes the RTCP for the stream's sender.
 	Feedback ControlWriter
 }
@@ -71,11 +76,84 @@ func newLayer(t *Track, config LayerConfig, now time.Time) *Layer {
 	}
 	if t.kind == Video {
 		l.ring = ring.New(videoRing)
-		l.requests.Expect(now)
+		if config.Resumed {
+			l.requests.Hurry()
+		} else {
+			l.requests.Expect(now)
+		}
 	} else {
 		l.ring = ring.New(audioRing)
 	}
 	return l
+}
+
+// WriteBurst takes packets of the layer, in the order in which they came, that have all arrived by the
+// given time, and forwards those that are new; what goes to one receiver is written together. It does not keep raw. Packets that are
+// malformed or of another payload type are skipped, and what is beyond MaxBurst is left out.
+func (l *Layer) WriteBurst(raw [][]byte, at time.Time) {
+	b := bursts.Get().(*burst)
+	defer b.release()
+	for _, r := range raw[:min(len(raw), MaxBurst)] {
+		p := &b.packets[b.n]
+		if p.Unmarshal(r) == nil && p.PayloadType == l.config.PayloadType {
+			b.n++
+		}
+	}
+	if b.n > 0 {
+		l.distribute(b, at)
+	}
+}
+
+// WriteRepair takes a packet of the layer's retransmission stream (RFC 4588, section 4), and forwards it
+// when it is new. A malformed packet is an error and changes nothing.
+func (l *Layer) WriteRepair(raw []byte, at time.Time) error {
+	b := bursts.Get().(*burst)
+	defer b.release()
+	p := &b.packets[0]
+	if err := p.Unmarshal(raw); err != nil {
+		return fmt.Errorf("reading RTX packet: %w", err)
+	}
+	if len(p.Payload) < 2 {
+		return nil // padding, by which a sender probes the bandwidth
+	}
+	p.SequenceNumber = binary.BigEndian.Uint16(p.Payload)
+	p.Payload = p.Payload[2:]
+	b.n = 1
+	l.distribute(b, at)
+	return nil
+}
+
+// distribute forwards those packets of a burst that are new.
+func (l *Layer) distribute(b *burst, at time.Time) {
+	b.layer, b.at = l, at
+	if l.note(b) {
+		l.sendKeyframeRequest()
+	}
+	if b.n == 0 {
+		return
+	}
+	var packets, bytes, failed uint64
+	for _, f := range l.receivers.load() {
+		out := f.rewrite(b)
+		if len(out) == 0 {
+			continue
+		}
+		sent := f.config.Writer.WriteRTP(out)
+		packets += uint64(sent)
+		failed += uint64(len(out) - sent)
+		for i := range out[:sent] {
+			bytes += uint64(len(out[i].Payload))
+		}
+	}
+	counters := l.track.publisher.counters
+	counters.ReceivedPackets.Add(uint64(b.n))
+	if packets > 0 {
+		counters.ForwardedPackets.Add(packets)
+		counters.ForwardedBytes.Add(bytes)
+	}
+	if failed > 0 {
+		counters.WriteErrors.Add(failed)
+	}
 }
 
 // note enters the packets of a burst in the layer's books and takes those out of the burst that are not new. It tells whether to ask for a
@@ -198,6 +276,13 @@ func (l *Layer) use(used bool) {
 		l.used = used
 		l.missing = nack.Tracker{} // what was missed meanwhile is of no use: a receiver starts with a keyframe
 	}
+}
+
+// wanted tells whether somebody receives the layer.
+func (l *Layer) wanted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.used
 }
 
 // flow returns how many frames have come so far, and the bitrates.

@@ -44,6 +44,7 @@ type path struct {
 
 	mu        sync.Mutex           // guards the fields below, and those of the subscriber's forwarders; never held across a write
 	estimator *bandwidth.Estimator // nil until something is said about the path
+	first     uint16               // transport-wide number of the first packet
 	numbered  bool                 // packets have transport-wide numbers: what is said by REMB does not count
 	bytes     [kinds + 2]int       // sent since the last tick, by kind, and as copies
 	credit    int                  // bytes that may be sent again, while the path has a known limit
@@ -67,7 +68,7 @@ func (p *path) number(packet *Outgoing, extension uint8, kind Kind, at time.Time
 	}
 	if !p.numbered {
 		p.numbered = true
-		p.estimator = new(bandwidth.Estimator)
+		p.estimator = bandwidth.Resume(p.first)
 	}
 	packet.TransportCC = extension
 	packet.Transport = p.estimator.Sent(bytes, at)

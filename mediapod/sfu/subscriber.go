@@ -23,8 +23,10 @@ type Subscriber struct {
 // Forward starts to forward the track of a kind. It must be called only when packets can reach the subscriber: a
 // keyframe is asked for now.
 func (s *Subscriber) Forward(kind Kind, config ForwarderConfig, now time.Time) error {
-	track := s.publisher.Track(kind)
-	f := newForwarder(track, &s.path, config)
+	return s.forward(kind, newForwarder(s.publisher.Track(kind), &s.path, config), now)
+}
+
+func (s *Subscriber) forward(kind Kind, f *Forwarder, now time.Time) error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -36,14 +38,14 @@ func (s *Subscriber) Forward(kind Kind, config ForwarderConfig, now time.Time) e
 	}
 	s.forwarders[kind] = f
 	s.mu.Unlock()
-	if err := track.add(f, now); err != nil {
+	if err := f.track.add(f, now); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	closed := s.closed
 	s.mu.Unlock()
 	if closed { // meanwhile, without seeing the forwarder in the track
-		track.remove(f)
+		f.track.remove(f)
 		return ErrClosed
 	}
 	return nil

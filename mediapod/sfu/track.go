@@ -57,16 +57,26 @@ func (t *Track) NewFeed() *Feed {
 // Publish adds a layer that the connection has started to send, or replaces the one of the same rank. Each forwarder that it suits
 // changes over to it at its first keyframe, or at its first packet when it has none.
 func (f *Feed) Publish(config LayerConfig, now time.Time) (*Layer, error) {
-	t := f.track
-	layer := newLayer(t, config, now)
+	layer := newLayer(f.track, config, now)
+	if err := f.add(layer, now); err != nil {
+		return nil, err
+	}
+	if config.Resumed && layer.wanted() {
+		layer.RequestKeyframe(now)
+	}
+	return layer, nil
+}
+
+func (f *Feed) add(layer *Layer, now time.Time) error {
+	t, config := f.track, layer.config
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		return nil, ErrClosed
+		return ErrClosed
 	}
 	at, replaced := slices.BinarySearchFunc(f.layers, config.Rank, func(l *Layer, rank int) int { return l.config.Rank - rank })
 	if !replaced && len(f.layers) == layers.Max {
-		return nil, fmt.Errorf("publishing more than %d layers", layers.Max)
+		return fmt.Errorf("publishing more than %d layers", layers.Max)
 	}
 	all := slices.Clone(f.layers) // the old slice may be being read
 	if replaced {
@@ -85,7 +95,7 @@ func (f *Feed) Publish(config LayerConfig, now time.Time) (*Layer, error) {
 			t.aim(forwarder, now)
 		}
 	}
-	return layer, nil
+	return nil
 }
 
 // measure looks at what the layers bring.

@@ -187,3 +187,13 @@ func (w *world) play(duration time.Duration) {
 		}
 	}
 }
+
+// Write takes one RTP packet as WriteBurst does. A malformed packet is an error.
+func (l *Layer) Write(raw []byte, at time.Time) error {
+	var header rtp.Header
+	if _, err := header.Unmarshal(raw); err != nil {
+		return err
+	}
+	l.WriteBurst([][]byte{raw}, at)
+	return nil
+}

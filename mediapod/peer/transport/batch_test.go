@@ -13,10 +13,12 @@ type received struct {
 	from   netip.AddrPort
 }
 
-// others collects what is not for connections.
-func others(s *Sockets, room int) <-chan received {
+// collect collects what comes.
+func collect(s *Sockets, room int) <-chan received {
 	c := make(chan received, room)
-	s.Serve(func(packet []byte, from netip.AddrPort) { c <- received{bytes.Clone(packet), from} })
+	s.serving.Go(func() {
+		_ = s.UDP.serve(func(packet []byte, from netip.AddrPort) { c <- received{bytes.Clone(packet), from} })
+	})
 	return c
 }
 
@@ -47,7 +49,7 @@ func TestAllPacketsAreReadInOrderWithTheirAddress(t *testing.T) {
 			for i := range packets { // before anybody reads, so that batches are full
 				send(fmt.Appendf(nil, "packet %d", i))
 			}
-			c := others(s, packets)
+			c := collect(s, packets)
 			for i := range packets {
 				if r := next(t, c); string(r.packet) != fmt.Sprintf("packet %d", i) || r.from != address {
 					t.Fatalf("packet %d is %q from %v, want it from %v", i, r.packet, r.from, address)
@@ -70,7 +72,7 @@ func TestAllPacketsAreReadInOrderWithTheirAddress(t *testing.T) {
 
 func TestClosingEndsTheReader(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
-	others(s, 0)
+	s.Serve()
 	if err := s.Close(); err != nil { // it waits for the reader
 		t.Fatal(err)
 	}

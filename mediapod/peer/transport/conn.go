@@ -13,8 +13,8 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
-	"github.com/pion/stun/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 )
@@ -35,6 +35,18 @@ type Events struct {
 	// They must not block.
 	Control  func(packets []rtcp.Packet)
 	Feedback func(raw []byte)
+	// Media gets the RTP of the peer, decrypted. It must not block, and not keep the packet. It is
+	// called by the goroutine that reads the socket, and while a peer moves from UDP to TCP by two.
+	// Without it the peer sends no media; without Feedback it receives none.
+	Media func(packet []byte, at time.Time)
+}
+
+// rtcpPerSecond is how many RTCP packets the peer may send.
+func (e *Events) rtcpPerSecond() int {
+	if e.Feedback == nil {
+		return compound.SenderPacketsPerSecond
+	}
+	return compound.ReceiverPacketsPerSecond
 }
 
 // Remote is what the peer's description says of its end.
@@ -47,7 +59,7 @@ type Remote struct {
 	Passive bool
 }
 
-// Conn is a connection to a peer that receives media. Its methods are safe for concurrent use.
+// Conn is a connection to a peer, which sends media, receives media, or both. Its methods are safe for concurrent use.
 //
 //	Open --Start--> checked --the peer's checks--> reached --DTLS--> secured --Close, silence, or closed by the peer--> over
 type Conn struct {
@@ -65,35 +77,43 @@ type Conn struct {
 	noted   atomic.Int64          // when that was noted of a path
 	keys    atomic.Pointer[keys]  // nil until secured
 
-	controlled attribute // the role of this end, with its tie-breaker (RFC 8445, section 7.1.3)
+	rank Rank
+	due  atomic.Int64 // when tick has something to do, in Unix nanoseconds
+
+	frozen atomic.Bool
 
 	pathsMu sync.Mutex // guards paths; nothing else is locked by who holds it
 	paths   paths
 
-	mu      sync.Mutex // guards the fields below
-	remote  Remote
-	flows   flows // over TCP
-	started bool
-	ended   bool // or closed
-	session *dtls.Conn
-	running sync.WaitGroup
+	mu     sync.Mutex // guards the fields below
+	remote Remote
+	flows  flows // over TCP
+	// followed is what another process has said last of the connection; nil when it is served here.
+	followed *State
+	started  bool
+	ended    bool // or closed
+	session  *dtls.Conn
+	running  sync.WaitGroup
 }
 
 // Open prepares a connection that a peer can be told of.
 func (s *Sockets) Open(certificate tls.Certificate, events Events) (*Conn, error) {
-	c := &Conn{
-		sockets: s, name: rand.Text()[:16], password: rand.Text() + rand.Text()[:6],
-		certificate: certificate, events: events, arrival: make(chan struct{}),
-		controlled: attribute{stun.AttrICEControlled, make([]byte, 8)},
-	}
-	_, _ = rand.Read(c.controlled.value) // it does not fail
-	c.context, c.cancel = context.WithCancel(context.Background())
-	c.dtls = newDTLSEndpoint(c)
-	c.heard.Store(time.Now().UnixNano())
+	c := s.newConn(events)
+	c.certificate = certificate
+	c.name, c.password = rand.Text()[:16], rand.Text()+rand.Text()[:6]
+	c.paths.nomination = 1
 	if err := s.add(c); err != nil {
 		return nil, fmt.Errorf("opening connection: %w", err)
 	}
 	return c, nil
+}
+
+func (s *Sockets) newConn(events Events) *Conn {
+	c := &Conn{sockets: s, events: events, arrival: make(chan struct{})}
+	c.context, c.cancel = context.WithCancel(context.Background())
+	c.dtls = newDTLSEndpoint(c)
+	c.heard.Store(time.Now().UnixNano())
+	return c
 }
 
 // Credentials are the ICE user name fragment and password of this end.
@@ -103,10 +123,18 @@ func (c *Conn) Credentials() (name, password string) {
 
 // Start lets the peer connect. It must be called once.
 func (c *Conn) Start(remote Remote) error {
+	if err := c.start(remote); err != nil {
+		return fmt.Errorf("starting connection: %w", err)
+	}
+	c.meet()
+	return nil
+}
+
+func (c *Conn) start(remote Remote) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended || c.started {
-		return fmt.Errorf("starting connection: %w", ErrClosed)
+		return ErrClosed
 	}
 	c.remote, c.started = remote, true
 	c.running.Go(func() {
@@ -149,11 +177,14 @@ func (c *Conn) secure(remote Remote) error {
 	if !ok {
 		return errors.New("there is no DTLS session")
 	}
-	k, err := exportKeys(&state, selected, remote.Passive, compound.ReceiverPacketsPerSecond)
+	k, err := exportKeys(&state, selected, remote.Passive, c.events.rtcpPerSecond())
 	if err != nil {
 		return err
 	}
 	c.keys.Store(k)
+	if c.frozen.Load() {
+		k.freeze()
+	}
 	c.mu.Lock()
 	ended = c.ended
 	c.mu.Unlock()
@@ -227,20 +258,37 @@ func (c *Conn) receive(packet []byte, via route) {
 		if len(packet) > 0 {
 			c.dtls.deliver(packet)
 		}
-	case isRTCP(packet):
-		k := c.keys.Load()
-		if k == nil {
-			return
+	case first >= 128 && first <= 191:
+		if k := c.keys.Load(); k != nil {
+			c.receiveMedia(k, packet, via)
 		}
-		now := time.Now()
-		raw, err := k.open(packet, now)
-		switch {
-		case err == nil:
-			c.heardMedia(via, now)
-			c.events.control(raw, false)
-		case errors.Is(err, ErrLimit):
-			c.over(err)
-		} // else it was forged, replayed or broken, or is one too many
+	}
+}
+
+// receiveMedia takes an RTP or RTCP packet.
+func (c *Conn) receiveMedia(k *keys, packet []byte, via route) {
+	now := time.Now()
+	var raw []byte
+	var err error
+	control := isRTCP(packet)
+	switch {
+	case control:
+		raw, err = k.open(packet, now)
+	case c.events.Media != nil:
+		raw, err = k.openMedia(packet)
+	default:
+		return // it was not agreed that the peer sends
+	}
+	switch {
+	case errors.Is(err, ErrLimit):
+		c.over(err)
+	case err != nil: // it was forged, replayed or broken, or is one too many
+	case control:
+		c.heardMedia(via, now)
+		c.events.control(raw)
+	default:
+		c.heardMedia(via, now)
+		c.events.Media(raw, now)
 	}
 }
 
@@ -251,8 +299,8 @@ func isRTCP(packet []byte) bool {
 
 // control takes the parts of an RTCP packet that are of use: what receivers have to say and, when the peer sends media, what senders have. What is
 // malformed is the peer's fault, and its loss.
-func (e *Events) control(packet []byte, sends bool) {
-	receives := e.Feedback != nil
+func (e *Events) control(packet []byte) {
+	receives, sends := e.Feedback != nil, e.Media != nil
 	var all []rtcp.Packet
 	for kind, part := range compound.Parts(packet) {
 		switch kind {
@@ -281,6 +329,9 @@ func (e *Events) control(packet []byte, sends bool) {
 	}
 }
 
+// errFrozen marks what another process may send now.
+var errFrozen = errors.New("the connection is frozen")
+
 // errNotConnected marks what can't be sent yet, or no more.
 var errNotConnected = errors.New("not connected")
 
@@ -304,17 +355,26 @@ func (c *Conn) WriteRTCP(packets []rtcp.Packet) error {
 
 // keys are the SRTP contexts of a connection.
 type keys struct {
+	material Keys // what they were made of
+
 	sealing sync.Mutex // guards local and what belongs to it
 	local   *srtp.Context
 	header  headerScratch
+	sent    outbounds
+	frozen  bool
+	// reporters are our own SSRCs in RTCP.
+	reporters map[uint32]struct{}
 
-	opening sync.Mutex // guards remote and what belongs to it
-	remote  *srtp.Context
-	control rtcp.Header
-	senders map[uint32]struct{} // in RTCP, by SSRC
-	sender  uint32              // the last of them
-	budget  *compound.Budget
-	flood   error // what the connection ends with when the budget is used up
+	opening  sync.Mutex // guards remote and what belongs to it
+	remote   *srtp.Context
+	control  rtcp.Header
+	media    rtp.Header
+	senders  map[uint32]*inbound // in RTP and RTCP, by SSRC
+	last     *inbound            // the last of them, and its SSRC
+	lastSSRC uint32
+	excess   bool // there were too many: nothing is opened any more
+	budget   *compound.Budget
+	flood    error // what the connection ends with when the budget is used up
 }
 
 // MaxSSRCs is how many SSRCs a peer may use. Browsers use up to ten, each of which takes some memory, here and in the SRTP library.
@@ -325,12 +385,13 @@ var (
 	ErrLimit = errors.New("the peer is over a limit")
 	// ErrSSRCs is for a peer that uses more SSRCs than MaxSSRCs.
 	ErrSSRCs   = fmt.Errorf("%w: it uses more than %d SSRCs", ErrLimit, MaxSSRCs)
-	errDropped = errors.New("RTCP is too short, or too much")
+	errDropped = errors.New("it is too short, or too much")
 )
 
 func newKeys(local, remote *srtp.Context, rtcpPerSecond int) *keys {
 	return &keys{
-		local: local, remote: remote, senders: map[uint32]struct{}{}, budget: compound.NewBudget(rtcpPerSecond),
+		local: local, remote: remote, senders: map[uint32]*inbound{}, reporters: map[uint32]struct{}{},
+		budget: compound.NewBudget(rtcpPerSecond),
 		flood: fmt.Errorf("%w: it sends more than %d packets or %d bytes of RTCP per second, of which %d without a pause were dropped",
 			ErrLimit, rtcpPerSecond, compound.BytesPerSecond, compound.MaxDropped),
 	}
@@ -346,62 +407,22 @@ func exportKeys(exporter srtp.KeyingMaterialExporter, selected dtls.SRTPProtecti
 	if err := config.ExtractSessionKeysFromDTLS(exporter, client); err != nil {
 		return nil, fmt.Errorf("exporting keys: %w", err)
 	}
-	local, err := srtp.CreateContext(config.Keys.LocalMasterKey, config.Keys.LocalMasterSalt, config.Profile)
-	if err != nil {
-		return nil, fmt.Errorf("making SRTP context: %w", err)
+	material := Keys{
+		Profile:  selected,
+		LocalKey: config.Keys.LocalMasterKey, LocalSalt: config.Keys.LocalMasterSalt,
+		RemoteKey: config.Keys.RemoteMasterKey, RemoteSalt: config.Keys.RemoteMasterSalt,
 	}
-	remote, err := srtp.CreateContext(config.Keys.RemoteMasterKey, config.Keys.RemoteMasterSalt, config.Profile,
-		srtp.SRTCPReplayProtection(replayWindow))
-	if err != nil {
-		return nil, fmt.Errorf("making SRTP context: %w", err)
-	}
-	return newKeys(local, remote, rtcpPerSecond), nil
-}
-
-// replayWindow is how many RTCP packets may come late (RFC 3711, section 3.3.2).
-const replayWindow = 64
-
-// open decrypts an RTCP packet, in place. Only what is authentic counts for the peer's limits.
-func (k *keys) open(packet []byte, now time.Time) ([]byte, error) {
-	k.opening.Lock()
-	defer k.opening.Unlock()
-	raw, err := k.remote.DecryptRTCP(packet, packet, &k.control)
-	if err != nil {
-		return nil, err
-	}
-	if len(raw) < 8 {
-		return nil, errDropped
-	}
-	if !k.knows(binary.BigEndian.Uint32(raw[4:])) {
-		return nil, ErrSSRCs
-	}
-	switch k.budget.Take(len(raw), now) {
-	case compound.Taken:
-		return raw, nil
-	case compound.Dropped:
-		return nil, errDropped
-	default:
-		return nil, k.flood
-	}
-}
-
-// knows remembers a sender, unless there are too many. The caller holds k.opening.
-func (k *keys) knows(sender uint32) bool {
-	if sender == k.sender && len(k.senders) > 0 {
-		return true
-	}
-	if _, known := k.senders[sender]; !known {
-		if len(k.senders) == MaxSSRCs {
-			return false
-		}
-		k.senders[sender] = struct{}{}
-	}
-	k.sender = sender
-	return true
+	return material.contexts(rtcpPerSecond)
 }
 
 func (k *keys) sealControl(raw []byte) ([]byte, error) {
 	k.sealing.Lock()
 	defer k.sealing.Unlock()
+	if k.frozen {
+		return nil, errFrozen
+	}
+	if len(raw) >= 8 {
+		k.reporters[binary.BigEndian.Uint32(raw[4:])] = struct{}{}
+	}
 	return k.local.EncryptRTCP(nil, raw, nil)
 }

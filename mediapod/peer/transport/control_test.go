@@ -173,7 +173,7 @@ func TestAPeerThatFloodsIsClosed(t *testing.T) {
 func TestOneReportOfAPacketCounts(t *testing.T) {
 	c, _, feedback, _ := newControlled(t)
 	part := []byte{0x8f, 205, 0, 4, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}
-	c.events.control(slices.Repeat(part, 70), false)
+	c.events.control(slices.Repeat(part, 70))
 	if *feedback != 1 {
 		t.Errorf("%d reports of one packet are read", *feedback)
 	}
@@ -189,19 +189,14 @@ func TestOnceThereAreKeysNothingInTheClearCounts(t *testing.T) {
 	both := slices.Concat(record(22, 0, 1, 2, 3), record(20, 0, 1), record(22, 1, 4, 5), alert)
 	c, _, _, _ := newControlled(t)
 	k := c.keys.Load()
-	g := &Guest{}
 	got := func(packet []byte) []byte {
 		t.Helper()
-		filtered := g.Filter(bytes.Clone(packet))
 		c.receive(bytes.Clone(packet), route{})
 		b, n := make([]byte, maxReceived), 0
 		if c.dtls.received.Count() > 0 {
 			n, _ = c.dtls.received.Read(b)
 		}
-		if !bytes.Equal(b[:n], filtered) {
-			t.Errorf("a connection gets %x, a guest %x", b[:n], filtered)
-		}
-		return filtered
+		return b[:n]
 	}
 	c.keys.Store(nil)
 	for _, packet := range [][]byte{alert, both} {
@@ -210,7 +205,6 @@ func TestOnceThereAreKeysNothingInTheClearCounts(t *testing.T) {
 		}
 	}
 	c.keys.Store(k)
-	g.keys.Store(k)
 	for _, test := range []struct{ packet, want []byte }{
 		{alert, nil},
 		{both, record(22, 1, 4, 5)},
@@ -221,65 +215,5 @@ func TestOnceThereAreKeysNothingInTheClearCounts(t *testing.T) {
 		if g := got(test.packet); !bytes.Equal(g, test.want) {
 			t.Errorf("%x of %x, want %x", g, test.packet, test.want)
 		}
-	}
-}
-
-func TestWhatAGuestGets(t *testing.T) {
-	for name, receives := range map[string]bool{"of one that sends": false, "of one that receives, too": true} {
-		t.Run(name, func(t *testing.T) {
-			var got []rtcp.Packet
-			feedback := 0
-			events := Events{Control: func(packets []rtcp.Packet) { got = append(got, packets...) }}
-			if receives {
-				events.Feedback = func([]byte) { feedback++ }
-			}
-			s := &Sockets{guests: map[string]*Guest{}}
-			g, err := s.Admit(events)
-			if err != nil {
-				t.Fatal(err)
-			}
-			k, remote := testKeys(t, srtp.ProtectionProfileAeadAes128Gcm)
-			seal := func(packets ...rtcp.Packet) []byte {
-				raw, err := rtcp.Marshal(packets)
-				if err != nil {
-					t.Fatal(err)
-				}
-				sealed, err := remote.EncryptRTCP(nil, raw, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return sealed
-			}
-			all := []rtcp.Packet{
-				&rtcp.SenderReport{SSRC: 1}, &rtcp.ReceiverReport{}, &rtcp.SourceDescription{}, &rtcp.ExtendedReport{},
-				&rtcp.PictureLossIndication{}, &rtcp.Goodbye{}, &rtcp.RawPacket{0x8f, 205, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2},
-			}
-			media := []byte{0x80, 96, 0, 1, 0, 0, 0, 0}
-			if len(g.Filter(seal(all...))) != 0 || len(got) != 0 {
-				t.Error("RTCP counts before there are keys")
-			}
-			g.keys.Store(k)
-			if len(g.Filter(seal(all...))) != 0 {
-				t.Error("the library gets RTCP")
-			}
-			if !bytes.Equal(g.Filter(media), media) {
-				t.Error("it gets no media")
-			}
-			want, reports := 2, 0
-			if receives {
-				want, reports = 3, 1
-			}
-			if len(got) != want || feedback != reports {
-				t.Errorf("%d packets and %d reports count, want %d and %d", len(got), feedback, want, reports)
-			}
-			if name, _ := g.Credentials(); s.Guest(name) != g {
-				t.Error("a guest is not known")
-			}
-			g.Close()
-			g.Close()
-			if len(s.guests) != 0 || len(g.Filter(media)) != 0 {
-				t.Error("a guest that has gone is known, or gets something")
-			}
-		})
 	}
 }

@@ -56,9 +56,7 @@ func subscribed(t testing.TB, c *Conn) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := layer.Write(raw, now); err != nil {
-			t.Fatal(err)
-		}
+		layer.WriteBurst([][]byte{raw}, now)
 	}
 	c.events.Control = func(packets []rtcp.Packet) { subscriber.HandleRTCP(packets, time.Now()) }
 	c.events.Feedback = func(raw []byte) { subscriber.HandleFeedback(raw, time.Now()) }
@@ -160,8 +158,9 @@ func TestWorkIsBoundedBySize(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
 	c := newConn(t, s)
 	subscribed(t, c)
+	c.events.Media = func([]byte, time.Time) {}
 	for name, packet := range hostileCompounds() {
-		bounded("RTCP with "+name, len(packet), func() { c.events.control(packet, true) })
+		bounded("RTCP with "+name, len(packet), func() { c.events.control(packet) })
 	}
 	from := netip.MustParseAddrPort("127.0.0.1:9")
 	for name, packet := range hostileChecks(t, c.name+":them", c.password) {
@@ -292,7 +291,7 @@ func FuzzControl(f *testing.F) {
 	for _, packet := range hostileCompounds() {
 		f.Add(packet[:min(len(packet), 200)&^3])
 	}
-	f.Fuzz(func(_ *testing.T, packet []byte) { c.events.control(packet, true) })
+	f.Fuzz(func(_ *testing.T, packet []byte) { c.events.control(packet) })
 }
 
 // FuzzSRTP gives a connection packets as they come from the network, some of them sealed by its peer.

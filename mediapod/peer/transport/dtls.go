@@ -139,7 +139,7 @@ func (e *dtlsEndpoint) ReadFrom(b []byte) (int, net.Addr, error) {
 
 // WriteTo sends a packet to the peer, wherever that is by now.
 func (e *dtlsEndpoint) WriteTo(b []byte, _ net.Addr) (int, error) {
-	if r := e.conn.route.Load(); r != nil {
+	if r := e.conn.route.Load(); r != nil && !e.conn.frozen.Load() {
 		r.write(b)
 	}
 	return len(b), nil

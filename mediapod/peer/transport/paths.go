@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -8,27 +9,34 @@ import (
 )
 
 const (
-	// askInterval is how often a path is asked at most.
+	// askInterval is how often a path is asked the same at most.
 	askInterval = 100 * time.Millisecond
-	// answerTime is how long the path in use may take to answer before another transport that the peer has nominated takes over.
+	// slowAskInterval is how often a path is asked that has not answered for longer than freshness.
+	slowAskInterval = time.Second
+	// answerTime is how long a path may take to answer before another one takes over.
 	answerTime = 500 * time.Millisecond
-	// nominationLife is how long a nomination counts against one of a worse transport: browsers that nominate as they go (RFC 5245, section 8.1.1.2) do so
-	// on every path within moments.
-	nominationLife = 5 * time.Second
-	// pathSilence is how long nothing comes by the path in use before another one by which something comes takes its place, as when a NAT has given the
-	// peer another address. Receivers report every second at least.
-	pathSilence = 1200 * time.Millisecond
+	// freshness is how long an answer shows that a path leads to the peer.
+	freshness = 5 * time.Second
+	// consentInterval is how often the path in use is asked (RFC 7675, section 5.1).
+	consentInterval = 5 * time.Second
 	// noteInterval is how exact it is known when something came by a path.
 	noteInterval = 200 * time.Millisecond
 )
 
-// paths are the routes by which a peer's authentic packets come, and which of them are known to lead to it. Media moves to another route only once the peer
-// has answered a check of ours there (RFC 8445, section 7.2.5.2.1): whoever can send by a route that is not its own can't receive what is asked there.
+// paths are the routes by which a peer's authentic packets come, and the one of them that is
+// nominated, by us: we are the controlling agent (RFC 8445, section 8.1.1). Media moves to another
+// route only once the peer has answered a check of ours there (RFC 8445, section 7.2.5.2.1): whoever
+// can send by a route that is not its own can't receive what is asked there.
 //
-// The first route needs no check: nothing but the DTLS handshake goes there, and only the peer can bring that to an end.
+// The first route needs no check: nothing but the DTLS handshake goes there, and only the peer can
+// bring that to an end. It is nominated when it has answered.
 type paths struct {
 	all []*path // the oldest first
 	now *path   // the one in use; nil before the first
+	// nomination is the number of the last nomination; peers follow a higher one.
+	nomination uint32
+	standby    bool // nothing is nominated
+	proven     bool // also the first route needs an answer: there is no handshake
 }
 
 // transaction is the id of a STUN transaction.
@@ -38,21 +46,33 @@ type transaction = [stun.TransactionIDSize]byte
 type question struct {
 	via route
 	id  transaction
+	// nomination is the number of the nomination that the check makes; 0 for none.
+	nomination uint32
 }
 
 // path is one route.
 type path struct {
 	route
-	heard     time.Time // when something authentic came last
-	nominated time.Time // when the peer said last that it uses it; zero when it has not
-	asked     time.Time // when it was asked first without an answer since; zero when there is an answer to each
-	askedLast time.Time
-	answered  time.Time
-	id        transaction // of what was asked last
+	heard      time.Time // when something authentic came last
+	asked      time.Time // when it was asked first without an answer since; zero when there is an answer to each
+	askedLast  time.Time
+	answered   time.Time
+	id         transaction // of what was asked last
+	nomination uint32      // of what was asked last
 }
 
-// find returns the path of a route, a new one when there is none. A peer has as many as it may have addresses; the one that was silent for longest goes for
-// the next, but for the one in use.
+// leads tells that the peer was reached by the path just now.
+func (p *path) leads(now time.Time) bool {
+	return !p.answered.IsZero() && now.Sub(p.answered) < freshness && !p.fails(now)
+}
+
+// fails tells that the path does not lead to the peer, as far as is known.
+func (p *path) fails(now time.Time) bool {
+	return p.gone() || !p.asked.IsZero() && now.Sub(p.asked) >= answerTime
+}
+
+// find returns the path of a route, a new one when there is none. A peer has as many as it may have
+// addresses; the one that was silent for longest goes for the next, but for the one in use.
 func (p *paths) find(via route) *path {
 	for _, known := range p.all {
 		if known.route == via {
@@ -73,96 +93,194 @@ func (p *paths) find(via route) *path {
 	return found
 }
 
-// hear notes that something authentic came by a route, and whether the peer has nominated it with that (RFC 8445, section 7.3.1.5). It returns what is to be
-// asked, if anything may.
-func (p *paths) hear(via route, nominates, mayAsk bool, now time.Time) []question {
+// hear notes that something authentic came by a route. It returns what is to be asked, if anything
+// may: a path that is not in use, and then the one in use as well, so that the two can be compared.
+func (p *paths) hear(via route, mayAsk bool, now time.Time) []question {
 	from := p.find(via)
 	from.heard = now
-	if nominates {
-		from.nominated = now
-	}
-	if p.now == nil {
+	if p.now == nil && !p.proven {
 		p.now = from
 	}
-	if p.now == from {
+	if !mayAsk {
 		return nil
 	}
-	p.prefer(from, now)
-	if p.now == from || !mayAsk {
-		return nil
+	if p.now == nil {
+		return p.ask(nil, from, now)
 	}
-	return append(from.ask(now), p.now.ask(now)...)
+	questions := p.prefer(nil, now)
+	if from != p.now || from.answered.IsZero() {
+		questions = p.ask(questions, from, now)
+	}
+	if from != p.now {
+		questions = p.ask(questions, p.now, now)
+	}
+	return questions
 }
 
-// answer notes that the peer has answered what was asked on a route; false when nothing like it was asked there.
-func (p *paths) answer(via route, id transaction, now time.Time) bool {
+// answer notes that the peer has answered what was asked on a route, and returns what is to be asked
+// then; false when nothing like it was asked there.
+func (p *paths) answer(via route, id transaction, now time.Time) ([]question, bool) {
 	for _, from := range p.all {
 		if from.route == via && from.id == id && !from.asked.IsZero() {
 			from.heard, from.answered, from.asked = now, now, time.Time{}
-			if from != p.now {
-				p.prefer(from, now)
+			if p.now == nil {
+				p.now = from
 			}
-			return true
+			return p.prefer(nil, now), true
 		}
 	}
-	return false
+	return nil, false
 }
 
-// prefer moves to a path that leads to the peer if that is better than the one in use.
-func (p *paths) prefer(to *path, now time.Time) {
-	if to.answered.IsZero() || to.gone() {
-		return // it was not shown to lead to the peer
+// meet returns what is to be asked when it becomes known how: by which paths the peer has come so far.
+func (p *paths) meet(now time.Time) (questions []question) {
+	for _, from := range p.all {
+		questions = p.ask(questions, from, now)
 	}
-	from := p.now
-	better := false
+	return questions
+}
+
+// tick returns what is to be asked since time has passed, and when to look again.
+func (p *paths) tick(now time.Time) (questions []question, next time.Time) {
+	questions = p.prefer(nil, now)
+	failing := p.now != nil && p.now.fails(now)
+	next = now.Add(consentInterval)
+	for _, to := range p.all {
+		if p.due(to, failing, now) {
+			questions = p.ask(questions, to, now)
+		}
+		if !to.asked.IsZero() && (to == p.now || to.answered.IsZero()) {
+			next = now.Add(askInterval)
+		}
+	}
+	if p.now != nil && p.now.asked.IsZero() {
+		next = earlier(next, p.now.answered.Add(consentInterval))
+	}
+	return questions, next
+}
+
+// due tells whether a path is to be asked since time has passed. One that has never answered is not
+// for long: else who sends one check could have many sent to anybody.
+func (p *paths) due(to *path, failing bool, now time.Time) bool {
 	switch {
-	case from.gone(), now.Sub(from.heard) > pathSilence:
-		better = true
-	case to.nominated.IsZero():
-	case to.tcp == nil && from.tcp != nil: // UDP wherever the peer agrees
-		better = now.Sub(to.nominated) < nominationLife && now.Sub(to.answered) < nominationLife
-	case to.tcp != nil && from.tcp == nil: // TCP when UDP is silent to what is asked there
-		better = to.nominated.After(from.nominated) && !from.asked.IsZero() && now.Sub(from.asked) >= answerTime
-	default:
-		better = to.nominated.After(from.nominated)
+	case to.gone():
+		return false
+	case to.answered.IsZero():
+		return !to.asked.IsZero() && now.Sub(to.heard) < answerTime
+	case to == p.now:
+		return !to.asked.IsZero() || now.Sub(to.answered) >= consentInterval
 	}
-	if better {
-		p.now = to
-	}
+	return failing
 }
 
-// ask returns what is to be asked on a path now, if anything. The same is asked again until there is an answer (RFC 8489, section 6.2.1).
-func (p *path) ask(now time.Time) []question {
-	if now.Sub(p.askedLast) < askInterval {
-		return nil
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
 	}
-	p.askedLast = now
-	if p.asked.IsZero() {
-		p.asked, p.id = now, stun.NewTransactionID()
+	return b
+}
+
+// prefer moves to a path that leads to the peer if that is better than the one in use: it is UDP
+// instead of TCP, or the one in use fails. It appends the nomination of the path in use, when that
+// has not been made.
+func (p *paths) prefer(questions []question, now time.Time) []question {
+	if p.now == nil {
+		return questions
 	}
-	return []question{{p.route, p.id}}
+	for _, to := range p.all {
+		if to == p.now || !to.leads(now) {
+			continue
+		}
+		if p.now.fails(now) || to.tcp == nil && p.now.tcp != nil {
+			p.now = to
+			p.nomination++
+		}
+	}
+	if p.nominates(p.now) && p.now.nomination != p.nomination {
+		questions = p.ask(questions, p.now, now)
+	}
+	return questions
+}
+
+// nominates tells that checks on a path nominate it.
+func (p *paths) nominates(on *path) bool {
+	return on == p.now && !p.standby && !on.answered.IsZero()
+}
+
+// takeOver nominates, by a number, the path in use and whatever is in use after it.
+func (p *paths) takeOver(nomination uint32, now time.Time) []question {
+	p.nomination, p.standby = nomination, false
+	return p.prefer(nil, now)
+}
+
+// ask appends what is to be asked on a path now, if anything. The same is asked again until there is
+// an answer (RFC 8489, section 6.2.1).
+func (p *paths) ask(questions []question, on *path, now time.Time) []question {
+	nomination := uint32(0)
+	if p.nominates(on) {
+		nomination = p.nomination
+	}
+	interval := askInterval
+	if !on.asked.IsZero() && now.Sub(on.asked) > freshness {
+		interval = slowAskInterval
+	}
+	if on.nomination == nomination && now.Sub(on.askedLast) < interval {
+		return questions
+	}
+	if on.asked.IsZero() || on.nomination != nomination {
+		on.id = stun.NewTransactionID()
+	}
+	if on.asked.IsZero() {
+		on.asked = now
+	}
+	on.askedLast, on.nomination = now, nomination
+	return append(questions, question{on.route, on.id, nomination})
 }
 
 // reached notes that a check of the peer's came by a route.
-func (c *Conn) reached(via route, nominates bool, now time.Time) {
+func (c *Conn) reached(via route, now time.Time) {
 	c.heard.Store(now.UnixNano())
 	if via.tcp == nil {
 		c.sockets.learn(c, via.address)
 	}
-	c.hear(via, nominates, now)
+	c.hear(via, now)
 }
 
 // hear notes that something authentic came by a route, and asks where an answer is wanted.
-func (c *Conn) hear(via route, nominates bool, now time.Time) {
+func (c *Conn) hear(via route, now time.Time) {
 	remote := c.remoteEnd()
-	var questions []question
-	c.choose(func(p *paths) { questions = p.hear(via, nominates, remote.Password != "", now) })
-	for _, q := range questions {
-		request, err := stun.Build(stun.NewTransactionIDSetter(q.id), stun.BindingRequest, stun.NewUsername(remote.Name+":"+c.name),
-			priority, c.controlled, stun.NewShortTermIntegrity(remote.Password), stun.Fingerprint)
-		if err == nil {
-			q.via.write(request.Raw)
-		}
+	c.choose(func(p *paths) []question { return p.hear(via, remote.Password != "", now) })
+}
+
+// meet asks the peer where it has come from, now that its password is known.
+func (c *Conn) meet() {
+	c.choose(func(p *paths) []question { return p.meet(time.Now()) })
+}
+
+// tick asks the peer what time brings: for its consent, and again for what it has not answered.
+func (c *Conn) tick(now time.Time) {
+	if now.UnixNano() < c.due.Load() {
+		return
+	}
+	c.choose(func(p *paths) []question {
+		questions, next := p.tick(now)
+		c.due.Store(next.UnixNano())
+		return questions
+	})
+}
+
+// send sends a check (RFC 8445, section 7.2.4).
+func (c *Conn) send(q question, remote Remote) {
+	setters := []stun.Setter{
+		stun.NewTransactionIDSetter(q.id), stun.BindingRequest, stun.NewUsername(remote.Name + ":" + c.name),
+		uintAttribute(stun.AttrPriority, c.rank.priority(q.via.tcp != nil)), controlling,
+	}
+	if q.nomination != 0 {
+		setters = append(setters, attribute{kind: stun.AttrUseCandidate}, uintAttribute(attrNomination, q.nomination))
+	}
+	request, err := stun.Build(append(setters, stun.NewShortTermIntegrity(remote.Password), stun.Fingerprint)...)
+	if err == nil {
+		q.via.write(request.Raw)
 	}
 }
 
@@ -171,7 +289,7 @@ func (c *Conn) heardMedia(via route, now time.Time) {
 	c.heard.Store(now.UnixNano())
 	if now.UnixNano()-c.noted.Load() > int64(noteInterval) && c.route.Load() != nil {
 		c.noted.Store(now.UnixNano())
-		c.hear(via, false, now)
+		c.hear(via, now)
 	}
 }
 
@@ -185,23 +303,34 @@ func (c *Conn) answers(packet []byte, via route) bool {
 	}
 	asked := false
 	now := time.Now()
-	c.choose(func(p *paths) { asked = p.answer(via, response.TransactionID, now) })
+	c.choose(func(p *paths) (questions []question) {
+		questions, asked = p.answer(via, response.TransactionID, now)
+		return questions
+	})
 	if asked {
 		c.heard.Store(now.UnixNano())
 	}
 	return asked
 }
 
-// choose changes what is known of the paths, and lets what is sent go by the one that is to be used then.
-func (c *Conn) choose(change func(*paths)) {
+// choose changes what is known of the paths, lets what is sent go by the one that is to be used then,
+// and asks what is to be asked.
+func (c *Conn) choose(change func(*paths) []question) {
 	c.pathsMu.Lock()
 	before := c.paths.now
-	change(&c.paths)
+	questions := change(&c.paths)
 	now := c.paths.now
 	if now != before {
 		c.route.Store(&now.route)
 	}
 	c.pathsMu.Unlock()
+	if len(questions) > 0 {
+		c.due.Store(0)
+		remote := c.remoteEnd()
+		for _, q := range questions {
+			c.send(q, remote)
+		}
+	}
 	if now == before {
 		return
 	}
@@ -223,5 +352,14 @@ func (a attribute) AddTo(m *stun.Message) error {
 	return nil
 }
 
-// priority is that of the peer-reflexive candidate that a check of ours could make (RFC 8445, section 7.1.1), which it never does: the peer knows all of ours.
-var priority = attribute{stun.AttrPriority, []byte{0, 0, 0, 1}}
+func uintAttribute(kind stun.AttrType, value uint32) attribute {
+	return attribute{kind, binary.BigEndian.AppendUint32(nil, value)}
+}
+
+// attrNomination numbers a nomination (draft-thatcher-ice-renomination, section 3): a higher one
+// counts, whatever the priorities are.
+const attrNomination stun.AttrType = 0xc001
+
+// controlling is our role, with the highest tie-breaker there is: every peer gives way to it
+// (RFC 8445, section 7.3.1.1).
+var controlling = attribute{stun.AttrICEControlling, []byte{255, 255, 255, 255, 255, 255, 255, 255}}

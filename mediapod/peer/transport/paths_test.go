@@ -13,10 +13,16 @@ type trip struct {
 	now   time.Time
 	// deaf are routes by which the peer gets nothing.
 	deaf map[route]bool
+	// agreed and nominated are what the peer follows: the highest nomination that it got.
+	agreed    uint32
+	nominated route
+
+	due    time.Time // of the next tick
+	checks int       // that were sent by ticks
 }
 
 func newTrip(t *testing.T) *trip {
-	return &trip{T: t, now: time.Unix(1e9, 0), deaf: map[route]bool{}}
+	return &trip{T: t, now: time.Unix(1e9, 0), deaf: map[route]bool{}, paths: paths{nomination: 1}}
 }
 
 func udpRoute(port uint16) route {
@@ -28,50 +34,76 @@ func tcpRoute(port uint16) route {
 }
 
 // sends lets something come by a route, and the peer answer what it is asked after the round-trip time.
-func (p *trip) sends(via route, nominates bool) {
-	asked := p.paths.hear(via, nominates, true, p.now)
-	p.after(20 * time.Millisecond)
-	for _, q := range asked {
-		if !p.deaf[q.via] {
-			p.paths.answer(q.via, q.id, p.now)
+func (p *trip) sends(via route) {
+	p.answers(p.paths.hear(via, true, p.now))
+}
+
+// answers lets the peer answer, and what it is asked then.
+func (p *trip) answers(asked []question) {
+	for len(asked) > 0 {
+		p.now = p.now.Add(20 * time.Millisecond)
+		var next []question
+		for _, q := range asked {
+			if p.deaf[q.via] {
+				continue
+			}
+			if q.nomination > p.agreed {
+				p.agreed, p.nominated = q.nomination, q.via
+			}
+			more, known := p.paths.answer(q.via, q.id, p.now)
+			if !known {
+				p.Errorf("the answer of %v is not taken", q.via.address)
+			}
+			next = append(next, more...)
 		}
+		asked = next
 	}
 }
 
-func (p *trip) after(d time.Duration) { p.now = p.now.Add(d) }
+// after lets time pass, in which the agent does what that brings.
+func (p *trip) after(d time.Duration) {
+	for end := p.now.Add(d); p.now.Before(end); {
+		p.now = p.now.Add(min(SweepInterval, end.Sub(p.now)))
+		if !p.now.Before(p.due) {
+			var asked []question
+			asked, p.due = p.paths.tick(p.now)
+			p.checks += len(asked)
+			p.answers(asked)
+		}
+	}
+}
 
 func (p *trip) uses(want route, when string) {
 	p.Helper()
 	if got := p.paths.now.route; got != want {
 		p.Errorf("%s: %v (over TCP: %v) is used, want %v", when, got.address, got.tcp != nil, want.address)
 	}
+	if !p.paths.now.answered.IsZero() && !p.deaf[want] && p.nominated != want {
+		p.Errorf("%s: %v is used, and %v nominated", when, want.address, p.nominated.address)
+	}
 }
 
 func TestTheFirstRouteIsUsedAtOnce(t *testing.T) {
 	p := newTrip(t)
 	p.deaf[udpRoute(1)] = true
-	p.sends(udpRoute(1), false)
+	p.sends(udpRoute(1))
 	p.uses(udpRoute(1), "after the first check")
+	if p.agreed != 0 {
+		t.Error("a path that has not answered is nominated")
+	}
 }
 
-// Browsers that nominate as they go do so on each transport, in any order.
-func TestUDPIsUsedWhenBothTransportsAreNominated(t *testing.T) {
+func TestUDPIsNominatedWhenBothTransportsAnswer(t *testing.T) {
 	udp, tcp := udpRoute(1), tcpRoute(2)
 	for name, order := range map[string][]route{"UDP first": {udp, tcp}, "TCP first": {tcp, udp}} {
 		p := newTrip(t)
-		for range 5 {
+		for range 20 {
 			for _, via := range order {
-				p.sends(via, true)
+				p.sends(via)
 				p.after(100 * time.Millisecond)
 			}
+			p.uses(udp, name)
 		}
-		p.uses(udp, name)
-		for range 20 { // and from then on only UDP is
-			p.sends(udp, true)
-			p.sends(tcp, false)
-			p.after(time.Second)
-		}
-		p.uses(udp, name+", later")
 	}
 }
 
@@ -80,16 +112,16 @@ func TestTCPIsUsedWhereUDPGoesOneWayOnly(t *testing.T) {
 	p := newTrip(t)
 	udp, tcp := udpRoute(1), tcpRoute(2)
 	p.deaf[udp] = true
-	took := time.Duration(0)
-	for p.sends(udp, true); took < time.Second; took += 100 * time.Millisecond {
-		p.sends(udp, true)
-		p.sends(tcp, true)
+	begin := p.now
+	for p.sends(udp); p.now.Sub(begin) < time.Second; {
+		p.sends(udp)
+		p.sends(tcp)
 		p.after(60 * time.Millisecond)
 	}
 	p.uses(tcp, "after a second")
 	for range 100 {
-		p.sends(udp, true)
-		p.sends(tcp, true)
+		p.sends(udp)
+		p.sends(tcp)
 		p.after(time.Second)
 		p.uses(tcp, "later")
 	}
@@ -99,40 +131,64 @@ func TestTCPTakesOverWhenTheAnswersOverUDPCease(t *testing.T) {
 	p := newTrip(t)
 	udp, tcp := udpRoute(1), tcpRoute(2)
 	for range 10 {
-		p.sends(udp, true)
-		p.sends(tcp, false)
+		p.sends(udp)
+		p.sends(tcp)
 		p.after(time.Second)
 	}
 	p.uses(udp, "while it works")
 	p.deaf[udp] = true
-	for range 3 { // the peer nominates TCP, and checks UDP on
-		p.sends(udp, false)
-		p.sends(tcp, true)
+	for range 3 { // the peer sends on both on
+		p.sends(udp)
+		p.sends(tcp)
 		p.after(480 * time.Millisecond)
 	}
 	p.uses(tcp, "after 1.5 s")
 	p.deaf[udp] = false
 	for range 3 {
-		p.sends(tcp, false)
-		p.sends(udp, true)
+		p.sends(tcp)
+		p.sends(udp)
 		p.after(480 * time.Millisecond)
 	}
-	p.uses(udp, "when it works again and is nominated")
+	p.uses(udp, "when it works again")
 }
 
-// A NAT may give the peer another address at any time. Some browsers nominate nothing after the beginning.
-func TestAnotherAddressIsUsedWhenTheFirstFallsSilent(t *testing.T) {
-	for _, nominates := range []bool{true, false} {
+// Receivers of still sound send next to nothing, and check other paths now and then.
+func TestAQuietPathThatAnswersStaysInUse(t *testing.T) {
+	for _, other := range []route{udpRoute(2), tcpRoute(2)} {
 		p := newTrip(t)
-		p.sends(udpRoute(1), true)
-		p.deaf[udpRoute(1)] = true
-		begin := p.now
-		for p.now.Sub(begin) < 2*time.Second {
-			p.sends(udpRoute(2), nominates)
-			p.after(200 * time.Millisecond)
+		p.sends(udpRoute(1))
+		for range 20 {
+			p.after(2600 * time.Millisecond)
+			p.sends(other)
+			p.uses(udpRoute(1), "while it answers")
 		}
-		p.uses(udpRoute(2), "after 2 s")
 	}
+}
+
+// A NAT may give the peer another address at any time.
+func TestAnotherAddressIsUsedWhenTheFirstFails(t *testing.T) {
+	p := newTrip(t)
+	p.sends(udpRoute(1))
+	p.deaf[udpRoute(1)] = true
+	begin := p.now
+	for p.now.Sub(begin) < time.Second {
+		p.sends(udpRoute(2))
+		p.after(200 * time.Millisecond)
+	}
+	p.uses(udpRoute(2), "after a second")
+	if p.agreed != 2 {
+		t.Errorf("the nomination is number %d", p.agreed)
+	}
+}
+
+// The peer checks its other path so seldom that no check of it may fall into the time.
+func TestAPathThatFailsIsFoundWithoutTheOthers(t *testing.T) {
+	p, tcp := newTrip(t), tcpRoute(2)
+	p.sends(udpRoute(1))
+	p.sends(tcp)
+	p.deaf[udpRoute(1)] = true
+	p.after(consentInterval + time.Second)
+	p.uses(tcp, "after the next check for consent")
 }
 
 // Who can send from an address that is not its own can't read what is asked there.
@@ -140,23 +196,71 @@ func TestAnAddressThatDoesNotAnswerIsNeverUsed(t *testing.T) {
 	p := newTrip(t)
 	victim := udpRoute(9)
 	p.deaf[victim] = true
-	p.sends(udpRoute(1), true)
+	p.sends(udpRoute(1))
 	for range 50 {
-		p.sends(victim, true)
+		p.sends(victim)
 		p.after(time.Second)
 		p.uses(udpRoute(1), "whatever comes from there")
 	}
-	if asked := p.paths.hear(victim, true, true, p.now); len(asked) == 0 {
+	if asked := p.paths.hear(victim, true, p.now); len(asked) == 0 {
 		t.Error("it is not asked any more")
 	}
+	p.deaf[udpRoute(1)] = true
+	p.after(time.Minute)
+	p.uses(udpRoute(1), "when nothing else is left")
+}
+
+// One check costs a few, wherever it came from.
+func TestWhatHasNeverAnsweredIsNotAskedForLong(t *testing.T) {
+	p := newTrip(t)
+	p.deaf[udpRoute(1)] = true
+	p.sends(udpRoute(1))
+	p.after(time.Minute)
+	if p.checks == 0 || p.checks > 5 {
+		t.Errorf("%d checks more were sent to an address that never answered", p.checks)
+	}
+	if n := len(p.paths.hear(udpRoute(1), true, p.now)) + len(p.paths.hear(udpRoute(1), true, p.now)); n != 1 {
+		t.Errorf("two packets at once are answered by %d checks", n)
+	}
+}
+
+func TestThePeerIsAskedForItsConsent(t *testing.T) {
+	p := newTrip(t)
+	p.sends(udpRoute(1))
+	p.after(time.Minute)
+	if p.checks < 11 || p.checks > 13 {
+		t.Errorf("%d checks in a minute", p.checks)
+	}
+	p.checks, p.deaf[udpRoute(1)] = 0, true
+	p.after(time.Minute)
+	if p.checks < 50 || p.checks > 150 {
+		t.Errorf("%d checks in a minute without an answer", p.checks)
+	}
+}
+
+func TestAStandbyNominatesWhenItTakesOver(t *testing.T) {
+	p := newTrip(t)
+	p.paths.standby = true
+	p.sends(tcpRoute(2))
+	p.sends(udpRoute(1))
+	p.after(time.Minute)
+	if p.agreed != 0 || p.checks < 11 {
+		t.Errorf("%d is nominated after %d checks", p.agreed, p.checks)
+	}
+	p.answers(p.paths.takeOver(5, p.now))
+	if p.agreed != 5 || p.nominated != udpRoute(1) {
+		t.Errorf("%v is nominated by number %d", p.nominated.address, p.agreed)
+	}
+	p.after(time.Minute)
+	p.uses(udpRoute(1), "later")
 }
 
 func TestPathsAreBoundedAndTheOneInUseStays(t *testing.T) {
 	p := newTrip(t)
-	p.sends(udpRoute(1), true)
+	p.sends(udpRoute(1))
 	for port := range uint16(100) {
 		p.deaf[udpRoute(100+port)] = true
-		p.sends(udpRoute(100+port), true)
+		p.sends(udpRoute(100 + port))
 	}
 	if n := len(p.paths.all); n != maxAddresses {
 		t.Errorf("%d are kept", n)

@@ -1,13 +1,8 @@
 package transport
 
 import (
-	"github.com/pion/rtp"
-
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
-
-// headerScratch is where pion's SRTP reads the headers of packets into.
-type headerScratch = rtp.Header
 
 // WriteRTP implements sfu.PacketWriter: all packets are written and sealed in one buffer, and go out by as few system calls as the
 // kernel allows.
@@ -37,10 +32,13 @@ func (k *keys) seal(b *burst, packets []sfu.Outgoing) {
 	}
 	k.sealing.Lock()
 	defer k.sealing.Unlock()
+	if k.frozen {
+		return
+	}
 	for i := range packets {
 		p := &packets[i]
 		start := len(b.data)
-		if len(p.Payload) > maxPayload || cap(b.data)-start < maxPacket {
+		if len(p.Payload) > maxPayload || cap(b.data)-start < maxPacket || !k.use(p.SSRC, p.Sequence) {
 			continue
 		}
 		plain := append(p.AppendHeader(b.data), p.Payload...)
@@ -54,6 +52,23 @@ func (k *keys) seal(b *burst, packets []sfu.Outgoing) {
 		b.data = b.data[:start+len(sealed)]
 		b.sizes = append(b.sizes, len(sealed))
 	}
+}
+
+// use notes that a packet is to be encrypted; false when another process may have used its index, by
+// which its nonce is made (RFC 7714, section 8.1). The caller holds k.sealing.
+func (k *keys) use(ssrc uint32, sequence uint16) bool {
+	stream := k.sent.of(ssrc, sequence)
+	nearest := estimate(stream.highest, sequence)
+	if nearest < int64(stream.first) {
+		return false
+	}
+	index := uint64(nearest)
+	if stream.resumed {
+		stream.resumed = false
+		k.local.SetROC(ssrc, uint32(index>>16))
+	}
+	stream.highest = max(stream.highest, index)
+	return true
 }
 
 // pad makes the packet that begins at start longer (RFC 3550, section 5.1).

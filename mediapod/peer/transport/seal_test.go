@@ -19,14 +19,21 @@ func testKeys(t testing.TB, profile srtp.ProtectionProfile) (*keys, *srtp.Contex
 	if profile == srtp.ProtectionProfileAeadAes128Gcm {
 		salt = salt[:12]
 	}
-	var contexts [3]*srtp.Context
-	for i := range contexts {
-		var err error
-		if contexts[i], err = srtp.CreateContext(key, salt, profile, srtp.SRTCPReplayProtection(replayWindow)); err != nil {
-			t.Fatal(err)
+	material := Keys{LocalKey: key, LocalSalt: salt, RemoteKey: key, RemoteSalt: salt}
+	for selected, p := range profiles {
+		if p == profile {
+			material.Profile = selected
 		}
 	}
-	return newKeys(contexts[0], contexts[1], compound.ReceiverPacketsPerSecond), contexts[2]
+	k, err := material.contexts(compound.ReceiverPacketsPerSecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	remote, err := srtp.CreateContext(key, salt, profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k, remote
 }
 
 // outgoing makes packets with payloads of the given sizes.

@@ -58,8 +58,8 @@ func authentic(packet []byte, password string) *stun.Message {
 	return request
 }
 
-// check answers a connectivity check of the peer (RFC 8445, section 7.3), which is how a lite agent learns where its peer is. What is malformed or not
-// authentic is dropped, of which it returns false.
+// check answers a connectivity check of the peer (RFC 8445, section 7.3), which is how the agent
+// learns where its peer is. What is malformed or not authentic is dropped, of which it returns false.
 func (c *Conn) check(packet []byte, via route) bool {
 	local, remote, ok := strings.Cut(userName(packet), ":")
 	if expected := c.remoteEnd().Name; !ok || local != c.name || expected != "" && remote != expected {
@@ -73,17 +73,16 @@ func (c *Conn) check(packet []byte, via route) bool {
 		stun.NewTransactionIDSetter(request.TransactionID), stun.BindingSuccess,
 		&stun.XORMappedAddress{IP: via.address.Addr().AsSlice(), Port: int(via.address.Port())},
 	}
-	conflict := request.Contains(stun.AttrICEControlled)
-	if conflict { // a lite agent never controls (RFC 8445, section 6.1.1)
+	conflict := request.Contains(stun.AttrICEControlling)
+	if conflict { // its tie-breaker is never higher (RFC 8445, section 7.3.1.1)
 		answer[1], answer[2] = stun.BindingError, stun.CodeRoleConflict
 	}
 	response, err := stun.Build(append(answer, stun.NewShortTermIntegrity(c.password), stun.Fingerprint)...)
 	if err != nil {
 		return true
 	}
-	if !conflict {
-		c.reached(via, request.Contains(stun.AttrUseCandidate), time.Now())
-	}
+	// Also in a conflict the peer is asked: some give way only to a check that has the higher tie-breaker.
+	c.reached(via, time.Now())
 	via.write(response.Raw)
 	return true
 }

@@ -38,14 +38,13 @@ const (
 	refusalInterval = time.Minute
 )
 
-// TCPListener accepts ICE-TCP connections (RFC 6544). Accept returns those of guests.
+// TCPListener accepts ICE-TCP connections (RFC 6544).
 //
 // The first frame of a connection has to be a connectivity check that was made with the password of the agent that it is for. Nothing else is kept, so that
 // only who was given a password by signalling holds a connection for longer than that takes.
 type TCPListener struct {
 	net.Listener
 	sockets *Sockets
-	others  chan net.Conn
 	done    chan struct{}
 	running sync.WaitGroup
 
@@ -63,21 +62,14 @@ type origin struct {
 func newTCPListener(listener net.Listener, sockets *Sockets) *TCPListener {
 	l := &TCPListener{
 		Listener: listener, sockets: sockets,
-		others: make(chan net.Conn), done: make(chan struct{}), conns: map[*tcpConn]struct{}{}, origins: map[netip.Prefix]*origin{},
+		done: make(chan struct{}), conns: map[*tcpConn]struct{}{}, origins: map[netip.Prefix]*origin{},
 	}
 	l.running.Go(l.listen)
 	return l
 }
 
-// Accept waits for the next connection of a guest.
-func (l *TCPListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.others:
-		return conn, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
+// Port is the TCP port.
+func (l *TCPListener) Port() uint16 { return uint16(l.Addr().(*net.TCPAddr).Port) }
 
 // close ends all and waits.
 func (l *TCPListener) close() error {
@@ -198,7 +190,7 @@ func (l *TCPListener) refused(conn *tcpConn, reason error) {
 	}
 }
 
-// serve reads a connection's first frame, which says whose it is, and then all others, or passes it on.
+// serve reads a connection's first frame, which says whose it is, and then all others.
 func (l *TCPListener) serve(conn *tcpConn) {
 	_ = conn.SetReadDeadline(time.Now().Add(firstCheckWait))
 	frames := newFrameReader(conn)
@@ -211,23 +203,7 @@ func (l *TCPListener) serve(conn *tcpConn) {
 		l.receive(c, conn, frames, first)
 		return
 	}
-	g := l.sockets.Guest(CheckedName(first))
-	if g == nil || authentic(first, g.password) == nil {
-		_ = conn.Close()
-		return
-	}
-	l.prove(conn)
-	guest := &guestConn{tcpConn: conn, guest: g, frames: frames}
-	guest.replay(first)
-	if !g.flows.add(guest) {
-		_ = conn.Close()
-		return
-	}
-	select {
-	case l.others <- guest:
-	case <-l.done:
-		_ = guest.Close()
-	}
+	_ = conn.Close()
 }
 
 // receive reads what a peer sends to a connection of this package.
@@ -390,49 +366,4 @@ func (c *tcpConn) heard() time.Time { return time.Unix(0, c.heardAt.Load()) }
 func (c *tcpConn) Close() error {
 	c.listener.leave(c)
 	return c.Conn.Close()
-}
-
-// guestConn is a connection of a guest: a stream of those frames that get to its agent.
-type guestConn struct {
-	*tcpConn
-	guest  *Guest
-	frames *frameReader
-	unread []byte // of a frame, with its header
-	frame  []byte // memory for that
-}
-
-var _ flow = (*guestConn)(nil)
-
-// replay makes a packet the next one to be read.
-func (c *guestConn) replay(packet []byte) {
-	c.frame = append(binary.BigEndian.AppendUint16(c.frame[:0], uint16(len(packet))), packet...)
-	c.unread = c.frame
-}
-
-// Read reads on.
-func (c *guestConn) Read(b []byte) (int, error) {
-	for len(c.unread) == 0 {
-		c.extend(time.Now())
-		packet, err := c.frames.next()
-		if err != nil {
-			return 0, err
-		}
-		if packet = c.guest.Filter(packet); len(packet) > 0 {
-			c.replay(packet)
-		}
-	}
-	n := copy(b, c.unread)
-	c.unread = c.unread[n:]
-	return n, nil
-}
-
-// SetReadDeadline does nothing: how long the peer may bring nothing is bounded here.
-func (c *guestConn) SetReadDeadline(time.Time) error { return nil }
-
-func (c *guestConn) close() { _ = c.tcpConn.Close() }
-
-// Close closes the connection and frees its place.
-func (c *guestConn) Close() error {
-	c.guest.flows.remove(c)
-	return c.tcpConn.Close()
 }

@@ -79,23 +79,19 @@ type tcpWorld struct {
 	sockets *Sockets
 	pipes   *pipes
 	conns   []*Conn
-	guests  []*Guest
 }
 
 func inTCPWorld(t *testing.T, play func(w *tcpWorld)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &tcpWorld{
 			t:       t,
-			sockets: &Sockets{logs: quiet(), byName: map[string]*Conn{}, guests: map[string]*Guest{}, byAddress: NewAddressBook[*Conn]()},
+			sockets: &Sockets{logs: quiet(), byName: map[string]*Conn{}, byAddress: NewAddressBook[*Conn]()},
 			pipes:   &pipes{conns: make(chan net.Conn), closed: make(chan struct{})},
 		}
 		w.sockets.TCP = newTCPListener(w.pipes, w.sockets)
 		play(w)
 		for _, c := range w.conns {
 			c.Close()
-		}
-		for _, g := range w.guests {
-			g.Close()
 		}
 		if err := w.sockets.TCP.close(); err != nil {
 			t.Error(err)
@@ -120,29 +116,8 @@ func (w *tcpWorld) open(from string) (net.Conn, <-chan struct{}) {
 	return theirs, ended
 }
 
-// agent makes what TCP connections may be for: a connection of this package, or a guest.
-func (w *tcpWorld) agent(guest bool) (name, password string, end func()) {
-	if guest {
-		g, err := w.sockets.Admit(Events{})
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		w.guests = append(w.guests, g)
-		go func() { // as the library does
-			for {
-				conn, err := w.sockets.TCP.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					_, _ = io.Copy(io.Discard, conn)
-					_ = conn.Close()
-				}()
-			}
-		}()
-		name, password = g.Credentials()
-		return name, password, g.Close
-	}
+// agent makes what TCP connections may be for.
+func (w *tcpWorld) agent() (name, password string, end func()) {
 	c := newConn(w.t, w.sockets)
 	w.conns = append(w.conns, c)
 	return c.name, c.password, c.Close
@@ -162,16 +137,9 @@ func over(ended <-chan struct{}) bool {
 	}
 }
 
-// forBoth runs a test with a connection of this package, and with a guest.
-func forBoth(t *testing.T, test func(w *tcpWorld, guest bool)) {
-	for name, guest := range map[string]bool{"a connection": false, "a guest": true} {
-		t.Run(name, func(t *testing.T) { inTCPWorld(t, func(w *tcpWorld) { test(w, guest) }) })
-	}
-}
-
 func TestATCPConnectionBringsAnAuthenticCheckFirst(t *testing.T) {
-	forBoth(t, func(w *tcpWorld, guest bool) {
-		name, password, _ := w.agent(guest)
+	inTCPWorld(t, func(w *tcpWorld) {
+		name, password, _ := w.agent()
 		for what, first := range map[string][]byte{
 			"a wrong password":  request(t, name+":them", "a wrong password"),
 			"nobody's name":     request(t, "nobody:them", password),
@@ -205,8 +173,8 @@ func TestATCPConnectionBringsAnAuthenticCheckFirst(t *testing.T) {
 }
 
 func TestAnIdleTCPConnectionEnds(t *testing.T) {
-	forBoth(t, func(w *tcpWorld, guest bool) {
-		name, password, _ := w.agent(guest)
+	inTCPWorld(t, func(w *tcpWorld) {
+		name, password, _ := w.agent()
 		conn, ended := w.open("192.0.2.1")
 		for range 20 {
 			if _, err := conn.Write(framed(request(t, name+":them", password))); err != nil {
@@ -225,8 +193,8 @@ func TestAnIdleTCPConnectionEnds(t *testing.T) {
 }
 
 func TestTCPConnectionsEndWithWhatTheyAreFor(t *testing.T) {
-	forBoth(t, func(w *tcpWorld, guest bool) {
-		name, password, end := w.agent(guest)
+	inTCPWorld(t, func(w *tcpWorld) {
+		name, password, end := w.agent()
 		var all []<-chan struct{}
 		for range 3 {
 			conn, ended := w.open("192.0.2.1")
@@ -249,8 +217,8 @@ func TestTCPConnectionsEndWithWhatTheyAreFor(t *testing.T) {
 }
 
 func TestAPeerHasFewTCPConnections(t *testing.T) {
-	forBoth(t, func(w *tcpWorld, guest bool) {
-		name, password, _ := w.agent(guest)
+	inTCPWorld(t, func(w *tcpWorld) {
+		name, password, _ := w.agent()
 		var all []<-chan struct{}
 		for range 3 * maxFlows {
 			conn, ended := w.open("192.0.2.1")
@@ -304,7 +272,7 @@ func TestAnAddressHasABoundedNumberOfTCPConnections(t *testing.T) {
 		}
 		open := 0
 		for range maxTCPPerAddress/maxFlows + 10 {
-			name, password, _ := w.agent(false)
+			name, password, _ := w.agent()
 			for range maxFlows {
 				conn, ended := w.open("192.0.2.1")
 				_, _ = conn.Write(framed(request(t, name+":them", password)))

@@ -1,11 +1,11 @@
-// Package transport is the single authority on how packets get to receivers: the sockets that all peers share and, for the peers that only receive,
-// the connection itself: ICE (lite, RFC 8445), DTLS (RFC 5764), SRTP (RFC 3711). It is what the forwarding path ends in, and made for that:
+// Package transport is the authority on how packets get from and to peers: the sockets that all of them
+// share, and the connection of each: ICE (RFC 8445), DTLS (RFC 5764), SRTP (RFC 3711). It is what
+// the forwarding path begins and ends with, and made for that:
 //
+//	socket -> the goroutine that reads it: unseal in place -> Events.Media, Events.Control
 //	sfu.Forwarder -> Conn.WriteRTP: one buffer per burst -> seal in place -> one system call per burst
-//	socket -> the goroutine that reads it: unseal -> Events.Control
 //
-// It starts no goroutine per connection but those of the DTLS library. Packets that are not for its own connections go on to whom Serve names, and TCP
-// connections to who accepts from Sockets.TCP. The ICE agents of others are guests, for which it knows what may get through to them.
+// It starts no goroutine per connection but those of the DTLS library.
 //
 // One goroutine reads the UDP socket, for all peers. It must never be held: what it does for a packet is bounded by the packet's size, and what it sends
 // is lost when there is no room for it.
@@ -39,7 +39,6 @@ type Sockets struct {
 
 	mu        sync.RWMutex // guards the fields below
 	byName    map[string]*Conn
-	guests    map[string]*Guest
 	byAddress AddressBook[*Conn]
 	closed    bool
 }
@@ -51,7 +50,7 @@ func Listen(ip netip.Addr, udpPort, tcpPort int, logs logging.LoggerFactory) (*S
 	if ip.IsValid() {
 		host = ip.String()
 	}
-	s := &Sockets{logs: logs, byName: map[string]*Conn{}, guests: map[string]*Guest{}, byAddress: NewAddressBook[*Conn]()}
+	s := &Sockets{logs: logs, byName: map[string]*Conn{}, byAddress: NewAddressBook[*Conn]()}
 	var err error
 	if s.UDP, err = listenUDP(host, udpPort); err != nil {
 		return nil, err
@@ -66,15 +65,10 @@ func Listen(ip netip.Addr, udpPort, tcpPort int, logs logging.LoggerFactory) (*S
 	return s, nil
 }
 
-// Serve starts to read from the UDP socket. Packets that are not for connections of this package go to others, which is called by one goroutine, must not
-// block, and must not keep the packets. Serve is to be called once.
-func (s *Sockets) Serve(others func(packet []byte, from netip.AddrPort)) {
+// Serve starts to read from the UDP socket. It is to be called once.
+func (s *Sockets) Serve() {
 	s.serving.Go(func() {
-		err := s.UDP.serve(func(packet []byte, from netip.AddrPort) {
-			if !s.take(packet, from) {
-				others(packet, from)
-			}
-		})
+		err := s.UDP.serve(func(packet []byte, from netip.AddrPort) { s.take(packet, from) })
 		if err != nil {
 			s.logs.NewLogger("transport").Error(err.Error())
 		}
@@ -101,18 +95,27 @@ func (s *Sockets) Close() error {
 // browsers do several times a second to every 2.5 s).
 const silence = 32 * time.Second
 
-// Sweep ends the connections whose peers have gone silent. It is to be called about every second.
+// SweepInterval is how often Sweep is to be called.
+const SweepInterval = askInterval
+
+// Sweep ends the connections whose peers have gone silent, and has the others do what time brings.
 func (s *Sockets) Sweep(now time.Time) {
-	var lost []*Conn
+	var lost, due []*Conn
 	s.mu.RLock()
 	for _, c := range s.byName {
-		if c.route.Load() != nil && c.silentFor(now) > silence {
+		switch {
+		case c.silentFor(now) > silence && (c.route.Load() != nil || c.keys.Load() != nil):
 			lost = append(lost, c)
+		case now.UnixNano() >= c.due.Load():
+			due = append(due, c)
 		}
 	}
 	s.mu.RUnlock()
 	for _, c := range lost {
 		c.over(nil)
+	}
+	for _, c := range due {
+		c.tick(now)
 	}
 }
 
@@ -122,15 +125,11 @@ func (s *Sockets) add(c *Conn) error {
 	if s.closed {
 		return ErrClosed
 	}
+	if s.byName[c.name] != nil {
+		return errTaken
+	}
 	s.byName[c.name] = c
 	return nil
-}
-
-// Guest returns the guest with an ICE user name fragment, nil when there is none.
-func (s *Sockets) Guest(name string) *Guest {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.guests[name]
 }
 
 func (s *Sockets) remove(c *Conn) {
@@ -153,13 +152,6 @@ func (s *Sockets) learn(c *Conn, address netip.AddrPort) {
 	if s.byName[c.name] == c { // else removed meanwhile
 		s.byAddress.Add(c, address)
 	}
-}
-
-// Forget notes that a UDP address is that of somebody else, who has proven that: what comes from it, but for connectivity checks, goes to nobody here any more.
-func (s *Sockets) Forget(address netip.AddrPort) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.byAddress.Forget(address)
 }
 
 // take hands a packet to the connection that it is for. It returns false when there is none.

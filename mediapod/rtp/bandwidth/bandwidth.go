@@ -123,6 +123,13 @@ type span struct {
 	received, lost int // lost may be negative, by late packets of the intervals before
 }
 
+// Resume makes an estimator of a path whose next packet has the given transport-wide sequence number.
+// It knows nothing else of it.
+func Resume(next uint16) *Estimator { return &Estimator{sequence: next} }
+
+// Next is the transport-wide sequence number of the next packet.
+func (e *Estimator) Next() uint16 { return e.sequence }
+
 // Sent notes that a packet of so many bytes is being sent and returns its transport-wide sequence number.
 func (e *Estimator) Sent(bytes int, at time.Time) uint16 {
 	if e.epoch.IsZero() {

@@ -9,11 +9,15 @@ type Requests struct {
 	from     time.Time // nothing is to be sent before
 	pending  bool
 	expected bool // sentAt is when Expect was called, and nothing was sent
+	urgent   bool // until the next keyframe
 }
 
 // Interval is the least time between two requests upstream. A keyframe costs all receivers several times a usual
 // frame; half a second is what a new receiver waits at worst.
 const Interval = 500 * time.Millisecond
+
+// urgentInterval is the same while nobody has a picture.
+const urgentInterval = 200 * time.Millisecond
 
 // Request asks for a keyframe. It returns true when the request is to be sent now; else a keyframe that is
 // on its way answers it, or Due does.
@@ -36,10 +40,20 @@ func (r *Requests) Expect(now time.Time) {
 	r.sentAt = now
 }
 
+// Hurry has requests repeated sooner until a keyframe comes: all receivers wait for it.
+func (r *Requests) Hurry() { r.urgent = true }
+
+func (r *Requests) interval() time.Duration {
+	if r.urgent {
+		return urgentInterval
+	}
+	return Interval
+}
+
 // Due reports whether a request is to be sent now, and counts it as sent. A request stays pending until a keyframe
-// comes, and is therefore repeated every Interval.
+// comes, and is therefore repeated every Interval, or sooner after Hurry.
 func (r *Requests) Due(now time.Time) bool {
-	if !r.pending || now.Before(r.from) || !r.sentAt.IsZero() && now.Sub(r.sentAt) < Interval {
+	if !r.pending || now.Before(r.from) || !r.sentAt.IsZero() && now.Sub(r.sentAt) < r.interval() {
 		return false
 	}
 	r.sentAt, r.expected = now, false
@@ -52,5 +66,5 @@ func (r *Requests) Arrived() {
 	if r.expected {
 		r.sentAt = time.Time{}
 	}
-	r.pending, r.expected = false, false
+	r.pending, r.expected, r.urgent = false, false, false
 }

@@ -57,6 +57,26 @@ func New[S comparable](clockRate uint32, sequence uint16, timestamp uint32) *Rew
 	}
 }
 
+// State is where an outgoing stream is: what its next packet has to follow.
+type State struct {
+	Sequence  uint16
+	Timestamp uint32
+	SentAt    time.Time // zero when nothing was sent
+	Picture   Picture
+}
+
+// Export returns where the outgoing stream is.
+func (r *Rewriter[S]) Export() State {
+	return State{Sequence: uint16(r.highest), Timestamp: r.timestamp, SentAt: r.sentAt, Picture: r.picture}
+}
+
+// Resume makes a rewriter that goes on with a stream. What was sent before can't be asked for.
+func Resume[S comparable](clockRate uint32, state State) *Rewriter[S] {
+	r := New[S](clockRate, state.Sequence+1, state.Timestamp)
+	r.sentAt, r.picture = state.SentAt, state.Picture
+	return r
+}
+
 // Source returns the source that is being forwarded; false before the first Splice, and after Stop.
 func (r *Rewriter[S]) Source() (source S, ok bool) {
 	if !r.current.live || r.stopped {
@@ -74,7 +94,7 @@ func (r *Rewriter[S]) Newest() (uint16, bool) {
 // was sent so far. The outgoing timestamp goes on by the time that has passed since the last packet.
 func (r *Rewriter[S]) Splice(source S, sequence uint16, timestamp uint32, picture Picture, now time.Time) {
 	out := r.timestamp
-	if r.current.live {
+	if !r.sentAt.IsZero() {
 		passed := max(now.Sub(r.sentAt), 0)
 		out += max(uint32(passed.Seconds()*float64(r.clockRate)), 1)
 		r.previous = r.current

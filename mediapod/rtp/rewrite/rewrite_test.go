@@ -121,3 +121,35 @@ func TestNothingIsMappedBeforeTheFirstSplice(t *testing.T) {
 		t.Error("there is an origin")
 	}
 }
+
+// Another rewriter goes on with the stream as this one would have.
+func TestAStreamGoesOnFromItsState(t *testing.T) {
+	picture := func(n uint16) Picture { return Picture{Number: n, Bits: 15, Base: uint8(n)} }
+	for _, start := range starts {
+		r := New[int](clock, start, 77)
+		if got := r.Export(); got != (State{Sequence: start - 1, Timestamp: 77}) {
+			t.Errorf("before the first packet: %v", got)
+		}
+		r.Splice(1, 500, 9000, picture(40), epoch)
+		for i := range uint16(10) {
+			r.Map(1, 500+i, 9000+uint32(i)*3000, epoch.Add(time.Duration(i)*33*time.Millisecond))
+			r.Picture(picture(40 + i))
+		}
+		state := r.Export()
+		next := Resume[string](clock, state)
+		if got := next.Export(); got != state {
+			t.Errorf("the state is %v, want %v", got, state)
+		}
+		if _, ok := next.Newest(); ok {
+			t.Error("what was sent elsewhere can be asked for")
+		}
+		now := epoch.Add(2 * time.Second)
+		r.Splice(2, 7, 5, picture(3), now)
+		next.Splice("two", 7, 5, picture(3), now)
+		sequence, timestamp, _ := r.Map(2, 7, 5, now)
+		gotSequence, gotTimestamp, ok := next.Map("two", 7, 5, now)
+		if !ok || gotSequence != sequence || gotTimestamp != timestamp || next.Picture(picture(3)) != r.Picture(picture(3)) {
+			t.Errorf("goes on with %d at %d, want %d at %d", gotSequence, gotTimestamp, sequence, timestamp)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package peer
+
+import (
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/pion/webrtc/v4"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/peer/transport"
+)
+
+// newPair makes two engines, of which peers are told that the second is to take over from the first.
+func newPair(t *testing.T) (first, second *Engine) {
+	first, second = newEngine(t), newEngine(t)
+	local := netip.MustParseAddr("127.0.0.1")
+	first.SetAdvertisedAddresses([]Address{
+		{IP: local, UDPPort: first.UDPPort()}, {IP: local, UDPPort: second.UDPPort(), Rank: 1},
+	})
+	return first, second
+}
+
+// Firefox may never check what comes after the address that is nominated.
+func TestTheAddressOfTheNextProcessComesFirst(t *testing.T) {
+	address := func(last byte, rank transport.Rank) Address {
+		return Address{IP: netip.AddrFrom4([4]byte{192, 0, 2, last}), UDPPort: 5, TCPPort: 6, Rank: rank}
+	}
+	got := candidates([]Address{address(1, 0), address(2, 0), address(3, 1)})
+	want := []string{
+		"1 1 udp 1200000000 192.0.2.3 5 typ host",
+		"2 1 udp 999999999 192.0.2.1 5 typ host",
+		"3 1 udp 999999998 192.0.2.2 5 typ host",
+		"4 1 tcp 1100000000 192.0.2.3 6 typ host tcptype passive",
+		"5 1 tcp 899999999 192.0.2.1 6 typ host tcptype passive",
+		"6 1 tcp 899999998 192.0.2.2 6 typ host tcptype passive",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the candidates are %q, want %q", got, want)
+	}
+}
+
+// sent returns a value as another process gets it.
+func sent[T any](t *testing.T, value T) (got T) {
+	t.Helper()
+	raw, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &got); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestASubscriberGoesOverToAnotherEngine(t *testing.T) {
+	first, second := newPair(t)
+	p, q := first.NewPublication(both), second.NewPublication(both)
+	source := newSource(t, 65_500, clientOptions{}, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeOpus, webrtc.MimeTypeVP8)
+	source.publish(p)
+	viewer := newClient(t, clientOptions{})
+	subscription, offer, err := first.Subscribe(t.Context(), p, media.SubscriptionOptions{})
+	viewer.must(err)
+	s := subscription.(*Subscription)
+	standby, err := q.(*Publication).ImportSubscription(sent(t, s.Export()), 1, media.SubscriptionOptions{})
+	viewer.must(err)
+	viewer.must(s.Answer(t.Context(), viewer.answer(offer)))
+	viewer.must(standby.Follow(sent(t, s.Export())))
+	viewer.waitConnected()
+	source.sendUntil("media", func() bool { return len(viewer.got(webrtc.RTPCodecTypeVideo)) > 20 })
+	source.sendUntil("the way to the standby", func() bool { return standby.Transport() == media.UDP })
+	if second.Stats().ForwardedPackets != 0 {
+		t.Error("a standby sends")
+	}
+	s.Freeze()
+	viewer.must(standby.Follow(sent(t, s.Export())))
+	viewer.must(standby.TakeOver(0))
+	viewer.must(p.Close())
+	before := len(viewer.got(webrtc.RTPCodecTypeVideo))
+	next := newSource(t, 65_500, clientOptions{}, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeOpus, webrtc.MimeTypeVP8)
+	next.publish(q)
+	next.sendUntil("media of the other engine", func() bool { return len(viewer.got(webrtc.RTPCodecTypeVideo)) > before+20 })
+	viewer.continuous(webrtc.RTPCodecTypeVideo)
+	viewer.continuous(webrtc.RTPCodecTypeAudio)
+	if state := viewer.pc.ConnectionState(); state != webrtc.PeerConnectionStateConnected {
+		t.Errorf("the subscriber is %v", state)
+	}
+}
