@@ -86,7 +86,7 @@ func (s *Sockets) Close() error {
 	}
 	s.serving.Wait()
 	if errors.Is(err, net.ErrClosed) {
-		return nil // pion closes the listener that it accepts from
+		return nil // they were closed before
 	}
 	return err
 }
