@@ -31,12 +31,6 @@ func created(id, from string, stream *controlv1.PublishedStream) *controlv1.Room
 	}}}
 }
 
-func destroyed(id, from string, stream *controlv1.PublishedStream, reason string) *controlv1.RoomEvent {
-	return &controlv1.RoomEvent{Event: &controlv1.RoomEvent_WebrtcConnectionDestroyed{WebrtcConnectionDestroyed: &controlv1.WebrtcConnectionDestroyed{
-		Connection: &controlv1.WebrtcConnection{ConnectionId: id, ReceivingFrom: from, Stream: stream}, CreatedUnixMs: 1700000001000, Reason: reason,
-	}}}
-}
-
 func begins() *controlv1.RoomEvent {
 	return &controlv1.RoomEvent{Event: &controlv1.RoomEvent_SessionCreated{SessionCreated: &controlv1.SessionCreated{}}}
 }
