@@ -27,12 +27,22 @@ var sentNotifications = []string{
 	"participantLeft", "participantPublished", "participantUnpublished", "sendMessage", "streamPropertyChanged",
 }
 
-// podSources parses the sources of the media pod's signalling.
+// podSources parses the sources of what the media pod says to clients.
 func podSources(t *testing.T) map[string]*ast.File {
 	t.Helper()
+	files := sources(t, "mediapod/openvidu", "mediapod/room")
+	if len(files) < 10 {
+		t.Fatalf("only %d sources were found", len(files))
+	}
+	return files
+}
+
+// sources parses what is in folders of the repository, but for tests.
+func sources(t *testing.T, folders ...string) map[string]*ast.File {
+	t.Helper()
 	files := map[string]*ast.File{}
-	for _, folder := range []string{"rpc", "room"} {
-		root := filepath.Join("..", "..", "mediapod", folder)
+	for _, folder := range folders {
+		root := filepath.Join("..", "..", filepath.FromSlash(folder))
 		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
@@ -44,17 +54,13 @@ func podSources(t *testing.T) map[string]*ast.File {
 			t.Fatal(err)
 		}
 	}
-	if len(files) < 10 {
-		t.Fatalf("only %d sources were found", len(files))
-	}
 	return files
 }
 
 // constants returns the values of the constants whose name matches, sorted.
-func constants(t *testing.T, name *regexp.Regexp) []string {
-	t.Helper()
+func constants(files map[string]*ast.File, name *regexp.Regexp) []string {
 	var values []string
-	for _, file := range podSources(t) {
+	for _, file := range files {
 		ast.Inspect(file, func(node ast.Node) bool {
 			spec, ok := node.(*ast.ValueSpec)
 			if !ok {
@@ -95,7 +101,7 @@ func TestOnlyTheseErrorCodesAreSent(t *testing.T) {
 		want = append(want, strconv.Itoa(code))
 	}
 	slices.Sort(want)
-	if got := slices.Compact(constants(t, regexp.MustCompile(`^[cC]ode[A-Z]`))); !slices.Equal(got, want) {
+	if got := slices.Compact(constants(podSources(t), regexp.MustCompile(`^[cC]ode[A-Z]`))); !slices.Equal(got, want) {
 		t.Errorf("the codes of the media pod are %v, want %v", got, want)
 	}
 	// A refusal is made with one of the constants, never with a number.
@@ -138,7 +144,7 @@ func TestOnlyTheseNotificationsAreSent(t *testing.T) {
 		})
 	}
 	slices.Sort(got)
-	if !slices.Equal(got, sentNotifications) {
+	if got = slices.Compact(got); !slices.Equal(got, sentNotifications) {
 		t.Errorf("the notifications of the media pod are %v, want %v", got, sentNotifications)
 	}
 }
@@ -147,9 +153,21 @@ func TestOnlyTheseReasonsAreSent(t *testing.T) {
 	covers(t, "5.1-mediaServerDisconnect", "5.1-empty", "5.2-mediaServerReconnect", "5.5-applyFilter", "5.5-execFilterMethod", "5.5-removeFilter", "5.6-absent")
 	want := []string{
 		"disconnect", "forceDisconnectByServer", "forceDisconnectByUser", "forceUnpublishByServer", "forceUnpublishByUser", "networkDisconnect",
-		"openviduServerStopped", "sessionClosedByServer", "unpublish",
+		"openviduServerStopped", "sessionClosedByServer", "unpublish", "unsubscribe", // the last one to events only
 	}
-	if got := constants(t, regexp.MustCompile(`^Reason[A-Z]`)); !slices.Equal(got, want) {
+	var names []string // of package reasons that the media pod uses
+	for _, file := range sources(t, "mediapod") {
+		ast.Inspect(file, func(node ast.Node) bool {
+			if used, ok := node.(*ast.SelectorExpr); ok {
+				if from, ok := used.X.(*ast.Ident); ok && from.Name == "reasons" {
+					names = append(names, used.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+	name := regexp.MustCompile("^(" + strings.Join(names, "|") + ")$")
+	if got := constants(sources(t, "internal/reasons"), name); !slices.Equal(got, want) {
 		t.Errorf("the reasons of the media pod are %v, want %v", got, want)
 	}
 }
