@@ -22,6 +22,9 @@ import (
 const (
 	videoRing = 512
 	audioRing = 64
+	// keptFor is how long a packet of video can be sent again. Receivers have given up what they miss for
+	// longer: they ask for a key frame.
+	keptFor = 1500 * time.Millisecond
 )
 
 // rtpOverhead is counted per packet beside its payload: RTP, SRTP, UDP and IP.
@@ -75,14 +78,14 @@ func newLayer(t *Track, config LayerConfig, now time.Time) *Layer {
 		meters:   meters{observedAt: now},
 	}
 	if t.kind == Video {
-		l.ring = ring.New(videoRing)
+		l.ring = ring.New(videoRing, uint32(keptFor.Seconds()*float64(config.Codec.ClockRate)))
 		if config.Resumed {
 			l.requests.Hurry()
 		} else {
 			l.requests.Expect(now)
 		}
 	} else {
-		l.ring = ring.New(audioRing)
+		l.ring = ring.New(audioRing, 0)
 	}
 	return l
 }

@@ -12,26 +12,36 @@ type Packet struct {
 	Payload   []byte
 }
 
-// Ring keeps the newest packets by sequence number. A slot's buffer is made when first used and then kept, so that a
-// ring takes what its stream needs and no more. It is not safe for concurrent use.
+// Ring keeps the newest packets by sequence number, for so long as their RTP timestamps are not too far
+// behind that of the newest. Buffers are made when they are needed and used again, so that a ring takes
+// what its stream needs in that time and no more. It is not safe for concurrent use.
 type Ring struct {
 	slots   []slot
 	mask    uint16
+	life    uint32
 	newest  uint16
+	oldest  uint16 // no packet before it is kept
 	started bool
+	spare   [][]byte // buffers for packets to come
 }
 
+// slot is what is known of a packet: that it came and, while kept, what it was.
 type slot struct {
-	packet Packet
-	used   bool
+	packet     Packet
+	used, kept bool
 }
 
-// New makes a ring of size packets, which is a power of two between 2 and 32768.
-func New(size int) *Ring {
+// maxSpare is how many buffers wait for packets: those of a large frame come at once, when those of an
+// old one have just been given back.
+const maxSpare = 64
+
+// New makes a ring of size packets, which is a power of two between 2 and 32768. It keeps a packet while
+// the newest one is at most life ahead, in units of the RTP clock.
+func New(size int, life uint32) *Ring {
 	if size < 2 || size > 1<<15 || size&(size-1) != 0 {
 		panic("ring: size is not a power of two between 2 and 32768")
 	}
-	return &Ring{slots: make([]slot, size), mask: uint16(size - 1)}
+	return &Ring{slots: make([]slot, size), mask: uint16(size - 1), life: life}
 }
 
 // Put copies a packet into the ring. It returns false, and changes nothing, when the ring holds the packet already or
@@ -40,10 +50,11 @@ func (r *Ring) Put(p Packet) bool {
 	switch {
 	case !r.started:
 		r.started = true
-		r.newest = p.Sequence
+		r.newest, r.oldest = p.Sequence, p.Sequence
 	case seqnum.Newer(p.Sequence, r.newest):
 		r.forget(r.newest, p.Sequence)
 		r.newest = p.Sequence
+		r.expire(p.Timestamp)
 	case -seqnum.Diff(p.Sequence, r.newest) >= len(r.slots):
 		return false
 	}
@@ -51,11 +62,49 @@ func (r *Ring) Put(p Packet) bool {
 	if s.used && s.packet.Sequence == p.Sequence {
 		return false
 	}
-	buffer := append(s.packet.Payload[:0], p.Payload...)
-	s.packet = p
-	s.packet.Payload = buffer
-	s.used = true
+	r.release(s)
+	s.packet, s.used = p, true
+	s.packet.Payload = nil
+	if s.kept = !seqnum.Newer(r.oldest, p.Sequence); s.kept {
+		s.packet.Payload = append(r.buffer(), p.Payload...)
+	}
 	return true
+}
+
+// expire gives back what is too old when the newest packet has a timestamp.
+func (r *Ring) expire(newest uint32) {
+	if behind := seqnum.Diff(r.newest, r.oldest); behind >= len(r.slots) {
+		r.oldest = r.newest - r.mask // the slots of those before it have been taken
+	}
+	for ; r.oldest != r.newest; r.oldest++ {
+		s := &r.slots[r.oldest&r.mask]
+		if !s.kept || s.packet.Sequence != r.oldest {
+			continue
+		}
+		if age := int32(newest - s.packet.Timestamp); age >= 0 && uint32(age) <= r.life {
+			return
+		}
+		r.release(s)
+	}
+}
+
+// release gives the buffer of a slot back.
+func (r *Ring) release(s *slot) {
+	if s.kept && len(r.spare) < maxSpare {
+		r.spare = append(r.spare, s.packet.Payload[:0])
+	}
+	s.packet.Payload, s.kept = nil, false
+}
+
+// buffer returns one for a packet.
+func (r *Ring) buffer() []byte {
+	n := len(r.spare)
+	if n == 0 {
+		return nil
+	}
+	b := r.spare[n-1]
+	r.spare = r.spare[:n-1]
+	return b
 }
 
 // forget drops what lay in the slots of the numbers between the newest packet and its successor: they are older than
@@ -63,7 +112,9 @@ func (r *Ring) Put(p Packet) bool {
 func (r *Ring) forget(newest, successor uint16) {
 	gap := seqnum.Diff(successor, newest) - 1
 	for i := range min(gap, len(r.slots)) {
-		r.slots[(successor-1-uint16(i))&r.mask].used = false
+		s := &r.slots[(successor-1-uint16(i))&r.mask]
+		r.release(s)
+		s.used = false
 	}
 }
 
@@ -74,7 +125,7 @@ func (r *Ring) Get(sequence uint16, buffer []byte) (Packet, bool) {
 		return Packet{}, false
 	}
 	s := &r.slots[sequence&r.mask]
-	if !s.used || s.packet.Sequence != sequence {
+	if !s.kept || s.packet.Sequence != sequence {
 		return Packet{}, false
 	}
 	p := s.packet
