@@ -59,7 +59,13 @@ type path struct {
 	answered   time.Time
 	id         transaction // of what was asked last
 	nomination uint32      // of what was asked last
+	// credit is how often a path that has never answered may be asked before something comes by it again.
+	credit int
 }
+
+// unprovenCredit bounds what goes to an address that has not answered: with our response, two checks are
+// at most three times what a check of the peer's brings (RFC 9000, section 8.1, has the same bound).
+const unprovenCredit = 2
 
 // leads tells that the peer was reached by the path just now.
 func (p *path) leads(now time.Time) bool {
@@ -97,7 +103,7 @@ func (p *paths) find(via route) *path {
 // may: a path that is not in use, and then the one in use as well, so that the two can be compared.
 func (p *paths) hear(via route, mayAsk bool, now time.Time) []question {
 	from := p.find(via)
-	from.heard = now
+	from.heard, from.credit = now, unprovenCredit
 	if p.now == nil && !p.proven {
 		p.now = from
 	}
@@ -226,6 +232,12 @@ func (p *paths) ask(questions []question, on *path, now time.Time) []question {
 	}
 	if on.nomination == nomination && now.Sub(on.askedLast) < interval {
 		return questions
+	}
+	if on.answered.IsZero() {
+		if on.credit == 0 {
+			return questions
+		}
+		on.credit--
 	}
 	if on.asked.IsZero() || on.nomination != nomination {
 		on.id = stun.NewTransactionID()
