@@ -246,8 +246,7 @@ func connectivityCheck(t *testing.T, c *transport.Conn, peer *webrtc.PeerConnect
 	return m.Raw
 }
 
-// A participant that forges a publisher's address in a check of its own connection has what the publisher
-// sends only until the publisher's next check.
+// A participant that forges a publisher's address in a check of its own connection takes nothing away.
 func TestAForgedAddressTakesNoPublishersMediaAway(t *testing.T) {
 	e := newEngine(t)
 	p := e.NewPublication(both)

@@ -8,24 +8,24 @@ import (
 // maxAddresses is from how many addresses a peer may send: its candidates, and what becomes of them behind NATs that forget.
 const maxAddresses = 16
 
-// AddressBook knows which peer is at a UDP address. A peer can be at several, at no more than 16: the one that it was first seen at is forgotten for the
-// next. It is not safe for concurrent use.
-type AddressBook[P comparable] struct {
+// addressBook knows which peer is at a UDP address. A peer can be at several, at no more than 16: the
+// one that it was first seen at is forgotten for the next. It is not safe for concurrent use.
+type addressBook[P comparable] struct {
 	peers     map[netip.AddrPort]P
 	addresses map[P][]netip.AddrPort // the oldest first
 }
 
-// NewAddressBook returns an empty one.
-func NewAddressBook[P comparable]() AddressBook[P] {
-	return AddressBook[P]{peers: map[netip.AddrPort]P{}, addresses: map[P][]netip.AddrPort{}}
+// newAddressBook returns an empty one.
+func newAddressBook[P comparable]() addressBook[P] {
+	return addressBook[P]{peers: map[netip.AddrPort]P{}, addresses: map[P][]netip.AddrPort{}}
 }
 
-// Peer returns who is at an address; the zero value for nobody.
-func (b AddressBook[P]) Peer(address netip.AddrPort) P { return b.peers[address] }
+// peer returns who is at an address; the zero value for nobody.
+func (b addressBook[P]) peer(address netip.AddrPort) P { return b.peers[address] }
 
-// Add notes that a peer is at an address, and nobody else any more.
-func (b AddressBook[P]) Add(peer P, address netip.AddrPort) {
-	b.Forget(address)
+// add notes that a peer is at an address, and nobody else any more.
+func (b addressBook[P]) add(peer P, address netip.AddrPort) {
+	b.forget(address)
 	addresses := b.addresses[peer]
 	if len(addresses) == maxAddresses {
 		delete(b.peers, addresses[0])
@@ -35,8 +35,8 @@ func (b AddressBook[P]) Add(peer P, address netip.AddrPort) {
 	b.addresses[peer] = append(addresses, address)
 }
 
-// Forget notes that nobody is at an address.
-func (b AddressBook[P]) Forget(address netip.AddrPort) {
+// forget notes that nobody is at an address.
+func (b addressBook[P]) forget(address netip.AddrPort) {
 	peer, ok := b.peers[address]
 	if !ok {
 		return
@@ -45,8 +45,8 @@ func (b AddressBook[P]) Forget(address netip.AddrPort) {
 	b.addresses[peer] = slices.DeleteFunc(b.addresses[peer], func(other netip.AddrPort) bool { return other == address })
 }
 
-// Remove forgets a peer.
-func (b AddressBook[P]) Remove(peer P) {
+// remove forgets a peer.
+func (b addressBook[P]) remove(peer P) {
 	for _, address := range b.addresses[peer] {
 		delete(b.peers, address)
 	}

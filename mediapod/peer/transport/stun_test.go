@@ -162,20 +162,34 @@ func TestAddressesOfAPeerAreBounded(t *testing.T) {
 	}
 }
 
-// Who checks a connection of its own from another peer's address, which can be forged, has what that
-// sends only until the peer's next check.
-func TestAnAddressIsThatOfWhoHasCheckedLast(t *testing.T) {
+// Whoever knows one connection's password can write a check that comes from any address.
+func TestAnAddressIsSomebodyElsesOnlyAfterAnAnswer(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
-	c, other := newConn(t, s), newConn(t, s)
+	peer, other := newConn(t, s), newConn(t, s)
+	other.remote.Password = "the password of the other"
 	address := netip.MustParseAddrPort("192.0.2.1:7")
-	for _, of := range []*Conn{c, other, c} {
-		s.check(request(t, of.name+":them", of.password), route{address: address, socket: s.UDP})
-		if s.byAddress.Peer(address) != of {
-			t.Error("a peer that has checked is not known")
-		}
-		if !s.take([]byte{128, 200, 0, 1, 0, 0, 0, 0}, address) {
-			t.Error("a peer's packet is not its connection's")
-		}
+	at := func(c *Conn) bool { return s.byAddress.peer(address) == c }
+	s.take(request(t, peer.name+":them", peer.password), address)
+	s.take(request(t, other.name+":"+other.remote.Name, other.password), address)
+	if !at(peer) {
+		t.Fatal("a check takes a peer's address away")
+	}
+	asked := other.paths.all[0].id
+	respond := func(id transaction, password string) {
+		s.take(stun.MustBuild(stun.NewTransactionIDSetter(id), stun.BindingSuccess, stun.NewShortTermIntegrity(password)).Raw, address)
+	}
+	respond(asked, "a wrong password")
+	respond(stun.NewTransactionID(), other.remote.Password)
+	if !at(peer) {
+		t.Error("an answer to nothing that was asked takes a peer's address away")
+	}
+	if respond(asked, other.remote.Password); !at(other) {
+		t.Error("who has answered is not known")
+	}
+	other.Close()
+	s.take(request(t, peer.name+":them", peer.password), address)
+	if !at(peer) || len(s.claims.peers) != 0 {
+		t.Error("a peer that is back at its address is not known")
 	}
 }
 

@@ -85,7 +85,7 @@ func inTCPWorld(t *testing.T, play func(w *tcpWorld)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &tcpWorld{
 			t:       t,
-			sockets: &Sockets{logs: quiet(), byName: map[string]*Conn{}, byAddress: NewAddressBook[*Conn]()},
+			sockets: &Sockets{logs: quiet(), byName: map[string]*Conn{}, byAddress: newAddressBook[*Conn](), claims: newAddressBook[*Conn]()},
 			pipes:   &pipes{conns: make(chan net.Conn), closed: make(chan struct{})},
 		}
 		w.sockets.TCP = newTCPListener(w.pipes, w.sockets)

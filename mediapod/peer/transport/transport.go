@@ -39,8 +39,11 @@ type Sockets struct {
 
 	mu        sync.RWMutex // guards the fields below
 	byName    map[string]*Conn
-	byAddress AddressBook[*Conn]
-	closed    bool
+	byAddress addressBook[*Conn]
+	// claims are the connections whose peers say that they are at the address of another one, and have
+	// not shown it yet.
+	claims addressBook[*Conn]
+	closed bool
 }
 
 // Listen opens the sockets. The zero address is all addresses, a port of 0 is any free one; with a negative tcpPort there is no
@@ -50,7 +53,7 @@ func Listen(ip netip.Addr, udpPort, tcpPort int, logs logging.LoggerFactory) (*S
 	if ip.IsValid() {
 		host = ip.String()
 	}
-	s := &Sockets{logs: logs, byName: map[string]*Conn{}, byAddress: NewAddressBook[*Conn]()}
+	s := &Sockets{logs: logs, byName: map[string]*Conn{}, byAddress: newAddressBook[*Conn](), claims: newAddressBook[*Conn]()}
 	var err error
 	if s.UDP, err = listenUDP(host, udpPort); err != nil {
 		return nil, err
@@ -136,21 +139,37 @@ func (s *Sockets) remove(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.byName, c.name)
-	s.byAddress.Remove(c)
+	s.byAddress.remove(c)
+	s.claims.remove(c)
 }
 
-// learn notes that a connection's peer sends from a UDP address.
+// learn notes that a connection's peer sends from a UDP address. Where another peer is known to be, it
+// has to answer first: anybody can write a check that comes from there.
 func (s *Sockets) learn(c *Conn, address netip.AddrPort) {
 	s.mu.RLock()
-	known := s.byAddress.Peer(address) == c
+	holder, claimant := s.byAddress.peer(address), s.claims.peer(address)
 	s.mu.RUnlock()
-	if known {
+	if holder == c || holder != nil && claimant == c {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	switch {
+	case s.byName[c.name] != c: // removed meanwhile
+	case s.byAddress.peer(address) == nil:
+		s.byAddress.add(c, address)
+	default:
+		s.claims.add(c, address)
+	}
+}
+
+// prove notes that a connection's peer has shown that it is at an address.
+func (s *Sockets) prove(c *Conn, address netip.AddrPort) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.claims.forget(address)
 	if s.byName[c.name] == c { // else removed meanwhile
-		s.byAddress.Add(c, address)
+		s.byAddress.add(c, address)
 	}
 }
 
@@ -162,15 +181,19 @@ func (s *Sockets) take(packet []byte, from netip.AddrPort) bool {
 		return s.check(packet, via)
 	}
 	s.mu.RLock()
-	c := s.byAddress.Peer(from)
+	holder, claimant := s.byAddress.peer(from), s.claims.peer(from)
 	s.mu.RUnlock()
 	switch {
-	case c == nil:
+	case holder == nil:
 		return false
-	case check:
-		return c.answers(packet, via)
+	case !check:
+		holder.receive(packet, via)
+	case holder.answers(packet, via):
+	case claimant != nil && claimant.answers(packet, via):
+		s.prove(claimant, from)
+	default:
+		return false
 	}
-	c.receive(packet, via)
 	return true
 }
 
