@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"encoding/binary"
 	"slices"
 	"sync"
 	"testing"
@@ -363,7 +364,8 @@ func TestForwardingAllocatesNothing(t *testing.T) {
 	frame := func() {
 		for i := range 2 {
 			n++
-			raw[1], raw[2], raw[3], raw[6] = 96, byte(n>>8), byte(n), byte(n/2)
+			raw[1], raw[2], raw[3] = 96, byte(n>>8), byte(n)
+			binary.BigEndian.PutUint32(raw[4:], uint32(n/2)*3000)
 			raw[17], raw[18] = raw[2], raw[3]
 			if i == 1 {
 				raw[1] |= 0x80
