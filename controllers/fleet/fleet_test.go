@@ -83,14 +83,14 @@ func newFleet(config Config, wakers rooms.Wakers) (*Fleet, *rooms.Table) {
 	return New(config), table
 }
 
-func (r *wanted) set(uid string, generation int64, connections ...string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (w *wanted) set(uid string, generation int64, connections ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	room := &controlv1.Room{Uid: uid, Generation: generation}
 	for _, c := range connections {
 		room.Connections = append(room.Connections, &controlv1.Connection{Uid: c, Generation: 1})
 	}
-	r.rooms[types.UID(uid)] = room
+	w.rooms[types.UID(uid)] = room
 }
 
 // fixture is a fleet with a clock, and pods without media.

@@ -51,7 +51,7 @@ func (p podFacts) drains() bool { return !p.dead() && !p.going() && !p.drainingS
 // takesRooms says whether a pod may be given Sessions. One that is outdated may as long as there is
 // no other.
 func (o observed) takesRooms(p podFacts, replaced bool) bool {
-	return !p.going() && p.drainingSince.IsZero() && !(o.outdated(p) && replaced)
+	return !p.going() && p.drainingSince.IsZero() && (!replaced || !o.outdated(p))
 }
 
 // beginDrain has a pod drain from now on.

@@ -108,7 +108,8 @@ func (p *plan) place(o observed) {
 
 // keep decides whether the pod that the room is on is sent it.
 func (p *plan) keep(o observed) {
-	last, reason := o.room.Sending, ""
+	last := o.room.Sending
+	var reason string
 	expire := last.At.Add(desired.Period)
 	switch {
 	case last.Generation < o.session.Generation:

@@ -3,7 +3,6 @@ package transport
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -40,17 +39,11 @@ type Keys struct {
 // Format implements fmt.Formatter: nothing of a state is printed.
 func (State) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
-// LogValue implements slog.LogValuer.
-func (State) LogValue() slog.Value { return slog.StringValue(redacted) }
-
 // MarshalLog implements logr.Marshaler.
 func (State) MarshalLog() any { return redacted }
 
 // Format implements fmt.Formatter: nothing of keys is printed.
 func (Keys) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
-
-// LogValue implements slog.LogValuer.
-func (Keys) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalLog implements logr.Marshaler.
 func (Keys) MarshalLog() any { return redacted }
