@@ -50,6 +50,7 @@ type Error struct {
 	Data string `json:"data,omitempty"`
 }
 
+// Error implements error.
 func (e *Error) Error() string {
 	return e.Message
 }

@@ -42,6 +42,7 @@ const (
 	KindSubscription
 )
 
+// String implements fmt.Stringer.
 func (k Kind) String() string {
 	return [...]string{"thing", "participant", "stream", "subscription"}[k]
 }
@@ -52,6 +53,7 @@ type NotFoundError struct {
 	ID   string
 }
 
+// Error implements error.
 func (e NotFoundError) Error() string { return fmt.Sprintf("no %s %q", e.Kind, e.ID) }
 
 // ConflictError means that the id is taken.
@@ -60,6 +62,7 @@ type ConflictError struct {
 	ID   string
 }
 
+// Error implements error.
 func (e ConflictError) Error() string { return fmt.Sprintf("there is a %s %q already", e.Kind, e.ID) }
 
 // Operation is what not everybody may do.
@@ -72,6 +75,7 @@ const (
 	ForceDisconnect
 )
 
+// String implements fmt.Stringer.
 func (o Operation) String() string {
 	return [...]string{"do that", "publish", "end a stream of another", "put somebody out"}[o]
 }
@@ -81,6 +85,7 @@ type ForbiddenError struct {
 	Operation Operation
 }
 
+// Error implements error.
 func (e ForbiddenError) Error() string { return fmt.Sprintf("participant may not %s", e.Operation) }
 
 // LimitError means that something would be more than may be. Its text names what, and the limit.
@@ -88,6 +93,7 @@ type LimitError struct {
 	Text string
 }
 
+// Error implements error.
 func (e LimitError) Error() string { return e.Text }
 
 func overLimit(format string, args ...any) error {
@@ -101,6 +107,8 @@ type MediaError struct {
 	ForcedCodec string
 }
 
+// Error implements error.
 func (e MediaError) Error() string { return fmt.Sprintf("media engine: %v", e.Err) }
 
+// Unwrap returns the cause.
 func (e MediaError) Unwrap() error { return e.Err }

@@ -84,6 +84,7 @@ type TooLargeError struct {
 	Limit int64
 }
 
+// Error implements error.
 func (e TooLargeError) Error() string {
 	return fmt.Sprintf("a message may have at most %d bytes", e.Limit)
 }
