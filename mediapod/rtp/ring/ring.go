@@ -52,8 +52,7 @@ func (r *Ring) Put(p Packet) bool {
 		r.started = true
 		r.newest, r.oldest = p.Sequence, p.Sequence
 	case seqnum.Newer(p.Sequence, r.newest):
-		r.forget(r.newest, p.Sequence)
-		r.newest = p.Sequence
+		r.advance(p.Sequence)
 		r.expire(p.Timestamp)
 	case -seqnum.Diff(p.Sequence, r.newest) >= len(r.slots):
 		return false
@@ -71,11 +70,18 @@ func (r *Ring) Put(p Packet) bool {
 	return true
 }
 
+// advance makes a packet the newest one. Whatever the jump, the oldest is no further behind than the
+// ring is long, which bounds the work of expire.
+func (r *Ring) advance(newest uint16) {
+	if seqnum.Diff(newest, r.newest)+seqnum.Diff(r.newest, r.oldest) >= len(r.slots) {
+		r.oldest = newest - r.mask // the slots of those before it are taken, or forgotten
+	}
+	r.forget(r.newest, newest)
+	r.newest = newest
+}
+
 // expire gives back what is too old when the newest packet has a timestamp.
 func (r *Ring) expire(newest uint32) {
-	if behind := seqnum.Diff(r.newest, r.oldest); behind >= len(r.slots) {
-		r.oldest = r.newest - r.mask // the slots of those before it have been taken
-	}
 	for ; r.oldest != r.newest; r.oldest++ {
 		s := &r.slots[r.oldest&r.mask]
 		if !s.kept || s.packet.Sequence != r.oldest {

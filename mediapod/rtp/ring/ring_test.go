@@ -3,6 +3,8 @@ package ring
 import (
 	"bytes"
 	"testing"
+
+	"mediarooms.dev/mediarooms/test/cost"
 )
 
 func payload(n uint16) []byte { return []byte{byte(n >> 8), byte(n), 'x'} }
@@ -181,5 +183,24 @@ func TestBuffersAreUsedAgain(t *testing.T) {
 	}
 	if a := testing.AllocsPerRun(1000, frame); a != 0 {
 		t.Errorf("%v allocations per frame", a)
+	}
+}
+
+// What a packet costs does not depend on how far its number jumps.
+func TestWorkIsBoundedBySize(t *testing.T) {
+	r := New(512, 90_000)
+	body := make([]byte, 100)
+	number := uint16(0)
+	const packets = 1000
+	ratio := cost.Ratio(packets*len(body), func() {
+		for range packets / 2 {
+			number += 32_767
+			r.Put(Packet{Sequence: number, Payload: body})
+			number++
+			r.Put(Packet{Sequence: number, Payload: body})
+		}
+	})
+	if ratio > cost.Most {
+		t.Errorf("jumps cost %.0f times a copy of the packets", ratio)
 	}
 }
