@@ -209,7 +209,7 @@ func FuzzSTUN(f *testing.F) {
 		if !stun.IsMessage(packet) {
 			return
 		}
-		if name := CheckedName(packet); len(name) > len(packet) {
+		if name := checkedName(packet); len(name) > len(packet) {
 			t.Errorf("the name has %d bytes", len(name))
 		}
 		m := authentic(packet, c.password)

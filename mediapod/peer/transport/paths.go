@@ -296,7 +296,7 @@ func (c *Conn) send(q question, remote Remote) {
 	}
 }
 
-// heardMedia notes that authentic RTCP came by a route, now and then.
+// heardMedia notes that authentic RTP or RTCP came by a route, now and then.
 func (c *Conn) heardMedia(via route, now time.Time) {
 	c.heard.Store(now.UnixNano())
 	if now.UnixNano()-c.noted.Load() > int64(noteInterval) && c.route.Load() != nil {

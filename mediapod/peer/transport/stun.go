@@ -16,9 +16,10 @@ const maxSTUNAttributes = 32
 // isResponse tells a response from a request (RFC 8489, section 5). The packet must be a STUN message.
 func isResponse(packet []byte) bool { return packet[0]&1 == 1 }
 
-// CheckedName returns the ICE user name fragment of the agent that a STUN message checks, which the sender has not proven to know anything of (RFC 8445,
-// section 7.2.2); "" when there is none. The packet must be a STUN message (stun.IsMessage).
-func CheckedName(packet []byte) string {
+// checkedName returns the ICE user name fragment of the agent that a STUN message checks, which the
+// sender has not proven to know anything of (RFC 8445, section 7.2.2); "" when there is none. The packet
+// must be a STUN message (stun.IsMessage).
+func checkedName(packet []byte) string {
 	name, _, _ := strings.Cut(userName(packet), ":")
 	return name
 }

@@ -323,7 +323,7 @@ func (f *tcpFlow) run() {
 	}
 }
 
-// heard implements flow.
+// heard is when something came last.
 func (f *tcpFlow) heard() time.Time { return f.conn.heard() }
 
 // close ends the flow when what waits has been written.

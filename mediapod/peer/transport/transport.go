@@ -7,8 +7,8 @@
 //
 // It starts no goroutine per connection but those of the DTLS library.
 //
-// One goroutine reads the UDP socket, for all peers. It must never be held: what it does for a packet is bounded by the packet's size, and what it sends
-// is lost when there is no room for it.
+// One goroutine reads the UDP socket, for all peers. It must never be held: what it does for a packet is
+// bounded by the packet's size, and what it sends is lost when there is no room for it.
 package transport
 
 import (
@@ -208,7 +208,7 @@ func (s *Sockets) check(packet []byte, via route) bool {
 }
 
 func (s *Sockets) checked(packet []byte) *Conn {
-	name := CheckedName(packet)
+	name := checkedName(packet)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.byName[name]
