@@ -28,8 +28,8 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/desired"
+	"mediarooms.dev/mediarooms/controllers/finalizer"
 	"mediarooms.dev/mediarooms/controllers/fleet"
-	"mediarooms.dev/mediarooms/controllers/pace"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/controllers/status"
 	"mediarooms.dev/mediarooms/controllers/trigger"
@@ -81,7 +81,7 @@ type Reconciler struct {
 	Trigger *trigger.Trigger
 
 	statuses status.Writer[*v1alpha1.Connection, v1alpha1.ConnectionStatus]
-	pace     pace.Pace
+	waits    finalizer.Waits
 }
 
 // Setup adds the controller to the manager.
@@ -138,7 +138,7 @@ func sessionConcernsConnections() predicate.Predicate {
 
 // Reconcile brings one Connection forward.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	return pace.AfterConflict(r.reconcile(ctx, request))
+	return finalizer.RetryConflict(r.reconcile(ctx, request))
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
@@ -149,6 +149,7 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := r.Client.Get(ctx, request.NamespacedName, &connection); apierrors.IsNotFound(err) {
 		r.Rooms.Remove(request.NamespacedName)
 		r.statuses.Forget(request.NamespacedName)
+		r.waits.Forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, err

@@ -26,7 +26,7 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 		return ctrl.Result{}, nil
 	}
 	evicted := o.session == nil || r.Rooms.Evict(o.named())
-	wait := r.pace.Begun(c.UID, o.now).Add(evictionBound).Sub(o.now)
+	wait := r.waits.Begun(c, o.now).Add(evictionBound).Sub(o.now)
 	again, err := r.writeEnd(ctx, &o, evicted || wait <= 0)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -44,7 +44,7 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 		r.Recorder.Eventf(c, nil, corev1.EventTypeWarning, eventNotEvicted, actionEvicting, evictionBoundMsg, evictionBound)
 	}
 	r.Rooms.Release(client.ObjectKeyFromObject(c), c.UID)
-	r.pace.Forget(c.UID)
+	r.waits.Forget(client.ObjectKeyFromObject(c))
 	return ctrl.Result{}, nil
 }
 

@@ -1,6 +1,6 @@
-// Package finalizer is the authority on how controllers add and remove their finalizers: the list
-// has other writers too, so each write holds only for the version of the object that was read. A
-// write that lost a race is a conflict (RetryConflict).
+// Package finalizer is the authority on how controllers add and remove their finalizers, and on
+// since when a deletion waits. The list has other writers too, so each write holds only for the
+// version of the object that was read. A write that lost a race is a conflict (RetryConflict).
 package finalizer
 
 import (

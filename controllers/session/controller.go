@@ -32,8 +32,8 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/eventlog"
+	"mediarooms.dev/mediarooms/controllers/finalizer"
 	"mediarooms.dev/mediarooms/controllers/fleet"
-	"mediarooms.dev/mediarooms/controllers/pace"
 	"mediarooms.dev/mediarooms/controllers/placement"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/controllers/status"
@@ -100,7 +100,7 @@ type Reconciler struct {
 	Trigger *trigger.Trigger
 
 	statuses status.Writer[*v1alpha1.Session, v1alpha1.SessionStatus]
-	pace     pace.Pace
+	waits    finalizer.Waits
 }
 
 // Setup adds the controller to the manager.
@@ -216,7 +216,7 @@ func ofConnections() handler.EventHandler {
 
 // Reconcile brings one Session forward.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	return pace.AfterConflict(r.reconcile(ctx, request))
+	return finalizer.RetryConflict(r.reconcile(ctx, request))
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
@@ -261,12 +261,10 @@ func soonest(waits ...time.Duration) time.Duration {
 // forget drops what is held for a Session that is gone. Its pod closes the room that it is no longer told of.
 func (r *Reconciler) forget(name types.NamespacedName) {
 	r.statuses.Forget(name)
-	uid, known := r.Rooms.Lookup(name)
-	if !known {
-		return
+	r.waits.Forget(name)
+	if uid, known := r.Rooms.Lookup(name); known {
+		r.release(uid)
 	}
-	r.release(uid)
-	r.pace.Forget(uid)
 }
 
 // release gives up what is held for a Session.

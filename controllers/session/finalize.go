@@ -33,7 +33,7 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 		r.release(s.UID) // somebody else's finalizer holds it
 		return ctrl.Result{}, nil
 	}
-	begun := r.pace.Begun(s.UID, o.now)
+	begun := r.waits.Begun(s, o.now)
 	closed := r.Rooms.Close(s.UID, silent(s))
 	if wait := begun.Add(closeBound).Sub(o.now); !closed && wait > 0 {
 		again, err := r.writeDeleting(ctx, s, "the media pod has closed the room")
@@ -61,6 +61,6 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 	if err := finalizer.Remove(ctx, r.Client, FieldOwner, s, v1alpha1.SessionFinalizer); err != nil {
 		return ctrl.Result{}, err
 	}
-	r.pace.Forget(s.UID)
+	r.waits.Forget(client.ObjectKeyFromObject(s))
 	return ctrl.Result{}, nil
 }
