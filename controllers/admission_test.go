@@ -92,7 +92,8 @@ func TestAllowedNamespaces(t *testing.T) {
 	}
 	w.refused(guest, v1alpha1.ReasonSessionNotAccepted)
 
-	// The labels change. The second needs another pod, which is not made for those who are not hosted.
+	// The labels change. The second needs another pod, which is not made for those who are not
+	// hosted.
 	w.label("plan", "paid")
 	w.ready(session)
 	w.ready(named)

@@ -14,7 +14,8 @@ import (
 	"mediarooms.dev/mediarooms/controllers/podspec"
 )
 
-// CacheOptions keeps everything out of memory that the operator has no business with, and that its roles do not let it see.
+// CacheOptions keeps everything out of memory that the operator has no business with, and that its
+// roles do not let it see.
 func CacheOptions(namespace string) cache.Options {
 	own := cache.ByObject{Namespaces: map[string]cache.Config{namespace: {LabelSelector: podspec.Selector()}}}
 	return cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
@@ -34,7 +35,8 @@ func secrets() cache.ByObject {
 	}}
 }
 
-// ownSecrets are caches of the operator's own Secrets, each of one: its role lets it list and watch them only by their names. What is in them is not kept.
+// ownSecrets are caches of the operator's own Secrets, each of one: its role lets it list and watch
+// them only by their names. What is in them is not kept.
 func ownSecrets(mgr ctrl.Manager, namespace string) ([]cache.Cache, error) {
 	caches := make([]cache.Cache, 0, len(certs.SecretNames))
 	for _, name := range certs.SecretNames {
@@ -64,7 +66,8 @@ func stripSecret(o any) (any, error) {
 	return stripped, nil
 }
 
-// stripNode keeps of a Node only its addresses and those of its pods: Nodes are large, and nothing else of them is read.
+// stripNode keeps of a Node only its addresses and those of its pods: Nodes are large, and nothing
+// else of them is read.
 func stripNode(o any) (any, error) {
 	node, ok := o.(*corev1.Node)
 	if !ok {

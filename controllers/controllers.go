@@ -1,10 +1,10 @@
-// Package controllers is the authority on what the operator consists of: which controllers there are, what they share, and in which order a
-// leader begins.
+// Package controllers is the authority on what the operator consists of: which controllers there
+// are, what they share, and in which order a leader begins.
 //
-// What they share has one owner each: rooms.Table where each room is and who is in it, fleet.Fleet the control streams,
-// certs.Controller the secrets, eventlog.Log what has happened and is not delivered. A new leader first enters into the
-// table what the API objects say; only then anything is decided and any pod is talked to, so that a restart of the
-// operator never closes a room.
+// What they share has one owner each: rooms.Table where each room is and who is in it, fleet.Fleet
+// the control streams, certs.Controller the secrets, eventlog.Log what has happened and is not
+// delivered. A new leader first enters into the table what the API objects say; only then anything
+// is decided and any pod is talked to, so that a restart of the operator never closes a room.
 package controllers
 
 import (

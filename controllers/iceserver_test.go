@@ -12,7 +12,8 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
 
-// An ICE server on a media address would take UDP away from Chromium. Clients are not told it; who named it is.
+// An ICE server on a media address would take UDP away from Chromium. Clients are not told it; who
+// named it is.
 func TestICEServersOnMediaAddressesAreNotToldAndSaid(t *testing.T) {
 	w := newWorld(t)
 	pool := w.pool(nil)

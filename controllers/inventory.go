@@ -17,7 +17,8 @@ var (
 	freeDesc     = prometheus.NewDesc("mediarooms_free_sessions", "Sessions that the running pods of a pool can still take.", []string{"pool"}, nil)
 )
 
-// inventory counts the custom resources when it is asked, in the leader only: other replicas would count them again.
+// inventory counts the custom resources when it is asked, in the leader only: other replicas would
+// count them again.
 type inventory struct {
 	reader  client.Reader
 	leading <-chan struct{}

@@ -19,7 +19,8 @@ import (
 	"mediarooms.dev/mediarooms/controllers/webhook"
 )
 
-// leader is how a new leader begins: it enters what the API objects say into the table of rooms, and then talks to the pods.
+// leader is how a new leader begins: it enters what the API objects say into the table of rooms,
+// and then talks to the pods.
 type leader struct {
 	reader    client.Reader
 	namespace string
@@ -53,7 +54,8 @@ func (l *leader) Start(ctx context.Context) error {
 	}
 	var hosted map[types.UID]fleet.Pod
 	if slices.ContainsFunc(sessions.Items, func(s v1alpha1.Session) bool { return s.Status.PodName == "" }) {
-		// Either it waits, or its status was lost while no operator ran, and somebody may be in the room.
+		// Either it waits, or its status was lost while no operator ran, and somebody may be in the
+		// room.
 		hosted = l.fleet.Survey(ctx)
 	}
 	placed := inherit(sessions.Items, connections.Items, hosted)
@@ -66,9 +68,9 @@ func (l *leader) Start(ctx context.Context) error {
 	return l.fleet.Start(ctx)
 }
 
-// inherit returns which Sessions are placed and who holds a place in them, by what the status of the objects says, or else by what the
-// pods host. It is pure. Who was given a token holds a place; of the others the older ones come first, as long as there are places: their
-// status was lost.
+// inherit returns which Sessions are placed and who holds a place in them, by what the status of
+// the objects says, or else by what the pods host. It is pure. Who was given a token holds a place;
+// of the others the older ones come first, as long as there are places: their status was lost.
 func inherit(sessions []v1alpha1.Session, connections []v1alpha1.Connection, hosted map[types.UID]fleet.Pod) []rooms.Reservation {
 	guests := make(map[types.NamespacedName][]*v1alpha1.Connection)
 	for i := range connections {

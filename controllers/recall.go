@@ -16,8 +16,8 @@ import (
 	"mediarooms.dev/mediarooms/internal/events"
 )
 
-// recall has the log of events know what the status of the objects says, so that what a media pod that is lost meanwhile can't end itself ends all
-// the same.
+// recall has the log of events know what the status of the objects says, so that what a media pod
+// that is lost meanwhile can't end itself ends all the same.
 func (l *leader) recall(sessions []v1alpha1.Session, connections []v1alpha1.Connection, pods []corev1.Pod, placed []rooms.Reservation) {
 	where := make(map[types.UID]string, len(placed))
 	for _, p := range placed {
@@ -45,7 +45,8 @@ func (l *leader) recall(sessions []v1alpha1.Session, connections []v1alpha1.Conn
 	}
 }
 
-// begun returns the events that the status of a Session's active Connections stands for. It is pure. Times are as precise as there.
+// begun returns the events that the status of a Session's active Connections stands for. It is
+// pure. Times are as precise as there.
 func begun(active []*v1alpha1.Connection) []*controlv1.RoomEvent {
 	at := func(t *metav1.Time) int64 {
 		if t == nil {

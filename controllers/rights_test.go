@@ -59,7 +59,8 @@ func operatorConfig(ctx context.Context, cluster *rest.Config) (*rest.Config, er
 	return config, nil
 }
 
-// writesTokens lets the operator write Secrets of the tenant, as a team does that uses tokenSecretName.
+// writesTokens lets the operator write Secrets of the tenant, as a team does that uses
+// tokenSecretName.
 func (w *world) writesTokens() {
 	w.Helper()
 	binding := &rbacv1.RoleBinding{
@@ -83,7 +84,8 @@ func (w *world) writesTokens() {
 	})
 }
 
-// What the operator may not do, although something near it is needed. That its rights are enough, all other tests of this package show.
+// What the operator may not do, although something near it is needed. That its rights are enough,
+// all other tests of this package show.
 func TestTheOperatorsRightsAreNarrow(t *testing.T) {
 	c, err := client.New(cluster, client.Options{Scheme: scheme})
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
 
-// BenchmarkToken measures the time from the creation of a Connection to its token, as a watch sees it, with 1 and 32 at a time,
-// beside the floor: a bare create and a status update.
+// BenchmarkToken measures the time from the creation of a Connection to its token, as a watch sees
+// it, with 1 and 32 at a time, beside the floor: a bare create and a status update.
 func BenchmarkToken(b *testing.B) {
 	for _, parallel := range []int{1, 32} {
 		b.Run(fmt.Sprintf("floor/%d", parallel), func(b *testing.B) {

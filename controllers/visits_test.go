@@ -99,8 +99,8 @@ func TestVisits(t *testing.T) {
 	}
 	guests := make(map[string]*v1alpha1.Connection)
 
-	// A status that is lost is rebuilt, and nothing is recorded again. It is counted again: that is known when the counters are read, just after
-	// the status.
+	// A status that is lost is rebuilt, and nothing is recorded again. It is counted again: that is
+	// known when the counters are read, just after the status.
 	since := counted(t)
 	early := join("early")
 	leave(early, "disconnect")
@@ -174,8 +174,8 @@ func TestVisits(t *testing.T) {
 	w.counted(since, wantCounts)
 }
 
-// TestBurstOfLeaves has everybody leave at once, while the operator is away and then while it is there: nobody is lost, nobody is
-// counted twice.
+// TestBurstOfLeaves has everybody leave at once, while the operator is away and then while it is
+// there: nobody is lost, nobody is counted twice.
 func TestBurstOfLeaves(t *testing.T) {
 	w := newWorld(t)
 	w.pool(nil)

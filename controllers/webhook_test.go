@@ -173,7 +173,8 @@ func TestWebhooks(t *testing.T) {
 	}
 }
 
-// A Session that nobody ever joined and that is collected ends without a word; one that is deleted does not.
+// A Session that nobody ever joined and that is collected ends without a word; one that is deleted
+// does not.
 func TestCollectedSessionsEndSilently(t *testing.T) {
 	w := newWorld(t)
 	w.pool(nil)

@@ -52,7 +52,8 @@ const (
 
 var (
 	cluster *rest.Config
-	// operator is how the operator itself talks to the cluster: with the rights that its manifests give it, and no others.
+	// operator is how the operator itself talks to the cluster: with the rights that its manifests
+	// give it, and no others.
 	operator *rest.Config
 	scheme   = runtime.NewScheme()
 )
@@ -95,7 +96,8 @@ func runTests(m *testing.M) (code int) {
 	return m.Run()
 }
 
-// world is a cluster with two nodes, a kubelet that starts media pods without media, and the operator.
+// world is a cluster with two nodes, a kubelet that starts media pods without media, and the
+// operator.
 type world struct {
 	testing.TB
 	client.Client
@@ -123,7 +125,8 @@ func newWorld(t testing.TB) *world {
 	}
 	w.kubelet = startKubelet(t, c)
 	w.startOperator()
-	// Cleanups run last in, first out: the objects go while the operator is still there to let them.
+	// Cleanups run last in, first out: the objects go while the operator is still there to let
+	// them.
 	t.Cleanup(func() { w.stop() })
 	t.Cleanup(w.clear)
 	return w
@@ -331,7 +334,8 @@ func (w *world) state(c *v1alpha1.Connection, state v1alpha1.ConnectionState) {
 	})
 }
 
-// host waits until a Session is on a pod that runs and returns the pod: a Connection can be ready before the status of its Session names it.
+// host waits until a Session is on a pod that runs and returns the pod: a Connection can be ready
+// before the status of its Session names it.
 func (w *world) host(session *v1alpha1.Session) *podtest.Pod {
 	w.Helper()
 	var pod *podtest.Pod
@@ -401,7 +405,8 @@ func (w *world) events(o client.Object) []string {
 	return reasons
 }
 
-// kubelet stands in for the scheduler and the kubelets: it binds media pods to nodes and starts a process for each.
+// kubelet stands in for the scheduler and the kubelets: it binds media pods to nodes and starts a
+// process for each.
 type kubelet struct {
 	t      testing.TB
 	client client.Client

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// servingCertificate is a directory with tls.crt and tls.key, such as a mounted Secret, that is read again when it has changed. Safe for concurrent use.
+// servingCertificate is a directory with tls.crt and tls.key, such as a mounted Secret, that is
+// read again when it has changed. Safe for concurrent use.
 type servingCertificate struct {
 	directory string
 
@@ -18,7 +19,8 @@ type servingCertificate struct {
 	certificate *tls.Certificate
 }
 
-// config returns the TLS configuration of a server with this certificate. It fails when there is none now.
+// config returns the TLS configuration of a server with this certificate. It fails when there is
+// none now.
 func (c *servingCertificate) config() (*tls.Config, error) {
 	if _, err := c.load(nil); err != nil {
 		return nil, err

@@ -23,8 +23,8 @@ import (
 	"mediarooms.dev/mediarooms/gateway/tenant"
 )
 
-// cluster is what a gateway knows of the cluster: caches of all Sessions, of the media pods, of the tenants' REST secrets, and a way to those of each
-// tenant's Connections.
+// cluster is what a gateway knows of the cluster: caches of all Sessions, of the media pods, of the
+// tenants' REST secrets, and a way to those of each tenant's Connections.
 type cluster struct {
 	cache   cache.Cache
 	client  client.Client
@@ -97,7 +97,8 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 	return c, c.watchTenants(ctx)
 }
 
-// watchTenants notes the end of tenants, and passwords that can't be used. The Secrets are there before the first request, since their informer is asked for now.
+// watchTenants notes the end of tenants, and passwords that can't be used. The Secrets are there
+// before the first request, since their informer is asked for now.
 func (c *cluster) watchTenants(ctx context.Context) error {
 	informer, err := c.cache.GetInformer(ctx, &corev1.Secret{})
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// connections bounds what is open towards clients: by TLS alone each costs memory before anybody has said who asks. Safe for concurrent use.
+// connections bounds what is open towards clients: by TLS alone each costs memory before anybody
+// has said who asks. Safe for concurrent use.
 type connections struct {
 	maxTotal, maxPerAddress int
 	// bound returns what counts as one client; false for a peer that speaks for many.
@@ -40,7 +41,8 @@ func (c *connections) listen(listener net.Listener) net.Listener {
 	return &boundedListener{Listener: listener, connections: c}
 }
 
-// enter counts a connection, and returns what to call when it has ended; or the reason for a refusal.
+// enter counts a connection, and returns what to call when it has ended; or the reason for a
+// refusal.
 func (c *connections) enter(peer netip.Addr) (leave func(), refusal string) {
 	client, bounded := c.bound(peer)
 	c.mu.Lock()
@@ -107,8 +109,8 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite tells the peer that nothing more comes. The server does that before it closes a connection whose request it has not read to the end: the answer would be
-// lost otherwise.
+// CloseWrite tells the peer that nothing more comes. The server does that before it closes a
+// connection whose request it has not read to the end: the answer would be lost otherwise.
 func (c *countedConn) CloseWrite() error {
 	if conn, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return conn.CloseWrite()

@@ -150,7 +150,8 @@ func TestEveryServerIsBoundedInTime(t *testing.T) {
 	if server.MaxHeaderBytes <= 0 || server.MaxHeaderBytes > 64<<10 {
 		t.Errorf("MaxHeaderBytes is %d", server.MaxHeaderBytes)
 	}
-	// A body that does not come is waited for, and then the connection ends: also for those who need no body.
+	// A body that does not come is waited for, and then the connection ends: also for those who
+	// need no body.
 	server.ReadTimeout = 100 * time.Millisecond
 	listener, err := net.Listen("tcp", server.Addr)
 	if err != nil {

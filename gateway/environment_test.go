@@ -48,7 +48,8 @@ const (
 	bound = 30 * time.Second
 )
 
-// The tests of this package talk to one real API server, as the service account that config/gateway gives rights to.
+// The tests of this package talk to one real API server, as the service account that config/gateway
+// gives rights to.
 var (
 	admin   client.Client
 	account *kuberest.Config
@@ -186,8 +187,8 @@ func (r *running) wait() error {
 	}
 }
 
-// nextPort is where freeAddress looks next. It is below the ports that the kernel gives to others who ask for any, such as tests of other packages
-// that run at the same time.
+// nextPort is where freeAddress looks next. It is below the ports that the kernel gives to others
+// who ask for any, such as tests of other packages that run at the same time.
 var nextPort atomic.Int32
 
 func init() { nextPort.Store(15000 + rand.Int32N(8000)) }
@@ -261,7 +262,8 @@ func (r *running) askWith(secret, method, path, body string) int {
 	return response.StatusCode
 }
 
-// dial opens a signalling socket and returns what the media pod says first; "" and the status for a refusal.
+// dial opens a signalling socket and returns what the media pod says first; "" and the status for a
+// refusal.
 func (r *running) dial(query string) (*websocket.Conn, string, int) {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
@@ -287,7 +289,8 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	wait.For(t, bound, what, wait.True(holds))
 }
 
-// startPod starts a media pod's signalling, and creates the Pod object for it. Each socket first gets the pod's name and the routing key.
+// startPod starts a media pod's signalling, and creates the Pod object for it. Each socket first
+// gets the pod's name and the routing key.
 func startPod(t *testing.T, authority *mtlstest.Authority, name string) *corev1.Pod {
 	t.Helper()
 	config, err := mtls.Server(authority.Directory(t, mtls.MediaPod), mtls.Gateway)

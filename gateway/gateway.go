@@ -1,5 +1,6 @@
-// Package gateway puts the gateway together: the signalling's way to the media pods (route), the OpenVidu REST API (rest) and the
-// room page (web) on one port, with what they know of the cluster, and the gateway's start and end.
+// Package gateway puts the gateway together: the signalling's way to the media pods (route), the
+// OpenVidu REST API (rest) and the room page (web) on one port, with what they know of the cluster,
+// and the gateway's start and end.
 //
 // A gateway holds no state that a restart would lose. Any number of them run side by side.
 package gateway
@@ -31,11 +32,13 @@ import (
 
 // Config is how a gateway runs.
 type Config struct {
-	// Address, HealthAddress and MetricsAddress are host:port to listen on: for clients; for /healthz and /readyz; for /metrics.
+	// Address, HealthAddress and MetricsAddress are host:port to listen on: for clients; for
+	// /healthz and /readyz; for /metrics.
 	Address, HealthAddress, MetricsAddress string
 	// TLSDirectory holds the identity towards media pods.
 	TLSDirectory string
-	// ServingCertificateDirectory holds tls.crt and tls.key for clients. Empty: plain HTTP, for a proxy in front that ends TLS.
+	// ServingCertificateDirectory holds tls.crt and tls.key for clients. Empty: plain HTTP, for a
+	// proxy in front that ends TLS.
 	ServingCertificateDirectory string
 	// Namespace is where the media pods run.
 	Namespace string
@@ -45,21 +48,24 @@ type Config struct {
 	TrustedProxyNetworks []netip.Prefix
 	// MaxSockets and MaxSocketsPerAddress bound signalling sockets; 0 is no bound.
 	MaxSockets, MaxSocketsPerAddress int
-	// MaxConnections and MaxConnectionsPerAddress bound what is open towards clients, signalling sockets included; 0 is no bound.
+	// MaxConnections and MaxConnectionsPerAddress bound what is open towards clients, signalling
+	// sockets included; 0 is no bound.
 	MaxConnections, MaxConnectionsPerAddress int
 	// GarbageInterval and GarbageThreshold are the operator's, for whoever asks.
 	GarbageInterval, GarbageThreshold time.Duration
-	// DrainDelay is how long a stopping gateway still takes connections, until everybody knows that it stops; DrainTime is over
-	// how long it then ends its signalling sockets.
+	// DrainDelay is how long a stopping gateway still takes connections, until everybody knows that
+	// it stops; DrainTime is over how long it then ends its signalling sockets.
 	DrainDelay, DrainTime time.Duration
 }
 
 // Bounds of a client's connection. None of them is for a WebSocket that was accepted.
 const (
 	readHeaderTimeout = 10 * time.Second
-	// readTimeout is for a request with its body. It ends requests that still wait for their answer, too, so it is beyond the longest, of the REST API.
+	// readTimeout is for a request with its body. It ends requests that still wait for their
+	// answer, too, so it is beyond the longest, of the REST API.
 	readTimeout = 45 * time.Second
-	// writeTimeout is for an answer, and for what comes before it. The room page's largest file takes a slow line 1 minute.
+	// writeTimeout is for an answer, and for what comes before it. The room page's largest file
+	// takes a slow line 1 minute.
 	writeTimeout   = 3 * time.Minute
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 16 << 10
@@ -80,7 +86,8 @@ type Gateway struct {
 	stopping atomic.Bool
 }
 
-// New returns a gateway that talks to the API server with a configuration. It does not wait for the API server.
+// New returns a gateway that talks to the API server with a configuration. It does not wait for the
+// API server.
 func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gateway, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -154,7 +161,8 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 	return g, nil
 }
 
-// byPath sends each request to the part whose path it is. A path is taken as it came: nothing is redirected before it is known who asks.
+// byPath sends each request to the part whose path it is. A path is taken as it came: nothing is
+// redirected before it is known who asks.
 func byPath(signals, api, page http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -186,7 +194,8 @@ func (g *Gateway) server(ctx context.Context, address string, handler http.Handl
 	}
 }
 
-// serverLog takes what net/http has to say about connections that went wrong, such as a scanner's TLS handshake: that is no news.
+// serverLog takes what net/http has to say about connections that went wrong, such as a scanner's
+// TLS handshake: that is no news.
 type serverLog struct{ logr.Logger }
 
 // Write implements io.Writer.
@@ -204,8 +213,8 @@ func (g *Gateway) serveReady(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// Run serves until the context ends, and then stops: it becomes unready, still takes connections for Config.DrainDelay, and ends
-// what is open. It returns nil after an orderly end.
+// Run serves until the context ends, and then stops: it becomes unready, still takes connections
+// for Config.DrainDelay, and ends what is open. It returns nil after an orderly end.
 func (g *Gateway) Run(ctx context.Context) error {
 	logger := logr.FromContextOrDiscard(ctx)
 	serving, stop := context.WithCancelCause(context.WithoutCancel(ctx))

@@ -15,8 +15,8 @@ import (
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
-// Gateway lets participants in by the REST API, as an application's server does: it makes a session for each room and a connection for each
-// participant.
+// Gateway lets participants in by the REST API, as an application's server does: it makes a session
+// for each room and a connection for each participant.
 type Gateway struct {
 	url    string
 	secret string
@@ -27,8 +27,8 @@ type Gateway struct {
 	sessions map[int]string
 }
 
-// NewGateway returns a gateway by its URL, such as https://rooms.example. Sessions are named by the prefix and a number. client makes the requests
-// and the handshakes of sockets.
+// NewGateway returns a gateway by its URL, such as https://rooms.example. Sessions are named by the
+// prefix and a number. client makes the requests and the handshakes of sockets.
 func NewGateway(address, secret, prefix string, client *http.Client) (*Gateway, error) {
 	parsed, err := url.Parse(address)
 	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {

@@ -7,11 +7,13 @@ import (
 
 // Limits are what a run must keep to. Those that are negative are not checked.
 type Limits struct {
-	// MinJoinSuccess is the least share of joins that succeed, MaxLoss the greatest of packets that never come; both from 0 to 1.
+	// MinJoinSuccess is the least share of joins that succeed, MaxLoss the greatest of packets that
+	// never come; both from 0 to 1.
 	MinJoinSuccess, MaxLoss float64
 	// MaxJoinP50 and MaxJoinP99 bound the time of joins.
 	MaxJoinP50, MaxJoinP99 time.Duration
-	// MaxDelayP50, MaxDelayP99 and MaxDelayP999 bound the one-way delay of video, or of audio when there is no video.
+	// MaxDelayP50, MaxDelayP99 and MaxDelayP999 bound the one-way delay of video, or of audio when
+	// there is no video.
 	MaxDelayP50, MaxDelayP99, MaxDelayP999 time.Duration
 	// MaxGap bounds the longest gap between two frames that can be decoded.
 	MaxGap time.Duration

@@ -1,5 +1,6 @@
-// Package loadtest is the single authority on playing a load to a Mediarooms installation and on what is told of it: rooms of participants that
-// join by the real protocol, send and receive media, and leave. How one of them behaves on the wire is package roomclient's.
+// Package loadtest is the single authority on playing a load to a Mediarooms installation and on
+// what is told of it: rooms of participants that join by the real protocol, send and receive media,
+// and leave. How one of them behaves on the wire is package roomclient's.
 package loadtest
 
 import (
@@ -15,7 +16,8 @@ import (
 type Load struct {
 	// Rooms is how many rooms there are, all alike.
 	Rooms int
-	// Publishers send in each room; Subscribers only receive. Every subscriber receives everybody that publishes in the room.
+	// Publishers send in each room; Subscribers only receive. Every subscriber receives everybody
+	// that publishes in the room.
 	Publishers, Subscribers int
 	// Mutual lets publishers receive each other, as in a conference.
 	Mutual bool
@@ -23,17 +25,19 @@ type Load struct {
 	Impaired int
 	// Stream is what each publisher sends.
 	Stream roomclient.Stream
-	// Ramp is the time over which participants join: the publishers of all rooms first, then the others.
+	// Ramp is the time over which participants join: the publishers of all rooms first, then the
+	// others.
 	Ramp time.Duration
-	// Stay, unless 0, is how long a subscriber stays on average, between half and one and a half of it. Then it leaves, and another one
-	// joins in its place.
+	// Stay, unless 0, is how long a subscriber stays on average, between half and one and a half of
+	// it. Then it leaves, and another one joins in its place.
 	Stay time.Duration
 	// Patience is how long a participant may take to join; 15 s when 0.
 	Patience time.Duration
 }
 
-// joinsAtATime bounds how many participants join at a time. Most of a join is waiting, for up to half a second of it for a keyframe that is shared: with
-// fewer, joins would wait for each other, and more of them would come right after a keyframe.
+// joinsAtATime bounds how many participants join at a time. Most of a join is waiting, for up to
+// half a second of it for a keyframe that is shared: with fewer, joins would wait for each other,
+// and more of them would come right after a keyframe.
 const joinsAtATime = 64
 
 // Validate tells what is wrong with a load.
@@ -55,7 +59,8 @@ func (l Load) Validate() error {
 
 // Target is what the load is played to. It is used concurrently.
 type Target interface {
-	// Admit returns how the next participant gets into a room, rooms being numbered from 0. Each answer is for one participant.
+	// Admit returns how the next participant gets into a room, rooms being numbered from 0. Each
+	// answer is for one participant.
 	Admit(ctx context.Context, room int, publishes bool) (roomclient.Options, error)
 	// Left tells that a participant has left, by the options that admitted it.
 	Left(room int, options roomclient.Options)
@@ -71,8 +76,8 @@ type Setup struct {
 	Media, Impaired *roomclient.Media
 }
 
-// Simulcast is what a browser sends with openvidu-browser's simulcast: three layers, of a quarter, a half and all of the width and height; kbps is
-// the bitrate of the highest.
+// Simulcast is what a browser sends with openvidu-browser's simulcast: three layers, of a quarter,
+// a half and all of the width and height; kbps is the bitrate of the highest.
 func Simulcast(kbps int) []roomclient.Layer {
 	return []roomclient.Layer{
 		{RID: "rdiv4", Width: 320, Height: 180, Kbps: max(kbps/15, 30)},

@@ -41,8 +41,8 @@ const notifications = 4096
 // leaveTime bounds how long leaving may take.
 const leaveTime = 5 * time.Second
 
-// live joins, stays until the context ends, and leaves. It returns why it could not join. joined is called as soon as it has joined, or failed
-// to.
+// live joins, stays until the context ends, and leaves. It returns why it could not join. joined is
+// called as soon as it has joined, or failed to.
 func (p *participant) live(ctx context.Context, joined func()) error {
 	p.notified = make(chan roomclient.Notification, notifications)
 	select {
@@ -209,7 +209,8 @@ func (p *participant) receive(ctx context.Context, client *roomclient.Client, ow
 	return subscriber.Audio().FirstFrame, nil
 }
 
-// follow receives what others publish, and drops what they have published, until the context or the socket ends.
+// follow receives what others publish, and drops what they have published, until the context or the
+// socket ends.
 func (p *participant) follow(ctx context.Context, client *roomclient.Client) {
 	for {
 		select {

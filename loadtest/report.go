@@ -205,8 +205,8 @@ func outcome(a *AttemptsReport) string {
 	return fmt.Sprintf("%d of %d succeeded", a.Succeeded, a.Succeeded+a.Failed)
 }
 
-// Line is what is told in one line while the run goes on, of video, or of audio when there is no video, without the impaired subscribers; wanted is how
-// many participants there will be.
+// Line is what is told in one line while the run goes on, of video, or of audio when there is no
+// video, without the impaired subscribers; wanted is how many participants there will be.
 func (t *Totals) Line(wanted int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %d joined", t.Present, wanted)

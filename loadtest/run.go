@@ -82,7 +82,8 @@ func (r *Run) subscribers(ctx context.Context, room int, impaired bool) {
 	}
 }
 
-// take plays one participant, and returns why it could not join. ready is called when it has joined, or failed to.
+// take plays one participant, and returns why it could not join. ready is called when it has
+// joined, or failed to.
 func (r *Run) take(ctx context.Context, p *participant, ready func()) error {
 	done := sync.OnceFunc(func() {
 		ready()

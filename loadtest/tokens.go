@@ -13,7 +13,8 @@ import (
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
-// Tokens lets participants in by tokens that somebody else has made. Nothing is made, so nothing is removed.
+// Tokens lets participants in by tokens that somebody else has made. Nothing is made, so nothing is
+// removed.
 type Tokens struct {
 	endpoint string
 	client   *http.Client
@@ -22,9 +23,10 @@ type Tokens struct {
 	rooms [][]string
 }
 
-// ReadTokens reads one token a line, each the URL that connect() takes. The tokens of each session are those of one room, in the order in which
-// sessions are first seen. endpoint, unless "", is a ws:// or wss:// URL without path that is dialled instead of what tokens say: that of a media
-// pod itself.
+// ReadTokens reads one token a line, each the URL that connect() takes. The tokens of each session
+// are those of one room, in the order in which sessions are first seen. endpoint, unless "", is a
+// ws:// or wss:// URL without path that is dialled instead of what tokens say: that of a media pod
+// itself.
 func ReadTokens(from io.Reader, endpoint string, client *http.Client) (*Tokens, error) {
 	t := &Tokens{endpoint: endpoint, client: client}
 	numbers := map[string]int{}

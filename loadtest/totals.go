@@ -14,12 +14,13 @@ type Totals struct {
 	Elapsed time.Duration
 	// Present are the participants that are in their rooms now.
 	Present int
-	// Joins are those of all participants; the time of one is from the opening of its socket to its first frame. Publishes are those of
-	// publishers, until their media path is up.
+	// Joins are those of all participants; the time of one is from the opening of its socket to its
+	// first frame. Publishes are those of publishers, until their media path is up.
 	Joins, Publishes Attempts
 	// LostSockets counts sockets that ended before their participant left.
 	LostSockets int
-	// Video and Audio are what all but the impaired subscribers received, Impaired the video of these.
+	// Video and Audio are what all but the impaired subscribers received, Impaired the video of
+	// these.
 	Video, Audio, Impaired Streams
 	// Sent is what publishers sent.
 	Sent roomclient.Sent
@@ -132,7 +133,8 @@ func (s *Streams) reception(r *roomclient.Reception) {
 	s.Delay.Merge(&r.Delay)
 }
 
-// add adds those of others; sign is -1 to subtract them. What is so now, and the longest freeze, is never subtracted.
+// add adds those of others; sign is -1 to subtract them. What is so now, and the longest freeze, is
+// never subtracted.
 func (s *Streams) add(other *Streams, sign int64) {
 	if sign > 0 {
 		s.Streams += other.Streams

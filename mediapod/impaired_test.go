@@ -127,7 +127,8 @@ func TestEveryFormOfVideoIsForwarded(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer published.Close()
-			// The first subscriber may be there before the first frame, which is a key frame anyway. Who comes later needs one.
+			// The first subscriber may be there before the first frame, which is a key frame
+			// anyway. Who comes later needs one.
 			for _, name := range []string{"B", "C"} {
 				client, _ := w.join(name)
 				s, err := client.Subscribe(t.Context(), media, published.StreamID)

@@ -16,7 +16,8 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// restFor answers as a gateway's REST API does for one room, whose connections are A, B and so on. It counts what is deleted.
+// restFor answers as a gateway's REST API does for one room, whose connections are A, B and so on.
+// It counts what is deleted.
 func (w *world) restFor(secret string) (url string, deleted *atomic.Int32) {
 	deleted = &atomic.Int32{}
 	var given atomic.Int32

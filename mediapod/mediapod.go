@@ -1,5 +1,6 @@
-// Package mediapod puts a media pod together: the media engine, the rooms, the clients' sockets, the operator's control stream, health and
-// metrics. It is the authority on a pod's life, from its first listener to its orderly end.
+// Package mediapod puts a media pod together: the media engine, the rooms, the clients' sockets,
+// the operator's control stream, health and metrics. It is the authority on a pod's life, from its
+// first listener to its orderly end.
 //
 //	SIGTERM: not ready -> rooms closed (openviduServerStopped) -> sockets gone -> operator told -> media closed
 package mediapod
@@ -37,7 +38,8 @@ import (
 
 // Config is how a media pod runs.
 type Config struct {
-	// ControlAddress is where the operator connects, SignallingAddress where gateways do: HOST:PORT, both mutual TLS.
+	// ControlAddress is where the operator connects, SignallingAddress where gateways do:
+	// HOST:PORT, both mutual TLS.
 	ControlAddress, SignallingAddress string
 	// HealthAddress serves /healthz and /readyz, MetricsAddress /metrics.
 	HealthAddress, MetricsAddress string
@@ -54,18 +56,21 @@ type Config struct {
 }
 
 const (
-	// readHeaderTimeout bounds how long a connection may take to say what it wants, maxHeaderBytes how much that may be, readTimeout the same with a body,
-	// writeTimeout the answer, and idleTimeout the wait for the next request. None of them is for a WebSocket that was accepted.
+	// readHeaderTimeout bounds how long a connection may take to say what it wants, maxHeaderBytes
+	// how much that may be, readTimeout the same with a body, writeTimeout the answer, and
+	// idleTimeout the wait for the next request. None of them is for a WebSocket that was accepted.
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = 30 * time.Second
 	writeTimeout      = time.Minute
 	idleTimeout       = time.Minute
 	maxHeaderBytes    = 32 << 10
-	// stopTimeout bounds how long clients are waited for when the pod ends. They close by themselves once they are evicted.
+	// stopTimeout bounds how long clients are waited for when the pod ends. They close by
+	// themselves once they are evicted.
 	stopTimeout = 5 * time.Second
 	// reportTimeout bounds the last report of the rooms to the operator.
 	reportTimeout = 2 * time.Second
-	// memoryShare is how much of its memory limit the pod lets Go use. The kernel counts more than Go does.
+	// memoryShare is how much of its memory limit the pod lets Go use. The kernel counts more than
+	// Go does.
 	memoryShare = 0.9
 )
 
@@ -98,7 +103,8 @@ type listeners struct {
 	control, signalling, health, metrics net.Listener
 }
 
-// New opens all ports and prepares everything else. Run must follow: it also closes what New opened.
+// New opens all ports and prepares everything else. Run must follow: it also closes what New
+// opened.
 func New(log logr.Logger, config Config) (*Pod, error) {
 	engine, err := peer.NewEngine(peer.Config{Logger: log.WithName("peer"), UDPPort: config.MediaPort, TCPPort: config.MediaPort})
 	if err != nil {
@@ -183,7 +189,8 @@ func (l listeners) close() error {
 	return errors.Join(errs...)
 }
 
-// Run serves until the context ends, then ends everything in order and returns nil. Another end of a server is an error.
+// Run serves until the context ends, then ends everything in order and returns nil. Another end of
+// a server is an error.
 func (p *Pod) Run(ctx context.Context) error {
 	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
 		debug.SetMemoryLimit(int64(memoryShare * float64(limit)))

@@ -23,7 +23,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
-// world is a media pod with its real media engine, listening on loopback, and what an operator and a gateway need to reach it.
+// world is a media pod with its real media engine, listening on loopback, and what an operator and
+// a gateway need to reach it.
 type world struct {
 	t       *testing.T
 	pod     *Pod

@@ -90,7 +90,8 @@ type figure struct {
 	value      float64
 }
 
-// Describe implements prometheus.Collector; it says nothing, since Collect always returns the same metrics.
+// Describe implements prometheus.Collector; it says nothing, since Collect always returns the same
+// metrics.
 func (s *snapshot) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.

@@ -1,14 +1,16 @@
 package v1alpha1
 
-// Condition types of Sessions and Connections. All three are always present, Unknown while undecided.
+// Condition types of Sessions and Connections. All three are always present, Unknown while
+// undecided.
 const (
 	// ConditionAccepted says whether the spec is valid and admitted.
 	ConditionAccepted = "Accepted"
 	// ConditionProgrammed says whether the media pod has applied this generation.
 	ConditionProgrammed = "Programmed"
-	// ConditionReady says whether a client can use the object now. For a Session and a Connection it is Accepted and
-	// Programmed; for a Connection also that its token is not spent, or its user is in the room.
-	// For a MediaPool: that its minimum of pods can host rooms. For a Webhook: that its endpoint takes events, as far as was seen.
+	// ConditionReady says whether a client can use the object now. For a Session and a Connection
+	// it is Accepted and Programmed; for a Connection also that its token is not spent, or its user
+	// is in the room. For a MediaPool: that its minimum of pods can host rooms. For a Webhook: that
+	// its endpoint takes events, as far as was seen.
 	ConditionReady = "Ready"
 )
 
@@ -18,9 +20,11 @@ const (
 	ReasonAccepted = "Accepted"
 	// ReasonSessionIDInUse: an older Session of the namespace has this sessionID.
 	ReasonSessionIDInUse = "SessionIDInUse"
-	// ReasonPoolNotFound: the named pool does not exist, or none is named and there is no default pool.
+	// ReasonPoolNotFound: the named pool does not exist, or none is named and there is no default
+	// pool.
 	ReasonPoolNotFound = "PoolNotFound"
-	// ReasonNamespaceNotAllowed: the pool does not host the Sessions of this namespace (MediaPool.spec.allowedNamespaces).
+	// ReasonNamespaceNotAllowed: the pool does not host the Sessions of this namespace
+	// (MediaPool.spec.allowedNamespaces).
 	ReasonNamespaceNotAllowed = "NamespaceNotAllowed"
 	// ReasonNoCapacity: the pool is full and may not grow, or is growing. The object waits.
 	ReasonNoCapacity = "NoCapacity"
@@ -34,15 +38,16 @@ const (
 	ReasonUnsupported = "Unsupported"
 	// ReasonDeleting: the object, or the Session that it belongs to, is being deleted.
 	ReasonDeleting = "Deleting"
-	// ReasonTokenSecretInUse: the Secret that a Connection's tokenSecretName names exists and belongs to something
-	// else.
+	// ReasonTokenSecretInUse: the Secret that a Connection's tokenSecretName names exists and
+	// belongs to something else.
 	ReasonTokenSecretInUse = "TokenSecretInUse"
-	// ReasonHeaderSecretMissing: the Secret mediarooms-webhook lacks a key that a header of a Webhook names, or it holds what can't be a
-	// header. Events wait.
+	// ReasonHeaderSecretMissing: the Secret mediarooms-webhook lacks a key that a header of a
+	// Webhook names, or it holds what can't be a header. Events wait.
 	ReasonHeaderSecretMissing = "HeaderSecretMissing"
 	// ReasonInvalid: the spec has passed the schema, but can't be used. The message says why.
 	ReasonInvalid = "Invalid"
-	// ReasonTooManyWebhooks: there are older Webhooks, as many as a namespace may have. Nothing is sent to this one.
+	// ReasonTooManyWebhooks: there are older Webhooks, as many as a namespace may have. Nothing is
+	// sent to this one.
 	ReasonTooManyWebhooks = "TooManyWebhooks"
 )
 
@@ -70,12 +75,13 @@ const (
 	ReasonDisconnected = "Disconnected"
 	// ReasonPodsNotReady: fewer pods of a MediaPool than its minimum can host rooms.
 	ReasonPodsNotReady = "PodsNotReady"
-	// ReasonRetrying: the endpoint of a Webhook can't be reached, or asks to be called again. Events wait.
+	// ReasonRetrying: the endpoint of a Webhook can't be reached, or asks to be called again.
+	// Events wait.
 	ReasonRetrying = "Retrying"
 	// ReasonRefused: the endpoint of a Webhook has refused the last event, which is not sent again.
 	ReasonRefused = "Refused"
-	// ReasonNotObserved: what the object stands for could not be read; the rest of the status is as it was seen last. The message
-	// says what could not be read.
+	// ReasonNotObserved: what the object stands for could not be read; the rest of the status is as
+	// it was seen last. The message says what could not be read.
 	ReasonNotObserved = "NotObserved"
 	// ReasonPending: nothing has been decided yet.
 	ReasonPending = "Pending"

@@ -148,8 +148,8 @@ func asJSON(t *testing.T, v any) string {
 	return string(data)
 }
 
-// TestGoTypesKeepTheObject fails when a client that uses the Go types writes something else than it has read, or a
-// field of the schema is missing in the types.
+// TestGoTypesKeepTheObject fails when a client that uses the Go types writes something else than it
+// has read, or a field of the schema is missing in the types.
 func TestGoTypesKeepTheObject(t *testing.T) {
 	for name, test := range map[string]struct {
 		base, spec, status string
@@ -335,8 +335,8 @@ freeSessions: 9
 	}
 }
 
-// checkComplete fails when a field of the schema is missing in the value; only the last item of a list is looked into for
-// fields that exclude each other in others.
+// checkComplete fails when a field of the schema is missing in the value; only the last item of a
+// list is looked into for fields that exclude each other in others.
 func checkComplete(t *testing.T, path string, schema apiextensionsv1.JSONSchemaProps, value map[string]any) {
 	t.Helper()
 	for name, property := range schema.Properties {

@@ -23,7 +23,8 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
 
-// updateDocs rewrites the tables of docs/api.md: go test ./api/v1alpha1 -run TestDocsTables -update.
+// updateDocs rewrites the tables of docs/api.md: go test ./api/v1alpha1 -run TestDocsTables
+// -update.
 var updateDocs = flag.Bool("update", false, "rewrite the generated tables of docs/api.md")
 
 var docsFile = filepath.Join("..", "..", "docs", "api.md")

@@ -14,8 +14,8 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
 
-// The tests of this package talk to one real API server that has the CRDs of config/crd/bases. Tests that store
-// objects give them names of their own, and delete them.
+// The tests of this package talk to one real API server that has the CRDs of config/crd/bases.
+// Tests that store objects give them names of their own, and delete them.
 var (
 	apiConfig *rest.Config
 	apiClient client.Client

@@ -1,5 +1,5 @@
-// Package v1alpha1 is the authority on the custom resources of the group mediarooms.dev: their fields, defaults,
-// validation rules, condition types and reasons. It has no behaviour.
+// Package v1alpha1 is the authority on the custom resources of the group mediarooms.dev: their
+// fields, defaults, validation rules, condition types and reasons. It has no behaviour.
 //
 // +kubebuilder:object:generate=true
 // +groupName=mediarooms.dev

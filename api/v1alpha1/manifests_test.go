@@ -12,7 +12,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestInvalidManifestsAreRefused tries the manifests of the end-to-end table here already: each is refused with every text of its "# expect:" lines.
+// TestInvalidManifestsAreRefused tries the manifests of the end-to-end table here already: each is
+// refused with every text of its "# expect:" lines.
 func TestInvalidManifestsAreRefused(t *testing.T) {
 	for _, file := range manifests(t, "../../test/e2e/testdata/invalid/*.yaml") {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {

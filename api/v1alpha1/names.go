@@ -2,13 +2,14 @@ package v1alpha1
 
 // Labels, annotations and finalizers of the group.
 const (
-	// DefaultPoolAnnotation, with the value "true" on a MediaPool, marks the pool of Sessions that name none.
-	// When several pools carry it, the oldest one counts.
+	// DefaultPoolAnnotation, with the value "true" on a MediaPool, marks the pool of Sessions that
+	// name none. When several pools carry it, the oldest one counts.
 	DefaultPoolAnnotation = "mediarooms.dev/is-default-pool"
 	// PoolLabel on a media pod names its MediaPool.
 	PoolLabel = "mediarooms.dev/pool"
-	// CollectedAnnotation, "true" on a Session that is being deleted, says that it goes because nobody ever joined it. As with OpenVidu, no
-	// event tells of that. It has to be there before the Session is deleted.
+	// CollectedAnnotation, "true" on a Session that is being deleted, says that it goes because
+	// nobody ever joined it. As with OpenVidu, no event tells of that. It has to be there before
+	// the Session is deleted.
 	CollectedAnnotation = "mediarooms.dev/collected"
 	// ComponentLabel names the part that a pod belongs to: "manager", "gateway" or "mediapod".
 	ComponentLabel = "app.kubernetes.io/component"
@@ -38,6 +39,7 @@ const (
 	StateField = "status.state"
 )
 
-// WebhookSecretName is the name of the Secret, in a tenant's namespace, that holds the values of a Webhook's headers. The name is fixed, so
-// that the operator needs rights on no other Secret of a tenant.
+// WebhookSecretName is the name of the Secret, in a tenant's namespace, that holds the values of a
+// Webhook's headers. The name is fixed, so that the operator needs rights on no other Secret of a
+// tenant.
 const WebhookSecretName = "mediarooms-webhook"

@@ -54,7 +54,8 @@ func ready(reason string) []any {
 	}}
 }
 
-// TestPrinterColumns compares what kubectl get shows, in its order; -o wide also shows what is in brackets.
+// TestPrinterColumns compares what kubectl get shows, in its order; -o wide also shows what is in
+// brackets.
 func TestPrinterColumns(t *testing.T) {
 	for name, test := range map[string]struct {
 		base   string
@@ -194,8 +195,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestStatusIsItsOwn fails when a write of the object changes its status, a write of the status changes the spec, or
-// either moves the generation wrongly.
+// TestStatusIsItsOwn fails when a write of the object changes its status, a write of the status
+// changes the spec, or either moves the generation wrongly.
 func TestStatusIsItsOwn(t *testing.T) {
 	stored := object(t, minimalSession, change{"status": map[string]any{"podName": "mine"}})
 	create(t.Context(), t, stored)

@@ -24,7 +24,8 @@ type removedField struct{}
 
 var removed = removedField{}
 
-// creation is one object that is sent to the API server: the base object of its kind after the change.
+// creation is one object that is sent to the API server: the base object of its kind after the
+// change.
 type creation struct {
 	change change
 	// want is part of the error's message; "" is an object that is accepted.
@@ -61,8 +62,8 @@ func testValidation(t *testing.T, k kind) {
 		t.Run(sentence, func(t *testing.T) {
 			err := apiClient.Create(ctx, object(t, k.base, test.change), strict, client.DryRunAll)
 			checkRefusal(t, err, test.want)
-			// A number out of its bounds may also break a rule that compares it with another, and a set that is longer than its enum has
-			// duplicates.
+			// A number out of its bounds may also break a rule that compares it with another, and a
+			// set that is longer than its enum has duplicates.
 			if !strings.Contains(test.bound, "imum ") && test.bound != "spec.moderation.publish maxItems 2" &&
 				test.bound != "spec.events maxItems 17" {
 				checkOneMessage(t, err)
@@ -153,7 +154,8 @@ func TestRulesAreTried(t *testing.T) {
 	}
 }
 
-// TestEverythingIsBounded fails for a string, list, map or number of ours that has no bound, and for a list without a type.
+// TestEverythingIsBounded fails for a string, list, map or number of ours that has no bound, and
+// for a list without a type.
 func TestEverythingIsBounded(t *testing.T) {
 	for name := range kinds {
 		for path, schema := range fields(readCRD(t, name)) {
@@ -194,7 +196,8 @@ var foreign = []string{
 	"spec.template.topologySpreadConstraints[]", "spec.template.imagePullSecrets[]", "status.conditions[]",
 }
 
-// fields returns the schemas of a CRD by path; "[]" stands for the items of a list, "" for the object.
+// fields returns the schemas of a CRD by path; "[]" stands for the items of a list, "" for the
+// object.
 func fields(crd *apiextensionsv1.CustomResourceDefinition) map[string]apiextensionsv1.JSONSchemaProps {
 	found := make(map[string]apiextensionsv1.JSONSchemaProps)
 	var walk func(path string, schema apiextensionsv1.JSONSchemaProps)
@@ -247,7 +250,8 @@ func boundsOf(path string, schema apiextensionsv1.JSONSchemaProps) []string {
 	return bounds
 }
 
-// set returns the change that gives the field of a bound its value; with nil it is the field at the path itself.
+// set returns the change that gives the field of a bound its value; with nil it is the field at the
+// path itself.
 type set func(value any) change
 
 func (s set) change(path string, value any) change {
@@ -312,8 +316,8 @@ func integer(path string, s set, minimum, maximum int64) map[string]creation {
 	}
 }
 
-// text tries an empty text, for which empty is the refusal, and the greatest length. valid makes a valid text of n
-// characters; nil repeats "a".
+// text tries an empty text, for which empty is the refusal, and the greatest length. valid makes a
+// valid text of n characters; nil repeats "a".
 func text(path string, s set, maximum int, empty string, valid func(n int) string) map[string]creation {
 	if valid == nil {
 		valid = func(n int) string { return strings.Repeat("a", n) }
@@ -334,8 +338,8 @@ func text(path string, s set, maximum int, empty string, valid func(n int) strin
 	}
 }
 
-// tooShort is the schema's refusal of an empty text. Texts that a CEL rule checks are refused with the rule's message
-// alone.
+// tooShort is the schema's refusal of an empty text. Texts that a CEL rule checks are refused with
+// the rule's message alone.
 const tooShort = " in body should be at least 1 chars long"
 
 // list tries the bounds of a list's length; item makes its items, all different.

@@ -1,4 +1,5 @@
-// Command gateway is the door for clients: signalling WebSockets, the OpenVidu REST API and the room page on one port.
+// Command gateway is the door for clients: signalling WebSockets, the OpenVidu REST API and the
+// room page on one port.
 package main
 
 import (

@@ -177,8 +177,9 @@ func newManager(cluster *rest.Config, config Config) (ctrl.Manager, error) {
 	return mgr, nil
 }
 
-// leaderLock returns the lease, held by the name of the pod: a process that was killed is followed by another in the same pod, which
-// then goes on at once instead of waiting for its predecessor's lease to expire. nil, outside a pod, leaves the choice to the manager.
+// leaderLock returns the lease, held by the name of the pod: a process that was killed is followed
+// by another in the same pod, which then goes on at once instead of waiting for its predecessor's
+// lease to expire. nil, outside a pod, leaves the choice to the manager.
 func leaderLock(cluster *rest.Config, config Config) (resourcelock.Interface, error) {
 	if config.PodName == "" {
 		return nil, nil
@@ -191,7 +192,8 @@ func leaderLock(cluster *rest.Config, config Config) (resourcelock.Interface, er
 	return lock, nil
 }
 
-// mediaPodImage returns what media pods run by default: the flag's image, or the one that the operator itself runs.
+// mediaPodImage returns what media pods run by default: the flag's image, or the one that the
+// operator itself runs.
 func mediaPodImage(ctx context.Context, reader client.Reader, config Config) (podspec.Image, error) {
 	if config.MediaPodImage != "" {
 		return podspec.Image{Name: config.MediaPodImage}, nil

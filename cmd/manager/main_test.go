@@ -16,7 +16,8 @@ import (
 // bare says that the test runs as the operator does in its image: without a single file.
 const bare = "MEDIAROOMS_TEST_WITHOUT_FILES"
 
-// Without authorities every https:// endpoint of a Webhook fails, and the way out that users find is not to check certificates at all.
+// Without authorities every https:// endpoint of a Webhook fails, and the way out that users find
+// is not to check certificates at all.
 func TestImageWithoutFilesHasAuthorities(t *testing.T) {
 	if os.Getenv(bare) == "" {
 		// The authorities are read when the program starts.

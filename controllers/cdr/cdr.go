@@ -1,5 +1,5 @@
-// Package cdr is the authority on the log of call detail records (openvidu-rest 5.2): every event of every Session, as one line of JSON, whatever
-// webhooks are told.
+// Package cdr is the authority on the log of call detail records (openvidu-rest 5.2): every event
+// of every Session, as one line of JSON, whatever webhooks are told.
 package cdr
 
 import (
@@ -17,7 +17,8 @@ type Log interface {
 	Done(entry *eventlog.Entry, recipient eventlog.Recipient)
 }
 
-// Writer writes the records. It implements eventlog.Recipient; a writer that blocks holds up nothing but the records.
+// Writer writes the records. It implements eventlog.Recipient; a writer that blocks holds up
+// nothing but the records.
 type Writer struct {
 	log Log
 	out io.Writer

@@ -1,5 +1,6 @@
-// Package certs is the authority on the operator's secrets: the CA by which the parts of Mediarooms trust each other, the certificate of each
-// part, and the key that tokens are derived from. It makes them, renews them in time, and heals what was deleted.
+// Package certs is the authority on the operator's secrets: the CA by which the parts of Mediarooms
+// trust each other, the certificate of each part, and the key that tokens are derived from. It
+// makes them, renews them in time, and heals what was deleted.
 //
 // A CA is replaced in two steps, so that nobody ever meets a certificate that it can't verify:
 //
@@ -24,10 +25,12 @@ import (
 
 // Lives of certificates.
 const (
-	// caLife and leafLife are how long certificates are valid. Each is replaced before a third of it is left.
+	// caLife and leafLife are how long certificates are valid. Each is replaced before a third of
+	// it is left.
 	caLife   = 6 * 365 * 24 * time.Hour
 	leafLife = 90 * 24 * time.Hour
-	// propagation is how long a next CA is trusted everywhere before it signs: far longer than a kubelet takes to renew a mounted Secret.
+	// propagation is how long a next CA is trusted everywhere before it signs: far longer than a
+	// kubelet takes to renew a mounted Secret.
 	propagation = 24 * time.Hour
 	// backdate tolerates clocks that are behind.
 	backdate = 5 * time.Minute
@@ -42,14 +45,16 @@ type pair struct {
 	key         *ecdsa.PrivateKey
 }
 
-// authority is the state of the CA: the pair that signs, the one that will, and old ones that are still trusted.
+// authority is the state of the CA: the pair that signs, the one that will, and old ones that are
+// still trusted.
 type authority struct {
 	current pair
 	next    *pair
 	old     []*x509.Certificate
 }
 
-// advance returns the authority as it has to be now, and when to look again. A nil authority becomes a new one.
+// advance returns the authority as it has to be now, and when to look again. A nil authority
+// becomes a new one.
 func advance(a *authority, now time.Time) (*authority, time.Time, error) {
 	if a == nil {
 		current, err := newCA(now)

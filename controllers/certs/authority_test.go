@@ -21,8 +21,8 @@ func trusts(t *testing.T, a *authority, leaf pair, now time.Time) bool {
 	return err == nil
 }
 
-// TestRotation goes through the whole life of a CA and its successor. At each step whoever has this bundle or the one before must
-// trust leaves of this step and of the one before.
+// TestRotation goes through the whole life of a CA and its successor. At each step whoever has this
+// bundle or the one before must trust leaves of this step and of the one before.
 func TestRotation(t *testing.T) {
 	var before *authority
 	var leafBefore pair

@@ -45,12 +45,14 @@ const (
 // SecretNames are all Secrets of the operator.
 var SecretNames = []string{CASecret, MediaPodSecret, GatewaySecret, SigningKeySecret}
 
-// Controller keeps the Secrets, and holds the operator's own certificate and the signing key in memory.
+// Controller keeps the Secrets, and holds the operator's own certificate and the signing key in
+// memory.
 type Controller struct {
 	// Client writes, Reader reads Secrets from the API server: there are four of them.
 	Client client.Client
 	Reader client.Reader
-	// Watched are caches that see nothing but one Secret each: the operator may list Secrets only by their names.
+	// Watched are caches that see nothing but one Secret each: the operator may list Secrets only
+	// by their names.
 	Watched   []cache.Cache
 	Namespace string
 	Clock     clock.PassiveClock
@@ -63,7 +65,8 @@ type Controller struct {
 	roots []byte // the bundle that Identity has; only Reconcile touches it
 }
 
-// Setup adds the controller to the manager. It looks at all Secrets at once, at its start, whenever one changes, and once an hour.
+// Setup adds the controller to the manager. It looks at all Secrets at once, at its start, whenever
+// one changes, and once an hour.
 func (c *Controller) Setup(mgr ctrl.Manager) error {
 	var start trigger.Trigger
 	all := types.NamespacedName{Namespace: c.Namespace, Name: CASecret}
@@ -239,7 +242,8 @@ func (c *Controller) write(ctx context.Context, secret *corev1.Secret, name stri
 	if same {
 		return nil
 	}
-	// The resource version of what was read guards against a second writer: two CAs would cut the parts off from each other.
+	// The resource version of what was read guards against a second writer: two CAs would cut the
+	// parts off from each other.
 	secret = secret.DeepCopy()
 	secret.Data = data
 	if err := c.Client.Update(ctx, secret); err != nil {

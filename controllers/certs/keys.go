@@ -19,15 +19,18 @@ import (
 const (
 	// SigningKeyField is the key that tokens are derived from.
 	SigningKeyField = "key"
-	// PreviousKeyField is the one before, for Connections that were made before the time in SinceField (RFC 3339).
+	// PreviousKeyField is the one before, for Connections that were made before the time in
+	// SinceField (RFC 3339).
 	PreviousKeyField = "previous-key"
 	SinceField       = "since"
-	// RotateAnnotation, with any value, asks for another key (ADR 23). It is taken off when that is done.
+	// RotateAnnotation, with any value, asks for another key (ADR 23). It is taken off when that is
+	// done.
 	RotateAnnotation = "mediarooms.dev/rotate"
 )
 
-// lead is how long a new signing key is known before the first Connection is made that it counts for: far longer than it takes to write it and to
-// take it up, so that no token is ever derived by one key and then by the other.
+// lead is how long a new signing key is known before the first Connection is made that it counts
+// for: far longer than it takes to write it and to take it up, so that no token is ever derived by
+// one key and then by the other.
 const lead = 10 * time.Second
 
 var (
@@ -55,8 +58,8 @@ func (k *Keys) SigningKeys(ctx context.Context) (token.Keys, error) {
 	return k.held(), nil
 }
 
-// Set sets the keys, and says whether it did. As long as the process lives the key that it has stays one of them: without it every token would be
-// worthless at once.
+// Set sets the keys, and says whether it did. As long as the process lives the key that it has
+// stays one of them: without it every token would be worthless at once.
 func (k *Keys) Set(keys token.Keys) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -79,8 +82,8 @@ func (k *Keys) held() token.Keys {
 	return k.keys
 }
 
-// signingKeys makes the signing key once, and another when it is asked to. One that exists is never replaced otherwise; one that was deleted is
-// restored from memory.
+// signingKeys makes the signing key once, and another when it is asked to. One that exists is never
+// replaced otherwise; one that was deleted is restored from memory.
 func (c *Controller) signingKeys(ctx context.Context, now time.Time) error {
 	secret, err := c.read(ctx, SigningKeySecret)
 	if err != nil {
@@ -120,8 +123,8 @@ func (c *Controller) restoreKeys(ctx context.Context) error {
 	return nil
 }
 
-// rotate writes another key. The one before is kept for the Connections that there are: not until they are gone, and it was taken out of the Secret, there
-// can be another rotation.
+// rotate writes another key. The one before is kept for the Connections that there are: not until
+// they are gone, and it was taken out of the Secret, there can be another rotation.
 func (c *Controller) rotate(ctx context.Context, secret *corev1.Secret, keys token.Keys, now time.Time) (token.Keys, error) {
 	logger := log.FromContext(ctx)
 	secret = secret.DeepCopy()

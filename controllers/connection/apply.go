@@ -26,8 +26,9 @@ type problem struct {
 	reason, message string
 }
 
-// apply carries the actions out, up to the first error. A problem of the token's Secret is not an error: it becomes a condition.
-// It leaves in o whether there is a place, and what the pod has said meanwhile.
+// apply carries the actions out, up to the first error. A problem of the token's Secret is not an
+// error: it becomes a condition. It leaves in o whether there is a place, and what the pod has said
+// meanwhile.
 func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) (*problem, error) {
 	var found *problem
 	for _, a := range actions {
@@ -126,7 +127,8 @@ func (r *Reconciler) writeSecret(ctx context.Context, o *observed) (*problem, er
 	return nil, nil
 }
 
-// dropSecret deletes the Secret that the token was in. One that may not be deleted goes with the Connection.
+// dropSecret deletes the Secret that the token was in. One that may not be deleted goes with the
+// Connection.
 func (r *Reconciler) dropSecret(ctx context.Context, o *observed) error {
 	err := r.Client.Delete(ctx, o.outdated, client.Preconditions{UID: &o.outdated.UID, ResourceVersion: &o.outdated.ResourceVersion},
 		client.DisableReadYourWritesConsistency)

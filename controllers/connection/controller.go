@@ -1,5 +1,5 @@
-// Package connection is the authority on Connections: who is admitted to a room and by which token, what status says of a
-// participant, and when a Connection that is being deleted may go.
+// Package connection is the authority on Connections: who is admitted to a room and by which token,
+// what status says of a participant, and when a Connection that is being deleted may go.
 //
 //	created --> admitted, token --> Active --> Disconnected
 //	   |             |                |             |
@@ -38,7 +38,8 @@ import (
 // FieldOwner of what this controller applies.
 const FieldOwner = client.FieldOwner("mediarooms-connection")
 
-// workers reconcile at the same time. A pass waits for the API server most of its time, so there are far more than cores.
+// workers reconcile at the same time. A pass waits for the API server most of its time, so there
+// are far more than cores.
 const workers = 32
 
 // secretRetry is when a token's Secret is tried again that could not be written.
@@ -62,8 +63,8 @@ type Rooms interface {
 
 // Reconciler reconciles Connections.
 type Reconciler struct {
-	// Client reads what it has written of a Connection, from the cache; nothing else waits for that. Live reads from the API
-	// server.
+	// Client reads what it has written of a Connection, from the cache; nothing else waits for
+	// that. Live reads from the API server.
 	Client   client.Client
 	Live     client.Reader
 	Fleet    Fleet
@@ -118,7 +119,8 @@ func (r *Reconciler) ofSession(ctx context.Context, session client.Object) []rec
 	return requests
 }
 
-// sessionConcernsConnections leaves out what changes all the time in a Session and means nothing to its Connections, such as counts.
+// sessionConcernsConnections leaves out what changes all the time in a Session and means nothing to
+// its Connections, such as counts.
 func sessionConcernsConnections() predicate.Predicate {
 	return predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool {

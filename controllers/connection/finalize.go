@@ -19,7 +19,8 @@ import (
 // evictionBound is how long a deletion waits for the media pod.
 const evictionBound = 10 * time.Second
 
-// finalize puts the user out of the room, and lets the Connection go when the pod has confirmed it, or the bound is reached.
+// finalize puts the user out of the room, and lets the Connection go when the pod has confirmed it,
+// or the bound is reached.
 func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, error) {
 	c := o.connection
 	if !controllerutil.ContainsFinalizer(c, v1alpha1.ConnectionFinalizer) {
@@ -48,8 +49,9 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 	return ctrl.Result{}, nil
 }
 
-// writeEnd writes into the status of a Connection that is being deleted whether its user is in or out: whoever watches, and the event
-// log, learn of the end before the object goes. That it waits for its pod is written unless it goes at once.
+// writeEnd writes into the status of a Connection that is being deleted whether its user is in or
+// out: whoever watches, and the event log, learn of the end before the object goes. That it waits
+// for its pod is written unless it goes at once.
 func (r *Reconciler) writeEnd(ctx context.Context, o *observed, out bool) (time.Duration, error) {
 	c := o.connection
 	after := participant.Fold(c.Status, o.room.Seen, o.now)

@@ -9,14 +9,16 @@ import (
 	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
-// tokenSeconds is how long people wait for tokens. Creation times are whole seconds in the API, so single values are off by up to one.
+// tokenSeconds is how long people wait for tokens. Creation times are whole seconds in the API, so
+// single values are off by up to one.
 var tokenSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 	Name:    "mediarooms_connection_token_seconds",
 	Help:    "Time from the creation of a Connection to its token.",
 	Buckets: []float64{0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 30, 60, 300},
 })
 
-// joins and disconnections follow the status: each visit is counted with the write that tells of it.
+// joins and disconnections follow the status: each visit is counted with the write that tells of
+// it.
 var (
 	joins = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "mediarooms_visits_total",

@@ -36,14 +36,17 @@ type observed struct {
 	tokenURL string
 	// secret is the Secret of spec.tokenSecretName; nil when there is none, or none is named.
 	secret *corev1.Secret
-	// outdated is the Secret that the token was in, when another is named now, or none; nil when there is none.
+	// outdated is the Secret that the token was in, when another is named now, or none; nil when
+	// there is none.
 	outdated *corev1.Secret
-	// ignored says which of the Connection's ICE servers its client is not told, and why; "" when none is.
+	// ignored says which of the Connection's ICE servers its client is not told, and why; "" when
+	// none is.
 	ignored string
 	now     time.Time
 }
 
-// observe reads everything, from the cache, what is known of the room, and for a token's Secret from the API server.
+// observe reads everything, from the cache, what is known of the room, and for a token's Secret
+// from the API server.
 func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connection) (observed, error) {
 	o := observed{
 		connection: connection, ignored: r.Media.Ignored("customIceServers", connection.Spec.CustomIceServers),
@@ -93,8 +96,9 @@ func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connectio
 	return o, nil
 }
 
-// ofEarlier says whether a Connection was made for a Session that is gone and had the name of this one. The REST API names the Session's UID as it makes a
-// Connection, so that one which comes too late does not turn up in another room.
+// ofEarlier says whether a Connection was made for a Session that is gone and had the name of this
+// one. The REST API names the Session's UID as it makes a Connection, so that one which comes too
+// late does not turn up in another room.
 func ofEarlier(connection *v1alpha1.Connection, session *v1alpha1.Session) bool {
 	earlier := false
 	for _, owner := range connection.OwnerReferences {
@@ -118,7 +122,8 @@ func (r *Reconciler) pool(ctx context.Context, session *v1alpha1.Session) (*v1al
 	return naming.PoolOf(session, list.Items), nil
 }
 
-// tokenSecret returns a Secret of a Connection, nil when there is none, or none that may be read: writing it then says so.
+// tokenSecret returns a Secret of a Connection, nil when there is none, or none that may be read:
+// writing it then says so.
 func (r *Reconciler) tokenSecret(ctx context.Context, connection *v1alpha1.Connection, name string) (*corev1.Secret, error) {
 	var secret corev1.Secret
 	err := r.Live.Get(ctx, client.ObjectKey{Namespace: connection.Namespace, Name: name}, &secret)

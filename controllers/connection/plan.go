@@ -43,9 +43,11 @@ type plan struct {
 
 // makePlan decides what to write, apart from the status. It is pure.
 //
-// Somebody waits for the token, so nothing that can wait is written before it. The place is asked for and the pod is told first, and one status write then holds
-// the token and that it works. The finalizer follows: a Connection that goes in between is missing in the next Room, so its user is
-// out or its token worthless all the same; what the finalizer adds is that the deletion waits until the pod has confirmed that.
+// Somebody waits for the token, so nothing that can wait is written before it. The place is asked
+// for and the pod is told first, and one status write then holds the token and that it works. The
+// finalizer follows: a Connection that goes in between is missing in the next Room, so its user is
+// out or its token worthless all the same; what the finalizer adds is that the deletion waits until
+// the pod has confirmed that.
 func makePlan(o observed) plan {
 	c := o.connection
 	if !mayEnter(o) {

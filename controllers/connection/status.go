@@ -18,7 +18,8 @@ import (
 	"mediarooms.dev/mediarooms/internal/token"
 )
 
-// writeStatus writes the status if it has changed, now or later, and then the Events that tell of the change. It returns when to look again.
+// writeStatus writes the status if it has changed, now or later, and then the Events that tell of
+// the change. It returns when to look again.
 func (r *Reconciler) writeStatus(ctx context.Context, o *observed, found *problem, failed error) (time.Duration, error) {
 	before := o.connection.Status
 	after := makeStatus(*o, found, failed == nil)
@@ -64,7 +65,8 @@ func makeStatus(o observed, found *problem, succeeded bool) v1alpha1.ConnectionS
 	if accepted.Status == metav1.ConditionTrue || after.State != "" {
 		seen := o.room.Seen
 		if lost(o) && participant.State(after.State, seen) == v1alpha1.ConnectionStateActive {
-			// Nobody is in a room that is on no pod. Carrying users over to another pod would begin here.
+			// Nobody is in a room that is on no pod. Carrying users over to another pod would begin
+			// here.
 			seen = &controlv1.ConnectionStatus{State: controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED}
 			if !o.session.DeletionTimestamp.IsZero() {
 				seen.DisconnectReason = string(reasons.SessionClosedByServer)
@@ -92,7 +94,8 @@ func makeStatus(o observed, found *problem, succeeded bool) v1alpha1.ConnectionS
 	return after
 }
 
-// lost says that the room is on no pod that lives: its pod is gone, or its Session is not accepted any more.
+// lost says that the room is on no pod that lives: its pod is gone, or its Session is not accepted
+// any more.
 func lost(o observed) bool {
 	return o.pod.State == fleet.Lost && (o.room.Known || refused(o))
 }
@@ -147,7 +150,8 @@ func programmedCondition(o observed, accepted metav1.Condition, after v1alpha1.C
 	case o.room.Programmed >= o.connection.Generation:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "the media pod has applied this generation"
 	case o.pod.State == fleet.Connecting && sameGeneration(o):
-		// This leader is new and the pod about to say what it knows: what was said last still holds.
+		// This leader is new and the pod about to say what it knows: what was said last still
+		// holds.
 		return *meta.FindStatusCondition(o.connection.Status.Conditions, v1alpha1.ConditionProgrammed)
 	case o.pod.State == fleet.Synced:
 		c.Reason, c.Message = v1alpha1.ReasonWaitingForAck, "the media pod has not confirmed this generation yet"

@@ -21,7 +21,8 @@ import (
 // reporter is who the Events of visits come from, as with the recorder's.
 const reporter = "mediarooms"
 
-// visit is the beginning or the end of a user's time in a room, as it goes into the Session's event log.
+// visit is the beginning or the end of a user's time in a room, as it goes into the Session's event
+// log.
 type visit struct {
 	// reason and kind (Normal or Warning) of the Event.
 	reason, kind string
@@ -38,8 +39,9 @@ const (
 	left   part = "left"
 )
 
-// visits returns what a change of status tells of a user's coming and going, in order. It is pure. The notes name the Connection and
-// nothing that the user or the application has put into it. seen, what the pod says of it, may be nil: it only knows the time better.
+// visits returns what a change of status tells of a user's coming and going, in order. It is pure.
+// The notes name the Connection and nothing that the user or the application has put into it. seen,
+// what the pod says of it, may be nil: it only knows the time better.
 func visits(c *v1alpha1.Connection, before, after v1alpha1.ConnectionStatus, seen *controlv1.ConnectionStatus) []visit {
 	if before.State == after.State || before.State == v1alpha1.ConnectionStateDisconnected {
 		return nil
@@ -69,7 +71,8 @@ func visits(c *v1alpha1.Connection, before, after v1alpha1.ConnectionStatus, see
 	return append(found, end)
 }
 
-// precisely returns a time of the status, which is in whole seconds, in milliseconds if the pod still says so.
+// precisely returns a time of the status, which is in whole seconds, in milliseconds if the pod
+// still says so.
 func precisely(inStatus *metav1.Time, unixMs int64) time.Time {
 	if at := time.UnixMilli(unixMs); at.Truncate(time.Second).Equal(inStatus.Time) {
 		return at
@@ -77,11 +80,13 @@ func precisely(inStatus *metav1.Time, unixMs int64) time.Time {
 	return inStatus.Time
 }
 
-// record writes the Events of visits. It comes before the write of the status: an operator that ends in between comes here again when it
-// is back, and finds the Event by its name, which is always the same for the same visit. So each is there once. An Event that the API
-// server refuses holds nothing up: the status says the same.
+// record writes the Events of visits. It comes before the write of the status: an operator that
+// ends in between comes here again when it is back, and finds the Event by its name, which is
+// always the same for the same visit. So each is there once. An Event that the API server refuses
+// holds nothing up: the status says the same.
 //
-// The recorder would not do: it makes a series of the Events with one reason about one object, under the first one's note.
+// The recorder would not do: it makes a series of the Events with one reason about one object,
+// under the first one's note.
 func (r *Reconciler) record(ctx context.Context, o *observed, visits []visit) {
 	for _, v := range visits {
 		err := r.Client.Create(ctx, visitEvent(o.connection, o.session, v), FieldOwner, client.DisableReadYourWritesConsistency)
@@ -91,8 +96,9 @@ func (r *Reconciler) record(ctx context.Context, o *observed, visits []visit) {
 	}
 }
 
-// visitEvent is the Event of a visit. It is about the Session, or about the Connection itself when that is all that is left. Names are in
-// the order of time, as those of the recorder: kubectl describe shows Events by name.
+// visitEvent is the Event of a visit. It is about the Session, or about the Connection itself when
+// that is all that is left. Names are in the order of time, as those of the recorder: kubectl
+// describe shows Events by name.
 func visitEvent(c *v1alpha1.Connection, session *v1alpha1.Session, v visit) *eventsv1.Event {
 	connection := corev1.ObjectReference{
 		APIVersion: v1alpha1.GroupVersion.String(), Kind: "Connection", Namespace: c.Namespace, Name: c.Name, UID: c.UID,

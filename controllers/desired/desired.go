@@ -1,5 +1,5 @@
-// Package desired is the authority on what a media pod is told of a room: the complete desired state, a pure function of
-// the API objects, what pods have observed, and the signing key.
+// Package desired is the authority on what a media pod is told of a room: the complete desired
+// state, a pure function of the API objects, what pods have observed, and the signing key.
 package desired
 
 import (
@@ -21,8 +21,9 @@ import (
 	"mediarooms.dev/mediarooms/internal/token"
 )
 
-// TURN credentials are made for the period that starts at a multiple of Period, and hold for a day after its end. A Room
-// that was sent so long ago is sent again, so that a client that joins gets most of a day.
+// TURN credentials are made for the period that starts at a multiple of Period, and hold for a day
+// after its end. A Room that was sent so long ago is sent again, so that a client that joins gets
+// most of a day.
 const (
 	Period         = 6 * time.Hour
 	credentialLife = 24 * time.Hour
@@ -110,7 +111,8 @@ func connection(c *v1alpha1.Connection, in Input) *controlv1.Connection {
 	return out
 }
 
-// moderation returns what a participant may not publish, nil when it is nothing. A list that is absent allows all kinds, an empty one none.
+// moderation returns what a participant may not publish, nil when it is nothing. A list that is
+// absent allows all kinds, an empty one none.
 func moderation(m v1alpha1.Moderation) *controlv1.Moderation {
 	if m.Publish == nil && len(m.EndedStreamIDs) == 0 {
 		return nil
@@ -132,8 +134,9 @@ func role(role v1alpha1.Role) controlv1.Role {
 	return controlv1.Role_ROLE_PUBLISHER
 }
 
-// iceServer writes a server as the client gets it. A static-auth secret becomes credentials that hold for a day (the TURN REST scheme:
-// the username starts with the expiry, the credential is the base64 of its HMAC-SHA-1), and stays here itself.
+// iceServer writes a server as the client gets it. A static-auth secret becomes credentials that
+// hold for a day (the TURN REST scheme: the username starts with the expiry, the credential is the
+// base64 of its HMAC-SHA-1), and stays here itself.
 func iceServer(server v1alpha1.IceServer, user string, now time.Time) *controlv1.IceServer {
 	out := &controlv1.IceServer{Url: server.URL, Username: server.Username, Credential: server.Credential}
 	if server.StaticAuthSecret != "" {

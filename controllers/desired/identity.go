@@ -43,8 +43,8 @@ func identify(keys token.Keys, c *v1alpha1.Connection) Identity {
 	}
 }
 
-// Identities derives the identity of each Connection once: a room is written anew for each Connection that
-// comes, with all that there are. The zero value works. Safe for concurrent use.
+// Identities derives the identity of each Connection once: a room is written anew for each
+// Connection that comes, with all that there are. The zero value works. Safe for concurrent use.
 type Identities struct {
 	mu       sync.Mutex // guards what follows
 	keys     token.Keys
@@ -70,7 +70,8 @@ func (i *Identities) Of(session types.UID, keys token.Keys, c *v1alpha1.Connecti
 	return known[c.UID]
 }
 
-// Keep drops the identities of a Session's Connections that are not among these. Without any, it drops all.
+// Keep drops the identities of a Session's Connections that are not among these. Without any, it
+// drops all.
 func (i *Identities) Keep(session types.UID, connections map[types.UID]types.NamespacedName) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -84,7 +85,8 @@ func (i *Identities) Keep(session types.UID, connections map[types.UID]types.Nam
 	}
 }
 
-// Proofs says whose rooms pods may tell of: a pod hands the proof back that it was given with a Room.
+// Proofs says whose rooms pods may tell of: a pod hands the proof back that it was given with a
+// Room.
 type Proofs struct {
 	Keys Keys
 }

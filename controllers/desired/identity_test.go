@@ -53,7 +53,8 @@ func TestIdentitiesAreRememberedAndNeverStale(t *testing.T) {
 	}
 }
 
-// A rotation of the signing key changes nothing of the Connections that there are: neither their tokens nor what their users come back with.
+// A rotation of the signing key changes nothing of the Connections that there are: neither their
+// tokens nor what their users come back with.
 func TestIdentitiesOutliveARotation(t *testing.T) {
 	first, second := make([]byte, 32), []byte("another key of 32 bytes or more.")
 	since := time.Unix(1700000010, 0)

@@ -10,8 +10,9 @@ import (
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
-// MediaAddresses knows where clients reach the media pods of every pool, as the pools' controller has found last, so that nobody is given an ICE server
-// there: Chromium would get no media over UDP (docs/adr/0017). The zero value and nil know none. Safe for concurrent use.
+// MediaAddresses knows where clients reach the media pods of every pool, as the pools' controller
+// has found last, so that nobody is given an ICE server there: Chromium would get no media over UDP
+// (docs/adr/0017). The zero value and nil know none. Safe for concurrent use.
 type MediaAddresses struct {
 	mu    sync.RWMutex // guards pools
 	pools map[string]poolAddresses
@@ -20,7 +21,8 @@ type MediaAddresses struct {
 // poolAddresses is where the media pods of one pool are.
 type poolAddresses struct {
 	advertised []*controlv1.TransportAddress
-	// ports are those that pods of the pool may be given on the advertised addresses; zero where they are not ours to give.
+	// ports are those that pods of the pool may be given on the advertised addresses; zero where
+	// they are not ours to give.
 	ports v1alpha1.PortRange
 }
 
@@ -38,7 +40,8 @@ func (m *MediaAddresses) Set(pool string, advertised []*controlv1.TransportAddre
 	m.pools[pool] = poolAddresses{advertised, ports}
 }
 
-// Ignored says which servers of a field are on a media address, for a condition; "" when none is. Host names are not resolved.
+// Ignored says which servers of a field are on a media address, for a condition; "" when none is.
+// Host names are not resolved.
 func (m *MediaAddresses) Ignored(field string, servers []v1alpha1.IceServer) string {
 	var found []string
 	for i, server := range servers {

@@ -28,8 +28,8 @@ func (l *Log) Checkpoint(podName, instance string, message *controlv1.RoomJourna
 	s.open[podName] = open
 }
 
-// Append adds events of a pod. hosted says that the room is where it belongs: a room that has moved to another pod ends on the one before,
-// but its Session goes on.
+// Append adds events of a pod. hosted says that the room is where it belongs: a room that has moved
+// to another pod ends on the one before, but its Session goes on.
 func (l *Log) Append(podName, instance string, hosted bool, message *controlv1.RoomEvents) {
 	var acks []ack
 	l.mu.Lock()
@@ -121,8 +121,8 @@ func (l *Log) Known(uid types.UID) bool {
 	return known && (s.told || s.known)
 }
 
-// Inherit takes in what the API objects say of a Session whose beginning an earlier leader has told: where it is, and who is there. The pod, if it
-// lives, knows better.
+// Inherit takes in what the API objects say of a Session whose beginning an earlier leader has
+// told: where it is, and who is there. The pod, if it lives, knows better.
 func (l *Log) Inherit(room *controlv1.RoomIdentity, podName string, open []*controlv1.RoomEvent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -187,7 +187,8 @@ type Conclusion struct {
 	Silent bool
 }
 
-// Conclude tells of the end of a Session whose room is closed, or was never made, unless its media pod has done so. It may be called again.
+// Conclude tells of the end of a Session whose room is closed, or was never made, unless its media
+// pod has done so. It may be called again.
 func (l *Log) Conclude(c Conclusion) {
 	var acks []ack
 	l.mu.Lock()

@@ -37,12 +37,13 @@ type Entry struct {
 	placeOfSignal *list.Element
 }
 
-// Recipient delivers events to somebody. Its methods are called with the Log locked: they only note, and call nobody back.
+// Recipient delivers events to somebody. Its methods are called with the Log locked: they only
+// note, and call nobody back.
 type Recipient interface {
-	// Offer hands over an event, in order per Session, and reports whether the recipient takes it. One that does calls Log.Done with it
-	// once it has dealt with it.
+	// Offer hands over an event, in order per Session, and reports whether the recipient takes it.
+	// One that does calls Log.Done with it once it has dealt with it.
 	Offer(*Entry) bool
-	// Drop takes back an event that is too old to be kept any longer. One that is being delivered right now may be finished; Done is then
-	// without effect.
+	// Drop takes back an event that is too old to be kept any longer. One that is being delivered
+	// right now may be finished; Done is then without effect.
 	Drop(*Entry)
 }

@@ -6,8 +6,9 @@
 //	        |                 |  ends of Sessions that no pod told of |
 //	        +--- acknowledged, once all recipients are done ----------+
 //
-// The pod keeps what is not acknowledged, so that an operator that is killed loses nothing; what it had delivered and not acknowledged comes
-// twice then, with the same ID. What the Log itself adds is only in its memory.
+// The pod keeps what is not acknowledged, so that an operator that is killed loses nothing; what it
+// had delivered and not acknowledged comes twice then, with the same ID. What the Log itself adds
+// is only in its memory.
 package eventlog
 
 import (
@@ -27,9 +28,10 @@ import (
 	"mediarooms.dev/mediarooms/internal/recent"
 )
 
-// Bounds of what waits for its delivery, in bytes: of one tenant, and of all. Of the tenant that is over it, or that has the most, the oldest signal is
-// dropped, and the oldest event when there is none: users make as many signals as they like. Pods keep less than this of what they are not told was
-// delivered.
+// Bounds of what waits for its delivery, in bytes: of one tenant, and of all. Of the tenant that is
+// over it, or that has the most, the oldest signal is dropped, and the oldest event when there is
+// none: users make as many signals as they like. Pods keep less than this of what they are not told
+// was delivered.
 const (
 	tenantBytes = 32 << 20
 	totalBytes  = 192 << 20
@@ -44,7 +46,8 @@ const maxEnded = 10000
 // Acknowledger tells a pod that it may forget a room's events up to a sequence. It must not block.
 type Acknowledger func(pod string, session types.UID, sequence uint64)
 
-// Log holds the events that are not delivered, and what has begun and not ended. Safe for concurrent use.
+// Log holds the events that are not delivered, and what has begun and not ended. Safe for
+// concurrent use.
 type Log struct {
 	acknowledge Acknowledger
 	clock       clock.PassiveClock
@@ -87,8 +90,8 @@ type source struct {
 // session is what is known of one Session.
 type session struct {
 	room *controlv1.RoomIdentity
-	// told says that SessionCreated was given to the recipients, now or, as the pod says, before; known that an earlier leader may have done
-	// so.
+	// told says that SessionCreated was given to the recipients, now or, as the pod says, before;
+	// known that an earlier leader may have done so.
 	told, known bool
 	open        map[string]events.Open // pod -> what has begun there and not ended
 	lastReason  reasons.Reason         // why the last user has left, as far as this leader saw
@@ -241,7 +244,8 @@ func (l *Log) settle(e *Entry) []ack {
 	return l.confirm(e.source)
 }
 
-// confirm lets the pod forget what is settled, up to the first event that is not. The log is locked.
+// confirm lets the pod forget what is settled, up to the first event that is not. The log is
+// locked.
 func (l *Log) confirm(s *source) []ack {
 	var acks []ack
 	for len(s.entries) > 0 && s.entries[0].settled {

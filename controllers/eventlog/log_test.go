@@ -174,7 +174,8 @@ func TestWhatComesAgainIsToldOnce(t *testing.T) {
 	}
 }
 
-// A leader that starts anew is told how rooms stood and what was not acknowledged, and knows what has to end.
+// A leader that starts anew is told how rooms stood and what was not acknowledged, and knows what
+// has to end.
 func TestLostPod(t *testing.T) {
 	d := newDesk(t)
 	d.Add("team", d.a)

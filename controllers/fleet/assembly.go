@@ -19,7 +19,8 @@ const maxUnfinished = maxMessage
 // errEndless is a pod that tells parts without an end.
 var errEndless = errors.New("too much is told in parts")
 
-// assembly puts together what one stream tells in parts, and fills in what it tells once only. It belongs to the goroutine that reads the stream.
+// assembly puts together what one stream tells in parts, and fills in what it tells once only. It
+// belongs to the goroutine that reads the stream.
 type assembly struct {
 	statuses map[string]unfinished[*controlv1.RoomStatus]  // by room
 	journals map[string]unfinished[*controlv1.RoomJournal] // likewise
@@ -43,7 +44,8 @@ func newAssembly() *assembly {
 	}
 }
 
-// status returns the status that a part completes, nil while others are to follow. Of a room that is not known nothing is kept.
+// status returns the status that a part completes, nil while others are to follow. Of a room that
+// is not known nothing is kept.
 func (a *assembly) status(part *controlv1.RoomStatus, known bool) (*controlv1.RoomStatus, error) {
 	if !known {
 		a.forget(part.GetUid())
@@ -61,7 +63,8 @@ func (a *assembly) status(part *controlv1.RoomStatus, known bool) (*controlv1.Ro
 	return nil, err
 }
 
-// journal returns the checkpoint of a room when a part completes it, nil while others are to follow.
+// journal returns the checkpoint of a room when a part completes it, nil while others are to
+// follow.
 func (a *assembly) journal(part *controlv1.RoomJournal) (*controlv1.RoomJournal, error) {
 	size, uid := proto.Size(part), part.GetRoom().GetUid()
 	part.Open = append(a.journals[uid].told.GetOpen(), part.GetOpen()...)
@@ -72,7 +75,8 @@ func (a *assembly) journal(part *controlv1.RoomJournal) (*controlv1.RoomJournal,
 	return nil, err
 }
 
-// keep takes in a part of a size, together with what was told before it, and reports whether it is the last one.
+// keep takes in a part of a size, together with what was told before it, and reports whether it is
+// the last one.
 func keep[M interface {
 	proto.Message
 	GetMore() bool

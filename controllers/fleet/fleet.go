@@ -1,5 +1,5 @@
-// Package fleet is the authority on the media pods as the operator sees them: the control stream to each, and when
-// a pod is lost. What goes over the streams, and comes from there, it passes on.
+// Package fleet is the authority on the media pods as the operator sees them: the control stream to
+// each, and when a pod is lost. What goes over the streams, and comes from there, it passes on.
 //
 //	             Track                 stream up, both snapshots exchanged
 //	(new pod) ---------> Connecting ---------------------------------------> Synced
@@ -9,8 +9,9 @@
 //	                       v                     |  4 s without a message, or 30 s without being Synced
 //	                      Lost <-----------------+  although everything was sent
 //
-// Lost is final: the name of a pod is never used again, so a pod that turns up after it was given up is not talked to. A pod that has
-// finished or is gone from the API is lost at once, and so is one whose process is another than before.
+// Lost is final: the name of a pod is never used again, so a pod that turns up after it was given
+// up is not talked to. A pod that has finished or is gone from the API is lost at once, and so is
+// one whose process is another than before.
 package fleet
 
 import (
@@ -30,13 +31,13 @@ import (
 const (
 	// silence is how long a pod that was heard of may be silent before it is lost.
 	silence = 4 * time.Second
-	// isolation is how long it takes when no pod at all is heard of any more: then the operator's own network is the likelier cause,
-	// and calls must not end for that.
+	// isolation is how long it takes when no pod at all is heard of any more: then the operator's
+	// own network is the likelier cause, and calls must not end for that.
 	isolation = 12 * time.Second
 	// patience is how long a pod that hosts rooms, but was never heard of by this leader, may take.
 	patience = 8 * time.Second
-	// unsynced is how long a pod that is heard of, and was sent everything, may take to say that it is through with it. One that never is can't be told of
-	// anything any more.
+	// unsynced is how long a pod that is heard of, and was sent everything, may take to say that it
+	// is through with it. One that never is can't be told of anything any more.
 	unsynced = 30 * time.Second
 	// tick is how often silence is looked for.
 	tick = 250 * time.Millisecond
@@ -77,7 +78,8 @@ type PodView struct {
 	State State
 	// Since is when this leader began to dial it; zero when it has not.
 	Since time.Time
-	// Usable says whether it can take new rooms: it is synced, has its configuration, and is not draining.
+	// Usable says whether it can take new rooms: it is synced, has its configuration, and is not
+	// draining.
 	Usable bool
 	// Draining says that its rooms are to go elsewhere.
 	Draining bool
@@ -85,7 +87,8 @@ type PodView struct {
 
 // Rooms is what rooms are to be, and takes in what pods say of them. No lock of the fleet is held.
 type Rooms interface {
-	// Snapshot returns everything that a pod is to be told of rooms at the beginning of a stream, once it is known.
+	// Snapshot returns everything that a pod is to be told of rooms at the beginning of a stream,
+	// once it is known.
 	Snapshot(ctx context.Context, pod string) ([]*controlv1.OperatorMessage, error)
 	// Observe takes in how a room stands on a pod; the message is the receiver's.
 	Observe(pod string, status *controlv1.RoomStatus)
@@ -103,9 +106,11 @@ type Proofs interface {
 	Vouches(ctx context.Context, identity *controlv1.RoomIdentity) (bool, error)
 }
 
-// Events takes in what happens in rooms, in the order in which a pod tells of it. Its methods must not block; no lock of the fleet is held.
+// Events takes in what happens in rooms, in the order in which a pod tells of it. Its methods must
+// not block; no lock of the fleet is held.
 type Events interface {
-	// Stand takes in how a room stood after what the pod was acknowledged, when a stream begins. instance names the pod's process.
+	// Stand takes in how a room stood after what the pod was acknowledged, when a stream begins.
+	// instance names the pod's process.
 	Checkpoint(pod, instance string, journal *controlv1.RoomJournal)
 	// Take takes in events. hosted says that the pod is where the room belongs, as far as is known.
 	Append(pod, instance string, hosted bool, events *controlv1.RoomEvents)
@@ -115,8 +120,8 @@ type Events interface {
 
 // Watcher learns of changes of pods. Its methods must not block; no lock of the fleet is held.
 type Watcher interface {
-	// PodChanged says that a pod may host rooms now, or no longer. draining are those of its pool that are to lose
-	// their rooms.
+	// PodChanged says that a pod may host rooms now, or no longer. draining are those of its pool
+	// that are to lose their rooms.
 	PodChanged(pod Pod, draining []string)
 	// PodLost is called once per pod that is given up.
 	PodLost(pod Pod)
@@ -136,7 +141,8 @@ type Config struct {
 	Version string
 	// Clock times silence; streams themselves use the system's.
 	Clock clock.WithTicker
-	// Stalled returns for how long the operator itself did not run so far, which is nobody's silence. May be nil.
+	// Stalled returns for how long the operator itself did not run so far, which is nobody's
+	// silence. May be nil.
 	Stalled func() time.Duration
 }
 
@@ -155,8 +161,8 @@ func New(config Config) *Fleet {
 	return &Fleet{config: config, links: make(map[string]*link)}
 }
 
-// Start talks to the pods until the context ends. Streams are opened only now, so every room must have been assigned
-// before: one that is not named to its pod is closed.
+// Start talks to the pods until the context ends. Streams are opened only now, so every room must
+// have been assigned before: one that is not named to its pod is closed.
 func (f *Fleet) Start(ctx context.Context) error {
 	f.mu.Lock()
 	f.ctx = ctx
@@ -190,7 +196,8 @@ func (f *Fleet) open(l *link) {
 	f.done.Go(func() { f.run(ctx, l, pod) })
 }
 
-// Track starts to talk to a pod. It is idempotent, and takes in what may change of a pod; one that is lost stays so.
+// Track starts to talk to a pod. It is idempotent, and takes in what may change of a pod; one that
+// is lost stays so.
 func (f *Fleet) Track(pod Pod) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -258,7 +265,8 @@ func (f *Fleet) findLost(now time.Time) {
 	}
 }
 
-// silent returns the pods that have been silent for too long, and those that were dialled long ago and never heard of.
+// silent returns the pods that have been silent for too long, and those that were dialled long ago
+// and never heard of.
 func (f *Fleet) silent(now time.Time) (lost, unheard []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -295,7 +303,8 @@ func (f *Fleet) isolated(now time.Time, stalled time.Duration) bool {
 	return known > 1
 }
 
-// alone says whether several pods are heard of and none of them is synced: then that is no pod's fault. f.mu is held.
+// alone says whether several pods are heard of and none of them is synced: then that is no pod's
+// fault. f.mu is held.
 func (f *Fleet) alone() bool {
 	known := 0
 	for _, l := range f.links {

@@ -14,8 +14,8 @@ type unwatched struct{}
 func (unwatched) PodChanged(Pod, []string) {}
 func (unwatched) PodLost(Pod)              {}
 
-// FuzzPodMessage takes any message of a pod twice, before and after the end of its snapshot. Nothing is told of a room that is
-// not the pod's.
+// FuzzPodMessage takes any message of a pod twice, before and after the end of its snapshot.
+// Nothing is told of a room that is not the pod's.
 func FuzzPodMessage(f *testing.F) {
 	identity := &controlv1.RoomIdentity{Uid: "room", Tenant: "team", Proof: []byte("proof of room team")}
 	for _, message := range []*controlv1.PodMessage{

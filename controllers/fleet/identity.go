@@ -23,9 +23,10 @@ func (l *link) remember(room *controlv1.Room) {
 	}
 }
 
-// identify returns whose room a pod tells of, nil when the pod can't know of it: a pod that somebody has taken over must not tell of others' rooms. What
-// it says counts by the proof that it was given with the room, also when the Session is gone and another leader had sent it. A pod of a version that
-// hands no proof back tells of the rooms that this leader has sent to it.
+// identify returns whose room a pod tells of, nil when the pod can't know of it: a pod that
+// somebody has taken over must not tell of others' rooms. What it says counts by the proof that it
+// was given with the room, also when the Session is gone and another leader had sent it. A pod of a
+// version that hands no proof back tells of the rooms that this leader has sent to it.
 func (f *Fleet) identify(ctx context.Context, l *link, told *controlv1.RoomIdentity) (*controlv1.RoomIdentity, error) {
 	vouched, err := f.config.Proofs.Vouches(ctx, told)
 	if err != nil {

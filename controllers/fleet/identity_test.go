@@ -41,7 +41,8 @@ func (b *book) Append(pod, _ string, hosted bool, events *controlv1.RoomEvents) 
 
 func (b *book) Ended(session types.UID) { b.write("ended %s", session) }
 
-// A pod tells of the rooms that it was given, under the identity that they were given with, and of no others.
+// A pod tells of the rooms that it was given, under the identity that they were given with, and of
+// no others.
 func TestAPodTellsOfItsOwnRoomsOnly(t *testing.T) {
 	f := newToldFleet(t)
 	told, acks := f.told, f.config.Outbox.queues["a"].acks

@@ -23,8 +23,9 @@ var errOtherPod = errors.New("another pod answered")
 // errRestarted is a pod whose process is another one than before: its rooms are gone.
 var errRestarted = errors.New("the pod's process has restarted")
 
-// link is the control stream to one pod, guarded by Fleet.mu except for wake and what never changes of the pod (its name, UID, pool and
-// address). Its goroutine (run) is the only one that uses the stream.
+// link is the control stream to one pod, guarded by Fleet.mu except for wake and what never changes
+// of the pod (its name, UID, pool and address). Its goroutine (run) is the only one that uses the
+// stream.
 type link struct {
 	pod    Pod
 	cancel context.CancelFunc
@@ -39,8 +40,8 @@ type link struct {
 	instance                string
 	// takesParts says that the pod puts together a Room that comes in parts.
 	takesParts bool
-	// offered is when everything was first sent to it that it must answer to be synced, since it was last; zero when it was not. stalledThen is how long
-	// the operator had not run then.
+	// offered is when everything was first sent to it that it must answer to be synced, since it
+	// was last; zero when it was not. stalledThen is how long the operator had not run then.
 	offered     time.Time
 	stalledThen time.Duration
 	config      *controlv1.PodConfig
@@ -56,7 +57,8 @@ func (l *link) silent(now time.Time, stalled time.Duration) time.Duration {
 	return now.Sub(l.heard) - (stalled - l.stalled)
 }
 
-// hopeless says whether the pod was sent everything long ago and has never been through with it since. Fleet.mu is held.
+// hopeless says whether the pod was sent everything long ago and has never been through with it
+// since. Fleet.mu is held.
 func (l *link) hopeless(now time.Time, stalled time.Duration) bool {
 	return !l.synced && !l.offered.IsZero() && now.Sub(l.offered)-(stalled-l.stalledThen) >= unsynced
 }
@@ -291,7 +293,8 @@ func (f *Fleet) partsFor(l *link, desired *controlv1.Room) ([]*controlv1.Room, e
 	return []*controlv1.Room{desired}, nil
 }
 
-// receive takes in what the pod says until the stream ends, or, when that is all that is awaited, until it has said hello.
+// receive takes in what the pod says until the stream ends, or, when that is all that is awaited,
+// until it has said hello.
 func (f *Fleet) receive(l *link, stream controlv1.MediaPod_SyncClient, watchdog *time.Timer, parts *assembly, untilHello bool) error {
 	for {
 		message, err := stream.Recv()
@@ -308,7 +311,8 @@ func (f *Fleet) receive(l *link, stream controlv1.MediaPod_SyncClient, watchdog 
 	}
 }
 
-// forwardEvents hands what a pod tells of its rooms' events to the event log. Whose rooms those are the pod does not decide.
+// forwardEvents hands what a pod tells of its rooms' events to the event log. Whose rooms those are
+// the pod does not decide.
 func (f *Fleet) forwardEvents(ctx context.Context, l *link, message *controlv1.PodMessage, parts *assembly) error {
 	f.mu.Lock()
 	instance, lost := l.instance, l.lost
@@ -377,7 +381,8 @@ func (f *Fleet) take(ctx context.Context, l *link, message *controlv1.PodMessage
 	return nil
 }
 
-// hear notes that a pod has said something, and what it says of itself. synced says that it is through with everything only now.
+// hear notes that a pod has said something, and what it says of itself. synced says that it is
+// through with everything only now.
 func (f *Fleet) hear(l *link, message *controlv1.PodMessage) (pod Pod, synced bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -37,8 +37,8 @@ func (o *Outbox) Has(pod string) bool {
 	return o.queues[pod] != nil
 }
 
-// Send queues a message about a room, in place of an earlier one that was not sent yet. Without a stream
-// it does nothing: the next one begins with all rooms.
+// Send queues a message about a room, in place of an earlier one that was not sent yet. Without a
+// stream it does nothing: the next one begins with all rooms.
 func (o *Outbox) Send(pod string, session types.UID, message *controlv1.OperatorMessage) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -48,8 +48,9 @@ func (o *Outbox) Send(pod string, session types.UID, message *controlv1.Operator
 	}
 }
 
-// Acknowledge tells a pod, if it is there, that it may forget the events of a room up to a sequence. What a
-// broken stream loses is acknowledged with the room's next event, or told again to the next leader.
+// Acknowledge tells a pod, if it is there, that it may forget the events of a room up to a
+// sequence. What a broken stream loses is acknowledged with the room's next event, or told again to
+// the next leader.
 func (o *Outbox) Acknowledge(pod string, session types.UID, sequence uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -73,8 +74,8 @@ func (o *Outbox) shut(pod string) {
 	delete(o.queues, pod)
 }
 
-// collect begins to keep messages for a stream that is open now. What is queued from now on goes after
-// whatever is read from now on.
+// collect begins to keep messages for a stream that is open now. What is queued from now on goes
+// after whatever is read from now on.
 func (o *Outbox) collect(pod string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

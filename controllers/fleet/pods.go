@@ -20,7 +20,8 @@ type Pods struct {
 	Fleet  *Fleet
 }
 
-// Setup adds the controller to the manager. The manager's cache holds no other pods than media pods.
+// Setup adds the controller to the manager. The manager's cache holds no other pods than media
+// pods.
 func (p *Pods) Setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("fleet").For(&corev1.Pod{}).Complete(p)
 }
@@ -38,7 +39,8 @@ func (p *Pods) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result
 	return ctrl.Result{}, nil
 }
 
-// See takes in a Pod object: one that runs and has an address is talked to, one that has finished is lost.
+// See takes in a Pod object: one that runs and has an address is talked to, one that has finished
+// is lost.
 func (f *Fleet) See(pod *corev1.Pod) {
 	if pod.Labels[v1alpha1.ComponentLabel] != podspec.Media.Component || pod.Status.PodIP == "" && !finished(pod) {
 		return

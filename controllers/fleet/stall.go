@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// StallMeter measures for how long this process did not run when it should have: its node had no processor time for it, or stood still.
-// A pod can't be blamed for silence that nobody listened to. Safe for concurrent use.
+// StallMeter measures for how long this process did not run when it should have: its node had no
+// processor time for it, or stood still. A pod can't be blamed for silence that nobody listened to.
+// Safe for concurrent use.
 type StallMeter struct {
 	total atomic.Int64 // nanoseconds
 }

@@ -14,11 +14,13 @@ import (
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
-// surveyBound is how long a pod may take to say which rooms it hosts. A leader begins with nothing before that.
+// surveyBound is how long a pod may take to say which rooms it hosts. A leader begins with nothing
+// before that.
 const surveyBound = 2 * time.Second
 
-// Survey asks all pods which rooms they host, before Start, and returns the pod of each Session. It changes nothing at the pods. A pod
-// that does not answer in time is left out; of two that name the same room the first by name has it.
+// Survey asks all pods which rooms they host, before Start, and returns the pod of each Session. It
+// changes nothing at the pods. A pod that does not answer in time is left out; of two that name the
+// same room the first by name has it.
 func (f *Fleet) Survey(ctx context.Context) map[types.UID]Pod {
 	f.mu.Lock()
 	pods := make([]Pod, 0, len(f.links))

@@ -13,8 +13,8 @@ import (
 	"mediarooms.dev/mediarooms/controllers/podspec"
 )
 
-// apply carries the actions out. One that fails does not keep the others from being tried: a pod that can't be made must not keep
-// another from getting its configuration.
+// apply carries the actions out. One that fails does not keep the others from being tried: a pod
+// that can't be made must not keep another from getting its configuration.
 func (r *Reconciler) apply(ctx context.Context, o observed, actions []action) error {
 	var errs []error
 	for _, a := range actions {
@@ -41,7 +41,8 @@ func (r *Reconciler) applyOne(ctx context.Context, o observed, a action) error {
 	return nil
 }
 
-// createPod makes a pod with a new name: a pod's name stands for its rooms, so it is never used again.
+// createPod makes a pod with a new name: a pod's name stands for its rooms, so it is never used
+// again.
 func (r *Reconciler) createPod(ctx context.Context, o observed, a createPod) error {
 	if err := o.exposure.Check(a.port); err != nil {
 		return fmt.Errorf("creating a media pod: %w", err)
@@ -80,7 +81,8 @@ func (r *Reconciler) deletePod(ctx context.Context, o observed, a deletePod) err
 	return nil
 }
 
-// annotatePod applies the annotations that change in a pod's life. The UID keeps the apply from making a pod that is gone.
+// annotatePod applies the annotations that change in a pod's life. The UID keeps the apply from
+// making a pod that is gone.
 func (r *Reconciler) annotatePod(ctx context.Context, a annotatePod) error {
 	pod := corev1ac.Pod(a.pod.Name, a.pod.Namespace).WithUID(a.pod.UID).WithAnnotations(a.annotations)
 	if err := r.Client.Apply(ctx, pod, FieldOwner, client.ForceOwnership); client.IgnoreNotFound(err) != nil {

@@ -1,5 +1,5 @@
-// Package mediapool is the authority on the media pods of MediaPools: how many there are, what they are made of, which ports and
-// addresses they have, and when one is removed.
+// Package mediapool is the authority on the media pods of MediaPools: how many there are, what they
+// are made of, which ports and addresses they have, and when one is removed.
 //
 //	(created) --> starting --> usable --> hosts rooms <--> idle --> retired --> deleted
 //	                               |            |                      ^
@@ -68,9 +68,11 @@ type Events interface {
 	Waiting(pod string) int
 }
 
-// Reconciler reconciles MediaPools. It runs one pass at a time, over all pools: ports are given out in one place.
+// Reconciler reconciles MediaPools. It runs one pass at a time, over all pools: ports are given out
+// in one place.
 type Reconciler struct {
-	// Client reads its own writes: a pod that was created in the pass before must not be created again.
+	// Client reads its own writes: a pod that was created in the pass before must not be created
+	// again.
 	Client   client.Client
 	Fleet    Fleet
 	Rooms    Rooms

@@ -108,7 +108,8 @@ func (n network) allows(from, to end, protocol corev1.Protocol, port int32) bool
 	return n.lets(networkingv1.PolicyTypeEgress, from, to, to, protocol, port) && n.lets(networkingv1.PolicyTypeIngress, to, from, to, protocol, port)
 }
 
-// lets says whether the policies of one end let a connection through: it is not selected by any of this type, or one of them has a rule for it.
+// lets says whether the policies of one end let a connection through: it is not selected by any of
+// this type, or one of them has a rule for it.
 func (n network) lets(direction networkingv1.PolicyType, own, peer, target end, protocol corev1.Protocol, port int32) bool {
 	selected := false
 	for _, policy := range n.policies {
@@ -206,7 +207,8 @@ func TestNetworkPolicies(t *testing.T) {
 				t.Errorf("nobody says who may reach port %q of the %s", port.Name, part)
 			}
 			for _, who := range everybody {
-				// What a gateway or a media pod may not send anywhere it does not send here either: that is the other test.
+				// What a gateway or a media pod may not send anywhere it does not send here either:
+				// that is the other test.
 				if got, want := n.lets(networkingv1.PolicyTypeIngress, target, n.ends[who], target, protocolOf(port.Protocol), port.ContainerPort), slices.Contains(allowed, who); got != want {
 					t.Errorf("%s reaches %s of the %s: %v", who, port.Name, part, got)
 				}

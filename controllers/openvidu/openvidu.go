@@ -1,6 +1,6 @@
-// Package openvidu is the authority on how events of Sessions look in OpenVidu's JSON, in requests to webhooks
-// and in call detail records. The documents have exactly the keys of the reference, in its order; null and
-// absent differ. Times are milliseconds since 1970, durations whole seconds.
+// Package openvidu is the authority on how events of Sessions look in OpenVidu's JSON, in requests
+// to webhooks and in call detail records. The documents have exactly the keys of the reference, in
+// its order; null and absent differ. Times are milliseconds since 1970, durations whole seconds.
 package openvidu
 
 import (
@@ -79,7 +79,8 @@ func Body(room *controlv1.RoomIdentity, event *controlv1.RoomEvent) []byte {
 	return append(document[:len(document)-1], `,"event":"`+events.Name(event)+`"}`...)
 }
 
-// Line returns the line of a call detail record, with its end: the document of an event under its name.
+// Line returns the line of a call detail record, with its end: the document of an event under its
+// name.
 func Line(room *controlv1.RoomIdentity, event *controlv1.RoomEvent) []byte {
 	return append(append([]byte(`{"`+events.Name(event)+`":`), render(room, event)...), "}\n"...)
 }

@@ -29,7 +29,8 @@ func connection(id, from string, stream *controlv1.PublishedStream) *controlv1.W
 	return &controlv1.WebrtcConnection{ConnectionId: id, ReceivingFrom: from, Stream: stream}
 }
 
-// The documents are those of openvidu-rest 5.3; keys counts them with "event", as catalogue case 158 does.
+// The documents are those of openvidu-rest 5.3; keys counts them with "event", as catalogue case
+// 158 does.
 func TestDocuments(t *testing.T) {
 	cases.Shows(t, 158, 161, 162, 165)
 	audio := &controlv1.PublishedStream{StreamId: "str_MIC_A", HasAudio: true}

@@ -7,7 +7,8 @@ import (
 	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
-// Evict returns the status of a participant that is put out: with a reason and at a time, unless it was out before.
+// Evict returns the status of a participant that is put out: with a reason and at a time, unless it
+// was out before.
 func Evict(status v1alpha1.ConnectionStatus, reason reasons.Reason, at metav1.Time) v1alpha1.ConnectionStatus {
 	out := *status.DeepCopy()
 	if out.State != v1alpha1.ConnectionStateActive {

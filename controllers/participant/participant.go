@@ -1,5 +1,5 @@
-// Package participant is the authority on how what a media pod observes of a participant becomes the status of its
-// Connection. The state only moves forward: Pending, Active, Disconnected.
+// Package participant is the authority on how what a media pod observes of a participant becomes
+// the status of its Connection. The state only moves forward: Pending, Active, Disconnected.
 package participant
 
 import (
@@ -14,8 +14,8 @@ import (
 	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
-// Bounds of the lists and texts in status, as in the schema, in bytes: what a pod reports must not make a status that the API server
-// refuses.
+// Bounds of the lists and texts in status, as in the schema, in bytes: what a pod reports must not
+// make a status that the API server refuses.
 const (
 	maxPublishers  = 16
 	maxSubscribers = 10000
@@ -26,7 +26,8 @@ const (
 	maxIP          = 64
 )
 
-// State returns how far a Connection has come, by its status and by what a pod observed (nil when nothing).
+// State returns how far a Connection has come, by its status and by what a pod observed (nil when
+// nothing).
 func State(status v1alpha1.ConnectionState, seen *controlv1.ConnectionStatus) v1alpha1.ConnectionState {
 	state := v1alpha1.ConnectionStatePending
 	switch seen.GetState() {
@@ -51,7 +52,8 @@ func rank(state v1alpha1.ConnectionState) int {
 	return 0
 }
 
-// Crash returns what a pod that was lost at a time would have said of a participant: who was in the room is out.
+// Crash returns what a pod that was lost at a time would have said of a participant: who was in the
+// room is out.
 func Crash(seen *controlv1.ConnectionStatus, at time.Time) {
 	if seen.GetState() != controlv1.ConnectionState_CONNECTION_STATE_ACTIVE {
 		return
@@ -62,7 +64,8 @@ func Crash(seen *controlv1.ConnectionStatus, at time.Time) {
 	seen.Publishers, seen.Subscribers = nil, nil
 }
 
-// Fold returns the status with what a pod observed folded in. Conditions, token and what comes from the spec stay as they are.
+// Fold returns the status with what a pod observed folded in. Conditions, token and what comes from
+// the spec stay as they are.
 func Fold(status v1alpha1.ConnectionStatus, seen *controlv1.ConnectionStatus, now time.Time) v1alpha1.ConnectionStatus {
 	out := *status.DeepCopy()
 	out.State = State(status.State, seen)
@@ -78,7 +81,8 @@ func Fold(status v1alpha1.ConnectionStatus, seen *controlv1.ConnectionStatus, no
 		out.Platform = text(seen.Platform, out.Platform, maxPlatform)
 	}
 	if out.State == v1alpha1.ConnectionStateActive {
-		// An Active state that no pod confirms yet keeps what it had: the pod may be about to say so.
+		// An Active state that no pod confirms yet keeps what it had: the pod may be about to say
+		// so.
 		if seen.GetState() == controlv1.ConnectionState_CONNECTION_STATE_ACTIVE {
 			out.Publishers, out.Subscribers = publishers(seen.Publishers), subscribers(seen.Subscribers)
 		}
@@ -92,7 +96,8 @@ func Fold(status v1alpha1.ConnectionStatus, seen *controlv1.ConnectionStatus, no
 		}
 	}
 	if out.DisconnectReason == "" {
-		// A pod that reports a spent token's user without a reason has never seen that user: the pod before it is gone.
+		// A pod that reports a spent token's user without a reason has never seen that user: the
+		// pod before it is gone.
 		out.DisconnectReason = text(seen.GetDisconnectReason(), string(reasons.NodeCrashed), maxName)
 	}
 	return out

@@ -1,5 +1,5 @@
-// Package placement is the authority on which of several media pods is the best one for a Session: a pure
-// function of what is reserved on each. Package rooms reserves what it has chosen.
+// Package placement is the authority on which of several media pods is the best one for a Session:
+// a pure function of what is reserved on each. Package rooms reserves what it has chosen.
 package placement
 
 import (
@@ -32,8 +32,9 @@ func (c Candidate) fits(connections int32) bool {
 		c.Connections < c.MaxConnections
 }
 
-// Choose returns the pod that a Session with so many admitted connections gets, or false when none has room.
-// A pod that failed a short while ago is taken only when no other one fits: it looks idle because it failed.
+// Choose returns the pod that a Session with so many admitted connections gets, or false when none
+// has room. A pod that failed a short while ago is taken only when no other one fits: it looks idle
+// because it failed.
 func Choose(candidates []Candidate, connections int32, policy v1alpha1.Placement, now time.Time) (string, bool) {
 	fitting := slices.DeleteFunc(slices.Clone(candidates), func(c Candidate) bool { return !c.fits(connections) })
 	if len(fitting) == 0 {

@@ -17,8 +17,9 @@ const (
 	PodFull
 )
 
-// Admit reserves a place for a Connection, or says why there is none; then it is woken when one may have
-// come free. maxConnections nil is no limit. Who was admitted stays so, whatever the limits become.
+// Admit reserves a place for a Connection, or says why there is none; then it is woken when one may
+// have come free. maxConnections nil is no limit. Who was admitted stays so, whatever the limits
+// become.
 func (t *Table) Admit(c Connection, maxConnections *int32, podConnections int32) Admission {
 	var woken wakes
 	t.mu.Lock()
@@ -60,8 +61,8 @@ func (t *Table) answer(r *room, c Connection, maxConnections *int32, podConnecti
 	return Admitted
 }
 
-// Release frees the place of a Connection whose user has left, or is out. uid "" stands for whatever has
-// the name.
+// Release frees the place of a Connection whose user has left, or is out. uid "" stands for
+// whatever has the name.
 func (t *Table) Release(name types.NamespacedName, uid types.UID) {
 	t.mu.Lock()
 	_, woken := t.release(name, uid)
@@ -69,8 +70,8 @@ func (t *Table) Release(name types.NamespacedName, uid types.UID) {
 	t.wake(woken)
 }
 
-// Remove frees the place of a Connection that is gone without having been evicted, and has the room sent
-// without it.
+// Remove frees the place of a Connection that is gone without having been evicted, and has the room
+// sent without it.
 func (t *Table) Remove(name types.NamespacedName) {
 	t.mu.Lock()
 	session, woken := t.release(name, "")
@@ -109,8 +110,8 @@ func (t *Table) drop(c Connection) {
 	}
 }
 
-// freed returns who may have a place now that one came free: the Sessions that wait for the pool, and of
-// the Connections that wait for the pod as many as there are places. The table is locked.
+// freed returns who may have a place now that one came free: the Sessions that wait for the pool,
+// and of the Connections that wait for the pod as many as there are places. The table is locked.
 func (t *Table) freed(pool, pod string) wakes {
 	woken := wakes{pool: pool, sessions: t.unplaced(pool)}
 	woken.connection(t.admissible(pod)...)
@@ -128,8 +129,8 @@ func (t *Table) unplaced(pool string) []types.NamespacedName {
 	return sessions
 }
 
-// admissible returns as many of the Connections that wait for a pod as there are places, who came first
-// first: each that is woken is looked at, and who waits may be many. The table is locked.
+// admissible returns as many of the Connections that wait for a pod as there are places, who came
+// first first: each that is woken is looked at, and who waits may be many. The table is locked.
 func (t *Table) admissible(pod string) []types.NamespacedName {
 	if pod == "" {
 		return nil

@@ -213,7 +213,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// Each Connection that is woken is looked at: a leave on a pod that 50,000 wait for must not be as much work as all of them.
+// Each Connection that is woken is looked at: a leave on a pod that 50,000 wait for must not be as
+// much work as all of them.
 func TestAsManyAreWokenAsThereArePlaces(t *testing.T) {
 	first, second, third := session("first"), session("second"), session("third")
 	setup := func() *book {
@@ -311,7 +312,8 @@ func TestAsManyAreWokenAsThereArePlaces(t *testing.T) {
 	}
 }
 
-// Whatever happens, in the end nobody waits while there is a place, when everybody who is woken asks again.
+// Whatever happens, in the end nobody waits while there is a place, when everybody who is woken
+// asks again.
 func TestNobodyIsForgottenInTheLine(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {

@@ -9,24 +9,26 @@ import (
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
-// InFlight bounds how long what has changed in a room waits for the pod's answer to what was sent of it
-// before. Many changes in a short time so become few messages, each of which holds the whole room. Putting
-// somebody out does not wait.
+// InFlight bounds how long what has changed in a room waits for the pod's answer to what was sent
+// of it before. Many changes in a short time so become few messages, each of which holds the whole
+// room. Putting somebody out does not wait.
 const InFlight = 100 * time.Millisecond
 
 // delivery is how far a room is told to its pod.
 type delivery struct {
-	// needed numbers the needs to send the room; had is the last one that what was sent meets. urgent says
-	// that somebody is to be put out by what has changed.
+	// needed numbers the needs to send the room; had is the last one that what was sent meets.
+	// urgent says that somebody is to be put out by what has changed.
 	needed, had uint64
 	urgent      bool
 	// revision is that of the last message to the pod, acked the last one that the pod has applied.
 	revision, acked uint64
-	// room is what was sent last to this pod, at a time; nil when nothing was. connections are those in it.
+	// room is what was sent last to this pod, at a time; nil when nothing was. connections are
+	// those in it.
 	room        *controlv1.Room
 	at          time.Time
 	connections map[types.UID]told
-	// closing says that the pod is to close it; closed that it has. silent says that nobody is told then.
+	// closing says that the pod is to close it; closed that it has. silent says that nobody is told
+	// then.
 	closing, closed, silent bool
 	// evicting are the Connections that are being deleted and are not known to be out.
 	evicting map[types.UID]*eviction
@@ -41,7 +43,8 @@ type told struct {
 // eviction is a Connection that waits until the pod has applied a room without it.
 type eviction struct {
 	name types.NamespacedName
-	// need is the one that it has made, revision the first message that meets it; 0 when none was sent.
+	// need is the one that it has made, revision the first message that meets it; 0 when none was
+	// sent.
 	need, revision uint64
 }
 
@@ -61,10 +64,11 @@ func (d *delivery) wait(now time.Time) time.Duration {
 
 // Sending says what is to be sent of a room.
 type Sending struct {
-	// Need identifies the present need. It goes back with what is built from what was read after it.
+	// Need identifies the present need. It goes back with what is built from what was read after
+	// it.
 	Need uint64
-	// Outdated says that something has changed since the room was sent last, or that it never was; After that
-	// the pod's answer is awaited, for so long.
+	// Outdated says that something has changed since the room was sent last, or that it never was;
+	// After that the pod's answer is awaited, for so long.
 	Outdated bool
 	After    time.Duration
 	// Generation is that of the Session which was sent last, at a time; 0 when none was.
@@ -78,8 +82,8 @@ func (d *delivery) view(now time.Time) Sending {
 	}
 }
 
-// outdate notes that a room is to be sent again, and has its Session woken when that may be. The table is
-// locked.
+// outdate notes that a room is to be sent again, and has its Session woken when that may be. The
+// table is locked.
 func (t *Table) outdate(r *room, urgent bool, woken *wakes) {
 	d := &r.delivery
 	d.needed++
@@ -98,8 +102,8 @@ func (t *Table) outdate(r *room, urgent bool, woken *wakes) {
 	woken.later[r.Name] = after
 }
 
-// Require has a room sent again, unless this generation of a Connection was in what was sent last, or that
-// is to be sent again anyway.
+// Require has a room sent again, unless this generation of a Connection was in what was sent last,
+// or that is to be sent again anyway.
 func (t *Table) Require(session, connection types.UID, generation int64) {
 	var woken wakes
 	t.mu.Lock()
@@ -110,9 +114,9 @@ func (t *Table) Require(session, connection types.UID, generation int64) {
 	t.wake(woken)
 }
 
-// Send gives the pod of a room its desired state, which the table keeps. need is the one that the room was
-// built for; names are those of the Connections in it. Nothing is sent of a room that is being closed, or
-// has no pod.
+// Send gives the pod of a room its desired state, which the table keeps. need is the one that the
+// room was built for; names are those of the Connections in it. Nothing is sent of a room that is
+// being closed, or has no pod.
 func (t *Table) Send(desired *controlv1.Room, names map[types.UID]types.NamespacedName, need uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -139,9 +143,9 @@ func (t *Table) Send(desired *controlv1.Room, names map[types.UID]types.Namespac
 	t.handOver()
 }
 
-// Evict has a Connection that is being deleted put out of its room and says whether it is: the pod has
-// confirmed a room without it, or there is no such room any more. Until then the pod's answers wake it. The
-// cache must show the deletion already.
+// Evict has a Connection that is being deleted put out of its room and says whether it is: the pod
+// has confirmed a room without it, or there is no such room any more. Until then the pod's answers
+// wake it. The cache must show the deletion already.
 func (t *Table) Evict(c Connection) bool {
 	var woken wakes
 	t.mu.Lock()
@@ -174,8 +178,9 @@ func (t *Table) evict(c Connection, woken *wakes) bool {
 	return true
 }
 
-// Close asks the pod to close a room and says whether it has: also when the room is on no pod, or its pod
-// is lost. The pod's answer wakes the Session. silent says that nobody is to be told of the end.
+// Close asks the pod to close a room and says whether it has: also when the room is on no pod, or
+// its pod is lost. The pod's answer wakes the Session. silent says that nobody is to be told of the
+// end.
 func (t *Table) Close(session types.UID, silent bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -193,8 +198,8 @@ func (t *Table) Close(session types.UID, silent bool) bool {
 	return false
 }
 
-// Snapshot returns everything that a pod is to be told of rooms when a stream to it begins. It waits until
-// the Room of each has been built: a room that is not named to its pod is closed there.
+// Snapshot returns everything that a pod is to be told of rooms when a stream to it begins. It
+// waits until the Room of each has been built: a room that is not named to its pod is closed there.
 func (t *Table) Snapshot(ctx context.Context, pod string) ([]*controlv1.OperatorMessage, error) {
 	for {
 		messages, missing, changed := t.snapshot(pod)
@@ -210,8 +215,8 @@ func (t *Table) Snapshot(ctx context.Context, pod string) ([]*controlv1.Operator
 	}
 }
 
-// snapshot returns what is to be told of the rooms on a pod, the Sessions whose Room was not built yet, and
-// what is closed when that may have changed.
+// snapshot returns what is to be told of the rooms on a pod, the Sessions whose Room was not built
+// yet, and what is closed when that may have changed.
 func (t *Table) snapshot(pod string) (messages []*controlv1.OperatorMessage, missing []types.NamespacedName, changed <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

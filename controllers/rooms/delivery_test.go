@@ -25,7 +25,8 @@ func (o *outboxes) Send(pod string, _ types.UID, message *controlv1.OperatorMess
 
 func (o *outboxes) Has(pod string) bool { return !o.gone[pod] }
 
-// told returns what a pod was sent since it was asked last, as "uid@revision: connections" or "-uid@revision".
+// told returns what a pod was sent since it was asked last, as "uid@revision: connections" or
+// "-uid@revision".
 func (o *outboxes) told(pod string) string {
 	var lines []string
 	for _, message := range o.sent[pod] {

@@ -21,7 +21,8 @@ func (w *waiter) fits(inRoom, onPod int32) bool {
 	return (w.maxConnections < 0 || inRoom < w.maxConnections) && onPod < w.podConnections
 }
 
-// line is who waits, in the order in which they came, by Session. It is not safe for concurrent use.
+// line is who waits, in the order in which they came, by Session. It is not safe for concurrent
+// use.
 type line struct {
 	next  uint64
 	names map[types.NamespacedName]*list.Element // of *waiter
@@ -32,7 +33,8 @@ func newLine() line {
 	return line{names: make(map[types.NamespacedName]*list.Element), rooms: make(map[types.UID]*list.List)}
 }
 
-// add puts a connection at the end. One that waits already keeps its place; changed says that it has met other limits than before.
+// add puts a connection at the end. One that waits already keeps its place; changed says that it
+// has met other limits than before.
 func (l *line) add(connection Connection, maxConnections *int32, podConnections int32) (changed bool) {
 	limits := waiter{connection: connection, maxConnections: -1, podConnections: podConnections}
 	if maxConnections != nil {
@@ -90,7 +92,8 @@ func (l *line) of(room types.UID) []types.NamespacedName {
 	return names
 }
 
-// first returns as many of those who wait for a room as there are places, where so many are in the room and on its pod.
+// first returns as many of those who wait for a room as there are places, where so many are in the
+// room and on its pod.
 func (l *line) first(room types.UID, inRoom, onPod int32) []*waiter {
 	in, known := l.rooms[room]
 	if !known {
@@ -107,7 +110,8 @@ func (l *line) first(room types.UID, inRoom, onPod int32) []*waiter {
 	return found
 }
 
-// admissible returns, of those who fit into their rooms, those who find a place on a pod where so many are, in the order in which they came.
+// admissible returns, of those who fit into their rooms, those who find a place on a pod where so
+// many are, in the order in which they came.
 func admissible(waiters []*waiter, onPod int32) []types.NamespacedName {
 	slices.SortFunc(waiters, func(a, b *waiter) int { return cmp.Compare(a.came, b.came) })
 	var names []types.NamespacedName

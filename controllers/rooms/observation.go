@@ -44,8 +44,8 @@ func (s *sightings) crash(at time.Time) {
 	}
 }
 
-// take takes in a status of the pod that the room is on. It returns the Connections of which something has
-// changed, and whether the Session is concerned.
+// take takes in a status of the pod that the room is on. It returns the Connections of which
+// something has changed, and whether the Session is concerned.
 func (s *sightings) take(status *controlv1.RoomStatus) (changed []types.UID, concerned bool) {
 	media := v1alpha1.MediaConnections{UDP: status.GetUdpMedia(), TCP: status.GetTcpMedia()}
 	concerned = s.generation != status.GetGeneration() || s.media != media
@@ -69,8 +69,8 @@ func (s *sightings) take(status *controlv1.RoomStatus) (changed []types.UID, con
 	for _, uid := range status.GetGone() {
 		concerned = s.drop(types.UID(uid)) || concerned
 	}
-	// Of changes, who is not named is as before. Only a pod that has applied a Room can have dropped somebody;
-	// before, it has not been told of everybody yet.
+	// Of changes, who is not named is as before. Only a pod that has applied a Room can have
+	// dropped somebody; before, it has not been told of everybody yet.
 	if !status.GetChanges() && status.GetRevision() != 0 {
 		for uid := range s.connections {
 			if !there[uid] {
@@ -90,8 +90,8 @@ func (s *sightings) drop(uid types.UID) bool {
 	return true
 }
 
-// merge returns what is known of a Connection after another observation. Who has left on an earlier pod
-// stays out.
+// merge returns what is known of a Connection after another observation. Who has left on an earlier
+// pod stays out.
 func merge(before, now *controlv1.ConnectionStatus) *controlv1.ConnectionStatus {
 	switch {
 	case before == nil, before.State < now.State,
@@ -104,8 +104,8 @@ func merge(before, now *controlv1.ConnectionStatus) *controlv1.ConnectionStatus 
 	return after
 }
 
-// Observe takes in what a pod says of a room, and wakes who is concerned. The status is the table's from
-// then on.
+// Observe takes in what a pod says of a room, and wakes who is concerned. The status is the table's
+// from then on.
 func (t *Table) Observe(pod string, status *controlv1.RoomStatus) {
 	var woken wakes
 	t.mu.Lock()

@@ -77,7 +77,8 @@ func (t *Table) Forget(pod string) {
 	delete(t.cordoned, pod)
 }
 
-// Failed notes that a pod failed on its node. Pods there are not preferred for placement.FailureMemory.
+// Failed notes that a pod failed on its node. Pods there are not preferred for
+// placement.FailureMemory.
 func (t *Table) Failed(pod, node string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -107,8 +108,8 @@ func (t *Table) FailedLately(now time.Time) []string {
 	return names
 }
 
-// PodsChanged wakes the Sessions that a change of a pool's pods may help: those that wait for a pod, and
-// those on pods that drain.
+// PodsChanged wakes the Sessions that a change of a pool's pods may help: those that wait for a
+// pod, and those on pods that drain.
 func (t *Table) PodsChanged(pool string, draining []string) {
 	var woken wakes
 	t.mu.Lock()
@@ -121,8 +122,8 @@ func (t *Table) PodsChanged(pool string, draining []string) {
 	t.wake(woken)
 }
 
-// PoolChanged takes in that a pool has another generation: what it says for its rooms, and the limits that
-// refused Connections, may be others.
+// PoolChanged takes in that a pool has another generation: what it says for its rooms, and the
+// limits that refused Connections, may be others.
 func (t *Table) PoolChanged(pool string) {
 	var woken wakes
 	t.mu.Lock()

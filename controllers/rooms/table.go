@@ -1,6 +1,6 @@
-// Package rooms is the authority on where each room is and who is in it: the assignment of Sessions to
-// media pods, the places that are reserved for Connections, what a pod was sent last of a room, and
-// what it was seen to say of it.
+// Package rooms is the authority on where each room is and who is in it: the assignment of Sessions
+// to media pods, the places that are reserved for Connections, what a pod was sent last of a room,
+// and what it was seen to say of it.
 //
 //	                 Assign                  Send                    Observe
 //	waits for a pod --------> not sent yet --------> not acknowledged -------> applied
@@ -8,8 +8,8 @@
 //	      |  Unassign             |  Move          Require, Evict, PoolChanged   |
 //	      +-----------------------+--------------------------------<-------------+
 //
-// Delete ends a room in any state. Who builds the Room that is sent is the Session's controller; the
-// table says when there is a need, and keeps it for the next stream to the pod.
+// Delete ends a room in any state. Who builds the Room that is sent is the Session's controller;
+// the table says when there is a need, and keeps it for the next stream to the pod.
 package rooms
 
 import (
@@ -51,7 +51,8 @@ type Assignment struct {
 	Epoch uint64
 }
 
-// Reservation is a Session that is known to be on a pod, with the Connections that hold a place there.
+// Reservation is a Session that is known to be on a pod, with the Connections that hold a place
+// there.
 type Reservation struct {
 	Session     Session
 	Pod         string
@@ -75,8 +76,8 @@ type Wakers struct {
 	Pool func(name string)
 }
 
-// Table holds the rooms of one leader. It is filled once from the API objects (Seed); from then on it
-// decides and they follow. Safe for concurrent use.
+// Table holds the rooms of one leader. It is filled once from the API objects (Seed); from then on
+// it decides and they follow. Safe for concurrent use.
 type Table struct {
 	outbox Outbox
 	wakers Wakers
@@ -158,9 +159,9 @@ func (t *Table) Lookup(name types.NamespacedName) (types.UID, bool) {
 	return uid, known
 }
 
-// Assign returns the pod that a Session is on. One that is on none gets one of the candidates, or waits.
-// What is reserved on each candidate, and when it failed, is filled in here. Nobody is told of the room
-// before Send.
+// Assign returns the pod that a Session is on. One that is on none gets one of the candidates, or
+// waits. What is reserved on each candidate, and when it failed, is filled in here. Nobody is told
+// of the room before Send.
 func (t *Table) Assign(session Session, candidates []placement.Candidate, policy v1alpha1.Placement) (pod string, placed bool) {
 	woken := wakes{pool: session.Pool}
 	t.mu.Lock()
@@ -183,8 +184,9 @@ func (t *Table) Assign(session Session, candidates []placement.Candidate, policy
 	return pod, placed
 }
 
-// Move puts a Session that is on a pod on one of the candidates instead, and has the pod before close the
-// room. It stays where it is if no candidate has room. What was observed is kept: who has left stays out.
+// Move puts a Session that is on a pod on one of the candidates instead, and has the pod before
+// close the room. It stays where it is if no candidate has room. What was observed is kept: who has
+// left stays out.
 func (t *Table) Move(session types.UID, candidates []placement.Candidate, policy v1alpha1.Placement) (pod string, moved bool) {
 	var woken wakes
 	t.mu.Lock()
@@ -215,8 +217,8 @@ func (t *Table) Unassign(session types.UID, pod string) {
 	}
 }
 
-// Delete forgets a Session that is gone or refused, with the places of its Connections. Its pod, if it
-// has the room, is to close it; nobody waits for that.
+// Delete forgets a Session that is gone or refused, with the places of its Connections. Its pod, if
+// it has the room, is to close it; nobody waits for that.
 func (t *Table) Delete(session types.UID) {
 	var woken wakes
 	t.mu.Lock()
@@ -261,13 +263,14 @@ func (t *Table) put(r *room, pod string) {
 	t.handOver()
 }
 
-// serves says whether the pod of a room is talked to and has not closed the room. The table is locked.
+// serves says whether the pod of a room is talked to and has not closed the room. The table is
+// locked.
 func (t *Table) serves(r *room) bool {
 	return r.at.Pod != "" && !r.delivery.closed && t.outbox.Has(r.at.Pod)
 }
 
-// fill returns the candidates that are not cordoned, with what is reserved on each and when it failed. The
-// table is locked.
+// fill returns the candidates that are not cordoned, with what is reserved on each and when it
+// failed. The table is locked.
 func (t *Table) fill(candidates []placement.Candidate) []placement.Candidate {
 	open := make([]placement.Candidate, 0, len(candidates))
 	load := t.load()

@@ -61,7 +61,8 @@ func (r *Reconciler) assign(ctx context.Context, o *observed, sent *sent) {
 	log.FromContext(ctx).Info("Placed the room", "pod", pod, "pool", o.pool.Name)
 }
 
-// move reserves capacity on another pod and sends the room there, if there is one; the pod before closes it.
+// move reserves capacity on another pod and sends the room there, if there is one; the pod before
+// closes it.
 func (r *Reconciler) move(ctx context.Context, o *observed, a action) bool {
 	pod, moved := r.Rooms.Move(o.session.UID, o.candidates, o.pool.Spec.Placement)
 	if moved {

@@ -1,5 +1,5 @@
-// Package session is the authority on Sessions: whether one is accepted, on which media pod its room runs, what its status says, and
-// when a Session that is being deleted may go.
+// Package session is the authority on Sessions: whether one is accepted, on which media pod its
+// room runs, what its status says, and when a Session that is being deleted may go.
 //
 //	created --> accepted --> placed on a pod --> programmed, Ready
 //	                ^             |
@@ -143,7 +143,8 @@ func (r *Reconciler) rivals(ctx context.Context, gone client.Object) []reconcile
 	return requests(same)
 }
 
-// ofPool returns the Sessions that a MediaPool may concern: those that it hosts, and those that are nowhere.
+// ofPool returns the Sessions that a MediaPool may concern: those that it hosts, and those that are
+// nowhere.
 func (r *Reconciler) ofPool(ctx context.Context, pool client.Object) []reconcile.Request {
 	var list v1alpha1.SessionList
 	if err := r.Client.List(ctx, &list, client.DisableReadYourWritesConsistency); err != nil {
@@ -158,7 +159,8 @@ func (r *Reconciler) ofPool(ctx context.Context, pool client.Object) []reconcile
 	return requests(concerned)
 }
 
-// ofNamespace returns the Sessions of a namespace that are nowhere: its labels may let them into a pool now.
+// ofNamespace returns the Sessions of a namespace that are nowhere: its labels may let them into a
+// pool now.
 func (r *Reconciler) ofNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
 	var list v1alpha1.SessionList
 	if err := r.Client.List(ctx, &list, client.InNamespace(namespace.GetName()), client.DisableReadYourWritesConsistency); err != nil {
@@ -175,7 +177,8 @@ func requests(sessions []v1alpha1.Session) []reconcile.Request {
 	return out
 }
 
-// countDelay is how long a Session waits to be told of Connections that wait for their users: many may come in a short time, and each pass reads all of them.
+// countDelay is how long a Session waits to be told of Connections that wait for their users: many
+// may come in a short time, and each pass reads all of them.
 const countDelay = 250 * time.Millisecond
 
 // ofConnections wakes a Session for what may change its counts, or end its deletion.
@@ -258,7 +261,8 @@ func soonest(waits ...time.Duration) time.Duration {
 	return soonest
 }
 
-// forget drops what is held for a Session that is gone. Its pod closes the room that it is no longer told of.
+// forget drops what is held for a Session that is gone. Its pod closes the room that it is no
+// longer told of.
 func (r *Reconciler) forget(name types.NamespacedName) {
 	r.statuses.Forget(name)
 	r.waits.Forget(name)

@@ -15,18 +15,21 @@ import (
 	"mediarooms.dev/mediarooms/controllers/finalizer"
 )
 
-// closeBound is how long a deletion waits for the media pod, and goneBound for that and until the Connections are gone.
+// closeBound is how long a deletion waits for the media pod, and goneBound for that and until the
+// Connections are gone.
 const (
 	closeBound = 10 * time.Second
 	goneBound  = 25 * time.Second
 )
 
-// silent says that nobody is told of a Session's end (openvidu-rest section 8): it was deleted because nobody ever joined it.
+// silent says that nobody is told of a Session's end (openvidu-rest section 8): it was deleted
+// because nobody ever joined it.
 func silent(s *v1alpha1.Session) bool {
 	return s.Annotations[v1alpha1.CollectedAnnotation] == "true"
 }
 
-// finalize closes the room, then removes the Connections that there were, then lets the Session go. Each step waits for the one before, up to its bound.
+// finalize closes the room, then removes the Connections that there were, then lets the Session go.
+// Each step waits for the one before, up to its bound.
 func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, error) {
 	s := o.session
 	if !o.finalizing() {

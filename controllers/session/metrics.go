@@ -10,7 +10,8 @@ import (
 )
 
 var (
-	// readySeconds is how long people wait for rooms. Creation times are whole seconds in the API, so single values are off by up to one.
+	// readySeconds is how long people wait for rooms. Creation times are whole seconds in the API,
+	// so single values are off by up to one.
 	readySeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "mediarooms_session_ready_seconds",
 		Help:    "Time from the creation of a Session to its first Ready.",

@@ -44,15 +44,16 @@ type observed struct {
 	defaultNamespace string
 	// media is where no ICE server may be.
 	media *desired.MediaAddresses
-	// connections of the Session that are not being deleted; leaving are those that are. Those that came too late for it are in neither. They are the
-	// cache's own and not to be changed.
+	// connections of the Session that are not being deleted; leaving are those that are. Those that
+	// came too late for it are in neither. They are the cache's own and not to be changed.
 	connections, leaving []*v1alpha1.Connection
 	// due is from when on it is garbage unless somebody joins it; zero is never.
 	due time.Time
 	now time.Time
 }
 
-// observe reads everything: what is known of the room, and only then the cache, so that what is built of it meets every need that is known.
+// observe reads everything: what is known of the room, and only then the cache, so that what is
+// built of it meets every need that is known.
 func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (observed, error) {
 	o := observed{
 		session: session, now: r.Clock.Now(), due: r.Garbage.due(session), begun: r.Events.Known(session.UID),
@@ -106,7 +107,8 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 	return o, nil
 }
 
-// foreign says whether a pool does not host the Sessions of a namespace. One that the cache has not seen yet has no labels.
+// foreign says whether a pool does not host the Sessions of a namespace. One that the cache has not
+// seen yet has no labels.
 func (r *Reconciler) foreign(ctx context.Context, name string, pool *v1alpha1.MediaPool) (bool, error) {
 	if pool == nil || hosting.Open(pool) {
 		return false, nil
@@ -118,8 +120,9 @@ func (r *Reconciler) foreign(ctx context.Context, name string, pool *v1alpha1.Me
 	return !hosting.Allows(pool, namespace.Labels), nil
 }
 
-// late says that a Connection was made when its Session was being deleted already. It waits for the next one with the name: if the deletion took it along, it
-// would not end for as long as others come. Times are whole seconds, so one of the same second is not late.
+// late says that a Connection was made when its Session was being deleted already. It waits for the
+// next one with the name: if the deletion took it along, it would not end for as long as others
+// come. Times are whole seconds, so one of the same second is not late.
 func late(session *v1alpha1.Session, c *v1alpha1.Connection) bool {
 	return !session.DeletionTimestamp.IsZero() && c.CreationTimestamp.After(session.DeletionTimestamp.Time)
 }

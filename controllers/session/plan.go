@@ -127,8 +127,8 @@ func (p *plan) keep(o observed) {
 	}
 }
 
-// desiredRoom returns the room as it is to be: with who holds a place, and who has left. Those hold none any more,
-// but the pod keeps knowing about them: a status that is lost can be rebuilt.
+// desiredRoom returns the room as it is to be: with who holds a place, and who has left. Those hold
+// none any more, but the pod keeps knowing about them: a status that is lost can be rebuilt.
 func desiredRoom(o observed) *sent {
 	state := func(c *v1alpha1.Connection) v1alpha1.ConnectionState { return stateOf(o, c) }
 	in := desired.Input{
@@ -148,8 +148,8 @@ func desiredRoom(o observed) *sent {
 	return &sent{desired.Room(in), names}
 }
 
-// emptied says whether the last user has left a Session that is to be deleted then: there was one, and there is none. Who is being put out is
-// still there: their end has a reason of its own.
+// emptied says whether the last user has left a Session that is to be deleted then: there was one,
+// and there is none. Who is being put out is still there: their end has a reason of its own.
 func emptied(o observed) bool {
 	if o.session.Spec.WhenEmpty != v1alpha1.WhenEmptyDelete || count(o, v1alpha1.ConnectionStateActive) > 0 {
 		return false

@@ -15,7 +15,8 @@ import (
 	"mediarooms.dev/mediarooms/internal/naming"
 )
 
-// writeStatus writes the status if it has changed, now or later, and then the Events that tell of the change. It returns when to look again.
+// writeStatus writes the status if it has changed, now or later, and then the Events that tell of
+// the change. It returns when to look again.
 func (r *Reconciler) writeStatus(ctx context.Context, o *observed, failed error) (time.Duration, error) {
 	before := o.session.DeepCopy()
 	after := makeStatus(*o, failed == nil)
@@ -127,7 +128,8 @@ func programmedCondition(o observed, accepted metav1.Condition) metav1.Condition
 	case o.room.Generation >= o.session.Generation:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "the media pod has applied this generation"
 	case o.pod.State == fleet.Connecting && sameGeneration(o):
-		// This leader is new and the pod about to say what it knows: what was said last still holds.
+		// This leader is new and the pod about to say what it knows: what was said last still
+		// holds.
 		return *meta.FindStatusCondition(o.session.Status.Conditions, v1alpha1.ConditionProgrammed)
 	case o.pod.State == fleet.Synced:
 		c.Reason, c.Message = v1alpha1.ReasonWaitingForAck, "the media pod has not confirmed this generation yet"

@@ -1,5 +1,5 @@
-// Package trigger is the authority on how a controller is woken for an object by something that is not a watch: what a media
-// pod reported, or a decision of another controller.
+// Package trigger is the authority on how a controller is woken for an object by something that is
+// not a watch: what a media pod reported, or a decision of another controller.
 package trigger
 
 import (
@@ -13,8 +13,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
-// Trigger wakes one controller. Waking never blocks, and the controller's queue makes one of several wake-ups. The zero value
-// is ready to use; wake-ups before the controller has started are kept. Safe for concurrent use.
+// Trigger wakes one controller. Waking never blocks, and the controller's queue makes one of
+// several wake-ups. The zero value is ready to use; wake-ups before the controller has started are
+// kept. Safe for concurrent use.
 type Trigger struct {
 	mu    sync.Mutex // guards what follows
 	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -35,7 +36,8 @@ func (t *Trigger) Wake(name types.NamespacedName) {
 	t.early[name] = struct{}{}
 }
 
-// WakeAfter asks for a pass over the named object after a while, or at once when the controller has not started.
+// WakeAfter asks for a pass over the named object after a while, or at once when the controller has
+// not started.
 func (t *Trigger) WakeAfter(name types.NamespacedName, after time.Duration) {
 	t.mu.Lock()
 	queue := t.queue

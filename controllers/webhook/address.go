@@ -16,25 +16,29 @@ import (
 // errForbiddenAddress marks an endpoint whose address is not called.
 var errForbiddenAddress = errors.New("the address may not be called")
 
-// Guard says which addresses may be called. A tenant names URLs that the operator then calls from within the cluster, past the network policies
-// that hold for the tenant's own pods: what only the cluster, a node or the pod itself can reach must not be among them, unless the platform team
-// says so. The zero value allows public addresses and nothing else.
+// Guard says which addresses may be called. A tenant names URLs that the operator then calls from
+// within the cluster, past the network policies that hold for the tenant's own pods: what only the
+// cluster, a node or the pod itself can reach must not be among them, unless the platform team says
+// so. The zero value allows public addresses and nothing else.
 type Guard struct {
 	// Allowed are networks that may be called although they are not public, or are the cluster's.
 	Allowed []netip.Prefix
 	// Forbidden are networks that may not be called, whatever else is said.
 	Forbidden []netip.Prefix
-	// Owned says whether an address is the cluster's own: those of nodes and pods may be public. nil is none.
+	// Owned says whether an address is the cluster's own: those of nodes and pods may be public.
+	// nil is none.
 	Owned func(context.Context, netip.Addr) (bool, error)
 }
 
-// Networks that are special (RFC 6890 and its registries) within what is otherwise global: all of IPv4, and 2000::/3 of IPv6.
+// Networks that are special (RFC 6890 and its registries) within what is otherwise global: all of
+// IPv4, and 2000::/3 of IPv6.
 var special = prefixes(
 	// "This" network, private, shared with a provider (CGNAT), loopback, link-local.
 	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
 	// Protocol assignments, documentation, relays of 6to4, benchmarks, multicast, reserved.
 	"192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
-	// What virtual machines of Azure ask for their settings: the one cloud metadata address outside all of these.
+	// What virtual machines of Azure ask for their settings: the one cloud metadata address outside
+	// all of these.
 	"168.63.129.16/32",
 	// Protocol assignments (Teredo among them), documentation, 6to4.
 	"2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
@@ -81,7 +85,8 @@ func (g Guard) check(ctx context.Context, address netip.Addr) error {
 	return nil
 }
 
-// control checks the address that is about to be connected to, after every look-up of names: a name that changes is no way around it.
+// control checks the address that is about to be connected to, after every look-up of names: a name
+// that changes is no way around it.
 func (g Guard) control(ctx context.Context, _, address string, _ syscall.RawConn) error {
 	target, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -128,7 +133,8 @@ func ParseNetworks(list string) ([]netip.Prefix, error) {
 			return nil, fmt.Errorf("%q is no network, which is written as 10.0.0.0/8 or fd00::/8", text)
 		}
 		if network.Addr().Is4In6() {
-			// Addresses are looked at as the IPv4 addresses that they are: this network would hold none.
+			// Addresses are looked at as the IPv4 addresses that they are: this network would hold
+			// none.
 			return nil, fmt.Errorf("%q holds IPv4 addresses in IPv6 notation: write them as IPv4", text)
 		}
 		networks = append(networks, network.Masked())

@@ -1,8 +1,10 @@
-// Package webhook is the authority on the delivery of events to the endpoints of Webhooks (openvidu-rest 5.2): which Webhook is served and how,
-// who may be called, what an answer means, when it is tried again, and what a Webhook's status says.
+// Package webhook is the authority on the delivery of events to the endpoints of Webhooks
+// (openvidu-rest 5.2): which Webhook is served and how, who may be called, what an answer means,
+// when it is tried again, and what a Webhook's status says.
 //
-// Nothing waits for a delivery: events are queued per Webhook and Session, and what is not delivered holds up neither another endpoint, nor
-// another Session, nor anything else that the operator does.
+// Nothing waits for a delivery: events are queued per Webhook and Session, and what is not
+// delivered holds up neither another endpoint, nor another Session, nor anything else that the
+// operator does.
 package webhook
 
 import (
@@ -80,7 +82,8 @@ func (r *Reconciler) ofSecret(ctx context.Context, secret client.Object) []recon
 	return requests
 }
 
-// Seed takes in all Webhooks there are. It comes before the first event does, since an event that nobody takes is done with.
+// Seed takes in all Webhooks there are. It comes before the first event does, since an event that
+// nobody takes is done with.
 func (r *Reconciler) Seed(ctx context.Context) error {
 	var list v1alpha1.WebhookList
 	if err := r.Client.List(ctx, &list); err != nil {

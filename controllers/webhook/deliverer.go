@@ -32,7 +32,8 @@ type Deliverer struct {
 	endpoints map[types.NamespacedName]*endpoint
 }
 
-// NewDeliverer returns one without endpoints. wake is called when a Webhook's status has to be looked at; it must not block.
+// NewDeliverer returns one without endpoints. wake is called when a Webhook's status has to be
+// looked at; it must not block.
 func NewDeliverer(from Log, wake func(types.NamespacedName)) *Deliverer {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Deliverer{

@@ -13,10 +13,12 @@ import (
 	"mediarooms.dev/mediarooms/controllers/eventlog"
 )
 
-// workers is how many events are on their way to one endpoint at the same time, each of another Session.
+// workers is how many events are on their way to one endpoint at the same time, each of another
+// Session.
 const workers = 8
 
-// pauses are the times between two attempts: the first, doubled up to the last. An endpoint that asks for more gets at most asked.
+// pauses are the times between two attempts: the first, doubled up to the last. An endpoint that
+// asks for more gets at most asked.
 type pauses struct {
 	first, last, asked time.Duration
 }
@@ -53,7 +55,8 @@ func (s settings) wants(name v1alpha1.WebhookEvent) bool {
 	return s.events == nil || s.events[name]
 }
 
-// endpoint delivers events to one Webhook: in order per Session, one of each at a time. It implements eventlog.Recipient.
+// endpoint delivers events to one Webhook: in order per Session, one of each at a time. It
+// implements eventlog.Recipient.
 //
 //	Offer --> queue of the Session --> attempt --delivered, refused, too old--> done
 //	                      ^               |
@@ -91,7 +94,8 @@ type state struct {
 	pending int
 	// failures counts calls without an answer since the last one with an answer.
 	failures int
-	// problem is what went wrong at the last attempt, "" when nothing did; retrying says that it is tried again.
+	// problem is what went wrong at the last attempt, "" when nothing did; retrying says that it is
+	// tried again.
 	problem  string
 	retrying bool
 	// lost counts the events that were given up.
@@ -230,8 +234,9 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// expire gives up the events that nothing can be done with for too long: a Webhook that never gets its Secret holds nothing for good. It returns
-// when to look again; zero is never. The endpoint is locked.
+// expire gives up the events that nothing can be done with for too long: a Webhook that never gets
+// its Secret holds nothing for good. It returns when to look again; zero is never. The endpoint is
+// locked.
 func (e *endpoint) expire(now time.Time) time.Time {
 	if e.settings.target != nil || e.settings.closed {
 		return time.Time{}
@@ -319,7 +324,8 @@ func (e *endpoint) settle(q *queue, entry *eventlog.Entry, result outcome) {
 	}
 }
 
-// finish takes the first event of a queue out. The endpoint is locked; the log is told without it, since it calls the endpoint while locked.
+// finish takes the first event of a queue out. The endpoint is locked; the log is told without it,
+// since it calls the endpoint while locked.
 func (e *endpoint) finish(q *queue, what string) {
 	entry := q.entries[0]
 	q.entries[0] = nil

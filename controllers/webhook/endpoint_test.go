@@ -442,7 +442,8 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-// Whoever owns a Webhook does not learn from it which ports are open where only the operator can look.
+// Whoever owns a Webhook does not learn from it which ports are open where only the operator can
+// look.
 func TestFailuresTellNothingOfThePort(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -480,7 +481,8 @@ func TestFailuresTellNothingOfThePort(t *testing.T) {
 	}
 }
 
-// listen starts something that says a text to whoever connects, hangs up at once, or says nothing at all.
+// listen starts something that says a text to whoever connects, hangs up at once, or says nothing
+// at all.
 func listen(t *testing.T, text string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

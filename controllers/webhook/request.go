@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// IDHeader carries the id of an event: the same whenever it is delivered, and that of no other event.
+	// IDHeader carries the id of an event: the same whenever it is delivered, and that of no other
+	// event.
 	IDHeader = "Mediarooms-Event-Id"
 	// userAgent is who calls.
 	userAgent = "mediarooms"
@@ -76,8 +77,8 @@ type outcome struct {
 	kind outcomeKind
 	// wait is how long the endpoint asks to be left alone; 0 when it does not say.
 	wait time.Duration
-	// problem says, to whoever owns the Webhook, what went wrong. It holds nothing of the event or of the headers, and is the same for the same
-	// problem.
+	// problem says, to whoever owns the Webhook, what went wrong. It holds nothing of the event or
+	// of the headers, and is the same for the same problem.
 	problem string
 	// err is why there was no answer, for the operator's log only; nil when there was one.
 	err error
@@ -137,7 +138,8 @@ func judge(answer *http.Response) outcome {
 	return outcome{kind: refused, problem: status}
 }
 
-// retryAfter returns how long an answer asks to wait (RFC 9110, 10.2.3), in seconds; dates are not looked at.
+// retryAfter returns how long an answer asks to wait (RFC 9110, 10.2.3), in seconds; dates are not
+// looked at.
 func retryAfter(answer *http.Response) time.Duration {
 	seconds, err := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 31)
 	if err != nil {
@@ -146,11 +148,13 @@ func retryAfter(answer *http.Response) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// noAnswer is all that is said of a call without an answer: whether a port is open, closed or filtered is nothing that a tenant learns from the
-// operator, which sees the network from another place.
+// noAnswer is all that is said of a call without an answer: whether a port is open, closed or
+// filtered is nothing that a tenant learns from the operator, which sees the network from another
+// place.
 const noAnswer = "no answer: the endpoint can't be reached, does not answer in time, or does not speak HTTP"
 
-// explain puts an error of a call into words for whoever owns the Webhook. They are the same for the same problem.
+// explain puts an error of a call into words for whoever owns the Webhook. They are the same for
+// the same problem.
 func explain(err error) string {
 	var certificate *tls.CertificateVerificationError
 	switch {

@@ -15,7 +15,8 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
 
-// maxWebhooks is how many Webhooks of a namespace are served, the oldest first: each event costs a request to each.
+// maxWebhooks is how many Webhooks of a namespace are served, the oldest first: each event costs a
+// request to each.
 const maxWebhooks = 8
 
 // refusal is why a Webhook is not served. Its reason is one of Accepted.
@@ -26,8 +27,8 @@ type refusal struct {
 // Error implements error.
 func (r *refusal) Error() string { return r.reason + ": " + r.message }
 
-// prepare returns how a Webhook is served, and a refusal when nothing can be sent. It is pure. Events wait for what heals; a Webhook that is
-// one too many gets none.
+// prepare returns how a Webhook is served, and a refusal when nothing can be sent. It is pure.
+// Events wait for what heals; a Webhook that is one too many gets none.
 func prepare(hook *v1alpha1.Webhook, peers []v1alpha1.Webhook, secret map[string][]byte, guard Guard) (settings, *refusal) {
 	s := settings{retry: time.Duration(ptr.Deref(hook.Spec.RetrySeconds, 86400)) * time.Second}
 	if len(hook.Spec.Events) > 0 {

@@ -39,7 +39,8 @@ func TestGuard(t *testing.T) {
 				"10.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1 ::ffff:10.0.0.1 fd00::1 fc00::1 fec0::1 100.64.0.1 100.127.255.255 198.18.0.1 240.0.0.1 192.0.2.1 2001:db8::1 " +
 				// Metadata: AWS, Google, Azure, Alibaba, Oracle.
 				"169.254.169.254 ::ffff:169.254.169.254 fd00:ec2::254 fd20:ce::254 168.63.129.16 100.100.100.200 192.0.0.192 " +
-				// What leads to one of these: NAT64, also of a network's own, 6to4, Teredo, addresses that hold IPv4 ones.
+				// What leads to one of these: NAT64, also of a network's own, 6to4, Teredo,
+				// addresses that hold IPv4 ones.
 				"64:ff9b::a9fe:a9fe 64:ff9b::808:808 64:ff9b:1::a9fe:a9fe 2002:a9fe:a9fe::1 2002:808:808::1 2001:0:a9fe:a9fe::1 ::a9fe:a9fe ::ffff:0:a9fe:a9fe",
 		},
 		"what is allowed is called": {

@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	// requestTimeout bounds a request, all its waiting included. The Java client gives up after 30 s.
+	// requestTimeout bounds a request, all its waiting included. The Java client gives up after 30
+	// s.
 	requestTimeout = 25 * time.Second
 	// bodyTimeout bounds the time that a client takes to send its body, from its header on.
 	bodyTimeout = 10 * time.Second
@@ -37,8 +38,9 @@ type Tenants interface {
 
 // Rooms carries what is said to rooms. *route.Signals is one.
 type Rooms interface {
-	// Send sends a signal to users of a Session. It returns false, and nobody was told anything, when nobody is in the room or somebody whom the signal is for is
-	// not. An error that wraps route.ErrUnreachable means that it is not known who is in the room.
+	// Send sends a signal to users of a Session. It returns false, and nobody was told anything,
+	// when nobody is in the room or somebody whom the signal is for is not. An error that wraps
+	// route.ErrUnreachable means that it is not known who is in the room.
 	Send(ctx context.Context, namespace, sessionID string, signal route.Signal) (sent bool, err error)
 }
 
@@ -64,7 +66,8 @@ type Config struct {
 	Rooms Rooms
 	// Pods knows the media pods.
 	Pods Pods
-	// GarbageInterval and GarbageThreshold are when the operator deletes sessions that nobody has joined: how often, 0 for never, and from what age on.
+	// GarbageInterval and GarbageThreshold are when the operator deletes sessions that nobody has
+	// joined: how often, 0 for never, and from what age on.
 	GarbageInterval, GarbageThreshold time.Duration
 	// Registry takes the metrics.
 	Registry prometheus.Registerer
@@ -85,7 +88,8 @@ type API struct {
 	garbageInterval, garbageThreshold time.Duration
 }
 
-// NewAPI returns the API over a cache that has not started yet. It fails when the metrics are registered already.
+// NewAPI returns the API over a cache that has not started yet. It fails when the metrics are
+// registered already.
 func NewAPI(ctx context.Context, config Config) (*API, error) {
 	metrics, err := newMetrics(config.Registry)
 	if err != nil {
@@ -131,10 +135,12 @@ type (
 	jsonText  string
 )
 
-// ServeHTTP answers one request. The order is the reference's: CORS, then who asks, then what is asked for.
+// ServeHTTP answers one request. The order is the reference's: CORS, then who asks, then what is
+// asked for.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Body != http.NoBody {
-		// Who asks is not known yet. What no endpoint reads the server reads and drops, and would wait for without an end.
+		// Who asks is not known yet. What no endpoint reads the server reads and drops, and would
+		// wait for without an end.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(a.bodyTimeout))
 	}
 	r = current(r)

@@ -21,17 +21,20 @@ const (
 	maxFailing = 10000
 )
 
-// authenticate returns the namespace in which a request acts, or fails with errUnauthenticated or errTooManyFailures. No credentials at all are no failure: the
-// Java client begins every time without them.
+// authenticate returns the namespace in which a request acts, or fails with errUnauthenticated or
+// errTooManyFailures. No credentials at all are no failure: the Java client begins every time
+// without them.
 //
-// A right password enters whatever others at the same address have tried: many may share one, and nobody must be able to lock them out.
+// A right password enters whatever others at the same address have tried: many may share one, and
+// nobody must be able to lock them out.
 func (a *API) authenticate(ctx context.Context, r *http.Request) (namespace string, err error) {
 	user, password, given := r.BasicAuth()
 	if !given {
 		return "", errUnauthenticated
 	}
 	from := a.address(r)
-	// The failure is counted before it is known whether it is one: else as many tries as come at the same time would all count as the first.
+	// The failure is counted before it is known whether it is one: else as many tries as come at
+	// the same time would all count as the first.
 	counted := a.failures.take(from, time.Now())
 	// The user name is no secret.
 	if user == username && password != "" {
@@ -52,10 +55,12 @@ func (a *API) authenticate(ctx context.Context, r *http.Request) (namespace stri
 	}
 }
 
-// failures counts the wrong passwords of each address. The zero value works. Safe for concurrent use.
+// failures counts the wrong passwords of each address. The zero value works. Safe for concurrent
+// use.
 //
-// An address without a failure for failuresAtOnce*failureRecovery has none left. So two generations are enough, each that long: a failure puts its address into
-// the newer one, and the older one is dropped as a whole. Nothing is ever searched, however many addresses there are.
+// An address without a failure for failuresAtOnce*failureRecovery has none left. So two generations
+// are enough, each that long: a failure puts its address into the newer one, and the older one is
+// dropped as a whole. Nothing is ever searched, however many addresses there are.
 type failures struct {
 	mu           sync.Mutex                 // guards what follows
 	newer, older map[netip.Prefix]time.Time // address -> when all of its failures are forgotten

@@ -13,10 +13,12 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds beyond every sensible request: data of 10,000 characters, 16 ICE servers, a signal to maxRecipients.
+// Bounds beyond every sensible request: data of 10,000 characters, 16 ICE servers, a signal to
+// maxRecipients.
 const (
 	maxBody = 256 << 10
-	// maxElements and maxMembers bound what arrays and objects hold: what is made of each takes far more time and memory than its bytes.
+	// maxElements and maxMembers bound what arrays and objects hold: what is made of each takes far
+	// more time and memory than its bytes.
 	maxElements = 12000
 	maxMembers  = 1000
 	// maxQuery bounds a query. The server itself takes 16 KiB of a header.
@@ -25,7 +27,8 @@ const (
 
 // readBody returns a request's JSON object; nil for a request without a body.
 func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
-	// What was done before may have taken the time that ServeHTTP gives. A writer without deadlines has no connection that could be slow.
+	// What was done before may have taken the time that ServeHTTP gives. A writer without deadlines
+	// has no connection that could be slow.
 	connection := http.NewResponseController(w)
 	_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout))
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -63,7 +66,8 @@ func readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
 	return values, nil
 }
 
-// countValues returns how many elements and members there are in the arrays and objects of a JSON text at most. Each member is an element, too.
+// countValues returns how many elements and members there are in the arrays and objects of a JSON
+// text at most. Each member is an element, too.
 func countValues(text []byte) (elements, members int) {
 	quoted := false
 	for i := 0; i < len(text); i++ {
@@ -91,7 +95,8 @@ func requireBody(w http.ResponseWriter, r *http.Request) (map[string]any, error)
 	return values, err
 }
 
-// fields reads typed values out of a JSON object and keeps the first thing that is wrong. JSON null is the same as an absent key.
+// fields reads typed values out of a JSON object and keeps the first thing that is wrong. JSON null
+// is the same as an absent key.
 type fields struct {
 	values map[string]any
 	prefix string // of names in messages, such as "defaultRecordingProperties."

@@ -10,10 +10,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// lookAgain is how often somebody who waits looks without having been woken: the watch may be interrupted.
+// lookAgain is how often somebody who waits looks without having been woken: the watch may be
+// interrupted.
 const lookAgain = time.Second
 
-// changes wakes those who wait for a change of an object of one kind. The zero value works. Safe for concurrent use.
+// changes wakes those who wait for a change of an object of one kind. The zero value works. Safe
+// for concurrent use.
 type changes struct {
 	mu      sync.Mutex                             // guards waiting
 	waiting map[client.ObjectKey][]chan<- struct{} // object -> who waits for it
@@ -49,8 +51,9 @@ func (c *changes) notify(object any) {
 	}
 }
 
-// await looks at once, after each change of an object and now and then, until look is done or fails: with nil, with the error of look, with
-// errWaitedTooLong after a while, or with the context's error.
+// await looks at once, after each change of an object and now and then, until look is done or
+// fails: with nil, with the error of look, with errWaitedTooLong after a while, or with the
+// context's error.
 func (c *changes) await(ctx context.Context, atMost time.Duration, object client.ObjectKey, look func() (done bool, err error)) error {
 	wake := make(chan struct{}, 1)
 	c.enter(object, wake)

@@ -32,7 +32,8 @@ const (
 
 var cameraSchemes = []string{"file", "rtsp", "rtsps", "http", "https"}
 
-// parseConnection reads the body of POST /sessions/ID/connection. Fields of the other type are ignored.
+// parseConnection reads the body of POST /sessions/ID/connection. Fields of the other type are
+// ignored.
 func parseConnection(
 	ctx context.Context, body map[string]any, sessionName string, hosts resolver, now time.Time,
 ) (v1alpha1.ConnectionSpec, echo, error) {
@@ -124,7 +125,8 @@ func parseKurentoOptions(values map[string]any) (v1alpha1.VideoBandwidth, *kuren
 	return limits, remembered, f.err
 }
 
-// connectionJSON is a connection as REST shows it: exactly these keys, in this order, null where there is nothing (openvidu-rest 3.4).
+// connectionJSON is a connection as REST shows it: exactly these keys, in this order, null where
+// there is nothing (openvidu-rest 3.4).
 type connectionJSON struct {
 	ID                      string           `json:"id"`
 	Object                  string           `json:"object"`
@@ -172,7 +174,8 @@ type publisherJSON struct {
 	MediaOptions mediaOptionsJSON `json:"mediaOptions"`
 }
 
-// mediaOptionsJSON is what a stream has (openvidu-rest 3.5). A key that says something about audio or video is absent, not null, without it.
+// mediaOptionsJSON is what a stream has (openvidu-rest 3.5). A key that says something about audio
+// or video is absent, not null, without it.
 type mediaOptionsJSON struct {
 	HasAudio        bool           `json:"hasAudio"`
 	AudioActive     *bool          `json:"audioActive,omitempty"`
@@ -285,8 +288,8 @@ func projectPublishers(publishers []v1alpha1.PublisherStatus, activeAt int64) []
 	return projected
 }
 
-// projectSubscribers returns what a participant receives. When a subscription began is not observed; it is shown as of the
-// participant's joining.
+// projectSubscribers returns what a participant receives. When a subscription began is not
+// observed; it is shown as of the participant's joining.
 func projectSubscribers(subscribers []v1alpha1.SubscriberStatus, activeAt int64) []subscriberJSON {
 	projected := make([]subscriberJSON, 0, len(subscribers))
 	for _, subscriber := range subscribers {

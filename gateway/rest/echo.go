@@ -16,8 +16,8 @@ const echoAnnotation = "mediarooms.dev/openvidu"
 type echo struct {
 	MediaMode string `json:"mediaMode,omitempty"`
 	ShmSize   int64  `json:"shmSize,omitempty"`
-	// KurentoOptions are without the limits, which are in the Connection's spec. They are nil when the
-	// client has set none.
+	// KurentoOptions are without the limits, which are in the Connection's spec. They are nil when
+	// the client has set none.
 	KurentoOptions *kurentoJSON `json:"kurentoOptions,omitempty"`
 }
 

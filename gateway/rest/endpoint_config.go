@@ -17,8 +17,8 @@ import (
 // version is the version of OpenVidu whose API this is.
 const version = "2.32.2"
 
-// configJSON is the configuration as far as there is something like it here: exactly these keys, which are those of a server without CDR, recording
-// and webhook (openvidu-rest 2.16).
+// configJSON is the configuration as far as there is something like it here: exactly these keys,
+// which are those of a server without CDR, recording and webhook (openvidu-rest 2.16).
 type configJSON struct {
 	Version           string `json:"VERSION"`
 	Domain            string `json:"DOMAIN_OR_PUBLIC_IP"`
@@ -78,7 +78,8 @@ func (a *API) readRecordingModule(context.Context, *call) (reply, error) {
 	return reply{http.StatusOK, plainText("false")}, nil
 }
 
-// readRecordingPath serves GET /config/openvidu-recording-path: the reference's default, since nothing is recorded.
+// readRecordingPath serves GET /config/openvidu-recording-path: the reference's default, since
+// nothing is recorded.
 func (a *API) readRecordingPath(context.Context, *call) (reply, error) {
 	return reply{http.StatusOK, plainText("/opt/openvidu/recordings/")}, nil
 }
@@ -88,8 +89,8 @@ func (a *API) readCDRModule(context.Context, *call) (reply, error) {
 	return reply{http.StatusOK, plainText("false")}, nil
 }
 
-// publicURL returns where clients reach the gateway, with neither path nor the port that goes without saying: what the default pool says, or else
-// where this very request has reached it.
+// publicURL returns where clients reach the gateway, with neither path nor the port that goes
+// without saying: what the default pool says, or else where this very request has reached it.
 func publicURL(pool *v1alpha1.MediaPool, r *http.Request) *url.URL {
 	found, err := url.Parse(pool.Spec.PublicURL)
 	if err != nil || found.Host == "" {
@@ -150,12 +151,14 @@ func (a *API) readCDR(context.Context, *call) (reply, error) {
 	return reply{status: http.StatusNotFound}, nil
 }
 
-// disabled serves the endpoints of modules that are not there, as a server does whose configuration has switched them off (openvidu-rest 2.11, 2.19).
+// disabled serves the endpoints of modules that are not there, as a server does whose configuration
+// has switched them off (openvidu-rest 2.11, 2.19).
 func (a *API) disabled(context.Context, *call) (reply, error) {
 	return reply{status: http.StatusNotImplemented}, nil
 }
 
-// acceptCertificate serves GET /openvidu/accept-certificate: who sees this page has accepted the certificate.
+// acceptCertificate serves GET /openvidu/accept-certificate: who sees this page has accepted the
+// certificate.
 func (a *API) acceptCertificate(context.Context, *call) (reply, error) {
 	const page = `<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Mediarooms</title></head><body><p>Your browser has accepted the certificate. You can close this page.</p></body></html>

@@ -22,13 +22,15 @@ import (
 const (
 	// tokenTimeout bounds the wait for the operator to make a token.
 	tokenTimeout = 8 * time.Second
-	// evictTimeout bounds the wait for a user to be put out. The operator bounds it, too, and stays below.
+	// evictTimeout bounds the wait for a user to be put out. The operator bounds it, too, and stays
+	// below.
 	evictTimeout = 15 * time.Second
 	// withdrawTimeout bounds the deletion of a Connection that nobody will use.
 	withdrawTimeout = 5 * time.Second
 )
 
-// createConnection serves POST /sessions/SESSION/connection (openvidu-rest 2.5). It answers when there is a token.
+// createConnection serves POST /sessions/SESSION/connection (openvidu-rest 2.5). It answers when
+// there is a token.
 func (a *API) createConnection(ctx context.Context, c *call) (reply, error) {
 	session, err := a.openSession(ctx, c, errSessionUnknown)
 	if err != nil {
@@ -53,8 +55,9 @@ func (a *API) createConnection(ctx context.Context, c *call) (reply, error) {
 	return reply{http.StatusOK, projectConnection(connection, naming.SessionID(session))}, nil
 }
 
-// openSession returns the Session of a request that admits somebody to it, or fails as the endpoint does for an unknown one. A Session that has just been
-// closed may be returned; admit finds that out.
+// openSession returns the Session of a request that admits somebody to it, or fails as the endpoint
+// does for an unknown one. A Session that has just been closed may be returned; admit finds that
+// out.
 func (a *API) openSession(ctx context.Context, c *call, unknown error) (*v1alpha1.Session, error) {
 	session, err := a.objects.likelySession(ctx, c.namespace, c.session)
 	if session != nil || err != nil {
@@ -80,7 +83,8 @@ func (a *API) admit(
 	return a.admitTo(ctx, current, spec, remembered, now)
 }
 
-// admitTo creates a Connection of a Session and returns it once it has its token. It fails with errSessionClosing when there is no such Session any more.
+// admitTo creates a Connection of a Session and returns it once it has its token. It fails with
+// errSessionClosing when there is no such Session any more.
 func (a *API) admitTo(
 	ctx context.Context, session *v1alpha1.Session, spec v1alpha1.ConnectionSpec, remembered echo, now time.Time,
 ) (*v1alpha1.Connection, error) {
@@ -91,7 +95,8 @@ func (a *API) admitTo(
 			Annotations: creation.Stamp(now),
 			// The operator would add it, in a write of its own.
 			Finalizers: []string{v1alpha1.ConnectionFinalizer},
-			// If the Session goes in this very moment, it must not be taken for one of a later Session with the same id.
+			// If the Session goes in this very moment, it must not be taken for one of a later
+			// Session with the same id.
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: v1alpha1.GroupVersion.String(), Kind: "Session", Name: session.Name, UID: session.UID,
 				BlockOwnerDeletion: ptr.To(false),
@@ -169,7 +174,8 @@ func noToken(connection *v1alpha1.Connection) *problem {
 	return &problem{status: http.StatusInternalServerError, message: "No token was made in time: " + accepted.Message}
 }
 
-// withdraw deletes a Connection whose token nobody has learned, also when who asked for it has gone.
+// withdraw deletes a Connection whose token nobody has learned, also when who asked for it has
+// gone.
 func (a *API) withdraw(ctx context.Context, connection *v1alpha1.Connection) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTimeout)
 	defer cancel()
@@ -197,7 +203,8 @@ func (a *API) readConnection(ctx context.Context, c *call) (reply, error) {
 	return reply{http.StatusOK, projectConnection(connection, naming.SessionID(session))}, nil
 }
 
-// deleteConnection serves DELETE /sessions/SESSION/connection/CONNECTION (openvidu-rest 2.9). It answers when the user is out.
+// deleteConnection serves DELETE /sessions/SESSION/connection/CONNECTION (openvidu-rest 2.9). It
+// answers when the user is out.
 func (a *API) deleteConnection(ctx context.Context, c *call) (reply, error) {
 	_, connection, err := a.connection(ctx, c)
 	if err != nil {
@@ -229,7 +236,8 @@ func (a *API) connection(ctx context.Context, c *call) (*v1alpha1.Session, *v1al
 	return session, connection, nil
 }
 
-// projectConnections returns Connections as REST shows them, with or without those that are pending.
+// projectConnections returns Connections as REST shows them, with or without those that are
+// pending.
 func projectConnections(connections []v1alpha1.Connection, sessionID string, pending bool) []connectionJSON {
 	projected := make([]connectionJSON, 0, len(connections))
 	for i := range connections {

@@ -12,7 +12,8 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
 
-// A pool that does not host the tenant's sessions is refused at once, with the reason, whether it is named or the default.
+// A pool that does not host the tenant's sessions is refused at once, with the reason, whether it
+// is named or the default.
 func TestPoolsOfOthers(t *testing.T) {
 	w := newWorld(t)
 	newPool := func(standard string, allowed *metav1.LabelSelector) *v1alpha1.MediaPool {

@@ -15,10 +15,12 @@ import (
 )
 
 const (
-	// closeTimeout bounds the wait for a room to close. The operator's own bound for that is below; it waits for the Connections to go after that, which takes
-	// longer only with an overloaded API server.
+	// closeTimeout bounds the wait for a room to close. The operator's own bound for that is below;
+	// it waits for the Connections to go after that, which takes longer only with an overloaded API
+	// server.
 	closeTimeout = 20 * time.Second
-	// reuseTimeout bounds the wait of a creation for the closing of the session that has the id (openvidu-rest 2.1).
+	// reuseTimeout bounds the wait of a creation for the closing of the session that has the id
+	// (openvidu-rest 2.1).
 	reuseTimeout = 15 * time.Second
 )
 
@@ -63,8 +65,9 @@ func (a *API) createSession(ctx context.Context, c *call) (reply, error) {
 	}
 }
 
-// reserve creates a Session under the first name that its id may have and that is free. When the Session that has the id is being closed,
-// it returns that one. It fails with errSessionExists when the id is in use.
+// reserve creates a Session under the first name that its id may have and that is free. When the
+// Session that has the id is being closed, it returns that one. It fails with errSessionExists when
+// the id is in use.
 func (a *API) reserve(ctx context.Context, object metav1.ObjectMeta, spec v1alpha1.SessionSpec) (*v1alpha1.Session, error) {
 	if object.Annotations[generatedAnnotation] == "" {
 		holder, err := a.objects.session(ctx, object.Namespace, spec.SessionID)
@@ -127,8 +130,8 @@ func (a *API) readSession(ctx context.Context, c *call) (reply, error) {
 	return reply{http.StatusOK, projectSession(session, connections)}, nil
 }
 
-// view reads the session of a request, and those of its connections that the request wants to see; pending says whether it wants the pending ones when it
-// does not say so.
+// view reads the session of a request, and those of its connections that the request wants to see;
+// pending says whether it wants the pending ones when it does not say so.
 func (a *API) view(ctx context.Context, c *call, pending bool) (*v1alpha1.Session, []connectionJSON, error) {
 	pending, err := viewOf(c.r, pending)
 	if err != nil {
@@ -145,7 +148,8 @@ func (a *API) view(ctx context.Context, c *call, pending bool) (*v1alpha1.Sessio
 	return session, projectConnections(connections, naming.SessionID(session), pending), nil
 }
 
-// deleteSession serves DELETE /sessions/SESSION (openvidu-rest 2.4). It answers when everybody is out.
+// deleteSession serves DELETE /sessions/SESSION (openvidu-rest 2.4). It answers when everybody is
+// out.
 func (a *API) deleteSession(ctx context.Context, c *call) (reply, error) {
 	session, err := a.session(ctx, c, errSessionUnknown)
 	if err != nil {
@@ -161,7 +165,8 @@ func (a *API) deleteSession(ctx context.Context, c *call) (reply, error) {
 	return reply{status: http.StatusNoContent}, nil
 }
 
-// session returns the Session that a request's path names, or fails as the endpoint does for an unknown one.
+// session returns the Session that a request's path names, or fails as the endpoint does for an
+// unknown one.
 func (a *API) session(ctx context.Context, c *call, unknown error) (*v1alpha1.Session, error) {
 	session, err := a.objects.session(ctx, c.namespace, c.session)
 	if err != nil {
@@ -173,7 +178,8 @@ func (a *API) session(ctx context.Context, c *call, unknown error) (*v1alpha1.Se
 	return session, nil
 }
 
-// viewOf returns whether pending connections are wanted. webRtcStats is checked but adds nothing: endpoint statistics are not kept.
+// viewOf returns whether pending connections are wanted. webRtcStats is checked but adds nothing:
+// endpoint statistics are not kept.
 func viewOf(r *http.Request, fallback bool) (pending bool, err error) {
 	if len(r.URL.RawQuery) > maxQuery {
 		return false, errForbidden

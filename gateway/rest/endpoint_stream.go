@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// maxEndedStreams is how many ended streams a Connection remembers. One that is forgotten has been gone for long: a participant has one at a time.
+	// maxEndedStreams is how many ended streams a Connection remembers. One that is forgotten has
+	// been gone for long: a participant has one at a time.
 	maxEndedStreams = 16
 	// unpublishTimeout bounds the wait for a stream to end.
 	unpublishTimeout = 10 * time.Second
@@ -25,7 +26,8 @@ const (
 	publishLag = 2 * time.Second
 )
 
-// deleteStream serves DELETE /sessions/SESSION/stream/STREAM (openvidu-rest 2.10). It answers when the stream has ended.
+// deleteStream serves DELETE /sessions/SESSION/stream/STREAM (openvidu-rest 2.10). It answers when
+// the stream has ended.
 func (a *API) deleteStream(ctx context.Context, c *call) (reply, error) {
 	session, err := a.session(ctx, c, errSessionUnknownBad)
 	if err != nil {
@@ -51,7 +53,8 @@ func (a *API) deleteStream(ctx context.Context, c *call) (reply, error) {
 	return reply{status: http.StatusNoContent}, nil
 }
 
-// publisher returns the Connection that publishes a stream in a Session. It fails with errStreamUnknown.
+// publisher returns the Connection that publishes a stream in a Session. It fails with
+// errStreamUnknown.
 func (a *API) publisher(ctx context.Context, session *v1alpha1.Session, streamID string) (*v1alpha1.Connection, error) {
 	connections, err := a.objects.connections(ctx, session)
 	if err != nil {
@@ -100,7 +103,8 @@ func (a *API) endStream(ctx context.Context, connection *v1alpha1.Connection, st
 	return nil
 }
 
-// waitPublishing waits until a Connection publishes a stream, or until it does not any more. It returns false when that is not so after a while.
+// waitPublishing waits until a Connection publishes a stream, or until it does not any more. It
+// returns false when that is not so after a while.
 func (a *API) waitPublishing(ctx context.Context, connection *v1alpha1.Connection, streamID string, wanted bool, atMost time.Duration) (bool, error) {
 	key := client.ObjectKeyFromObject(connection)
 	look := func(reader client.Reader) (bool, error) {

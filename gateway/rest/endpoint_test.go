@@ -521,7 +521,8 @@ func TestATenantSeesItsOwnNamespaceOnly(t *testing.T) {
 	one.want(200, "GET", "/sessions/S1", "")
 }
 
-// Applications take the session id from a token, where that of a tenant other than the default one has its namespace in front.
+// Applications take the session id from a token, where that of a tenant other than the default one
+// has its namespace in front.
 func TestASessionIDMayStandAsInATokenOfTheTenant(t *testing.T) {
 	one, other := newWorld(t), newWorld(t)
 	asInToken := one.namespace + ".S1"

@@ -21,7 +21,8 @@ type tokenJSON struct {
 	KurentoOptions *kurentoJSON `json:"kurentoOptions,omitempty"`
 }
 
-// createToken serves POST /tokens (openvidu-rest 2.14): it makes an ordinary connection, and shows less of it.
+// createToken serves POST /tokens (openvidu-rest 2.14): it makes an ordinary connection, and shows
+// less of it.
 func (a *API) createToken(ctx context.Context, c *call) (reply, error) {
 	body, err := requireBody(c.w, c.r)
 	if err != nil {

@@ -71,7 +71,8 @@ func (a *API) updateConnection(ctx context.Context, c *call) (reply, error) {
 		if connection, err = a.waitApplied(ctx, connection); err != nil {
 			return reply{}, err
 		}
-		// A GET must answer the same: what was waited for is in the cache, and does not know which of the streams that it receives have ended.
+		// A GET must answer the same: what was waited for is in the cache, and does not know which
+		// of the streams that it receives have ended.
 		current, err := a.objects.connection(ctx, session, c.connection)
 		if err != nil {
 			return reply{}, err
@@ -83,7 +84,8 @@ func (a *API) updateConnection(ctx context.Context, c *call) (reply, error) {
 	return reply{http.StatusOK, projectConnection(connection, naming.SessionID(session))}, nil
 }
 
-// waitApplied waits until the media pod knows of this generation of a Connection, unless it is known that it can't now. It returns the Connection as it is then.
+// waitApplied waits until the media pod knows of this generation of a Connection, unless it is
+// known that it can't now. It returns the Connection as it is then.
 func (a *API) waitApplied(ctx context.Context, connection *v1alpha1.Connection) (*v1alpha1.Connection, error) {
 	key := client.ObjectKeyFromObject(connection)
 	seen := connection

@@ -68,7 +68,8 @@ func TestMain(m *testing.M) {
 func runTests(m *testing.M) (code int) {
 	flag.Parse()
 	if fuzz := flag.Lookup("test.fuzz"); fuzz.Value.String() != "" {
-		// No target needs an API server, and each of the processes that look for inputs would start one.
+		// No target needs an API server, and each of the processes that look for inputs would start
+		// one.
 		return m.Run()
 	}
 	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
@@ -145,7 +146,8 @@ func (w *world) setPassword(value string) {
 	}
 }
 
-// held waits until the operator holds a Session by its finalizer, and returns it. Without it, it can go unseen.
+// held waits until the operator holds a Session by its finalizer, and returns it. Without it, it
+// can go unseen.
 func (w *world) held(sessionID string) *v1alpha1.Session {
 	w.Helper()
 	session := &v1alpha1.Session{}
@@ -273,7 +275,8 @@ func (h oneHost) LookupHost(_ context.Context, name string) ([]string, error) {
 	return []string{"192.0.2.1"}, nil
 }
 
-// operator does what the operator does as far as REST sees it: it adds finalizers, makes tokens, ends streams, and lets go what is deleted.
+// operator does what the operator does as far as REST sees it: it adds finalizers, makes tokens,
+// ends streams, and lets go what is deleted.
 type operator struct {
 	live  client.Client
 	queue workqueue.TypedInterface[client.Object]

@@ -222,7 +222,8 @@ func readAll(text string) error {
 	return errors.Join(session, connection, signal, update)
 }
 
-// ratio is cost.Ratio, the least of some: what disturbs makes it more only, and what is not bounded is thousands of times as much each time.
+// ratio is cost.Ratio, the least of some: what disturbs makes it more only, and what is not bounded
+// is thousands of times as much each time.
 func ratio(bytes int, work func()) float64 {
 	least := cost.Ratio(bytes, work)
 	for i := 0; i < 4 && least > cost.Most; i++ {

@@ -110,7 +110,8 @@ func validAuthority(ctx context.Context, authority string, hosts resolver) bool 
 	if len(host) > 253 || !hostNames.MatchString(host) {
 		return false
 	}
-	// A name below a real top-level domain is taken as it is; any other one, such as a name of the cluster, must be known here.
+	// A name below a real top-level domain is taken as it is; any other one, such as a name of the
+	// cluster, must be known here.
 	if dot := strings.LastIndexByte(host, '.'); dot > 0 {
 		// Some are in the list only as what everything below them is: *.np.
 		if _, public := publicsuffix.PublicSuffix("x" + strings.ToLower(host[dot:])); public {
@@ -126,7 +127,8 @@ func validPort(port string) bool {
 	return err == nil && number > 0
 }
 
-// turnCredentials returns credentials by the TURN REST scheme: a user name that says when they end, and its HMAC.
+// turnCredentials returns credentials by the TURN REST scheme: a user name that says when they end,
+// and its HMAC.
 func turnCredentials(secret string, now time.Time) (username, credential string) {
 	username = strconv.FormatInt(now.Add(turnLifetime).Unix(), 10) + ":" + random(alnum, 8)
 	mac := hmac.New(sha1.New, []byte(secret))

@@ -10,13 +10,15 @@ import (
 	"mediarooms.dev/mediarooms/internal/creation"
 )
 
-// generatedAnnotation, "true", marks a Session whose id was generated: REST then shows no customSessionId.
+// generatedAnnotation, "true", marks a Session whose id was generated: REST then shows no
+// customSessionId.
 const generatedAnnotation = "mediarooms.dev/generated-session-id"
 
 // createdAt returns when an object was created, in milliseconds. It never changes for an object.
 func createdAt(object client.Object) int64 { return creation.Milliseconds(object) }
 
-// milliseconds returns an observed instant, which is never before the creation of what it belongs to.
+// milliseconds returns an observed instant, which is never before the creation of what it belongs
+// to.
 func milliseconds(instant *metav1.Time, created int64) int64 {
 	if instant == nil {
 		return created + 1

@@ -17,8 +17,9 @@ import (
 // syncTimeout bounds the wait for a tenant's cache to be filled.
 const syncTimeout = 5 * time.Second
 
-// members is caches of Connections, one per tenant: the gateway has rights on Connections, and so on tokens, in the namespaces of tenants only. A cache starts when it is
-// first asked for. Safe for concurrent use.
+// members is caches of Connections, one per tenant: the gateway has rights on Connections, and so
+// on tokens, in the namespaces of tenants only. A cache starts when it is first asked for. Safe for
+// concurrent use.
 type members struct {
 	open    func(namespace string) (cache.Cache, error)
 	changes *changes
@@ -121,7 +122,8 @@ func (m *members) close() {
 	}
 }
 
-// cached reads what the gateway has in its caches: Connections from those of the tenants, everything else from one.
+// cached reads what the gateway has in its caches: Connections from those of the tenants,
+// everything else from one.
 type cached struct {
 	shared  client.Reader
 	members *members

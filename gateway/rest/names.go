@@ -25,11 +25,14 @@ var (
 	lowBase  = base32.HexEncoding.WithPadding(base32.NoPadding)
 )
 
-// objectNames returns the names that the Session object for a session id may have, the preferred one first.
+// objectNames returns the names that the Session object for a session id may have, the preferred
+// one first.
 //
-// An id that is a DNS label is its own name, so that what kubectl and REST call "demo" is one thing. Any other id, such as "A", "a_b" or "-", gets a name made of
-// what is readable of it and a digest of all of it. The two kinds of name never meet, because an id that looks like the
-// second kind is digested as well. The digested name is also the way out for an id whose own name belongs to a Session with another id.
+// An id that is a DNS label is its own name, so that what kubectl and REST call "demo" is one
+// thing. Any other id, such as "A", "a_b" or "-", gets a name made of what is readable of it and a
+// digest of all of it. The two kinds of name never meet, because an id that looks like the second
+// kind is digested as well. The digested name is also the way out for an id whose own name belongs
+// to a Session with another id.
 func objectNames(id string) []string {
 	if label.MatchString(id) && !digested.MatchString(id) {
 		return []string{id, digestedName(id)}
@@ -51,7 +54,8 @@ func digestedName(id string) string {
 	return readable + suffix
 }
 
-// newSessionID returns an id as the reference generates them: ses_, an upper-case letter and 9 letters and digits.
+// newSessionID returns an id as the reference generates them: ses_, an upper-case letter and 9
+// letters and digits.
 func newSessionID() string {
 	return "ses_" + random(upper, 1) + random(alnum, 9)
 }

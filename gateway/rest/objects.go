@@ -25,8 +25,9 @@ const (
 	connectionIDIndex = "mediarooms.dev/rest-connection-id"
 )
 
-// objects finds Sessions and Connections by their OpenVidu ids, and waits for what the operator does with them. What it returns was read from the
-// API server itself; see the package comment. Safe for concurrent use.
+// objects finds Sessions and Connections by their OpenVidu ids, and waits for what the operator
+// does with them. What it returns was read from the API server itself; see the package comment.
+// Safe for concurrent use.
 type objects struct {
 	live     client.Client
 	cached   client.Reader
@@ -35,7 +36,8 @@ type objects struct {
 	members  changes // of Connections
 }
 
-// newObjects returns the objects that a cache of all Sessions and MediaPools, and caches of each tenant's Connections know of.
+// newObjects returns the objects that a cache of all Sessions and MediaPools, and caches of each
+// tenant's Connections know of.
 func newObjects(ctx context.Context, shared cache.Cache, open func(namespace string) (cache.Cache, error), live client.Client) (*objects, error) {
 	o := &objects{live: live}
 	o.tenants = &members{open: open, changes: &o.members, running: context.WithoutCancel(ctx)}
@@ -73,13 +75,15 @@ func indexConnection(object client.Object) []string {
 	return []string{connectionID(connection)}
 }
 
-// ownSessionID returns a session id without the tenant in front of it, with which it stands in the tokens of all tenants but the default one: applications
-// take it from there. An id of another tenant's stays as it is, which is nobody's.
+// ownSessionID returns a session id without the tenant in front of it, with which it stands in the
+// tokens of all tenants but the default one: applications take it from there. An id of another
+// tenant's stays as it is, which is nobody's.
 func ownSessionID(namespace, id string) string {
 	return strings.TrimPrefix(id, namespace+".")
 }
 
-// session returns the Session that has a session id; nil for none. One that is being closed is returned only when there is no other.
+// session returns the Session that has a session id; nil for none. One that is being closed is
+// returned only when there is no other.
 func (o *objects) session(ctx context.Context, namespace, id string) (*v1alpha1.Session, error) {
 	id = ownSessionID(namespace, id)
 	var closing *v1alpha1.Session
@@ -120,8 +124,9 @@ func (o *objects) session(ctx context.Context, namespace, id string) (*v1alpha1.
 	return closing, nil
 }
 
-// likelySession returns the Session that has a session id, as the cache has it, which may be late; nil when the cache does not tell. Who makes something of it
-// names its UID, so that the operator refuses what comes too late.
+// likelySession returns the Session that has a session id, as the cache has it, which may be late;
+// nil when the cache does not tell. Who makes something of it names its UID, so that the operator
+// refuses what comes too late.
 func (o *objects) likelySession(ctx context.Context, namespace, id string) (*v1alpha1.Session, error) {
 	id = ownSessionID(namespace, id)
 	var indexed v1alpha1.SessionList
@@ -145,8 +150,9 @@ func (o *objects) sessionNamed(ctx context.Context, namespace, name string) (*v1
 	return &session, nil
 }
 
-// checkPool fails when a MediaPool is named that does not exist, or when the pool, also the one that a Session without a name gets, does not host
-// the Sessions of the tenant: a request for a media node that can't be had is a bad one.
+// checkPool fails when a MediaPool is named that does not exist, or when the pool, also the one
+// that a Session without a name gets, does not host the Sessions of the tenant: a request for a
+// media node that can't be had is a bad one.
 func (o *objects) checkPool(ctx context.Context, tenant, name string) error {
 	if name == "" {
 		pool, err := o.defaultPool(ctx)
@@ -164,7 +170,8 @@ func (o *objects) checkPool(ctx context.Context, tenant, name string) error {
 	return o.checkTenant(ctx, tenant, &pool, "'mediaNode.id': MediaPool %q hosts no sessions of this tenant")
 }
 
-// checkTenant fails, with a sentence about the pool, when it does not host the Sessions of a tenant.
+// checkTenant fails, with a sentence about the pool, when it does not host the Sessions of a
+// tenant.
 func (o *objects) checkTenant(ctx context.Context, tenant string, pool *v1alpha1.MediaPool, sentence string) error {
 	if hosting.Open(pool) {
 		return nil
@@ -179,7 +186,8 @@ func (o *objects) checkTenant(ctx context.Context, tenant string, pool *v1alpha1
 	return nil
 }
 
-// defaultPool returns the MediaPool that hosts the Sessions that name none, from the cache; an empty one when there is none.
+// defaultPool returns the MediaPool that hosts the Sessions that name none, from the cache; an
+// empty one when there is none.
 func (o *objects) defaultPool(ctx context.Context) (*v1alpha1.MediaPool, error) {
 	var pools v1alpha1.MediaPoolList
 	if err := o.cached.List(ctx, &pools); err != nil {
@@ -188,7 +196,8 @@ func (o *objects) defaultPool(ctx context.Context) (*v1alpha1.MediaPool, error) 
 	return cmp.Or(naming.DefaultPool(pools.Items), &v1alpha1.MediaPool{}), nil
 }
 
-// connection returns the Connection of a Session that has a connection id, if REST shows it; nil for none.
+// connection returns the Connection of a Session that has a connection id, if REST shows it; nil
+// for none.
 func (o *objects) connection(ctx context.Context, session *v1alpha1.Session, id string) (*v1alpha1.Connection, error) {
 	var indexed v1alpha1.ConnectionList
 	if err := o.cached.List(ctx, &indexed, client.InNamespace(session.Namespace), client.MatchingFields{connectionIDIndex: id}); err != nil {
@@ -229,8 +238,9 @@ func (o *objects) connections(ctx context.Context, session *v1alpha1.Session) ([
 	return shown(list.Items), nil
 }
 
-// shown returns those of some Connections that REST shows, by creation. They receive only streams that one of them sends: the end of a stream is observed of its
-// publisher, and of each of its subscribers, but not in one moment.
+// shown returns those of some Connections that REST shows, by creation. They receive only streams
+// that one of them sends: the end of a stream is observed of its publisher, and of each of its
+// subscribers, but not in one moment.
 func shown(connections []v1alpha1.Connection) []v1alpha1.Connection {
 	var found []v1alpha1.Connection
 	sent := map[string]bool{}
@@ -250,7 +260,8 @@ func shown(connections []v1alpha1.Connection) []v1alpha1.Connection {
 	return found
 }
 
-// all returns the Sessions of a namespace that REST shows, by creation, and of each the Connections, by its object's name.
+// all returns the Sessions of a namespace that REST shows, by creation, and of each the
+// Connections, by its object's name.
 func (o *objects) all(ctx context.Context, namespace string) ([]v1alpha1.Session, map[string][]v1alpha1.Connection, error) {
 	var sessions v1alpha1.SessionList
 	if err := o.live.List(ctx, &sessions, client.InNamespace(namespace)); err != nil {
@@ -274,7 +285,8 @@ func (o *objects) all(ctx context.Context, namespace string) ([]v1alpha1.Session
 	return found, members, nil
 }
 
-// remove deletes an object and waits until it has gone. It returns false when it is still going after a while.
+// remove deletes an object and waits until it has gone. It returns false when it is still going
+// after a while.
 func (o *objects) remove(ctx context.Context, object client.Object, atMost time.Duration) (gone bool, err error) {
 	uid := object.GetUID()
 	if err := o.live.Delete(ctx, object, client.Preconditions{UID: &uid}); apierrors.IsNotFound(err) || apierrors.IsConflict(err) {

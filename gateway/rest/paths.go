@@ -100,8 +100,8 @@ func match(pattern, path string) (map[string]string, bool) {
 	return ids, true
 }
 
-// oldPaths maps prefixes of older paths to those of today (openvidu-rest 1.3). A prefix that ends in
-// a slash needs more path after it.
+// oldPaths maps prefixes of older paths to those of today (openvidu-rest 1.3). A prefix that ends
+// in a slash needs more path after it.
 var oldPaths = []struct{ before, now string }{
 	{"/api/", "/openvidu/api/"},
 	{"/config", "/openvidu/api/config"},
@@ -112,7 +112,8 @@ var oldPaths = []struct{ before, now string }{
 	{"/accept-certificate", "/openvidu/accept-certificate"},
 }
 
-// Serves says whether a path is the API's: everything below /openvidu/, and the paths of earlier versions.
+// Serves says whether a path is the API's: everything below /openvidu/, and the paths of earlier
+// versions.
 func Serves(path string) bool {
 	return strings.HasPrefix(rename(path), prefix)
 }
@@ -128,7 +129,8 @@ func rename(path string) string {
 	return path
 }
 
-// current returns a request with the path that it would have by today's names. Nobody is redirected: method and body stay.
+// current returns a request with the path that it would have by today's names. Nobody is
+// redirected: method and body stay.
 func current(r *http.Request) *http.Request {
 	path := rename(r.URL.Path)
 	if path == r.URL.Path {

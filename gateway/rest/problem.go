@@ -78,7 +78,8 @@ var (
 	errTooManyValues          = &problem{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("The body is too large: it may have at most %d elements and %d members", maxElements, maxMembers)}
 )
 
-// asProblem returns what the caller is told about an error, and whether the error is news for the log.
+// asProblem returns what the caller is told about an error, and whether the error is news for the
+// log.
 func asProblem(err error) (*problem, bool) {
 	var known *problem
 	switch {
@@ -95,7 +96,8 @@ func asProblem(err error) (*problem, bool) {
 	}
 }
 
-// invalid returns what the schema says of an object, without the object's name, which callers do not know.
+// invalid returns what the schema says of an object, without the object's name, which callers do
+// not know.
 func invalid(err error) string {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) || status.Status().Details == nil || len(status.Status().Details.Causes) == 0 {

@@ -63,7 +63,8 @@ var (
 	poolNames      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
 )
 
-// parseSession reads the body of POST /sessions. An absent customSessionId leaves the session id empty.
+// parseSession reads the body of POST /sessions. An absent customSessionId leaves the session id
+// empty.
 func parseSession(body map[string]any) (v1alpha1.SessionSpec, echo, error) {
 	f := &fields{values: body}
 	remembered := echo{MediaMode: choose(f, "mediaMode", mediaModes, "")}
@@ -105,8 +106,8 @@ func parseSession(body map[string]any) (v1alpha1.SessionSpec, echo, error) {
 	return spec, remembered, f.err
 }
 
-// parseRecordingProperties reads a session's defaultRecordingProperties, and their shmSize, 0 when it is
-// absent. What the output mode makes meaningless is dropped, as in the reference.
+// parseRecordingProperties reads a session's defaultRecordingProperties, and their shmSize, 0 when
+// it is absent. What the output mode makes meaningless is dropped, as in the reference.
 func parseRecordingProperties(values map[string]any) (*v1alpha1.RecordingProperties, int64, error) {
 	f := &fields{values: values, prefix: "defaultRecordingProperties."}
 	properties := &v1alpha1.RecordingProperties{
@@ -162,8 +163,8 @@ func parseRecordingProperties(values map[string]any) (*v1alpha1.RecordingPropert
 	return properties, ptr.Deref(shmSize, 0), nil
 }
 
-// checkRecordingNode checks the type of a recording's mediaNode: a string, or an object with an id. It chooses nothing: a
-// session's recordings run in its own pool.
+// checkRecordingNode checks the type of a recording's mediaNode: a string, or an object with an id.
+// It chooses nothing: a session's recordings run in its own pool.
 func checkRecordingNode(f *fields) {
 	switch node := f.values["mediaNode"].(type) {
 	case nil, string:
@@ -289,7 +290,8 @@ func orDefault[T comparable](value, fallback T) T {
 	return value
 }
 
-// exists says whether REST shows a Session: it is not being closed, and is the one that has its session id.
+// exists says whether REST shows a Session: it is not being closed, and is the one that has its
+// session id.
 func exists(session *v1alpha1.Session) bool {
 	return session.DeletionTimestamp.IsZero() && !hasReason(session.Status.Conditions, v1alpha1.ConditionAccepted, v1alpha1.ReasonSessionIDInUse)
 }

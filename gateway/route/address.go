@@ -13,28 +13,33 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// forwardedHeader is where proxies write whom they have the request from: each appends the address of its peer.
+// forwardedHeader is where proxies write whom they have the request from: each appends the address
+// of its peer.
 const forwardedHeader = "X-Forwarded-For"
 
 // warnInterval is how often the log says at most that proxies are not trusted.
 const warnInterval = time.Hour
 
-// carrierNetwork is what many clouds number pods and load balancers from, apart from the private networks (RFC 6598).
+// carrierNetwork is what many clouds number pods and load balancers from, apart from the private
+// networks (RFC 6598).
 var carrierNetwork = netip.MustParsePrefix("100.64.0.0/10")
 
 // Client is whom a request comes from.
 type Client struct {
 	// Address is the client's, as far as it is known: the zero Addr when it is not at all.
 	Address netip.Addr
-	// Shared says that others may have the same address: it is on a private network and was not told by a trusted proxy. It may be a proxy's that is not
-	// trusted, or a node's that hides the clients' addresses. What one client does must then bound no other.
+	// Shared says that others may have the same address: it is on a private network and was not
+	// told by a trusted proxy. It may be a proxy's that is not trusted, or a node's that hides the
+	// clients' addresses. What one client does must then bound no other.
 	Shared bool
 }
 
-// Prefix returns what counts as one client for limits: an IPv4 address, or the /64 of an IPv6 address.
+// Prefix returns what counts as one client for limits: an IPv4 address, or the /64 of an IPv6
+// address.
 func (c Client) Prefix() netip.Prefix { return limitPrefix(c.Address) }
 
-// limit returns what counts as one client where nobody must be kept out because of others; the zero Prefix when that can't be told.
+// limit returns what counts as one client where nobody must be kept out because of others; the zero
+// Prefix when that can't be told.
 func (c Client) limit() netip.Prefix {
 	if c.Shared {
 		return netip.Prefix{}
@@ -42,14 +47,16 @@ func (c Client) limit() netip.Prefix {
 	return c.Prefix()
 }
 
-// Proxies knows the proxies in front of the gateway, and so from whom requests come. Safe for concurrent use.
+// Proxies knows the proxies in front of the gateway, and so from whom requests come. Safe for
+// concurrent use.
 type Proxies struct {
 	trusted []netip.Prefix
 	ignored prometheus.Counter
 	warned  atomic.Int64 // when the log was told last, in Unix nanoseconds
 }
 
-// NewProxies returns the proxies whose addresses are in some networks. It fails when the metrics are registered already.
+// NewProxies returns the proxies whose addresses are in some networks. It fails when the metrics
+// are registered already.
 func NewProxies(trusted []netip.Prefix, registry prometheus.Registerer) (*Proxies, error) {
 	p := &Proxies{trusted: trusted, ignored: prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "mediarooms_gateway_untrusted_forwarded_requests_total",
@@ -80,8 +87,9 @@ func ParseNetworks(text string) ([]netip.Prefix, error) {
 	return networks, nil
 }
 
-// Client returns whom a request comes from: the peer of the connection, or, when that is a trusted proxy, whom it has the request from, and so on while
-// that is a trusted proxy, too. What a client writes into X-Forwarded-For itself counts for nothing.
+// Client returns whom a request comes from: the peer of the connection, or, when that is a trusted
+// proxy, whom it has the request from, and so on while that is a trusted proxy, too. What a client
+// writes into X-Forwarded-For itself counts for nothing.
 func (p *Proxies) Client(r *http.Request) Client {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -101,7 +109,8 @@ func (p *Proxies) Client(r *http.Request) Client {
 			comma := strings.LastIndexByte(rest, ',')
 			hop, ok := parseHop(rest[comma+1:])
 			if !ok {
-				// What the proxy is told of is no address: all that is known is the proxy that says so.
+				// What the proxy is told of is no address: all that is known is the proxy that says
+				// so.
 				return client
 			}
 			client = Client{Address: hop}
@@ -124,14 +133,16 @@ func (p *Proxies) Trusts(address netip.Addr) bool {
 	return false
 }
 
-// Bound returns what counts as one client for the bound of connections, by their peer's address; false for a proxy, or what may be one.
+// Bound returns what counts as one client for the bound of connections, by their peer's address;
+// false for a proxy, or what may be one.
 func (p *Proxies) Bound(peer netip.Addr) (netip.Prefix, bool) {
 	peer = peer.Unmap().WithZone("")
 	prefix := limitPrefix(peer)
 	return prefix, prefix.IsValid() && !p.Trusts(peer) && !private(peer)
 }
 
-// ignore counts a request that says from where it comes, and can't be believed, and tells the log now and then: it is what a proxy that nobody has named looks like.
+// ignore counts a request that says from where it comes, and can't be believed, and tells the log
+// now and then: it is what a proxy that nobody has named looks like.
 func (p *Proxies) ignore(ctx context.Context, peer netip.Addr, now time.Time) {
 	p.ignored.Inc()
 	last := p.warned.Load()
@@ -162,7 +173,8 @@ func private(address netip.Addr) bool {
 	return address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast() || carrierNetwork.Contains(address)
 }
 
-// limitPrefix returns what counts as one client for limits: an IPv4 address, or the /64 of an IPv6 address.
+// limitPrefix returns what counts as one client for limits: an IPv4 address, or the /64 of an IPv6
+// address.
 func limitPrefix(address netip.Addr) netip.Prefix {
 	bits := 32
 	if address.Is6() {

@@ -32,8 +32,9 @@ type Directory struct {
 	changes      broadcast
 }
 
-// NewDirectory returns the directory over a cache that holds all Sessions and the media pods of a namespace. Call it before the
-// cache starts; the default namespace is the one whose Sessions' routing key is the bare session id.
+// NewDirectory returns the directory over a cache that holds all Sessions and the media pods of a
+// namespace. Call it before the cache starts; the default namespace is the one whose Sessions'
+// routing key is the bare session id.
 func NewDirectory(ctx context.Context, objects cache.Cache, podNamespace, defaultNamespace string) (*Directory, error) {
 	if err := objects.IndexField(ctx, &v1alpha1.Session{}, routingKeyIndex, routingKeys(defaultNamespace)); err != nil {
 		return nil, fmt.Errorf("indexing Sessions by routing key: %w", err)
@@ -61,7 +62,8 @@ func routingKeys(defaultNamespace string) client.IndexerFunc {
 	}
 }
 
-// Changed returns a channel that is closed when a Session or a media pod has changed since the call.
+// Changed returns a channel that is closed when a Session or a media pod has changed since the
+// call.
 func (d *Directory) Changed() <-chan struct{} {
 	return d.changes.next()
 }
@@ -108,8 +110,9 @@ func (d *Directory) Ready(ctx context.Context) ([]string, error) {
 	return addresses, nil
 }
 
-// programmed says whether the Session's pod may be taken to host the room. A pod that the operator can't reach just now still has
-// the rooms that it had, so only a pod that was never told counts as not programmed.
+// programmed says whether the Session's pod may be taken to host the room. A pod that the operator
+// can't reach just now still has the rooms that it had, so only a pod that was never told counts as
+// not programmed.
 func programmed(session *v1alpha1.Session) bool {
 	condition := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionProgrammed)
 	if condition == nil {
@@ -118,8 +121,8 @@ func programmed(session *v1alpha1.Session) bool {
 	return condition.Status == metav1.ConditionTrue || condition.Reason == v1alpha1.ReasonPodUnreachable
 }
 
-// address returns where a pod takes signalling, or "" when it can't: it has no address, or has ended. A pod that is not
-// ready counts: it may be draining, with its rooms still in it.
+// address returns where a pod takes signalling, or "" when it can't: it has no address, or has
+// ended. A pod that is not ready counts: it may be draining, with its rooms still in it.
 func address(pod *corev1.Pod) string {
 	if pod.Status.PodIP == "" || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return ""

@@ -1,9 +1,11 @@
-// Package route is the single authority on which media pod a client's signalling WebSocket goes to, and carries it there.
+// Package route is the single authority on which media pod a client's signalling WebSocket goes to,
+// and carries it there.
 //
 //	client ── ws(s) /openvidu?sessionId=KEY ──> gateway ── wss, mutual TLS ──> media pod
 //
-// A KEY names one Session of the cluster (naming.RoutingKey). What Sessions and media pods there are comes from caches, never from a request to the
-// API server, so that an outage of the API server touches nobody who joins, reconnects or talks.
+// A KEY names one Session of the cluster (naming.RoutingKey). What Sessions and media pods there
+// are comes from caches, never from a request to the API server, so that an outage of the API
+// server touches nobody who joins, reconnects or talks.
 //
 //	KEY          media pod           first connection                          reconnection
 //	known        usable, programmed  that pod                                  that pod
@@ -14,6 +16,7 @@
 //	                                 which answers joinRoom with 202           with 40007
 //	any          no pod at all       503                                       503
 //
-// The asymmetry is the client's: it hangs for ever on a refused first handshake, and loops hot on an accepted and then closed reconnection
-// (openvidu-rpc 1.8). A Session that is unknown is waited for because another gateway may have handed out its token a moment ago.
+// The asymmetry is the client's: it hangs for ever on a refused first handshake, and loops hot on
+// an accepted and then closed reconnection (openvidu-rpc 1.8). A Session that is unknown is waited
+// for because another gateway may have handed out its token a moment ago.
 package route

@@ -21,14 +21,16 @@ import (
 	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
-// Bounds of a connection to a media pod. The client pings every 5 s, so silence from it means that it is gone.
+// Bounds of a connection to a media pod. The client pings every 5 s, so silence from it means that
+// it is gone.
 const (
 	dialTimeout     = 2 * time.Second
 	responseTimeout = 5 * time.Second
 	silenceTimeout  = 60 * time.Second
 	// maxKeyLength is beyond every routing key: namespace, dot, session id.
 	maxKeyLength = 63 + 1 + 64
-	// maxQueryLength is beyond the query of every client: the key, whether it is a reconnection, and what else the token's URL had.
+	// maxQueryLength is beyond the query of every client: the key, whether it is a reconnection,
+	// and what else the token's URL had.
 	maxQueryLength = 2048
 	// anyPodTries is how many ready pods are tried for a handshake that any pod can answer.
 	anyPodTries = 3
@@ -41,7 +43,8 @@ var errNoPod = errors.New("no media pod")
 type Rooms interface {
 	// Find returns what is known about the Session with a routing key.
 	Find(ctx context.Context, key string) (Room, error)
-	// Ready returns the signalling addresses of media pods that can host rooms, in the order in which to try them.
+	// Ready returns the signalling addresses of media pods that can host rooms, in the order in
+	// which to try them.
 	Ready(ctx context.Context) ([]string, error)
 	// Changed returns a channel that is closed when either answer may have changed since the call.
 	Changed() <-chan struct{}
@@ -49,7 +52,8 @@ type Rooms interface {
 
 // Secrets knows what a media pod is told of the secrets of tenants. *tenant.Directory is one.
 type Secrets interface {
-	// Digests returns the value of podhttp.HeaderSecretDigests for a room of a namespace; "" for none.
+	// Digests returns the value of podhttp.HeaderSecretDigests for a room of a namespace; "" for
+	// none.
 	Digests(ctx context.Context, namespace string) (string, error)
 }
 
@@ -63,7 +67,8 @@ type Config struct {
 	TLS *tls.Config
 	// Proxies are those in front of the gateway.
 	Proxies *Proxies
-	// MaxSockets and MaxSocketsPerAddress bound open sockets; 0 is no bound. An IPv6 /64 counts as one address. An address that many may share has no bound.
+	// MaxSockets and MaxSocketsPerAddress bound open sockets; 0 is no bound. An IPv6 /64 counts as
+	// one address. An address that many may share has no bound.
 	MaxSockets, MaxSocketsPerAddress int
 	// Registry takes the metrics.
 	Registry prometheus.Registerer
@@ -113,8 +118,8 @@ func NewHandler(config Config) (*Handler, error) {
 	}, nil
 }
 
-// Drain takes no more sockets and ends those that are open, over a while; see sockets.drain. The clients reconnect to
-// another gateway, and their media is not touched.
+// Drain takes no more sockets and ends those that are open, over a while; see sockets.drain. The
+// clients reconnect to another gateway, and their media is not touched.
 func (h *Handler) Drain(ctx context.Context, over time.Duration) {
 	h.sockets.drain(ctx, over)
 }
@@ -210,7 +215,8 @@ func (h *handshake) unavailable(reason refusal, text string) {
 	h.handler.refuse(h.w, http.StatusServiceUnavailable, reason, text)
 }
 
-// route finds the pod, waiting if need be, and proxies. An error means that the client has not been answered.
+// route finds the pod, waiting if need be, and proxies. An error means that the client has not been
+// answered.
 func (h *handshake) route(ctx context.Context) error {
 	for {
 		changed := h.handler.rooms.Changed()
@@ -266,8 +272,8 @@ func (h *handshake) proxyAny(ctx context.Context, waiting bool) error {
 	return result
 }
 
-// proxy carries the WebSocket to a pod and returns when it has ended. An *unreachableError means that the pod was not reached
-// and the client not answered.
+// proxy carries the WebSocket to a pod and returns when it has ended. An *unreachableError means
+// that the pod was not reached and the client not answered.
 func (h *handshake) proxy(pod string, toldWaiting bool) error {
 	var failure error
 	watched := &answerWatcher{ResponseWriter: h.w, socket: h.r.Context()}
@@ -304,7 +310,8 @@ func (h *handshake) proxy(pod string, toldWaiting bool) error {
 	return nil
 }
 
-// rewrite makes the request to the pod: of what the client sent only the WebSocket handshake itself goes on.
+// rewrite makes the request to the pod: of what the client sent only the WebSocket handshake itself
+// goes on.
 func (h *handshake) rewrite(out *http.Request, pod string, toldWaiting bool) {
 	query := url.Values{"sessionId": {h.key}}
 	if h.reconnect {
@@ -320,7 +327,8 @@ func (h *handshake) rewrite(out *http.Request, pod string, toldWaiting bool) {
 	}.Write(out.Header)
 }
 
-// waitFor returns when something has changed or the time has passed, with an error only when the context has ended.
+// waitFor returns when something has changed or the time has passed, with an error only when the
+// context has ended.
 func waitFor(ctx context.Context, changed <-chan struct{}, atMost time.Duration) error {
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()
@@ -346,7 +354,8 @@ func (e *unreachableError) Error() string {
 
 func (e *unreachableError) Unwrap() error { return e.cause }
 
-// answerWatcher knows whether the client has been answered: by a status, or by taking its connection over.
+// answerWatcher knows whether the client has been answered: by a status, or by taking its
+// connection over.
 type answerWatcher struct {
 	http.ResponseWriter
 	socket   context.Context // ends with the socket
@@ -359,8 +368,8 @@ func (w *answerWatcher) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Hijack notes the answer, and gives the connection away. It is closed at the end of the socket: the proxy itself closes only the
-// way to the pod, and would wait for the client to follow.
+// Hijack notes the answer, and gives the connection away. It is closed at the end of the socket:
+// the proxy itself closes only the way to the pod, and would wait for the client to follow.
 func (w *answerWatcher) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	w.answered = true
 	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()

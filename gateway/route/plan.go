@@ -10,7 +10,8 @@ type holds struct {
 	programmed time.Duration
 	// pod is for a Session without a usable media pod.
 	pod time.Duration
-	// retry is when a media pod that could not be reached is tried again although nothing has changed.
+	// retry is when a media pod that could not be reached is tried again although nothing has
+	// changed.
 	retry time.Duration
 }
 
@@ -35,7 +36,8 @@ type Room struct {
 type action int
 
 const (
-	// actionWait: look again when something has changed, at the latest when step.until has passed since the arrival.
+	// actionWait: look again when something has changed, at the latest when step.until has passed
+	// since the arrival.
 	actionWait action = iota
 	// actionOwn: go to the Session's own pod.
 	actionOwn
@@ -72,7 +74,8 @@ func (h holds) plan(room Room, reconnect bool, waited time.Duration) step {
 	}
 }
 
-// planUnreachable decides after the Session's own pod could not be reached: its node may be gone, and the caches not know yet.
+// planUnreachable decides after the Session's own pod could not be reached: its node may be gone,
+// and the caches not know yet.
 func (h holds) planUnreachable(reconnect bool, waited time.Duration) step {
 	switch {
 	case reconnect:

@@ -25,13 +25,15 @@ const (
 	maxAnswer = 4 << 10
 )
 
-// ErrUnreachable means that a room's media pod could not be reached, nor another one took its place in time.
+// ErrUnreachable means that a room's media pod could not be reached, nor another one took its place
+// in time.
 var ErrUnreachable = errors.New("media pod is unreachable")
 
 // ErrTooMuch means that more was said in a room than it takes at the moment. Nobody was told.
 var ErrTooMuch = errors.New("too many signals in the room")
 
-// Signal is what a server says to users of a room. Absent and empty differ for its type and its data.
+// Signal is what a server says to users of a room. Absent and empty differ for its type and its
+// data.
 type Signal struct {
 	// To is the connection ids of those whom it is for; none is everybody.
 	To []string `json:"to,omitempty"`
@@ -48,8 +50,8 @@ type Signals struct {
 	wait, retry      time.Duration
 }
 
-// NewSignals returns the way for signals, with the identity towards media pods. The default namespace is the one whose Sessions' routing
-// key is the bare session id.
+// NewSignals returns the way for signals, with the identity towards media pods. The default
+// namespace is the one whose Sessions' routing key is the bare session id.
 func NewSignals(rooms Rooms, identity *tls.Config, defaultNamespace string) *Signals {
 	return &Signals{
 		rooms:            rooms,
@@ -70,8 +72,10 @@ func NewSignals(rooms Rooms, identity *tls.Config, defaultNamespace string) *Sig
 	}
 }
 
-// Send sends a signal to users of the Session with a session id. It returns false, and nobody was told anything, when nobody is in the room or somebody whom the
-// signal is for is not. An error that wraps ErrUnreachable means that it is not known who is in the room, ErrTooMuch that it may be tried again in a while.
+// Send sends a signal to users of the Session with a session id. It returns false, and nobody was
+// told anything, when nobody is in the room or somebody whom the signal is for is not. An error
+// that wraps ErrUnreachable means that it is not known who is in the room, ErrTooMuch that it may
+// be tried again in a while.
 func (s *Signals) Send(ctx context.Context, namespace, sessionID string, signal Signal) (sent bool, err error) {
 	message, err := json.Marshal(signal)
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
 )
 
-// startListener starts a media pod that takes signals, and says what it got: the path, a space and the message.
+// startListener starts a media pod that takes signals, and says what it got: the path, a space and
+// the message.
 func startListener(t *testing.T, authority *mtlstest.Authority, status int) (address string, got chan string) {
 	t.Helper()
 	config, err := mtls.Server(authority.Directory(t, mtls.MediaPod), mtls.Gateway)

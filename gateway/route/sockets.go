@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// sockets knows every handshake and proxied WebSocket, bounds their number, and ends them when the gateway stops. Safe for concurrent use.
+// sockets knows every handshake and proxied WebSocket, bounds their number, and ends them when the
+// gateway stops. Safe for concurrent use.
 type sockets struct {
 	maxTotal      int
 	maxPerAddress int
@@ -30,8 +31,8 @@ func newSockets(maxTotal, maxPerAddress int) *sockets {
 	}
 }
 
-// add takes in a socket. One of no client counts in the total only. It returns a context that ends with the socket, and what to call when the socket has ended; or
-// the reason for a refusal.
+// add takes in a socket. One of no client counts in the total only. It returns a context that ends
+// with the socket, and what to call when the socket has ended; or the reason for a refusal.
 func (s *sockets) add(ctx context.Context, client netip.Prefix) (context.Context, func(), refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,8 +67,9 @@ func (s *sockets) remove(socket int, client netip.Prefix) {
 	}
 }
 
-// drain takes no more sockets and ends those that are open, evenly over a while, so that their clients do not all come back to the other
-// gateways at once. It returns when none is left, or when the context ends, and then ends the rest.
+// drain takes no more sockets and ends those that are open, evenly over a while, so that their
+// clients do not all come back to the other gateways at once. It returns when none is left, or when
+// the context ends, and then ends the rest.
 func (s *sockets) drain(ctx context.Context, over time.Duration) {
 	s.mu.Lock()
 	if s.closing {

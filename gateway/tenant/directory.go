@@ -1,8 +1,9 @@
-// Package tenant is the single authority on who the tenants of the REST API are, how they prove it, and how a media pod can tell a tenant's
-// secret without being told it.
+// Package tenant is the single authority on who the tenants of the REST API are, how they prove it,
+// and how a media pod can tell a tenant's secret without being told it.
 //
-// A tenant is a namespace with a Secret that is named SecretName. Its keys hold the password of the REST API: CurrentKey, and PreviousKey for
-// as long as both the new and the old one are to be valid. Secrets are read at every request, so that a change needs no restart.
+// A tenant is a namespace with a Secret that is named SecretName. Its keys hold the password of the
+// REST API: CurrentKey, and PreviousKey for as long as both the new and the old one are to be
+// valid. Secrets are read at every request, so that a change needs no restart.
 package tenant
 
 import (
@@ -19,8 +20,8 @@ import (
 	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
-// SecretName is the name of the Secret with a tenant's passwords, in the tenant's namespace. The name is fixed, so that the gateway needs rights on no
-// other Secret.
+// SecretName is the name of the Secret with a tenant's passwords, in the tenant's namespace. The
+// name is fixed, so that the gateway needs rights on no other Secret.
 const SecretName = "mediarooms-rest"
 
 // Keys of a tenant's Secret.
@@ -34,7 +35,8 @@ const (
 // passwordKeys are those of a tenant's Secret that hold passwords.
 var passwordKeys = []string{CurrentKey, PreviousKey}
 
-// MinPasswordBytes is the least length of a password. A shorter one lets nobody in: it could be found by trying.
+// MinPasswordBytes is the least length of a password. A shorter one lets nobody in: it could be
+// found by trying.
 const MinPasswordBytes = 8
 
 // Directory knows the tenants. Safe for concurrent use.
@@ -42,12 +44,14 @@ type Directory struct {
 	// Reader is a cache that holds the tenants' Secrets.
 	Reader client.Reader
 
-	// complained has the resource version of each Secret that a log line was written about: namespace/key -> version.
+	// complained has the resource version of each Secret that a log line was written about:
+	// namespace/key -> version.
 	complained sync.Map
 }
 
-// Holder returns the namespace whose tenant has a password; "" for none. Its time depends on the number of tenants only, never on what their passwords
-// are. A password that two tenants have is that of the older Secret: see Notices.
+// Holder returns the namespace whose tenant has a password; "" for none. Its time depends on the
+// number of tenants only, never on what their passwords are. A password that two tenants have is
+// that of the older Secret: see Notices.
 func (d *Directory) Holder(ctx context.Context, password string) (namespace string, err error) {
 	secrets, err := d.secrets(ctx)
 	if err != nil {
@@ -68,7 +72,8 @@ func (d *Directory) Holder(ctx context.Context, password string) (namespace stri
 	return holder.Namespace, nil
 }
 
-// Digests returns the value of podhttp.HeaderSecretDigests for a room of a namespace; "" when no secret is valid there. No two calls return the same.
+// Digests returns the value of podhttp.HeaderSecretDigests for a room of a namespace; "" when no
+// secret is valid there. No two calls return the same.
 func (d *Directory) Digests(ctx context.Context, namespace string) (string, error) {
 	secrets, err := d.secrets(ctx)
 	if err != nil {
@@ -113,7 +118,8 @@ func (d *Directory) holds(ctx context.Context, secrets []corev1.Secret, secret *
 	return held
 }
 
-// older says whose a password is that both Secrets have: the first one's if true. Of two from the same second it is that of the first namespace by name.
+// older says whose a password is that both Secrets have: the first one's if true. Of two from the
+// same second it is that of the first namespace by name.
 func older(a, b *corev1.Secret) bool {
 	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
 		return a.CreationTimestamp.Before(&b.CreationTimestamp)

@@ -88,7 +88,8 @@ func TestAPasswordThatTwoHaveIsThatOfTheOlderSecret(t *testing.T) {
 				t.Errorf("%s: %s: got %q and %v, want %q", name, password, got, err, want)
 			}
 		}
-		// What opens nothing by REST opens no room either, or the older tenant could join the younger's.
+		// What opens nothing by REST opens no room either, or the older tenant could join the
+		// younger's.
 		for namespace, want := range map[string]int{"z-first": 2, "a-second": 1} {
 			digests, err := directory.Digests(t.Context(), namespace)
 			if err != nil || strings.Count(digests, ":") != want {

@@ -15,7 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Annotation is on a tenant's Secret when one of its passwords lets nobody in, with the value Refused. A Secret has no conditions.
+// Annotation is on a tenant's Secret when one of its passwords lets nobody in, with the value
+// Refused. A Secret has no conditions.
 const (
 	Annotation = "mediarooms.dev/rest-secret"
 	Refused    = "Refused"
@@ -27,8 +28,9 @@ const ReasonPasswordRefused = "PasswordRefused"
 // retryInterval is after what time it is tried again to tell a tenant.
 const retryInterval = time.Minute
 
-// Notices tells tenants of passwords that let nobody in because another tenant had them first. It tells neither that nor who: whoever could learn from
-// it that a password is somebody's would know it.
+// Notices tells tenants of passwords that let nobody in because another tenant had them first. It
+// tells neither that nor who: whoever could learn from it that a password is somebody's would know
+// it.
 //
 // Every gateway runs one. Whoever is the first to put the annotation on a Secret writes the Event.
 type Notices struct {
@@ -68,7 +70,8 @@ func (n *Notices) Run(ctx context.Context) {
 	}
 }
 
-// tell brings the annotations of all tenants up to date. It returns false when that has not worked for some.
+// tell brings the annotations of all tenants up to date. It returns false when that has not worked
+// for some.
 func (n *Notices) tell(ctx context.Context) (done bool) {
 	log := logr.FromContextOrDiscard(ctx)
 	secrets, err := n.directory.secrets(ctx)

@@ -9,7 +9,8 @@ import (
 	"mediarooms.dev/mediarooms/test/browser"
 )
 
-// pictures is the variable with the folder for pictures of every screen. They are for people; tests measure.
+// pictures is the variable with the folder for pictures of every screen. They are for people; tests
+// measure.
 const pictures = "MEDIAROOMS_PICTURES"
 
 var names = []string{
@@ -81,7 +82,8 @@ const measure = `(() => {
   return wrong;
 })()`
 
-// inspect measures what a page shows, in both themes when pictures are wanted, and takes its picture.
+// inspect measures what a page shows, in both themes when pictures are wanted, and takes its
+// picture.
 func inspect(t *testing.T, page *browser.Page, name string) {
 	t.Helper()
 	var wrong []string

@@ -13,7 +13,8 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// patience is how long a page may take for what it does by itself. It is longer than the page's own limit for joining.
+// patience is how long a page may take for what it does by itself. It is longer than the page's own
+// limit for joining.
 const patience = 40 * time.Second
 
 // chromium is the one browser of these tests.
@@ -130,7 +131,8 @@ func TestAnInvitationInTheAddressOfAPageThatIsOpen(t *testing.T) {
 	s := newSignalling(t)
 	page := open(t, s.url(""))
 	eventually(t, page, shown("token-input"))
-	// As a guest does who pastes the link where the page's address is: browsers load nothing for that.
+	// As a guest does who pastes the link where the page's address is: browsers load nothing for
+	// that.
 	if err := page.Evaluate(fmt.Sprintf("location.href = %q", s.invitation()), nil); err != nil {
 		t.Fatal(err)
 	}

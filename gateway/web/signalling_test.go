@@ -20,7 +20,8 @@ const secret = "tok_Ssecret0secret0secret0se"
 // private is the connection's other secret.
 const private = "privateprivateprivateprivate"
 
-// signalling is a gateway with the real page and, in place of a media pod, a room that does what a test says. It carries no media.
+// signalling is a gateway with the real page and, in place of a media pod, a room that does what a
+// test says. It carries no media.
 type signalling struct {
 	server *httptest.Server
 

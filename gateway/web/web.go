@@ -1,7 +1,9 @@
-// Package web is the single authority on what a browser gets from the gateway: the room page and its security headers.
+// Package web is the single authority on what a browser gets from the gateway: the room page and
+// its security headers.
 //
-// The page is built by "make build" into dist, which is embedded. Its only script is the bundle of src with the unmodified npm package
-// openvidu-browser; it talks to nothing but the gateway that served it.
+// The page is built by "make build" into dist, which is embedded. Its only script is the bundle of
+// src with the unmodified npm package openvidu-browser; it talks to nothing but the gateway that
+// served it.
 package web
 
 import (
@@ -24,7 +26,8 @@ var dist embed.FS
 // indexFile is the page; everything else in the build carries a hash of its content in its name.
 const indexFile = "index.html"
 
-// pageCaching keeps the page out of caches: it changes with every release, and its address may carry a token.
+// pageCaching keeps the page out of caches: it changes with every release, and its address may
+// carry a token.
 const pageCaching = "no-cache, no-store"
 
 // unbuilt is what a gateway answers that was built without its page.
@@ -35,8 +38,9 @@ const unbuilt = `<!doctype html>
 </html>
 `
 
-// contentSecurityPolicy lets the page load what its own gateway serves, and nothing else. Sockets may go to any host: a token names
-// the gateway as its guests reach it, which need not be the name under which the page was opened; the page shows such a host to the guest.
+// contentSecurityPolicy lets the page load what its own gateway serves, and nothing else. Sockets
+// may go to any host: a token names the gateway as its guests reach it, which need not be the name
+// under which the page was opened; the page shows such a host to the guest.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; " +
 	"media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -162,7 +166,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, found.name, time.Time{}, bytes.NewReader(content))
 }
 
-// takesGzip says whether a client named gzip and did not refuse it (RFC 9110 12.5.3). A client that only says * gets the plain content.
+// takesGzip says whether a client named gzip and did not refuse it (RFC 9110 12.5.3). A client that
+// only says * gets the plain content.
 func takesGzip(r *http.Request) bool {
 	for offer := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
 		coding, weight, _ := strings.Cut(strings.ReplaceAll(offer, " ", ""), ";")

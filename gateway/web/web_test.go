@@ -159,7 +159,8 @@ func TestGatewayWithoutItsPageSaysHowToBuildIt(t *testing.T) {
 	}
 }
 
-// What the page of this checkout refers to must be in its build, and must carry a hash, since browsers keep it for ever.
+// What the page of this checkout refers to must be in its build, and must carry a hash, since
+// browsers keep it for ever.
 func TestBuiltPageRefersToWhatWasBuilt(t *testing.T) {
 	h := builtHandler(t)
 	page := string(h.files["/"].content)

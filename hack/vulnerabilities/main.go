@@ -24,7 +24,8 @@ type entry struct {
 	Summary string `json:"summary"`
 }
 
-// finding is a vulnerability and how it is reached: from the vulnerable symbol, or just its module, to the code of this project.
+// finding is a vulnerability and how it is reached: from the vulnerable symbol, or just its module,
+// to the code of this project.
 type finding struct {
 	OSV          string  `json:"osv"`
 	FixedVersion string  `json:"fixed_version"`
@@ -50,7 +51,8 @@ func main() {
 	}
 }
 
-// report writes the lines and returns how many vulnerabilities are not those of the standard library.
+// report writes the lines and returns how many vulnerabilities are not those of the standard
+// library.
 func report(from io.Reader, to io.Writer) (mendable int, err error) {
 	summaries := make(map[string]string)
 	called := make(map[string]finding)

@@ -1,5 +1,6 @@
-// Package creation is the single authority on when an object was created, in milliseconds: Kubernetes itself only knows the second, but
-// OpenVidu's clients tell a session and one that was made anew under the same id by it.
+// Package creation is the single authority on when an object was created, in milliseconds:
+// Kubernetes itself only knows the second, but OpenVidu's clients tell a session and one that was
+// made anew under the same id by it.
 package creation
 
 import (
@@ -10,10 +11,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Annotation is when an object was created, in milliseconds since 1970, UTC, on objects that REST made.
+// Annotation is when an object was created, in milliseconds since 1970, UTC, on objects that REST
+// made.
 const Annotation = "mediarooms.dev/created-milliseconds"
 
-// Milliseconds returns when an object was created, in milliseconds since 1970. It never changes for an object.
+// Milliseconds returns when an object was created, in milliseconds since 1970. It never changes for
+// an object.
 func Milliseconds(object metav1.Object) int64 {
 	created := object.GetCreationTimestamp().UnixMilli()
 	if stamp, err := strconv.ParseInt(object.GetAnnotations()[Annotation], 10, 64); err == nil && stamp >= 0 {

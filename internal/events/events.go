@@ -1,10 +1,11 @@
-// Package events is the single authority on the events of rooms: how each is made, what it is called, and
-// which of them begin and end something. Their one type is the control protocol's RoomEvent, from the room
-// to the recipients:
+// Package events is the single authority on the events of rooms: how each is made, what it is
+// called, and which of them begin and end something. Their one type is the control protocol's
+// RoomEvent, from the room to the recipients:
 //
 //	media pod: room's recorder --> outbox --> control stream --> operator: event log --> renderer --> recipients
 //
-// An event says everything about what it is of as it was then, and never changes once it is in the outbox.
+// An event says everything about what it is of as it was then, and never changes once it is in the
+// outbox.
 package events
 
 import (
@@ -62,8 +63,8 @@ func UnixMilli(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// Name returns what an event is called: the name of its field in the control protocol, in lower camel
-// case (sessionCreated). "" is for one that this version does not know.
+// Name returns what an event is called: the name of its field in the control protocol, in lower
+// camel case (sessionCreated). "" is for one that this version does not know.
 func Name(e *controlv1.RoomEvent) string {
 	message := e.ProtoReflect()
 	field := message.WhichOneof(message.Descriptor().Oneofs().ByName("event"))

@@ -10,8 +10,8 @@ import (
 	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
-// key names what an event begins or ends. Of two events with the same one the first begins what the second
-// ends.
+// key names what an event begins or ends. Of two events with the same one the first begins what the
+// second ends.
 type key struct {
 	participant              bool
 	connection, from, stream string
@@ -47,8 +47,8 @@ func (o Open) Events() []*controlv1.RoomEvent {
 	return slices.SortedFunc(maps.Values(o), func(a, b *controlv1.RoomEvent) int { return cmp.Compare(a.GetSequence(), b.GetSequence()) })
 }
 
-// Endings returns the events that end everything now: per participant what others receive from it, what it
-// receives, what it sends, then that it has left.
+// Endings returns the events that end everything now: per participant what others receive from it,
+// what it receives, what it sends, then that it has left.
 func (o Open) Endings(now time.Time, reason reasons.Reason) []*controlv1.RoomEvent {
 	var participants, connections, endings []*controlv1.RoomEvent
 	for _, event := range o.Events() {

@@ -1,4 +1,5 @@
-// Package hosting is the single authority on whose Sessions a MediaPool hosts (MediaPool.spec.allowedNamespaces).
+// Package hosting is the single authority on whose Sessions a MediaPool hosts
+// (MediaPool.spec.allowedNamespaces).
 package hosting
 
 import (
@@ -15,7 +16,8 @@ func Open(pool *v1alpha1.MediaPool) bool {
 	return pool.Spec.AllowedNamespaces == nil
 }
 
-// Allows says whether a pool hosts the Sessions of a namespace with these labels. A selector that can't be read allows none.
+// Allows says whether a pool hosts the Sessions of a namespace with these labels. A selector that
+// can't be read allows none.
 func Allows(pool *v1alpha1.MediaPool, namespace map[string]string) bool {
 	if Open(pool) {
 		return true

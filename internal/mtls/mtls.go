@@ -1,8 +1,9 @@
-// Package mtls is the authority on how the parts of Mediarooms trust each other: TLS 1.3, certificates on both sides
-// from one CA that the operator makes and renews, and a fixed DNS name per part, which is all that counts of a certificate's subject.
+// Package mtls is the authority on how the parts of Mediarooms trust each other: TLS 1.3,
+// certificates on both sides from one CA that the operator makes and renews, and a fixed DNS name
+// per part, which is all that counts of a certificate's subject.
 //
-// Certificates come from a directory, a mounted Secret, which is read again when its files have changed, or from memory; either way a
-// renewal needs no restart.
+// Certificates come from a directory, a mounted Secret, which is read again when its files have
+// changed, or from memory; either way a renewal needs no restart.
 package mtls
 
 import (
@@ -37,14 +38,15 @@ var ErrNoCertificate = errors.New("no certificate yet")
 // ErrPeer marks a peer whose certificate is valid but belongs to a part that has no business here.
 var ErrPeer = errors.New("peer not allowed")
 
-// Source is where a part's own certificate and the roots that it trusts come from. It is asked at every handshake.
-// Implementations are safe for concurrent use.
+// Source is where a part's own certificate and the roots that it trusts come from. It is asked at
+// every handshake. Implementations are safe for concurrent use.
 type Source interface {
 	// Load returns the certificate with its key, and the roots.
 	Load() (*tls.Certificate, *x509.CertPool, error)
 }
 
-// Server returns the TLS configuration of a server that lets in only the named parts. It fails when the directory can't be used now.
+// Server returns the TLS configuration of a server that lets in only the named parts. It fails when
+// the directory can't be used now.
 func Server(directory string, allowed ...string) (*tls.Config, error) {
 	source := &identity{directory: directory}
 	if _, _, err := source.Load(); err != nil {
@@ -74,8 +76,8 @@ func ServerFrom(source Source, allowed ...string) *tls.Config {
 	}
 }
 
-// Client returns the TLS configuration of a client that talks only to the named part, whatever address it has. It
-// fails when the directory can't be used now.
+// Client returns the TLS configuration of a client that talks only to the named part, whatever
+// address it has. It fails when the directory can't be used now.
 func Client(directory, server string) (*tls.Config, error) {
 	source := &identity{directory: directory}
 	if _, _, err := source.Load(); err != nil {
@@ -93,7 +95,8 @@ func ClientFrom(source Source, server string) *tls.Config {
 			certificate, _, err := source.Load()
 			return certificate, err
 		},
-		// The roots may have changed since this configuration was made, so the chain is verified below.
+		// The roots may have changed since this configuration was made, so the chain is verified
+		// below.
 		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection does it, against the current roots.
 		VerifyConnection: func(state tls.ConnectionState) error {
 			_, roots, err := source.Load()

@@ -88,7 +88,8 @@ func (a *authority) write(directory, name string, expires time.Time) {
 	}
 }
 
-// shake does a handshake and passes one byte, and returns what went wrong at the server and at the client.
+// shake does a handshake and passes one byte, and returns what went wrong at the server and at the
+// client.
 func shake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,5 +1,5 @@
-// Package naming is the single authority on what Sessions are called, which of several has a session id
-// that all of them ask for, and which pool is meant by none.
+// Package naming is the single authority on what Sessions are called, which of several has a
+// session id that all of them ask for, and which pool is meant by none.
 package naming
 
 import (
@@ -15,8 +15,8 @@ func SessionID(session *v1alpha1.Session) string {
 }
 
 // RoutingKey returns what clients put into sessionId= of the WebSocket's URL. It is unique over the
-// cluster: the session id itself in the default namespace, NAMESPACE.SESSIONID in the others (a session id
-// has no dot).
+// cluster: the session id itself in the default namespace, NAMESPACE.SESSIONID in the others (a
+// session id has no dot).
 func RoutingKey(namespace, sessionID, defaultNamespace string) string {
 	if namespace == defaultNamespace {
 		return sessionID
@@ -29,9 +29,10 @@ func RoutingKeyOf(session *v1alpha1.Session, defaultNamespace string) string {
 	return RoutingKey(session.Namespace, SessionID(session), defaultNamespace)
 }
 
-// Holder returns which of the Sessions of one namespace with one session id has it: the oldest. Creation
-// times are whole seconds: of equals the one that is placed on a media pod has it, else the first by UID. nil
-// is for no Sessions. Whoever has no better knowledge of what is placed asks Placed.
+// Holder returns which of the Sessions of one namespace with one session id has it: the oldest.
+// Creation times are whole seconds: of equals the one that is placed on a media pod has it, else
+// the first by UID. nil is for no Sessions. Whoever has no better knowledge of what is placed asks
+// Placed.
 func Holder(sessions []v1alpha1.Session, placed func(*v1alpha1.Session) bool) *v1alpha1.Session {
 	var holder *v1alpha1.Session
 	for i := range sessions {
@@ -55,8 +56,8 @@ func before(a, b *v1alpha1.Session, placed func(*v1alpha1.Session) bool) bool {
 	return a.UID < b.UID
 }
 
-// PoolOf returns the pool that hosts a Session: the one that it names, or else the one that it was put
-// on, or else the default pool. nil when there is none.
+// PoolOf returns the pool that hosts a Session: the one that it names, or else the one that it was
+// put on, or else the default pool. nil when there is none.
 func PoolOf(session *v1alpha1.Session, pools []v1alpha1.MediaPool) *v1alpha1.MediaPool {
 	name := cmp.Or(session.Spec.PoolName, session.Status.PoolName)
 	i := slices.IndexFunc(pools, func(pool v1alpha1.MediaPool) bool { return pool.Name == name })
@@ -69,8 +70,8 @@ func PoolOf(session *v1alpha1.Session, pools []v1alpha1.MediaPool) *v1alpha1.Med
 	return DefaultPool(pools)
 }
 
-// DefaultPool returns the oldest pool that carries the annotation, of equals the first by name; nil when
-// there is none.
+// DefaultPool returns the oldest pool that carries the annotation, of equals the first by name; nil
+// when there is none.
 func DefaultPool(pools []v1alpha1.MediaPool) *v1alpha1.MediaPool {
 	var found *v1alpha1.MediaPool
 	for i := range pools {

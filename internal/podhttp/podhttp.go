@@ -1,5 +1,5 @@
-// Package podhttp is the single authority on the HTTP between gateway and media pod: which requests a
-// media pod serves to gateways, and what a gateway tells in their headers about the client.
+// Package podhttp is the single authority on the HTTP between gateway and media pod: which requests
+// a media pod serves to gateways, and what a gateway tells in their headers about the client.
 //
 //	gateway -- GET OpenViduPath, upgraded to a client's WebSocket, with the headers of Client --> media pod
 //	gateway -- POST SignalPath: what a server says to a room ---------------------------------->
@@ -15,8 +15,8 @@ import (
 // media pod.
 const OpenViduPath = "/openvidu"
 
-// SignalPattern is where a media pod takes signals of the server, as a pattern of http.ServeMux. {key} is
-// the routing key of the room.
+// SignalPattern is where a media pod takes signals of the server, as a pattern of http.ServeMux.
+// {key} is the routing key of the room.
 const SignalPattern = "/rooms/{key}/signal"
 
 // SignalPath returns where a media pod takes signals for the room with a routing key, escaped.
@@ -26,13 +26,13 @@ func SignalPath(key string) string { return "/rooms/" + url.PathEscape(key) + "/
 const (
 	// HeaderAddress is the client's IP address.
 	HeaderAddress = "X-Real-IP"
-	// HeaderSharedAddress is "true" when others may have this address, too: it may be that of a proxy of
-	// which the gateway was not told.
+	// HeaderSharedAddress is "true" when others may have this address, too: it may be that of a
+	// proxy of which the gateway was not told.
 	HeaderSharedAddress = "X-Mediarooms-Shared-Address"
 	// HeaderSession is SessionWaiting for a client whose Session is known and has no media pod.
 	HeaderSession = "X-Mediarooms-Session"
-	// HeaderSecretDigests lets the media pod recognise the secrets of the tenant whose room it is: see
-	// FormatSecretDigests. Without it nobody joins by a secret.
+	// HeaderSecretDigests lets the media pod recognise the secrets of the tenant whose room it is:
+	// see FormatSecretDigests. Without it nobody joins by a secret.
 	HeaderSecretDigests = "X-Mediarooms-Secret-Digests"
 
 	// SessionWaiting is the only value of HeaderSession.
@@ -74,7 +74,8 @@ func (c Client) Write(header http.Header) {
 	set(HeaderSecretDigests, c.SecretDigests)
 }
 
-// ReadClient returns the client of a request. Its address is the peer's own when the request has none.
+// ReadClient returns the client of a request. Its address is the peer's own when the request has
+// none.
 func ReadClient(r *http.Request) Client {
 	return Client{
 		Address:        address(r),

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// MaxSecretDigests bounds what is read of HeaderSecretDigests: a tenant has two secrets while it changes
-// them.
+// MaxSecretDigests bounds what is read of HeaderSecretDigests: a tenant has two secrets while it
+// changes them.
 const MaxSecretDigests = 16
 
 // saltSize is the length of a salt, in bytes.
@@ -28,13 +28,14 @@ func NewSecretDigest(secret []byte) SecretDigest {
 	return digestWith(newSalt(), secret)
 }
 
-// Matches reports whether it was made of this secret. How long it takes depends on the lengths only.
+// Matches reports whether it was made of this secret. How long it takes depends on the lengths
+// only.
 func (d SecretDigest) Matches(secret []byte) bool {
 	return hmac.Equal(sum(d.salt, secret), d.mac)
 }
 
-// Match reports whether one of the digests was made of this secret, which is not empty. How long it takes
-// does not depend on which one.
+// Match reports whether one of the digests was made of this secret, which is not empty. How long it
+// takes does not depend on which one.
 func (d SecretDigests) Match(secret string) bool {
 	matches := false
 	for _, digest := range d {
@@ -45,9 +46,9 @@ func (d SecretDigests) Match(secret string) bool {
 	return matches && secret != ""
 }
 
-// FormatSecretDigests returns the digests of secrets as HeaderSecretDigests has them: separated by commas,
-// each the hexadecimal salt, a colon and the hexadecimal HMAC-SHA-256 of the secret with the salt as the
-// key. No two calls return the same; "" is for no secrets.
+// FormatSecretDigests returns the digests of secrets as HeaderSecretDigests has them: separated by
+// commas, each the hexadecimal salt, a colon and the hexadecimal HMAC-SHA-256 of the secret with
+// the salt as the key. No two calls return the same; "" is for no secrets.
 func FormatSecretDigests(secrets [][]byte) string {
 	salt := newSalt()
 	entries := make([]string, 0, len(secrets))
@@ -57,7 +58,8 @@ func FormatSecretDigests(secrets [][]byte) string {
 	return strings.Join(entries, ",")
 }
 
-// ParseSecretDigests reads a value of HeaderSecretDigests. An entry that is malformed recognises nothing.
+// ParseSecretDigests reads a value of HeaderSecretDigests. An entry that is malformed recognises
+// nothing.
 func ParseSecretDigests(value string) SecretDigests {
 	var digests SecretDigests
 	for _, entry := range strings.SplitN(value, ",", MaxSecretDigests+1) {

@@ -1,6 +1,6 @@
 // Package reasons is the single authority on why participants, streams and Sessions end, and on
-// whose doing it is. Media pods give these reasons, the operator stores and counts them, and clients,
-// webhooks and Kubernetes Events show them.
+// whose doing it is. Media pods give these reasons, the operator stores and counts them, and
+// clients, webhooks and Kubernetes Events show them.
 package reasons
 
 // Reason is why something has ended, as clients and servers are told (docs/spec).
@@ -70,8 +70,8 @@ func Leaving() []Reason {
 	return all
 }
 
-// ParseLeaving returns the reason why a participant has left, Unknown for what is none: the result is
-// one of Leaving, whatever was reported.
+// ParseLeaving returns the reason why a participant has left, Unknown for what is none: the result
+// is one of Leaving, whatever was reported.
 func ParseLeaving(reported string) Reason {
 	for _, l := range leaving {
 		if string(l.reason) == reported {

@@ -1,4 +1,5 @@
-// Package recent is the single authority on remembering only so much of what was: a set that forgets its oldest members.
+// Package recent is the single authority on remembering only so much of what was: a set that
+// forgets its oldest members.
 package recent
 
 import "slices"
@@ -15,7 +16,8 @@ func NewSet[K comparable](limit int) *Set[K] {
 	return &Set[K]{limit: limit, known: make(map[K]struct{})}
 }
 
-// Add adds a member, for which the oldest one may have to go. One that is there already gets no younger.
+// Add adds a member, for which the oldest one may have to go. One that is there already gets no
+// younger.
 func (s *Set[K]) Add(member K) {
 	if s.Has(member) {
 		return

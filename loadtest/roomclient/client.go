@@ -1,6 +1,7 @@
-// Package roomclient is a small client of the OpenVidu RPC protocol for tests and measurements: JSON-RPC over WebSocket with access to
-// every raw message (client.go), and publishers and subscribers that send and count RTP without any codec (media.go).
-// It does what openvidu-browser does on the wire, and nothing for a user.
+// Package roomclient is a small client of the OpenVidu RPC protocol for tests and measurements:
+// JSON-RPC over WebSocket with access to every raw message (client.go), and publishers and
+// subscribers that send and count RTP without any codec (media.go). It does what openvidu-browser
+// does on the wire, and nothing for a user.
 package roomclient
 
 import (
@@ -31,7 +32,8 @@ const maxMessage = 4 << 20
 // ErrClosed marks a call on a client whose socket is closed.
 var ErrClosed = errors.New("socket closed")
 
-// ErrUnavailable is in the error of Dial when the server refused the socket for now (503): openvidu-browser comes again, every 3 s.
+// ErrUnavailable is in the error of Dial when the server refused the socket for now (503):
+// openvidu-browser comes again, every 3 s.
 var ErrUnavailable = errors.New("the server takes no socket for this room now")
 
 // Error is a JSON-RPC error as the server sent it.
@@ -70,7 +72,8 @@ type Message struct {
 type Options struct {
 	// Token is the URL that openvidu-browser's connect() takes.
 	Token string
-	// Endpoint is a ws:// or wss:// URL without path that is dialled instead of the token's own host.
+	// Endpoint is a ws:// or wss:// URL without path that is dialled instead of the token's own
+	// host.
 	Endpoint string
 	// HTTPClient makes the handshake; http.DefaultClient when nil.
 	HTTPClient *http.Client
@@ -82,12 +85,13 @@ type Options struct {
 	Reconnect bool
 	// Silent sends no pings, neither the first nor later ones.
 	Silent bool
-	// Notify, unless nil, gets each notification as it comes; it must not block. Messages are not kept then: Messages, Notifications and the
-	// Wait methods know of none.
+	// Notify, unless nil, gets each notification as it comes; it must not block. Messages are not
+	// kept then: Messages, Notifications and the Wait methods know of none.
 	Notify func(Notification)
 }
 
-// Client is one socket. It is safe for concurrent use. It sends pings as browsers do until it is closed.
+// Client is one socket. It is safe for concurrent use. It sends pings as browsers do until it is
+// closed.
 type Client struct {
 	token   string
 	session string
@@ -169,8 +173,8 @@ func Dial(ctx context.Context, options Options) (*Client, error) {
 	return c, nil
 }
 
-// KeepAlive sends a ping with the interval and starts to ping: as Dial does unless the client is Silent, and as a client does after it has
-// come back. It may be called once.
+// KeepAlive sends a ping with the interval and starts to ping: as Dial does unless the client is
+// Silent, and as a client does after it has come back. It may be called once.
 func (c *Client) KeepAlive(ctx context.Context) error {
 	if err := c.Call(ctx, "ping", map[string]any{"interval": pingInterval.Milliseconds()}, nil); err != nil {
 		return fmt.Errorf("sending the first ping: %w", err)
@@ -179,7 +183,8 @@ func (c *Client) KeepAlive(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the socket without any word to the server, as a lost network does, and waits for the reader.
+// Close ends the socket without any word to the server, as a lost network does, and waits for the
+// reader.
 func (c *Client) Close() {
 	c.cancel()
 	_ = c.conn.CloseNow() // it was ending anyway
@@ -195,7 +200,8 @@ func (c *Client) CloseWith(code websocket.StatusCode, reason string) {
 // Done is closed when the socket has ended.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Err says why the socket has ended, nil while it is open. It wraps ErrClosed, and a websocket.CloseError when the server closed it.
+// Err says why the socket has ended, nil while it is open. It wraps ErrClosed, and a
+// websocket.CloseError when the server closed it.
 func (c *Client) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -289,8 +295,8 @@ func (c *Client) keep(m Message) {
 	c.changed = make(chan struct{})
 }
 
-// Call sends a request and waits for its answer, at most 10 s as browsers do. nil params are left out. result, unless nil, takes
-// the result. An error of the server is an *Error.
+// Call sends a request and waits for its answer, at most 10 s as browsers do. nil params are left
+// out. result, unless nil, takes the result. An error of the server is an *Error.
 func (c *Client) Call(ctx context.Context, method string, params, result any) error {
 	var encoded json.RawMessage
 	if params != nil {
@@ -391,7 +397,8 @@ func (c *Client) WaitMessage(ctx context.Context, match func(Message) bool) (Mes
 	}
 }
 
-// WaitNotification waits for a notification of a method that matches, also one that came already. match may be nil.
+// WaitNotification waits for a notification of a method that matches, also one that came already.
+// match may be nil.
 func (c *Client) WaitNotification(ctx context.Context, method string, match func(params json.RawMessage) bool) (Notification, error) {
 	m, err := c.WaitMessage(ctx, func(m Message) bool {
 		return m.Notification != nil && m.Notification.Method == method && (match == nil || match(m.Notification.Params))
@@ -449,7 +456,8 @@ func (c *Client) JoinParameters() map[string]any {
 	}
 }
 
-// Reconnect calls connect on a new Silent client to take a connection up again, by the private id that joinRoom gave, and starts to ping.
+// Reconnect calls connect on a new Silent client to take a connection up again, by the private id
+// that joinRoom gave, and starts to ping.
 func (c *Client) Reconnect(ctx context.Context, rpcSessionID string) error {
 	if err := c.Call(ctx, "connect", map[string]any{"sessionId": rpcSessionID, "reconnect": true}, nil); err != nil {
 		return err

@@ -17,7 +17,8 @@ import (
 // cached is how many packets of an encoding can be sent again, a power of two.
 const cached = 512
 
-// encoding is one RTP stream of a publisher: the audio, or a layer of the video. It is the local track of pion's.
+// encoding is one RTP stream of a publisher: the audio, or a layer of the video. It is the local
+// track of pion's.
 type encoding struct {
 	publisher   *Publisher
 	kind        webrtc.RTPCodecType
@@ -162,7 +163,8 @@ func (e *encoding) send(timestamp uint32, marker bool, payload []byte) error {
 	return err
 }
 
-// extend adds the header extensions: of simulcast, what tells the layer, and the transport-wide sequence number.
+// extend adds the header extensions: of simulcast, what tells the layer, and the transport-wide
+// sequence number.
 func (e *encoding) extend(header *rtp.Header, b *binding, rid uint8) {
 	set := func(number uint8, value []byte) {
 		if number != 0 {

@@ -13,7 +13,8 @@ const (
 	reportInterval = time.Second
 )
 
-// feeder sends the feedback of all receivers of a Media by one goroutine, which runs while there are any.
+// feeder sends the feedback of all receivers of a Media by one goroutine, which runs while there
+// are any.
 type feeder struct {
 	mu      sync.Mutex // guards the fields below
 	members []*fed

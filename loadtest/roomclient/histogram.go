@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Histogram counts durations with a relative precision of a sixteenth, from a microsecond to a minute. The zero value is empty. It is for
-// one goroutine.
+// Histogram counts durations with a relative precision of a sixteenth, from a microsecond to a
+// minute. The zero value is empty. It is for one goroutine.
 type Histogram struct {
 	counts [buckets]uint32
 	total  uint64
@@ -19,7 +19,8 @@ const (
 	buckets = subBuckets * 24
 )
 
-// bucket is where a number of microseconds is counted: in one of its own below 32, and above in one of 16 for each power of two.
+// bucket is where a number of microseconds is counted: in one of its own below 32, and above in one
+// of 16 for each power of two.
 func bucket(microseconds uint64) int {
 	if microseconds < 2*subBuckets {
 		return int(microseconds)
@@ -76,7 +77,8 @@ func (h *Histogram) Count() uint64 { return h.total }
 // Max is the longest that was counted.
 func (h *Histogram) Max() time.Duration { return h.most }
 
-// Quantile is a duration that the share q, from 0 to 1, of those counted does not exceed; 0 when there are none.
+// Quantile is a duration that the share q, from 0 to 1, of those counted does not exceed; 0 when
+// there are none.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	if h.total == 0 {
 		return 0

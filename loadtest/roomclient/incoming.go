@@ -16,8 +16,9 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// incoming follows the streams of a peer connection that receives. What the headers of packets tell, which are not encrypted, is noted when
-// they come to the socket; their payload is read when they are decrypted.
+// incoming follows the streams of a peer connection that receives. What the headers of packets
+// tell, which are not encrypted, is noted when they come to the socket; their payload is read when
+// they are decrypted.
 type incoming struct {
 	video, audio *reception
 	// table says what comes, as soon as that was negotiated.
@@ -51,7 +52,8 @@ const (
 // table is what an offer says of the packets that will come.
 type table struct {
 	payloads [128]uint8
-	// transportCC is the number of the header extension with transport-wide sequence numbers, 0 without.
+	// transportCC is the number of the header extension with transport-wide sequence numbers, 0
+	// without.
 	transportCC uint8
 }
 
@@ -88,7 +90,8 @@ type rtpHeader struct {
 	length      int
 }
 
-// readHeader reads an RTP header; false when the packet is something else (RFC 7983, RFC 5761, section 4) or broken. It allocates nothing.
+// readHeader reads an RTP header; false when the packet is something else (RFC 7983, RFC 5761,
+// section 4) or broken. It allocates nothing.
 func readHeader(packet []byte) (rtpHeader, bool) {
 	if len(packet) < 12 || packet[0]>>6 != 2 || packet[1] >= 192 && packet[1] < 224 {
 		return rtpHeader{}, false
@@ -163,7 +166,8 @@ func (i *incoming) arrived(packet []byte, at time.Time) bool {
 	return !whole || h.sequence%i.sample == 0
 }
 
-// read takes a decrypted packet. A retransmission comes as the packet that it repairs (RFC 4588), with attributes that tell so.
+// read takes a decrypted packet. A retransmission comes as the packet that it repairs (RFC 4588),
+// with attributes that tell so.
 func (i *incoming) read(video bool, packet []byte, attributes interceptor.Attributes) {
 	h, ok := readHeader(packet)
 	if !ok {

@@ -20,23 +20,26 @@ import (
 type MediaOptions struct {
 	// Video are the codecs of video by preference, VP8 when there is none.
 	Video []webrtc.RTPCodecParameters
-	// Interfaces restricts the network interfaces unless it is nil. The loopback interface is used only when it says so.
+	// Interfaces restricts the network interfaces unless it is nil. The loopback interface is used
+	// only when it says so.
 	Interfaces func(name string) bool
 	// Device, unless "", is the one network interface that is used: sockets are bound to it.
 	Device string
-	// Feedback is how often receivers tell what has come, as browsers do by transport-wide feedback, every 50 to 250 ms. With 0 they tell
-	// nothing, and ask for nothing that is lost.
+	// Feedback is how often receivers tell what has come, as browsers do by transport-wide
+	// feedback, every 50 to 250 ms. With 0 they tell nothing, and ask for nothing that is lost.
 	Feedback time.Duration
 	// Path, unless nil, makes the network worse than it is.
 	Path *Path
-	// Sample of more than 1 reads the payload of every so many'th packet of a stream only, while nothing of the stream is missing: decrypting is most
-	// of what a receiver costs. All else is told by the headers; delays and layers are those of the packets that are read, and so is what the
-	// subscriber's VideoPackets, AudioPackets and Bytes count. It should have no factor in common with the number of packets of a frame.
+	// Sample of more than 1 reads the payload of every so many'th packet of a stream only, while
+	// nothing of the stream is missing: decrypting is most of what a receiver costs. All else is
+	// told by the headers; delays and layers are those of the packets that are read, and so is what
+	// the subscriber's VideoPackets, AudioPackets and Bytes count. It should have no factor in
+	// common with the number of packets of a frame.
 	Sample int
 }
 
-// Media makes peer connections without any interceptor, so that a process can hold many. It is safe for concurrent
-// use.
+// Media makes peer connections without any interceptor, so that a process can hold many. It is safe
+// for concurrent use.
 type Media struct {
 	options  MediaOptions
 	settings webrtc.SettingEngine
@@ -147,7 +150,8 @@ type peer struct {
 
 	// incoming follows what comes, in measure; nil for publishers.
 	incoming *incoming
-	// answered tells that a check was answered, hurried that pion was told to look at that. A peer may have several sockets.
+	// answered tells that a check was answered, hurried that pion was told to look at that. A peer
+	// may have several sockets.
 	answered, hurried atomic.Bool
 }
 
@@ -191,8 +195,9 @@ func (p *peer) arrived(packet []byte, at time.Time) bool {
 	return p.incoming == nil || p.incoming.arrived(packet, at)
 }
 
-// hurry is a candidate that makes pion look at its checks at once: it does so whenever a candidate comes, and else every 200 ms only, where a
-// browser uses a pair as soon as its check was answered. Nothing is sent to it, since there is no TCP.
+// hurry is a candidate that makes pion look at its checks at once: it does so whenever a candidate
+// comes, and else every 200 ms only, where a browser uses a pair as soon as its check was answered.
+// Nothing is sent to it, since there is no TCP.
 var hurry = webrtc.ICECandidateInit{Candidate: "candidate:1 1 TCP 1 192.0.2.1 9 typ host tcptype passive"}
 
 // handled is called when pion has taken the last packet.
@@ -270,10 +275,12 @@ func (p *peer) Protocol() string {
 // Ended is closed when the peer connection has failed, or was closed by either side.
 func (p *peer) Ended() <-chan struct{} { return p.ended }
 
-// closeTime bounds how long closing waits: an ICE agent of pion/ice v4.4.2 that is closed while it starts now and then never ends.
+// closeTime bounds how long closing waits: an ICE agent of pion/ice v4.4.2 that is closed while it
+// starts now and then never ends.
 const closeTime = 10 * time.Second
 
-// Close ends the peer connection and waits for its readers, at most closeTime. It tells the server nothing.
+// Close ends the peer connection and waits for its readers, at most closeTime. It tells the server
+// nothing.
 func (p *peer) Close() error {
 	closed := make(chan error, 1)
 	go func() {

@@ -11,18 +11,19 @@ import (
 
 // Conditions are those of a network path. The zero value is a perfect one.
 type Conditions struct {
-	// Loss is the share of packets towards the client that are lost, from 0 to 1, at random. Nothing that the client sends is lost.
+	// Loss is the share of packets towards the client that are lost, from 0 to 1, at random.
+	// Nothing that the client sends is lost.
 	Loss float64
 	// Delay is how long each packet takes, one way, in both directions.
 	Delay time.Duration
-	// Kbps bounds what comes to each client, IP and UDP headers included; 0 is no limit. What exceeds it waits, at most for Queue, and is lost
-	// when it would have to wait longer.
+	// Kbps bounds what comes to each client, IP and UDP headers included; 0 is no limit. What
+	// exceeds it waits, at most for Queue, and is lost when it would have to wait longer.
 	Kbps  int
 	Queue time.Duration
 }
 
-// Path is the network path of the sockets of one Media, which it makes worse than it is: as a network emulator between them and the server
-// would. Its methods are safe for concurrent use.
+// Path is the network path of the sockets of one Media, which it makes worse than it is: as a
+// network emulator between them and the server would. Its methods are safe for concurrent use.
 type Path struct {
 	conditions atomic.Pointer[Conditions]
 }
@@ -43,7 +44,8 @@ const ipUDP = 28
 // queued are the packets that an impaired socket holds at most.
 const queued = 8192
 
-// impaired is a socket behind a Path. A goroutine takes packets from the real socket at once; they wait in a queue.
+// impaired is a socket behind a Path. A goroutine takes packets from the real socket at once; they
+// wait in a queue.
 type impaired struct {
 	socket *socket
 	path   *Path

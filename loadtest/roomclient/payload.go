@@ -7,7 +7,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// stamp is what each packet carries in the last bytes of its payload. It goes through a media server unchanged, as all payload does.
+// stamp is what each packet carries in the last bytes of its payload. It goes through a media
+// server unchanged, as all payload does.
 type stamp struct {
 	// sent is when the packet was sent, by this machine's clock.
 	sent time.Time
@@ -62,16 +63,19 @@ func readStamp(payload []byte) (stamp, bool) {
 // picture is one frame of a layer.
 type picture struct {
 	width, height int
-	// id and tl0 are the numbers of VP8: of the frame, and of the newest one of the lowest temporal layer.
+	// id and tl0 are the numbers of VP8: of the frame, and of the newest one of the lowest temporal
+	// layer.
 	id  uint16
 	tl0 uint8
-	// temporal is the frame's temporal layer, synced that it needs only the lowest one; used when temporals is more than 1.
+	// temporal is the frame's temporal layer, synced that it needs only the lowest one; used when
+	// temporals is more than 1.
 	temporal, temporals uint8
 	synced              bool
 	key                 bool
 }
 
-// packetizer fills payloads as a browser's encoder and packetizer do, but for the picture itself: nobody decodes it.
+// packetizer fills payloads as a browser's encoder and packetizer do, but for the picture itself:
+// nobody decodes it.
 type packetizer interface {
 	// lead returns the packets that go before those of the frame itself, nil for none.
 	lead(p picture) [][]byte
@@ -88,8 +92,8 @@ func packetizerFor(mime string) packetizer {
 	return vp8{}
 }
 
-// vp8 payloads: a descriptor with a 15-bit picture id and, with temporal layers, their numbers (RFC 7741, section 4.2), and for the first
-// packet of a frame its header (RFC 6386, section 9.1).
+// vp8 payloads: a descriptor with a 15-bit picture id and, with temporal layers, their numbers (RFC
+// 7741, section 4.2), and for the first packet of a frame its header (RFC 6386, section 9.1).
 type vp8 struct{}
 
 func (vp8) least() int { return 16 + stampBytes }
@@ -128,8 +132,8 @@ func (vp8) fill(payload []byte, p picture, index, _ int) {
 	}
 }
 
-// h264 payloads (RFC 6184): a key frame is led by an aggregation packet (section 5.7.1) of its parameter sets; frames are fragmented
-// (section 5.8) unless they fit one packet.
+// h264 payloads (RFC 6184): a key frame is led by an aggregation packet (section 5.7.1) of its
+// parameter sets; frames are fragmented (section 5.8) unless they fit one packet.
 type h264 struct{}
 
 // NAL unit types (H.264, table 7-1; RFC 6184, table 1).

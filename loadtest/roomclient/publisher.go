@@ -12,20 +12,23 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// Layer is a video stream of a publisher: one of several of the same picture with simulcast, else the only one.
+// Layer is a video stream of a publisher: one of several of the same picture with simulcast, else
+// the only one.
 type Layer struct {
 	// RID names the layer when there are several.
 	RID string
 	// Width and Height of the picture, which key frames of VP8 tell; 640 x 480 when 0.
 	Width, Height int
-	// Packets of PacketBytes of payload make each frame, unless Kbps is set. PacketBytes is at least 42.
+	// Packets of PacketBytes of payload make each frame, unless Kbps is set. PacketBytes is at
+	// least 42.
 	Packets, PacketBytes int
-	// Kbps is the bitrate of frames of sizes as an encoder makes them: they vary, and key frames are several times larger. Each is cut into
-	// packets of nearly equal size.
+	// Kbps is the bitrate of frames of sizes as an encoder makes them: they vary, and key frames
+	// are several times larger. Each is cut into packets of nearly equal size.
 	Kbps int
 }
 
-// Fixed is the one layer of video whose frames all have the same number of packets of the same size.
+// Fixed is the one layer of video whose frames all have the same number of packets of the same
+// size.
 func Fixed(packets, packetBytes int) []Layer {
 	return []Layer{{Packets: packets, PacketBytes: packetBytes}}
 }
@@ -83,8 +86,8 @@ func (c *Client) Publish(ctx context.Context, media *Media, stream Stream) (*Pub
 	return p, nil
 }
 
-// Republish gives a published stream another peer connection by reconnectStream, as a browser does whose media path was lost. What the
-// stream had before is the caller's to close.
+// Republish gives a published stream another peer connection by reconnectStream, as a browser does
+// whose media path was lost. What the stream had before is the caller's to close.
 func (c *Client) Republish(ctx context.Context, media *Media, before *Publisher) (*Publisher, error) {
 	p, err := media.NewPublisher(ctx, before.stream)
 	if err != nil {
@@ -97,7 +100,8 @@ func (c *Client) Republish(ctx context.Context, media *Media, before *Publisher)
 	return p, nil
 }
 
-// NewPublisher makes a peer connection for a stream, and its offer. The server knows nothing of it yet.
+// NewPublisher makes a peer connection for a stream, and its offer. The server knows nothing of it
+// yet.
 func (m *Media) NewPublisher(ctx context.Context, stream Stream) (*Publisher, error) {
 	base, err := m.newPeer(nil)
 	if err != nil {
@@ -280,7 +284,8 @@ func (p *Publisher) Sent() []Sent {
 // KeyframeRequests is how often the server asked for a key frame.
 func (p *Publisher) KeyframeRequests() int64 { return p.requests.Load() }
 
-// Bitrate is the most that the server last said it would take (REMB), in bits per second; 0 when it said nothing.
+// Bitrate is the most that the server last said it would take (REMB), in bits per second; 0 when it
+// said nothing.
 func (p *Publisher) Bitrate() int64 { return p.estimate.Load() }
 
 // Close stops sending and ends the peer connection. It is idempotent. The server is told nothing.

@@ -14,8 +14,8 @@ var errNotBound = errors.New("nothing was negotiated to send")
 // server does with those that no client sends.
 func (p *peer) WriteRTCP(packets []rtcp.Packet) error { return p.pc.WriteRTCP(packets) }
 
-// WriteRTP sends one packet as it is, protected by the keys of the connection: with any SSRC, payload
-// type and extensions.
+// WriteRTP sends one packet as it is, protected by the keys of the connection: with any SSRC,
+// payload type and extensions.
 func (p *Publisher) WriteRTP(header *rtp.Header, payload []byte) error {
 	e := p.audio
 	if len(p.video) > 0 {

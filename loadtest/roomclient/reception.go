@@ -15,22 +15,28 @@ const (
 
 // Reception is what a receiver has seen of a stream so far.
 type Reception struct {
-	// Packets and Bytes are what came, RTP headers included; duplicates and retransmissions are not in them.
+	// Packets and Bytes are what came, RTP headers included; duplicates and retransmissions are not
+	// in them.
 	Packets, Bytes int64
-	// Expected is how many packets should have come, Missed how many of them did not come at first, Repaired how many of these came again.
-	// What is still under way counts as missed.
+	// Expected is how many packets should have come, Missed how many of them did not come at first,
+	// Repaired how many of these came again. What is still under way counts as missed.
 	Expected, Missed, Repaired int64
-	// NACKs counts packets that were asked for, each time; KeyframeRequests what was asked because nothing else helped.
+	// NACKs counts packets that were asked for, each time; KeyframeRequests what was asked because
+	// nothing else helped.
 	NACKs, KeyframeRequests int64
-	// Frames are those that could have been decoded: complete, and everything before them too, back to a key frame.
+	// Frames are those that could have been decoded: complete, and everything before them too, back
+	// to a key frame.
 	Frames int64
-	// Freezes are gaps between such frames that webrtc-stats counts as a freeze: more than three average gaps, and 150 ms more than one.
-	// Frozen is their time together, Longest the longest gap of all, or since Subscriber.Mark.
+	// Freezes are gaps between such frames that webrtc-stats counts as a freeze: more than three
+	// average gaps, and 150 ms more than one. Frozen is their time together, Longest the longest
+	// gap of all, or since Subscriber.Mark.
 	Freezes         int64
 	Frozen, Longest time.Duration
-	// FirstFrame and LastFrame are when the first and the last frame were complete; of audio, FirstFrame is the time of the first packet.
+	// FirstFrame and LastFrame are when the first and the last frame were complete; of audio,
+	// FirstFrame is the time of the first packet.
 	FirstFrame, LastFrame time.Time
-	// Layer is the simulcast layer of the newest packet, 0 is the lowest; -1 when none was received.
+	// Layer is the simulcast layer of the newest packet, 0 is the lowest; -1 when none was
+	// received.
 	Layer int
 	// Changes are the changes of layer, the first packet included.
 	Changes []LayerChange
@@ -52,8 +58,8 @@ type LayerChange struct {
 	Layer int
 }
 
-// reception follows one stream. Its methods are safe for concurrent use: packets are noted as they come from the socket, and read when they
-// are decrypted.
+// reception follows one stream. Its methods are safe for concurrent use: packets are noted as they
+// come from the socket, and read when they are decrypted.
 type reception struct {
 	video bool
 	begun chan struct{} // closed at the first frame of video, or packet of audio
@@ -86,7 +92,8 @@ func newReception(video bool, clockRate int64) *reception {
 	}
 }
 
-// extend returns the sequence number with what is above its 16 bits: the one that is nearest to the highest.
+// extend returns the sequence number with what is above its 16 bits: the one that is nearest to the
+// highest.
 func (r *reception) extend(sequence uint16) int64 {
 	if !r.started {
 		return int64(sequence) + 1<<16 // so that what is just before is not negative
@@ -94,11 +101,12 @@ func (r *reception) extend(sequence uint16) int64 {
 	return r.highest + int64(int16(sequence-uint16(r.highest)))
 }
 
-// readAtFirst is how many packets are read whatever is sampled, so that it is known soon what comes.
+// readAtFirst is how many packets are read whatever is sampled, so that it is known soon what
+// comes.
 const readAtFirst = 64
 
-// arrived notes a packet that came at a time. repaired tells that it was sent again. It returns whether all goes well, so that the payload need not
-// be read.
+// arrived notes a packet that came at a time. repaired tells that it was sent again. It returns
+// whether all goes well, so that the payload need not be read.
 func (r *reception) arrived(sequence uint16, timestamp uint32, end bool, bytes int, repaired bool, at time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -209,7 +217,8 @@ func (r *reception) read(sequence uint16, what stamp) {
 	}
 }
 
-// due appends the packets that are to be asked for now, and tells whether a key frame is to be asked for.
+// due appends the packets that are to be asked for now, and tells whether a key frame is to be
+// asked for.
 func (r *reception) due(now time.Time, sequences []uint16) (asked []uint16, keyframe bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -238,7 +247,8 @@ func (r *reception) mark() {
 	r.total.Longest = 0
 }
 
-// snapshot returns what was seen so far. A gap that has not ended yet is the longest when it is longer than those that have.
+// snapshot returns what was seen so far. A gap that has not ended yet is the longest when it is
+// longer than those that have.
 func (r *reception) snapshot(now time.Time) Reception {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,7 +8,8 @@ import (
 
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// sent is a video as it is sent: frames of three packets, 30 a second, with a key frame first and wherever one is wanted.
+// sent is a video as it is sent: frames of three packets, 30 a second, with a key frame first and
+// wherever one is wanted.
 type sent struct {
 	*reception
 	first uint16

@@ -6,9 +6,11 @@ import (
 )
 
 const (
-	// maxMissing bounds the packets that are asked for at a time, as browsers do; what exceeds it is given up.
+	// maxMissing bounds the packets that are asked for at a time, as browsers do; what exceeds it
+	// is given up.
 	maxMissing = 500
-	// A packet is asked for again after a round trip, at most maxAsks times, and given up maxWait after it was missed.
+	// A packet is asked for again after a round trip, at most maxAsks times, and given up maxWait
+	// after it was missed.
 	maxAsks      = 10
 	maxWait      = time.Second
 	firstTrip    = 50 * time.Millisecond
@@ -16,8 +18,8 @@ const (
 	askKeyframes = 300 * time.Millisecond
 )
 
-// repairs decides what a receiver of video asks its sender for: packets that are missing, or a key frame when they do not come. Sequence numbers are
-// extended. It is not safe for concurrent use.
+// repairs decides what a receiver of video asks its sender for: packets that are missing, or a key
+// frame when they do not come. Sequence numbers are extended. It is not safe for concurrent use.
 type repairs struct {
 	missing       []missed
 	trip          time.Duration // until a packet that is asked for comes
@@ -72,7 +74,8 @@ func (r *repairs) restart(at int64) {
 	r.missing = slices.DeleteFunc(r.missing, func(m missed) bool { return m.sequence < at })
 }
 
-// due appends the packets that are to be asked for now, and tells whether a key frame is to be asked for.
+// due appends the packets that are to be asked for now, and tells whether a key frame is to be
+// asked for.
 func (r *repairs) due(now time.Time, sequences []uint16) (asked []uint16, keyframe bool) {
 	repeat := max(r.trip*5/4, leastRepeat)
 	left := r.missing[:0]

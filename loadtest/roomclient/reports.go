@@ -2,7 +2,8 @@ package roomclient
 
 import "time"
 
-// reports makes receiver reports (RFC 3550, section 6.4.1 and appendix A.8). It is not safe for concurrent use.
+// reports makes receiver reports (RFC 3550, section 6.4.1 and appendix A.8). It is not safe for
+// concurrent use.
 type reports struct {
 	clockRate int64
 	jitter    float64 // in nanoseconds
@@ -31,7 +32,8 @@ func (r *reports) observe(timestamp uint32, at time.Time) {
 	r.transit = transit
 }
 
-// next returns the next report, when packets up to the highest were expected, so many, and so many of them came without a repair.
+// next returns the next report, when packets up to the highest were expected, so many, and so many
+// of them came without a repair.
 func (r *reports) next(highest, expected, came int64) report {
 	interval := expected - r.expected
 	lost := interval - (came - r.came)

@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// receiveBuffer of a socket in bytes: a process with many receivers does not read each of them at once.
+	// receiveBuffer of a socket in bytes: a process with many receivers does not read each of them
+	// at once.
 	receiveBuffer = 1 << 20
 	controlBytes  = 64
 	largestPacket = 1600
@@ -21,8 +22,8 @@ const (
 type network struct {
 	*stdnet.Net
 	options *MediaOptions
-	// arrived sees each packet first, with the time at which it came, and tells whether pion is to have it; handled is called when pion has taken
-	// the one before.
+	// arrived sees each packet first, with the time at which it came, and tells whether pion is to
+	// have it; handled is called when pion has taken the one before.
 	arrived func(packet []byte, at time.Time) bool
 	handled func()
 }

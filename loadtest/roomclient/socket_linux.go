@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prepare asks the kernel for the time at which packets come (socket(7), SO_TIMESTAMPNS), and binds the socket to a network interface
-// unless that is "".
+// prepare asks the kernel for the time at which packets come (socket(7), SO_TIMESTAMPNS), and binds
+// the socket to a network interface unless that is "".
 func prepare(conn *net.UDPConn, device string) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -26,7 +26,8 @@ func prepare(conn *net.UDPConn, device string) error {
 	return errors.Join(err, set)
 }
 
-// arrivalTime finds the time in a packet's control messages; zero when there is none. It allocates nothing.
+// arrivalTime finds the time in a packet's control messages; zero when there is none. It allocates
+// nothing.
 func arrivalTime(control []byte) time.Time {
 	for len(control) >= unix.SizeofCmsghdr {
 		length := int(binary.NativeEndian.Uint64(control))

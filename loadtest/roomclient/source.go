@@ -29,7 +29,8 @@ func newSizes(layer Layer, frameRate, seed int) *sizes {
 	}
 }
 
-// next is the size of the next frame in bytes. What a key frame takes beyond the average is saved by those after it, as a rate control does.
+// next is the size of the next frame in bytes. What a key frame takes beyond the average is saved
+// by those after it, as a rate control does.
 func (s *sizes) next(key bool) int {
 	size := s.average * (0.7 + 0.6*s.random.Float64())
 	if key {

@@ -20,8 +20,8 @@ func (c *Client) Subscribe(ctx context.Context, media *Media, streamID string) (
 	return c.subscribe(ctx, media, streamID, false)
 }
 
-// Resubscribe receives a stream by another peer connection with reconnectStream, as a browser does whose media path was lost. What it was
-// received by before is the caller's to close.
+// Resubscribe receives a stream by another peer connection with reconnectStream, as a browser does
+// whose media path was lost. What it was received by before is the caller's to close.
 func (c *Client) Resubscribe(ctx context.Context, media *Media, streamID string) (*Subscriber, error) {
 	return c.subscribe(ctx, media, streamID, true)
 }

@@ -74,7 +74,8 @@ func wantText(t *testing.T, got, want string) {
 	}
 }
 
-// What happens comes until it is acknowledged: at once, and again to an operator that starts anew, in order and before what it leads to.
+// What happens comes until it is acknowledged: at once, and again to an operator that starts anew,
+// in order and before what it leads to.
 func TestEvents(t *testing.T) {
 	p := newPod(t)
 	o, _ := p.greeted()

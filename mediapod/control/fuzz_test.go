@@ -24,8 +24,8 @@ func (s sink) Context() context.Context                  { return s.ctx }
 func (s sink) Send(*controlv1.PodMessage) error          { return nil }
 func (s sink) Recv() (*controlv1.OperatorMessage, error) { return nil, s.ctx.Err() }
 
-// FuzzOperatorMessage takes any message of an operator before and after the end of its snapshot, beside a room that it does
-// not name. No message ends the stream.
+// FuzzOperatorMessage takes any message of an operator before and after the end of its snapshot,
+// beside a room that it does not name. No message ends the stream.
 func FuzzOperatorMessage(f *testing.F) {
 	for _, message := range []*controlv1.OperatorMessage{
 		{}, hello("pod-uid"), snapshotEnd(), remove("r1", 2), remove("", 0), desired("r1", 2, "ann", "ben"),

@@ -6,7 +6,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
-// step is one thing that a message of the operator makes the pod do. Exactly one field but the revision is set.
+// step is one thing that a message of the operator makes the pod do. Exactly one field but the
+// revision is set.
 type step struct {
 	configure *Config
 	apply     *room.Desired
@@ -30,8 +31,9 @@ type acknowledgement struct {
 	sequence uint64
 }
 
-// plan says what a message means, without doing any of it. The named rooms are those that the operator has sent on this stream so far; the present
-// ones are those that the pod has. Messages that this version does not know mean nothing.
+// plan says what a message means, without doing any of it. The named rooms are those that the
+// operator has sent on this stream so far; the present ones are those that the pod has. Messages
+// that this version does not know mean nothing.
 func plan(message *controlv1.OperatorMessage, named map[string]uint64, present []string) ([]step, error) {
 	switch m := message.GetMessage().(type) {
 	case *controlv1.OperatorMessage_Config:

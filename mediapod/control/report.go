@@ -7,11 +7,13 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
-// partBytes bounds a message, about: that of a part is far below what either side takes, and is through before a slow link is taken for a dead one.
+// partBytes bounds a message, about: that of a part is far below what either side takes, and is
+// through before a slow link is taken for a dead one.
 const partBytes = 1 << 20
 
-// reports makes the messages by which one stream tells of rooms. To an operator that takes parts it tells of each connection when it has changed, of
-// what a client said of itself once, and of nothing in a message that is large.
+// reports makes the messages by which one stream tells of rooms. To an operator that takes parts it
+// tells of each connection when it has changed, of what a client said of itself once, and of
+// nothing in a message that is large.
 type reports struct {
 	inParts bool
 	told    map[string]toldRoom // by room
@@ -36,7 +38,8 @@ func (r *reports) whole(snapshot room.Snapshot, revision uint64) []*controlv1.Po
 	return statusParts(status)
 }
 
-// changes returns what has changed in a room since it was told of last, which may be nothing; the whole room when nothing was told yet.
+// changes returns what has changed in a room since it was told of last, which may be nothing; the
+// whole room when nothing was told yet.
 func (r *reports) changes(snapshot room.Snapshot, revision uint64) []*controlv1.PodMessage {
 	before, known := r.told[snapshot.UID]
 	if !r.inParts || !known {
@@ -51,8 +54,9 @@ func (r *reports) changes(snapshot room.Snapshot, revision uint64) []*controlv1.
 	return statusParts(status)
 }
 
-// remember notes what is told by a status. Of what the operator knows already it takes out what clients have said, and, when the status is one of
-// changes, all of it. It returns the connections that were told of before and are gone.
+// remember notes what is told by a status. Of what the operator knows already it takes out what
+// clients have said, and, when the status is one of changes, all of it. It returns the connections
+// that were told of before and are gone.
 func (r *reports) remember(status *controlv1.RoomStatus) (gone []string) {
 	before := r.told[status.GetUid()].connections
 	after := make(map[string]*controlv1.ConnectionStatus, len(status.GetConnections()))

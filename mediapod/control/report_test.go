@@ -41,7 +41,8 @@ func (o *operator) whole() (whole *controlv1.RoomStatus, largest int) {
 	}
 }
 
-// However much clients say of themselves, no message is large, and what does not change is not told again.
+// However much clients say of themselves, no message is large, and what does not change is not told
+// again.
 func TestNoMessageIsLarge(t *testing.T) {
 	p := newPod(t) // an operator that takes 4 MiB at once, as gRPC does by itself
 	metadata := strings.Repeat("\U0001F600", 16<<10)

@@ -1,5 +1,6 @@
-// Package control is the media pod's side of the control protocol, and its single authority: it turns what the operator wants into
-// rooms, and what rooms observe into messages. A pod without an operator goes on as it is.
+// Package control is the media pod's side of the control protocol, and its single authority: it
+// turns what the operator wants into rooms, and what rooms observe into messages. A pod without an
+// operator goes on as it is.
 package control
 
 import (
@@ -22,11 +23,13 @@ import (
 
 const (
 	heartbeatInterval = time.Second
-	// reportInterval is the least time between two reports of rooms; what changes meanwhile goes into one.
+	// reportInterval is the least time between two reports of rooms; what changes meanwhile goes
+	// into one.
 	reportInterval = 50 * time.Millisecond
 )
 
-// MaxMessageBytes is the size of a message of the operator: thousands of connections with all their data.
+// MaxMessageBytes is the size of a message of the operator: thousands of connections with all their
+// data.
 const MaxMessageBytes = 64 << 20
 
 // Config is what the operator tells a pod about itself.
@@ -37,7 +40,8 @@ type Config struct {
 	ReconnectWindow time.Duration
 	// Draining takes no new rooms.
 	Draining bool
-	// NetworkQualityInterval is how often participants are told of changes of the network quality; 0 is never.
+	// NetworkQualityInterval is how often participants are told of changes of the network quality;
+	// 0 is never.
 	NetworkQualityInterval time.Duration
 }
 
@@ -89,7 +93,8 @@ func NewServer(options Options) *Server {
 	}
 }
 
-// Stop tells the operator what has changed last, ends its stream, and returns when that is done or the context ends.
+// Stop tells the operator what has changed last, ends its stream, and returns when that is done or
+// the context ends.
 func (s *Server) Stop(ctx context.Context) {
 	s.mu.Lock()
 	if !s.stopped {
@@ -236,7 +241,8 @@ func (st *stream) run() error {
 	}
 }
 
-// receive passes on what the operator sends. Its goroutine ends with the stream, soon after Sync has returned.
+// receive passes on what the operator sends. Its goroutine ends with the stream, soon after Sync
+// has returned.
 func (st *stream) receive() (<-chan *controlv1.OperatorMessage, <-chan error) {
 	messages, failed := make(chan *controlv1.OperatorMessage), make(chan error, 1)
 	go func() {
@@ -270,7 +276,8 @@ func (st *stream) take(message *controlv1.OperatorMessage) error {
 	}
 	steps, err := plan(message, st.named, s.rooms.UIDs())
 	if err != nil {
-		// One bad message costs no other room anything. The operator sees that its revision is never applied.
+		// One bad message costs no other room anything. The operator sees that its revision is
+		// never applied.
 		s.log.Error(err, "Ignoring a message of the operator")
 		st.keep(message.GetRoom())
 		return nil
@@ -293,7 +300,8 @@ func (st *stream) whole(part *controlv1.Room) bool {
 	return !part.GetMore()
 }
 
-// keep lets a room that can't be changed as desired stay as it is, when the operator's snapshot ends.
+// keep lets a room that can't be changed as desired stay as it is, when the operator's snapshot
+// ends.
 func (st *stream) keep(ignored *controlv1.Room) {
 	if _, named := st.named[ignored.GetUid()]; ignored != nil && !named {
 		st.named[ignored.GetUid()] = 0

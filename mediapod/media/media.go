@@ -1,6 +1,6 @@
-// Package media is the vocabulary between rooms and the media engine: the interfaces, options and errors by which a room
-// publishes and subscribes. It is the single authority on that contract; package room uses it, package peer implements
-// it, and neither imports the other.
+// Package media is the vocabulary between rooms and the media engine: the interfaces, options and
+// errors by which a room publishes and subscribes. It is the single authority on that contract;
+// package room uses it, package peer implements it, and neither imports the other.
 package media
 
 import (
@@ -9,48 +9,53 @@ import (
 	"time"
 )
 
-// Engine makes the media side of a room: it terminates the peer connections of publishers and subscribers and forwards
-// packets between them. It is all that a room knows of WebRTC. Implementations are safe for concurrent use.
+// Engine makes the media side of a room: it terminates the peer connections of publishers and
+// subscribers and forwards packets between them. It is all that a room knows of WebRTC.
+// Implementations are safe for concurrent use.
 type Engine interface {
-	// NewPublication prepares a stream that nobody sends yet. It never blocks and starts nothing that Close does not end.
-	// Subscriptions may be made before the publisher's first offer was answered (a room that was moved to this
-	// pod must do so).
+	// NewPublication prepares a stream that nobody sends yet. It never blocks and starts nothing
+	// that Close does not end. Subscriptions may be made before the publisher's first offer was
+	// answered (a room that was moved to this pod must do so).
 	NewPublication(options PublicationOptions) Publication
 
-	// Subscribe makes a peer connection that receives the publication and returns the SDP offer for it, with all
-	// of the server's ICE candidates inside. The offer has one m-line for each kind that the publication was announced with.
-	// It fails with ErrPublicationClosed when the publication has ended.
+	// Subscribe makes a peer connection that receives the publication and returns the SDP offer for
+	// it, with all of the server's ICE candidates inside. The offer has one m-line for each kind
+	// that the publication was announced with. It fails with ErrPublicationClosed when the
+	// publication has ended.
 	Subscribe(ctx context.Context, publication Publication, options SubscriptionOptions) (Subscription, string, error)
 }
 
-// Publication is one published stream: what a publisher's peer connection delivers, whoever receives it.
-// Its methods are safe for concurrent use.
+// Publication is one published stream: what a publisher's peer connection delivers, whoever
+// receives it. Its methods are safe for concurrent use.
 type Publication interface {
-	// Answer answers an SDP offer of the publisher, with all of the server's ICE candidates inside. The first call
-	// starts the stream; each later one replaces the publisher's peer connection and splices what the new one
-	// delivers into the existing subscriptions (openvidu-rpc 2.18). An error leaves the publication as it was
-	// before: ErrSDP or ErrForcedCodec when the offer is to blame.
+	// Answer answers an SDP offer of the publisher, with all of the server's ICE candidates inside.
+	// The first call starts the stream; each later one replaces the publisher's peer connection and
+	// splices what the new one delivers into the existing subscriptions (openvidu-rpc 2.18). An
+	// error leaves the publication as it was before: ErrSDP or ErrForcedCodec when the offer is to
+	// blame.
 	Answer(ctx context.Context, offer string) (string, error)
 
-	// AddICECandidate adds a candidate of the publisher; "" is the end of candidates. Candidates that come before
-	// the first offer are kept (at most 64). A malformed one is ErrCandidate.
+	// AddICECandidate adds a candidate of the publisher; "" is the end of candidates. Candidates
+	// that come before the first offer are kept (at most 64). A malformed one is ErrCandidate.
 	AddICECandidate(candidate ICECandidate) error
 
 	// Transport is what the publisher's media comes over now.
 	Transport() Transport
 
-	// Reception returns what was observed of the publisher since it was last called. It is false while there is nothing to
-	// say: no connection, or nothing arrived yet.
+	// Reception returns what was observed of the publisher since it was last called. It is false
+	// while there is nothing to say: no connection, or nothing arrived yet.
 	Reception() (Reception, bool)
 
-	// Close ends the stream and all subscriptions to it. It is idempotent and returns when nothing of it runs any more.
+	// Close ends the stream and all subscriptions to it. It is idempotent and returns when nothing
+	// of it runs any more.
 	Close() error
 }
 
 // Subscription is one receiver of one publication. Its methods are safe for concurrent use.
 type Subscription interface {
-	// Answer takes the subscriber's SDP answer to the offer of Subscribe; media starts with it. ErrSDP when the
-	// answer is malformed, ErrCodecRejected when the subscriber can't decode what the publisher sends.
+	// Answer takes the subscriber's SDP answer to the offer of Subscribe; media starts with it.
+	// ErrSDP when the answer is malformed, ErrCodecRejected when the subscriber can't decode what
+	// the publisher sends.
 	Answer(ctx context.Context, answer string) error
 
 	// AddICECandidate adds a candidate of the subscriber, as in Publication.
@@ -75,7 +80,8 @@ const (
 	TCP
 )
 
-// ICECandidate is a trickled candidate as browsers send it (RFC 8840). Candidate is at most 1024 bytes.
+// ICECandidate is a trickled candidate as browsers send it (RFC 8840). Candidate is at most 1024
+// bytes.
 type ICECandidate struct {
 	Candidate     string
 	SDPMid        string
@@ -93,7 +99,8 @@ type PublicationOptions struct {
 	StreamID string
 	// HasAudio and HasVideo are the kinds that subscribers are offered.
 	HasAudio, HasVideo bool
-	// Loopback sends the publisher its own media back on the same peer connection (openvidu-rpc 4.5).
+	// Loopback sends the publisher its own media back on the same peer connection (openvidu-rpc
+	// 4.5).
 	Loopback bool
 	// ForcedVideoCodec is "VP8", "VP9" or "H264", or "" when the publisher is free to choose.
 	ForcedVideoCodec string
@@ -109,9 +116,10 @@ type PublicationOptions struct {
 type SubscriptionOptions struct {
 	// MaxVideoKbps bounds what the subscriber is sent; 0 is no limit.
 	MaxVideoKbps int
-	// Outdated, when set, is called at most once, from a goroutine of the engine's, when the publisher has come back with
-	// a codec that this subscription was not offered, or did not accept when it was: the receiver needs a new one (openvidu-rpc 3.10). It is
-	// not called before the subscription was answered. It must not block.
+	// Outdated, when set, is called at most once, from a goroutine of the engine's, when the
+	// publisher has come back with a codec that this subscription was not offered, or did not
+	// accept when it was: the receiver needs a new one (openvidu-rpc 3.10). It is not called before
+	// the subscription was answered. It must not block.
 	Outdated func()
 	// Rerouted, when set, is called when Transport has changed. It must not block.
 	Rerouted func()
@@ -119,16 +127,18 @@ type SubscriptionOptions struct {
 
 // Reception is how well a publisher's media arrives.
 type Reception struct {
-	// Lost is the share of packets that did not arrive, repaired ones not counted, from 0 to 1. What nobody receives is not
-	// repaired.
+	// Lost is the share of packets that did not arrive, repaired ones not counted, from 0 to 1.
+	// What nobody receives is not repaired.
 	Lost float64
-	// Jitter is the interarrival jitter of RFC 3550, section 6.4.1, of the first packets of frames, the greatest of the stream's kinds.
+	// Jitter is the interarrival jitter of RFC 3550, section 6.4.1, of the first packets of frames,
+	// the greatest of the stream's kinds.
 	Jitter time.Duration
 	// RoundTrip is the round-trip time of the media path; 0 when it is not known.
 	RoundTrip time.Duration
-	// VideoKbps is what arrives, of all simulcast layers, TargetKbps what the publisher may and should send at least for the video that it has
-	// announced: half of what browsers aim for at that size (640x480 when it is not known), or its limit when that is less.
-	// Both are 0 without video, or while it is muted or paused by the publisher.
+	// VideoKbps is what arrives, of all simulcast layers, TargetKbps what the publisher may and
+	// should send at least for the video that it has announced: half of what browsers aim for at
+	// that size (640x480 when it is not known), or its limit when that is less. Both are 0 without
+	// video, or while it is muted or paused by the publisher.
 	VideoKbps, TargetKbps int
 }
 

@@ -23,7 +23,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
-// pod is a server with one room, behind a listener in memory, so that it runs on the clock of testing/synctest as well.
+// pod is a server with one room, behind a listener in memory, so that it runs on the clock of
+// testing/synctest as well.
 type pod struct {
 	t        *testing.T
 	engine   *mediatest.Engine
@@ -116,7 +117,8 @@ type pipeListener struct {
 	last   *cuttable // the newest connection
 }
 
-// cuttable is the server's end of a connection. Once it is cut, what the server sends is lost, as in a network without a word.
+// cuttable is the server's end of a connection. Once it is cut, what the server sends is lost, as
+// in a network without a word.
 type cuttable struct {
 	net.Conn
 	cut atomic.Bool
@@ -307,7 +309,8 @@ func failure(t *testing.T, message map[string]json.RawMessage) Error {
 	return refused
 }
 
-// notification returns the method and the parameters of what comes next, which must be a notification.
+// notification returns the method and the parameters of what comes next, which must be a
+// notification.
 func (c *client) notification() string {
 	c.t.Helper()
 	message := c.message()

@@ -20,13 +20,13 @@ const methodPing = "ping"
 
 var errPanic = errors.New("panic")
 
-// conversation is what one client and the server say to each other. Its fields are the worker's, but
-// for the first group, which never changes.
+// conversation is what one client and the server say to each other. Its fields are the worker's,
+// but for the first group, which never changes.
 type conversation struct {
 	frontEnd *FrontEnd
 	client   signalling.Client
-	// key is what the socket's URL names a room by: the socket is for no other room. "" is a URL without
-	// one, by which old clients join any room that they have a token for.
+	// key is what the socket's URL names a room by: the socket is for no other room. "" is a URL
+	// without one, by which old clients join any room that they have a token for.
 	key string
 	// secrets are those of the tenant whose room that is.
 	secrets podhttp.SecretDigests
@@ -79,8 +79,8 @@ func (s *conversation) Pong(incoming signalling.Request) []byte {
 	return s.result(content(incoming).ID, map[string]string{"value": "pong"}, "")
 }
 
-// Refuse implements signalling.Conversation. What could not be decoded, and so has no id, is answered
-// with id null (JSON-RPC 2.0 section 5).
+// Refuse implements signalling.Conversation. What could not be decoded, and so has no id, is
+// answered with id null (JSON-RPC 2.0 section 5).
 func (s *conversation) Refuse(incoming signalling.Request, err error) []byte {
 	refused := wireError(err, nil)
 	if tooLarge := (signalling.TooLargeError{}); errors.As(err, &tooLarge) {
@@ -94,8 +94,8 @@ func (*conversation) Encode(notification room.Notification) ([]byte, error) {
 	return encodeNotification(notification)
 }
 
-// Handle implements signalling.Conversation. It runs one request and answers it, unless its method did
-// so at the right moment itself.
+// Handle implements signalling.Conversation. It runs one request and answers it, unless its method
+// did so at the right moment itself.
 func (s *conversation) Handle(ctx context.Context, incoming signalling.Request) {
 	asked := content(incoming)
 	c := &call{conversation: s, id: asked.ID, params: params{method: asked.Method, fields: asked.Params}}
@@ -114,8 +114,8 @@ func (s *conversation) Handle(ctx context.Context, incoming signalling.Request) 
 	s.frontEnd.observer.Request(c.observedMethod, c.code, time.Since(incoming.Received))
 }
 
-// dispatch calls the method. Should that panic, which is a mistake of ours or of a library, it costs
-// no more than the request.
+// dispatch calls the method. Should that panic, which is a mistake of ours or of a library, it
+// costs no more than the request.
 func (s *conversation) dispatch(ctx context.Context, c *call) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {

@@ -1,7 +1,7 @@
 // Package openvidu is the single authority on the OpenVidu client protocol: JSON-RPC 2.0 over a
-// WebSocket, the methods that clients call, the notifications that they get, the ids, codes and texts
-// that they know, and its rule that a participant has one stream and receives one of each other. What
-// the methods mean for a room is package room's.
+// WebSocket, the methods that clients call, the notifications that they get, the ids, codes and
+// texts that they know, and its rule that a participant has one stream and receives one of each
+// other. What the methods mean for a room is package room's.
 package openvidu
 
 import (
@@ -39,8 +39,8 @@ type FrontEnd struct {
 	rooms    *room.Registry
 	log      logr.Logger
 	observer Observer
-	// life is when the front end began, in milliseconds since 1970: no two pods that a room is on after
-	// each other have the same.
+	// life is when the front end began, in milliseconds since 1970: no two pods that a room is on
+	// after each other have the same.
 	life int64
 }
 

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzDecode checks that whatever comes in is either a request that can be handled or an error that can be answered.
+// FuzzDecode checks that whatever comes in is either a request that can be handled or an error that
+// can be answered.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`{"jsonrpc":"2.0","method":"ping","params":{"interval":5000},"id":0}`,

@@ -155,7 +155,8 @@ func TestASilentStrangerMayStayForAMinuteWhileItsBrowserAnswers(t *testing.T) {
 	}
 }
 
-// Sockets that do not join take no places from those who do, however many there are, and from wherever.
+// Sockets that do not join take no places from those who do, however many there are, and from
+// wherever.
 func TestWhoOnlyOpensSocketsShutsNobodyOut(t *testing.T) {
 	for name, c := range map[string]struct {
 		limit func(*signalling.Limits)

@@ -18,7 +18,8 @@ func scarce(burst int) signalling.Rate {
 
 const wrongToken = "wss://host?sessionId=team.room&token=tok_X"
 
-// Whoever goes over a limit is told which one; a neighbour on another socket, or at another address, is not affected.
+// Whoever goes over a limit is told which one; a neighbour on another socket, or at another
+// address, is not affected.
 func TestLimits(t *testing.T) {
 	join := joinParams(wrongToken, "team.room")
 	for name, c := range map[string]struct {

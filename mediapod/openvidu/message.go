@@ -8,14 +8,16 @@ import (
 	"slices"
 )
 
-// request is a decoded message of a client. ID is the number or string that it is answered with, or nil for a notification, which is not.
+// request is a decoded message of a client. ID is the number or string that it is answered with, or
+// nil for a notification, which is not.
 type request struct {
 	ID     json.RawMessage
 	Method string
 	Params map[string]json.RawMessage
 }
 
-// decode reads a message. With an error it returns what it knows of the request, so that the error can be answered.
+// decode reads a message. With an error it returns what it knows of the request, so that the error
+// can be answered.
 func decode(data []byte) (request, *Error) {
 	if tooDeep(data) {
 		return request{ID: trailingID(data)}, bare(codeInvalidRequest, "Invalid request: JSON is nested deeper than %d", maxDepth)
@@ -71,7 +73,8 @@ func absent(raw json.RawMessage) bool {
 	return len(raw) == 0 || string(raw) == "null"
 }
 
-// tooDeep reports whether arrays and objects are nested deeper than maxDepth. It does not check anything else.
+// tooDeep reports whether arrays and objects are nested deeper than maxDepth. It does not check
+// anything else.
 func tooDeep(data []byte) bool {
 	depth, inString, escaped := 0, false, false
 	for _, c := range data {
@@ -105,7 +108,8 @@ func trailingID(tail []byte) json.RawMessage {
 	return nil
 }
 
-// encodeResult writes an answer. With a private id, that is put into the result, as the reference does (openvidu-rpc 1.3).
+// encodeResult writes an answer. With a private id, that is put into the result, as the reference
+// does (openvidu-rpc 1.3).
 func encodeResult(id json.RawMessage, result any, rpcSessionID string) ([]byte, error) {
 	body, err := encode(result)
 	if err != nil {

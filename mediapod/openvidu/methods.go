@@ -48,7 +48,8 @@ func (c *call) reply(result any) {
 	c.client.Reply(c.result(c.id, result, c.private))
 }
 
-// method is how a request is handled. A handler that does not reply is answered with an empty result.
+// method is how a request is handled. A handler that does not reply is answered with an empty
+// result.
 type method struct {
 	handle func(context.Context, *call) error
 	// anybody may call it, also without having joined.
@@ -184,20 +185,25 @@ func (f *FrontEnd) joinResult(joined room.Joined) joinResult {
 	return result
 }
 
-// noSTUN is the ICE server of clients that are given no other: one that nobody can reach, since its name is in a domain that never exists (RFC 6761,
-// section 6.4). They need none, because the media pod's candidates are in the SDP and the pod sees where they send from; but with an empty list
-// openvidu-browser asks public servers (openvidu-rpc, trap 39). It must not be an address of media: Chromium takes every packet from the address of a
-// STUN server for an answer of that server, and so loses those of the media pod (docs/adr/0017).
+// noSTUN is the ICE server of clients that are given no other: one that nobody can reach, since its
+// name is in a domain that never exists (RFC 6761, section 6.4). They need none, because the media
+// pod's candidates are in the SDP and the pod sees where they send from; but with an empty list
+// openvidu-browser asks public servers (openvidu-rpc, trap 39). It must not be an address of media:
+// Chromium takes every packet from the address of a STUN server for an answer of that server, and
+// so loses those of the media pod (docs/adr/0017).
 const noSTUN = "stun:stun.invalid"
 
-// finalUserID stands for the reference's id of a browser session, of which there is none here. It only names a user in logs.
+// finalUserID stands for the reference's id of a browser session, of which there is none here. It
+// only names a user in logs.
 func finalUserID(connectionID string) string {
 	sum := sha256.Sum256([]byte(connectionID))
 	return strings.ToUpper(hex.EncodeToString(sum[:8]))
 }
 
-// sessionStatus tells a client that could not come back which life this is (openvidu-rpc 1.11). When it joined in another one, it tells its application that the
-// media pod has crashed (nodeCrashed), on which applications join again; else that its own network was gone (networkDisconnect).
+// sessionStatus tells a client that could not come back which life this is (openvidu-rpc 1.11).
+// When it joined in another one, it tells its application that the media pod has crashed
+// (nodeCrashed), on which applications join again; else that its own network was gone
+// (networkDisconnect).
 func sessionStatus(_ context.Context, c *call) error {
 	c.reply(sessionStatusResult{Life: c.frontEnd.life})
 	return nil
@@ -264,8 +270,8 @@ func publishVideo(ctx context.Context, c *call) error {
 	return c.publish(ctx, options, offer)
 }
 
-// publish publishes the one stream that a participant may have. Its candidates that came before, also
-// those for an attempt that is refused now, are used up.
+// publish publishes the one stream that a participant may have. Its candidates that came before,
+// also those for an attempt that is refused now, are used up.
 func (c *call) publish(ctx context.Context, options room.StreamOptions, offer string) error {
 	p := c.participant
 	request := room.PublishRequest{
@@ -331,8 +337,8 @@ func unpublishVideo(_ context.Context, c *call) error {
 	return nil
 }
 
-// publisher returns the connection id of a stream's publisher. It is the id of the subscription, too:
-// a client receives one stream of each participant.
+// publisher returns the connection id of a stream's publisher. It is the id of the subscription,
+// too: a client receives one stream of each participant.
 func (c *call) publisher(stream string) (string, error) {
 	p := c.participant
 	if err := p.Alive(); err != nil {
@@ -417,8 +423,8 @@ func unsubscribeFromVideo(_ context.Context, c *call) error {
 	return nil // it is not received
 }
 
-// reconnectStream rebuilds the peer connection of a stream: of the client's own one, also when it does not know its id because the answer
-// to publishVideo was lost, or of one that it receives.
+// reconnectStream rebuilds the peer connection of a stream: of the client's own one, also when it
+// does not know its id because the answer to publishVideo was lost, or of one that it receives.
 func reconnectStream(ctx context.Context, c *call) error {
 	stream := c.params.optionalText("stream", maxName)
 	if c.params.err == nil && c.params.has("sdpOffer") && !c.params.has("sdpString") {
@@ -457,8 +463,8 @@ func (c *call) reconnectOwn(ctx context.Context, stream, offer string) error {
 }
 
 // onIceCandidate takes a candidate for what the client publishes, when the endpoint is named like
-// itself, or receives of the participant that it is named like. One for a peer connection that is gone
-// is dropped, since clients send them late; one for a publication to come is kept.
+// itself, or receives of the participant that it is named like. One for a peer connection that is
+// gone is dropped, since clients send them late; one for a publication to come is kept.
 func onIceCandidate(_ context.Context, c *call) error {
 	owner := c.params.text("endpointName", maxName)
 	candidate := media.ICECandidate{
@@ -498,7 +504,8 @@ func (c *call) addCandidate(owner string, candidate media.ICECandidate) error {
 	return nil
 }
 
-// changeStream passes on what a publisher tells of its stream; the stream is always its own one (openvidu-rpc 2.10).
+// changeStream passes on what a publisher tells of its stream; the stream is always its own one
+// (openvidu-rpc 2.10).
 func changeStream(_ context.Context, c *call) error {
 	c.params.text("streamId", maxName)
 	property := c.params.text("property", maxName)
@@ -548,7 +555,8 @@ func activity(c *call, value string) *bool {
 	return &active
 }
 
-// videoData is what a publisher measures of itself. Nobody asks for it here, but the client wants an answer.
+// videoData is what a publisher measures of itself. Nobody asks for it here, but the client wants
+// an answer.
 func videoData(_ context.Context, c *call) error {
 	const most = 1 << 20
 	c.params.optionalInteger("height", 0, most, 0)

@@ -5,15 +5,16 @@ import (
 	"fmt"
 )
 
-// params reads the parameters of one request. The first one that is wrong decides the error; what is read after
-// that is zero.
+// params reads the parameters of one request. The first one that is wrong decides the error; what
+// is read after that is zero.
 type params struct {
 	method string
 	fields map[string]json.RawMessage
 	err    error
 }
 
-// wrong says which parameter is not as it must be, in the words of the reference (openvidu-rpc 1.5).
+// wrong says which parameter is not as it must be, in the words of the reference (openvidu-rpc
+// 1.5).
 func (p *params) wrong(name, kind string) {
 	if p.err == nil {
 		p.err = bare(codeParameter, "java.lang.RuntimeException:Request element '%s' is missing in RPC method '%s'. Check that it is given and is %s",

@@ -96,8 +96,8 @@ func (s *session) connect(name string) {
 	s.players[name] = c
 }
 
-// play handles one line: a client's letter and a message, in which {A} stands for the stream of A; or
-// "A lost" when a socket breaks.
+// play handles one line: a client's letter and a message, in which {A} stands for the stream of A;
+// or "A lost" when a socket breaks.
 func (s *session) play(line string) {
 	name, message, _ := strings.Cut(line, " ")
 	c, known := s.players[name]
@@ -239,8 +239,9 @@ var sessions = []string{
 	"A []\nA {\nA null\nB " + `{"jsonrpc":"1.0","method":"echo","id":1}` + "\nB " + `{"jsonrpc":"2.0","method":"nothing","params":[],"id":1}`,
 }
 
-// FuzzSession checks that whatever clients send, and in which order, nothing panics, each request that has an id is answered exactly once,
-// and all that clients get is a message that they understand.
+// FuzzSession checks that whatever clients send, and in which order, nothing panics, each request
+// that has an id is answered exactly once, and all that clients get is a message that they
+// understand.
 func FuzzSession(f *testing.F) {
 	for _, seed := range sessions {
 		f.Add(seed)

@@ -14,7 +14,8 @@ import (
 // signalBodyTimeout bounds how long a gateway may take to send a signal.
 const signalBodyTimeout = 10 * time.Second
 
-// signal is a message to some or all participants, from a participant or from the server. What is nil was not given.
+// signal is a message to some or all participants, from a participant or from the server. What is
+// nil was not given.
 type signal struct {
 	To   json.RawMessage `json:"to"`
 	Type *string         `json:"type"`
@@ -37,8 +38,9 @@ func parseSignal(text []byte) (signal, []string, *Error) {
 	return parsed, to, nil
 }
 
-// serveSignal sends a signal of the server: 204 when it was sent, 404 when there is no such room, 406 when nobody is there or somebody of
-// those who are meant is not, 429 when the server says too much in the room, 400 when it can't be read.
+// serveSignal sends a signal of the server: 204 when it was sent, 404 when there is no such room,
+// 406 when nobody is there or somebody of those who are meant is not, 429 when the server says too
+// much in the room, 400 when it can't be read.
 func (f *FrontEnd) serveSignal(w http.ResponseWriter, r *http.Request) {
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(signalBodyTimeout)); err != nil {
 		f.log.V(1).Info("Reading a signal without a deadline", "reason", err.Error())

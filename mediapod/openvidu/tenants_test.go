@@ -18,7 +18,8 @@ import (
 
 const ownSecret = "the password of tenant team"
 
-// estate is a pod with rooms of two tenants. Everything that is the victim's has another name than in the room team.room.
+// estate is a pod with rooms of two tenants. Everything that is the victim's has another name than
+// in the room team.room.
 type estate struct {
 	*pod
 	camera, micro *client // who is in the victim's room: a publisher, and a moderator
@@ -58,7 +59,8 @@ func (e *estate) victim() room.Snapshot {
 	return snapshot
 }
 
-// untouched checks that nothing has happened in the victim's room and that nobody there was told anything.
+// untouched checks that nothing has happened in the victim's room and that nobody there was told
+// anything.
 func (e *estate) untouched(what string) {
 	e.t.Helper()
 	if after := e.victim(); !reflect.DeepEqual(after, e.before) {
@@ -72,7 +74,8 @@ func (e *estate) untouched(what string) {
 	}
 }
 
-// intruders open sockets by the URL of a room of their own, and all but the stranger join it. Each is let in nowhere but there.
+// intruders open sockets by the URL of a room of their own, and all but the stranger join it. Each
+// is let in nowhere but there.
 func (e *estate) intruders() map[string]*client {
 	moderator := e.join("M")
 	insider := e.dial(podhttp.HeaderSecretDigests, digestHeader(ownSecret))
@@ -91,7 +94,8 @@ func (e *estate) foreign() map[string]string {
 	}
 }
 
-// withNames are the methods that take a name of a room, session, connection or stream, or a secret of one: with %s where the name goes.
+// withNames are the methods that take a name of a room, session, connection or stream, or a secret
+// of one: with %s where the name goes.
 var withNames = map[string][]string{
 	"connect":                 {`{"sessionId":%q,"reconnect":true}`},
 	"prepareReceiveVideoFrom": {`{"sender":%q,"reconnect":false}`, `{"sender":%q,"reconnect":true}`},
@@ -112,7 +116,8 @@ var withNames = map[string][]string{
 	"unsubscribeFromSpeechToText": {`{"connectionId":%q}`},
 }
 
-// withoutNames act on what the socket's own participant is and has, whatever a client says: their names, if any, mean nothing.
+// withoutNames act on what the socket's own participant is and has, whatever a client says: their
+// names, if any, mean nothing.
 var withoutNames = map[string]string{
 	"publishVideo":          `{"sender":%[1]q,"streamId":%[1]q,"session":%[1]q,"sdpOffer":"offer","doLoopback":false,"hasAudio":true,"hasVideo":false,"audioActive":true}`,
 	"streamPropertyChanged": `{"streamId":%[1]q,"connectionId":%[1]q,"property":"audioActive","newValue":false,"reason":"x"}`,
@@ -217,7 +222,8 @@ func TestNobodyJoinsAnotherTenantsRoom(t *testing.T) {
 	}
 }
 
-// A socket that a URL without a room has opened, as that of a client for phones, may join by a token.
+// A socket that a URL without a room has opened, as that of a client for phones, may join by a
+// token.
 func TestASocketWithoutARoomJoinsByToken(t *testing.T) {
 	p := newPod(t, signalling.DefaultLimits(), "A")
 	c := p.dialRoom("")
@@ -243,7 +249,8 @@ func TestTheServersSignalsStayInTheRoomThatTheyName(t *testing.T) {
 	}
 }
 
-// What a client may not know of, another one's header, counts for the socket that it came with only.
+// What a client may not know of, another one's header, counts for the socket that it came with
+// only.
 func TestHeadersCountForTheirSocketOnly(t *testing.T) {
 	e := newEstate(t)
 	waiting := e.dialRoom("victim.board", podhttp.HeaderSession, podhttp.SessionWaiting)

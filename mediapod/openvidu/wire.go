@@ -11,11 +11,13 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
-// Version is the OpenVidu version that clients are told. They give up on one that is not a full semantic version.
+// Version is the OpenVidu version that clients are told. They give up on one that is not a full
+// semantic version.
 const Version = "2.32.2"
 
-// participant is an entry of joinRoom's value and the parameters of participantJoined (openvidu-rpc 2.1, 3.1). It has no role: the client
-// would take the participant for itself. Streams are absent, not empty, when there is none.
+// participant is an entry of joinRoom's value and the parameters of participantJoined (openvidu-rpc
+// 2.1, 3.1). It has no role: the client would take the participant for itself. Streams are absent,
+// not empty, when there is none.
 type participant struct {
 	ID       string   `json:"id"`
 	Created  int64    `json:"createdAt"`

@@ -1,12 +1,13 @@
 // Package outbox is the single authority on which events of the rooms of a pod the operator has not
-// acknowledged: it keeps them in their order until they are, also those of rooms that are gone, within bounds.
+// acknowledged: it keeps them in their order until they are, also those of rooms that are gone,
+// within bounds.
 //
 //	room: Append --> events, one order over all rooms --> operator: Replay, After
 //	                   |                                        |
 //	                   +-- acknowledged: applied to what is open <-- Acknowledge
 //
-// What was acknowledged is not quite forgotten: that something has begun stays known until its end is
-// acknowledged, so that an operator that starts anew knows what has to end.
+// What was acknowledged is not quite forgotten: that something has begun stays known until its end
+// is acknowledged, so that an operator that starts anew knows what has to end.
 package outbox
 
 import (
@@ -21,10 +22,12 @@ import (
 	"mediarooms.dev/mediarooms/internal/recent"
 )
 
-// Limits bound what is kept unacknowledged. What is beyond is dropped: signals first, which clients make as many of as they like, then what began
-// and ended between peers, then what else there is; of each the oldest of the room first.
+// Limits bound what is kept unacknowledged. What is beyond is dropped: signals first, which clients
+// make as many of as they like, then what began and ended between peers, then what else there is;
+// of each the oldest of the room first.
 type Limits struct {
-	// RoomEvents and RoomBytes bound one room. PodBytes bounds all of them; the room that has the most bytes of what goes first loses.
+	// RoomEvents and RoomBytes bound one room. PodBytes bounds all of them; the room that has the
+	// most bytes of what goes first loses.
 	RoomEvents, RoomBytes, PodBytes int
 }
 
@@ -37,7 +40,8 @@ const batchBytes = 1 << 20
 // maxEnded is how many ended rooms are remembered by their UID.
 const maxEnded = 4096
 
-// Outbox keeps events (a transactional outbox). Its methods are safe for concurrent use, and may be called with a room locked: they call nobody.
+// Outbox keeps events (a transactional outbox). Its methods are safe for concurrent use, and may be
+// called with a room locked: they call nobody.
 type Outbox struct {
 	limits  Limits
 	changed chan struct{} // holds one element when there is something new
@@ -85,7 +89,8 @@ func New(limits Limits) *Outbox {
 	return &Outbox{limits: limits, changed: make(chan struct{}, 1), rooms: make(map[string]*roomLog), ended: recent.NewSet[string](maxEnded)}
 }
 
-// Open begins to keep the events of a room, or goes on. begun says that the Session's beginning was told elsewhere.
+// Open begins to keep the events of a room, or goes on. begun says that the Session's beginning was
+// told elsewhere.
 func (o *Outbox) Open(identity *controlv1.RoomIdentity, begun bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -157,8 +162,8 @@ func (o *Outbox) Ended(uid string) bool {
 // Changed has an element when something was written since After or Replay was last called.
 func (o *Outbox) Changed() <-chan struct{} { return o.changed }
 
-// Replay returns everything: a checkpoint of each room, which is its state as of the last event that was
-// acknowledged, and the events since.
+// Replay returns everything: a checkpoint of each room, which is its state as of the last event
+// that was acknowledged, and the events since.
 func (o *Outbox) Replay() ([]*controlv1.RoomJournal, []*controlv1.RoomEvents) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -170,7 +175,8 @@ func (o *Outbox) Replay() ([]*controlv1.RoomJournal, []*controlv1.RoomEvents) {
 	return checkpoints, o.after(0)
 }
 
-// After returns what was not acknowledged and comes after a sequence, in order: neighbours of the same room together.
+// After returns what was not acknowledged and comes after a sequence, in order: neighbours of the
+// same room together.
 func (o *Outbox) After(sequence uint64) []*controlv1.RoomEvents {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -216,14 +222,16 @@ func (o *Outbox) Acknowledge(uid string, sequence uint64) {
 	o.forget(a)
 }
 
-// Kept returns how many events wait for being acknowledged, and how many were dropped since the start.
+// Kept returns how many events wait for being acknowledged, and how many were dropped since the
+// start.
 func (o *Outbox) Kept() (waiting int, dropped uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.entries) - o.done, o.dropped
 }
 
-// makeSpace drops what is beyond the limits, after something was added to a room. The outbox is locked.
+// makeSpace drops what is beyond the limits, after something was added to a room. The outbox is
+// locked.
 func (o *Outbox) makeSpace(a *roomLog) {
 	for a.waiting > 1 && (a.waiting > o.limits.RoomEvents || a.bytes > o.limits.RoomBytes) {
 		o.drop(a)
@@ -237,7 +245,8 @@ func (o *Outbox) makeSpace(a *roomLog) {
 	}
 }
 
-// largest returns the room that has the most of what goes first, nil when nothing waits. The outbox is locked.
+// largest returns the room that has the most of what goes first, nil when nothing waits. The outbox
+// is locked.
 func (o *Outbox) largest() *roomLog {
 	for n := range classes {
 		var largest *roomLog
@@ -278,7 +287,8 @@ func (o *Outbox) finish(r *record) {
 	o.done++
 	a.open.Apply(r.event)
 	a.begun = a.begun || r.event.GetSessionCreated() != nil
-	// At least half of what is looked at, and kept, is waiting, so that each event costs the same, however many there are.
+	// At least half of what is looked at, and kept, is waiting, so that each event costs the same,
+	// however many there are.
 	if len(a.records) > 2*a.waiting {
 		a.records = slices.DeleteFunc(a.records, func(r *record) bool { return r.done })
 	}

@@ -8,11 +8,11 @@ import (
 )
 
 const (
-	// gatherTime is how long the first packets of a video frame wait for the rest of it at most: what
-	// goes to one receiver together costs a fraction of what it costs packet by packet.
+	// gatherTime is how long the first packets of a video frame wait for the rest of it at most:
+	// what goes to one receiver together costs a fraction of what it costs packet by packet.
 	gatherTime = 500 * time.Microsecond
-	// streamPackets is how many packets of a stream wait at most, unidentifiedPackets how many of all
-	// streams of a peer that are not known yet; what is beyond is lost.
+	// streamPackets is how many packets of a stream wait at most, unidentifiedPackets how many of
+	// all streams of a peer that are not known yet; what is beyond is lost.
 	streamPackets       = 512
 	unidentifiedPackets = 1024
 	// packetBytes is the most that an incoming packet has.

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// bottleneck is a network path between clients and an engine, for the packets to all clients together: what exceeds its capacity waits, and
-// what would wait too long is lost.
+// bottleneck is a network path between clients and an engine, for the packets to all clients
+// together: what exceeds its capacity waits, and what would wait too long is lost.
 type bottleneck struct {
 	outside *net.UDPConn // where clients send to
 	engine  netip.AddrPort
@@ -88,7 +88,8 @@ func (b *bottleneck) flow(client netip.AddrPort) *net.UDPConn {
 	return flow
 }
 
-// rebind does what a NAT does that forgets: packets of clients come from other ports from now on, and what is sent to the old ones gets nowhere.
+// rebind does what a NAT does that forgets: packets of clients come from other ports from now on,
+// and what is sent to the old ones gets nowhere.
 func (b *bottleneck) rebind() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

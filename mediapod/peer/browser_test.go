@@ -386,7 +386,8 @@ func TestChromiumRepairsSimulcastLayers(t *testing.T) {
 	}
 }
 
-// ownAddress is an address of this machine that is not a loopback address, which Firefox does not send to.
+// ownAddress is an address of this machine that is not a loopback address, which Firefox does not
+// send to.
 func ownAddress(t *testing.T) netip.Addr {
 	t.Helper()
 	all, err := net.InterfaceAddrs()

@@ -12,8 +12,8 @@ import (
 const maxCandidateBytes = 1024
 
 // checkCandidate validates a client's candidate. That is all that is done with it: the agent learns
-// where its peer is from the peer's checks (RFC 8445, section 7.3.1.3), and checks only there. So none
-// needs to be kept for a connection that does not exist yet, and none can point our traffic at
+// where its peer is from the peer's checks (RFC 8445, section 7.3.1.3), and checks only there. So
+// none needs to be kept for a connection that does not exist yet, and none can point our traffic at
 // somebody else.
 func checkCandidate(c media.ICECandidate) error {
 	if c.Candidate == "" {

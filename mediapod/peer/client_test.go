@@ -89,7 +89,8 @@ type clientOptions struct {
 type client struct {
 	t  testing.TB
 	pc *webrtc.PeerConnection
-	// connected is whether it ever was. Pion's ConnectionState may stay at connecting for good when ICE and DTLS are ready at the same moment.
+	// connected is whether it ever was. Pion's ConnectionState may stay at connecting for good when
+	// ICE and DTLS are ready at the same moment.
 	connected atomic.Bool
 
 	mu       sync.Mutex
@@ -231,7 +232,8 @@ func (c *client) got(kind webrtc.RTPCodecType) []rtp.Packet {
 	return slices.CompactFunc(packets, func(a, b rtp.Packet) bool { return a.SequenceNumber == b.SequenceNumber })
 }
 
-// numbers returns the test frame numbers in what came in of a kind, in the order of sequence numbers.
+// numbers returns the test frame numbers in what came in of a kind, in the order of sequence
+// numbers.
 func (c *client) numbers(kind webrtc.RTPCodecType) []uint32 {
 	var numbers []uint32
 	for _, p := range c.got(kind) {
@@ -259,7 +261,8 @@ func (c *client) must(err error) {
 	}
 }
 
-// source is a publishing client: one packet per frame, with the frame's number in its last four bytes.
+// source is a publishing client: one packet per frame, with the frame's number in its last four
+// bytes.
 type source struct {
 	*client
 	tracks  map[webrtc.RTPCodecType]*webrtc.TrackLocalStaticRTP
@@ -270,7 +273,8 @@ type source struct {
 	base    uint32
 }
 
-// newSource makes a publishing client of the given MIME types; the first sequence number and timestamp are start.
+// newSource makes a publishing client of the given MIME types; the first sequence number and
+// timestamp are start.
 func newSource(t testing.TB, start uint16, o clientOptions, direction webrtc.RTPTransceiverDirection, mimes ...string) *source {
 	s := &source{
 		client: newClient(t, o), plis: make(chan struct{}, 1000), start: start, base: uint32(start) << 16,
@@ -352,7 +356,8 @@ func (c *client) waitConnected() {
 	eventually(c.t, "connection", c.connected.Load)
 }
 
-// send sends n frames of each track, at least a millisecond apart. A keyframe is sent when one is asked for, and first.
+// send sends n frames of each track, at least a millisecond apart. A keyframe is sent when one is
+// asked for, and first.
 func (s *source) send(n int) {
 	s.t.Helper()
 	for range n {
@@ -418,7 +423,8 @@ func (c *client) answer(offer string) string {
 	return answer.SDP
 }
 
-// continuous checks that frames came without gaps in their sequence numbers, and timestamps that only grow.
+// continuous checks that frames came without gaps in their sequence numbers, and timestamps that
+// only grow.
 func (c *client) continuous(kind webrtc.RTPCodecType) {
 	c.t.Helper()
 	packets := c.got(kind)

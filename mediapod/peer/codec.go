@@ -21,7 +21,8 @@ type codec struct {
 // opus is what all audio is in. DTX is up to the sender.
 var opus = codec{name: "opus", fmtp: "minptime=10;useinbandfec=1", payload: 111}
 
-// videoCodecs are the codecs that a subscriber is offered when it is not known yet what the publisher will send.
+// videoCodecs are the codecs that a subscriber is offered when it is not known yet what the
+// publisher will send.
 var videoCodecs = []codec{
 	{name: "VP8", payload: 96, rtx: 97},
 	{name: "VP9", fmtp: "profile-id=0", payload: 98, rtx: 99},
@@ -54,7 +55,8 @@ func (c codec) offered() codec {
 	return opus
 }
 
-// supportedVideo returns the name under which a video codec of an offer is supported; "" when it is not.
+// supportedVideo returns the name under which a video codec of an offer is supported; "" when it is
+// not.
 func supportedVideo(encoding, fmtp string) string {
 	parameters := map[string]string{}
 	for _, parameter := range strings.Split(strings.ToLower(fmtp), ";") {
@@ -77,7 +79,8 @@ func supportedVideo(encoding, fmtp string) string {
 	return ""
 }
 
-// RTCP feedback (RFC 4585, RFC 5104; transport-cc: draft-holmer-rmcat-transport-wide-cc-extensions).
+// RTCP feedback (RFC 4585, RFC 5104; transport-cc:
+// draft-holmer-rmcat-transport-wide-cc-extensions).
 var (
 	repairFeedback = []string{"nack", "nack pli", "ccm fir"}
 	rateFeedback   = []string{webrtc.TypeRTCPFBGoogREMB, webrtc.TypeRTCPFBTransportCC}
@@ -91,7 +94,8 @@ func (c codec) feedback() []string {
 	return append(slices.Clone(repairFeedback), rateFeedback...)
 }
 
-// receivedExtensions are the header extensions that publishers may send, by kind. None of them is forwarded.
+// receivedExtensions are the header extensions that publishers may send, by kind. None of them is
+// forwarded.
 var receivedExtensions = [...][]string{
 	sfu.Audio: {sdp.SDESMidURI, sdp.TransportCCURI, sdp.AudioLevelURI},
 	sfu.Video: {sdp.SDESMidURI, sdp.TransportCCURI, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI},

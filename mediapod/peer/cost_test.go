@@ -147,7 +147,8 @@ func hostileRTP(t testing.TB) map[string][]byte {
 	return packets
 }
 
-// Jumps of the transport-wide numbers cost what a report of the numbers between them does, ten times a second at most.
+// Jumps of the transport-wide numbers cost what a report of the numbers between them does, ten
+// times a second at most.
 func TestFeedbackOnJumpingNumbersIsBounded(t *testing.T) {
 	f := newFeedback(3)
 	packet := []byte{0x90, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0xbe, 0xde, 0, 1, 3<<4 | 1, 0, 0, 0, 0x10, 1}

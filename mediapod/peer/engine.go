@@ -1,6 +1,7 @@
-// Package peer is the authority on the descriptions (SDP) of media connections, and on what flows over
-// them: it takes apart what publishers send, and joins it to the forwarders of package sfu. How packets
-// get from and to peers is up to package transport. It gives rooms what package media asks for.
+// Package peer is the authority on the descriptions (SDP) of media connections, and on what flows
+// over them: it takes apart what publishers send, and joins it to the forwarders of package sfu.
+// How packets get from and to peers is up to package transport. It gives rooms what package media
+// asks for.
 package peer
 
 import (
@@ -44,7 +45,8 @@ type Config struct {
 	ListenIP netip.Addr
 	// UDPPort is the one UDP port for all media; 0 is any free one.
 	UDPPort int
-	// TCPPort is the port for ICE-TCP; 0 is any free one, and with a negative one there is no ICE-TCP.
+	// TCPPort is the port for ICE-TCP; 0 is any free one, and with a negative one there is no
+	// ICE-TCP.
 	TCPPort int
 	// Addresses are advertised from the start; see SetAdvertisedAddresses.
 	Addresses []Address
@@ -162,8 +164,9 @@ func (e *Engine) TCPPort() uint16 {
 	return e.sockets.TCP.Port()
 }
 
-// SetAdvertisedAddresses replaces the addresses that peers are told. It counts for offers and answers from now on;
-// connections that exist are not touched. Until it has been called with an address, nobody can publish or subscribe.
+// SetAdvertisedAddresses replaces the addresses that peers are told. It counts for offers and
+// answers from now on; connections that exist are not touched. Until it has been called with an
+// address, nobody can publish or subscribe.
 func (e *Engine) SetAdvertisedAddresses(addresses []Address) {
 	copied := slices.Clone(addresses)
 	for i := range copied {
@@ -233,8 +236,8 @@ func (e *Engine) current() []*Publication {
 	return publications
 }
 
-// tick lets all publications do what time brings, until the engine stops. Writes do not block: UDP does not, and TCP
-// connections have buffers of their own.
+// tick lets all publications do what time brings, until the engine stops. Writes do not block: UDP
+// does not, and TCP connections have buffers of their own.
 func (e *Engine) tick() {
 	ticker := time.NewTicker(sfu.TickInterval)
 	defer ticker.Stop()
@@ -255,8 +258,8 @@ func (e *Engine) tick() {
 	}
 }
 
-// Close ends all publications and subscriptions and closes the sockets. It is idempotent and waits, but not longer than
-// a few times closeDeadline.
+// Close ends all publications and subscriptions and closes the sockets. It is idempotent and waits,
+// but not longer than a few times closeDeadline.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	closed := e.closed
@@ -279,25 +282,31 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// Stats are the figures of an engine. All down to StuckConnections are of now; it and the rest only grow.
+// Stats are the figures of an engine. All down to StuckConnections are of now; it and the rest only
+// grow.
 type Stats struct {
 	// Speaking is in how many publications somebody is heard now.
 	Speaking int64
-	// PausedVideos is how many subscriptions get no video now, since their paths carry next to none.
+	// PausedVideos is how many subscriptions get no video now, since their paths carry next to
+	// none.
 	PausedVideos int64
-	// PublishingConnections and SubscribingConnections are the peer connections of each direction that there are now.
+	// PublishingConnections and SubscribingConnections are the peer connections of each direction
+	// that there are now.
 	PublishingConnections, SubscribingConnections int64
-	// UDPConnections and TCPConnections are the peer connections of both directions whose packets go over that transport now.
+	// UDPConnections and TCPConnections are the peer connections of both directions whose packets
+	// go over that transport now.
 	UDPConnections, TCPConnections int64
 	// StuckConnections counts connections that did not close in time.
 	StuckConnections int64
-	// ReceivedPackets counts RTP packets of publishers, ForwardedPackets and ForwardedBytes what went to subscribers, without
-	// retransmissions; WriteErrors what a subscriber's connection did not take.
+	// ReceivedPackets counts RTP packets of publishers, ForwardedPackets and ForwardedBytes what
+	// went to subscribers, without retransmissions; WriteErrors what a subscriber's connection did
+	// not take.
 	ReceivedPackets, ForwardedPackets, ForwardedBytes, WriteErrors uint64
-	// NACKsSent counts packets asked of publishers, NACKsReceived packets that subscribers asked for, Retransmitted those
-	// that were sent again.
+	// NACKsSent counts packets asked of publishers, NACKsReceived packets that subscribers asked
+	// for, Retransmitted those that were sent again.
 	NACKsSent, NACKsReceived, Retransmitted uint64
-	// KeyframesWanted counts what subscribers asked for, KeyframeRequests what was asked of publishers.
+	// KeyframesWanted counts what subscribers asked for, KeyframeRequests what was asked of
+	// publishers.
 	KeyframesWanted, KeyframeRequests uint64
 }
 

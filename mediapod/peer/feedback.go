@@ -17,11 +17,13 @@ import (
 // feedbackInterval is how often a publisher is told when its packets arrived.
 const feedbackInterval = 100 * time.Millisecond
 
-// maxMissing is for how many missing packets there is room in what a publisher is told at once. What jumps further begins anew.
+// maxMissing is for how many missing packets there is room in what a publisher is told at once.
+// What jumps further begins anew.
 const maxMissing = 2000
 
-// feedback is what a publisher is told of all of its packets, by their transport-wide numbers, to measure what its path carries
-// (draft-holmer-rmcat-transport-wide-cc-extensions-01). Its methods are safe for concurrent use.
+// feedback is what a publisher is told of all of its packets, by their transport-wide numbers, to
+// measure what its path carries (draft-holmer-rmcat-transport-wide-cc-extensions-01). Its methods
+// are safe for concurrent use.
 type feedback struct {
 	extension uint8 // the number of the header extension for these numbers, 0 without
 	began     time.Time
@@ -51,7 +53,8 @@ func (f *feedback) record(h *rtp.Header, at time.Time) {
 	}
 }
 
-// follows reports whether there is room for a packet, and for those that are missing before it. The caller holds f.mu.
+// follows reports whether there is room for a packet, and for those that are missing before it. The
+// caller holds f.mu.
 func (f *feedback) follows(number uint16) bool {
 	ahead := seqnum.Diff(number, f.newest)
 	if !f.started || max(ahead, -ahead) > maxMissing {
@@ -73,7 +76,8 @@ func (f *feedback) follows(number uint16) bool {
 	return true
 }
 
-// due returns what the publisher is to be told now. It is to be called about every sfu.TickInterval.
+// due returns what the publisher is to be told now. It is to be called about every
+// sfu.TickInterval.
 func (f *feedback) due(now time.Time) []rtcp.Packet {
 	f.mu.Lock()
 	defer f.mu.Unlock()

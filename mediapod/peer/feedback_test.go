@@ -25,7 +25,8 @@ func numbered(t *testing.T, ssrc uint32, number uint16) []byte {
 	return raw
 }
 
-// told reads what a publisher is told: its numbers, and after how many milliseconds they came, -1 for those that did not.
+// told reads what a publisher is told: its numbers, and after how many milliseconds they came, -1
+// for those that did not.
 func told(t *testing.T, packets []rtcp.Packet) map[uint16]int64 {
 	t.Helper()
 	all := map[uint16]int64{}

@@ -9,8 +9,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
-// checkInterpreted makes sure that what we answer to a client's description is SDP within the limits, and
-// has nothing that was not understood.
+// checkInterpreted makes sure that what we answer to a client's description is SDP within the
+// limits, and has nothing that was not understood.
 func checkInterpreted(t *testing.T, d *description) {
 	t.Helper()
 	answer, err := writeAnswer(end{}, d.media, nil, publisherBitrates(0))

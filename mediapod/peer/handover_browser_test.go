@@ -200,12 +200,14 @@ type gaps struct {
 const (
 	// handoverRounds is how often a call goes over; MEDIAROOMS_ROUNDS changes that.
 	handoverRounds = 2
-	// handoverGap is for how many milliseconds no new frame may come. The goal is 600, which the log tells
-	// and a machine that is busy with other tests may miss; a client's own timers take 5 s and more.
+	// handoverGap is for how many milliseconds no new frame may come. The goal is 600, which the
+	// log tells and a machine that is busy with other tests may miss; a client's own timers take 5
+	// s and more.
 	handoverGap = 4000
 )
 
-// A call of two browsers goes on when another process takes over from one that is killed, without a word to them.
+// A call of two browsers goes on when another process takes over from one that is killed, without a
+// word to them.
 func TestACallGoesOverToAnotherProcess(t *testing.T) {
 	rounds := handoverRounds
 	if more, err := strconv.Atoi(os.Getenv("MEDIAROOMS_ROUNDS")); err == nil {
@@ -224,7 +226,8 @@ func TestACallGoesOverToAnotherProcess(t *testing.T) {
 	}
 }
 
-// handOver lets browsers call each other by one process, and another one take over: with the last word of the first or, unplanned, with one from some packets before.
+// handOver lets browsers call each other by one process, and another one take over: with the last
+// word of the first or, unplanned, with one from some packets before.
 func handOver(t *testing.T, tabs map[string]*tab, id string, planned bool) {
 	for _, b := range tabs {
 		b.t = t
@@ -296,13 +299,15 @@ func handOver(t *testing.T, tabs map[string]*tab, id string, planned bool) {
 	}
 }
 
-// follow tells the second process what the first one says of a publication and the subscription to it.
+// follow tells the second process what the first one says of a publication and the subscription to
+// it.
 func follow(first, second *served, name string) {
 	state := first.call(call{Method: "export", Name: name})
 	second.call(call{Method: "follow", Name: name, Publication: state.Publication, Subscription: state.Subscription})
 }
 
-// A NAT may give a receiver another address in mid-call. Firefox says so by its next check for consent, 5 s later at worst.
+// A NAT may give a receiver another address in mid-call. Firefox says so by its next check for
+// consent, 5 s later at worst.
 func TestReceiversBehindANATThatForgets(t *testing.T) {
 	own := ownAddress(t)
 	for name, open := range map[string]func(*testing.T) *tab{"Chromium": openTab, "Firefox": openFirefox} {

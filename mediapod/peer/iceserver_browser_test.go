@@ -10,8 +10,9 @@ import (
 	"mediarooms.dev/mediarooms/test/browser"
 )
 
-// What ICE servers do to media (docs/adr/0017): the ones that clients are given by default do no harm; one on the media address takes UDP away from
-// Chromium, which is why nobody is given such a one.
+// What ICE servers do to media (docs/adr/0017): the ones that clients are given by default do no
+// harm; one on the media address takes UDP away from Chromium, which is why nobody is given such a
+// one.
 func TestICEServersAndTheTransportOfMedia(t *testing.T) {
 	own := ownAddress(t)
 	for _, in := range []struct {
@@ -55,7 +56,8 @@ func server(url string) []map[string]any {
 	return []map[string]any{{"urls": []string{url}, "username": "user", "credential": "secret"}}
 }
 
-// seenOver publishes and subscribes, and checks over what the media of both goes once there is a picture.
+// seenOver publishes and subscribes, and checks over what the media of both goes once there is a
+// picture.
 func seenOver(t *testing.T, b *tab, e *Engine, want string) {
 	t.Helper()
 	p := e.NewPublication(both)

@@ -10,8 +10,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
-// life is the life of one connection, whatever it is made of. It has one offer and one answer; there is no renegotiation
-// (openvidu-rpc 4.1).
+// life is the life of one connection, whatever it is made of. It has one offer and one answer;
+// there is no renegotiation (openvidu-rpc 4.1).
 //
 //	newLife -- negotiated --> connecting -- ICE and DTLS --> connected -- failed, or closed by the peer --> closed
 //	                              \------ connectDeadline -----------------------------------------------------^
@@ -34,9 +34,11 @@ type life struct {
 
 // lifeEvents is what a connection tells its owner.
 type lifeEvents struct {
-	// connected is called once, when packets can be sent; ended once, when the connection ends, or never connects.
+	// connected is called once, when packets can be sent; ended once, when the connection ends, or
+	// never connects.
 	connected, ended func()
-	// rerouted, when set, is called when packets go over another transport than before. It must not block.
+	// rerouted, when set, is called when packets go over another transport than before. It must not
+	// block.
 	rerouted func()
 }
 
@@ -89,8 +91,8 @@ func over(tcp bool) media.Transport {
 	return media.UDP
 }
 
-// over notes that the connection has ended from the peer's side, with a reason when it is over a limit.
-// A client comes back with a new connection only, so that this one is of no more use.
+// over notes that the connection has ended from the peer's side, with a reason when it is over a
+// limit. A client comes back with a new connection only, so that this one is of no more use.
 func (l *life) over(reason error) {
 	l.mu.Lock()
 	closing := l.closing
@@ -119,8 +121,9 @@ func (l *life) negotiated() {
 	})
 }
 
-// close ends the connection and waits until nothing of it runs any more, but not longer than closeDeadline. It is
-// idempotent. It must not be called from a callback of what the connection is made of.
+// close ends the connection and waits until nothing of it runs any more, but not longer than
+// closeDeadline. It is idempotent. It must not be called from a callback of what the connection is
+// made of.
 func (l *life) close() {
 	l.mu.Lock()
 	first := !l.closing

@@ -47,7 +47,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// isolated reports whether this process has a network namespace of its own. If not, it runs the test again in a process that has.
+// isolated reports whether this process has a network namespace of its own. If not, it runs the
+// test again in a process that has.
 func isolated(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(role) == rolePod {
@@ -230,7 +231,8 @@ func changed(r roomclient.Reception, layer int, after time.Time) (time.Duration,
 	return 0, false
 }
 
-// What is measured here is logged; the bounds leave room for a computer that is busy with other things, which the receiver nearby shows as well.
+// What is measured here is logged; the bounds leave room for a computer that is busy with other
+// things, which the receiver nearby shows as well.
 
 func TestALinkThatLosesPackets(t *testing.T) {
 	if !isolated(t) {

@@ -46,10 +46,12 @@ type end struct {
 	addresses      []Address
 }
 
-// transportCC is the number of the header extension for transport-wide sequence numbers in our offers.
+// transportCC is the number of the header extension for transport-wide sequence numbers in our
+// offers.
 const transportCC = 1
 
-// writeOffer describes what a subscriber is to get: one m-line for each stream, in the order given, with all codecs of its kind.
+// writeOffer describes what a subscriber is to get: one m-line for each stream, in the order given,
+// with all codecs of its kind.
 func writeOffer(local end, all []streams, codecs []codec) (string, error) {
 	var mids []string
 	for i := range all {
@@ -70,8 +72,8 @@ func writeOffer(local end, all []streams, codecs []codec) (string, error) {
 	return marshal(session)
 }
 
-// writeAnswer describes what is taken of what a publisher offers, in the order of its m-lines, and the
-// streams that it gets back; nil for none. Those of an m-line without an SSRC are not sent.
+// writeAnswer describes what is taken of what a publisher offers, in the order of its m-lines, and
+// the streams that it gets back; nil for none. Those of an m-line without an SSRC are not sent.
 func writeAnswer(local end, lines []mediaLine, returned []streams, video bitrates) (string, error) {
 	var mids []string
 	for _, line := range lines {
@@ -94,7 +96,8 @@ func writeAnswer(local end, lines []mediaLine, returned []streams, video bitrate
 		if line.kind == sfu.Video {
 			video.write(m)
 		}
-		// We answer passive, so that the client starts DTLS as soon as its ICE allows (RFC 8842, section 5.3).
+		// We answer passive, so that the client starts DTLS as soon as its ICE allows (RFC 8842,
+		// section 5.3).
 		local.add(session, m, line.mid, "passive")
 	}
 	return marshal(session)

@@ -13,7 +13,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
-// Publication implements media.Publication: the stream, the publisher's current connection, and the subscriptions.
+// Publication implements media.Publication: the stream, the publisher's current connection, and the
+// subscriptions.
 type Publication struct {
 	engine  *Engine
 	options media.PublicationOptions
@@ -158,8 +159,8 @@ func (p *Publication) kinds() []sfu.Kind {
 	return kinds
 }
 
-// offered are the codecs that a subscriber is offered: for video the one that the publisher was answered, or else all
-// that it may come to send.
+// offered are the codecs that a subscriber is offered: for video the one that the publisher was
+// answered, or else all that it may come to send.
 func (p *Publication) offered() []codec {
 	p.mu.Lock()
 	video := p.video
@@ -176,7 +177,8 @@ func (p *Publication) offered() []codec {
 	return codecs
 }
 
-// outdates reports whether the publisher sends, as far as that is known, what is not among a subscriber's video codecs. The caller holds p.mu.
+// outdates reports whether the publisher sends, as far as that is known, what is not among a
+// subscriber's video codecs. The caller holds p.mu.
 func (p *Publication) outdates(codecs []codec) bool {
 	return p.video != nil && p.options.HasVideo &&
 		!slices.ContainsFunc(codecs, func(c codec) bool { return c.name == p.video.name })

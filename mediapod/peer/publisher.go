@@ -20,8 +20,9 @@ type publisherConn struct {
 	demux       *demultiplexer
 	lines       []mediaLine // of the offer
 
-	// loopback sends the publisher its own media back; nil without. returned are the streams of that,
-	// by m-line; those without an SSRC are not sent. Both are set before the connection starts.
+	// loopback sends the publisher its own media back; nil without. returned are the streams of
+	// that, by m-line; those without an SSRC are not sent. Both are set before the connection
+	// starts.
 	loopback *sfu.Subscriber
 	returned []streams
 	// resumed tells that another engine has served the connection.

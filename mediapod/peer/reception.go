@@ -6,8 +6,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
-// pausedKbps is what less of is no picture, for each layer: browsers send a few black frames for a muted track, which Chromium makes
-// 20 kbps of, and nothing for a paused one.
+// pausedKbps is what less of is no picture, for each layer: browsers send a few black frames for a
+// muted track, which Chromium makes 20 kbps of, and nothing for a paused one.
 const pausedKbps = 35
 
 // Reception implements media.Publication.
@@ -23,7 +23,8 @@ func (p *Publication) Reception() (media.Reception, bool) {
 	return r, true
 }
 
-// aims are the bitrates that libwebrtc's encoders aim for, by the size of the picture, when the network carries them.
+// aims are the bitrates that libwebrtc's encoders aim for, by the size of the picture, when the
+// network carries them.
 var aims = []struct{ pixels, kbps int }{
 	{320 * 180, 200}, {480 * 270, 450}, {640 * 360, 700}, {640 * 480, 900}, {960 * 540, 1200}, {1280 * 720, 2500}, {1920 * 1080, 4000},
 }
@@ -31,8 +32,8 @@ var aims = []struct{ pixels, kbps int }{
 // maxSide is the greatest width or height that is believed.
 const maxSide = 16384
 
-// targetKbps returns what a publisher should send at least: half of the aim for its size, since a calm picture needs no more, but not
-// more than it may.
+// targetKbps returns what a publisher should send at least: half of the aim for its size, since a
+// calm picture needs no more, but not more than it may.
 func targetKbps(options media.PublicationOptions) int {
 	pixels := 640 * 480
 	if size := options.VideoDimensions; size.Width >= 1 && size.Height >= 1 {

@@ -15,7 +15,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
-// Limits on session descriptions from clients. An offer of a browser has about 10 KB, and 200 attributes per m-line.
+// Limits on session descriptions from clients. An offer of a browser has about 10 KB, and 200
+// attributes per m-line.
 const (
 	maxSDPBytes     = 256 << 10
 	maxSDPLines     = 9000
@@ -40,7 +41,8 @@ type mediaLine struct {
 	kind sfu.Kind
 	// codecs are those that both sides support; in a publisher's offer the one that was chosen.
 	codecs []codec
-	// layers are the rids of the simulcast layers that are accepted, from low to high; nil without simulcast.
+	// layers are the rids of the simulcast layers that are accepted, from low to high; nil without
+	// simulcast.
 	layers []string
 	mid    string
 	// direction is what the client wants to do on this line.
@@ -50,9 +52,9 @@ type mediaLine struct {
 	// ssrc is that of the media that the client declares; 0 when it does not, or with simulcast.
 	ssrc uint32
 
-	// The numbers of header extensions, 0 for one that is not there: for the transport-wide sequence
-	// number, the mid (RFC 9143), the rid and the rid of the repaired layer (RFC 8852), and the level
-	// of the sound (RFC 6464).
+	// The numbers of header extensions, 0 for one that is not there: for the transport-wide
+	// sequence number, the mid (RFC 9143), the rid and the rid of the repaired layer (RFC 8852),
+	// and the level of the sound (RFC 6464).
 	transportCC, midExtension, rid, repairedRID, audioLevel uint8
 }
 
@@ -141,14 +143,16 @@ func checkAttributes(all []sdp.Attribute) error {
 	return nil
 }
 
-// readOffer reads the offer of a publisher and chooses its video codec: the forced one, else the preferred one (that of its
-// previous connection) when it is there, else the first that is supported.
+// readOffer reads the offer of a publisher and chooses its video codec: the forced one, else the
+// preferred one (that of its previous connection) when it is there, else the first that is
+// supported.
 func readOffer(text, forced, preferred string) (*description, error) {
 	session, err := parse(text)
 	if err != nil {
 		return nil, err
 	}
-	// We answer passive, so that the client starts DTLS as soon as its ICE allows (RFC 8842, section 5.3).
+	// We answer passive, so that the client starts DTLS as soon as its ICE allows (RFC 8842,
+	// section 5.3).
 	return interpret(session, []string{"actpass", "active"}, func(m *sdp.MediaDescription, kind sfu.Kind) ([]codec, error) {
 		codecs := supported(m, kind)
 		if kind == sfu.Video && forced != "" {
@@ -317,7 +321,8 @@ func remoteEnd(session *sdp.SessionDescription, m *sdp.MediaDescription, setups 
 	return r, nil
 }
 
-// extension returns the number of a header extension, 0 when the m-line does not have it in one-byte form (RFC 8285, section 4.2).
+// extension returns the number of a header extension, 0 when the m-line does not have it in
+// one-byte form (RFC 8285, section 4.2).
 func extension(m *sdp.MediaDescription, uri string) uint8 {
 	for _, a := range m.Attributes {
 		number, rest, _ := strings.Cut(a.Value, " ")
@@ -382,7 +387,8 @@ func directionOf(m *sdp.MediaDescription) direction {
 	return "sendrecv"
 }
 
-// agreedFeedback lists the RTCP feedback for a codec that an m-line has, and we do, in its order and words.
+// agreedFeedback lists the RTCP feedback for a codec that an m-line has, and we do, in its order
+// and words.
 func agreedFeedback(m *sdp.MediaDescription, c codec) []string {
 	var agreed []string
 	for _, a := range m.Attributes {
@@ -417,9 +423,10 @@ func declaredSSRC(m *sdp.MediaDescription) uint32 {
 	return first("ssrc", "")
 }
 
-// simulcast returns the rids of the layers that a client offers to send, in its order, which OpenVidu's client lists from low to
-// high (openvidu-rpc 4.4); nil without simulcast. Of alternatives the first is taken, and of more layers than there may be
-// the best (RFC 8853, section 5.1).
+// simulcast returns the rids of the layers that a client offers to send, in its order, which
+// OpenVidu's client lists from low to high (openvidu-rpc 4.4); nil without simulcast. Of
+// alternatives the first is taken, and of more layers than there may be the best (RFC 8853, section
+// 5.1).
 func simulcast(m *sdp.MediaDescription) []string {
 	value, _ := m.Attribute("simulcast")
 	fields := strings.Fields(value)
@@ -481,7 +488,8 @@ func validTransport(key, value string) bool {
 	return ok && slices.Contains(fingerprintHashes, strings.ToLower(algorithm)) && token(digits)
 }
 
-// fingerprintHashes are the hash functions by which a client may name its certificate (RFC 8122, section 5): those that nobody finds a second certificate for.
+// fingerprintHashes are the hash functions by which a client may name its certificate (RFC 8122,
+// section 5): those that nobody finds a second certificate for.
 var fingerprintHashes = []string{"sha-256", "sha-384", "sha-512"}
 
 // token reports whether a value is one word of printable ASCII, and not too long.
@@ -521,8 +529,8 @@ type bitrates struct {
 	start int // where its estimate starts; 0 leaves that to the browser
 }
 
-// startVideoKbps is what Chromium may send before it has measured anything. By itself it starts so low that it
-// shrinks a picture of HD size for its first ten seconds.
+// startVideoKbps is what Chromium may send before it has measured anything. By itself it starts so
+// low that it shrinks a picture of HD size for its first ten seconds.
 const startVideoKbps = 1000
 
 // publisherBitrates returns what a publisher with the given limit is told.
@@ -534,8 +542,8 @@ func publisherBitrates(maxVideoKbps int) bitrates {
 	return b
 }
 
-// write puts the bitrates into a video m-line: the limit as RFC 8866, section 5.8, and RFC 3890 say, the start as a format
-// parameter that is libwebrtc's own and ignored by others.
+// write puts the bitrates into a video m-line: the limit as RFC 8866, section 5.8, and RFC 3890
+// say, the start as a format parameter that is libwebrtc's own and ignored by others.
 func (b bitrates) write(m *sdp.MediaDescription) {
 	if b.max > 0 {
 		m.Bandwidth = []sdp.Bandwidth{
@@ -565,8 +573,8 @@ func writeCandidates(m *sdp.MediaDescription, addresses []Address) {
 }
 
 // candidates lists host candidates (RFC 8445, section 5.1.2, and RFC 6544, section 4.2): UDP before
-// TCP, and addresses in the order given, but those of the highest rank first: Firefox checks in that
-// order, and when the first address is nominated it may never check those after it.
+// TCP, and addresses in the order given, but those of the highest rank first: Firefox checks in
+// that order, and when the first address is nominated it may never check those after it.
 func candidates(addresses []Address) []string {
 	const component = 1
 	addresses = slices.SortedStableFunc(slices.Values(addresses), func(a, b Address) int { return int(b.Rank) - int(a.Rank) })

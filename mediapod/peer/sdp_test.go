@@ -331,8 +331,8 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// TestMangledOffers gives the engine offers in which lines are missing, doubled, moved or damaged: whatever comes of it, nothing
-// breaks, and a good offer works afterwards.
+// TestMangledOffers gives the engine offers in which lines are missing, doubled, moved or damaged:
+// whatever comes of it, nothing breaks, and a good offer works afterwards.
 func TestMangledOffers(t *testing.T) {
 	e := newEngine(t)
 	p := e.NewPublication(both)

@@ -246,7 +246,8 @@ func connectivityCheck(t *testing.T, c *transport.Conn, peer *webrtc.PeerConnect
 	return m.Raw
 }
 
-// A participant that forges a publisher's address in a check of its own connection takes nothing away.
+// A participant that forges a publisher's address in a check of its own connection takes nothing
+// away.
 func TestAForgedAddressTakesNoPublishersMediaAway(t *testing.T) {
 	e := newEngine(t)
 	p := e.NewPublication(both)

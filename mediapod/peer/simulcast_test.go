@@ -12,7 +12,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
-// ladder is a publishing client with three simulcast layers, low to high, as openvidu-rpc 4.4 names them.
+// ladder is a publishing client with three simulcast layers, low to high, as openvidu-rpc 4.4 names
+// them.
 type ladder struct {
 	*source
 	layers   []*rung
@@ -70,7 +71,8 @@ func (l *ladder) publish(p media.Publication) {
 	}
 }
 
-// send sends one frame of each layer that is not paused. Frames end with their number, of which the highest byte tells the layer.
+// send sends one frame of each layer that is not paused. Frames end with their number, of which the
+// highest byte tells the layer.
 func (l *ladder) send() {
 	l.t.Helper()
 	l.number++
@@ -202,7 +204,8 @@ func TestASubscriberGetsTheLayerThatItsPathCarries(t *testing.T) {
 	path := newBottleneck(t, e, nil)
 	c, _ := subscribe(t, e, p, clientOptions{})
 	l.sendUntil("the best layer is received", func() bool { return newest(c) == 2 })
-	// The best layer is 63 % of all, the next one 24 %; how much that is depends on how busy the computer is.
+	// The best layer is 63 % of all, the next one 24 %; how much that is depends on how busy the
+	// computer is.
 	measured := time.Now()
 	l.sendUntil("a lower layer is received", func() bool {
 		if time.Since(measured) > 500*time.Millisecond {

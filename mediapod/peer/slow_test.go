@@ -14,7 +14,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
-// faucet relays TCP connections to an address until it is closed: then nothing is read any more of what comes from there.
+// faucet relays TCP connections to an address until it is closed: then nothing is read any more of
+// what comes from there.
 type faucet struct {
 	listener net.Listener
 	to       string

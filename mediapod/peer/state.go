@@ -11,8 +11,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
-// PublicationState is the connection of a publisher as a value, by which another engine can go on with
-// it. It holds the keys of its media; see transport.State.
+// PublicationState is the connection of a publisher as a value, by which another engine can go on
+// with it. It holds the keys of its media; see transport.State.
 type PublicationState struct {
 	Connection transport.State
 	Lines      []LineState
@@ -43,8 +43,9 @@ type EncodingState struct {
 	Repairs bool
 }
 
-// Export returns the connection of the publisher as a value. Another engine needs it first before the
-// peer gets the answer, and again when something has changed. It is empty before there is a connection.
+// Export returns the connection of the publisher as a value. Another engine needs it first before
+// the peer gets the answer, and again when something has changed. It is empty before there is a
+// connection.
 func (p *Publication) Export() PublicationState {
 	c := p.current()
 	if c == nil {
@@ -160,15 +161,15 @@ func (l LineState) line() mediaLine {
 	}
 }
 
-// SubscriptionState is a subscription as a value, by which another engine can go on with it. It holds
-// the keys of its media; see transport.State.
+// SubscriptionState is a subscription as a value, by which another engine can go on with it. It
+// holds the keys of its media; see transport.State.
 type SubscriptionState struct {
 	Connection transport.State
 	Streams    sfu.SubscriberState
 }
 
-// Export returns the subscription as a value. Another engine needs it first before the peer gets the
-// offer, and again when something has changed.
+// Export returns the subscription as a value. Another engine needs it first before the peer gets
+// the offer, and again when something has changed.
 func (s *Subscription) Export() SubscriptionState {
 	// The numbers of the streams must not be behind those that the connection has encrypted.
 	connection := s.conn.Export()
@@ -214,7 +215,8 @@ func (s *Subscription) Follow(state SubscriptionState) error {
 	return nil
 }
 
-// note keeps what the other engine says of the streams. The caller holds publication.mu, or is alone.
+// note keeps what the other engine says of the streams. The caller holds publication.mu, or is
+// alone.
 func (s *Subscription) note(streams sfu.SubscriberState) {
 	s.followed, s.codecs, s.answered = &streams, nil, len(streams.Streams) > 0
 	for _, stream := range streams.Streams {

@@ -12,7 +12,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/peer/transport"
 )
 
-// newPair makes two engines, of which peers are told that the second is to take over from the first.
+// newPair makes two engines, of which peers are told that the second is to take over from the
+// first.
 func newPair(t *testing.T) (first, second *Engine) {
 	first, second = newEngine(t), newEngine(t)
 	local := netip.MustParseAddr("127.0.0.1")

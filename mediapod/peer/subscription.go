@@ -30,8 +30,8 @@ type Subscription struct {
 	codecs   []codec // offered or, once there is an answer, accepted
 	answered bool
 	lines    []mediaLine // of the answer
-	// followed is what another engine has said last of the streams, which may be behind by the margin;
-	// nil when they are sent by this one.
+	// followed is what another engine has said last of the streams, which may be behind by the
+	// margin; nil when they are sent by this one.
 	followed *sfu.SubscriberState
 	margin   uint16
 }
@@ -190,8 +190,8 @@ func (s *Subscription) forward() {
 	}
 }
 
-// forwarder describes the outgoing stream for which an m-line of the peer has the codecs. maxKbps limits
-// video; 0 does not.
+// forwarder describes the outgoing stream for which an m-line of the peer has the codecs. maxKbps
+// limits video; 0 does not.
 func (s streams) forwarder(line mediaLine, writer sfu.PacketWriter, maxKbps int) sfu.ForwarderConfig {
 	config := sfu.ForwarderConfig{
 		SSRC: s.media, RTXSSRC: s.rtx, ClockRate: line.codecs[0].clockRate(), TransportCC: line.transportCC,

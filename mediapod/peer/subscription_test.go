@@ -43,7 +43,8 @@ func TestSubscribersOfManyKinds(t *testing.T) {
 			c.close()
 			s.sendUntil("its connection ends", func() bool {
 				if o.tcp {
-					// The client's farewell may be lost: pion/ice closes the TCP connection without sending what is queued.
+					// The client's farewell may be lost: pion/ice closes the TCP connection without
+					// sending what is queued.
 					e.sockets.Sweep(time.Now().Add(time.Minute))
 				}
 				return e.Stats().SubscribingConnections == 0

@@ -1,5 +1,6 @@
-// Package quality is the single authority on network quality levels: how a level from 0 to 5 follows from what a media pod observes of a
-// publisher, and when a change of it is worth telling. docs/network-quality.md explains it to users.
+// Package quality is the single authority on network quality levels: how a level from 0 to 5
+// follows from what a media pod observes of a publisher, and when a change of it is worth telling.
+// docs/network-quality.md explains it to users.
 package quality
 
 import (
@@ -24,7 +25,8 @@ type bound struct {
 	roundTrip time.Duration
 }
 
-// bounds are ordered from the best level down. What is over the last row's loss is Broken; jitter and delay alone never are.
+// bounds are ordered from the best level down. What is over the last row's loss is Broken; jitter
+// and delay alone never are.
 var bounds = []bound{
 	{level: 5, lost: 0.01, jitter: 30 * time.Millisecond, roundTrip: 150 * time.Millisecond},
 	{level: 4, lost: 0.03, jitter: 60 * time.Millisecond, roundTrip: 300 * time.Millisecond},
@@ -35,13 +37,15 @@ var bounds = []bound{
 
 const forever = time.Duration(1<<63 - 1)
 
-// Shares of the target bitrate. A video of a quiet scene needs few bits on any network, so that too few alone are never worse than level 3.
+// Shares of the target bitrate. A video of a quiet scene needs few bits on any network, so that too
+// few alone are never worse than level 3.
 const (
 	fullShare = 0.6
 	fairShare = 0.3
 )
 
-// Level says how well a publisher's media arrives: the worst of what is known. What is not known does not count.
+// Level says how well a publisher's media arrives: the worst of what is known. What is not known
+// does not count.
 func Level(r media.Reception) int {
 	level := Broken
 	for _, b := range bounds {
@@ -61,19 +65,20 @@ func Level(r media.Reception) int {
 	return level
 }
 
-// How many measurements in a row must be worse, or better, before the level follows: it is quick to warn and slow to praise, so that it
-// does not go up and down all the time.
+// How many measurements in a row must be worse, or better, before the level follows: it is quick to
+// warn and slow to praise, so that it does not go up and down all the time.
 const (
 	worseInARow  = 2
 	betterInARow = 3
 )
 
-// Meter follows the level of one stream. The zero value has measured nothing. It is not safe for concurrent use.
+// Meter follows the level of one stream. The zero value has measured nothing. It is not safe for
+// concurrent use.
 type Meter struct {
 	level    int
 	measured bool
-	// streak is how many measurements in a row were better (positive) or worse (negative) than the level, and nearest the one of them
-	// that is nearest to it.
+	// streak is how many measurements in a row were better (positive) or worse (negative) than the
+	// level, and nearest the one of them that is nearest to it.
 	streak, nearest int
 }
 
@@ -87,7 +92,8 @@ func (m *Meter) Measure(r media.Reception) {
 	m.follow(Level(r))
 }
 
-// Miss says that media was to be expected and nothing was observed. It counts as Broken, once something was measured.
+// Miss says that media was to be expected and nothing was observed. It counts as Broken, once
+// something was measured.
 func (m *Meter) Miss() {
 	if m.measured {
 		m.follow(Broken)

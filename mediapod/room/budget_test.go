@@ -24,7 +24,8 @@ func until(t *testing.T, again func() error) (int, LimitError) {
 	return 0, LimitError{}
 }
 
-// What is told costs as much as it takes: once for each who is told. One participant can't use up what all have, nor all what the server has.
+// What is told costs as much as it takes: once for each who is told. One participant can't use up
+// what all have, nor all what the server has.
 func TestWhatIsToldIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // no time passes
 		s := newScene(t, "A", "B", "C", "D", "E:subscriber")

@@ -27,12 +27,13 @@ type TokenDigest [sha256.Size]byte
 
 // Desired is the complete desired state of one room.
 type Desired struct {
-	// UID identifies the room for its life; Key is what clients name it by in a URL. Both are unique in a Registry.
+	// UID identifies the room for its life; Key is what clients name it by in a URL. Both are
+	// unique in a Registry.
 	UID, Key string
 	// SessionID is the name that clients are told.
 	SessionID string
-	// Tenant, Name and Created are the Session's namespace, its name there, and when it was created: what the operator needs to tell of it.
-	// Without a tenant nothing is told.
+	// Tenant, Name and Created are the Session's namespace, its name there, and when it was
+	// created: what the operator needs to tell of it. Without a tenant nothing is told.
 	Tenant, Name string
 	Created      time.Time
 	// Proof is handed back to the operator with all of that.
@@ -45,7 +46,8 @@ type Desired struct {
 	Generation int64
 	// ForcedVideoCodec is "VP8", "VP9", "H264" or "". It holds for later publishers.
 	ForcedVideoCodec string
-	// AllowTranscoding lets a publisher in that does not offer the forced codec: nothing is transcoded, the codec is then not forced.
+	// AllowTranscoding lets a publisher in that does not offer the forced codec: nothing is
+	// transcoded, the codec is then not forced.
 	AllowTranscoding bool
 	// Connections are all that may be in the room.
 	Connections []Connection
@@ -71,11 +73,13 @@ type Connection struct {
 	Moderation                     Moderation
 }
 
-// Moderation is what a participant may not publish, whatever its role. A stream that is not allowed any more ends.
+// Moderation is what a participant may not publish, whatever its role. A stream that is not allowed
+// any more ends.
 type Moderation struct {
 	// AudioBlocked and VideoBlocked forbid streams that have the kind.
 	AudioBlocked, VideoBlocked bool
-	// EndedStreamIDs are streams that must not be. The participant may publish again, as another stream.
+	// EndedStreamIDs are streams that must not be. The participant may publish again, as another
+	// stream.
 	EndedStreamIDs []string
 }
 
@@ -109,7 +113,8 @@ type Snapshot struct {
 	UID string
 	// Generation of the Desired that was applied last.
 	Generation int64
-	// Connections are in the order of the desired state; one that has left stays until it is no longer desired.
+	// Connections are in the order of the desired state; one that has left stays until it is no
+	// longer desired.
 	Connections []ConnectionSnapshot
 	// UDP and TCP count the peer connections by what their packets go over now.
 	UDP, TCP int
@@ -176,7 +181,8 @@ type Totals struct {
 	Rooms, ActiveConnections, Publishers, Subscriptions int
 }
 
-// seat is one desired connection and what became of it. It belongs to its room and is guarded by the room's mutex.
+// seat is one desired connection and what became of it. It belongs to its room and is guarded by
+// the room's mutex.
 type seat struct {
 	desired     Connection
 	claims      *Claims // of who has no Connection; nil otherwise

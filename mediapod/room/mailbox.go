@@ -51,7 +51,8 @@ func (m *mailbox) suspend(window time.Duration, expire func(loss int)) {
 // waits reports whether the client has not come back since that loss.
 func (m *mailbox) waits(loss int) bool { return m.sink == nil && m.losses == loss }
 
-// resume gives the client another sink: it gets the reply, then what it missed unless that is stale.
+// resume gives the client another sink: it gets the reply, then what it missed unless that is
+// stale.
 func (m *mailbox) resume(sink Sink, reply func(), stale func(Notification) bool) {
 	m.stopWaiting()
 	m.sink = sink

@@ -2,11 +2,13 @@ package room
 
 import "slices"
 
-// MaxMetadataBytes is how much metadata the clients that are in a room may have brought together. All of it is in the answer to a join, and what is
-// observed of the room goes to the operator. As much is kept of clients that have left, for the operator alone.
+// MaxMetadataBytes is how much metadata the clients that are in a room may have brought together.
+// All of it is in the answer to a join, and what is observed of the room goes to the operator. As
+// much is kept of clients that have left, for the operator alone.
 const MaxMetadataBytes = 8 << 20
 
-// metadataFits reports whether a client's metadata has place beside that of those who are in the room. The room is locked.
+// metadataFits reports whether a client's metadata has place beside that of those who are in the
+// room. The room is locked.
 func (r *Room) metadataFits(client Client) bool {
 	total := len(client.Metadata)
 	for _, p := range r.participants {
@@ -15,7 +17,8 @@ func (r *Room) metadataFits(client Client) bool {
 	return total <= MaxMetadataBytes
 }
 
-// forgetMetadata forgets the metadata of clients that have left, of those that left first first, beyond what is kept of them. The room is locked.
+// forgetMetadata forgets the metadata of clients that have left, of those that left first first,
+// beyond what is kept of them. The room is locked.
 func (r *Room) forgetMetadata() {
 	total := 0
 	var left []*seat

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// What clients bring along is bounded for all who are in a room together, and for those who have left.
+// What clients bring along is bounded for all who are in a room together, and for those who have
+// left.
 func TestMetadataOfARoomIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const each = 64 << 10

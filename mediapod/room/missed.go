@@ -2,14 +2,15 @@ package room
 
 import "slices"
 
-// Bounds of what is kept for a client without a socket. Beyond them what it can do without is dropped; one that misses more all the same can't be
-// brought up to date any more.
+// Bounds of what is kept for a client without a socket. Beyond them what it can do without is
+// dropped; one that misses more all the same can't be brought up to date any more.
 const (
 	maxMissed      = 1024
 	maxMissedBytes = 16 << 20
 )
 
-// missed is what a client is to be told when it is back. It belongs to its participant and is guarded by the room's mutex.
+// missed is what a client is to be told when it is back. It belongs to its participant and is
+// guarded by the room's mutex.
 type missed struct {
 	notifications []Notification // oldest first
 	bytes         int
@@ -70,8 +71,8 @@ func (m *missed) dropReplaced() {
 	slices.Reverse(m.notifications)
 }
 
-// dropExpendable drops what is expendable, the oldest first, and returns how many those were. It makes more space than is needed now, so that it is
-// not asked for every time.
+// dropExpendable drops what is expendable, the oldest first, and returns how many those were. It
+// makes more space than is needed now, so that it is not asked for every time.
 func (m *missed) dropExpendable() int {
 	before := len(m.notifications)
 	left := before

@@ -16,8 +16,8 @@ type Sink interface {
 	Notify(Notification)
 
 	// Release ends the sink, because the participant has another one now or has lost this one. It
-	// returns the notifications that the client is not known to have received, oldest first. What is
-	// queued later is dropped.
+	// returns the notifications that the client is not known to have received, oldest first. What
+	// is queued later is dropped.
 	Release() []Notification
 
 	// Finish says that the participant is out of the room for good. What was queued is still to be

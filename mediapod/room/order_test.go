@@ -12,7 +12,8 @@ var update = flag.Bool("update", false, "write the transcripts anew")
 
 func text(s string) *string { return &s }
 
-// The transcripts in testdata are what three clients are told, in order, as in openvidu-rpc 3.15, 5.1 and appendix A.
+// The transcripts in testdata are what three clients are told, in order, as in openvidu-rpc 3.15,
+// 5.1 and appendix A.
 func TestEventOrder(t *testing.T) {
 	for name, play := range map[string]func(*scene){
 		"a call from join to leave": func(s *scene) {

@@ -137,8 +137,8 @@ func (p *Participant) notifyOthers(notification Notification) {
 // The room is locked.
 func (p *Participant) stale(notification Notification) bool {
 	published, is := notification.(ParticipantPublished)
-	// The client has heard it after all when it receives the stream. Told again, it may lose its hold
-	// of the peer connection.
+	// The client has heard it after all when it receives the stream. Told again, it may lose its
+	// hold of the peer connection.
 	return is && p.subscriptions.include(published.Stream.ID)
 }
 

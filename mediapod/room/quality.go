@@ -6,10 +6,12 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
-// videoRampUp is how long a new stream may take to reach its bitrate: the browser begins low and finds out what the network carries.
+// videoRampUp is how long a new stream may take to reach its bitrate: the browser begins low and
+// finds out what the network carries.
 const videoRampUp = 10 * time.Second
 
-// qualityTicker measures all rooms in the background, while it is there. The registry's mutex guards it.
+// qualityTicker measures all rooms in the background, while it is there. The registry's mutex
+// guards it.
 type qualityTicker struct {
 	interval time.Duration
 	stop     chan struct{} // nil when it does not run
@@ -97,7 +99,8 @@ func (p *publications) quality() (worst int, known bool) {
 	return worst, known
 }
 
-// measure judges one observation of a stream; nil is none. Video that is not sent, or is not a camera's, may have any bitrate. The room is locked.
+// measure judges one observation of a stream; nil is none. Video that is not sent, or is not a
+// camera's, may have any bitrate. The room is locked.
 func (s *stream) measure(observed *media.Reception, now time.Time) {
 	info := s.info
 	if observed == nil {

@@ -9,8 +9,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/outbox"
 )
 
-// eventRecorder appends what happens in a room to the pod's outbox, from which the operator takes it. Of who is
-// hidden it says nothing. It belongs to its room and is guarded by the room's mutex.
+// eventRecorder appends what happens in a room to the pod's outbox, from which the operator takes
+// it. Of who is hidden it says nothing. It belongs to its room and is guarded by the room's mutex.
 type eventRecorder struct {
 	outbox *outbox.Outbox
 	uid    string
@@ -22,7 +22,8 @@ type eventRecorder struct {
 	lastReason reasons.Reason
 }
 
-// begin begins to record a room. One whose Session is told of already, since it was on another pod, has no beginning here.
+// begin begins to record a room. One whose Session is told of already, since it was on another pod,
+// has no beginning here.
 func (r *eventRecorder) begin(desired Desired) {
 	if desired.Tenant == "" {
 		return // the operator is of a version that wants no events
@@ -98,8 +99,9 @@ func (r *eventRecorder) signalled(from string, recipients []*Participant, signal
 	}
 }
 
-// conclusion is why the Session ends when it does so now, before anybody is thrown out: one that its last user has left ends for that, unless
-// the user did not go by itself (openvidu-rest section 8).
+// conclusion is why the Session ends when it does so now, before anybody is thrown out: one that
+// its last user has left ends for that, unless the user did not go by itself (openvidu-rest section
+// 8).
 func (r *eventRecorder) conclusion(reason reasons.Reason) reasons.Reason {
 	if reason != reasons.SessionClosedByServer {
 		return reason
@@ -108,7 +110,8 @@ func (r *eventRecorder) conclusion(reason reasons.Reason) reasons.Reason {
 	return reasons.SessionEnd(emptied, r.lastReason)
 }
 
-// end writes the end of the Session, unless nobody is to be told, and ends the record. Who was told that somebody came is told of the end, too.
+// end writes the end of the Session, unless nobody is to be told, and ends the record. Who was told
+// that somebody came is told of the end, too.
 func (r *eventRecorder) end(reason reasons.Reason, silent bool) {
 	if !silent || r.visited {
 		r.outbox.Append(r.uid, events.SessionDestroyed(time.Now(), reason))

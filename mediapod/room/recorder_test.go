@@ -60,8 +60,9 @@ func line(event *controlv1.RoomEvent) string {
 	return "?"
 }
 
-// The sequences are those of openvidu-rest 5.4, the reasons those of its section 8. Every scene begins with created, A joined, A begins its own,
-// B joined, B begins of A, B begins its own, A begins of B: two that send and receive each other.
+// The sequences are those of openvidu-rest 5.4, the reasons those of its section 8. Every scene
+// begins with created, A joined, A begins its own, B joined, B begins of A, B begins its own, A
+// begins of B: two that send and receive each other.
 func TestEventsOfTwo(t *testing.T) {
 	rest.Shows(t, 166)
 	for sentence, test := range map[string]struct {

@@ -1,10 +1,12 @@
-// Package room is the single authority on rooms: who may be in one, who is, with which role, who publishes and receives
-// what, what each participant is told, and in which order. It knows no socket, no client protocol and no Kubernetes. A participant
-// may send several streams and receive several, also one twice: streams and subscriptions have ids of their own, which the front end
-// of the client's protocol chooses.
+// Package room is the single authority on rooms: who may be in one, who is, with which role, who
+// publishes and receives what, what each participant is told, and in which order. It knows no
+// socket, no client protocol and no Kubernetes. A participant may send several streams and receive
+// several, also one twice: streams and subscriptions have ids of their own, which the front end of
+// the client's protocol chooses.
 //
-// What should be comes in whole (Registry.Apply), what is goes out whole (Registry.Snapshot, announced by Registry.Changed).
-// Clients act through a Participant; what they are told goes through its Sink.
+// What should be comes in whole (Registry.Apply), what is goes out whole (Registry.Snapshot,
+// announced by Registry.Changed). Clients act through a Participant; what they are told goes
+// through its Sink.
 package room
 
 import (
@@ -24,7 +26,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/outbox"
 )
 
-// DefaultReconnectWindow is how long a client that lost its socket may come back, unless set otherwise.
+// DefaultReconnectWindow is how long a client that lost its socket may come back, unless set
+// otherwise.
 const DefaultReconnectWindow = 10 * time.Second
 
 // Registry holds the rooms of a pod. Its methods are safe for concurrent use.
@@ -59,7 +62,8 @@ func (d *departures) count(reason reasons.Reason) {
 	d.byReason[reason]++
 }
 
-// changes collects which rooms have changed. It has a lock of its own, a leaf: rooms call it while locked.
+// changes collects which rooms have changed. It has a lock of its own, a leaf: rooms call it while
+// locked.
 type changes struct {
 	signal chan struct{} // holds one element while uids has any
 
@@ -88,8 +92,9 @@ func (g *Registry) SetReconnectWindow(window time.Duration) {
 	g.window.Store(int64(max(0, window)))
 }
 
-// Apply makes a room be as desired: it is created when it is not there; who is no longer desired is evicted. A room
-// of another UID that has the same key is removed first. After Stop it does nothing.
+// Apply makes a room be as desired: it is created when it is not there; who is no longer desired is
+// evicted. A room of another UID that has the same key is removed first. After Stop it does
+// nothing.
 func (g *Registry) Apply(desired Desired) {
 	g.mu.Lock()
 	if g.stopped {
@@ -126,13 +131,14 @@ func (g *Registry) unname(room *Room) {
 	}
 }
 
-// Remove closes a room and forgets it; everybody in it is told the reason, and the operator that the Session has ended. Removing one that is not
-// there does nothing.
+// Remove closes a room and forgets it; everybody in it is told the reason, and the operator that
+// the Session has ended. Removing one that is not there does nothing.
 func (g *Registry) Remove(uid string, reason reasons.Reason) {
 	g.remove(uid, reason, false)
 }
 
-// RemoveSilently is Remove, but the operator is not told that the Session has ended, unless somebody has been in the room.
+// RemoveSilently is Remove, but the operator is not told that the Session has ended, unless
+// somebody has been in the room.
 func (g *Registry) RemoveSilently(uid string, reason reasons.Reason) {
 	g.remove(uid, reason, true)
 }
@@ -164,7 +170,8 @@ func (g *Registry) Stop(reason reasons.Reason) {
 	}
 }
 
-// Wait returns when no media of a participant that is gone, and nothing else of rooms, runs any more. It is for use after Stop.
+// Wait returns when no media of a participant that is gone, and nothing else of rooms, runs any
+// more. It is for use after Stop.
 func (g *Registry) Wait() {
 	g.closing.Wait()
 }
@@ -235,8 +242,8 @@ func (c *changes) mark(uid string) {
 // Resume gives a participant another sink, by its private id, and ends the one it had. The
 // participant must be in the room that clients name by the key; with the key "" it may be in any.
 // The reply is called at the place in the order of what the client is told where its answer
-// belongs: before what it missed meanwhile. It only queues. ErrNotResumed means that nobody is there
-// under that id.
+// belongs: before what it missed meanwhile. It only queues. ErrNotResumed means that nobody is
+// there under that id.
 func (g *Registry) Resume(key, privateID string, sink Sink, reply func(*Participant)) error {
 	room := g.resumable.find(digestOf(privateID))
 	if key != "" {
@@ -257,14 +264,16 @@ func (g *Registry) Totals() Totals {
 	return totals
 }
 
-// Departures returns how many have left since the start, by the reason. Who had joined by Claims does not count.
+// Departures returns how many have left since the start, by the reason. Who had joined by Claims
+// does not count.
 func (g *Registry) Departures() map[reasons.Reason]int {
 	g.departed.mu.Lock()
 	defer g.departed.mu.Unlock()
 	return maps.Clone(g.departed.byReason)
 }
 
-// Expended returns how many notifications were dropped since the start that clients can do without (Expendable), since there was no space for them.
+// Expended returns how many notifications were dropped since the start that clients can do without
+// (Expendable), since there was no space for them.
 func (g *Registry) Expended() uint64 { return g.expended.Load() }
 
 func (g *Registry) rooms() []*Room {
@@ -278,7 +287,8 @@ func (g *Registry) rooms() []*Room {
 	return rooms
 }
 
-// release closes media in the background: it may take a moment, and rooms are locked when they find out what is to be closed.
+// release closes media in the background: it may take a moment, and rooms are locked when they find
+// out what is to be closed.
 func (g *Registry) release(what ...io.Closer) {
 	if len(what) == 0 {
 		return

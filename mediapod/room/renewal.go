@@ -27,7 +27,8 @@ func (p *Participant) outdate(received *subscription) {
 	p.renew(received)
 }
 
-// renew begins to make another offer for a subscription that is outdated, if that is the time for it. The room is locked.
+// renew begins to make another offer for a subscription that is outdated, if that is the time for
+// it. The room is locked.
 func (p *Participant) renew(received *subscription) {
 	current := !p.gone && p.subscriptions.has(received)
 	if !current || !received.outdated || !received.answered || received.renewing || p.mailbox.sink == nil {
@@ -36,7 +37,8 @@ func (p *Participant) renew(received *subscription) {
 	p.beginRenewal(received)
 }
 
-// renewAll makes another offer for everything that a client who is back may not have been offered. The room is locked.
+// renewAll makes another offer for everything that a client who is back may not have been offered.
+// The room is locked.
 func (p *Participant) renewAll() {
 	for _, received := range p.subscriptions.sorted() {
 		unsure := received.renews && !received.answered

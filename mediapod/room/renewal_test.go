@@ -12,7 +12,8 @@ import (
 	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
-// outdate makes the engine say that what everybody receives is outdated, and waits for what comes of it.
+// outdate makes the engine say that what everybody receives is outdated, and waits for what comes
+// of it.
 func (s *scene) outdate() {
 	s.t.Helper()
 	s.write("what is received is outdated")
@@ -51,7 +52,8 @@ func (s *scene) comeBack(name string) {
 	synctest.Wait()
 }
 
-// The transcripts show what clients are told when what they receive has to be renewed (openvidu-rpc 3.10).
+// The transcripts show what clients are told when what they receive has to be renewed (openvidu-rpc
+// 3.10).
 func TestRenewal(t *testing.T) {
 	for name, c := range map[string]struct {
 		play func(s *scene, stream string)

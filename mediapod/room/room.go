@@ -16,9 +16,9 @@ import (
 
 // Room is one room. Its methods are safe for concurrent use.
 //
-// The mutex guards the seats, the participants and everything that they hold. It is never held while
-// media is made, negotiated or closed. Sinks are called with it held, which is what keeps the order
-// of notifications the same for all.
+// The mutex guards the seats, the participants and everything that they hold. It is never held
+// while media is made, negotiated or closed. Sinks are called with it held, which is what keeps the
+// order of notifications the same for all.
 type Room struct {
 	registry  *Registry
 	uid       string
@@ -296,7 +296,8 @@ func (r *Room) resume(id string, sink Sink, reply func(*Participant)) bool {
 	return true
 }
 
-// end closes the room, since there is to be none any more. Unless it is silent, the Session's end is written down, after everything else of it.
+// end closes the room, since there is to be none any more. Unless it is silent, the Session's end
+// is written down, after everything else of it.
 func (r *Room) end(reason reasons.Reason, silent bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -324,7 +325,8 @@ func (r *Room) shut(reason reasons.Reason) {
 	}
 }
 
-// evict throws a participant out: the others are told that it has left, then it that it must go. The room is locked.
+// evict throws a participant out: the others are told that it has left, then it that it must go.
+// The room is locked.
 func (r *Room) evict(p *Participant, reason reasons.Reason) {
 	r.remove(p, reason)
 	p.dismiss(reason)
@@ -442,7 +444,8 @@ func (r *Room) transports() []media.Transport {
 	return all
 }
 
-// rerouted notes that the packets of a peer connection go over another transport. The engine calls it, and must not wait for the room.
+// rerouted notes that the packets of a peer connection go over another transport. The engine calls
+// it, and must not wait for the room.
 func (r *Room) rerouted() {
 	r.registry.changed.mark(r.uid)
 }

@@ -114,7 +114,8 @@ type recorder struct {
 	finished bool
 }
 
-// newScene makes a room with a connection per name: "A" is a publisher, "A:moderator" has that role.
+// newScene makes a room with a connection per name: "A" is a publisher, "A:moderator" has that
+// role.
 func newScene(t *testing.T, names ...string) *scene {
 	t.Helper()
 	s := &scene{t: t, engine: &mediatest.Engine{}, users: make(map[string]*user)}

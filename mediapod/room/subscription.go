@@ -26,8 +26,8 @@ type subscription struct {
 	answered   bool
 	order      int
 	candidates int
-	// began is when the client was first told to receive the stream, also by a subscription that this
-	// one has taken the place of.
+	// began is when the client was first told to receive the stream, also by a subscription that
+	// this one has taken the place of.
 	began time.Time
 
 	// outdated says that the client can't receive what the publisher sends now: it needs another
@@ -217,8 +217,8 @@ func (p *Participant) offered(id string, renewed bool) (*subscription, media.Sub
 	received := p.subscriptions.byID[id]
 	if received == nil || received.media == nil || received.answered || received.renews != renewed {
 		if renewed && received != nil && received.answered {
-			// The client answers an offer that is no longer good, and has given up the peer connection
-			// that was.
+			// The client answers an offer that is no longer good, and has given up the peer
+			// connection that was.
 			received.outdated = true
 			p.renew(received)
 		}

@@ -16,8 +16,9 @@ const MaxBurst = 32
 // HeaderBytes is the most that the header of an outgoing packet takes.
 const HeaderBytes = 12 + transportExtensionBytes
 
-// transportExtensionBytes is what the header extension with a transport-wide sequence number takes: the extension's header, one
-// element of two bytes, and one byte of padding (RFC 8285, section 4.2).
+// transportExtensionBytes is what the header extension with a transport-wide sequence number takes:
+// the extension's header, one element of two bytes, and one byte of padding (RFC 8285, section
+// 4.2).
 const transportExtensionBytes = 4 + 1 + 2 + 1
 
 // Outgoing is an RTP packet on its way to one receiver.
@@ -27,13 +28,16 @@ type Outgoing struct {
 	Sequence    uint16
 	PayloadType uint8
 	Marker      bool
-	// Again tells that the packet was sent before: when there is no room for it now it is lost, since who resends is who reads what receivers say.
+	// Again tells that the packet was sent before: when there is no room for it now it is lost,
+	// since who resends is who reads what receivers say.
 	Again bool
-	// TransportCC is the number of the header extension for the transport-wide sequence number, from 1 to 14; 0 without.
+	// TransportCC is the number of the header extension for the transport-wide sequence number,
+	// from 1 to 14; 0 without.
 	TransportCC uint8
 	// Transport is the transport-wide sequence number.
 	Transport uint16
-	// Payload is shared by all receivers: it must not be changed. It is empty for a packet that only takes the place of one that is left out.
+	// Payload is shared by all receivers: it must not be changed. It is empty for a packet that
+	// only takes the place of one that is left out.
 	Payload []byte
 }
 

@@ -12,7 +12,8 @@ type null struct{}
 func (null) WriteRTP(packets []Outgoing) int { return len(packets) }
 func (null) WriteRTCP([]rtcp.Packet) error   { return nil }
 
-// BenchmarkForward measures one packet of 1200 bytes forwarded to 100 subscribers, without encryption and sockets.
+// BenchmarkForward measures one packet of 1200 bytes forwarded to 100 subscribers, without
+// encryption and sockets.
 func BenchmarkForward(b *testing.B) {
 	const subscribers = 100
 	r := newRoom(b, 0)

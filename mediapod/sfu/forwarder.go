@@ -14,7 +14,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/rtp/temporal"
 )
 
-// Limits on what a subscriber can have sent again, so that a broken or hostile one can't multiply the traffic.
+// Limits on what a subscriber can have sent again, so that a broken or hostile one can't multiply
+// the traffic.
 const (
 	resendMemory   = 256                    // packets, a power of two
 	resendInterval = 20 * time.Millisecond  // least time between two copies of a packet
@@ -31,15 +32,18 @@ const (
 // ForwarderConfig describes an outgoing RTP stream.
 type ForwarderConfig struct {
 	SSRC uint32
-	// RTXSSRC is the SSRC for retransmissions (RFC 4588), 0 when the subscriber can't do RTX: then nothing is sent again. A copy would have the number of
-	// its original, by which its encryption is the same, but not its very bytes, and two packets under one nonce of AES-GCM give away the key that
-	// authenticates all (RFC 7714, section 8.1).
+	// RTXSSRC is the SSRC for retransmissions (RFC 4588), 0 when the subscriber can't do RTX: then
+	// nothing is sent again. A copy would have the number of its original, by which its encryption
+	// is the same, but not its very bytes, and two packets under one nonce of AES-GCM give away the
+	// key that authenticates all (RFC 7714, section 8.1).
 	RTXSSRC uint32
-	// Codecs are what the subscriber can decode, by name. Nothing is forwarded while the publisher sends another one.
+	// Codecs are what the subscriber can decode, by name. Nothing is forwarded while the publisher
+	// sends another one.
 	Codecs map[string]PayloadTypes
 	// ClockRate is in Hz.
 	ClockRate uint32
-	// TransportCC is the number of the header extension for transport-wide sequence numbers, from 1 to 14; 0 without.
+	// TransportCC is the number of the header extension for transport-wide sequence numbers, from 1
+	// to 14; 0 without.
 	TransportCC uint8
 	// MaxKbps is the most that the subscriber should be sent, 0 for no limit.
 	MaxKbps int
@@ -53,8 +57,9 @@ type PayloadTypes struct {
 	RTX uint8
 }
 
-// Forwarder is one outgoing RTP stream to one subscriber. It forwards one layer of its track; when it is aimed at another
-// one it goes on with the old one until it can start on the new one, with continuous sequence numbers and timestamps.
+// Forwarder is one outgoing RTP stream to one subscriber. It forwards one layer of its track; when
+// it is aimed at another one it goes on with the old one until it can start on the new one, with
+// continuous sequence numbers and timestamps.
 type Forwarder struct {
 	track  *Track
 	path   *path
@@ -95,11 +100,13 @@ func newForwarder(t *Track, p *path, config ForwarderConfig) *Forwarder {
 	}
 }
 
-// firstSequence returns a random number to begin with, of the lower half: a receiver that misses what comes before the numbers begin anew can't know that they
-// did, and decrypts nothing (RFC 3711, section 3.3.1).
+// firstSequence returns a random number to begin with, of the lower half: a receiver that misses
+// what comes before the numbers begin anew can't know that they did, and decrypts nothing (RFC
+// 3711, section 3.3.1).
 func firstSequence() uint16 { return uint16(rand.Uint32N(1 << 15)) }
 
-// aim sets the layer to change over to, and the highest temporal layer. With stop nothing is forwarded until then. The caller holds track.mu.
+// aim sets the layer to change over to, and the highest temporal layer. With stop nothing is
+// forwarded until then. The caller holds track.mu.
 func (f *Forwarder) aim(layer *Layer, highest int, stop bool) {
 	f.aimed = layer
 	f.mu.Lock()
@@ -125,7 +132,8 @@ func (f *Forwarder) pause() {
 	f.mu.Unlock()
 }
 
-// newest returns the number of the newest packet that was sent, and a copy of what it was; false when it is not there any more.
+// newest returns the number of the newest packet that was sent, and a copy of what it was; false
+// when it is not there any more.
 func (f *Forwarder) newest() (sequence uint16, original ring.Packet, layer *Layer, ok bool) {
 	f.mu.Lock()
 	sequence, _ = f.rewriter.Newest()
@@ -138,7 +146,8 @@ func (f *Forwarder) newest() (sequence uint16, original ring.Packet, layer *Laye
 	return sequence, original, layer, ok
 }
 
-// probeable tells that there is something to probe the path with, also when nothing else is sent. The caller holds track.mu.
+// probeable tells that there is something to probe the path with, also when nothing else is sent.
+// The caller holds track.mu.
 func (f *Forwarder) probeable() bool {
 	if f.config.RTXSSRC == 0 {
 		return false
@@ -147,12 +156,14 @@ func (f *Forwarder) probeable() bool {
 	return ok
 }
 
-// changing tells that the forwarder may be connected to a layer that it needs no more. The caller holds track.mu.
+// changing tells that the forwarder may be connected to a layer that it needs no more. The caller
+// holds track.mu.
 func (f *Forwarder) changing() bool {
 	return f.connected != [2]*Layer{f.aimed}
 }
 
-// connect makes the forwarder a receiver of its source and its target, and of no other layer. The caller holds track.mu.
+// connect makes the forwarder a receiver of its source and its target, and of no other layer. The
+// caller holds track.mu.
 func (f *Forwarder) connect() {
 	f.mu.Lock()
 	source, _ := f.rewriter.Source()
@@ -186,8 +197,8 @@ func (f *Forwarder) receive(from [2]*Layer) {
 	}
 }
 
-// rewrite returns those packets of a burst that go on: they belong to the layer that the forwarder forwards, or start with it. The result lies
-// in the burst, until the next forwarder's.
+// rewrite returns those packets of a burst that go on: they belong to the layer that the forwarder
+// forwards, or start with it. The result lies in the burst, until the next forwarder's.
 func (f *Forwarder) rewrite(b *burst) []Outgoing {
 	n := 0
 	b.own = b.own[:0]
@@ -226,7 +237,8 @@ func (f *Forwarder) rewrite(b *burst) []Outgoing {
 	return b.out[:n]
 }
 
-// starts reports whether a packet's layer is the one that is forwarded, when need be from this packet on. The caller holds f.mu.
+// starts reports whether a packet's layer is the one that is forwarded, when need be from this
+// packet on. The caller holds f.mu.
 func (f *Forwarder) starts(layer *Layer, p *packet, at time.Time) bool {
 	if source, ok := f.rewriter.Source(); ok && source == layer {
 		return true
@@ -244,7 +256,8 @@ func (f *Forwarder) starts(layer *Layer, p *packet, at time.Time) bool {
 	return true
 }
 
-// renumbered returns a packet's payload as the subscriber gets it: its pictures are numbered without gaps. The caller holds f.mu.
+// renumbered returns a packet's payload as the subscriber gets it: its pictures are numbered
+// without gaps. The caller holds f.mu.
 func (f *Forwarder) renumbered(b *burst, p *packet) []byte {
 	if !p.picture.Numbered {
 		return p.Payload
@@ -269,7 +282,8 @@ func numbersOf(p temporal.Picture) rewrite.Picture {
 	return rewrite.Picture{Number: p.Number, Bits: p.Bits, Base: p.Base}
 }
 
-// renumber gives a payload of a layer, which is the caller's own, the numbers with which it was sent. The caller holds f.mu.
+// renumber gives a payload of a layer, which is the caller's own, the numbers with which it was
+// sent. The caller holds f.mu.
 func (f *Forwarder) renumber(sequence uint16, layer *Layer, payload []byte) {
 	if layer.picture == nil {
 		return
@@ -288,7 +302,8 @@ type copyOfPacket struct {
 
 var copies = sync.Pool{New: func() any { return &copyOfPacket{buffer: make([]byte, 0, 1500)} }}
 
-// resend sends an outgoing packet again when it is still there and was not sent again just now. It returns how many copies it has sent.
+// resend sends an outgoing packet again when it is still there and was not sent again just now. It
+// returns how many copies it has sent.
 func (f *Forwarder) resend(sequence uint16, now time.Time) int {
 	times := f.mayResend(sequence, now)
 	for i := range times {
@@ -299,8 +314,9 @@ func (f *Forwarder) resend(sequence uint16, now time.Time) int {
 	return times
 }
 
-// copy sends an outgoing packet again, on the stream for retransmissions. It returns how many bytes that took; 0 when the packet is not there any more, or could not be
-// sent. What it is counted as is probes or repairs.
+// copy sends an outgoing packet again, on the stream for retransmissions. It returns how many bytes
+// that took; 0 when the packet is not there any more, or could not be sent. What it is counted as
+// is probes or repairs.
 func (f *Forwarder) copy(sequence uint16, now time.Time, as Kind) int {
 	c := copies.Get().(*copyOfPacket)
 	defer copies.Put(c)
@@ -336,8 +352,8 @@ func (f *Forwarder) copy(sequence uint16, now time.Time, as Kind) int {
 	return len(c.buffer) + rtpOverhead
 }
 
-// probe sends copies of the newest packets, of at least so many bytes when there are any. It returns how many it has sent. Receivers drop what they
-// have; only by RTX they are sure to.
+// probe sends copies of the newest packets, of at least so many bytes when there are any. It
+// returns how many it has sent. Receivers drop what they have; only by RTX they are sure to.
 func (f *Forwarder) probe(bytes int, now time.Time) (all int) {
 	if f.config.RTXSSRC == 0 {
 		return 0
@@ -396,8 +412,8 @@ func (f *Forwarder) mayResend(sequence uint16, now time.Time) int {
 	return times
 }
 
-// prepareCopy finds where an outgoing packet came from, and starts its copy: it has no number yet, and the timestamp is still what is to be added to
-// the original one.
+// prepareCopy finds where an outgoing packet came from, and starts its copy: it has no number yet,
+// and the timestamp is still what is to be added to the original one.
 func (f *Forwarder) prepareCopy(out *Outgoing, sequence uint16) (*Layer, uint16, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -409,7 +425,8 @@ func (f *Forwarder) prepareCopy(out *Outgoing, sequence uint16) (*Layer, uint16,
 	return layer, in, true
 }
 
-// requestKeyframe asks for a keyframe of what the forwarder forwards and, when it is to change over, of what it waits for.
+// requestKeyframe asks for a keyframe of what the forwarder forwards and, when it is to change
+// over, of what it waits for.
 func (f *Forwarder) requestKeyframe(now time.Time) {
 	f.mu.Lock()
 	target := f.target
@@ -423,8 +440,8 @@ func (f *Forwarder) requestKeyframe(now time.Time) {
 	}
 }
 
-// senderReport returns nil while there is nothing to report: before the first packet, and before the publisher's own
-// first report, which alone relates its streams to each other.
+// senderReport returns nil while there is nothing to report: before the first packet, and before
+// the publisher's own first report, which alone relates its streams to each other.
 func (f *Forwarder) senderReport(now time.Time) *rtcp.SenderReport {
 	f.mu.Lock()
 	source, ok := f.rewriter.Source()

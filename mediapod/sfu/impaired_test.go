@@ -105,7 +105,8 @@ func TestALayerThatFitsBarelyIsNotTriedAgainAndAgain(t *testing.T) {
 	}
 }
 
-// threeTemporal is the usual pattern of three temporal layers: the lowest is a quarter of the frames, the two lower ones half of them.
+// threeTemporal is the usual pattern of three temporal layers: the lowest is a quarter of the
+// frames, the two lower ones half of them.
 var threeTemporal = []uint8{0, 2, 1, 2}
 
 func TestUpperTemporalLayersAreLeftOutOnAPathBelowTheLowestLayer(t *testing.T) {
@@ -183,7 +184,8 @@ func TestVideoPausesOnAHopelessPathAndComesBack(t *testing.T) {
 	}
 }
 
-// While video without audio is paused, only probes are sent: nothing else tells what has become of the path.
+// While video without audio is paused, only probes are sent: nothing else tells what has become of
+// the path.
 func TestAScreenWithoutAudioComesBackFromAPause(t *testing.T) {
 	for _, kbps := range []int{60, 200, 450} {
 		for _, buffer := range []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second} {

@@ -17,13 +17,13 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/rtp/temporal"
 )
 
-// How many packets a layer keeps: for video some seconds at usual bitrates; audio is not sent again, and its ring only
-// tells duplicates.
+// How many packets a layer keeps: for video some seconds at usual bitrates; audio is not sent
+// again, and its ring only tells duplicates.
 const (
 	videoRing = 512
 	audioRing = 64
-	// keptFor is how long a packet of video can be sent again. Receivers have given up what they miss for
-	// longer: they ask for a key frame.
+	// keptFor is how long a packet of video can be sent again. Receivers have given up what they
+	// miss for longer: they ask for a key frame.
 	keptFor = 1500 * time.Millisecond
 )
 
@@ -37,10 +37,11 @@ type LayerConfig struct {
 	Rank        int
 	PayloadType uint8
 	Codec       Codec
-	// AudioLevel is the number of the header extension for the level of the sound (RFC 6464); 0 without.
+	// AudioLevel is the number of the header extension for the level of the sound (RFC 6464); 0
+	// without.
 	AudioLevel uint8
-	// Resumed tells that the stream comes from an encoder that has been running for long: the keyframe to
-	// start with has to be asked for.
+	// Resumed tells that the stream comes from an encoder that has been running for long: the
+	// keyframe to start with has to be asked for.
 	Resumed bool
 	// Feedback takes the RTCP for the stream's sender.
 	Feedback ControlWriter
@@ -52,7 +53,8 @@ type Layer struct {
 	config   LayerConfig
 	keyframe keyframe.Detector // nil when a receiver can start anywhere
 	picture  temporal.Parser   // nil when packets do not tell temporal layers
-	// receivers are the forwarders that forward the layer or are to change over to it; changed by the owner of track.mu.
+	// receivers are the forwarders that forward the layer or are to change over to it; changed by
+	// the owner of track.mu.
 	receivers set[*Forwarder]
 
 	mu       sync.Mutex // guards the fields below
@@ -90,9 +92,10 @@ func newLayer(t *Track, config LayerConfig, now time.Time) *Layer {
 	return l
 }
 
-// WriteBurst takes packets of the layer, in the order in which they came, that have all arrived by the
-// given time, and forwards those that are new; what goes to one receiver is written together. It does not keep raw. Packets that are
-// malformed or of another payload type are skipped, and what is beyond MaxBurst is left out.
+// WriteBurst takes packets of the layer, in the order in which they came, that have all arrived by
+// the given time, and forwards those that are new; what goes to one receiver is written together.
+// It does not keep raw. Packets that are malformed or of another payload type are skipped, and what
+// is beyond MaxBurst is left out.
 func (l *Layer) WriteBurst(raw [][]byte, at time.Time) {
 	b := bursts.Get().(*burst)
 	defer b.release()
@@ -107,8 +110,8 @@ func (l *Layer) WriteBurst(raw [][]byte, at time.Time) {
 	}
 }
 
-// WriteRepair takes a packet of the layer's retransmission stream (RFC 4588, section 4), and forwards it
-// when it is new. A malformed packet is an error and changes nothing.
+// WriteRepair takes a packet of the layer's retransmission stream (RFC 4588, section 4), and
+// forwards it when it is new. A malformed packet is an error and changes nothing.
 func (l *Layer) WriteRepair(raw []byte, at time.Time) error {
 	b := bursts.Get().(*burst)
 	defer b.release()
@@ -159,8 +162,8 @@ func (l *Layer) distribute(b *burst, at time.Time) {
 	}
 }
 
-// note enters the packets of a burst in the layer's books and takes those out of the burst that are not new. It tells whether to ask for a
-// keyframe.
+// note enters the packets of a burst in the layer's books and takes those out of the burst that are
+// not new. It tells whether to ask for a keyframe.
 func (l *Layer) note(b *burst) (ask bool) {
 	for i := range b.n {
 		p := &b.packets[i]
@@ -217,8 +220,9 @@ func (l *Layer) SenderReport(sr *rtcp.SenderReport, at time.Time) {
 	l.clock.SenderReport(sr.NTPTime, sr.RTPTime, at)
 }
 
-// RequestKeyframe asks the sender for a keyframe, unless it was asked less than keyframe.Interval ago: then the request is
-// answered by the keyframe that is on its way, or else repeated when the interval is over.
+// RequestKeyframe asks the sender for a keyframe, unless it was asked less than keyframe.Interval
+// ago: then the request is answered by the keyframe that is on its way, or else repeated when the
+// interval is over.
 func (l *Layer) RequestKeyframe(now time.Time) {
 	if l.keyframe == nil {
 		return

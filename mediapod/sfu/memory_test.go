@@ -20,7 +20,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestMemoryIsBounded has receivers that ask for everything, report nothing, are left out pictures of, and change layers, for many minutes.
+// TestMemoryIsBounded has receivers that ask for everything, report nothing, are left out pictures
+// of, and change layers, for many minutes.
 func TestMemoryIsBounded(t *testing.T) {
 	const receivers, size = 20, 1000
 	before := heap()

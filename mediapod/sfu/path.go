@@ -15,7 +15,8 @@ const (
 	maxToldKbps = 1_000_000
 	// maxProbeTime bounds for how much time a tick that is late makes up.
 	maxProbeTime = 3 * TickInterval
-	// restInterval is how often a path is looked at that needs no probes: most are at rest most of the time.
+	// restInterval is how often a path is looked at that needs no probes: most are at rest most of
+	// the time.
 	restInterval = 100 * time.Millisecond
 	// maxOwed is more than a packet, in bytes.
 	maxOwed = 3000
@@ -28,17 +29,18 @@ const (
 )
 
 const (
-	// repairShare is the share of what a path carries that may be used to send lost packets again, in percent: more would
-	// only prolong what lost them. It can be saved up for repairTime.
+	// repairShare is the share of what a path carries that may be used to send lost packets again,
+	// in percent: more would only prolong what lost them. It can be saved up for repairTime.
 	repairShare = 30
 	repairTime  = 500 * time.Millisecond
-	// From these shares of lost packets on, a repair is sent twice or thrice: it gets lost as easily, and only after two round trips more
-	// would the receiver have the next one.
+	// From these shares of lost packets on, a repair is sent twice or thrice: it gets lost as
+	// easily, and only after two round trips more would the receiver have the next one.
 	lossForTwo   = 0.01
 	lossForThree = 0.03
 )
 
-// path is the way to one subscriber: what is sent on it, and what it carries. Audio comes first: video gets what audio leaves.
+// path is the way to one subscriber: what is sent on it, and what it carries. Audio comes first:
+// video gets what audio leaves.
 type path struct {
 	busy atomic.Bool // it may need probes
 
@@ -55,8 +57,9 @@ type path struct {
 	tickedAt  time.Time
 }
 
-// number gives a packet its transport-wide sequence number when the extension with the given number, not 0, is negotiated, and counts it.
-// The kind may also be probes or repairs. The caller holds p.mu.
+// number gives a packet its transport-wide sequence number when the extension with the given
+// number, not 0, is negotiated, and counts it. The kind may also be probes or repairs. The caller
+// holds p.mu.
 func (p *path) number(packet *Outgoing, extension uint8, kind Kind, at time.Time) {
 	bytes := len(packet.Payload) + rtpOverhead
 	p.bytes[kind] += bytes
@@ -74,7 +77,8 @@ func (p *path) number(packet *Outgoing, extension uint8, kind Kind, at time.Time
 	packet.Transport = p.estimator.Sent(bytes, at)
 }
 
-// feedback takes a transport-wide report of the receiver, as it came. It reports whether that has shown congestion.
+// feedback takes a transport-wide report of the receiver, as it came. It reports whether that has
+// shown congestion.
 func (p *path) feedback(raw []byte, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,8 +103,9 @@ func (p *path) told(kbps int, now time.Time) {
 	p.estimator.Told(kbps, p.sent.Kbps(now), now)
 }
 
-// repair returns how often a packet that was lost is to be sent now, 0 when there is no room for it, and whether the path has a known limit and, when
-// it has, for how much longer than else a packet is not sent once more. The caller holds p.mu.
+// repair returns how often a packet that was lost is to be sent now, 0 when there is no room for
+// it, and whether the path has a known limit and, when it has, for how much longer than else a
+// packet is not sent once more. The caller holds p.mu.
 func (p *path) repair() (copies int, limited bool, again time.Duration) {
 	if p.estimator == nil {
 		return 1, false, 0
@@ -144,7 +149,8 @@ func (p *path) want(kbps int, now time.Time) {
 	p.busy.Store(kbps > 0)
 }
 
-// tick measures what is sent, and returns how many bytes are to be sent now beside all else, to find out whether the path carries what is wanted.
+// tick measures what is sent, and returns how many bytes are to be sent now beside all else, to
+// find out whether the path carries what is wanted.
 func (p *path) tick(now time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

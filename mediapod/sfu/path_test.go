@@ -41,7 +41,8 @@ func arrived(first uint16, arrivals ...time.Duration) *rtcp.TransportLayerCC {
 	return f
 }
 
-// written is a report, whose first delta counts from epoch, as it goes over the network: from a reference time on, in steps of 250 us.
+// written is a report, whose first delta counts from epoch, as it goes over the network: from a
+// reference time on, in steps of 250 us.
 func written(f *rtcp.TransportLayerCC) []byte {
 	const step, reference = 250, 64_000
 	raw := make([]byte, 20)
@@ -66,8 +67,8 @@ func written(f *rtcp.TransportLayerCC) []byte {
 	return raw
 }
 
-// receive has a subscriber report on what it gets, over a path of a capacity in kbps (0 is any), and plays on meanwhile. It returns how many
-// copies came.
+// receive has a subscriber report on what it gets, over a path of a capacity in kbps (0 is any),
+// and plays on meanwhile. It returns how many copies came.
 func (s *simulcast) receive(subscriber *Subscriber, w *wire, kbps int, duration time.Duration, last *int) (copies int) {
 	s.t.Helper()
 	free := s.now

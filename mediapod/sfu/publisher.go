@@ -12,8 +12,8 @@ const TickInterval = 20 * time.Millisecond
 // reportInterval is how often receiver and sender reports are sent.
 const reportInterval = time.Second
 
-// Publisher is one published stream: a fixed track of each kind, each of which takes layers from publishing connections
-// and feeds forwarders. Its methods are safe for concurrent use.
+// Publisher is one published stream: a fixed track of each kind, each of which takes layers from
+// publishing connections and feeds forwarders. Its methods are safe for concurrent use.
 type Publisher struct {
 	counters *Counters
 	ssrc     uint32 // of the RTCP that is sent to publishing connections
@@ -27,8 +27,8 @@ type Publisher struct {
 	reportedAt, restedAt time.Time // owned by Tick
 }
 
-// NewPublisher makes a publisher that nothing has been sent to yet. maxVideoKbps bounds what its publishing connections are
-// asked to send; 0 is no limit.
+// NewPublisher makes a publisher that nothing has been sent to yet. maxVideoKbps bounds what its
+// publishing connections are asked to send; 0 is no limit.
 func NewPublisher(counters *Counters, maxVideoKbps int) *Publisher {
 	p := &Publisher{counters: counters, ssrc: rand.Uint32()}
 	for kind := range kinds {
@@ -75,8 +75,8 @@ func (p *Publisher) Close() {
 	}
 }
 
-// Tick does what time brings: it chooses layers, asks for missing packets and keyframes, and sends reports. It is to be
-// called about every TickInterval, by one goroutine.
+// Tick does what time brings: it chooses layers, asks for missing packets and keyframes, and sends
+// reports. It is to be called about every TickInterval, by one goroutine.
 func (p *Publisher) Tick(now time.Time) {
 	report := now.Sub(p.reportedAt) >= reportInterval
 	if report {

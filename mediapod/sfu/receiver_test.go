@@ -101,12 +101,14 @@ type frame struct {
 
 const (
 	audioSSRC = 0x3333
-	// What browsers do (libwebrtc, modules/video_coding/nack_requester.cc): ask at once, and again after a round trip, which who only receives takes to be
-	// 100 ms, looked at every 20 ms, ten times.
+	// What browsers do (libwebrtc, modules/video_coding/nack_requester.cc): ask at once, and again
+	// after a round trip, which who only receives takes to be 100 ms, looked at every 20 ms, ten
+	// times.
 	nackAgain   = 100 * time.Millisecond
 	nackProcess = 20 * time.Millisecond
 	nackTimes   = 10
-	// reportEvery is how often they report on the transport, patienceForFrame how long they wait for a frame before they ask for a keyframe.
+	// reportEvery is how often they report on the transport, patienceForFrame how long they wait
+	// for a frame before they ask for a keyframe.
 	reportEvery      = 50 * time.Millisecond
 	patienceForFrame = 3 * time.Second
 )
@@ -329,7 +331,8 @@ func (f *frame) whole() bool {
 	return f.begun && f.over && len(f.packets) == int(f.last-f.first)+1
 }
 
-// show shows the next frame when it is whole and follows what was shown, or else the first whole keyframe.
+// show shows the next frame when it is whole and follows what was shown, or else the first whole
+// keyframe.
 func (r *receiver) show() bool {
 	at := slices.IndexFunc(r.frames, func(f *frame) bool { return f.whole() && f.first == r.done+1 && (f.key || !r.shown.IsZero()) })
 	if at < 0 {

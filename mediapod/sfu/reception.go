@@ -15,8 +15,9 @@ const roundTripMemory = 10 * time.Second
 
 // Reception is how well the media of a publisher arrives.
 type Reception struct {
-	// Lost is the share of packets that did not arrive, repaired ones not counted, from 0 to 1: of audio, and of the video layers that
-	// somebody receives; when nobody receives any, nothing is repaired, and all of them count.
+	// Lost is the share of packets that did not arrive, repaired ones not counted, from 0 to 1: of
+	// audio, and of the video layers that somebody receives; when nobody receives any, nothing is
+	// repaired, and all of them count.
 	Lost float64
 	// Jitter is the greatest of the audio and of these layers.
 	Jitter time.Duration
@@ -138,7 +139,8 @@ func (p *Publisher) HandleRTCP(packets []rtcp.Packet, now time.Time) {
 	}
 }
 
-// referenceTime asks a publishing connection to tell how long ago it got this (RFC 3611, section 4.4): a receiver learns the round trip in no other way.
+// referenceTime asks a publishing connection to tell how long ago it got this (RFC 3611, section
+// 4.4): a receiver learns the round trip in no other way.
 func referenceTime(sender uint32, now time.Time) rtcp.Packet {
 	return &rtcp.ExtendedReport{
 		SenderSSRC: sender,

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// TestWhateverAPathWasLikeItIsMadeUpFor puts receivers behind paths that change at random, from hopeless to good, with publishers who stop layers, reconnect and are
-// silent. However that was: when all is well again, so is the picture.
+// TestWhateverAPathWasLikeItIsMadeUpFor puts receivers behind paths that change at random, from
+// hopeless to good, with publishers who stop layers, reconnect and are silent. However that was:
+// when all is well again, so is the picture.
 func TestWhateverAPathWasLikeItIsMadeUpFor(t *testing.T) {
 	for seed := range uint64(96) {
 		var pattern []uint8

@@ -41,7 +41,8 @@ func TestLossTowardsASubscriberIsRepaired(t *testing.T) {
 	}
 }
 
-// Every packet of a stream has a number of its own, by which it is encrypted: two under one would give the key away.
+// Every packet of a stream has a number of its own, by which it is encrypted: two under one would
+// give the key away.
 func TestNoNumberIsUsedTwice(t *testing.T) {
 	for name, change := range map[string]func(*ForwarderConfig){
 		"by RTX":                        func(*ForwarderConfig) {},

@@ -169,7 +169,8 @@ func TestSenderReportsKeepAudioAndVideoInStep(t *testing.T) {
 	if n, _ := count[*rtcp.SenderReport](control); n != 0 {
 		t.Fatalf("reported without knowing the sender's clock: %v", control)
 	}
-	// The publisher says that its packets of timestamp 1000 were both captured at second 50 of its clock.
+	// The publisher says that its packets of timestamp 1000 were both captured at second 50 of its
+	// clock.
 	for _, l := range []*Layer{video, audio} {
 		l.SenderReport(&rtcp.SenderReport{NTPTime: 50 << 32, RTPTime: 1000}, epoch)
 	}

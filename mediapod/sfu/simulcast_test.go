@@ -7,7 +7,8 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// simulcast is a publisher whose connection sends layers of the given bitrates, low to high, at 25 frames a second.
+// simulcast is a publisher whose connection sends layers of the given bitrates, low to high, at 25
+// frames a second.
 type simulcast struct {
 	*room
 	feed   *Feed
@@ -70,7 +71,8 @@ func (s *simulcast) play(duration time.Duration) {
 	}
 }
 
-// expect checks that a receiver has got one continuous stream that ends with the given layer, and returns how many packets it got.
+// expect checks that a receiver has got one continuous stream that ends with the given layer, and
+// returns how many packets it got.
 func (s *simulcast) expect(what string, w *wire, layer int) int {
 	s.t.Helper()
 	got, _ := w.take()
@@ -177,7 +179,8 @@ func TestNothingIsAskedOfALayerThatNobodyReceives(t *testing.T) {
 	if n, request := count[*rtcp.TransportLayerNack](control); n != 1 || request.MediaSSRC != 2 {
 		t.Errorf("asked for %v", control)
 	}
-	// What is too much to be asked for packet by packet takes a keyframe, but only of the layer that is received.
+	// What is too much to be asked for packet by packet takes a keyframe, but only of the layer
+	// that is received.
 	r.now = r.now.Add(time.Second)
 	for i := range r.sent {
 		if err := r.layers[i].Write(raw(t, r.sent[i]+5000, 2, delta(byte(i))...), r.now); err != nil {

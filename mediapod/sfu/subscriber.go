@@ -20,8 +20,8 @@ type Subscriber struct {
 	closed     bool
 }
 
-// Forward starts to forward the track of a kind. It must be called only when packets can reach the subscriber: a
-// keyframe is asked for now.
+// Forward starts to forward the track of a kind. It must be called only when packets can reach the
+// subscriber: a keyframe is asked for now.
 func (s *Subscriber) Forward(kind Kind, config ForwarderConfig, now time.Time) error {
 	return s.forward(kind, newForwarder(s.publisher.Track(kind), &s.path, config), now)
 }
@@ -51,8 +51,9 @@ func (s *Subscriber) forward(kind Kind, f *Forwarder, now time.Time) error {
 	return nil
 }
 
-// HandleFeedback takes a packet of transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions, section 3.1) that the subscriber
-// sent, as it came: there are many of them. It does not keep raw.
+// HandleFeedback takes a packet of transport-wide feedback
+// (draft-holmer-rmcat-transport-wide-cc-extensions, section 3.1) that the subscriber sent, as it
+// came: there are many of them. It does not keep raw.
 func (s *Subscriber) HandleFeedback(raw []byte, now time.Time) {
 	if s.path.feedback(raw, now) {
 		s.publisher.Track(Video).hurry()
@@ -62,7 +63,8 @@ func (s *Subscriber) HandleFeedback(raw []byte, now time.Time) {
 // maxAsked is for how many packets a subscriber can ask at once; more than are sent again at once.
 const maxAsked = 2 * resendBurst
 
-// HandleRTCP takes RTCP packets that the subscriber sent. What is not about one of its streams is ignored, and so are lost packets beyond maxAsked.
+// HandleRTCP takes RTCP packets that the subscriber sent. What is not about one of its streams is
+// ignored, and so are lost packets beyond maxAsked.
 func (s *Subscriber) HandleRTCP(packets []rtcp.Packet, now time.Time) {
 	asked := 0
 	for _, packet := range packets {
@@ -88,7 +90,8 @@ func (s *Subscriber) HandleRTCP(packets []rtcp.Packet, now time.Time) {
 	}
 }
 
-// resend sends what is asked for again, until so much was asked for. It returns for how much that was.
+// resend sends what is asked for again, until so much was asked for. It returns for how much that
+// was.
 func (s *Subscriber) resend(f *Forwarder, pairs []rtcp.NackPair, asked int, now time.Time) int {
 	counters := s.publisher.counters
 	for i := range pairs {
@@ -119,8 +122,8 @@ func (s *Subscriber) forwarder(ssrc uint32) *Forwarder {
 	return nil
 }
 
-// tick probes the path, and sends sender reports: of all streams when they are due, else of those that have never been reported on, so
-// that a receiver can bring audio and video together soon.
+// tick probes the path, and sends sender reports: of all streams when they are due, else of those
+// that have never been reported on, so that a receiver can bring audio and video together soon.
 func (s *Subscriber) tick(now time.Time, due bool) {
 	s.mu.Lock()
 	forwarders, reported := s.forwarders, s.reported

@@ -14,8 +14,9 @@ import (
 // chooseInterval is how often the layers of forwarders are chosen anew.
 const chooseInterval = 100 * time.Millisecond
 
-// drain is how long a path's queue becomes shorter, after nothing of a layer is sent any more that filled it, before a keyframe is asked for, so that it is
-// not lost: what an encoder takes comes on top, but some take next to no time.
+// drain is how long a path's queue becomes shorter, after nothing of a layer is sent any more that
+// filled it, before a keyframe is asked for, so that it is not lost: what an encoder takes comes on
+// top, but some take next to no time.
 const drain = 60 * time.Millisecond
 
 // Track is one kind of media of a publisher. Its methods are safe for concurrent use.
@@ -24,7 +25,8 @@ type Track struct {
 	publisher *Publisher
 	maxKbps   int // 0 is no limit
 
-	// mu guards the fields below, those of the feeds, and what forwarders are aimed at. It is never held across a write.
+	// mu guards the fields below, those of the feeds, and what forwarders are aimed at. It is never
+	// held across a write.
 	mu         sync.Mutex
 	forwarders []*Forwarder
 	feed       *Feed // what forwarders should get; nil while nobody publishes
@@ -46,7 +48,8 @@ type Feed struct {
 	limited bool // owned by report: the sender was told a bitrate limit
 }
 
-// NewFeed makes a feed that nothing has been sent on yet. With its first layer it takes the place of all feeds before it.
+// NewFeed makes a feed that nothing has been sent on yet. With its first layer it takes the place
+// of all feeds before it.
 func (t *Track) NewFeed() *Feed {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,8 +57,9 @@ func (t *Track) NewFeed() *Feed {
 	return &Feed{track: t, number: t.feeds}
 }
 
-// Publish adds a layer that the connection has started to send, or replaces the one of the same rank. Each forwarder that it suits
-// changes over to it at its first keyframe, or at its first packet when it has none.
+// Publish adds a layer that the connection has started to send, or replaces the one of the same
+// rank. Each forwarder that it suits changes over to it at its first keyframe, or at its first
+// packet when it has none.
 func (f *Feed) Publish(config LayerConfig, now time.Time) (*Layer, error) {
 	layer := newLayer(f.track, config, now)
 	if err := f.add(layer, now); err != nil {
@@ -113,7 +117,8 @@ func (f *Feed) measure(now time.Time) {
 	}
 }
 
-// aim has a forwarder change over to what suits it best. It returns the layer when it is another one than before.
+// aim has a forwarder change over to what suits it best. It returns the layer when it is another
+// one than before.
 func (t *Track) aim(f *Forwarder, now time.Time) *Layer {
 	if t.feed == nil {
 		return nil
@@ -223,7 +228,8 @@ func (t *Track) tick(now time.Time, report bool) {
 	}
 }
 
-// choose aims the forwarders anew, and returns which layers must bring a keyframe for that. The caller holds t.mu.
+// choose aims the forwarders anew, and returns which layers must bring a keyframe for that. The
+// caller holds t.mu.
 func (t *Track) choose(now time.Time) (wanted [layers.Max]bool) {
 	t.feed.measure(now)
 	var used [layers.Max]bool
@@ -244,7 +250,8 @@ func (t *Track) choose(now time.Time) (wanted [layers.Max]bool) {
 	return wanted
 }
 
-// report sends the feed's receiver reports and, when there is or was one, the bitrate limit; 0 is none.
+// report sends the feed's receiver reports and, when there is or was one, the bitrate limit; 0 is
+// none.
 func (f *Feed) report(all []*Layer, now time.Time, limitKbps int) {
 	rr := &rtcp.ReceiverReport{SSRC: f.track.publisher.ssrc}
 	var ssrcs []uint32
@@ -265,8 +272,9 @@ func (f *Feed) report(all []*Layer, now time.Time, limitKbps int) {
 	all[0].send(packets...)
 }
 
-// limit returns the highest bitrate in kbps that is of use: the track's own limit or, when lower and there is no other layer for
-// the smaller receivers, the highest of those of its forwarders. 0 is no limit.
+// limit returns the highest bitrate in kbps that is of use: the track's own limit or, when lower
+// and there is no other layer for the smaller receivers, the highest of those of its forwarders. 0
+// is no limit.
 func (t *Track) limit() int {
 	if len(t.forwarders) == 0 || len(t.feed.layers) > 1 {
 		return t.maxKbps
@@ -289,8 +297,9 @@ const (
 	unlimitedKbps = 1_000_000 // what lifts a limit
 )
 
-// bitrateLimit is the message by which a sender is told not to exceed a video bitrate, 0 for no limit
-// (draft-alvestrand-rmcat-remb, section 2.2). It bounds all that the sender's connection carries.
+// bitrateLimit is the message by which a sender is told not to exceed a video bitrate, 0 for no
+// limit (draft-alvestrand-rmcat-remb, section 2.2). It bounds all that the sender's connection
+// carries.
 func bitrateLimit(sender uint32, media []uint32, kbps int) rtcp.Packet {
 	total := unlimitedKbps
 	if kbps > 0 {

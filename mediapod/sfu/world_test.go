@@ -10,7 +10,8 @@ import (
 	"github.com/pion/rtp"
 )
 
-// world is a room in simulated time: a camera of 30 frames a second whose layers come at given bitrates, and receivers behind links of given qualities.
+// world is a room in simulated time: a camera of 30 frames a second whose layers come at given
+// bitrates, and receivers behind links of given qualities.
 type world struct {
 	t          testing.TB
 	random     *rand.Rand
@@ -24,7 +25,8 @@ type world struct {
 	upstream   *wire
 	now        time.Time
 	ticked     time.Time
-	// encoding is how long a keyframe that is asked for takes from the request to the first packet at the media pod.
+	// encoding is how long a keyframe that is asked for takes from the request to the first packet
+	// at the media pod.
 	encoding time.Duration
 }
 
@@ -91,7 +93,8 @@ func (w *world) connect(pattern []uint8, kbps ...int) {
 	}
 }
 
-// shoot makes one frame. Keyframes are five times as large as others; those of upper temporal layers are smaller.
+// shoot makes one frame. Keyframes are five times as large as others; those of upper temporal
+// layers are smaller.
 func (w *world) shoot(c *camera) {
 	w.t.Helper()
 	n := c.frames

@@ -2,7 +2,8 @@ package signalling
 
 import "sync"
 
-// backlog is the requests of one client that wait for their turn. It takes room only while there are some.
+// backlog is the requests of one client that wait for their turn. It takes room only while there
+// are some.
 type backlog struct {
 	mu      sync.Mutex // guards the fields below
 	wake    *sync.Cond // of mu; something waits, or nothing comes any more

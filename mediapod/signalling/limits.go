@@ -11,17 +11,19 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
-// Limits bound what clients may do. What is over them is answered with an error that names the limit, to that client alone.
-// docs/protocol-limits.md lists them, with those that are constants.
+// Limits bound what clients may do. What is over them is answered with an error that names the
+// limit, to that client alone. docs/protocol-limits.md lists them, with those that are constants.
 type Limits struct {
 	// MessageBytes is the size of one message.
 	MessageBytes int64
-	// Socket bounds what comes over one socket, Address what comes from one IP address, of IPv6 from one /64.
+	// Socket bounds what comes over one socket, Address what comes from one IP address, of IPv6
+	// from one /64.
 	Socket, Address Rates
-	// Sockets is how many clients may be connected. Up to a quarter more are connected and told why they can't join.
+	// Sockets is how many clients may be connected. Up to a quarter more are connected and told why
+	// they can't join.
 	Sockets int
-	// Unjoined is how many of them may have joined no room, UnjoinedPerAddress how many of those may come from one address. When there are more the
-	// oldest one is closed.
+	// Unjoined is how many of them may have joined no room, UnjoinedPerAddress how many of those
+	// may come from one address. When there are more the oldest one is closed.
 	Unjoined, UnjoinedPerAddress int
 }
 
@@ -79,7 +81,8 @@ func newBudget(source string, rates Rates) *budget {
 	}
 }
 
-// alone returns the budget of an address for one of its sockets, which the others do not use up: nobody must be kept out because of strangers.
+// alone returns the budget of an address for one of its sockets, which the others do not use up:
+// nobody must be kept out because of strangers.
 func (b *budget) alone() *budget {
 	fresh, own := newBudget(b.source, b.rates), *b
 	own.joins, own.messages, own.bytes = fresh.joins, fresh.messages, fresh.bytes
@@ -113,7 +116,8 @@ func (b *budget) message(now time.Time, size int) error {
 	return nil
 }
 
-// trySecret takes a wrong secret off before one is looked at, so that many at once are no more tries. The refund is for one that is right.
+// trySecret takes a wrong secret off before one is looked at, so that many at once are no more
+// tries. The refund is for one that is right.
 func (b *budget) trySecret(now time.Time) (refund func(), over error) {
 	taken := b.wrongSecrets.ReserveN(now, 1)
 	if taken.DelayFrom(now) > 0 {
@@ -176,7 +180,8 @@ type addresses struct {
 	budgets map[netip.Prefix]*budget
 }
 
-// maxAddresses is how many addresses without a socket are kept apart before they are forgotten, those first that have been quiet.
+// maxAddresses is how many addresses without a socket are kept apart before they are forgotten,
+// those first that have been quiet.
 const maxAddresses = 10000
 
 func newAddresses(rates Rates) *addresses {

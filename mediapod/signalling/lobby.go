@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// joinTimeout is how long a socket may be open without having joined a room, or having taken a connection up again.
+// joinTimeout is how long a socket may be open without having joined a room, or having taken a
+// connection up again.
 const joinTimeout = 60 * time.Second
 
 // Why sockets that have not joined end.
@@ -16,9 +17,10 @@ var (
 	errCrowded   = errors.New("too many connections that have not joined a session")
 )
 
-// lobby holds the sockets that have not joined a room. They have places of their own, so that whoever only opens sockets takes none from
-// those who join, and must leave after a while. When there are too many the oldest one goes: a client joins within a moment, and a first
-// handshake that is refused would leave it hanging. Safe for concurrent use; its lock is a leaf.
+// lobby holds the sockets that have not joined a room. They have places of their own, so that
+// whoever only opens sockets takes none from those who join, and must leave after a while. When
+// there are too many the oldest one goes: a client joins within a moment, and a first handshake
+// that is refused would leave it hanging. Safe for concurrent use; its lock is a leaf.
 type lobby struct {
 	places, perAddress int
 
@@ -42,7 +44,8 @@ func newLobby(places, perAddress int) *lobby {
 	return &lobby{places: places, perAddress: perAddress, from: make(map[*budget]int)}
 }
 
-// enter lets a socket of an address in; leave must follow. sendAway is called, on a goroutine of its own, when it must go.
+// enter lets a socket of an address in; leave must follow. sendAway is called, on a goroutine of
+// its own, when it must go.
 func (l *lobby) enter(address *budget, sendAway func(error)) *visit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,7 +62,8 @@ func (l *lobby) enter(address *budget, sendAway func(error)) *visit {
 	return v
 }
 
-// makePlace sends the oldest socket away, unless the address is nil that of the address. The lobby is locked.
+// makePlace sends the oldest socket away, unless the address is nil that of the address. The lobby
+// is locked.
 func (l *lobby) makePlace(address *budget) {
 	for place := l.waiting.Front(); place != nil; place = place.Next() {
 		if oldest, ok := place.Value.(*visit); ok && (address == nil || oldest.address == address) {

@@ -9,8 +9,9 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
-// Bounds of what waits to be written to a client. Beyond them what the client can do without is dropped (room.Expendable), so that nobody loses its
-// socket by what others say. One that lets more pile up all the same is dropped itself.
+// Bounds of what waits to be written to a client. Beyond them what the client can do without is
+// dropped (room.Expendable), so that nobody loses its socket by what others say. One that lets more
+// pile up all the same is dropped itself.
 const (
 	maxQueued      = 4096
 	maxQueuedBytes = 16 << 20
@@ -46,8 +47,9 @@ type transport interface {
 // outbox is the queue of everything that goes to one client, and what its participant's room.Sink
 // is. Queuing never blocks; run writes.
 //
-// It remembers notifications until the client has confirmed them, by the pong to a WebSocket ping (RFC 6455 5.5.3),
-// which browsers answer by themselves, so that what was on its way when a network broke is told again on the next socket.
+// It remembers notifications until the client has confirmed them, by the pong to a WebSocket ping
+// (RFC 6455 5.5.3), which browsers answer by themselves, so that what was on its way when a network
+// broke is told again on the next socket.
 type outbox struct {
 	transport transport
 	encode    func(room.Notification) ([]byte, error)
@@ -79,7 +81,8 @@ func (o *outbox) reply(answer []byte) {
 	o.push(outgoing{answer: answer})
 }
 
-// release has run return, and returns the notifications that the client is not known to have received.
+// release has run return, and returns the notifications that the client is not known to have
+// received.
 func (o *outbox) release() []room.Notification {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -123,8 +126,8 @@ func (o *outbox) full() bool {
 	return len(o.queue) > maxQueued || o.queuedBytes > maxQueuedBytes
 }
 
-// dropExpendable drops what the client can do without, the oldest first. It makes more space than is needed now, so that it is not asked for every
-// time. The outbox is locked.
+// dropExpendable drops what the client can do without, the oldest first. It makes more space than
+// is needed now, so that it is not asked for every time. The outbox is locked.
 func (o *outbox) dropExpendable() {
 	before := len(o.queue)
 	left := before
@@ -149,7 +152,8 @@ func (o *outbox) signal() {
 	}
 }
 
-// run writes what is queued until the context ends, the outbox is released or the socket breaks. Confirmations run in the given group.
+// run writes what is queued until the context ends, the outbox is released or the socket breaks.
+// Confirmations run in the given group.
 func (o *outbox) run(ctx context.Context, group *sync.WaitGroup) error {
 	for {
 		select {
@@ -218,8 +222,8 @@ func (o *outbox) write(ctx context.Context, message outgoing) error {
 	return nil
 }
 
-// confirmWritten asks the client what it has received, unless it was asked and has not answered yet. It asks again
-// when more was written meanwhile.
+// confirmWritten asks the client what it has received, unless it was asked and has not answered
+// yet. It asks again when more was written meanwhile.
 func (o *outbox) confirmWritten(ctx context.Context, group *sync.WaitGroup) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -241,7 +245,8 @@ func (o *outbox) confirmWritten(ctx context.Context, group *sync.WaitGroup) {
 	})
 }
 
-// awaitingConfirmation returns how many notifications were ever written, and whether any of them is not confirmed.
+// awaitingConfirmation returns how many notifications were ever written, and whether any of them is
+// not confirmed.
 func (o *outbox) awaitingConfirmation() (int, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -16,8 +16,8 @@ type Protocol interface {
 	Open(Client, *http.Request) Conversation
 }
 
-// Conversation is what one client and the server say to each other. The goroutines of a socket share
-// it: Decode, Pong and Refuse are the reader's, Handle is the worker's, Encode the writer's.
+// Conversation is what one client and the server say to each other. The goroutines of a socket
+// share it: Decode, Pong and Refuse are the reader's, Handle is the worker's, Encode the writer's.
 type Conversation interface {
 	// Decode reads a message. An error comes with what is known of the request, so that it can be
 	// answered. A message that is not complete is the end of one that is too large: of it no more
@@ -60,8 +60,8 @@ type Client interface {
 	Address() netip.Addr
 	// Opened is when the client connected.
 	Opened() time.Time
-	// Unwelcome says that nobody can join over this socket, since there are too many or the room that
-	// it is for has no pod.
+	// Unwelcome says that nobody can join over this socket, since there are too many or the room
+	// that it is for has no pod.
 	Unwelcome() bool
 
 	// Reply queues an encoded answer.
@@ -70,10 +70,11 @@ type Client interface {
 	// locked.
 	Joined(*room.Participant)
 
-	// SpendJoin takes an attempt to join off what the client may do; the error is a room.LimitError.
+	// SpendJoin takes an attempt to join off what the client may do; the error is a
+	// room.LimitError.
 	SpendJoin() error
-	// SpendSecret takes a wrong secret off before one is looked at, so that many at once are no more
-	// tries. The refund is for one that is right.
+	// SpendSecret takes a wrong secret off before one is looked at, so that many at once are no
+	// more tries. The refund is for one that is right.
 	SpendSecret() (refund func(), err error)
 	// Expel ends the socket once everything that is queued is written: the client broke the rules.
 	Expel(cause error)

@@ -128,8 +128,8 @@ func (c talker) says(line string, want ...string) {
 	}
 }
 
-// A second protocol needs nothing of the first, and its participants do what those of the first can't:
-// they send several streams, and receive one of them twice.
+// A second protocol needs nothing of the first, and its participants do what those of the first
+// can't: they send several streams, and receive one of them twice.
 func TestASecondProtocolStandsBesideTheFirst(t *testing.T) {
 	rooms := room.NewRegistry(&mediatest.Engine{}, logr.Discard())
 	desired := room.Desired{UID: "uid", Key: "room"}

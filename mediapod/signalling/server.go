@@ -1,6 +1,6 @@
 // Package signalling is the single authority on the sockets of clients, whatever they say on them:
-// the WebSocket server, what waits in either direction, who is silent for too long, and the limits of
-// what a client may do. What is said is for a Protocol, which stands beside it.
+// the WebSocket server, what waits in either direction, who is silent for too long, and the limits
+// of what a client may do. What is said is for a Protocol, which stands beside it.
 //
 //	client --WebSocket--> socket --Request--> Conversation --> room
 //	       <------------- outbox <--Notification, answer----------
@@ -109,11 +109,12 @@ func (s *Server) Sockets() int {
 // UnjoinedSockets returns how many clients are connected and have not joined a room.
 func (s *Server) UnjoinedSockets() int { return s.lobby.waitingSockets() }
 
-// Expended returns how many notifications were dropped since the start that clients can do without (room.Expendable), since they read too slowly.
+// Expended returns how many notifications were dropped since the start that clients can do without
+// (room.Expendable), since they read too slowly.
 func (s *Server) Expended() uint64 { return s.expended.Load() }
 
-// Shutdown lets nobody connect any more, waits for the clients to go until the context ends, and then ends their sockets.
-// It returns when all are closed.
+// Shutdown lets nobody connect any more, waits for the clients to go until the context ends, and
+// then ends their sockets. It returns when all are closed.
 func (s *Server) Shutdown(ctx context.Context) {
 	s.mu.Lock()
 	s.stopped = true

@@ -20,7 +20,8 @@ const (
 	// probeTimeout is how long a browser may take to answer a WebSocket ping.
 	probeTimeout = 10 * time.Second
 
-	// requestTimeout is shorter than the client's own of 10 s, so that it gets an error that says something. It begins when the request comes.
+	// requestTimeout is shorter than the client's own of 10 s, so that it gets an error that says
+	// something. It begins when the request comes.
 	requestTimeout = 9 * time.Second
 
 	// closeTimeout is how long a client may take to answer a close frame.
@@ -29,7 +30,8 @@ const (
 	// maxPending is how many requests of one client may wait for their turn.
 	maxPending = 2048
 
-	// oversizeFactor is how many times the size limit is read, and thrown away, for the sake of an answer.
+	// oversizeFactor is how many times the size limit is read, and thrown away, for the sake of an
+	// answer.
 	oversizeFactor = 4
 )
 
@@ -50,8 +52,8 @@ type expulsion struct{ error }
 //
 //	reader --pings are answered, other requests queued--> worker --answers--> outbox --> writer
 //
-// The worker handles requests one after the other, in the order in which they came; pings do not wait
-// for them.
+// The worker handles requests one after the other, in the order in which they came; pings do not
+// wait for them.
 type socket struct {
 	server       *Server
 	ws           *websocket.Conn
@@ -194,8 +196,9 @@ func (s *socket) read(ctx context.Context) error {
 	}
 }
 
-// bark ends a socket that was silent for too long. One that has never asked for anything may stay, until its time to join is over, while its browser
-// answers: a client whose join was cut off waits on such a socket, without pings, and would come back again and again (openvidu-rpc 1.6, trap 14).
+// bark ends a socket that was silent for too long. One that has never asked for anything may stay,
+// until its time to join is over, while its browser answers: a client whose join was cut off waits
+// on such a socket, without pings, and would come back again and again (openvidu-rpc 1.6, trap 14).
 func (s *socket) bark(ctx context.Context) {
 	if !s.watchdog.spoke.Load() {
 		probing, cancel := context.WithTimeout(ctx, probeTimeout)
@@ -208,7 +211,8 @@ func (s *socket) bark(ctx context.Context) {
 	s.close(websocket.StatusNormalClosure, "Close for not receive ping from client", errSilent)
 }
 
-// sendAway closes a socket that has joined nothing. A client that meant to join, and was too late, may come again.
+// sendAway closes a socket that has joined nothing. A client that meant to join, and was too late,
+// may come again.
 func (s *socket) sendAway(cause error) {
 	code := websocket.StatusPolicyViolation
 	if errors.Is(cause, errCrowded) {
@@ -217,7 +221,8 @@ func (s *socket) sendAway(cause error) {
 	s.close(code, cause.Error(), cause)
 }
 
-// readMessage reads one message into the buffer and returns its size. Of one that is too big only the end is kept, for its id.
+// readMessage reads one message into the buffer and returns its size. Of one that is too big only
+// the end is kept, for its id.
 func (s *socket) readMessage(buffer *bytes.Buffer, reader io.Reader) (size int, err error) {
 	limit := s.server.limits.MessageBytes
 	if _, err := buffer.ReadFrom(io.LimitReader(reader, limit+1)); err != nil {
@@ -321,8 +326,9 @@ func (s *socket) expended(count int) {
 	s.server.expended.Add(uint64(count))
 }
 
-// close ends the socket with a close frame, waiting a moment for the client's. The library alone would wait for 5 s, by which a client whose
-// network is gone would stay longer than its reconnection window.
+// close ends the socket with a close frame, waiting a moment for the client's. The library alone
+// would wait for 5 s, by which a client whose network is gone would stay longer than its
+// reconnection window.
 func (s *socket) close(code websocket.StatusCode, reason string, cause error) {
 	hurry := time.AfterFunc(closeTimeout, func() { s.cancel(cause) })
 	defer hurry.Stop()

@@ -6,13 +6,15 @@ import (
 )
 
 const (
-	// A client pings every 5 s and says so; one that does not is given 20 s. After three intervals without a message it is lost.
+	// A client pings every 5 s and says so; one that does not is given 20 s. After three intervals
+	// without a message it is lost.
 	defaultPingInterval = 20 * time.Second
 	minPingInterval     = time.Second
 	missedPings         = 3
 )
 
-// watchdog barks when nothing has come over a socket for too long. Its methods are for the reader, spare is for whoever hears it bark.
+// watchdog barks when nothing has come over a socket for too long. Its methods are for the reader,
+// spare is for whoever hears it bark.
 type watchdog struct {
 	timer   *time.Timer
 	silence time.Duration // what it waits; owned by the reader

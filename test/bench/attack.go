@@ -48,7 +48,8 @@ var attacks = []attack{
 	{"signals of 20 KB to all", playSignals},
 }
 
-// attacker is one participant, in a room of its own. What it sends is limited to attackBytesPerSecond.
+// attacker is one participant, in a room of its own. What it sends is limited to
+// attackBytesPerSecond.
 type attacker struct {
 	*laboratory
 	pod   *pod
@@ -260,7 +261,8 @@ func playSignals(ctx context.Context, a *attacker) error {
 	}
 }
 
-// measureAttacks prints what a call in another room of the pod notices of each attack, and of all at once.
+// measureAttacks prints what a call in another room of the pod notices of each attack, and of all
+// at once.
 func measureAttacks(ctx context.Context, o options) (err error) {
 	b, err := newLaboratory(ctx, o)
 	if err != nil {

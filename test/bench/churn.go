@@ -86,15 +86,16 @@ func (b *laboratory) churn(ctx context.Context, p *pod) error {
 		"The trend is the slope of a straight line through all measurements but those of the first tenth.", churnRooms, churnSubscribers, churnStay))
 }
 
-// Times for a pod to become empty: clients that vanished may come back for a while, and a process that does nothing collects its garbage every
-// two minutes.
+// Times for a pod to become empty: clients that vanished may come back for a while, and a process
+// that does nothing collects its garbage every two minutes.
 const (
 	emptyTime   = 30 * time.Second
 	lingerTime  = 15 * time.Second // in which what belonged to those who left ends
 	collectTime = lingerTime + 150*time.Second
 )
 
-// settles waits until the pod has no participants and has collected its garbage, and returns what it takes then.
+// settles waits until the pod has no participants and has collected its garbage, and returns what
+// it takes then.
 func (p *pod) settles(ctx context.Context) (taken, error) {
 	if _, err := p.until(ctx, emptyTime, func(m cluster.Metrics) bool { return m["mediarooms_participants"] == 0 }); err != nil {
 		return taken{}, fmt.Errorf("waiting until everybody has left: %w", err)

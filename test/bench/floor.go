@@ -24,8 +24,8 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// floorSenderCommand, as the first argument, makes this program the sender of the floor: a process of its own, whose
-// CPU is measured, in the namespace in which the media pod runs otherwise.
+// floorSenderCommand, as the first argument, makes this program the sender of the floor: a process
+// of its own, whose CPU is measured, in the namespace in which the media pod runs otherwise.
 const floorSenderCommand = "floor-sender"
 
 // How the floor sends.
@@ -48,8 +48,8 @@ type floorReport struct {
 	Packets         int64   `json:"packets"`
 }
 
-// measureFloor sends like the media pod to as many live receivers: sealed packets, paced like the media, and nothing else. burst is the number of
-// packets of a frame.
+// measureFloor sends like the media pod to as many live receivers: sealed packets, paced like the
+// media, and nothing else. burst is the number of packets of a frame.
 func measureFloor(ctx context.Context, l *link, o options, kind string, subscribers, burst int) (cost, error) {
 	var received atomic.Int64
 	var readers sync.WaitGroup

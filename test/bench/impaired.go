@@ -27,8 +27,9 @@ const (
 	upperLayer   = 2
 )
 
-// measureImpaired prints how subscribers behind bad networks are served. The kernel's network emulator is not everywhere, so the paths are made
-// worse at the receiving sockets (roomclient.Path), which is the same for both ends of them.
+// measureImpaired prints how subscribers behind bad networks are served. The kernel's network
+// emulator is not everywhere, so the paths are made worse at the receiving sockets
+// (roomclient.Path), which is the same for both ends of them.
 func measureImpaired(ctx context.Context, o options) (err error) {
 	b, err := newLaboratory(ctx, o)
 	if err != nil {

@@ -38,7 +38,8 @@ func median(values []float64) float64 {
 	return quantile(values, 0.5)
 }
 
-// quantile returns the value that the share q of the values does not exceed. values must not be empty.
+// quantile returns the value that the share q of the values does not exceed. values must not be
+// empty.
 func quantile(values []float64, q float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]

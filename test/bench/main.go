@@ -1,9 +1,9 @@
-// Command bench measures what Mediarooms costs and prints it as tables, each figure beside the floor that was measured in the same
-// run: the least that the same work costs on this machine. Ratios compare machines; absolute figures do not. There is no pass or
-// fail.
+// Command bench measures what Mediarooms costs and prints it as tables, each figure beside the
+// floor that was measured in the same run: the least that the same work costs on this machine.
+// Ratios compare machines; absolute figures do not. There is no pass or fail.
 //
-// It runs a media pod in a network namespace of its own, so it needs Linux and root, and for some parts a
-// cluster (MEDIAROOMS_CLUSTER_INFO). `make bench` brings both.
+// It runs a media pod in a network namespace of its own, so it needs Linux and root, and for some
+// parts a cluster (MEDIAROOMS_CLUSTER_INFO). `make bench` brings both.
 package main
 
 import (
@@ -139,7 +139,8 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-// progress says on the standard error what is being done, so that the standard output has only tables.
+// progress says on the standard error what is being done, so that the standard output has only
+// tables.
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%s  %s\n", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
 }

@@ -52,7 +52,8 @@ func scenes(o options) []scene {
 // podFigures are what a media pod costs with a load, and how it serves it.
 type podFigures struct {
 	cost
-	// per subscription, or in small rooms per participant: bytes of memory, resident and in Go's heap, and goroutines.
+	// per subscription, or in small rooms per participant: bytes of memory, resident and in Go's
+	// heap, and goroutines.
 	resident, heap, goroutines float64
 	totals                     loadtest.Totals
 	// alone are the times of joins one after another, with all others in the room.
@@ -94,11 +95,12 @@ func (b *laboratory) close() error {
 	return errors.Join(b.link.close(), os.RemoveAll(b.folder))
 }
 
-// decrypted is of how many packets one is decrypted, so that the load costs little more than live receivers: none of the bursts here has a factor in
-// common with it.
+// decrypted is of how many packets one is decrypted, so that the load costs little more than live
+// receivers: none of the bursts here has a factor in common with it.
 const decrypted = 7
 
-// media makes peer connections over the link. path may be nil; the packets of a path are all decrypted.
+// media makes peer connections over the link. path may be nil; the packets of a path are all
+// decrypted.
 func (b *laboratory) media(path *roomclient.Path) (*roomclient.Media, error) {
 	options := roomclient.MediaOptions{Device: b.client, Feedback: b.options.feedback, Path: path}
 	if path == nil {

@@ -14,8 +14,8 @@ import (
 // maxRuns is how many runs there can be at a time on one machine.
 const maxRuns = 16
 
-// link is a network namespace for the sender of media, and a veth pair into it. Receivers are in the namespace of this process. The addresses are
-// of the range for benchmarks (RFC 2544).
+// link is a network namespace for the sender of media, and a veth pair into it. Receivers are in
+// the namespace of this process. The addresses are of the range for benchmarks (RFC 2544).
 type link struct {
 	namespace string
 	// client is the name of the interface on this side, far that of the other end.
@@ -88,7 +88,8 @@ func (l *link) remove() error {
 	if _, err := os.Stat("/run/netns/" + l.namespace); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	// The end on this side goes first: that of a namespace goes only when the last process in it has ended.
+	// The end on this side goes first: that of a namespace goes only when the last process in it
+	// has ended.
 	if _, err := os.Stat("/sys/class/net/" + l.client); err == nil {
 		if err := ip(context.Background(), "link", "delete", l.client); err != nil {
 			return err

@@ -21,8 +21,9 @@ import (
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
-// operator is this program in the place of the operator and the gateway of a media pod: it has a connection for each participant that a load asks
-// to let in, and takes it away when that has left. It is a loadtest.Target.
+// operator is this program in the place of the operator and the gateway of a media pod: it has a
+// connection for each participant that a load asks to let in, and takes it away when that has left.
+// It is a loadtest.Target.
 type operator struct {
 	address string // of the pod
 	gateway *http.Client
@@ -108,7 +109,8 @@ func (o *operator) take(message *controlv1.PodMessage) error {
 	return nil
 }
 
-// addresses is how many there are for participants to come from, as the gateway says. A pod remembers what came from each for a while.
+// addresses is how many there are for participants to come from, as the gateway says. A pod
+// remembers what came from each for a while.
 const addresses = 1000
 
 // Admit adds a connection to a room and waits until the pod knows it.

@@ -27,7 +27,8 @@ const (
 	mediaPort      = 31000
 )
 
-// pod is the real media pod process. This program is its operator and its gateway, over the real protocols.
+// pod is the real media pod process. This program is its operator and its gateway, over the real
+// protocols.
 type pod struct {
 	*operator
 	address string

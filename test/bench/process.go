@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpuTime is how much CPU a process has used, user and system, to the nanosecond: by the clock of the process (clock_getcpuclockid(3)).
+// cpuTime is how much CPU a process has used, user and system, to the nanosecond: by the clock of
+// the process (clock_getcpuclockid(3)).
 func cpuTime(pid int) (time.Duration, error) {
 	const ofScheduler = 2
 	var used unix.Timespec

@@ -29,7 +29,8 @@ import (
 var callers = []int{1, 8, 32}
 
 const (
-	// restRounds is how often the floor and the REST API take turns: the machine may be busier at one time than at another.
+	// restRounds is how often the floor and the REST API take turns: the machine may be busier at
+	// one time than at another.
 	restRounds = 2
 	// restRound is how long a turn takes.
 	restRound = 2 * time.Second
@@ -37,8 +38,9 @@ const (
 	restPassword = "measuring-the-rest-api"
 )
 
-// measureREST prints how many connections the REST API gives out, and how long one takes, beside the floors: a bare create and a status update by as many callers, of an
-// object without a schema, and of one with a Connection's.
+// measureREST prints how many connections the REST API gives out, and how long one takes, beside
+// the floors: a bare create and a status update by as many callers, of an object without a schema,
+// and of one with a Connection's.
 func measureREST(ctx context.Context, _ options) (err error) {
 	kube, err := cluster.Open()
 	if err != nil {
@@ -103,7 +105,8 @@ type restBench struct {
 	made      atomic.Int64 // objects of the floor so far
 }
 
-// newRESTBench makes the tenant and the pool; remove, which is never nil, removes what there is of them.
+// newRESTBench makes the tenant and the pool; remove, which is never nil, removes what there is of
+// them.
 func newRESTBench(ctx context.Context, kube *cluster.Cluster) (*restBench, func() error, error) {
 	b := &restBench{kube: kube, client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 	var made []client.Object

@@ -7,7 +7,8 @@ import (
 	"text/tabwriter"
 )
 
-// table is a table for people. It is printed when it is complete, so that progress does not run into it.
+// table is a table for people. It is printed when it is complete, so that progress does not run
+// into it.
 type table struct {
 	text   strings.Builder
 	writer *tabwriter.Writer

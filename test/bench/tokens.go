@@ -221,8 +221,8 @@ func (t *tokenWatch) saw(connection *v1alpha1.Connection) {
 	}
 }
 
-// time creates a Connection and returns how long its token took. The Connection is deleted, and gone, before it returns; that
-// is not in the time.
+// time creates a Connection and returns how long its token took. The Connection is deleted, and
+// gone, before it returns; that is not in the time.
 func (t *tokenWatch) time(ctx context.Context, kube *cluster.Cluster, namespace, session, name string) (time.Duration, error) {
 	token := make(chan time.Time, 1)
 	t.mu.Lock()
@@ -291,7 +291,8 @@ func defineFloor(ctx context.Context, kube *cluster.Cluster, plural string, kind
 	return remove, nil
 }
 
-// timeFloor makes an object of the floor and returns how long that took. It is deleted outside of that time.
+// timeFloor makes an object of the floor and returns how long that took. It is deleted outside of
+// that time.
 func timeFloor(ctx context.Context, kube *cluster.Cluster, namespace, name string) (time.Duration, error) {
 	start := time.Now()
 	if err := makeFloor(ctx, kube, floorKind, namespace, name); err != nil {

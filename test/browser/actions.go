@@ -16,7 +16,8 @@ type JoinOptions struct {
 	Advanced map[string]any `json:"advanced,omitempty"`
 }
 
-// Join calls Session.connect with a token. Streams of others are received as soon as they are announced.
+// Join calls Session.connect with a token. Streams of others are received as soon as they are
+// announced.
 func (p *Participant) Join(token, clientData string) (Joined, error) {
 	return p.JoinWith(token, JoinOptions{ClientData: clientData, AutoSubscribe: true})
 }
@@ -122,7 +123,8 @@ func (p *Participant) ForceUnpublish(connectionID string) error {
 	return p.call("forceUnpublish", connectionID, nil)
 }
 
-// Filter calls a method of the package's Stream that is about filters, on the stream of a participant.
+// Filter calls a method of the package's Stream that is about filters, on the stream of a
+// participant.
 func (p *Participant) Filter(connectionID, method string, args ...any) error {
 	return p.call("filter", map[string]any{"connectionId": connectionID, "method": method, "args": append([]any{}, args...)}, nil)
 }
@@ -159,7 +161,8 @@ func (p *Participant) Received(connectionID string) (Media, error) {
 	return media, err
 }
 
-// FramesDecoded is how many video frames were decoded of each stream that is received, by its owner's connection id.
+// FramesDecoded is how many video frames were decoded of each stream that is received, by its
+// owner's connection id.
 func (p *Participant) FramesDecoded() (map[string]int64, error) {
 	frames := map[string]int64{}
 	err := p.call("framesDecoded", nil, &frames)
@@ -188,12 +191,14 @@ func (p *Participant) Gaps(connectionID string) (Gaps, error) {
 // DropSockets closes all sockets of the page; the package opens new ones at once.
 func (p *Participant) DropSockets() error { return p.Evaluate("harness.dropSockets()", nil) }
 
-// LoseSockets closes all sockets of the page and lets none be opened for a while. The package tries every 3 s.
+// LoseSockets closes all sockets of the page and lets none be opened for a while. The package tries
+// every 3 s.
 func (p *Participant) LoseSockets(duration time.Duration) error {
 	return p.Evaluate(fmt.Sprintf("harness.loseSockets(%d)", duration.Milliseconds()), nil)
 }
 
-// KillSockets loses all messages of the page's sockets in both directions from now on. They stay open, and new ones work.
+// KillSockets loses all messages of the page's sockets in both directions from now on. They stay
+// open, and new ones work.
 func (p *Participant) KillSockets() error { return p.Evaluate("harness.killSockets()", nil) }
 
 // MissCodecs lets the page be a browser without some video codecs: VP8, VP9, H264, AV1.

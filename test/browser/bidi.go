@@ -17,7 +17,8 @@ const maxBiDiMessage = 64 << 20
 // errBiDiClosed is given to commands that were under way when the connection ended.
 var errBiDiClosed = errors.New("the browser's connection has ended")
 
-// bidi is a connection of WebDriver BiDi (https://www.w3.org/TR/webdriver-bidi/). It is safe for concurrent use.
+// bidi is a connection of WebDriver BiDi (https://www.w3.org/TR/webdriver-bidi/). It is safe for
+// concurrent use.
 type bidi struct {
 	socket *websocket.Conn
 	// event is called for each event, one after the other. It must not call commands.
@@ -40,7 +41,8 @@ type bidiMessage struct {
 	Params  json.RawMessage `json:"params"`
 }
 
-// dialBiDi connects to a browser that was started with a remote debugging port. Events are given to the function.
+// dialBiDi connects to a browser that was started with a remote debugging port. Events are given to
+// the function.
 func dialBiDi(ctx context.Context, place Place, url string, event func(method string, params json.RawMessage)) (*bidi, error) {
 	client := &http.Client{Transport: &http.Transport{DialContext: place.dial}}
 	socket, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: client}) //nolint:bodyclose // the library says that it is never to be closed

@@ -1,5 +1,6 @@
-// Package browser is the authority on how tests drive real browsers: it starts Chromium and Firefox with fake devices, opens pages,
-// keeps what they write to their console, and makes sure that every process that it started ends.
+// Package browser is the authority on how tests drive real browsers: it starts Chromium and Firefox
+// with fake devices, opens pages, keeps what they write to their console, and makes sure that every
+// process that it started ends.
 package browser
 
 import (
@@ -25,15 +26,15 @@ import (
 	netns "mediarooms.dev/mediarooms/test/network"
 )
 
-// callTimeout bounds one call into a page. It is longer than the client's own request timeout of 10 s, so that
-// a test sees the client's error and not ours.
+// callTimeout bounds one call into a page. It is longer than the client's own request timeout of 10
+// s, so that a test sees the client's error and not ours.
 const callTimeout = 30 * time.Second
 
 // consoleLines is how many lines of a page's console are kept.
 const consoleLines = 400
 
-// Executable is the browser that tests use: $CHROMIUM, or the first of Debian's names that is installed. The error
-// says what to install.
+// Executable is the browser that tests use: $CHROMIUM, or the first of Debian's names that is
+// installed. The error says what to install.
 func Executable() (string, error) {
 	if path := os.Getenv("CHROMIUM"); path != "" {
 		return path, nil
@@ -54,7 +55,8 @@ type Browser struct {
 
 // Place is where a browser runs. The zero value is this machine as it is.
 type Place struct {
-	// NetworkNamespace is the path of the namespace in which the browser runs, empty for that of the test.
+	// NetworkNamespace is the path of the namespace in which the browser runs, empty for that of
+	// the test.
 	NetworkNamespace string
 	// Addresses say where to connect to, as host:port, instead of a host:port that URLs name.
 	Addresses map[string]string
@@ -114,7 +116,8 @@ func StartAt(place Place) (*Browser, error) {
 	return b, nil
 }
 
-// enter lets a command run in a network namespace. The process id stays the command's own: nsenter becomes it.
+// enter lets a command run in a network namespace. The process id stays the command's own: nsenter
+// becomes it.
 func enter(command *exec.Cmd, namespace string) {
 	command.Args = append([]string{"nsenter", "--net=" + namespace, command.Path}, command.Args[1:]...)
 	command.Path = "/usr/bin/nsenter"
@@ -125,8 +128,8 @@ func (b *Browser) Close() {
 	b.cancel()
 }
 
-// Page is one tab with cookies and storage of its own. Calls are made one after another; it is safe for concurrent
-// use.
+// Page is one tab with cookies and storage of its own. Calls are made one after another; it is safe
+// for concurrent use.
 type Page struct {
 	// Name is what the test log calls it.
 	Name string
@@ -168,7 +171,8 @@ func (c *console) text() string {
 // Viewport is the size of a page in CSS pixels.
 type Viewport struct {
 	Width, Height int64
-	// Phone emulates a phone: a touch screen, a high pixel density, and what the browser calls itself.
+	// Phone emulates a phone: a touch screen, a high pixel density, and what the browser calls
+	// itself.
 	Phone bool
 }
 
@@ -202,8 +206,8 @@ func (p *Page) Rotate() error {
 	return nil
 }
 
-// Open opens a page at a URL. It is closed at the end of the test; when the test fails, its console is written
-// to the test log. A zero viewport leaves the browser's own.
+// Open opens a page at a URL. It is closed at the end of the test; when the test fails, its console
+// is written to the test log. A zero viewport leaves the browser's own.
 func (b *Browser) Open(t testing.TB, name, url string, viewport Viewport) *Page {
 	t.Helper()
 	tab := &Page{Name: name, viewport: viewport}
@@ -292,8 +296,8 @@ func (p *Page) Console() string {
 	return p.console.text()
 }
 
-// Evaluate runs a JavaScript expression, waits for its promise if it is one, and decodes what it gives into result
-// unless that is nil.
+// Evaluate runs a JavaScript expression, waits for its promise if it is one, and decodes what it
+// gives into result unless that is nil.
 func (p *Page) Evaluate(expression string, result any) error {
 	p.running.Lock()
 	defer p.running.Unlock()

@@ -36,8 +36,9 @@ func (p *Page) Crash() {
 	_, _ = chromedp.Call(ctx, page.Crash, cdp.Empty{})
 }
 
-// LosePackets lets that many percent of the packets of the page's peer connections get lost, 0 to 100. It only reaches peer
-// connections that were made while it was in force with any number: call it with 0 before.
+// LosePackets lets that many percent of the packets of the page's peer connections get lost, 0
+// to 100. It only reaches peer connections that were made while it was in force with any number:
+// call it with 0 before.
 func (p *Page) LosePackets(percent float64) error {
 	p.running.Lock()
 	defer p.running.Unlock()
@@ -53,7 +54,8 @@ func (p *Page) LosePackets(percent float64) error {
 	return nil
 }
 
-// Suspend stops all processes of the browser, as a laptop does that goes to sleep. Only Resume and Close may follow.
+// Suspend stops all processes of the browser, as a laptop does that goes to sleep. Only Resume and
+// Close may follow.
 func (b *Browser) Suspend() error { return b.signal(syscall.SIGSTOP) }
 
 // Resume lets them run again.

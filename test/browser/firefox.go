@@ -25,8 +25,8 @@ const (
 	firefoxEnd = 5 * time.Second
 )
 
-// firefoxPreferences give fake devices without asking, let sound and pictures play without a click, and keep
-// Firefox from calling its maker.
+// firefoxPreferences give fake devices without asking, let sound and pictures play without a click,
+// and keep Firefox from calling its maker.
 var firefoxPreferences = map[string]any{
 	"media.navigator.streams.fake":                      true,
 	"media.navigator.permission.disabled":               true,
@@ -52,8 +52,8 @@ var firefoxPreferences = map[string]any{
 	"toolkit.telemetry.server":                          "data:,",
 }
 
-// FirefoxExecutable is the Firefox that tests use: $FIREFOX, or the first of Debian's names that is installed. The
-// error says what to install.
+// FirefoxExecutable is the Firefox that tests use: $FIREFOX, or the first of Debian's names that is
+// installed. The error says what to install.
 func FirefoxExecutable() (string, error) {
 	if path := os.Getenv("FIREFOX"); path != "" {
 		return path, nil
@@ -66,8 +66,8 @@ func FirefoxExecutable() (string, error) {
 	return "", errors.New("looking for Firefox: not found; install it (apt-get install firefox-esr) or set FIREFOX")
 }
 
-// Firefox is one Firefox process with a profile of its own, driven by WebDriver BiDi. Its tabs may be used
-// concurrently.
+// Firefox is one Firefox process with a profile of its own, driven by WebDriver BiDi. Its tabs may
+// be used concurrently.
 type Firefox struct {
 	profile string
 	process *os.Process
@@ -78,7 +78,8 @@ type Firefox struct {
 	tabs map[string]*FirefoxTab // by browsing context
 }
 
-// StartFirefox starts a headless Firefox with fake camera and microphone. It ends with Close, or with this process.
+// StartFirefox starts a headless Firefox with fake camera and microphone. It ends with Close, or
+// with this process.
 func StartFirefox() (*Firefox, error) {
 	return StartFirefoxAt(Place{})
 }
@@ -170,7 +171,8 @@ func (f *Firefox) start(executable string, place Place) error {
 	return f.bidi.call(ctx, "session.subscribe", map[string]any{"events": []string{"log.entryAdded"}}, nil)
 }
 
-// listeningAt sends the WebSocket's address that Firefox writes to its standard error, and reads on until the end.
+// listeningAt sends the WebSocket's address that Firefox writes to its standard error, and reads on
+// until the end.
 func listeningAt(output io.ReadCloser, address chan<- string) {
 	defer output.Close()
 	defer close(address)
@@ -236,15 +238,15 @@ type FirefoxTab struct {
 	transportCheck
 }
 
-// OpenParticipant opens the page of a site in a tab of its own. It is closed at the end of the test; when the
-// test fails, its console and its events are written to the test log.
+// OpenParticipant opens the page of a site in a tab of its own. It is closed at the end of the
+// test; when the test fails, its console and its events are written to the test log.
 func (f *Firefox) OpenParticipant(t testing.TB, site *Site, name string) *Participant {
 	t.Helper()
 	return participant(t, f.Open(t, name, site.URL), name)
 }
 
-// Open opens the page at a URL in a tab of its own. It is closed at the end of the test; when the test fails, its console is
-// written to the test log.
+// Open opens the page at a URL in a tab of its own. It is closed at the end of the test; when the
+// test fails, its console is written to the test log.
 func (f *Firefox) Open(t testing.TB, name, url string) *FirefoxTab {
 	t.Helper()
 	tab, err := f.open(name)

@@ -44,7 +44,8 @@ func (f Frame) String() string {
 	return direction + " (no JSON-RPC)"
 }
 
-// frame keeps what an event of the network domain says of a message on a socket. It is called in the order of the messages.
+// frame keeps what an event of the network domain says of a message on a socket. It is called in
+// the order of the messages.
 func (p *Page) frame(event any) {
 	frame := Frame{At: time.Now()}
 	var payload []byte

@@ -1,7 +1,7 @@
 package browser
 
-// Media is what is sent or received of one stream, from the browser's statistics. A figure is 0 as long as the
-// browser does not report it.
+// Media is what is sent or received of one stream, from the browser's statistics. A figure is 0 as
+// long as the browser does not report it.
 type Media struct {
 	// Subscribed says whether there is a receiving peer connection.
 	Subscribed bool   `json:"subscribed"`
@@ -56,14 +56,17 @@ type Stream struct {
 	Dimensions string `json:"dimensions"`
 }
 
-// Publication says what to publish; its zero value is the fake camera at 320x240 and 15 fps with the fake microphone.
+// Publication says what to publish; its zero value is the fake camera at 320x240 and 15 fps with
+// the fake microphone.
 type Publication struct {
 	// Resolution is WIDTHxHEIGHT.
 	Resolution string `json:"resolution,omitempty"`
 	FrameRate  int    `json:"frameRate,omitempty"`
-	// AudioSource is nil for the microphone, false for none, "screen" for what the shared tab plays.
+	// AudioSource is nil for the microphone, false for none, "screen" for what the shared tab
+	// plays.
 	AudioSource any `json:"audioSource,omitempty"`
-	// VideoSource is nil for the camera, false for none, "screen", or "canvas" for a track that the page draws.
+	// VideoSource is nil for the camera, false for none, "screen", or "canvas" for a track that the
+	// page draws.
 	VideoSource any `json:"videoSource,omitempty"`
 	// Audio and Video say whether they are on at first; nil is on.
 	Audio *bool `json:"audio,omitempty"`

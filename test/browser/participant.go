@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Participant is an OpenVidu object in a tab (page/client.js), and what it sees of a room. It is the same in every browser.
+// Participant is an OpenVidu object in a tab (page/client.js), and what it sees of a room. It is
+// the same in every browser.
 type Participant struct {
 	Tab
 	// Name is what the test log calls it.
@@ -19,17 +20,19 @@ type Participant struct {
 
 // Tab is what a Participant needs of a browser: a page and its JavaScript.
 type Tab interface {
-	// Evaluate runs a JavaScript expression, waits for its promise if it is one, and decodes what it gives into result
-	// unless that is nil.
+	// Evaluate runs a JavaScript expression, waits for its promise if it is one, and decodes what
+	// it gives into result unless that is nil.
 	Evaluate(expression string, result any) error
 	// Console is what the page wrote to its console, the last lines of it.
 	Console() string
-	// Transports are the peer connections that the page has made, oldest first. Unless the test says that it is about TCP or about ICE
-	// servers, it is an error at its end when one of them goes over TCP, or was made with other ICE servers than the default ones.
+	// Transports are the peer connections that the page has made, oldest first. Unless the test
+	// says that it is about TCP or about ICE servers, it is an error at its end when one of them
+	// goes over TCP, or was made with other ICE servers than the default ones.
 	Transports() ([]Transport, error)
 	UseTCP()
 	UseICEServers()
-	// Close ends the page without a word to it, as a user does who closes a tab. It may be called again.
+	// Close ends the page without a word to it, as a user does who closes a tab. It may be called
+	// again.
 	Close()
 }
 
@@ -41,7 +44,8 @@ type Event struct {
 	Client string `json:"client"`
 	// On is what emitted it: session, publisher, or harness for what the page notes itself.
 	On string `json:"on"`
-	// Name and the rest are as in openvidu-rpc section 5.3; members that an event does not have are empty.
+	// Name and the rest are as in openvidu-rpc section 5.3; members that an event does not have are
+	// empty.
 	Name         string `json:"name"`
 	Reason       string `json:"reason"`
 	ConnectionID string `json:"connectionId"`
@@ -89,7 +93,8 @@ func (b *Browser) OpenParticipant(t testing.TB, site *Site, name string) *Partic
 	return participant(t, b.Open(t, name, site.URL, Viewport{}), name)
 }
 
-// OpenParticipantOn opens the page of a site on a screen of a given size or on a phone, and gives the page as well.
+// OpenParticipantOn opens the page of a site on a screen of a given size or on a phone, and gives
+// the page as well.
 func (b *Browser) OpenParticipantOn(t testing.TB, site *Site, name string, viewport Viewport) (*Participant, *Page) {
 	t.Helper()
 	page := b.Open(t, name, site.URL, viewport)

@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// Site serves the page of folder page/ with the unmodified openvidu-browser on http://localhost:PORT: browsers give camera and
-// microphone only to a secure context, which localhost is.
+// Site serves the page of folder page/ with the unmodified openvidu-browser on
+// http://localhost:PORT: browsers give camera and microphone only to a secure context, which
+// localhost is.
 type Site struct {
 	// URL of the page.
 	URL string
@@ -36,8 +37,9 @@ func Serve(ctx context.Context) (*Site, error) {
 	return site, err
 }
 
-// ServeOn installs the page's npm packages when they are missing or older than the lockfile, and serves the page on a
-// listener of the loopback interface. It ends with Close, which closes the listener.
+// ServeOn installs the page's npm packages when they are missing or older than the lockfile, and
+// serves the page on a listener of the loopback interface. It ends with Close, which closes the
+// listener.
 func ServeOn(ctx context.Context, listener net.Listener) (*Site, error) {
 	_, source, _, ok := runtime.Caller(0)
 	if !ok {

@@ -27,19 +27,21 @@ var settled = 10 * time.Second
 
 // Transport is what is known of a peer connection of a page.
 type Transport struct {
-	// ICEServers are the URLs that it was made with; nil when it was made without the member iceServers.
+	// ICEServers are the URLs that it was made with; nil when it was made without the member
+	// iceServers.
 	ICEServers []string `json:"iceServers"`
 	// State is its iceConnectionState, "closed" once the page has closed it.
 	State string `json:"state"`
-	// Protocol is udp or tcp, that of a relay when there is one, empty as long as nothing was sent over it. It is the last one of a connection
-	// that is closed.
+	// Protocol is udp or tcp, that of a relay when there is one, empty as long as nothing was sent
+	// over it. It is the last one of a connection that is closed.
 	Protocol string `json:"protocol"`
 	// Candidate is the type of the local candidate: host, srflx, prflx, or relay.
 	Candidate string `json:"candidate"`
 }
 
-// transportCheck sees to it that the pages of tests use media as applications do: with the ICE servers that the server gives, and over UDP. A test
-// fails at its end, or when it leaves a page, for each peer connection that does not.
+// transportCheck sees to it that the pages of tests use media as applications do: with the ICE
+// servers that the server gives, and over UDP. A test fails at its end, or when it leaves a page,
+// for each peer connection that does not.
 type transportCheck struct {
 	evaluate func(expression string, result any) error
 

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// A page of a test that sets ICE servers, or whose media goes over TCP, is an error of the test, unless it says that it is about that.
+// A page of a test that sets ICE servers, or whose media goes over TCP, is an error of the test,
+// unless it says that it is about that.
 func TestPagesThatDoNotUseMediaAsApplicationsDoAreFound(t *testing.T) {
 	for name, test := range map[string]struct {
 		page Transport

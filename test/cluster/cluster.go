@@ -1,5 +1,6 @@
-// Package cluster is the authority on how tests reach the cluster under test: where it is, how a suite begins and ends there, the real kubectl as users
-// run it, clients, objects and their conditions, what media pods say of themselves, and what is written down when a test fails.
+// Package cluster is the authority on how tests reach the cluster under test: where it is, how a
+// suite begins and ends there, the real kubectl as users run it, clients, objects and their
+// conditions, what media pods say of themselves, and what is written down when a test fails.
 package cluster
 
 import (
@@ -74,7 +75,8 @@ type Cluster struct {
 	dumped sync.Once
 }
 
-// Open reads the description that MEDIAROOMS_CLUSTER_INFO names. The error says what to run when there is none.
+// Open reads the description that MEDIAROOMS_CLUSTER_INFO names. The error says what to run when
+// there is none.
 func Open() (*Cluster, error) {
 	path := os.Getenv(InfoVariable)
 	if path == "" {
@@ -135,7 +137,8 @@ func (e *KubectlError) Error() string {
 // Unwrap returns how the process ended.
 func (e *KubectlError) Unwrap() error { return e.Err }
 
-// Kubectl runs the real kubectl and returns what it writes to its standard output. An error is a *KubectlError.
+// Kubectl runs the real kubectl and returns what it writes to its standard output. An error is a
+// *KubectlError.
 func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 	return c.KubectlInput(ctx, "", args...)
 }

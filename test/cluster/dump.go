@@ -10,14 +10,16 @@ import (
 // secrets are what must not be kept of a dump: CI logs are public.
 var secrets = regexp.MustCompile(`tok_[A-Za-z0-9]+`)
 
-// DumpOnce is Dump for tests that run at the same time and share much: for the first of them that fails.
+// DumpOnce is Dump for tests that run at the same time and share much: for the first of them that
+// fails.
 func (c *Cluster) DumpOnce(t testing.TB, namespace string) {
 	t.Helper()
 	c.dumped.Do(func() { c.Dump(t, namespace) })
 }
 
-// Dump writes to the test log what helps to understand a failure: the objects of a namespace, pools, events, pods and the last lines of
-// every part's log. The secret part of tokens is left out.
+// Dump writes to the test log what helps to understand a failure: the objects of a namespace,
+// pools, events, pods and the last lines of every part's log. The secret part of tokens is left
+// out.
 func (c *Cluster) Dump(t testing.TB, namespace string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

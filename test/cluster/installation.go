@@ -17,13 +17,15 @@ import (
 
 // Samples are config/samples as kubectl renders them.
 type Samples struct {
-	// Base are the default pool, with the URL of the gateway under test, and the password of the REST API.
+	// Base are the default pool, with the URL of the gateway under test, and the password of the
+	// REST API.
 	Base string
 	// Room are the Session and the Connections, verbatim.
 	Room string
 }
 
-// Prepare applies the default pool and waits until the installation works: a media pod is warm and the gateway answers.
+// Prepare applies the default pool and waits until the installation works: a media pod is warm and
+// the gateway answers.
 func (c *Cluster) Prepare(ctx context.Context) (Samples, error) {
 	samples, err := c.readSamples(ctx)
 	if err != nil {
@@ -89,7 +91,8 @@ func (c *Cluster) Warm() error {
 	return nil
 }
 
-// gatewayAnswers gives no error when there is any answer of HTTP: whatever passes connections on may be up before the gateway.
+// gatewayAnswers gives no error when there is any answer of HTTP: whatever passes connections on
+// may be up before the gateway.
 func (c *Cluster) gatewayAnswers() error {
 	client := http.Client{Timeout: 2 * time.Second}
 	answer, err := client.Get(c.GatewayURL + "/")

@@ -18,8 +18,8 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// NewNamespace makes a namespace for a test. It is deleted at the end of the test, which waits until everything in it
-// is gone.
+// NewNamespace makes a namespace for a test. It is deleted at the end of the test, which waits
+// until everything in it is gone.
 func (c *Cluster) NewNamespace(t testing.TB) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}
@@ -40,7 +40,8 @@ func (c *Cluster) NewNamespace(t testing.TB) string {
 	return namespace.Name
 }
 
-// AllowREST lets a namespace be used by the REST API with a password, by the steps of docs/install.md. The gateways learn it soon.
+// AllowREST lets a namespace be used by the REST API with a password, by the steps of
+// docs/install.md. The gateways learn it soon.
 func (c *Cluster) AllowREST(ctx context.Context, namespace, password string) error {
 	const name = "mediarooms-rest" // of the binding, of what it binds to, and of the password
 	binding := &rbacv1.RoleBinding{
@@ -161,7 +162,8 @@ func (c *Cluster) WaitSession(t testing.TB, within time.Duration, namespace, nam
 	return session
 }
 
-// WaitConnection waits until a Connection is Ready and its deletion waits for the media pod; then it has a token, or its user is in the room.
+// WaitConnection waits until a Connection is Ready and its deletion waits for the media pod; then
+// it has a token, or its user is in the room.
 func (c *Cluster) WaitConnection(t testing.TB, within time.Duration, namespace, name string) *v1alpha1.Connection {
 	t.Helper()
 	var connection *v1alpha1.Connection

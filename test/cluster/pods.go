@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// KillPod ends a pod's processes at once, without any word to it: by SIGKILL to its container's processes where this machine
-// can see them, else by a forced deletion.
+// KillPod ends a pod's processes at once, without any word to it: by SIGKILL to its container's
+// processes where this machine can see them, else by a forced deletion.
 func (c *Cluster) KillPod(ctx context.Context, pod *corev1.Pod) error {
 	processes, err := containerProcesses(pod)
 	if err != nil {
@@ -36,8 +36,8 @@ func (c *Cluster) KillPod(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// containerProcesses finds the processes of a pod's first container by their cgroup, whose path has the container's
-// id. There are none when the pod does not run on this machine.
+// containerProcesses finds the processes of a pod's first container by their cgroup, whose path has
+// the container's id. There are none when the pod does not run on this machine.
 func containerProcesses(pod *corev1.Pod) ([]int, error) {
 	if len(pod.Status.ContainerStatuses) == 0 {
 		return nil, fmt.Errorf("pod %s has no container yet", pod.Name)

@@ -12,7 +12,8 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// Host ports of tests' pools are above those of the default pool. No two pools share any, so that none waits for the pods of one that goes.
+// Host ports of tests' pools are above those of the default pool. No two pools share any, so that
+// none waits for the pods of one that goes.
 const (
 	firstPort    = 20500
 	portsPerPool = 10
@@ -21,7 +22,8 @@ const (
 // madePools is how many pools the tests of this process have made.
 var madePools atomic.Int32
 
-// NewPool makes a MediaPool of one pod for a test; change, unless nil, changes it first. It goes at the end of the test.
+// NewPool makes a MediaPool of one pod for a test; change, unless nil, changes it first. It goes at
+// the end of the test.
 func (c *Cluster) NewPool(t testing.TB, change func(*v1alpha1.MediaPoolSpec)) *v1alpha1.MediaPool {
 	t.Helper()
 	defaults, err := c.Pool(DefaultPool)

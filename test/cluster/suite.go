@@ -17,11 +17,13 @@ const suiteStart = 5 * time.Minute
 type Suite struct {
 	// Name is what errors call it.
 	Name string
-	// Parallel is how many of the tests that say t.Parallel run at once unless -parallel says otherwise: they mostly wait.
+	// Parallel is how many of the tests that say t.Parallel run at once unless -parallel says
+	// otherwise: they mostly wait.
 	Parallel int
 	// Prepare makes what the tests share. The installation works by then.
 	Prepare func(context.Context, *Cluster, Samples) error
-	// End, unless nil, ends what Prepare made, and gives an error when the tests have left something behind. It is not called after an error of Prepare.
+	// End, unless nil, ends what Prepare made, and gives an error when the tests have left
+	// something behind. It is not called after an error of Prepare.
 	End func() error
 }
 

@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// What this server says is bounded by its sources: these tests read them, since no number of calls could show that something is never said.
+// What this server says is bounded by its sources: these tests read them, since no number of calls
+// could show that something is never said.
 
 // sentCodes are the error codes of section 6 that the media pod sends.
 var sentCodes = []int{-1, 102, 104, 105, 106, 202, 203, 204, 302, 303, 304, 306, 401, 500, 600, 601, 800, 803, 997, 999, 40007}

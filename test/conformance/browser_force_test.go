@@ -183,7 +183,8 @@ func TestModerationOfAConnectionCutsItsStreams(t *testing.T) {
 	moderate(`{"endedStreamIDs":["` + b.stream.StreamID + `"]}`)
 	ended()
 	publish()
-	// Video is blocked: the stream ends, another one with video is refused, and sound alone may be sent.
+	// Video is blocked: the stream ends, another one with video is refused, and sound alone may be
+	// sent.
 	moderate(`{"publish":["Audio"]}`)
 	ended()
 	_, err := b.PublishWith(browser.Publication{})

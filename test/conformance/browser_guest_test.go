@@ -17,13 +17,15 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// seats is how many pages the tests may have open at once: each encodes and decodes video, on a small machine.
+// seats is how many pages the tests may have open at once: each encodes and decodes video, on a
+// small machine.
 const seats = 6
 
 // frameRate of what guests publish, in frames per second.
 const frameRate = 15
 
-// chromium is what the browser tests share. It starts with the first of them and ends with the suite.
+// chromium is what the browser tests share. It starts with the first of them and ends with the
+// suite.
 var chromium struct {
 	mu      sync.Mutex // guards site and process
 	site    *browser.Site
@@ -67,7 +69,8 @@ func sharedChromium(t *testing.T) (*browser.Browser, *browser.Site) {
 	return chromium.process, chromium.site
 }
 
-// ownChromium is a browser of the test's own. Tabs of one browser share its camera, and with it the size of the picture.
+// ownChromium is a browser of the test's own. Tabs of one browser share its camera, and with it the
+// size of the picture.
 func ownChromium(t *testing.T) (*browser.Browser, *browser.Site) {
 	t.Helper()
 	_, site := sharedChromium(t)
@@ -79,7 +82,8 @@ func ownChromium(t *testing.T) (*browser.Browser, *browser.Site) {
 	return process, site
 }
 
-// reserve lets the test go on when that many pages may be opened. A test calls it once, first of all.
+// reserve lets the test go on when that many pages may be opened. A test calls it once, first of
+// all.
 func reserve(t *testing.T, pages int) {
 	t.Helper()
 	chromium.freed.L.Lock()
@@ -114,7 +118,8 @@ type guest struct {
 	exchanging time.Time
 }
 
-// open opens a tab with the token of a new Connection; change, unless nil, changes that first. It does not join yet.
+// open opens a tab with the token of a new Connection; change, unless nil, changes that first. It
+// does not join yet.
 func (r *room) open(t *testing.T, name string, change func(*v1alpha1.ConnectionSpec)) *guest {
 	t.Helper()
 	shared, site := sharedChromium(t)
@@ -256,7 +261,8 @@ func (g *guest) never(names ...string) {
 	}
 }
 
-// undisturbed checks that a guest saw nothing of what happened to others: nobody left, no stream ended, nothing was reconnected.
+// undisturbed checks that a guest saw nothing of what happened to others: nobody left, no stream
+// ended, nothing was reconnected.
 func (g *guest) undisturbed() {
 	g.t.Helper()
 	g.never("connectionDestroyed", "streamDestroyed", "sessionDisconnected", "reconnecting", "exception")
@@ -287,7 +293,8 @@ func (g *guest) receivesKinds(other *guest, audio, video bool) {
 	})
 }
 
-// requests are the methods of the requests that a guest sent on its sockets, but for those that come by the clock.
+// requests are the methods of the requests that a guest sent on its sockets, but for those that
+// come by the clock.
 func (g *guest) requests() []string {
 	var methods []string
 	for _, f := range g.page.Frames() {

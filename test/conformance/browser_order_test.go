@@ -16,7 +16,8 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// stage is a room with guests, and the transcript of the messages and events of each of them in each step.
+// stage is a room with guests, and the transcript of the messages and events of each of them in
+// each step.
 type stage struct {
 	*room
 	t *testing.T
@@ -46,7 +47,8 @@ func (s *stage) admit(g *guest) {
 	s.names[g.id()] = g.Name
 }
 
-// step does something and writes down what each guest sends and gets meanwhile. Those who left in it are forgotten.
+// step does something and writes down what each guest sends and gets meanwhile. Those who left in
+// it are forgotten.
 func (s *stage) step(what string, do func(), left ...*guest) {
 	s.t.Helper()
 	do()
@@ -84,7 +86,8 @@ func (s *stage) write(g *guest) {
 	s.events[g] = len(events)
 }
 
-// message is one as the transcript has it; "" for what comes by the clock or by the network, and for barriers.
+// message is one as the transcript has it; "" for what comes by the clock or by the network, and
+// for barriers.
 func (s *stage) message(frames []browser.Frame, at int) string {
 	f := frames[at]
 	method := f.Method

@@ -191,7 +191,8 @@ func TestALostMediaPathIsRebuilt(t *testing.T) {
 	a.waits(3*patience, "the exception that its media path is gone", func(e browser.Event) bool {
 		return e.Name == "exception" && (e.Exception == "ICE_CONNECTION_DISCONNECTED" || e.Exception == "ICE_CONNECTION_FAILED")
 	})
-	// The browser does not promise to cut every path of the page, so it may be one stream that is rebuilt, or both.
+	// The browser does not promise to cut every path of the page, so it may be one stream that is
+	// rebuilt, or both.
 	wait.For(t, 2*patience, "a stream to be rebuilt", func() error {
 		if got := a.requests(); !slices.Contains(got, "echo") || !slices.Contains(got, "reconnectStream") {
 			return fmt.Errorf("it sent %q", got)

@@ -259,7 +259,8 @@ func TestStreamPropertyChangedReachesEverybodyWithItsReason(t *testing.T) {
 	}
 }
 
-// properties are the guest's events streamPropertyChanged on its Session: property, reason and new value.
+// properties are the guest's events streamPropertyChanged on its Session: property, reason and new
+// value.
 func properties(g *guest) []string {
 	var changes []string
 	for _, e := range g.events() {

@@ -17,7 +17,8 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// ready is how long a Session or a Connection may take to be Ready while many tests run on a small machine.
+// ready is how long a Session or a Connection may take to be Ready while many tests run on a small
+// machine.
 const ready = 60 * time.Second
 
 // roomLabel marks the Sessions of this suite.
@@ -51,7 +52,8 @@ func noRooms() error {
 	return err
 }
 
-// room is a Session of a test's own, in the default tenant, so that its name is its session id. It goes at the end of the test.
+// room is a Session of a test's own, in the default tenant, so that its name is its session id. It
+// goes at the end of the test.
 type room struct {
 	name string
 }
@@ -80,7 +82,8 @@ func newRoom(t *testing.T, change func(*v1alpha1.SessionSpec)) *room {
 	return &room{name: session.Name}
 }
 
-// connection makes a Connection to the room and waits until it has a token; change, unless nil, changes it first.
+// connection makes a Connection to the room and waits until it has a token; change, unless nil,
+// changes it first.
 func (r *room) connection(t *testing.T, change func(*v1alpha1.ConnectionSpec)) *v1alpha1.Connection {
 	t.Helper()
 	connection := &v1alpha1.Connection{

@@ -15,7 +15,8 @@ import (
 	"mediarooms.dev/mediarooms/test/rawclient"
 )
 
-// patience is how long an answer or a notification may take while many tests run on a small machine; a client waits as long.
+// patience is how long an answer or a notification may take while many tests run on a small
+// machine; a client waits as long.
 const patience = 10 * time.Second
 
 // member is a raw client, in the room once it has joined.
@@ -33,7 +34,8 @@ func dial(t *testing.T, name, token string) *member {
 	return dialWith(t, name, roomclient.Options{Token: token})
 }
 
-// dialWith is dial with all options. At the end of the test it checks that nothing came that no server like this one sends.
+// dialWith is dial with all options. At the end of the test it checks that nothing came that no
+// server like this one sends.
 func dialWith(t *testing.T, name string, options roomclient.Options) *member {
 	t.Helper()
 	client := rawclient.Dial(t, name, patience, options)

@@ -208,7 +208,8 @@ func TestRequestsAreAnsweredInTheirOrderAndPingDoesNotWait(t *testing.T) {
 	r := newRoom(t, nil)
 	a, b := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RolePublisher)
 	stream := a.Publishes(rawclient.NewMedia(t), camera).StreamID
-	// After every fourth request comes a ping: the machine may be slow at sending, so that one of them has to overtake a request, and not a certain one.
+	// After every fourth request comes a ping: the machine may be slow at sending, so that one of
+	// them has to overtake a request, and not a certain one.
 	const requests, pings = 40, 10
 	before := len(b.Messages())
 	for i := range requests {

@@ -263,7 +263,8 @@ func TestBandwidthLimitsAreInTheAnswerAndInTheFeedback(t *testing.T) {
 		}
 		m.Starts(p, answer)
 		wait.For(t, ready, name+" limit to be in the feedback", func() error {
-			// The feedback is about all media of the connection, the limit about its video: the audio has 64 kbps beside it.
+			// The feedback is about all media of the connection, the limit about its video: the
+			// audio has 64 kbps beside it.
 			if got, want := p.Bitrate(), (c.kbps+64)*1000; got != want {
 				return fmt.Errorf("it says %d bits/s, want %d", got, want)
 			}

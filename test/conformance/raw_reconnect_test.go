@@ -23,7 +23,8 @@ const (
 	late     = 5 * time.Second
 )
 
-// again opens another socket as a client does that has lost its own: connect is for the caller to send.
+// again opens another socket as a client does that has lost its own: connect is for the caller to
+// send.
 func (m *member) again() *member {
 	m.T.Helper()
 	n := dialWith(m.T, m.Name, roomclient.Options{Token: m.token, Reconnect: true, Silent: true})

@@ -158,7 +158,8 @@ func TestTokens(t *testing.T) {
 	covers(t, "7.2-connection-id", "7.2-single-use", "7.2-deleted", "1.1-whole-url", "9-12", "2.1-errors", "6-202", "2.1-metadata")
 	r := newRoom(t, nil)
 
-	// The connection id is that of the status, and the token works whatever its host, port, path and parameters.
+	// The connection id is that of the status, and the token works whatever its host, port, path
+	// and parameters.
 	connection := r.connection(t, func(spec *v1alpha1.ConnectionSpec) { spec.Data = `{"serverData":1}` })
 	used := dial(t, "a", connection.Status.Token)
 	parameters := used.JoinParameters()

@@ -19,7 +19,8 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// intrude joins with the tenant's secret, as a recording layout does; change, unless nil, changes the parameters.
+// intrude joins with the tenant's secret, as a recording layout does; change, unless nil, changes
+// the parameters.
 func (r *room) intrude(t *testing.T, name string, change func(map[string]any)) *member {
 	t.Helper()
 	m := r.withoutToken(t, name)
@@ -44,7 +45,8 @@ func (r *room) withoutToken(t *testing.T, name string) *member {
 // connectionIDs is the form of a connection's id.
 var connectionIDs = regexp.MustCompile(`^con_[A-Z][0-9A-Za-z]{9}$`)
 
-// forged is a digest of a secret as the gateway gives it to media pods, made by somebody who is none.
+// forged is a digest of a secret as the gateway gives it to media pods, made by somebody who is
+// none.
 func forged(secret string) string {
 	salt := []byte("0123456789abcdef")
 	mac := hmac.New(sha256.New, salt)

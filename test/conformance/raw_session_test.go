@@ -228,7 +228,8 @@ func TestAConnectionToACameraIsNotAccepted(t *testing.T) {
 		}
 		return fmt.Errorf("its conditions are %v", current.Status.Conditions)
 	})
-	// Nobody can end a camera's stream, so that error 10 has no place: its stream is one that nobody has.
+	// Nobody can end a camera's stream, so that error 10 has no place: its stream is one that
+	// nobody has.
 	m := r.join(t, "a", v1alpha1.RoleModerator)
 	stream := "str_IPC_AAAA_ipc_IPCAM_rtsp_AAAA_camera_example_org"
 	m.refused("forceUnpublish", map[string]any{"streamId": stream}, 105, fmt.Sprintf("Stream '%s' does not exist in Session '%s'. Code: 105", stream, r.name))

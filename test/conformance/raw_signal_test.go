@@ -30,7 +30,8 @@ func secret(t *testing.T) string {
 	return string(bytes.TrimSpace(object.Data["secret"]))
 }
 
-// rest makes a request of OpenVidu's REST API and returns the status and the body. body is JSON, or nothing when nil.
+// rest makes a request of OpenVidu's REST API and returns the status and the body. body is JSON, or
+// nothing when nil.
 func rest(t *testing.T, method, path string, body any) (int, string) {
 	t.Helper()
 	var content io.Reader

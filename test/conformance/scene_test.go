@@ -68,7 +68,8 @@ func (s *scene) exit(m *member) {
 	s.present = slices.DeleteFunc(s.present, func(other *member) bool { return other == m })
 }
 
-// barrier waits until every present member has got everything that was sent before: a signal to all goes behind it.
+// barrier waits until every present member has got everything that was sent before: a signal to all
+// goes behind it.
 func (s *scene) barrier() {
 	s.t.Helper()
 	if len(s.present) == 0 {
@@ -116,7 +117,8 @@ func (s *scene) step(what string, do func()) {
 
 var streamIDs = regexp.MustCompile(`str_([A-Z]{3})_[A-Z][0-9A-Za-z]{3}_(con_[A-Z][0-9A-Za-z]{9})`)
 
-// line is a message as the transcript has it: ids as names, and what differs from run to run left out. It is "" for pings and barriers.
+// line is a message as the transcript has it: ids as names, and what differs from run to run left
+// out. It is "" for pings and barriers.
 func (s *scene) line(message roomclient.Message) string {
 	var parsed struct {
 		Method string         `json:"method"`

@@ -1,5 +1,6 @@
-// Package cost is the authority on how tests tell whether work is bounded by the size of what it is for: they compare it with a plain copy of as many
-// bytes, by the processor time of one thread, so that a busy machine counts little.
+// Package cost is the authority on how tests tell whether work is bounded by the size of what it is
+// for: they compare it with a plain copy of as many bytes, by the processor time of one thread, so
+// that a busy machine counts little.
 package cost
 
 import (
@@ -10,8 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Most is the most that reading some bytes may cost, as a multiple of copying them one by one, added up. Copying 64 KiB takes some 10 us, so that this allows
-// less than 5 ms for reading them. A parser that makes an object of every few bytes takes a quarter of it; what grows faster than the bytes do costs thousands.
+// Most is the most that reading some bytes may cost, as a multiple of copying them one by one,
+// added up. Copying 64 KiB takes some 10 us, so that this allows less than 5 ms for reading them. A
+// parser that makes an object of every few bytes takes a quarter of it; what grows faster than the
+// bytes do costs thousands.
 const Most = 400
 
 const (
@@ -19,7 +22,8 @@ const (
 	tries = 5        // of which the least counts: whatever disturbs makes them longer only
 )
 
-// Ratio returns how many times as long it takes to read 64 KiB as it takes to copy them. One call of read reads so many bytes.
+// Ratio returns how many times as long it takes to read 64 KiB as it takes to copy them. One call
+// of read reads so many bytes.
 func Ratio(bytes int, read func()) float64 {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

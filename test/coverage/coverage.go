@@ -1,5 +1,5 @@
-// Package coverage is the authority on which tests say that they show which item of a list: it reads the calls with which they say so out of their
-// sources, and names them in a page.
+// Package coverage is the authority on which tests say that they show which item of a list: it
+// reads the calls with which they say so out of their sources, and names them in a page.
 package coverage
 
 import (
@@ -26,14 +26,15 @@ type Test struct {
 
 // List says which calls count, and which ids there are.
 type List struct {
-	// Function is the name of the function that tests call with their testing.T and ids. Those are literals, so that a reader sees them.
+	// Function is the name of the function that tests call with their testing.T and ids. Those are
+	// literals, so that a reader sees them.
 	Function string
 	// Check gives an error for the first of the ids that is no item's.
 	Check func(ids ...string) error
 }
 
-// Read returns the tests of some folders of a checkout by the id of the item that they show, each sorted by file and place. A folder that is not
-// there has no tests.
+// Read returns the tests of some folders of a checkout by the id of the item that they show, each
+// sorted by file and place. A folder that is not there has no tests.
 func (l List) Read(root string, folders ...string) (map[string][]Test, error) {
 	tests := map[string][]Test{}
 	for _, folder := range folders {

@@ -110,8 +110,8 @@ func TestStatusShowsWhoIsInTheRoomAndWhatTheySend(t *testing.T) {
 	t.Logf("kubectl get connections -o wide\n%s", get)
 }
 
-// complete gives no error when the status of a Connection says everything about its user, who sends one stream and receives
-// the other's.
+// complete gives no error when the status of a Connection says everything about its user, who sends
+// one stream and receives the other's.
 func complete(connection *v1alpha1.Connection, self, other *guest) error {
 	s := connection.Status
 	var wrong []string

@@ -29,7 +29,8 @@ func TestCoreScenariosBetweenBrowsers(t *testing.T) {
 	}
 }
 
-// core plays the core scenarios, one after the other, with a moderator in one browser and a publisher in another.
+// core plays the core scenarios, one after the other, with a moderator in one browser and a
+// publisher in another.
 func core(t *testing.T, moderatorIn, publisherIn opener) {
 	room := newRoom(t)
 	room.admit(t, "moderator", v1alpha1.RoleModerator)
@@ -135,8 +136,8 @@ func core(t *testing.T, moderatorIn, publisherIn opener) {
 	}
 }
 
-// told waits for an event with exactly these members. Its time does not matter, nor a type that repeats its name, nor
-// an old value that is not asked for.
+// told waits for an event with exactly these members. Its time does not matter, nor a type that
+// repeats its name, nor an old value that is not asked for.
 func (g *guest) told(t *testing.T, want browser.Event) browser.Event {
 	t.Helper()
 	return g.event(t, 10*time.Second, fmt.Sprintf("%+v", want), func(e browser.Event) bool {

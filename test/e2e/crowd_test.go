@@ -21,8 +21,8 @@ const (
 	crowdWindow = 5 * time.Second
 )
 
-// crowdPublication is small and without sound: the machine encodes ten and decodes ninety of them. As measured that takes one core; with
-// sound it would take more than two.
+// crowdPublication is small and without sound: the machine encodes ten and decodes ninety of them.
+// As measured that takes one core; with sound it would take more than two.
 var crowdPublication = browser.Publication{Resolution: "160x120", FrameRate: 10, AudioSource: false}
 
 func TestTenClientsSeeEachOtherForAMinute(t *testing.T) {

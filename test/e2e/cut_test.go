@@ -33,8 +33,9 @@ const cuts = 10
 // cutPublication is small: several browsers run at once.
 var cutPublication = browser.Publication{Resolution: "160x120", FrameRate: 10}
 
-// What a cut of everything, both ways, without a word means by the protocol. A client pings every 5 s and takes its socket for lost when
-// an answer does not come within 5 s; the pod takes it for lost 15 s after its last message, and evicts it 10 s after that.
+// What a cut of everything, both ways, without a word means by the protocol. A client pings every 5
+// s and takes its socket for lost when an answer does not come within 5 s; the pod takes it for
+// lost 15 s after its last message, and evicts it 10 s after that.
 //
 //	        the client                                         the pod
 //	3 s     notices only if it pings during the cut, at once   notices nothing, or another socket
@@ -42,8 +43,8 @@ var cutPublication = browser.Publication{Resolution: "160x120", FrameRate: 10}
 //	                                                           beginning, and the client is back within its window
 //	30 s    as above, but nothing can be reached               evicts 20 s to 25 s after the beginning
 //
-// So for 3 s and 8 s the same participant goes on, whenever the pings are; for 30 s it is evicted before the network is back. The rounds begin at
-// different times between two pings.
+// So for 3 s and 8 s the same participant goes on, whenever the pings are; for 30 s it is evicted
+// before the network is back. The rounds begin at different times between two pings.
 func TestNetworkCuts(t *testing.T) {
 	segment, err := network.SegmentOf(kube.Nodes[0].IP)
 	if err != nil {
@@ -106,7 +107,8 @@ type cutRig struct {
 func newCutRig(t *testing.T, machine *network.Machine, gateway string, observers opener) *cutRig {
 	t.Helper()
 	inside := siteOn(t, machine)
-	// The token names an address of this machine. There is nothing in between that would keep the connections of the browser alive.
+	// The token names an address of this machine. There is nothing in between that would keep the
+	// connections of the browser alive.
 	b, err := browser.StartAt(browser.Place{
 		NetworkNamespace: machine.Namespace(),
 		Addresses:        map[string]string{strings.TrimPrefix(kube.GatewayURL, "http://"): gateway},
@@ -362,7 +364,8 @@ func perish(t *testing.T, rig *cutRig, round int, duration time.Duration) {
 	})
 	// Any message is a sign of life, as a ping is.
 	const early, late = 500 * time.Millisecond, 3 * time.Second
-	// Of a message that was sent while the network was being cut it is not known whether it has arrived.
+	// Of a message that was sent while the network was being cut it is not known whether it has
+	// arrived.
 	took, least := left.Time().Sub(g.lastMessage(began)), left.Time().Sub(g.lastMessage(cut.total))
 	if took < watchdog+reconnectWindow-early || least > watchdog+reconnectWindow+late {
 		t.Errorf("round %d: evicted %v to %v after its last message, want %v", round+1, least, took, watchdog+reconnectWindow)
@@ -384,7 +387,8 @@ func perish(t *testing.T, rig *cutRig, round int, duration time.Duration) {
 		round+1, beforePing, took.Round(time.Millisecond), ended.Sub(left.Time()).Round(time.Millisecond), out.Time().Sub(ended).Round(time.Millisecond))
 }
 
-// disconnectedBy gives no error when a Connection's status says that its user has left for a reason.
+// disconnectedBy gives no error when a Connection's status says that its user has left for a
+// reason.
 func disconnectedBy(namespace, name, reason string) error {
 	connection, err := kube.Connection(namespace, name)
 	if err != nil {

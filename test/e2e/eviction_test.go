@@ -19,8 +19,8 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// A message needs some time from the pod to the page's event handler, on a machine that encodes video meanwhile, while
-// kubectl learns of the deletion on another path.
+// A message needs some time from the pod to the page's event handler, on a machine that encodes
+// video meanwhile, while kubectl learns of the deletion on another path.
 const pageDelay = 500 * time.Millisecond
 
 func TestDeletingAConnectionEvictsItsUser(t *testing.T) {
@@ -116,8 +116,8 @@ func TestDeletingAConnectionThatNobodyUsedMakesItsTokenWorthless(t *testing.T) {
 	}
 }
 
-// refused checks that joinRoom is answered with an error. The socket is opened with one token and joinRoom is called with another, as
-// text, so that also what is no URL can be tried.
+// refused checks that joinRoom is answered with an error. The socket is opened with one token and
+// joinRoom is called with another, as text, so that also what is no URL can be tried.
 func refused(t *testing.T, socketToken, token string, code int, text string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

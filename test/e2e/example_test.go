@@ -23,7 +23,8 @@ import (
 // exampleFolder is the example application's.
 var exampleFolder = filepath.Join(cluster.Root(), "examples", "video-call")
 
-// startExample starts the example's server as its README says, and returns where it serves. It ends with the test.
+// startExample starts the example's server as its README says, and returns where it serves. It ends
+// with the test.
 func startExample(t *testing.T) string {
 	t.Helper()
 	if err := browser.InstallPackages(t.Context(), exampleFolder); err != nil {

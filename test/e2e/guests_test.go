@@ -33,7 +33,8 @@ type guest struct {
 	streamID string
 }
 
-// join lets a browser of its own join with the token of a Connection. number tells browsers apart that are in the room at once.
+// join lets a browser of its own join with the token of a Connection. number tells browsers apart
+// that are in the room at once.
 func join(t *testing.T, number int, namespace, connection string) *guest {
 	t.Helper()
 	return joinWith(t, chromium(t, number), namespace, connection)

@@ -18,9 +18,11 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// Rounds of TestFiftyRounds..., and how much may differ afterwards. Memory, in bytes, by what a Go heap and its fragments vary by when nothing is kept:
-// 50 rounds that kept one peer connection each would keep 100 of them, at 100 kB and more each. Goroutines by those that collect the metrics: they count
-// themselves, and how many of them work at the same moment is chance. 50 rounds that kept one each would keep 50.
+// Rounds of TestFiftyRounds..., and how much may differ afterwards. Memory, in bytes, by what a Go
+// heap and its fragments vary by when nothing is kept: 50 rounds that kept one peer connection each
+// would keep 100 of them, at 100 kB and more each. Goroutines by those that collect the metrics:
+// they count themselves, and how many of them work at the same moment is chance. 50 rounds that
+// kept one each would keep 50.
 const (
 	rounds            = 50
 	gatherTolerance   = 2
@@ -55,8 +57,8 @@ func TestFiftyRoundsOfJoinsAndLeavesLeaveNothingBehindInThePod(t *testing.T) {
 	}
 }
 
-// round lets a publisher and a subscriber join, exchange media and leave, and deletes their Connections. The subscriber
-// of every other round is lost without a word.
+// round lets a publisher and a subscriber join, exchange media and leave, and deletes their
+// Connections. The subscriber of every other round is lost without a word.
 func round(t *testing.T, namespace string, media *roomclient.Media, name string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -102,8 +104,9 @@ func round(t *testing.T, namespace string, media *roomclient.Media, name string)
 	}
 }
 
-// settled waits until a pod's figures do not fall any more for a while, and are what they were before unless that is nil,
-// and returns the least. Reading the metrics makes garbage, so that the collector runs and the heap shows what is kept.
+// settled waits until a pod's figures do not fall any more for a while, and are what they were
+// before unless that is nil, and returns the least. Reading the metrics makes garbage, so that the
+// collector runs and the heap shows what is kept.
 func settled(t *testing.T, pod string, before cluster.Metrics) cluster.Metrics {
 	t.Helper()
 	lowest := cluster.Metrics{}
@@ -122,7 +125,8 @@ func settled(t *testing.T, pod string, before cluster.Metrics) cluster.Metrics {
 			if !seen || value < least {
 				lowest[name] = value
 			}
-			// Goroutines and files count one by one, but of memory a little less at every collection is no news.
+			// Goroutines and files count one by one, but of memory a little less at every
+			// collection is no news.
 			if isMemory := strings.HasSuffix(name, "_bytes"); !seen || value < least && !isMemory || value < least*0.95 {
 				lastFall = time.Now()
 			}

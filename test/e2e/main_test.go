@@ -1,7 +1,8 @@
 //go:build e2e
 
-// Package e2e is the authority on what Mediarooms shows its users: every scenario with a real Kubernetes, a real kubectl and real browsers
-// with the unmodified openvidu-browser. The cluster is up, with the operator installed, before it starts.
+// Package e2e is the authority on what Mediarooms shows its users: every scenario with a real
+// Kubernetes, a real kubectl and real browsers with the unmodified openvidu-browser. The cluster is
+// up, with the operator installed, before it starts.
 package e2e
 
 import (
@@ -21,8 +22,9 @@ var (
 	samples cluster.Samples
 )
 
-// browsers are the browsers of the suite, by number. A participant has a process of its own, as on a machine of its
-// own, so that no page is in the background of another. They start when they are first used.
+// browsers are the browsers of the suite, by number. A participant has a process of its own, as on
+// a machine of its own, so that no page is in the background of another. They start when they are
+// first used.
 var browsers struct {
 	mu        sync.Mutex // guards what follows
 	started   []*browser.Browser

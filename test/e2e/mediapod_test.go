@@ -68,7 +68,8 @@ func TestARoomComesBackOnAnotherPodWhenItsMediaPodIsKilled(t *testing.T) {
 			}
 			return nil
 		})
-		// Its page must not go on as if nothing had happened: applications join again on this reason.
+		// Its page must not go on as if nothing had happened: applications join again on this
+		// reason.
 		if end := g.disconnected(t, 30*time.Second); end.Reason != "nodeCrashed" {
 			t.Errorf("%s was told %q", g.Name, end.Reason)
 		}

@@ -106,8 +106,8 @@ func TestCallsGoOnWhileTheOperatorIsKilledAndWhatHappenedIsInStatusAfterwards(t 
 	}
 }
 
-// killOperator kills the operator's processes and keeps it from coming back until the returned function is called, at the latest at
-// the end of the test.
+// killOperator kills the operator's processes and keeps it from coming back until the returned
+// function is called, at the latest at the end of the test.
 func killOperator(t *testing.T) (start func()) {
 	t.Helper()
 	ctx := context.Background()

@@ -20,7 +20,8 @@ type roomPage struct {
 	*browser.Page
 }
 
-// openRoomPage opens the page with a token, as the link of an invitation does, and joins as somebody.
+// openRoomPage opens the page with a token, as the link of an invitation does, and joins as
+// somebody.
 func openRoomPage(t *testing.T, number int, token, name string, viewport browser.Viewport) *roomPage {
 	t.Helper()
 	p := &roomPage{chromium(t, number).Open(t, name, kube.GatewayURL+"/#token="+url.QueryEscape(token), viewport)}

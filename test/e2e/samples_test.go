@@ -21,8 +21,9 @@ const (
 	guest2 = "guest-2"
 )
 
-// applySamples applies the room of config/samples to the default tenant, on a warm pool, and removes it at the end of the
-// test. An earlier room is removed first. It returns when kubectl was started.
+// applySamples applies the room of config/samples to the default tenant, on a warm pool, and
+// removes it at the end of the test. An earlier room is removed first. It returns when kubectl was
+// started.
 func applySamples(t *testing.T) time.Time {
 	t.Helper()
 	removeSamples(t)
@@ -151,7 +152,8 @@ func TestKubectlGetAndDescribeReadWell(t *testing.T) {
 	}
 }
 
-// table checks the header of one of kubectl's tables and returns its rows by their first column, without it.
+// table checks the header of one of kubectl's tables and returns its rows by their first column,
+// without it.
 func table(t *testing.T, text string, header ...string) map[string][]string {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(text), "\n")

@@ -142,8 +142,8 @@ func TestATokenWorksOnceAndNoOtherTokenWorks(t *testing.T) {
 	}
 }
 
-// quiet waits until the pool counts what the test did and nothing has changed for three times as long as the operator may hold a
-// status back (a second): counts are written last.
+// quiet waits until the pool counts what the test did and nothing has changed for three times as
+// long as the operator may hold a status back (a second): counts are written last.
 func quiet(t *testing.T) {
 	t.Helper()
 	want := sessions(t)

@@ -23,7 +23,8 @@ const (
 	takeover = 3 * time.Second
 )
 
-// Media finds the transport that a client's network lets through, whichever it is, and uses UDP where it can.
+// Media finds the transport that a client's network lets through, whichever it is, and uses UDP
+// where it can.
 func TestMediaFindsTheTransportThatIsOpen(t *testing.T) {
 	segment, err := network.SegmentOf(kube.Nodes[0].IP)
 	if err != nil {
@@ -59,8 +60,8 @@ func TestMediaFindsTheTransportThatIsOpen(t *testing.T) {
 	}
 }
 
-// openOn starts a browser on a machine. There it reaches the gateway and the page by the addresses that tokens and tests have for them; its media goes
-// over the machine's link.
+// openOn starts a browser on a machine. There it reaches the gateway and the page by the addresses
+// that tokens and tests have for them; its media goes over the machine's link.
 func openOn(t *testing.T, machine *network.Machine, name string) opener {
 	t.Helper()
 	public, err := url.Parse(kube.GatewayURL)
@@ -95,7 +96,8 @@ func openOn(t *testing.T, machine *network.Machine, name string) opener {
 	return onSite{b, inside}
 }
 
-// callOver lets one participant publish and another one receive, and checks over which transport both do, in good time.
+// callOver lets one participant publish and another one receive, and checks over which transport
+// both do, in good time.
 func callOver(t *testing.T, room room, number int, client opener, transport string) {
 	t.Helper()
 	from, to := fmt.Sprintf("sender-%d", number), fmt.Sprintf("receiver-%d", number)

@@ -156,8 +156,8 @@ func (e *endpoint) wait(within time.Duration, session, name string, n int) {
 	})
 }
 
-// keysOf returns how many keys the event must have, with "event" (REST case 158, openvidu-rest 5.3).
-// All streams of the test have video.
+// keysOf returns how many keys the event must have, with "event" (REST case 158, openvidu-rest
+// 5.3). All streams of the test have video.
 func (event told) keysOf() int {
 	inbound := 0
 	if event.Connection == "INBOUND" {
@@ -169,8 +169,8 @@ func (event told) keysOf() int {
 	}[event.Event]
 }
 
-// TestEveryEventArrivesInOrderWhoeverIsKilled: whatever dies between a room and the endpoint of a Webhook, each event arrives, in the order of
-// its session, and what begins also ends.
+// TestEveryEventArrivesInOrderWhoeverIsKilled: whatever dies between a room and the endpoint of a
+// Webhook, each event arrives, in the order of its session, and what begins also ends.
 func TestEveryEventArrivesInOrderWhoeverIsKilled(t *testing.T) {
 	cases.Shows(t, 158, 163, 166)
 	namespace := kube.NewNamespace(t)

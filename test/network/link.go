@@ -23,13 +23,15 @@ type Quality struct {
 	Loss float64
 	// Delay is how long each packet takes.
 	Delay time.Duration
-	// Kbps is what the link carries; 0 is no limit. What exceeds it waits, for at most Queue; what would wait longer is lost.
+	// Kbps is what the link carries; 0 is no limit. What exceeds it waits, for at most Queue; what
+	// would wait longer is lost.
 	Kbps  int
 	Queue time.Duration
 }
 
-// Link is a cable between two network namespaces: this process's and another one's. Where the kernel has tc-netem(8), that makes its quality; else
-// this process carries each packet from one end to the other.
+// Link is a cable between two network namespaces: this process's and another one's. Where the
+// kernel has tc-netem(8), that makes its quality; else this process carries each packet from one
+// end to the other.
 type Link struct {
 	near, far string
 	inside    []string // what runs a command in the other namespace
@@ -39,8 +41,8 @@ type Link struct {
 // mtu is that of Ethernet.
 const mtu = 1500
 
-// NewLink makes a link to the network namespace of a process, and gives both ends addresses of the same network. It goes with either
-// namespace.
+// NewLink makes a link to the network namespace of a process, and gives both ends addresses of the
+// same network. It goes with either namespace.
 func NewLink(t testing.TB, process int, here, there netip.Prefix) *Link {
 	t.Helper()
 	l := &Link{near: "near0", far: "far0", inside: []string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", process)}}
@@ -110,7 +112,8 @@ func (l *Link) Set(ctx context.Context, towards, back Quality) error {
 	)
 }
 
-// netem is the quality in the terms of tc-netem(8), whose queue is counted in packets, those that are under way included.
+// netem is the quality in the terms of tc-netem(8), whose queue is counted in packets, those that
+// are under way included.
 func (q Quality) netem() string {
 	limit := 1000
 	text := ""

@@ -1,5 +1,5 @@
-// Package network is the authority on the machines that tests make up: network namespaces with a link to the cluster's
-// nodes that can be cut. Nothing else of this machine's network is touched.
+// Package network is the authority on the machines that tests make up: network namespaces with a
+// link to the cluster's nodes that can be cut. Nothing else of this machine's network is touched.
 package network
 
 import (
@@ -55,7 +55,8 @@ func SegmentOf(node string) (Segment, error) {
 	return Segment{}, fmt.Errorf("looking for the nodes' network: no bridge of this machine has %s on it; a local cluster is needed", node)
 }
 
-// name is a name for a machine of this segment. It has at most 15 characters, as names of interfaces must.
+// name is a name for a machine of this segment. It has at most 15 characters, as names of
+// interfaces must.
 func (s Segment) name(number int) string {
 	return fmt.Sprintf("%s%d", s.names(), number)
 }
@@ -88,14 +89,15 @@ func (s Segment) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// Machine is a network namespace with a link to a Segment, and nothing else but its loopback interface. Its route to everywhere else leads
-// nowhere.
+// Machine is a network namespace with a link to a Segment, and nothing else but its loopback
+// interface. Its route to everywhere else leads nowhere.
 type Machine struct {
 	segment Segment
 	name    string
 }
 
-// NewMachine makes a machine. The number, 0 to 9, tells the machines of a segment apart. It is removed at the end of the test.
+// NewMachine makes a machine. The number, 0 to 9, tells the machines of a segment apart. It is
+// removed at the end of the test.
 func (s Segment) NewMachine(t testing.TB, number int) *Machine {
 	t.Helper()
 	m := &Machine{segment: s, name: s.name(number)}
@@ -103,7 +105,8 @@ func (s Segment) NewMachine(t testing.TB, number int) *Machine {
 	address[3] = byte(240 + number)
 	inside := "-n " + m.name + " "
 	t.Cleanup(func() {
-		// The link goes with the namespace, which lives on as long as processes are in it: so the link is removed by its name.
+		// The link goes with the namespace, which lives on as long as processes are in it: so the
+		// link is removed by its name.
 		for _, command := range []string{"link delete " + m.name, "netns delete " + m.name} {
 			if err := ip(context.Background(), command); err != nil {
 				t.Error(err)
@@ -112,14 +115,15 @@ func (s Segment) NewMachine(t testing.TB, number int) *Machine {
 	})
 	for _, command := range []string{
 		"netns add " + m.name,
-		// A bridge takes the lowest address of its links for its own. Were that ours, it would change with every cut, and the nodes would
-		// lose this machine.
+		// A bridge takes the lowest address of its links for its own. Were that ours, it would
+		// change with every cut, and the nodes would lose this machine.
 		fmt.Sprintf("link add %s address fe:ff:ff:ff:ff:%02x type veth peer name eth0 netns %s", m.name, number, m.name),
 		"link set " + m.name + " master " + s.bridge + " up",
 		inside + "link set lo up",
 		inside + fmt.Sprintf("address add %s/%d dev eth0", netip.AddrFrom4(address), s.prefix.Bits()),
 		inside + "link set eth0 up",
-		// Firefox uses only interfaces with a route to everywhere. Nobody has this gateway's address.
+		// Firefox uses only interfaces with a route to everywhere. Nobody has this gateway's
+		// address.
 		inside + fmt.Sprintf("route add default via %s", unused(s.prefix)),
 	} {
 		if err := ip(t.Context(), command); err != nil {
@@ -145,7 +149,8 @@ func (m *Machine) Namespace() string {
 	return filepath.Join(namespaces, m.name)
 }
 
-// Cut loses everything on the link from now on, both ways. The machine itself does not notice: its end of the link stays up.
+// Cut loses everything on the link from now on, both ways. The machine itself does not notice: its
+// end of the link stays up.
 func (m *Machine) Cut(ctx context.Context) error {
 	return ip(ctx, "link set "+m.name+" nomaster")
 }
@@ -155,8 +160,9 @@ func (m *Machine) Mend(ctx context.Context) error {
 	return ip(ctx, "link set "+m.name+" master "+m.segment.bridge)
 }
 
-// Close loses what the machine sends and receives over its link by a transport protocol, "udp" or "tcp", from now on, as a firewall does that
-// drops it. Without one everything passes again. What stays on the machine is not touched.
+// Close loses what the machine sends and receives over its link by a transport protocol, "udp" or
+// "tcp", from now on, as a firewall does that drops it. Without one everything passes again. What
+// stays on the machine is not touched.
 func (m *Machine) Close(ctx context.Context, protocol string) error {
 	chains := ""
 	if protocol != "" {

@@ -25,7 +25,8 @@ type user struct {
 	streamID string
 }
 
-// enter makes a connection, as an application's server does for each of its users, and lets a browser join with its token and publish.
+// enter makes a connection, as an application's server does for each of its users, and lets a
+// browser join with its token and publish.
 func (a *application) enter(variable, properties string) *user {
 	a.t.Helper()
 	a.does(fmt.Sprintf("%s = await session.createConnection(%s)", variable, properties))
@@ -65,7 +66,8 @@ func (u *user) gets(name string, match func(browser.Event) bool) {
 	})
 }
 
-// shows waits until the status of a user's Connection is as it should be: then REST shows that, too.
+// shows waits until the status of a user's Connection is as it should be: then REST shows that,
+// too.
 func (a *application) shows(u *user, what string, holds func(v1alpha1.ConnectionStatus) bool) {
 	a.t.Helper()
 	wait.For(a.t, patience, "the status of "+u.variable+" to show "+what, func() error {

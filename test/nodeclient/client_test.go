@@ -30,7 +30,8 @@ const (
 // patience is how long anything may take on a small machine.
 const patience = 20 * time.Second
 
-// application is a server application that uses the package: it has an OpenVidu object named openvidu, and what else its lines make.
+// application is a server application that uses the package: it has an OpenVidu object named
+// openvidu, and what else its lines make.
 type application struct {
 	place
 	t *testing.T
@@ -79,10 +80,12 @@ func (a *application) login(name, password string) {
 	a.does(name + ".enableProdMode()")
 }
 
-// inARow is how many connections in a row must answer alike: each of them may be to any of the two gateways.
+// inARow is how many connections in a row must answer alike: each of them may be to any of the two
+// gateways.
 const inARow = 12
 
-// answers waits until the gateways answer a password with a status. It asks slowly while they don't: wrong passwords are limited.
+// answers waits until the gateways answer a password with a status. It asks slowly while they
+// don't: wrong passwords are limited.
 func (a *application) answers(password string, want, inARow int) {
 	a.t.Helper()
 	fresh := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
@@ -134,7 +137,8 @@ func (a *application) text(expression string) string {
 	return text
 }
 
-// gives checks what an expression gives, or its promise resolves to, as JSON. What is undefined there is absent or null.
+// gives checks what an expression gives, or its promise resolves to, as JSON. What is undefined
+// there is absent or null.
 func (a *application) gives(expression, want string) {
 	a.t.Helper()
 	var value json.RawMessage

@@ -1,7 +1,8 @@
 //go:build e2e
 
-// Package nodeclient is the authority on the unmodified openvidu-node-client 2.32.2: what its promises resolve to against the gateway of a real cluster,
-// with real browsers in the rooms. Every scenario runs twice: in Node, and in a page of another origin, where the package is bundled.
+// Package nodeclient is the authority on the unmodified openvidu-node-client 2.32.2: what its
+// promises resolve to against the gateway of a real cluster, with real browsers in the rooms. Every
+// scenario runs twice: in Node, and in a page of another origin, where the package is bundled.
 package nodeclient
 
 import (

@@ -23,7 +23,8 @@ var folder = filepath.Join(cluster.Root(), "test", "nodeclient")
 
 // place is where JavaScript runs that has the package as OpenViduNodeClient.
 type place interface {
-	// Evaluate runs an expression, waits for its promise if it is one, and decodes what it gives into result unless that is nil.
+	// Evaluate runs an expression, waits for its promise if it is one, and decodes what it gives
+	// into result unless that is nil.
 	Evaluate(expression string, result any) error
 }
 

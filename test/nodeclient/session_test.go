@@ -22,7 +22,8 @@ func TestSessionsAndConnections(t *testing.T) {
 		app := newApplication(t, at)
 		app.gives("openvidu.activeSessions", "[]")
 
-		// The package orders the properties of a new session differently from those of a fetched one, once.
+		// The package orders the properties of a new session differently from those of a fetched
+		// one, once.
 		app.does("session = await openvidu.createSession({ customSessionId: 'Room_A', recordingMode: 'ALWAYS', " +
 			"defaultRecordingProperties: { outputMode: 'INDIVIDUAL', ignoreFailedStreams: true }, forcedVideoCodec: 'VP8', allowTranscoding: true })")
 		app.gives("session.sessionId", `"Room_A"`)
@@ -42,7 +43,8 @@ func TestSessionsAndConnections(t *testing.T) {
 		app.gives("[again.properties.recordingMode, again.properties.forcedVideoCodec, again.properties.defaultRecordingProperties.outputMode]", `["ALWAYS","VP8","INDIVIDUAL"]`)
 		app.gives("again.createdAt === session.createdAt", "true")
 		app.gives("again.fetch()", "false")
-		// The package has the session twice now. It sheds the second when it learns that the id is gone.
+		// The package has the session twice now. It sheds the second when it learns that the id is
+		// gone.
 		app.does("openvidu.activeSessions.pop()")
 
 		app.does("connection = await session.createConnection()")

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// An application goes on while its password is changed, as docs/install.md says how: both are valid for a while. Another tenant notices nothing of it.
+// An application goes on while its password is changed, as docs/install.md says how: both are valid
+// for a while. Another tenant notices nothing of it.
 func TestAPasswordThatIsChangedWhileTheApplicationRuns(t *testing.T) {
 	t.Parallel()
 	app := newApplication(t, startNode(t))

@@ -1,6 +1,7 @@
-// Package openapi is the authority on whether an answer of the REST API is one that its description promises: a described status code of a described
-// endpoint, with the described headers and a body that the described schema takes, no key more and no key less; and nothing is done for a request whose
-// body the description does not allow.
+// Package openapi is the authority on whether an answer of the REST API is one that its description
+// promises: a described status code of a described endpoint, with the described headers and a body
+// that the described schema takes, no key more and no key less; and nothing is done for a request
+// whose body the description does not allow.
 package openapi
 
 import (
@@ -141,7 +142,8 @@ func (d *Document) check(answer Answer) error {
 	return d.checkBody(answer, object(response["content"]), where)
 }
 
-// checkRequest gives an error for a request that was served although its body is not described. Those that are refused may be anything.
+// checkRequest gives an error for a request that was served although its body is not described.
+// Those that are refused may be anything.
 func (d *Document) checkRequest(answer Answer, endpoint Endpoint) error {
 	if answer.Status >= http.StatusBadRequest {
 		return nil

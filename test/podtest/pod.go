@@ -1,6 +1,6 @@
-// Package podtest is a media pod for tests of the operator: the real control server and the real rooms,
-// over an engine without media and real mutual TLS. Tests move its participants by hand, and have its
-// streams fail.
+// Package podtest is a media pod for tests of the operator: the real control server and the real
+// rooms, over an engine without media and real mutual TLS. Tests move its participants by hand, and
+// have its streams fail.
 package podtest
 
 import (
@@ -94,8 +94,8 @@ func (p *Pod) Mute(muted bool) { p.spoil(func(f *faults) { f.muted = muted }) }
 // Deafen has the pod ignore what it is told of rooms. It goes on to say that it lives.
 func (p *Pod) Deafen() { p.spoil(func(f *faults) { f.deaf = true }) }
 
-// Hang has the pod never be through with what the operator knows, on streams from now on. It goes on to say
-// that it lives.
+// Hang has the pod never be through with what the operator knows, on streams from now on. It goes
+// on to say that it lives.
 func (p *Pod) Hang() { p.spoil(func(f *faults) { f.hanging = true }) }
 
 func (p *Pod) spoil(change func(*faults)) {
@@ -153,7 +153,8 @@ func (p *Pod) Config() *controlv1.PodConfig {
 	return p.record.config
 }
 
-// Closed returns the rooms that the pod has told of and does not have any more, in the order in which it told of them.
+// Closed returns the rooms that the pod has told of and does not have any more, in the order in
+// which it told of them.
 func (p *Pod) Closed() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,14 +162,16 @@ func (p *Pod) Closed() []string {
 	return slices.DeleteFunc(slices.Clone(p.record.hosted), func(uid string) bool { return slices.Contains(there, uid) })
 }
 
-// Evicted returns why a participant that had joined is out, as the pod tells of it; "" when it is not.
+// Evicted returns why a participant that had joined is out, as the pod tells of it; "" when it is
+// not.
 func (p *Pod) Evicted(connection string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.record.left[p.record.connectionIDs[connection]]
 }
 
-// Events returns the sequence of the last event of a room that the pod told of, and up to which events were acknowledged.
+// Events returns the sequence of the last event of a room that the pod told of, and up to which
+// events were acknowledged.
 func (p *Pod) Events(uid string) (told, acknowledged uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

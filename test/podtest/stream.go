@@ -11,7 +11,8 @@ import (
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
-// beat is how often the pod says that it lives: more often than a real one, for tests with a clock of their own.
+// beat is how often the pod says that it lives: more often than a real one, for tests with a clock
+// of their own.
 const beat = 100 * time.Millisecond
 
 var errBroken = status.Error(codes.Unavailable, "the stream is broken")

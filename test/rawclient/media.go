@@ -30,7 +30,8 @@ func (c *Client) Publishes(media *roomclient.Media, stream roomclient.Stream) *r
 	return p
 }
 
-// Offers makes a peer connection that is not published, for callers that say something else than a browser does; Starts may follow.
+// Offers makes a peer connection that is not published, for callers that say something else than a
+// browser does; Starts may follow.
 func (c *Client) Offers(media *roomclient.Media, stream roomclient.Stream) *roomclient.Publisher {
 	c.T.Helper()
 	ctx, cancel := context.WithTimeout(c.T.Context(), c.Patience)

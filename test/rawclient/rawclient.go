@@ -1,5 +1,5 @@
-// Package rawclient is the authority on how tests take part in a room without a browser: with a client that shows every message of the server and
-// sends any, and whose failures end the test.
+// Package rawclient is the authority on how tests take part in a room without a browser: with a
+// client that shows every message of the server and sends any, and whose failures end the test.
 package rawclient
 
 import (
@@ -13,20 +13,22 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// Client is a client until the end of the test, in a room once it has joined. Methods that end the test are for the test's goroutine.
+// Client is a client until the end of the test, in a room once it has joined. Methods that end the
+// test are for the test's goroutine.
 type Client struct {
 	*roomclient.Client
 	T *testing.T
 	// Name is what errors call it.
 	Name string
-	// Patience is how long an answer or a notification may take; a media path may take twice as long.
+	// Patience is how long an answer or a notification may take; a media path may take twice as
+	// long.
 	Patience time.Duration
 	// Joined is what joinRoom told, nil before.
 	Joined *roomclient.Joined
 }
 
-// Dial opens a socket. A reconnection is tried again while the server refuses it for now, as browsers do: a gateway may learn of a room's new media pod
-// after the test has.
+// Dial opens a socket. A reconnection is tried again while the server refuses it for now, as
+// browsers do: a gateway may learn of a room's new media pod after the test has.
 func Dial(t *testing.T, name string, patience time.Duration, options roomclient.Options) *Client {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -54,7 +56,8 @@ func (c *Client) Joins() {
 // ID is the connection id. The client has joined.
 func (c *Client) ID() string { return c.Joined.ID }
 
-// Gets waits for a notification whose members have these values, also one that came already, and returns all its members.
+// Gets waits for a notification whose members have these values, also one that came already, and
+// returns all its members.
 func (c *Client) Gets(method string, want map[string]any) map[string]any {
 	c.T.Helper()
 	return c.GetsWithin(c.Patience, method, want)

@@ -52,8 +52,8 @@ func TestEveryEndpointAsksWhoItIsBeforeAnythingElse(t *testing.T) {
 	}
 }
 
-// The Java client sends each request without credentials, and once more with them when it was told which ones are wanted; an Authorization that the
-// application gives goes with the first.
+// The Java client sends each request without credentials, and once more with them when it was told
+// which ones are wanted; an Authorization that the application gives goes with the first.
 func TestTheRequestsOfTheJavaClient(t *testing.T) {
 	t.Parallel()
 	Shows(t, 4, 5, 6, 7, 8, 9)

@@ -3,8 +3,8 @@
 // docs/rest-cases.md is generated from the list and from the calls of Shows in tests
 // (test/rest/table), here and in the folders of Folders.
 //
-// A case is something that OpenVidu's own end-to-end, integration and unit tests expect of a server.
-// "§" names a section of docs/spec/openvidu-rest.md.
+// A case is something that OpenVidu's own end-to-end, integration and unit tests expect of a
+// server. "§" names a section of docs/spec/openvidu-rest.md.
 package rest
 
 import (
@@ -43,7 +43,8 @@ var Folders = []string{"test/rest", "test/nodeclient", "test/e2e", "test/conform
 // Sections returns all sections in ascending order.
 func Sections() []Section { return slices.Concat(core, more) }
 
-// Shows says which cases a test shows. docs/rest-cases.md is made of these calls, so the numbers must be literals.
+// Shows says which cases a test shows. docs/rest-cases.md is made of these calls, so the numbers
+// must be literals.
 func Shows(t testing.TB, numbers ...int) {
 	t.Helper()
 	for _, number := range numbers {

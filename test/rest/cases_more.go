@@ -1,6 +1,7 @@
 package rest
 
-// more is what a server may have switched off, what clients make of answers, events, and the loss of media servers.
+// more is what a server may have switched off, what clients make of answers, events, and the loss
+// of media servers.
 var more = []Section{
 	{"9.5", "Recordings", []Case{
 		{99, "every recording endpoint with the module disabled → 501.", "they are switched off: 501; `POST /recordings/stop` and `DELETE /recordings` without an id are 403"},

@@ -51,7 +51,8 @@ func TestChangesOfConnectionsNobodyHasUsed(t *testing.T) {
 	patch(`{"role":"PUBLISHER"}`, changed(c, "PUBLISHER", false))
 	patch(`{"record":true}`, changed(c, "PUBLISHER", true))
 	patch(`{"role":null,"record":false}`, changed(c, "PUBLISHER", false))
-	// What the Node and the Java client send: all that the caller gave, and all that the client knows.
+	// What the Node and the Java client send: all that the caller gave, and all that the client
+	// knows.
 	patch(`{"role":"MODERATOR","record":true,"data":"OTHER_DATA"}`, changed(c, "MODERATOR", true))
 	patch(fmt.Sprintf(`{"session":%q,"type":"WEBRTC","data":"OTHER_DATA","record":false,"role":"SUBSCRIBER","kurentoOptions":null,"customIceServers":[],"rtspUri":null,`+
 		`"adaptativeBitrate":null,"onlyPlayWithSubscribers":null,"networkCache":null}`, s), c.text)

@@ -32,7 +32,8 @@ type answer struct {
 	body   string
 }
 
-// send sends a request, whose path is the whole one, and checks that the OpenAPI description promises such an answer.
+// send sends a request, whose path is the whole one, and checks that the OpenAPI description
+// promises such an answer.
 func send(ctx context.Context, request *http.Request) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -59,7 +60,8 @@ func send(ctx context.Context, request *http.Request) (answer, error) {
 	return got, openapi.Served().Check(promised)
 }
 
-// request makes a request without credentials, as the clients do: what has no body is sent as a form. The path is below prefix unless it starts with it.
+// request makes a request without credentials, as the clients do: what has no body is sent as a
+// form. The path is below prefix unless it starts with it.
 func request(method, path, body string) (*http.Request, error) {
 	if !strings.HasPrefix(path, "/openvidu/") {
 		path = prefix + path
@@ -99,7 +101,8 @@ func as(secret string) func(*http.Request) {
 	return func(r *http.Request) { r.SetBasicAuth("OPENVIDUAPP", secret) }
 }
 
-// known gives no error when the gateways let the tenant in. There are several, so that once is not enough.
+// known gives no error when the gateways let the tenant in. There are several, so that once is not
+// enough.
 func (n *tenant) known(ctx context.Context) error {
 	for range 8 {
 		made, err := request(http.MethodGet, "/sessions", "")
@@ -135,8 +138,8 @@ func (n *tenant) want(t *testing.T, status int, method, path, body string) answe
 	return got
 }
 
-// session makes a session with an id of its own and other properties, JSON members such as `"mediaMode":"ROUTED"`, and returns the id. It goes at the end
-// of the test.
+// session makes a session with an id of its own and other properties, JSON members such as
+// `"mediaMode":"ROUTED"`, and returns the id. It goes at the end of the test.
 func (n *tenant) session(t *testing.T, properties string) string {
 	t.Helper()
 	id := unique("S")
@@ -180,7 +183,8 @@ func (n *tenant) read(t *testing.T, session, id string) connection {
 	return c
 }
 
-// connection is a connection as REST shows it, as far as tests look at it. Which keys there are, the OpenAPI description says.
+// connection is a connection as REST shows it, as far as tests look at it. Which keys there are,
+// the OpenAPI description says.
 type connection struct {
 	// text is the whole of it.
 	text             string

@@ -45,7 +45,8 @@ type receiver struct {
 	problem error
 }
 
-// listen starts a receiver that the cluster's pods can reach, until the end of the test. One that hangs answers nothing until then.
+// listen starts a receiver that the cluster's pods can reach, until the end of the test. One that
+// hangs answers nothing until then.
 func listen(t *testing.T, hangs bool) *receiver {
 	t.Helper()
 	// This machine's address in the network of the nodes; nothing is sent.
@@ -112,7 +113,8 @@ func (r *receiver) of(session string) ([]event, error) {
 	return events, r.problem
 }
 
-// until waits until the last event of a session is of a kind, and so many came before it, and returns them.
+// until waits until the last event of a session is of a kind, and so many came before it, and
+// returns them.
 func (r *receiver) until(t *testing.T, session string, n int, kind string) []event {
 	t.Helper()
 	var events []event
@@ -257,7 +259,8 @@ func TestEventsOfARoomByTheirReasons(t *testing.T) {
 		"participantJoined c", "participantLeft c forceDisconnectByUser", "participantJoined d", "participantLeft d forceDisconnectByServer",
 		"participantJoined e", "participantLeft e disconnect",
 		"webrtcConnectionCreated a OUTBOUND", "webrtcConnectionCreated b OUTBOUND", "webrtcConnectionCreated a INBOUND b", "webrtcConnectionCreated b INBOUND a")
-	// Who is put out first does not matter, as long as a user's connections go before it and the session last.
+	// Who is put out first does not matter, as long as a user's connections go before it and the
+	// session last.
 	last := story(t, events[len(events)-atTheEnd:], names)
 	for name, other := range map[string]string{"a": "b", "b": "a"} {
 		left := slices.Index(last, "participantLeft "+name+" sessionClosedByServer")

@@ -16,7 +16,8 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// A media pod is never restarted: when it is gone, so are its users, and its rooms go to other pods. Sessions that REST made go with their last user.
+// A media pod is never restarted: when it is gone, so are its users, and its rooms go to other
+// pods. Sessions that REST made go with their last user.
 func TestTheLossOfAMediaPod(t *testing.T) {
 	t.Parallel()
 	Shows(t, 169, 170, 172, 188)

@@ -17,7 +17,8 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// patience is how long an answer or a notification may take while many tests run on a small machine; the Java client waits as long.
+// patience is how long an answer or a notification may take while many tests run on a small
+// machine; the Java client waits as long.
 const patience = 30 * time.Second
 
 // ownTenants is about how many tests have a tenant of their own.
@@ -50,8 +51,9 @@ func prepare(ctx context.Context, c *cluster.Cluster, _ cluster.Samples) (err er
 	if shared, err = makeTenant(ctx); err != nil {
 		return err
 	}
-	// A gateway learns of passwords in the order in which they were made: whoever knows the last one knows all. Wrong ones are counted, so only this one is
-	// tried before it is known, and not often.
+	// A gateway learns of passwords in the order in which they were made: whoever knows the last
+	// one knows all. Wrong ones are counted, so only this one is tried before it is known, and not
+	// often.
 	return shared.waitKnown(ctx)
 }
 

@@ -18,7 +18,8 @@ func start(session, more string, status int) row {
 	return row{"POST", "/recordings/start", fmt.Sprintf(`{"session":%q%s}`, session, more), status}
 }
 
-// Whatever is asked of recordings, a server that has them switched off answers 501 before it looks at anything.
+// Whatever is asked of recordings, a server that has them switched off answers 501 before it looks
+// at anything.
 func TestRecordingsAreSwitchedOff(t *testing.T) {
 	t.Parallel()
 	Shows(t, 99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 116, 117, 118, 119)
@@ -55,7 +56,8 @@ func TestRecordingsAreSwitchedOff(t *testing.T) {
 	}
 }
 
-// What a session says of its recordings is checked and shown all the same; what is 422 at the start of a recording is 400 here.
+// What a session says of its recordings is checked and shown all the same; what is 422 at the start
+// of a recording is 400 here.
 func TestRecordingPropertiesOfASession(t *testing.T) {
 	t.Parallel()
 	Shows(t, 119, 141, 160)

@@ -123,7 +123,8 @@ func TestAnIDThatIsInUseKeepsItsSession(t *testing.T) {
 	Shows(t, 26)
 	session := shared.session(t, `"recordingMode":"ALWAYS","defaultRecordingProperties":{"name":"mine"}`)
 	before := shared.want(t, 200, "GET", "/sessions/"+session+"?pendingConnections=true", "")
-	// What createSession of the clients does with an id that is in use: the second request, after a 409, gives the session as it is.
+	// What createSession of the clients does with an id that is in use: the second request, after a
+	// 409, gives the session as it is.
 	shared.want(t, 409, "POST", "/sessions", fmt.Sprintf(`{"customSessionId":%q,"recordingMode":"MANUAL"}`, session))
 	after := shared.want(t, 200, "GET", "/sessions/"+session+"?pendingConnections=true", "")
 	if after.body != before.body || !strings.Contains(after.body, `"recordingMode":"ALWAYS","defaultRecordingProperties":{"name":"mine",`) {

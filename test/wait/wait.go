@@ -1,5 +1,5 @@
-// Package wait is the authority on how tests wait until something is as it should be: they look again and again, and say what was missing when it
-// does not come true in time.
+// Package wait is the authority on how tests wait until something is as it should be: they look
+// again and again, and say what was missing when it does not come true in time.
 package wait
 
 import (
@@ -10,14 +10,16 @@ import (
 	"time"
 )
 
-// A condition is looked at again after firstPause, which doubles up to lastPause: that bounds the error of the times that For returns.
+// A condition is looked at again after firstPause, which doubles up to lastPause: that bounds the
+// error of the times that For returns.
 const (
 	firstPause = time.Millisecond
 	lastPause  = 20 * time.Millisecond
 )
 
-// For waits until the condition gives no error, and returns how long that took. When it doesn't come true in time, the test ends with what was waited
-// for ("the pod to be ready") and the condition's last error.
+// For waits until the condition gives no error, and returns how long that took. When it doesn't
+// come true in time, the test ends with what was waited for ("the pod to be ready") and the
+// condition's last error.
 func For(t testing.TB, within time.Duration, what string, condition func() error) time.Duration {
 	t.Helper()
 	start := time.Now()
@@ -27,7 +29,8 @@ func For(t testing.TB, within time.Duration, what string, condition func() error
 	return time.Since(start)
 }
 
-// Poll looks at the condition until it gives no error, or the time is over, or the context ends; then it returns the last error.
+// Poll looks at the condition until it gives no error, or the time is over, or the context ends;
+// then it returns the last error.
 func Poll(ctx context.Context, within time.Duration, condition func() error) error {
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()

@@ -17,16 +17,18 @@ import (
 // reportEvery is how often a long build says how far it is.
 const reportEvery = 5 * time.Second
 
-// quick are flags that spare a third of the compiler's work. Nobody debugs these programs, and none is
-// busy. Without inlining, a function is compiled once and not again wherever it is called; the
-// patterns are for the addresses of Kubernetes' own modules and of those that it uses. What is said of
-// all, and -trimpath, is what hack/build says, so that both share the standard library's packages.
+// quick are flags that spare a third of the compiler's work. Nobody debugs these programs, and none
+// is busy. Without inlining, a function is compiled once and not again wherever it is called; the
+// patterns are for the addresses of Kubernetes' own modules and of those that it uses. What is said
+// of all, and -trimpath, is what hack/build says, so that both share the standard library's
+// packages.
 var quick = []string{
 	"-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false",
 	"-gcflags=....io/...=-dwarf=false -l", "-gcflags=....com/...=-dwarf=false -l",
 }
 
-// collector makes the Go tools collect less garbage, up to an amount of memory that any machine has.
+// collector makes the Go tools collect less garbage, up to an amount of memory that any machine
+// has.
 var collector = []string{"GOGC=400", "GOMEMLIMIT=1GiB"}
 
 // packagePath matches what "go build -v" prints per package that it builds.

@@ -29,7 +29,8 @@ const (
 
 // Forwarder passes connections on to Targets.
 type Forwarder struct {
-	// Targets are host:port addresses. New connections take turns, and skip those that do not answer.
+	// Targets are host:port addresses. New connections take turns, and skip those that do not
+	// answer.
 	Targets []string
 
 	next atomic.Uint32

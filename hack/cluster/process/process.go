@@ -202,8 +202,8 @@ func Kill(found []Found, timeout time.Duration) error {
 	return nil
 }
 
-// running is false for zombies too: their parent is somebody else's business. While another thread of a zombie has yet to end, the process still
-// has its files and ports.
+// running is false for zombies too: their parent is somebody else's business. While another thread
+// of a zombie has yet to end, the process still has its files and ports.
 func (f Found) running() bool {
 	if err := f.handle.Signal(syscall.Signal(0)); err != nil {
 		return false

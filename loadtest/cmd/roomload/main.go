@@ -1,5 +1,6 @@
-// Command roomload plays a load to a Mediarooms installation, as many browsers would, and tells how well it was served. It ends with status 0
-// when all limits were kept, 1 when one was not, and 2 when the load could not be played.
+// Command roomload plays a load to a Mediarooms installation, as many browsers would, and tells how
+// well it was served. It ends with status 0 when all limits were kept, 1 when one was not, and 2
+// when the load could not be played.
 package main
 
 import (
@@ -75,7 +76,8 @@ func run(ctx context.Context, args []string, output, progress io.Writer) (missed
 	return missed, nil
 }
 
-// play plays the load and returns what was counted once everybody had joined. When it is interrupted, it returns what was counted till then.
+// play plays the load and returns what was counted once everybody had joined. When it is
+// interrupted, it returns what was counted till then.
 func play(ctx context.Context, o *options, setup loadtest.Setup, progress io.Writer) (*loadtest.Totals, error) {
 	l := setup.Load
 	wanted := l.Rooms * (l.Publishers + l.Subscribers)
@@ -103,7 +105,8 @@ func play(ctx context.Context, o *options, setup loadtest.Setup, progress io.Wri
 	return &totals, nil
 }
 
-// show keeps a line with what is going on, until the context ends. The channel is closed when it is over.
+// show keeps a line with what is going on, until the context ends. The channel is closed when it is
+// over.
 func show(ctx context.Context, r *loadtest.Run, wanted int, quiet bool, to io.Writer) <-chan struct{} {
 	over := make(chan struct{})
 	if quiet {

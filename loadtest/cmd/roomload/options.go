@@ -20,7 +20,8 @@ import (
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 )
 
-// secretVariable is where the secret of the REST API comes from, so that it is not seen in a list of processes.
+// secretVariable is where the secret of the REST API comes from, so that it is not seen in a list
+// of processes.
 const secretVariable = "OPENVIDU_SECRET"
 
 // mediaPodName is the DNS name in the certificates of media pods.

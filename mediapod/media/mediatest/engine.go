@@ -1,5 +1,5 @@
-// Package mediatest is a media engine without media, for tests of what stands above it. It keeps the promises of package media: what is
-// closed, which errors there are, what ends with what.
+// Package mediatest is a media engine without media, for tests of what stands above it. It keeps
+// the promises of package media: what is closed, which errors there are, what ends with what.
 package mediatest
 
 import (

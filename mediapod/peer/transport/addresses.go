@@ -5,11 +5,12 @@ import (
 	"slices"
 )
 
-// maxAddresses is from how many addresses a peer may send: its candidates, and what becomes of them behind NATs that forget.
+// maxAddresses is from how many addresses a peer may send: its candidates, and what becomes of them
+// behind NATs that forget.
 const maxAddresses = 16
 
-// addressBook knows which peer is at a UDP address. A peer can be at several, at no more than 16: the
-// one that it was first seen at is forgotten for the next. It is not safe for concurrent use.
+// addressBook knows which peer is at a UDP address. A peer can be at several, at no more than 16:
+// the one that it was first seen at is forgotten for the next. It is not safe for concurrent use.
 type addressBook[P comparable] struct {
 	peers     map[netip.AddrPort]P
 	addresses map[P][]netip.AddrPort // the oldest first

@@ -15,7 +15,8 @@ const (
 	maxReceived = 2048
 )
 
-// batch is one recvmmsg(2), with the memory that it needs. Like call it does not tell the scheduler of the system call, which never waits.
+// batch is one recvmmsg(2), with the memory that it needs. Like call it does not tell the scheduler
+// of the system call, which never waits.
 type batch struct {
 	run      func(fd uintptr) // receive; made once
 	received int              // packets
@@ -65,7 +66,8 @@ func (b *batch) receive(fd uintptr) {
 	}
 }
 
-// packet returns the i-th packet that was received, until the next are, and where it came from; false for one that is too long.
+// packet returns the i-th packet that was received, until the next are, and where it came from;
+// false for one that is too long.
 func (b *batch) packet(i int) ([]byte, netip.AddrPort, bool) {
 	m := &b.messages[i]
 	if m.header.Flags&unix.MSG_TRUNC != 0 {
@@ -74,7 +76,8 @@ func (b *batch) packet(i int) ([]byte, netip.AddrPort, bool) {
 	return b.buffers[i][:m.bytes], addressOf(&b.addresses[i]), true
 }
 
-// addressOf reads a socket address of either family. IPv4 addresses that an IPv6 socket maps become those of IPv4.
+// addressOf reads a socket address of either family. IPv4 addresses that an IPv6 socket maps become
+// those of IPv4.
 func addressOf(raw *unix.RawSockaddrInet6) netip.AddrPort {
 	if raw.Family == unix.AF_INET {
 		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(raw))

@@ -17,7 +17,8 @@ const (
 	sealBytes = 16
 	// maxPacket is the most that a sealed packet may have.
 	maxPacket = sfu.HeaderBytes + maxPayload + sealBytes
-	// maxRun is the most bytes that one system call may carry (udp_sendmsg in Linux bounds a burst like a packet).
+	// maxRun is the most bytes that one system call may carry (udp_sendmsg in Linux bounds a burst
+	// like a packet).
 	maxRun = 65000
 )
 
@@ -51,14 +52,16 @@ func (b *burst) release() {
 	bursts.Put(b)
 }
 
-// segmentSize returns the control message that has the kernel cut what is sent into packets of a size.
+// segmentSize returns the control message that has the kernel cut what is sent into packets of a
+// size.
 func (b *burst) segmentSize(size int) []byte {
 	binary.NativeEndian.PutUint16(b.control[unix.CmsgLen(0):], uint16(size))
 	return b.control
 }
 
-// run returns how many packets from the i-th on can be sent as segments of one size, and how many bytes they have: all of them have the size of the
-// first one, but for the last, which may be smaller.
+// run returns how many packets from the i-th on can be sent as segments of one size, and how many
+// bytes they have: all of them have the size of the first one, but for the last, which may be
+// smaller.
 func (b *burst) run(i int) (packets, bytes int) {
 	size := b.sizes[i]
 	for _, next := range b.sizes[i:] {

@@ -164,7 +164,8 @@ func TestPacketsThatAreTooLargeDoNotKeepTheOthers(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
 	conn, to := newReceiver(t, "127.0.0.1")
 	b := fill(200, 200, 200)
-	// The kernel refuses segments above the route's MTU, which is 65536 on loopback, and packets above 65507 bytes.
+	// The kernel refuses segments above the route's MTU, which is 65536 on loopback, and packets
+	// above 65507 bytes.
 	b.data = append(b.data, make([]byte, 70000)...)
 	b.sizes = append(b.sizes, 70000)
 	b.data = append(b.data, 9, 9, 9)

@@ -13,10 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// call is one sendmsg(2), with the memory that it needs. It does not go through the runtime's network poller, for two reasons. That lets one
-// goroutine write to a socket at a time, so that senders wait for each other. And it tells the scheduler of each system call: the first after a
-// pause wakes the runtime's monitor thread, which then looks on every 20 us; and one that takes longer than that, as that of a burst does, has its
-// processor taken away, although it is busy and not waiting.
+// call is one sendmsg(2), with the memory that it needs. It does not go through the runtime's
+// network poller, for two reasons. That lets one goroutine write to a socket at a time, so that
+// senders wait for each other. And it tells the scheduler of each system call: the first after a
+// pause wakes the runtime's monitor thread, which then looks on every 20 us; and one that takes
+// longer than that, as that of a burst does, has its processor taken away, although it is busy and
+// not waiting.
 type call struct {
 	run, runWaiting func(fd uintptr) // send and sendWaiting; made once, so that a call takes no memory
 
@@ -35,7 +37,8 @@ func newCall() *call {
 	return c
 }
 
-// prepare describes what is to be sent, and to where: a port of IPv6 or, for a socket of IPv4, of that.
+// prepare describes what is to be sent, and to where: a port of IPv6 or, for a socket of IPv4, of
+// that.
 func (c *call) prepare(data, control []byte, to netip.AddrPort, ipv6 bool) error {
 	ip := to.Addr()
 	if !ipv6 && !ip.Is4() {

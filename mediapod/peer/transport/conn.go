@@ -22,17 +22,19 @@ import (
 // handshakeDeadline is how long a peer may take for DTLS, from its first connectivity check on.
 const handshakeDeadline = 15 * time.Second
 
-// Events is what a connection tells its owner. They are called by goroutines that must not wait for the connection's end.
+// Events is what a connection tells its owner. They are called by goroutines that must not wait for
+// the connection's end.
 type Events struct {
 	// Connected is called once, when packets can be sent.
 	Connected func()
-	// Ended is called once, when the peer has gone or could not connect, and not because of Close. The reason is nil, or what the peer has done that
-	// none may; see ErrLimit.
+	// Ended is called once, when the peer has gone or could not connect, and not because of Close.
+	// The reason is nil, or what the peer has done that none may; see ErrLimit.
 	Ended func(reason error)
-	// Routed, when set, is called when packets go by another route than before, with whether that is ICE-TCP.
+	// Routed, when set, is called when packets go by another route than before, with whether that
+	// is ICE-TCP.
 	Routed func(tcp bool)
-	// Control gets what the peer asks for by RTCP, all of a packet together. Feedback gets transport-wide feedback as it came, and must not keep it.
-	// They must not block.
+	// Control gets what the peer asks for by RTCP, all of a packet together. Feedback gets
+	// transport-wide feedback as it came, and must not keep it. They must not block.
 	Control  func(packets []rtcp.Packet)
 	Feedback func(raw []byte)
 	// Media gets the RTP of the peer, decrypted. It must not block, and not keep the packet. It is
@@ -59,7 +61,8 @@ type Remote struct {
 	Passive bool
 }
 
-// Conn is a connection to a peer, which sends media, receives media, or both. Its methods are safe for concurrent use.
+// Conn is a connection to a peer, which sends media, receives media, or both. Its methods are safe
+// for concurrent use.
 //
 //	Open --Start--> checked --the peer's checks--> reached --DTLS--> secured --Close, silence, or closed by the peer--> over
 type Conn struct {
@@ -194,7 +197,8 @@ func (c *Conn) secure(remote Remote) error {
 	return nil
 }
 
-// Close ends the connection and waits until nothing of it runs any more. It is idempotent. It must not be called from an event.
+// Close ends the connection and waits until nothing of it runs any more. It is idempotent. It must
+// not be called from an event.
 func (c *Conn) Close() {
 	c.mu.Lock()
 	c.ended = true
@@ -245,7 +249,8 @@ func (c *Conn) routed(via route) {
 	}
 }
 
-// receive takes a packet of the peer that is not STUN (RFC 7983), and came by a route. It does not keep it.
+// receive takes a packet of the peer that is not STUN (RFC 7983), and came by a route. It does not
+// keep it.
 func (c *Conn) receive(packet []byte, via route) {
 	if len(packet) < 2 {
 		return
@@ -292,13 +297,14 @@ func (c *Conn) receiveMedia(k *keys, packet []byte, via route) {
 	}
 }
 
-// isRTCP tells RTCP from RTP (RFC 5761, section 4), and from all else (RFC 7983). The packet has two bytes or more.
+// isRTCP tells RTCP from RTP (RFC 5761, section 4), and from all else (RFC 7983). The packet has
+// two bytes or more.
 func isRTCP(packet []byte) bool {
 	return packet[0] >= 128 && packet[0] <= 191 && packet[1] >= 192 && packet[1] <= 223
 }
 
-// control takes the parts of an RTCP packet that are of use: what receivers have to say and, when the peer sends media, what senders have. What is
-// malformed is the peer's fault, and its loss.
+// control takes the parts of an RTCP packet that are of use: what receivers have to say and, when
+// the peer sends media, what senders have. What is malformed is the peer's fault, and its loss.
 func (e *Events) control(packet []byte) {
 	receives, sends := e.Feedback != nil, e.Media != nil
 	var all []rtcp.Packet
@@ -377,7 +383,8 @@ type keys struct {
 	flood    error // what the connection ends with when the budget is used up
 }
 
-// MaxSSRCs is how many SSRCs a peer may use. Browsers use up to ten, each of which takes some memory, here and in the SRTP library.
+// MaxSSRCs is how many SSRCs a peer may use. Browsers use up to ten, each of which takes some
+// memory, here and in the SRTP library.
 const MaxSSRCs = 64
 
 var (
@@ -397,7 +404,8 @@ func newKeys(local, remote *srtp.Context, rtcpPerSecond int) *keys {
 	}
 }
 
-// exportKeys makes the keys of a connection from its DTLS session, of which we were the client or not. Its peer may send so many RTCP packets.
+// exportKeys makes the keys of a connection from its DTLS session, of which we were the client or
+// not. Its peer may send so many RTCP packets.
 func exportKeys(exporter srtp.KeyingMaterialExporter, selected dtls.SRTPProtectionProfile, client bool, rtcpPerSecond int) (*keys, error) {
 	profile, ok := profiles[selected]
 	if !ok {

@@ -294,7 +294,8 @@ func FuzzControl(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, packet []byte) { c.events.control(packet) })
 }
 
-// FuzzSRTP gives a connection packets as they come from the network, some of them sealed by its peer.
+// FuzzSRTP gives a connection packets as they come from the network, some of them sealed by its
+// peer.
 func FuzzSRTP(f *testing.F) {
 	c, remote, _, _ := newControlled(f)
 	for _, packet := range hostileCompounds() {

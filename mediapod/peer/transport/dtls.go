@@ -15,7 +15,8 @@ import (
 	"github.com/pion/transport/v4/packetio"
 )
 
-// profiles are the ways to protect media, the best first: GCM is what processors do fast, the other one is what everybody has.
+// profiles are the ways to protect media, the best first: GCM is what processors do fast, the other
+// one is what everybody has.
 var profiles = map[dtls.SRTPProtectionProfile]srtp.ProtectionProfile{
 	dtls.SRTP_AEAD_AES_128_GCM:       srtp.ProtectionProfileAeadAes128Gcm,
 	dtls.SRTP_AES128_CM_HMAC_SHA1_80: srtp.ProtectionProfileAes128CmHmacSha1_80,
@@ -62,7 +63,8 @@ func (e *dtlsEndpoint) open(remote Remote) (*dtls.Conn, error) {
 	} else {
 		server := []dtls.ServerOption{
 			dtls.WithClientAuth(dtls.RequireAnyClientCert),
-			// ICE has made sure of the peer's address already, so DTLS need not spend a round trip on it.
+			// ICE has made sure of the peer's address already, so DTLS need not spend a round trip
+			// on it.
 			dtls.WithInsecureSkipVerifyHello(true),
 		}
 		for _, o := range options {
@@ -78,7 +80,8 @@ func (e *dtlsEndpoint) open(remote Remote) (*dtls.Conn, error) {
 
 var errFingerprint = errors.New("the certificate is not that of the session description")
 
-// verify compares the peer's certificate with the fingerprint of its description, during the handshake (RFC 8122, section 6.2).
+// verify compares the peer's certificate with the fingerprint of its description, during the
+// handshake (RFC 8122, section 6.2).
 func (r Remote) verify(certificates [][]byte) error {
 	if len(certificates) == 0 {
 		return errFingerprint
@@ -101,7 +104,8 @@ func (r Remote) verify(certificates [][]byte) error {
 	return nil
 }
 
-// A DTLS record (RFC 6347, section 4.1) begins with its type, the version, its epoch, a number, and its length.
+// A DTLS record (RFC 6347, section 4.1) begins with its type, the version, its epoch, a number, and
+// its length.
 const (
 	recordHeaderBytes = 13
 	recordEpochAt     = 3
@@ -109,8 +113,10 @@ const (
 	protectedEpoch    = 1 // there is one handshake
 )
 
-// protected returns those records of a DTLS packet, which it moves together, that are protected by keys. Once there are keys, what is in the clear is of no
-// use: who repeats the end of a handshake ends it with a protected record. Anybody can write the rest, and the DTLS library would believe an alert.
+// protected returns those records of a DTLS packet, which it moves together, that are protected by
+// keys. Once there are keys, what is in the clear is of no use: who repeats the end of a handshake
+// ends it with a protected record. Anybody can write the rest, and the DTLS library would believe
+// an alert.
 func protected(packet []byte) []byte {
 	kept := packet[:0]
 	for len(packet) >= recordHeaderBytes {

@@ -5,10 +5,12 @@ import (
 	"sync"
 )
 
-// maxFlows is how many TCP connections one peer may have: one for each pair of its interfaces and our addresses.
+// maxFlows is how many TCP connections one peer may have: one for each pair of its interfaces and
+// our addresses.
 const maxFlows = 8
 
-// flows are the TCP connections that one peer has shown to be its own. When there are too many, the one that has been silent for longest is closed for the next. The zero value is empty.
+// flows are the TCP connections that one peer has shown to be its own. When there are too many, the
+// one that has been silent for longest is closed for the next. The zero value is empty.
 type flows struct {
 	mu     sync.Mutex // guards the fields below
 	all    []*tcpFlow

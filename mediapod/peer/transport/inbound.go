@@ -10,8 +10,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 )
 
-// How many packets later than the newest one a packet may come (RFC 3711, section 3.3.2). Media that
-// is sent again without a stream of its own has its old number.
+// How many packets later than the newest one a packet may come (RFC 3711, section 3.3.2). Media
+// that is sent again without a stream of its own has its old number.
 const (
 	controlWindow = 64
 	mediaWindow   = 1024
@@ -96,8 +96,8 @@ const rtpHeaderBytes = 12
 // headerScratch is where pion's SRTP reads the headers of packets into.
 type headerScratch = rtp.Header
 
-// controlIndex is the index of an SRTCP packet (RFC 3711, section 3.4; RFC 7714, section 9.2), which
-// stands in it; 0 when it has none.
+// controlIndex is the index of an SRTCP packet (RFC 3711, section 3.4; RFC 7714, section 9.2),
+// which stands in it; 0 when it has none.
 func (k *keys) controlIndex(packet []byte) uint64 {
 	tag := 0
 	if k.material.Profile == dtls.SRTP_AES128_CM_HMAC_SHA1_80 {

@@ -6,9 +6,9 @@ const (
 	maxControlIndex = 1<<31 - 1
 )
 
-// estimate returns the SRTP packet index (RFC 3711, section 3.3.1) that a sequence number stands for:
-// of those that end in it, the one that is nearest to an index. It is negative for what comes before
-// all.
+// estimate returns the SRTP packet index (RFC 3711, section 3.3.1) that a sequence number stands
+// for: of those that end in it, the one that is nearest to an index. It is negative for what comes
+// before all.
 func estimate(near uint64, sequence uint16) int64 {
 	return int64(near) + int64(int16(sequence-uint16(near)))
 }

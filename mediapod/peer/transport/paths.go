@@ -25,8 +25,8 @@ const (
 
 // paths are the routes by which a peer's authentic packets come, and the one of them that is
 // nominated, by us: we are the controlling agent (RFC 8445, section 8.1.1). Media moves to another
-// route only once the peer has answered a check of ours there (RFC 8445, section 7.2.5.2.1): whoever
-// can send by a route that is not its own can't receive what is asked there.
+// route only once the peer has answered a check of ours there (RFC 8445, section 7.2.5.2.1):
+// whoever can send by a route that is not its own can't receive what is asked there.
 //
 // The first route needs no check: nothing but the DTLS handshake goes there, and only the peer can
 // bring that to an end. It is nominated when it has answered.
@@ -59,12 +59,14 @@ type path struct {
 	answered   time.Time
 	id         transaction // of what was asked last
 	nomination uint32      // of what was asked last
-	// credit is how often a path that has never answered may be asked before something comes by it again.
+	// credit is how often a path that has never answered may be asked before something comes by it
+	// again.
 	credit int
 }
 
-// unprovenCredit bounds what goes to an address that has not answered: with our response, two checks are
-// at most three times what a check of the peer's brings (RFC 9000, section 8.1, has the same bound).
+// unprovenCredit bounds what goes to an address that has not answered: with our response, two
+// checks are at most three times what a check of the peer's brings (RFC 9000, section 8.1, has the
+// same bound).
 const unprovenCredit = 2
 
 // leads tells that the peer was reached by the path just now.
@@ -123,8 +125,8 @@ func (p *paths) hear(via route, mayAsk bool, now time.Time) []question {
 	return questions
 }
 
-// answer notes that the peer has answered what was asked on a route, and returns what is to be asked
-// then; false when nothing like it was asked there.
+// answer notes that the peer has answered what was asked on a route, and returns what is to be
+// asked then; false when nothing like it was asked there.
 func (p *paths) answer(via route, id transaction, now time.Time) ([]question, bool) {
 	for _, from := range p.all {
 		if from.route == via && from.id == id && !from.asked.IsZero() {
@@ -138,7 +140,8 @@ func (p *paths) answer(via route, id transaction, now time.Time) ([]question, bo
 	return nil, false
 }
 
-// meet returns what is to be asked when it becomes known how: by which paths the peer has come so far.
+// meet returns what is to be asked when it becomes known how: by which paths the peer has come so
+// far.
 func (p *paths) meet(now time.Time) (questions []question) {
 	for _, from := range p.all {
 		questions = p.ask(questions, from, now)
@@ -219,8 +222,8 @@ func (p *paths) takeOver(nomination uint32, now time.Time) []question {
 	return p.prefer(nil, now)
 }
 
-// ask appends what is to be asked on a path now, if anything. The same is asked again until there is
-// an answer (RFC 8489, section 6.2.1).
+// ask appends what is to be asked on a path now, if anything. The same is asked again until there
+// is an answer (RFC 8489, section 6.2.1).
 func (p *paths) ask(questions []question, on *path, now time.Time) []question {
 	nomination := uint32(0)
 	if p.nominates(on) {
@@ -325,8 +328,8 @@ func (c *Conn) answers(packet []byte, via route) bool {
 	return asked
 }
 
-// choose changes what is known of the paths, lets what is sent go by the one that is to be used then,
-// and asks what is to be asked.
+// choose changes what is known of the paths, lets what is sent go by the one that is to be used
+// then, and asks what is to be asked.
 func (c *Conn) choose(change func(*paths) []question) {
 	c.pathsMu.Lock()
 	before := c.paths.now

@@ -33,7 +33,8 @@ func tcpRoute(port uint16) route {
 	return route{address: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), port), tcp: &tcpFlow{}}
 }
 
-// sends lets something come by a route, and the peer answer what it is asked after the round-trip time.
+// sends lets something come by a route, and the peer answer what it is asked after the round-trip
+// time.
 func (p *trip) sends(via route) {
 	p.answers(p.paths.hear(via, true, p.now))
 }

@@ -2,8 +2,9 @@ package transport
 
 import "testing"
 
-// A peer keeps the candidates of a process in reserve only if they are better than all of the one that serves it, and the order is ours
-// only while they are worse than the peer's own: the worst of a browser's are those for TCP.
+// A peer keeps the candidates of a process in reserve only if they are better than all of the one
+// that serves it, and the order is ours only while they are worse than the peer's own: the worst of
+// a browser's are those for TCP.
 func TestTheNextProcessIsPreferred(t *testing.T) {
 	const worstOfBrowsers, addresses = 1518280447, 100
 	for rank := range MaxRank + 1 {

@@ -15,8 +15,8 @@ type receiver func(packet []byte, from netip.AddrPort)
 
 // serve reads until the socket is closed. The goroutine that reads also handles what it has read.
 //
-// All is done in one wait of the runtime's poller: the kernel says by a batch that is not full that nothing is left, and the poller remembers what comes after
-// that, so that no call is made in vain.
+// All is done in one wait of the runtime's poller: the kernel says by a batch that is not full that
+// nothing is left, and the poller remembers what comes after that, so that no call is made in vain.
 func (s *UDPSocket) serve(take receiver) error {
 	arrivals, err := s.arrivals.SyscallConn()
 	if err != nil {
@@ -39,7 +39,8 @@ func (s *UDPSocket) serve(take receiver) error {
 	}
 }
 
-// drain takes all packets that have arrived at a socket, and returns how many there were. That there are no more is no error.
+// drain takes all packets that have arrived at a socket, and returns how many there were. That
+// there are no more is no error.
 func (b *batch) drain(socket syscall.RawConn, take receiver) (all int, err error) {
 	for {
 		if err := socket.Control(b.run); err != nil {

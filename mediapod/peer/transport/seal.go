@@ -4,8 +4,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
-// WriteRTP implements sfu.PacketWriter: all packets are written and sealed in one buffer, and go out by as few system calls as the
-// kernel allows.
+// WriteRTP implements sfu.PacketWriter: all packets are written and sealed in one buffer, and go
+// out by as few system calls as the kernel allows.
 func (c *Conn) WriteRTP(packets []sfu.Outgoing) int {
 	k, r := c.keys.Load(), c.route.Load()
 	if k == nil || r == nil || len(packets) == 0 {
@@ -18,8 +18,9 @@ func (c *Conn) WriteRTP(packets []sfu.Outgoing) int {
 	return r.writeBurst(b)
 }
 
-// maxPadding is the most that a packet is made longer so that it has the size of its neighbours: browsers cut a frame into packets that
-// differ by a byte, and only packets of one size go out together.
+// maxPadding is the most that a packet is made longer so that it has the size of its neighbours:
+// browsers cut a frame into packets that differ by a byte, and only packets of one size go out
+// together.
 const maxPadding = 4
 
 // seal appends packets, encrypted. One that can't be is left out.
@@ -54,8 +55,8 @@ func (k *keys) seal(b *burst, packets []sfu.Outgoing) {
 	}
 }
 
-// use notes that a packet is to be encrypted; false when another process may have used its index, by
-// which its nonce is made (RFC 7714, section 8.1). The caller holds k.sealing.
+// use notes that a packet is to be encrypted; false when another process may have used its index,
+// by which its nonce is made (RFC 7714, section 8.1). The caller holds k.sealing.
 func (k *keys) use(ssrc uint32, sequence uint16) bool {
 	stream := k.sent.of(ssrc, sequence)
 	nearest := estimate(stream.highest, sequence)

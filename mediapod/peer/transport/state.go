@@ -10,9 +10,9 @@ import (
 	"github.com/pion/srtp/v3"
 )
 
-// State is a connection as a value, by which another process can go on with it. What it does not have
-// is what every connection has, the role and the tie-breaker, and what is learnt anew: the peer's
-// addresses, since behind a NAT the other process is reached by other ones.
+// State is a connection as a value, by which another process can go on with it. What it does not
+// have is what every connection has, the role and the tie-breaker, and what is learnt anew: the
+// peer's addresses, since behind a NAT the other process is reached by other ones.
 //
 // It holds the keys of the media. It is not printed, and must be sent over encrypted links only.
 type State struct {
@@ -24,8 +24,8 @@ type State struct {
 	Nomination uint32
 	// Keys protect the media; the zero value until there are keys.
 	Keys Keys
-	// Sent and SentControl are the highest indices that were used by us, of SRTP and of SRTCP, by SSRC;
-	// Received and ReceivedControl those that the peer has used.
+	// Sent and SentControl are the highest indices that were used by us, of SRTP and of SRTCP, by
+	// SSRC; Received and ReceivedControl those that the peer has used.
 	Sent, Received               map[uint32]uint64
 	SentControl, ReceivedControl map[uint32]uint32
 }
@@ -50,8 +50,8 @@ func (Keys) MarshalLog() any { return redacted }
 
 const redacted = "[redacted]"
 
-// MaxMargin is the most that outbound indices may jump by: after 2^15 and more the receiver decrypts
-// nothing any more (RFC 3711, section 3.3.1).
+// MaxMargin is the most that outbound indices may jump by: after 2^15 and more the receiver
+// decrypts nothing any more (RFC 3711, section 3.3.1).
 const MaxMargin = 1<<15 - 1<<10
 
 var (
@@ -80,8 +80,8 @@ func (c *Conn) Export() State {
 	return state
 }
 
-// Freeze ends what this process sends for the connection: nothing is encrypted any more, and no path
-// nominated. What is exported after it is exact. The peer is not told, also not by Close.
+// Freeze ends what this process sends for the connection: nothing is encrypted any more, and no
+// path nominated. What is exported after it is exact. The peer is not told, also not by Close.
 func (c *Conn) Freeze() {
 	c.frozen.Store(true)
 	c.pathsMu.Lock()
@@ -92,10 +92,10 @@ func (c *Conn) Freeze() {
 	}
 }
 
-// Import opens a connection that another process serves, on standby: it answers the peer's checks and
-// learns where the peer is, which keeps the way to it open. It sends no media until TakeOver. The rank
-// is that of this process in the peer's description. It is to be called before the peer gets that:
-// some peers check all addresses at the start and never again.
+// Import opens a connection that another process serves, on standby: it answers the peer's checks
+// and learns where the peer is, which keeps the way to it open. It sends no media until TakeOver.
+// The rank is that of this process in the peer's description. It is to be called before the peer
+// gets that: some peers check all addresses at the start and never again.
 func (s *Sockets) Import(state State, rank Rank, events Events) (*Conn, error) {
 	if err := state.check(rank); err != nil {
 		return nil, fmt.Errorf("importing connection: %w", err)

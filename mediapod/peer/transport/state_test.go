@@ -233,7 +233,8 @@ func indexed(from uint16, n int) []sfu.Outgoing {
 	return packets
 }
 
-// The receiver decrypts what comes after a take-over, wherever the numbers are, and no index is used twice.
+// The receiver decrypts what comes after a take-over, wherever the numbers are, and no index is
+// used twice.
 func TestNoIndexIsUsedTwice(t *testing.T) {
 	for _, profile := range profiles {
 		for _, margin := range []uint16{0, 1, 1024, 20000, MaxMargin} {

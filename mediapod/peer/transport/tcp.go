@@ -20,13 +20,16 @@ import (
 // Limits on ICE-TCP.
 const (
 	maxTCPConns = 2048
-	// maxTCPPerAddress is how many of them one address may have. Behind it may be an office that lets no UDP out.
+	// maxTCPPerAddress is how many of them one address may have. Behind it may be an office that
+	// lets no UDP out.
 	maxTCPPerAddress = 512
-	// maxTCPUnproven is how many connections of one address wait for their first check at the same time.
+	// maxTCPUnproven is how many connections of one address wait for their first check at the same
+	// time.
 	maxTCPUnproven = 32
 	// firstCheckWait is how long that may take.
 	firstCheckWait = 10 * time.Second
-	// tcpIdle is how long a connection may bring nothing. Peers check what they may want to use every 15 s at least (RFC 7675, section 5.1).
+	// tcpIdle is how long a connection may bring nothing. Peers check what they may want to use
+	// every 15 s at least (RFC 7675, section 5.1).
 	tcpIdle = 60 * time.Second
 	// maxFrame is the most bytes of a frame (RFC 4571) from a peer.
 	maxFrame = 8192
@@ -40,8 +43,9 @@ const (
 
 // TCPListener accepts ICE-TCP connections (RFC 6544).
 //
-// The first frame of a connection has to be a connectivity check that was made with the password of the agent that it is for. Nothing else is kept, so that
-// only who was given a password by signalling holds a connection for longer than that takes.
+// The first frame of a connection has to be a connectivity check that was made with the password of
+// the agent that it is for. Nothing else is kept, so that only who was given a password by
+// signalling holds a connection for longer than that takes.
 type TCPListener struct {
 	net.Listener
 	sockets *Sockets

@@ -1,14 +1,14 @@
-// Package transport is the authority on how packets get from and to peers: the sockets that all of them
-// share, and the connection of each: ICE (RFC 8445), DTLS (RFC 5764), SRTP (RFC 3711). It is what
-// the forwarding path begins and ends with, and made for that:
+// Package transport is the authority on how packets get from and to peers: the sockets that all of
+// them share, and the connection of each: ICE (RFC 8445), DTLS (RFC 5764), SRTP (RFC 3711). It is
+// what the forwarding path begins and ends with, and made for that:
 //
 //	socket -> the goroutine that reads it: unseal in place -> Events.Media, Events.Control
 //	sfu.Forwarder -> Conn.WriteRTP: one buffer per burst -> seal in place -> one system call per burst
 //
 // It starts no goroutine per connection but those of the DTLS library.
 //
-// One goroutine reads the UDP socket, for all peers. It must never be held: what it does for a packet is
-// bounded by the packet's size, and what it sends is lost when there is no room for it.
+// One goroutine reads the UDP socket, for all peers. It must never be held: what it does for a
+// packet is bounded by the packet's size, and what it sends is lost when there is no room for it.
 package transport
 
 import (
@@ -40,14 +40,14 @@ type Sockets struct {
 	mu        sync.RWMutex // guards the fields below
 	byName    map[string]*Conn
 	byAddress addressBook[*Conn]
-	// claims are the connections whose peers say that they are at the address of another one, and have
-	// not shown it yet.
+	// claims are the connections whose peers say that they are at the address of another one, and
+	// have not shown it yet.
 	claims addressBook[*Conn]
 	closed bool
 }
 
-// Listen opens the sockets. The zero address is all addresses, a port of 0 is any free one; with a negative tcpPort there is no
-// ICE-TCP.
+// Listen opens the sockets. The zero address is all addresses, a port of 0 is any free one; with a
+// negative tcpPort there is no ICE-TCP.
 func Listen(ip netip.Addr, udpPort, tcpPort int, logs logging.LoggerFactory) (*Sockets, error) {
 	host := ""
 	if ip.IsValid() {
@@ -78,7 +78,8 @@ func (s *Sockets) Serve() {
 	})
 }
 
-// Close closes the sockets and waits until nothing is read any more. Connections must have been closed before.
+// Close closes the sockets and waits until nothing is read any more. Connections must have been
+// closed before.
 func (s *Sockets) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -94,8 +95,9 @@ func (s *Sockets) Close() error {
 	return err
 }
 
-// silence is how long a connection that was reached lives without a sign of its peer, which has to check every 15 s at least (RFC 7675, section 5.1;
-// browsers do several times a second to every 2.5 s).
+// silence is how long a connection that was reached lives without a sign of its peer, which has to
+// check every 15 s at least (RFC 7675, section 5.1; browsers do several times a second to every 2.5
+// s).
 const silence = 32 * time.Second
 
 // SweepInterval is how often Sweep is to be called.
@@ -143,8 +145,8 @@ func (s *Sockets) remove(c *Conn) {
 	s.claims.remove(c)
 }
 
-// learn notes that a connection's peer sends from a UDP address. Where another peer is known to be, it
-// has to answer first: anybody can write a check that comes from there.
+// learn notes that a connection's peer sends from a UDP address. Where another peer is known to be,
+// it has to answer first: anybody can write a check that comes from there.
 func (s *Sockets) learn(c *Conn, address netip.AddrPort) {
 	s.mu.RLock()
 	holder, claimant := s.byAddress.peer(address), s.claims.peer(address)
@@ -197,7 +199,8 @@ func (s *Sockets) take(packet []byte, from netip.AddrPort) bool {
 	return true
 }
 
-// check handles a STUN message when it is for a connection, by the first half of its user name (RFC 8445, section 7.2.2).
+// check handles a STUN message when it is for a connection, by the first half of its user name (RFC
+// 8445, section 7.2.2).
 func (s *Sockets) check(packet []byte, via route) bool {
 	c := s.checked(packet)
 	if c == nil {

@@ -16,16 +16,18 @@ import (
 
 // UDPSocket is the media socket. All that is sent over UDP passes through it.
 //
-// The runtime's network poller does not know the socket, since it would ask the kernel for all events of it, and each packet that is sent is an event: there
-// is room for another one. That wakes a thread, for nothing, as often as packets are sent. Instead the poller watches an epoll(7) instance that
-// asks for arrivals only.
+// The runtime's network poller does not know the socket, since it would ask the kernel for all
+// events of it, and each packet that is sent is an event: there is room for another one. That wakes
+// a thread, for nothing, as often as packets are sent. Instead the poller watches an epoll(7)
+// instance that asks for arrivals only.
 type UDPSocket struct {
 	port     uint16
 	ipv6     bool // addresses are those of IPv6, also of peers with IPv4
 	socket   *os.File
 	raw      syscall.RawConn // of socket
 	arrivals *os.File        // the epoll instance; it can be read when packets have arrived
-	// segments tells that the kernel cuts bursts into packets (UDP_SEGMENT, udp(7), since Linux 4.18).
+	// segments tells that the kernel cuts bursts into packets (UDP_SEGMENT, udp(7), since Linux
+	// 4.18).
 	segments atomic.Bool
 }
 
@@ -71,7 +73,8 @@ func (s *UDPSocket) adopt(original int) error {
 		return fmt.Errorf("asking for the socket's family: %w", err)
 	}
 	s.ipv6 = family == unix.AF_INET6
-	// The kernel is asked, since one that does not know of segments would send a burst as one packet.
+	// The kernel is asked, since one that does not know of segments would send a burst as one
+	// packet.
 	_, unable := unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT)
 	s.segments.Store(unable == nil)
 
@@ -106,7 +109,8 @@ func (s *UDPSocket) close() error {
 	return all
 }
 
-// WriteToAddrPort sends one packet. It never waits, since the goroutine that reads answers by it, too: when there is no room the packet is lost, as on its way.
+// WriteToAddrPort sends one packet. It never waits, since the goroutine that reads answers by it,
+// too: when there is no room the packet is lost, as on its way.
 func (s *UDPSocket) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
@@ -119,8 +123,9 @@ func (s *UDPSocket) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	return len(b), nil
 }
 
-// writeBurst sends the packets of a burst, in order, with as few system calls as possible. It waits for room, which holds up who sends, when the burst says so.
-// It returns how many packets the kernel took.
+// writeBurst sends the packets of a burst, in order, with as few system calls as possible. It waits
+// for room, which holds up who sends, when the burst says so. It returns how many packets the
+// kernel took.
 func (s *UDPSocket) writeBurst(b *burst, to netip.AddrPort) int {
 	taken, start := 0, 0
 	for i := 0; i < len(b.sizes); {
@@ -138,8 +143,8 @@ func (s *UDPSocket) writeBurst(b *burst, to netip.AddrPort) int {
 	return taken
 }
 
-// writeSegments sends a run of packets by one system call. An error means that none was sent: the route's packets are smaller, its device has no
-// checksums, or the like.
+// writeSegments sends a run of packets by one system call. An error means that none was sent: the
+// route's packets are smaller, its device has no checksums, or the like.
 func (s *UDPSocket) writeSegments(b *burst, data []byte, size int, to netip.AddrPort) error {
 	if !s.segments.Load() {
 		return unix.ENOTSUP
@@ -166,7 +171,8 @@ func (s *UDPSocket) writeEach(b *burst, data []byte, sizes []int, to netip.AddrP
 	return taken
 }
 
-// send makes one system call. When the socket has no room that is an error, or it waits until the device has taken some.
+// send makes one system call. When the socket has no room that is an error, or it waits until the
+// device has taken some.
 func (s *UDPSocket) send(c *call, data, control []byte, to netip.AddrPort, wait bool) error {
 	if err := c.prepare(data, control, to, s.ipv6); err != nil {
 		return err

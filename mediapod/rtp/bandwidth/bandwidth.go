@@ -1,10 +1,13 @@
-// Package bandwidth is the single authority on how much a path to a receiver carries, by what the receiver reports of each packet
-// (transport-wide feedback, draft-holmer-rmcat-transport-wide-cc-extensions). Times are arguments: it has no clock.
+// Package bandwidth is the single authority on how much a path to a receiver carries, by what the
+// receiver reports of each packet (transport-wide feedback,
+// draft-holmer-rmcat-transport-wide-cc-extensions). Times are arguments: it has no clock.
 //
-// A path is congested when packets queue in it, or when it loses many. A queue is a delay above the least one of the last half minute
-// that even the fastest packet of an interval has, and that does not get less; one that grows from burst to burst is seen sooner, by its growth. Then
-// the estimate becomes a little less than what came through. Until the first congestion nothing is known, and nothing is to be held back. What came
-// through without congestion raises the estimate; when that is not enough, probes show what more would.
+// A path is congested when packets queue in it, or when it loses many. A queue is a delay above the
+// least one of the last half minute that even the fastest packet of an interval has, and that does
+// not get less; one that grows from burst to burst is seen sooner, by its growth. Then the estimate
+// becomes a little less than what came through. Until the first congestion nothing is known, and
+// nothing is to be held back. What came through without congestion raises the estimate; when that
+// is not enough, probes show what more would.
 package bandwidth
 
 import (
@@ -18,22 +21,28 @@ const (
 	// queued is the delay from which on there is a queue, drained that up to which there is none.
 	queued  = 50 * time.Millisecond
 	drained = 30 * time.Millisecond
-	// steady is by how much the delay of a queue that does not change may change, from one look to the next.
+	// steady is by how much the delay of a queue that does not change may change, from one look to
+	// the next.
 	steady = 5 * time.Millisecond
-	// patience is for how many intervals in a row that must be so: a busy computer lets packets wait, too, but not ever longer.
+	// patience is for how many intervals in a row that must be so: a busy computer lets packets
+	// wait, too, but not ever longer.
 	patience = 3
-	// growing is by how much a queue grows from one interval to the next that shows by itself that packets do not merely wait: those
-	// that wait for a busy computer wait the less the later they come. It counts as two intervals.
+	// growing is by how much a queue grows from one interval to the next that shows by itself that
+	// packets do not merely wait: those that wait for a busy computer wait the less the later they
+	// come. It counts as two intervals.
 	growing = 40 * time.Millisecond
-	// share of what came through under congestion that becomes the estimate, in percent: the queue must drain.
+	// share of what came through under congestion that becomes the estimate, in percent: the queue
+	// must drain.
 	share = 85
 	// hold is how long a lower estimate is given to show, before the next one.
 	hold = 600 * time.Millisecond
-	// effect is how long after a lower estimate still as much is sent as before: what is lost of that has shown itself.
+	// effect is how long after a lower estimate still as much is sent as before: what is lost of
+	// that has shown itself.
 	effect = 100 * time.Millisecond
 	// standing is after which time a queue that does not drain is taken for the path's own delay.
 	standing = 4 * time.Second
-	// lossy is the share of lost packets that is congestion, in percent, over at least enoughLost packets.
+	// lossy is the share of lost packets that is congestion, in percent, over at least enoughLost
+	// packets.
 	lossy      = 15
 	enoughLost = 5
 	// collapsed is the share of lost packets that is congestion in a single interval.
@@ -54,7 +63,8 @@ const (
 	lossMemory = 500
 )
 
-// Estimator estimates one path. Its zero value knows nothing yet. It is not safe for concurrent use.
+// Estimator estimates one path. Its zero value knows nothing yet. It is not safe for concurrent
+// use.
 type Estimator struct {
 	epoch    time.Time // what our clock counts from
 	packets  [history]packet
@@ -99,7 +109,8 @@ func (a *awaited) remove(sequence uint16) bool {
 	return there
 }
 
-// next returns how many of the n packets from the given one on, of those that are remembered, come before the first that is awaited; n when none is.
+// next returns how many of the n packets from the given one on, of those that are remembered, come
+// before the first that is awaited; n when none is.
 func (a *awaited) next(sequence uint16, n int) int {
 	for passed := 0; passed < n; {
 		word := a[sequence%history/64] >> (sequence % 64)
@@ -123,14 +134,15 @@ type span struct {
 	received, lost int // lost may be negative, by late packets of the intervals before
 }
 
-// Resume makes an estimator of a path whose next packet has the given transport-wide sequence number.
-// It knows nothing else of it.
+// Resume makes an estimator of a path whose next packet has the given transport-wide sequence
+// number. It knows nothing else of it.
 func Resume(next uint16) *Estimator { return &Estimator{sequence: next} }
 
 // Next is the transport-wide sequence number of the next packet.
 func (e *Estimator) Next() uint16 { return e.sequence }
 
-// Sent notes that a packet of so many bytes is being sent and returns its transport-wide sequence number.
+// Sent notes that a packet of so many bytes is being sent and returns its transport-wide sequence
+// number.
 func (e *Estimator) Sent(bytes int, at time.Time) uint16 {
 	if e.epoch.IsZero() {
 		e.epoch = at
@@ -163,8 +175,8 @@ func (e *Estimator) Queue() time.Duration {
 	return e.queue(recent - 1)
 }
 
-// report takes that the packet with the given number has arrived at a time of the receiver's clock or, when received is
-// false, that it has not so far. Packets are to be reported in order.
+// report takes that the packet with the given number has arrived at a time of the receiver's clock
+// or, when received is false, that it has not so far. Packets are to be reported in order.
 func (e *Estimator) report(sequence uint16, received bool, arrival time.Duration, now time.Time) {
 	p := &e.packets[sequence%history]
 	if p.sequence == sequence && p.missing && received { // late
@@ -316,7 +328,8 @@ func (e *Estimator) rebase(delay time.Duration, now time.Time) {
 	e.queuing = 0
 }
 
-// rest ends a congestion and a queue that no report can end, since nothing is sent: all that had to wait has arrived, or is lost.
+// rest ends a congestion and a queue that no report can end, since nothing is sent: all that had to
+// wait has arrived, or is lost.
 func (e *Estimator) rest(sending int, now time.Time) {
 	if sending == 0 && now.Sub(e.usedAt) >= idle && (e.congested || e.filled > 0) {
 		e.congested = false
@@ -325,8 +338,8 @@ func (e *Estimator) rest(sending int, now time.Time) {
 	}
 }
 
-// Told takes what the receiver itself says that the path carries (draft-alvestrand-rmcat-remb), when it does not report on packets. sending is
-// what is being sent. Both are in kbps.
+// Told takes what the receiver itself says that the path carries (draft-alvestrand-rmcat-remb),
+// when it does not report on packets. sending is what is being sent. Both are in kbps.
 func (e *Estimator) Told(kbps, sending int, now time.Time) {
 	e.usedAt = now
 	congested := kbps < sending*95/100
@@ -367,7 +380,8 @@ func (e *Estimator) rate(n int) int {
 	return int(int64(bytes) * 8 * int64(time.Millisecond) / int64(took))
 }
 
-// loss reports whether so many packets were lost in the intervals that are kept, or in the newest one, that it is congestion.
+// loss reports whether so many packets were lost in the intervals that are kept, or in the newest
+// one, that it is congestion.
 func (e *Estimator) loss() bool {
 	if e.spans[recent-1].collapsed() {
 		return true

@@ -13,7 +13,8 @@ import (
 
 var epoch = time.Unix(1_000_000, 0)
 
-// link is a simulated path: a bottleneck with a queue, a delay, jitter and random loss, and a receiver that reports every 100 ms.
+// link is a simulated path: a bottleneck with a queue, a delay, jitter and random loss, and a
+// receiver that reports every 100 ms.
 type link struct {
 	kbps    int           // 0: no bottleneck
 	buffer  time.Duration // what the queue holds; more is dropped
@@ -58,7 +59,8 @@ func (l *link) send(sequence uint16, bytes int, at time.Duration) {
 	l.arrived = append(l.arrived, arrival{sequence, at})
 }
 
-// report makes the feedback for what has arrived by a time of the receiver, whose clock is far from ours.
+// report makes the feedback for what has arrived by a time of the receiver, whose clock is far from
+// ours.
 func (l *link) report(by time.Duration) *rtcp.TransportLayerCC {
 	const clock = 12345 * time.Hour
 	got := map[uint16]time.Duration{}
@@ -128,7 +130,8 @@ func newCall(l *link) *call {
 	return &call{link: l, layers: []layers.Layer{{Kbps: 150, Alive: true}, {Kbps: 500, Alive: true}, {Kbps: 1700, Alive: true}}, current: 2}
 }
 
-// play lets time pass in steps of 20 ms: video has 25 frames a second, every 75th of them thrice as large.
+// play lets time pass in steps of 20 ms: video has 25 frames a second, every 75th of them thrice as
+// large.
 func (c *call) play(duration time.Duration) {
 	const step = 20 * time.Millisecond
 	for end := c.now + duration; c.now < end; c.now += step {

@@ -7,7 +7,8 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// referenceUnit and referenceBits are those of the reference time of transport-wide feedback (section 3.1 of the draft).
+// referenceUnit and referenceBits are those of the reference time of transport-wide feedback
+// (section 3.1 of the draft).
 const (
 	referenceUnit = 64 * time.Millisecond
 	referenceBits = 24
@@ -41,8 +42,9 @@ const (
 	deltaUnit   = 250 * time.Microsecond
 )
 
-// Feedback takes a report of the receiver as it came, which costs no memory. What is malformed in it is ignored, and so is what it says of packets
-// that are not awaited: the work is bounded by the size of the report and by how many packets are.
+// Feedback takes a report of the receiver as it came, which costs no memory. What is malformed in
+// it is ignored, and so is what it says of packets that are not awaited: the work is bounded by the
+// size of the report and by how many packets are.
 func (e *Estimator) Feedback(raw []byte, now time.Time) {
 	if len(raw) < chunksAt {
 		return
@@ -97,8 +99,8 @@ func (e *Estimator) Feedback(raw []byte, now time.Time) {
 // vectorBits is how many bits a status vector has.
 const vectorBits = 14
 
-// readChunk reads a packet chunk (sections 3.1.3 and 3.1.4 of the draft): of how many packets it is, and either that all have one symbol, when bits
-// is 0, or a vector of symbols of so many bits.
+// readChunk reads a packet chunk (sections 3.1.3 and 3.1.4 of the draft): of how many packets it
+// is, and either that all have one symbol, when bits is 0, or a vector of symbols of so many bits.
 func readChunk(chunk uint16) (n, bits int, symbols uint16) {
 	switch {
 	case chunk&0x8000 == 0:
@@ -119,7 +121,8 @@ type reading struct {
 	arrival   time.Duration
 }
 
-// status takes the symbol of the next packet, and by next the time since the one before that was received. It returns false when that was the last.
+// status takes the symbol of the next packet, and by next the time since the one before that was
+// received. It returns false when that was the last.
 func (r *reading) status(symbol uint16, next func(symbol uint16) (time.Duration, bool)) bool {
 	if r.left == 0 {
 		return false
@@ -139,7 +142,8 @@ func (r *reading) status(symbol uint16, next func(symbol uint16) (time.Duration,
 	return true
 }
 
-// skip takes that the next n packets were not received. It looks at those only that are awaited: two bytes can tell of 8191.
+// skip takes that the next n packets were not received. It looks at those only that are awaited:
+// two bytes can tell of 8191.
 func (r *reading) skip(n int) {
 	e := r.estimator
 	n = min(n, r.left)

@@ -19,7 +19,8 @@ func written(f *rtcp.TransportLayerCC) []byte {
 	return raw
 }
 
-// plainly takes a report as pion has read it, one packet after the other: what Feedback has to be equal to.
+// plainly takes a report as pion has read it, one packet after the other: what Feedback has to be
+// equal to.
 func plainly(e *Estimator, f *rtcp.TransportLayerCC, now time.Time) {
 	r := reading{estimator: e, now: now, sequence: f.BaseSequenceNumber, left: int(f.PacketStatusCount), arrival: e.reference.at(f.ReferenceTime)}
 	deltas := f.RecvDeltas

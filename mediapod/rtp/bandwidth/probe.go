@@ -2,21 +2,24 @@ package bandwidth
 
 import "time"
 
-// Probes raise what is sent step by step, so that the queue of a path that does not carry more stays short.
+// Probes raise what is sent step by step, so that the queue of a path that does not carry more
+// stays short.
 const (
 	stepTime = 250 * time.Millisecond
 	stepUp   = 125 // percent of the step before
 	// settle is how long after its last step a probe waits for the reports.
 	settle = time.Second
-	// A probe is tried minPause after congestion; after each one that failed, or was followed by congestion, the pause is twice as long
-	// as before. A path that carries more again is found out within maxPause and what the steps take.
+	// A probe is tried minPause after congestion; after each one that failed, or was followed by
+	// congestion, the pause is twice as long as before. A path that carries more again is found out
+	// within maxPause and what the steps take.
 	minPause = 2 * time.Second
 	maxPause = 4 * time.Second
 	// nextPause follows a probe that succeeded.
 	nextPause = 500 * time.Millisecond
 	// proven is how long after a probe congestion shows that it was wrong.
 	proven = 10 * time.Second
-	// probeQueue is the queue that ends a probe, doubtful that from which on it takes no further step.
+	// probeQueue is the queue that ends a probe, doubtful that from which on it takes no further
+	// step.
 	probeQueue = 30 * time.Millisecond
 	doubtful   = 15 * time.Millisecond
 )
@@ -33,8 +36,9 @@ type probe struct {
 	atQueue time.Duration // the queue when it began
 }
 
-// Probe returns how much is to be sent in kbps, all in all, to find out whether the path carries what is wanted, or 0 when this is not
-// the time for that. sending is what is sent now without the probe. It is to be called every few milliseconds.
+// Probe returns how much is to be sent in kbps, all in all, to find out whether the path carries
+// what is wanted, or 0 when this is not the time for that. sending is what is sent now without the
+// probe. It is to be called every few milliseconds.
 func (e *Estimator) Probe(wanted, sending int, now time.Time) int {
 	e.rest(sending, now)
 	p := &e.probe

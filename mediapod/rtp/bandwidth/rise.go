@@ -3,17 +3,20 @@ package bandwidth
 import "time"
 
 const (
-	// burst is the time within which packets are sent as one: of these only the first shows how long the queue is, the others wait for each other.
+	// burst is the time within which packets are sent as one: of these only the first shows how
+	// long the queue is, the others wait for each other.
 	burst = 10 * time.Millisecond
-	// risen is by how much the delay grows, over at least sustained of sending, before it is clear that the path carries less than it is given. A
-	// third of it comes in the second half: a way that has become longer adds its delay at once. And packets come out of a queue one by one:
-	// a longest gap between two of more than a third of the delay is that of a computer that does not get to them.
+	// risen is by how much the delay grows, over at least sustained of sending, before it is clear
+	// that the path carries less than it is given. A third of it comes in the second half: a way
+	// that has become longer adds its delay at once. And packets come out of a queue one by one: a
+	// longest gap between two of more than a third of the delay is that of a computer that does not
+	// get to them.
 	risen     = 100 * time.Millisecond
 	sustained = 50 * time.Millisecond
 )
 
-// rise follows a delay that grows from burst to burst, which is the first that can be seen of a queue: long before what waits in it arrives. Its zero
-// value is ready.
+// rise follows a delay that grows from burst to burst, which is the first that can be seen of a
+// queue: long before what waits in it arrives. Its zero value is ready.
 type rise struct {
 	started             bool
 	sent                time.Duration // where it began
@@ -24,7 +27,8 @@ type rise struct {
 	newest, gap         time.Duration // arrival of the newest packet, and the longest time without any since the first burst that waited
 }
 
-// received takes a packet that has arrived. It returns what the path carries, in kbps, when it is clear that this is too little.
+// received takes a packet that has arrived. It returns what the path carries, in kbps, when it is
+// clear that this is too little.
 func (r *rise) received(sent, arrival time.Duration, bytes int) (kbps int, full bool) {
 	r.bytes += bytes
 	if r.arrival != 0 {

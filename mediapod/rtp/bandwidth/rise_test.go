@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// follow sends frames of so many bytes over a link, and returns when congestion is found, 0 for never.
+// follow sends frames of so many bytes over a link, and returns when congestion is found, 0 for
+// never.
 func follow(l *link, e *Estimator, frames []int, from time.Duration) time.Duration {
 	const interval = time.Second / 30
 	for i, bytes := range frames {

@@ -1,5 +1,6 @@
-// Package compound is the single authority on what is read of the RTCP packets of a peer (RFC 3550, section 6.1; RFC 5506), and on how much of it. It
-// looks at nothing but sizes and kinds: what a part says is for others to read. Times are arguments: it has no clock.
+// Package compound is the single authority on what is read of the RTCP packets of a peer (RFC 3550,
+// section 6.1; RFC 5506), and on how much of it. It looks at nothing but sizes and kinds: what a
+// part says is for others to read. Times are arguments: it has no clock.
 package compound
 
 import (
@@ -8,7 +9,8 @@ import (
 	"time"
 )
 
-// Kind is what a part of a packet is: its packet type and, for feedback messages, their format (RFC 4585, section 6.1).
+// Kind is what a part of a packet is: its packet type and, for feedback messages, their format (RFC
+// 4585, section 6.1).
 type Kind struct {
 	Type, Format uint8
 }
@@ -21,7 +23,8 @@ var (
 	PictureLoss      = Kind{payloadFeedback, 1}
 	FullIntraRequest = Kind{payloadFeedback, 4}
 	BitrateLimit     = Kind{payloadFeedback, 15}
-	// TransportFeedback is transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions, section 3.1).
+	// TransportFeedback is transport-wide feedback
+	// (draft-holmer-rmcat-transport-wide-cc-extensions, section 3.1).
 	TransportFeedback = Kind{transportFeedback, 15}
 )
 
@@ -35,8 +38,8 @@ const (
 // MaxParts is how many parts of a packet are read. Browsers send up to ten together.
 const MaxParts = 32
 
-// Parts lists the parts of a packet, of transport-wide feedback the first only: nobody has two reports to tell at once. What is malformed, and what comes
-// after it, is left out.
+// Parts lists the parts of a packet, of transport-wide feedback the first only: nobody has two
+// reports to tell at once. What is malformed, and what comes after it, is left out.
 func Parts(packet []byte) iter.Seq2[Kind, []byte] {
 	return func(yield func(Kind, []byte) bool) {
 		reported := false
@@ -67,15 +70,17 @@ func Parts(packet []byte) iter.Seq2[Kind, []byte] {
 	}
 }
 
-// Limits on the RTCP of one connection, all packets together. A browser that receives sends 20 packets of feedback a second and, when much is lost, 50
-// more that ask for what is missing; one that only publishes sends a report of each stream about once a second.
+// Limits on the RTCP of one connection, all packets together. A browser that receives sends 20
+// packets of feedback a second and, when much is lost, 50 more that ask for what is missing; one
+// that only publishes sends a report of each stream about once a second.
 const (
 	ReceiverPacketsPerSecond = 200
 	SenderPacketsPerSecond   = 20
 	BytesPerSecond           = 64 << 10
 	// Saved is for how many seconds' worth of packets, and bytes, there is room at once.
 	Saved = 4
-	// MaxDropped is how many packets over the limits are dropped before who sends them is taken for hostile.
+	// MaxDropped is how many packets over the limits are dropped before who sends them is taken for
+	// hostile.
 	MaxDropped = 2000
 )
 

@@ -1,11 +1,12 @@
-// Package keyframe is the single authority on where in an RTP stream a decoder can start, and on how often a publisher may be
-// asked for such a place.
+// Package keyframe is the single authority on where in an RTP stream a decoder can start, and on
+// how often a publisher may be asked for such a place.
 package keyframe
 
 // Detector reports whether an RTP payload is the first packet of a keyframe. It accepts any bytes.
 type Detector func(payload []byte) bool
 
-// For returns the detector of a codec by its SDP encoding name ("VP8", "VP9", "H264"); nil for all others.
+// For returns the detector of a codec by its SDP encoding name ("VP8", "VP9", "H264"); nil for all
+// others.
 func For(name string) Detector {
 	switch name {
 	case "VP8":
@@ -86,8 +87,8 @@ const (
 	h264FUA   = 28
 )
 
-// H264 reports whether the payload brings a sequence parameter set, without which no decoder can start; encoders send it
-// right before each keyframe (RFC 6184, sections 5.6 to 5.8).
+// H264 reports whether the payload brings a sequence parameter set, without which no decoder can
+// start; encoders send it right before each keyframe (RFC 6184, sections 5.6 to 5.8).
 func H264(payload []byte) bool {
 	if len(payload) == 0 {
 		return false

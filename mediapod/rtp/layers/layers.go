@@ -26,10 +26,12 @@ type Path struct {
 	Congested bool
 }
 
-// Choose returns the index of the best layer that the path and a limit carry, maxKbps being 0 for no limit; the lowest when none does.
-// current is the one that the receiver has now, -1 for none. What the path carries without congestion it goes on carrying, whatever was
-// estimated. Another layer must fit by far: it starts with a keyframe, for which there has to be room. wanted is the bitrate in kbps that the path would
-// have to be shown to carry for the next better layer; 0 when there is none, or when this is not the time to try.
+// Choose returns the index of the best layer that the path and a limit carry, maxKbps being 0 for
+// no limit; the lowest when none does. current is the one that the receiver has now, -1 for none.
+// What the path carries without congestion it goes on carrying, whatever was estimated. Another
+// layer must fit by far: it starts with a keyframe, for which there has to be room. wanted is the
+// bitrate in kbps that the path would have to be shown to carry for the next better layer; 0 when
+// there is none, or when this is not the time to try.
 func Choose(all []Layer, current int, path Path, maxKbps int) (choice, wanted int) {
 	choice = -1
 	lowest := -1
@@ -72,15 +74,19 @@ func Choose(all []Layer, current int, path Path, maxKbps int) (choice, wanted in
 }
 
 const (
-	// ascent is what a path must carry for a better layer, in percent of that, and tried what it is probed for.
+	// ascent is what a path must carry for a better layer, in percent of that, and tried what it is
+	// probed for.
 	ascent = 130
 	tried  = 135
-	// relief is what an estimate that was just made lower must have room for to change over to a lower layer: the queue is still long, and a keyframe that
-	// does not get through takes longer to repair than a layer that is lower still takes to be left again.
+	// relief is what an estimate that was just made lower must have room for to change over to a
+	// lower layer: the queue is still long, and a keyframe that does not get through takes longer
+	// to repair than a layer that is lower still takes to be left again.
 	relief = 150
-	// headroom is what a path must be shown to carry for more temporal layers, in percent: encoders vary.
+	// headroom is what a path must be shown to carry for more temporal layers, in percent: encoders
+	// vary.
 	headroom = 115
-	// tolerance is by how much the layer that is forwarded may exceed the receiver's limit for a while, in percent.
+	// tolerance is by how much the layer that is forwarded may exceed the receiver's limit for a
+	// while, in percent.
 	tolerance = 110
 )
 
@@ -95,14 +101,15 @@ func allowed(l Layer, maxKbps int, current bool) bool {
 	return l.Kbps > 0 && l.Kbps <= maxKbps
 }
 
-// A layer has stopped when for silence nothing of it has come, while another one brought missed frames. All layers of a
-// picture that does not move bring next to nothing.
+// A layer has stopped when for silence nothing of it has come, while another one brought missed
+// frames. All layers of a picture that does not move bring next to nothing.
 const (
 	silence = 600 * time.Millisecond
 	missed  = 3
 )
 
-// Liveness tells which layers of a track have stopped. Its zero value is ready. It is not safe for concurrent use.
+// Liveness tells which layers of a track have stopped. Its zero value is ready. It is not safe for
+// concurrent use.
 type Liveness struct {
 	layers [Max]progress
 }

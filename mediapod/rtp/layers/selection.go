@@ -6,14 +6,16 @@ import "time"
 const Temporal = 4
 
 const (
-	// hopeless is the share of the least that there is of video that a path does not carry when it is better without, in percent: with less than that,
-	// next to no picture would get through whole.
+	// hopeless is the share of the least that there is of video that a path does not carry when it
+	// is better without, in percent: with less than that, next to no picture would get through
+	// whole.
 	hopeless = 60
 	// despair is for how long that must be so.
 	despair = 1500 * time.Millisecond
 )
 
-// Selection is what one receiver gets of a track. Its zero value gets nothing yet. It is not safe for concurrent use.
+// Selection is what one receiver gets of a track. Its zero value gets nothing yet. It is not safe
+// for concurrent use.
 //
 //	path carries   nothing known, or      less than the            less than 60 % of the lowest
 //	               all that a layer takes lowest layer             temporal layer, for 1.5 s
@@ -24,13 +26,15 @@ type Selection struct {
 	Layer int
 	// Temporal is the highest temporal layer of it; Temporal-1 for all.
 	Temporal int
-	// Paused tells that the path does not even carry the lowest temporal layer of the lowest layer. Then nothing is to be sent.
+	// Paused tells that the path does not even carry the lowest temporal layer of the lowest layer.
+	// Then nothing is to be sent.
 	Paused bool
 
 	hopelessSince time.Time // zero when it is not
 }
 
-// Update chooses anew; see Choose for what it takes and returns. pausable tells that it can be found out when a path carries something again.
+// Update chooses anew; see Choose for what it takes and returns. pausable tells that it can be
+// found out when a path carries something again.
 func (s *Selection) Update(all []Layer, current int, path Path, maxKbps int, pausable bool, now time.Time) (wanted int) {
 	s.Layer, wanted = Choose(all, current, path, maxKbps)
 	chosen := all[s.Layer]

@@ -1,16 +1,17 @@
-// Package level is the single authority on who speaks, by the level of the sound that senders tell with each packet (RFC 6464, section 3).
-// Times are arguments: it has no clock.
+// Package level is the single authority on who speaks, by the level of the sound that senders tell
+// with each packet (RFC 6464, section 3). Times are arguments: it has no clock.
 package level
 
 import "time"
 
 const (
-	// quietest is the lowest level that counts as speech, in dB below the loudest there can be: a voice near a microphone has 20 to 40, a quiet
-	// room 60 to 90, a muted track 127.
+	// quietest is the lowest level that counts as speech, in dB below the loudest there can be: a
+	// voice near a microphone has 20 to 40, a quiet room 60 to 90, a muted track 127.
 	quietest = 50
 	// pause is what may lie between two words.
 	pause = time.Second
-	// mask leaves of the extension's byte the level; the other bit is what the sender takes for a voice, which not all of them tell.
+	// mask leaves of the extension's byte the level; the other bit is what the sender takes for a
+	// voice, which not all of them tell.
 	mask = 0x7f
 )
 

@@ -1,5 +1,5 @@
-// Package nack is the single authority on which packets of an incoming stream are missing and when to ask for them (again).
-// Times are arguments: it has no clock.
+// Package nack is the single authority on which packets of an incoming stream are missing and when
+// to ask for them (again). Times are arguments: it has no clock.
 package nack
 
 import (
@@ -33,8 +33,8 @@ type entry struct {
 	requests uint8
 }
 
-// Received notes that a packet arrived, for the first time or again. It returns false when so many packets were lost
-// before it that the stream needs a keyframe instead; the list is then empty.
+// Received notes that a packet arrived, for the first time or again. It returns false when so many
+// packets were lost before it that the stream needs a keyframe instead; the list is then empty.
 func (t *Tracker) Received(sequence uint16, now time.Time) bool {
 	if !t.started {
 		t.started = true
@@ -68,8 +68,8 @@ func (t *Tracker) remove(sequence uint16) {
 	}
 }
 
-// Due appends to dst the numbers to ask for now, in ascending order, and gives up on those that were asked for
-// MaxRequests times in vain.
+// Due appends to dst the numbers to ask for now, in ascending order, and gives up on those that
+// were asked for MaxRequests times in vain.
 func (t *Tracker) Due(now time.Time, dst []uint16) []uint16 {
 	kept := t.missing[:0]
 	for _, e := range t.missing {

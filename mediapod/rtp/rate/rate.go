@@ -1,5 +1,5 @@
-// Package rate is the single authority on how bitrates are measured: over the last second. Times are arguments: it has no
-// clock.
+// Package rate is the single authority on how bitrates are measured: over the last second. Times
+// are arguments: it has no clock.
 package rate
 
 import "time"
@@ -50,7 +50,8 @@ func (m *Meter) sum() int {
 	return sum
 }
 
-// Kbps returns the bitrate in kbps; 0 while the stream has not flowed for half a window yet, or flows no more.
+// Kbps returns the bitrate in kbps; 0 while the stream has not flowed for half a window yet, or
+// flows no more.
 func (m *Meter) Kbps(now time.Time) int {
 	m.advance(now)
 	passed := min(now.Sub(m.started), Window)

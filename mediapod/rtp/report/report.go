@@ -1,5 +1,5 @@
-// Package report is the single authority on the figures in RTCP sender and receiver reports (RFC 3550, section 6.4). Times
-// are arguments: it has no clock.
+// Package report is the single authority on the figures in RTCP sender and receiver reports (RFC
+// 3550, section 6.4). Times are arguments: it has no clock.
 package report
 
 import (
@@ -67,7 +67,8 @@ func (r *Receiver) SenderReport(ntp uint64, at time.Time) {
 	r.lastSRAt = at
 }
 
-// Report returns the reception report of the stream and starts the next interval; false before the first packet.
+// Report returns the reception report of the stream and starts the next interval; false before the
+// first packet.
 func (r *Receiver) Report(ssrc uint32, now time.Time) (rtcp.ReceptionReport, bool) {
 	if !r.started {
 		return rtcp.ReceptionReport{}, false
@@ -99,7 +100,8 @@ func (r *Receiver) Jitter() time.Duration {
 	return time.Duration(r.jitter * float64(time.Second) / float64(r.clockRate))
 }
 
-// Loss returns how many packets were to arrive since it was last called, and how many of them have not. Both are 0 when nothing came.
+// Loss returns how many packets were to arrive since it was last called, and how many of them have
+// not. Both are 0 when nothing came.
 func (r *Receiver) Loss() (expected, lost int64) {
 	if !r.started {
 		return 0, 0
@@ -111,14 +113,16 @@ func (r *Receiver) Loss() (expected, lost int64) {
 	return max(expected, 0), max(min(lost, expected), 0)
 }
 
-// NTP returns a moment as NTP time (RFC 5905, section 6): seconds since 1900, with 32 bits of fraction.
+// NTP returns a moment as NTP time (RFC 5905, section 6): seconds since 1900, with 32 bits of
+// fraction.
 func NTP(t time.Time) uint64 {
 	const since1900 = 2_208_988_800
 	return uint64(t.Unix()+since1900)<<32 | uint64(t.Nanosecond())<<32/uint64(time.Second)
 }
 
-// RoundTrip returns how long an answer to a report that was sent took beside the delay of the peer, both as they are in DLRR blocks: the middle 32
-// bits of the NTP time of the report, and 1/65536 s (RFC 3611, section 4.5). It returns false for an answer to no report.
+// RoundTrip returns how long an answer to a report that was sent took beside the delay of the peer,
+// both as they are in DLRR blocks: the middle 32 bits of the NTP time of the report, and 1/65536 s
+// (RFC 3611, section 4.5). It returns false for an answer to no report.
 func RoundTrip(sent, delay uint32, now time.Time) (time.Duration, bool) {
 	if sent == 0 {
 		return 0, false
@@ -131,8 +135,8 @@ func RoundTrip(sent, delay uint32, now time.Time) (time.Duration, bool) {
 	return time.Duration(took) * time.Second >> 16, took <= longest
 }
 
-// Clock maps the time of a sender to the timestamps of one of its streams, as its last sender report says. Its zero value
-// knows nothing yet. It is not safe for concurrent use.
+// Clock maps the time of a sender to the timestamps of one of its streams, as its last sender
+// report says. Its zero value knows nothing yet. It is not safe for concurrent use.
 type Clock struct {
 	ntp       uint64
 	timestamp uint32
@@ -144,8 +148,9 @@ func (c *Clock) SenderReport(ntp uint64, timestamp uint32, at time.Time) {
 	c.ntp, c.timestamp, c.at = ntp, timestamp, at
 }
 
-// At returns the pair for the moment now, in the sender's own NTP time, so that all streams of a sender stay in step
-// whatever its clock says; false before the first sender report. clockRate is in Hz.
+// At returns the pair for the moment now, in the sender's own NTP time, so that all streams of a
+// sender stay in step whatever its clock says; false before the first sender report. clockRate is
+// in Hz.
 func (c *Clock) At(now time.Time, clockRate uint32) (ntp uint64, timestamp uint32, ok bool) {
 	if c.at.IsZero() {
 		return 0, 0, false

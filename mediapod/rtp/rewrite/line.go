@@ -3,14 +3,15 @@ package rewrite
 import "mediarooms.dev/mediarooms/mediapod/rtp/seqnum"
 
 const (
-	// maxSkips is how many skipped ranges a line remembers: some seconds of pictures that are left out.
+	// maxSkips is how many skipped ranges a line remembers: some seconds of pictures that are left
+	// out.
 	maxSkips = 48
 	// forgetSkips is how many are forgotten at once.
 	forgetSkips = 16
 )
 
-// line maps the wrapping numbers of one source onto outgoing numbers that do not wrap. Numbers that are skipped get none; the ones after them close
-// up.
+// line maps the wrapping numbers of one source onto outgoing numbers that do not wrap. Numbers that
+// are skipped get none; the ones after them close up.
 //
 //	in          100 101 102 103 104
 //	skipped              x   x
@@ -44,7 +45,8 @@ func (l *line) highest() int64 {
 	return l.in.Highest() >> l.shift
 }
 
-// mapped returns the outgoing number; false for one from before the line's first, for one that was skipped, and for one that came too late.
+// mapped returns the outgoing number; false for one from before the line's first, for one that was
+// skipped, and for one that came too late.
 func (l *line) mapped(in uint16) (int64, bool) {
 	n := l.unwrap(in)
 	if n < l.firstIn {
@@ -100,7 +102,8 @@ func (l *line) skip(in uint16) bool {
 	return true
 }
 
-// origin returns which number was mapped onto an outgoing one; false when that is not known any more.
+// origin returns which number was mapped onto an outgoing one; false when that is not known any
+// more.
 func (l *line) origin(out int64) (uint16, bool) {
 	n := l.firstIn + out - l.firstOut
 	if n < l.firstIn {

@@ -141,8 +141,8 @@ func TestWhatIsStoppedIsNotForwardedAndCanBeAskedFor(t *testing.T) {
 	}
 }
 
-// TestALineIsConsistent plays packets that are skipped, lost, late and wrap: no two get the same number, they keep their order, and the origin of each is
-// known as long as it is remembered.
+// TestALineIsConsistent plays packets that are skipped, lost, late and wrap: no two get the same
+// number, they keep their order, and the origin of each is known as long as it is remembered.
 func TestALineIsConsistent(t *testing.T) {
 	for seed := range uint64(50) {
 		random := rand.New(rand.NewPCG(seed, 1))

@@ -1,6 +1,7 @@
-// Package rewrite is the single authority on how the sequence numbers, timestamps and picture numbers of successive sources become one
-// continuous outgoing stream: the sources are the layers of a publisher, and the streams of its successive
-// connections. Packets of a source can be skipped: the numbers of what follows close up.
+// Package rewrite is the single authority on how the sequence numbers, timestamps and picture
+// numbers of successive sources become one continuous outgoing stream: the sources are the layers
+// of a publisher, and the streams of its successive connections. Packets of a source can be
+// skipped: the numbers of what follows close up.
 package rewrite
 
 import (
@@ -9,10 +10,12 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/rtp/seqnum"
 )
 
-// memory is for how many packets after a splice the source before it can still be asked for lost packets.
+// memory is for how many packets after a splice the source before it can still be asked for lost
+// packets.
 const memory = 1024
 
-// Rewriter maps packets of sources of type S onto one outgoing stream. It is not safe for concurrent use.
+// Rewriter maps packets of sources of type S onto one outgoing stream. It is not safe for
+// concurrent use.
 //
 //	source A   100 101 102
 //	source B                 7 8 9 10
@@ -47,8 +50,8 @@ type segment[S comparable] struct {
 	baseDelta      uint8
 }
 
-// New makes a rewriter whose first packet will have the given number and timestamp, both chosen at random (RFC 3550,
-// section 5.1). clockRate is in Hz.
+// New makes a rewriter whose first packet will have the given number and timestamp, both chosen at
+// random (RFC 3550, section 5.1). clockRate is in Hz.
 func New[S comparable](clockRate uint32, sequence uint16, timestamp uint32) *Rewriter[S] {
 	return &Rewriter[S]{
 		clockRate: clockRate,
@@ -90,8 +93,9 @@ func (r *Rewriter[S]) Newest() (uint16, bool) {
 	return uint16(r.highest), r.current.live
 }
 
-// Splice makes the packet with the given number, timestamp and picture, of the given source, the one that follows all that
-// was sent so far. The outgoing timestamp goes on by the time that has passed since the last packet.
+// Splice makes the packet with the given number, timestamp and picture, of the given source, the
+// one that follows all that was sent so far. The outgoing timestamp goes on by the time that has
+// passed since the last packet.
 func (r *Rewriter[S]) Splice(source S, sequence uint16, timestamp uint32, picture Picture, now time.Time) {
 	out := r.timestamp
 	if !r.sentAt.IsZero() {
@@ -119,8 +123,9 @@ func (r *Rewriter[S]) Stop() {
 	r.stopped = true
 }
 
-// Map returns the outgoing number and timestamp of a packet. It returns false for a packet of another source than the
-// one that is being forwarded, for one that was skipped, and for one from before the splice: its numbers are taken.
+// Map returns the outgoing number and timestamp of a packet. It returns false for a packet of
+// another source than the one that is being forwarded, for one that was skipped, and for one from
+// before the splice: its numbers are taken.
 func (r *Rewriter[S]) Map(source S, sequence uint16, timestamp uint32, now time.Time) (uint16, uint32, bool) {
 	s := &r.current
 	if !s.live || r.stopped || s.source != source {
@@ -142,8 +147,9 @@ func (r *Rewriter[S]) Map(source S, sequence uint16, timestamp uint32, now time.
 	return uint16(out), outTimestamp, true
 }
 
-// Skip leaves a packet of the source that is being forwarded, and its picture, out of the outgoing stream. It returns false when the packet
-// has a number there already, since packets after it were sent: then something else has to be sent in its place.
+// Skip leaves a packet of the source that is being forwarded, and its picture, out of the outgoing
+// stream. It returns false when the packet has a number there already, since packets after it were
+// sent: then something else has to be sent in its place.
 func (r *Rewriter[S]) Skip(sequence uint16, picture Picture) bool {
 	if r.current.numbered && picture.Bits != 0 {
 		r.current.pictures.skip(picture.Number)
@@ -151,7 +157,8 @@ func (r *Rewriter[S]) Skip(sequence uint16, picture Picture) bool {
 	return r.current.numbers.skip(sequence)
 }
 
-// Picture returns the outgoing numbers of a picture of the source that is being forwarded. Pictures that are not numbered stay as they are.
+// Picture returns the outgoing numbers of a picture of the source that is being forwarded. Pictures
+// that are not numbered stay as they are.
 func (r *Rewriter[S]) Picture(picture Picture) Picture {
 	out := r.current.picture(picture)
 	if r.current.numbered && (r.picture.Bits == 0 || int16(out.Number-r.picture.Number)<<1 > 0) {
@@ -179,8 +186,8 @@ func (r *Rewriter[S]) Timestamp(source S, timestamp uint32) (uint32, bool) {
 	return timestamp + r.current.timestampDelta, true
 }
 
-// Origin tells where the packet with the given outgoing number came from: its source, its number there, and what to
-// add to its timestamp. It returns false when that was too long ago, or never.
+// Origin tells where the packet with the given outgoing number came from: its source, its number
+// there, and what to add to its timestamp. It returns false when that was too long ago, or never.
 func (r *Rewriter[S]) Origin(sequence uint16) (source S, in uint16, timestampDelta uint32, ok bool) {
 	s, out := r.segment(sequence)
 	if s == nil {
@@ -190,7 +197,8 @@ func (r *Rewriter[S]) Origin(sequence uint16) (source S, in uint16, timestampDel
 	return s.source, in, s.timestampDelta, ok
 }
 
-// PictureOf returns the outgoing numbers of the picture that the packet with the given outgoing number is part of.
+// PictureOf returns the outgoing numbers of the picture that the packet with the given outgoing
+// number is part of.
 func (r *Rewriter[S]) PictureOf(sequence uint16, picture Picture) Picture {
 	if s, _ := r.segment(sequence); s != nil {
 		return s.picture(picture)
@@ -198,7 +206,8 @@ func (r *Rewriter[S]) PictureOf(sequence uint16, picture Picture) Picture {
 	return picture
 }
 
-// segment returns what an outgoing number is part of, and the number unwrapped; nil when that was too long ago, or never.
+// segment returns what an outgoing number is part of, and the number unwrapped; nil when that was
+// too long ago, or never.
 func (r *Rewriter[S]) segment(sequence uint16) (*segment[S], int64) {
 	if !r.current.live {
 		return nil, 0

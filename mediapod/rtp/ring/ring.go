@@ -1,5 +1,6 @@
-// Package ring is the single authority on which recent RTP packets of a layer can still be sent again. There is one ring per
-// incoming layer, whatever the number of its receivers, and it owns its buffers.
+// Package ring is the single authority on which recent RTP packets of a layer can still be sent
+// again. There is one ring per incoming layer, whatever the number of its receivers, and it owns
+// its buffers.
 package ring
 
 import "mediarooms.dev/mediarooms/mediapod/rtp/seqnum"
@@ -12,9 +13,9 @@ type Packet struct {
 	Payload   []byte
 }
 
-// Ring keeps the newest packets by sequence number, for so long as their RTP timestamps are not too far
-// behind that of the newest. Buffers are made when they are needed and used again, so that a ring takes
-// what its stream needs in that time and no more. It is not safe for concurrent use.
+// Ring keeps the newest packets by sequence number, for so long as their RTP timestamps are not too
+// far behind that of the newest. Buffers are made when they are needed and used again, so that a
+// ring takes what its stream needs in that time and no more. It is not safe for concurrent use.
 type Ring struct {
 	slots   []slot
 	mask    uint16
@@ -31,12 +32,12 @@ type slot struct {
 	used, kept bool
 }
 
-// maxSpare is how many buffers wait for packets: those of a large frame come at once, when those of an
-// old one have just been given back.
+// maxSpare is how many buffers wait for packets: those of a large frame come at once, when those of
+// an old one have just been given back.
 const maxSpare = 64
 
-// New makes a ring of size packets, which is a power of two between 2 and 32768. It keeps a packet while
-// the newest one is at most life ahead, in units of the RTP clock.
+// New makes a ring of size packets, which is a power of two between 2 and 32768. It keeps a packet
+// while the newest one is at most life ahead, in units of the RTP clock.
 func New(size int, life uint32) *Ring {
 	if size < 2 || size > 1<<15 || size&(size-1) != 0 {
 		panic("ring: size is not a power of two between 2 and 32768")
@@ -44,8 +45,8 @@ func New(size int, life uint32) *Ring {
 	return &Ring{slots: make([]slot, size), mask: uint16(size - 1), life: life}
 }
 
-// Put copies a packet into the ring. It returns false, and changes nothing, when the ring holds the packet already or
-// the packet is older than all that the ring has room for.
+// Put copies a packet into the ring. It returns false, and changes nothing, when the ring holds the
+// packet already or the packet is older than all that the ring has room for.
 func (r *Ring) Put(p Packet) bool {
 	switch {
 	case !r.started:
@@ -70,8 +71,8 @@ func (r *Ring) Put(p Packet) bool {
 	return true
 }
 
-// advance makes a packet the newest one. Whatever the jump, the oldest is no further behind than the
-// ring is long, which bounds the work of expire.
+// advance makes a packet the newest one. Whatever the jump, the oldest is no further behind than
+// the ring is long, which bounds the work of expire.
 func (r *Ring) advance(newest uint16) {
 	if seqnum.Diff(newest, r.newest)+seqnum.Diff(r.newest, r.oldest) >= len(r.slots) {
 		r.oldest = newest - r.mask // the slots of those before it are taken, or forgotten
@@ -113,8 +114,9 @@ func (r *Ring) buffer() []byte {
 	return b
 }
 
-// forget drops what lay in the slots of the numbers between the newest packet and its successor: they are older than
-// the ring is long, and 65536 numbers later one of them would be taken for a duplicate.
+// forget drops what lay in the slots of the numbers between the newest packet and its successor:
+// they are older than the ring is long, and 65536 numbers later one of them would be taken for a
+// duplicate.
 func (r *Ring) forget(newest, successor uint16) {
 	gap := seqnum.Diff(successor, newest) - 1
 	for i := range min(gap, len(r.slots)) {
@@ -124,8 +126,8 @@ func (r *Ring) forget(newest, successor uint16) {
 	}
 }
 
-// Get appends the payload of the packet with the given number to buffer and returns the packet with the result as its
-// payload. It returns false when the packet is not there.
+// Get appends the payload of the packet with the given number to buffer and returns the packet with
+// the result as its payload. It returns false when the packet is not there.
 func (r *Ring) Get(sequence uint16, buffer []byte) (Packet, bool) {
 	if !r.started || seqnum.Newer(sequence, r.newest) {
 		return Packet{}, false

@@ -1,9 +1,12 @@
-// Package temporal is the single authority on temporal layers: which one a packet of VP8 (RFC 7741) or VP9 (RFC 9628) belongs to,
-// which packets can be left out for a receiver, and where its picture numbers are. Pictures of a temporal layer refer to pictures of the
-// same and of lower layers only, so that the upper ones can be left out at any picture, and taken up again where the sender says so.
+// Package temporal is the single authority on temporal layers: which one a packet of VP8 (RFC 7741)
+// or VP9 (RFC 9628) belongs to, which packets can be left out for a receiver, and where its picture
+// numbers are. Pictures of a temporal layer refer to pictures of the same and of lower layers only,
+// so that the upper ones can be left out at any picture, and taken up again where the sender says
+// so.
 package temporal
 
-// Max is how many temporal layers are told apart. Higher ones, which no browser sends, count as the highest.
+// Max is how many temporal layers are told apart. Higher ones, which no browser sends, count as the
+// highest.
 const Max = 4
 
 // Picture is what a payload says of the picture that it is part of.
@@ -13,11 +16,13 @@ type Picture struct {
 	Layered bool
 	// Sync tells that the picture refers to pictures of layer 0 only (VP8: Y).
 	Sync bool
-	// Up tells that no later picture of a higher layer refers to a picture of a higher layer before this one (VP9: U).
+	// Up tells that no later picture of a higher layer refers to a picture of a higher layer before
+	// this one (VP9: U).
 	Up bool
-	// Numbered tells that receivers look at Number, of Bits bits, and at Base, the number of the picture of layer 0 that this one belongs
-	// to, when there is one, to find out what is missing. So they must have no gaps where pictures are left out, and must go on where another stream takes
-	// over. That is so of VP8 only: for VP9 a gap of an upper layer is none.
+	// Numbered tells that receivers look at Number, of Bits bits, and at Base, the number of the
+	// picture of layer 0 that this one belongs to, when there is one, to find out what is missing.
+	// So they must have no gaps where pictures are left out, and must go on where another stream
+	// takes over. That is so of VP8 only: for VP9 a gap of an upper layer is none.
 	Numbered bool
 	Number   uint16
 	Bits     uint8 // 7 or 15
@@ -29,7 +34,8 @@ type Picture struct {
 // Parser reads the payload of a packet. It accepts any bytes; of what is malformed it says nothing.
 type Parser func(payload []byte) Picture
 
-// For returns the parser of a codec by its SDP encoding name; nil when its payloads do not tell temporal layers.
+// For returns the parser of a codec by its SDP encoding name; nil when its payloads do not tell
+// temporal layers.
 func For(name string) Parser {
 	switch name {
 	case "VP8":
@@ -102,7 +108,8 @@ func VP9(payload []byte) Picture {
 	return Picture{Layered: true, Layer: min(payload[at]>>5, Max-1), Up: payload[at]&0x10 != 0}
 }
 
-// Renumber writes other numbers into a payload from which the picture was read. It changes nothing when the picture is not Numbered.
+// Renumber writes other numbers into a payload from which the picture was read. It changes nothing
+// when the picture is not Numbered.
 func (p Picture) Renumber(payload []byte, number uint16, base uint8) {
 	if !p.Numbered {
 		return
@@ -118,7 +125,8 @@ func (p Picture) Renumber(payload []byte, number uint16, base uint8) {
 	}
 }
 
-// Selector decides which pictures of a stream one receiver gets. It is not safe for concurrent use. Its zero value keeps layer 0.
+// Selector decides which pictures of a stream one receiver gets. It is not safe for concurrent use.
+// Its zero value keeps layer 0.
 type Selector struct {
 	limit   uint8 // the highest layer that the receiver should get
 	current uint8 // the highest that it gets
@@ -133,12 +141,14 @@ func (s *Selector) Start() {
 	s.decided = false
 }
 
-// Limit sets the highest layer to keep. What is above is left out from the next picture on; what is to be added begins where the stream allows.
+// Limit sets the highest layer to keep. What is above is left out from the next picture on; what is
+// to be added begins where the stream allows.
 func (s *Selector) Limit(layer uint8) {
 	s.limit = layer
 }
 
-// Keep decides on a packet by its picture and RTP timestamp. All packets of a picture that come in order get the same answer.
+// Keep decides on a packet by its picture and RTP timestamp. All packets of a picture that come in
+// order get the same answer.
 func (s *Selector) Keep(p Picture, timestamp uint32) bool {
 	if s.decided {
 		switch diff := int32(timestamp - s.newest); {

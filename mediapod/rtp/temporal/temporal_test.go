@@ -67,8 +67,9 @@ type stream struct {
 	references [][]int
 }
 
-// newStream makes a stream of VP8 or VP9 with the given layers, one by one in a pattern. Each picture refers to the newest of its own layer and of all
-// lower layers, but at the start of a pattern an upper one refers to layer 0 only, when synced.
+// newStream makes a stream of VP8 or VP9 with the given layers, one by one in a pattern. Each
+// picture refers to the newest of its own layer and of all lower layers, but at the start of a
+// pattern an upper one refers to layer 0 only, when synced.
 func newStream(n int, pattern []uint8, vp9 bool) *stream {
 	s := &stream{}
 	newest := [Max]int{-1, -1, -1, -1}

@@ -1,5 +1,6 @@
-// Command table is the authority on docs/protocol.md: it reads the calls of covers in the conformance tests and writes which test
-// shows each protocol item. It prints the page to its standard output.
+// Command table is the authority on docs/protocol.md: it reads the calls of covers in the
+// conformance tests and writes which test shows each protocol item. It prints the page to its
+// standard output.
 //
 //	go run ./test/conformance/table > docs/protocol.md
 package main

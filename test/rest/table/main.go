@@ -1,5 +1,5 @@
-// Command table is the authority on docs/rest-cases.md: it reads which tests say that they show which case of the REST catalogue and writes the page to
-// its standard output.
+// Command table is the authority on docs/rest-cases.md: it reads which tests say that they show
+// which case of the REST catalogue and writes the page to its standard output.
 //
 //	go run ./test/rest/table > docs/rest-cases.md
 package main
