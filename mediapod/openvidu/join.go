@@ -1,0 +1,166 @@
+package openvidu
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"time"
+
+	"mediarooms.dev/mediarooms/internal/token"
+	"mediarooms.dev/mediarooms/mediapod/room"
+)
+
+// This file holds what clients call to come and to go: a participant's way into a room, back into it
+// on another socket, and out of it.
+
+func joinRoom(_ context.Context, c *call) error {
+	err := join(c)
+	code := 0
+	if err != nil {
+		code = wireError(err, c.participant).Code
+		c.joinFailed = true
+		c.endGuessing()
+	}
+	c.frontEnd.observer.Joined(code, time.Since(c.client.Opened()))
+	return err
+}
+
+func join(c *call) error {
+	s := c.conversation
+	tokenURL := c.params.text("token", maxToken)
+	session := c.params.text("session", maxName)
+	metadata := c.params.optionalText("metadata", maxMessageText)
+	platform := c.params.optionalText("platform", maxPlatform)
+	shown := readCredential(c)
+	switch {
+	case c.params.err != nil:
+		return c.params.err
+	case s.participant != nil:
+		return refuse(codeExistingUser, "Unable to join session %s. This connection has joined a session already", session)
+	case len(metadata) > maxMetadata:
+		return refuse(codeMetadata, "Unable to join session %s. The metadata may have at most %d bytes", session, maxMetadata)
+	case strings.Contains(metadata, metadataSeparator):
+		// Others would take what follows for the server's.
+		return refuse(codeMetadata, "Unable to join session %s. The metadata may not contain '%s'", session, metadataSeparator)
+	case s.client.Unwelcome():
+		return refuse(codeNoMediaNode, "There is no available Media Node where to initialize session '%s'", session)
+	}
+	if err := s.client.SpendJoin(); err != nil {
+		return err
+	}
+	where, found := s.frontEnd.rooms.Lookup(session)
+	if !found || !s.names(session) {
+		return refuse(codeRoomNotFound, "Unable to join session. Session %s cannot be found", session)
+	}
+	client := room.Client{Metadata: metadata, Platform: platform}
+	if address := s.client.Address(); address.IsValid() {
+		client.Address = address.String()
+	}
+	claims, ignored := s.claims(session, shown)
+	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Claims: claims}
+	err := where.Join(request, s.client, func(joined room.Joined) {
+		s.joined(joined.Participant, joined.PrivateID)
+		c.reply(s.frontEnd.joinResult(joined))
+	})
+	switch {
+	case errors.Is(err, room.ErrToken) && ignored != nil:
+		return ignored
+	case errors.Is(err, room.ErrToken):
+		return refuse(codeUnauthorized, "Unable to join session %s. Token %s is not valid", session, tokenURL)
+	case errors.Is(err, room.ErrMetadata):
+		return refuse(codeMetadata, "Unable to join session %s. The metadata of all who are in it may have at most %d bytes together", session, room.MaxMetadataBytes)
+	case errors.Is(err, room.ErrClosed):
+		return refuse(codeRoomClosed, "Unable to join the session. Session %s is closed", session)
+	}
+	return err
+}
+
+func (f *FrontEnd) joinResult(joined room.Joined) joinResult {
+	result := joinResult{
+		ID:          joined.Self.ConnectionID,
+		FinalUserID: finalUserID(joined.Self.ConnectionID),
+		Created:     joined.Self.Created.UnixMilli(),
+		Metadata:    metadata(joined.Self),
+		Value:       make([]participant, 0, len(joined.Others)),
+		Session:     joined.SessionID,
+		Version:     Version,
+		// The server makes the offers to subscribers (openvidu-rpc 4.2).
+		MediaServer: "mediasoup",
+		Record:      joined.Record,
+		Role:        roleNames[joined.Role],
+		Life:        f.life,
+	}
+	for _, other := range joined.Others {
+		result.Value = append(result.Value, wireParticipant(other))
+	}
+	for _, server := range joined.ICEServers {
+		result.CustomICEServers = append(result.CustomICEServers, iceServer(server))
+	}
+	if len(result.CustomICEServers) == 0 {
+		result.CustomICEServers = []iceServer{{URL: noSTUN}}
+	}
+	return result
+}
+
+// noSTUN is the ICE server of clients that are given no other: one that nobody can reach, since its
+// name is in a domain that never exists (RFC 6761, section 6.4). They need none, because the media
+// pod's candidates are in the SDP and the pod sees where they send from; but with an empty list
+// openvidu-browser asks public servers (openvidu-rpc, trap 39). It must not be an address of media:
+// Chromium takes every packet from the address of a STUN server for an answer of that server, and
+// so loses those of the media pod (docs/adr/0017).
+const noSTUN = "stun:stun.invalid"
+
+// finalUserID stands for the reference's id of a browser session, of which there is none here. It
+// only names a user in logs.
+func finalUserID(connectionID string) string {
+	sum := sha256.Sum256([]byte(connectionID))
+	return strings.ToUpper(hex.EncodeToString(sum[:8]))
+}
+
+// sessionStatus tells a client that could not come back which life this is (openvidu-rpc 1.11).
+// When it joined in another one, it tells its application that the media pod has crashed
+// (nodeCrashed), on which applications join again; else that its own network was gone
+// (networkDisconnect).
+func sessionStatus(_ context.Context, c *call) error {
+	c.reply(sessionStatusResult{Life: c.frontEnd.life})
+	return nil
+}
+
+// connect takes a connection up again on this socket (openvidu-rpc 1.8).
+func connect(_ context.Context, c *call) error {
+	s := c.conversation
+	private := c.params.text("sessionId", maxName)
+	if s.participant != nil && private == s.private && s.participant.Alive() == nil {
+		c.reply(map[string]string{"value": "reconnection successful"}) // it is here already
+		return nil
+	}
+	if c.params.err != nil || s.participant != nil {
+		return bare(codeReconnection, "reconnection error")
+	}
+	err := s.frontEnd.rooms.Resume(s.key, private, s.client, func(p *room.Participant) {
+		s.joined(p, private)
+		c.reply(map[string]string{"value": "reconnection successful"})
+	})
+	if err != nil {
+		return bare(codeReconnection, "reconnection error")
+	}
+	return nil
+}
+
+func closeSession(_ context.Context, c *call) error {
+	if err := c.participant.Leave(); err != nil {
+		return err
+	}
+	c.reply(map[string]string{"value": "bye"})
+	return nil
+}
+
+func leaveRoom(_ context.Context, c *call) error {
+	return c.participant.Leave()
+}
+
+func echo(_ context.Context, c *call) error {
+	return c.participant.Alive()
+}
