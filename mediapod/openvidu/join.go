@@ -12,8 +12,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
-// This file holds what clients call to come and to go: a participant's way into a room, back into it
-// on another socket, and out of it.
+// This file holds what clients call to come and to go: a participant's way into a room, back into
+// it on another socket, and out of it.
 
 func joinRoom(_ context.Context, c *call) error {
 	err := join(c)

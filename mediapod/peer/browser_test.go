@@ -66,7 +66,8 @@ async function stats(name, type, kind) {
 	for (const s of (await peers[name].getStats()).values()) if (s.type === type && (!kind || s.kind === kind)) all.push(s);
 	return all;
 }
-// watch measures the longest time between two frames that were decoded, and between two packets of sound: at least, and at most, since a page may look late.
+// watch measures the longest time between two frames that were decoded, and between two packets
+// of sound: at least, and at most, since a page may look late.
 function watch(name) {
 	const now = performance.now(), state = peers[name].watched = {Video: 0, VideoAtMost: 0, Audio: 0, AudioAtMost: 0};
 	const last = {Video: {at: now, before: now}, Audio: {at: now, before: now}};
