@@ -67,8 +67,9 @@ func (d *Deliverer) configure(name types.NamespacedName, s settings) {
 	if !known {
 		e = &endpoint{
 			name: name, done: d.log.Done, wake: d.wake, log: d.logger.WithValues("Webhook", name), pauses: d.pauses,
-			ctx: d.ctx, group: &d.group, queues: make(map[types.UID]*queue),
+			ctx: d.ctx,
 		}
+		e.begin(&d.group)
 		d.endpoints[name] = e
 	}
 	e.configure(s)

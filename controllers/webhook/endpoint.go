@@ -3,11 +3,13 @@ package webhook
 import (
 	"context"
 	"crypto/sha256"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/eventlog"
@@ -24,15 +26,6 @@ type pauses struct {
 }
 
 var usualPauses = pauses{first: 500 * time.Millisecond, last: 15 * time.Second, asked: 5 * time.Minute}
-
-// after returns the pause after some failures.
-func (p pauses) after(failures int) time.Duration {
-	pause := p.first
-	for i := 1; i < failures && pause < p.last; i++ {
-		pause *= 2
-	}
-	return min(pause, p.last)
-}
 
 // settings are how an endpoint is served now.
 type settings struct {
@@ -58,9 +51,9 @@ func (s settings) wants(name v1alpha1.WebhookEvent) bool {
 // endpoint delivers events to one Webhook: in order per Session, one of each at a time. It
 // implements eventlog.Recipient.
 //
-//	Offer --> queue of the Session --> attempt --delivered, refused, too old--> done
-//	                      ^               |
-//	                      +---- pause ----+  busy: this Session waits; unreachable: all wait, and one tries
+//	Offer --> Session queued --> attempt --delivered, refused, too old--> done
+//	                   ^            |
+//	                   +-- pause ---+  busy: this Session waits; unreachable: all wait, and one tries
 type endpoint struct {
 	name   types.NamespacedName
 	done   func(*eventlog.Entry, eventlog.Recipient)
@@ -68,32 +61,33 @@ type endpoint struct {
 	log    logr.Logger
 	pauses pauses
 	ctx    context.Context //nolint:containedctx // ends when no more attempts are to be made
-	group  *sync.WaitGroup // of the attempts
+	// queue has the Sessions whose first event is to be sent, and everySession when all are to be
+	// looked at. failures says how long they pause.
+	queue    workqueue.TypedDelayingInterface[types.UID]
+	failures workqueue.TypedRateLimiter[types.UID]
 
 	mu       sync.Mutex // guards what follows
 	settings settings
-	queues   map[types.UID]*queue
-	ready    []*queue // that have events and are not on their way, by when they were last served
-	busy     int      // how many are on their way
-	state    state
-	resume   time.Time   // nobody tries before
-	timer    *time.Timer // runs pump when the next pause is over; nil when none is waited for
+	sessions map[types.UID]*session
+	// A call had no answer: nothing is tried until the pause is over, and then one Session only,
+	// until a call has one.
+	unreachable, pausing, probing bool
+	state                         state
 }
 
-// queue is the events of one Session.
-type queue struct {
-	session  types.UID
-	entries  []*eventlog.Entry
-	onWay    bool
-	failures int
-	resume   time.Time
+// everySession is no Session's UID.
+const everySession types.UID = ""
+
+// session is what waits of one Session. It is in the queue, unless it or the endpoint pauses.
+type session struct {
+	entries []*eventlog.Entry // never empty
+	onWay   bool              // the first of them
+	pausing bool
 }
 
 // state is what is seen of an endpoint.
 type state struct {
 	pending int
-	// failures counts calls without an answer since the last one with an answer.
-	failures int
 	// problem is what went wrong at the last attempt, "" when nothing did; retrying says that it is
 	// tried again.
 	problem  string
@@ -104,6 +98,16 @@ type state struct {
 	lastDelivery time.Time
 }
 
+// begin starts the goroutines that deliver. They end after close.
+func (e *endpoint) begin(group *sync.WaitGroup) {
+	e.sessions = make(map[types.UID]*session)
+	e.queue = workqueue.NewTypedDelayingQueue[types.UID]()
+	e.failures = workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](e.pauses.first, e.pauses.last)
+	for range workers {
+		group.Go(e.deliver)
+	}
+}
+
 // Offer implements eventlog.Recipient.
 func (e *endpoint) Offer(entry *eventlog.Entry) bool {
 	e.mu.Lock()
@@ -111,17 +115,13 @@ func (e *endpoint) Offer(entry *eventlog.Entry) bool {
 	if !e.settings.wants(entry.Name) {
 		return false
 	}
-	q, known := e.queues[entry.Session]
-	if !known {
-		q = &queue{session: entry.Session}
-		e.queues[entry.Session] = q
-	}
-	q.entries = append(q.entries, entry)
 	e.state.pending++
-	if len(q.entries) == 1 {
-		e.ready = append(e.ready, q)
+	if s, known := e.sessions[entry.Session]; known {
+		s.entries = append(s.entries, entry)
+		return true
 	}
-	e.pump()
+	e.sessions[entry.Session] = &session{entries: []*eventlog.Entry{entry}}
+	e.queue.Add(entry.Session)
 	return true
 }
 
@@ -130,23 +130,29 @@ func (e *endpoint) Drop(entry *eventlog.Entry) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	outcomes.WithLabelValues(e.name.Namespace, outcomeDropped).Inc()
-	q, known := e.queues[entry.Session]
+	s, known := e.sessions[entry.Session]
 	if !known {
 		return
 	}
-	for i, waiting := range q.entries {
-		if waiting != entry {
-			continue
-		}
-		if i == 0 && q.onWay {
-			return // what comes of it is seen soon
-		}
-		q.entries = append(q.entries[:i:i], q.entries[i+1:]...)
-		e.state.pending--
-		e.state.lost++
-		break
+	i := slices.Index(s.entries, entry)
+	if i < 0 || i == 0 && s.onWay {
+		return // what comes of it is seen soon
 	}
-	e.tidy(q)
+	e.state.lost++
+	e.remove(entry.Session, i)
+}
+
+// remove takes an event of a Session out. The endpoint is locked.
+func (e *endpoint) remove(uid types.UID, i int) {
+	s := e.sessions[uid]
+	s.entries = slices.Delete(s.entries, i, i+1)
+	e.state.pending--
+	if i == 0 {
+		e.failures.Forget(uid)
+	}
+	if len(s.entries) == 0 {
+		delete(e.sessions, uid)
+	}
 }
 
 // configure takes over how the endpoint is to be served. What waits stays.
@@ -161,11 +167,21 @@ func (e *endpoint) configure(s settings) {
 	}
 	e.settings = s
 	// Something else is tried: no reason to wait for the end of a pause.
-	e.resume = time.Time{}
-	for _, q := range e.queues {
-		q.resume = time.Time{}
+	for _, s := range e.sessions {
+		s.pausing = false
 	}
-	e.pump()
+	e.resume()
+}
+
+// resume ends the pause of the endpoint, and queues the Sessions that have none of their own. The
+// endpoint is locked.
+func (e *endpoint) resume() {
+	e.pausing = false
+	for uid, s := range e.sessions {
+		if !s.pausing {
+			e.queue.Add(uid)
+		}
+	}
 }
 
 // observe returns what is seen of the endpoint.
@@ -177,178 +193,150 @@ func (e *endpoint) observe() state {
 
 // close ends the endpoint. What is on its way is finished, and nothing comes of it.
 func (e *endpoint) close() {
+	e.queue.ShutDown()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.settings.target != nil {
 		e.settings.target.client.CloseIdleConnections()
 	}
 	e.settings = settings{closed: true}
-	e.queues, e.ready = make(map[types.UID]*queue), nil
-	if e.timer != nil {
-		e.timer.Stop()
+	clear(e.sessions)
+}
+
+// deliver serves the Sessions of the queue until the endpoint is closed.
+func (e *endpoint) deliver() {
+	for {
+		uid, closed := e.queue.Get()
+		if closed {
+			return
+		}
+		for _, entry := range e.serve(uid) {
+			e.done(entry, e) // without the lock: the log calls the endpoint while it has its own
+		}
+		e.queue.Done(uid)
 	}
 }
 
-// pump starts what can be started, and sets the timer for the rest. The endpoint is locked.
-func (e *endpoint) pump() {
-	now := time.Now()
+// serve sends the first event of a Session, if that is the time. It returns the events that are
+// done with.
+func (e *endpoint) serve(uid types.UID) []*eventlog.Entry {
+	target, entry := e.take(uid)
+	if target == nil {
+		return e.expire(uid)
+	}
+	began := time.Now()
+	result := target.post(e.ctx, entry)
 	if e.ctx.Err() != nil {
-		return
+		return nil // another leader goes on
 	}
-	next := e.expire(now)
-	limit := workers
-	if e.state.failures > 0 {
-		limit = 1
+	took.Observe(time.Since(began).Seconds())
+	if !e.settle(entry, result) {
+		return nil
 	}
-	if e.settings.target != nil && !e.resume.After(now) {
-		for i := 0; i < len(e.ready) && e.busy < limit; {
-			q := e.ready[i]
-			if q.resume.After(now) {
-				next = earliest(next, q.resume)
-				i++
-				continue
-			}
-			e.ready = append(e.ready[:i:i], e.ready[i+1:]...)
-			e.start(q)
+	return []*eventlog.Entry{entry}
+}
+
+// take returns what is to be sent of a Session now, and where to; nil when nothing is.
+func (e *endpoint) take(uid types.UID) (*target, *eventlog.Entry) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if uid == everySession {
+		e.resume()
+		return nil, nil
+	}
+	s, known := e.sessions[uid]
+	if !known || e.settings.target == nil || e.pausing || e.probing {
+		return nil, nil
+	}
+	e.probing = e.unreachable
+	s.pausing, s.onWay = false, true
+	return e.settings.target, s.entries[0]
+}
+
+// expire gives up the events of a Session that nothing can be done with for too long: a Webhook
+// that never gets its Secret holds nothing for good. It returns them.
+func (e *endpoint) expire(uid types.UID) []*eventlog.Entry {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var expired []*eventlog.Entry
+	for now := time.Now(); e.settings.target == nil; {
+		s, known := e.sessions[uid]
+		if !known {
+			break
 		}
-	} else if e.settings.target != nil && len(e.ready) > 0 {
-		next = earliest(next, e.resume)
-	}
-	if e.timer != nil {
-		e.timer.Stop()
-		e.timer = nil
-	}
-	if !next.IsZero() {
-		e.timer = time.AfterFunc(max(time.Millisecond, next.Sub(now)), func() {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			e.pump()
-		})
-	}
-}
-
-func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// expire gives up the events that nothing can be done with for too long: a Webhook that never gets
-// its Secret holds nothing for good. It returns when to look again; zero is never. The endpoint is
-// locked.
-func (e *endpoint) expire(now time.Time) time.Time {
-	if e.settings.target != nil || e.settings.closed {
-		return time.Time{}
-	}
-	var next time.Time
-	for _, q := range e.ready {
-		for len(q.entries) > 0 {
-			end := q.entries[0].Received.Add(e.settings.retry)
-			if end.After(now) {
-				next = earliest(next, end)
-				break
-			}
-			e.finish(q, outcomeExpired)
+		entry := s.entries[0]
+		if left := entry.Received.Add(e.settings.retry).Sub(now); left > 0 {
+			e.queue.AddAfter(uid, left)
+			break
 		}
+		e.finish(uid, outcomeExpired)
+		expired = append(expired, entry)
 	}
-	for _, q := range e.queues {
-		e.tidy(q)
-	}
-	return next
+	return expired
 }
 
-// start begins an attempt for the first event of a queue. The endpoint is locked.
-func (e *endpoint) start(q *queue) {
-	q.onWay = true
-	e.busy++
-	target, entry := e.settings.target, q.entries[0]
-	e.group.Go(func() {
-		began := time.Now()
-		result := target.post(e.ctx, entry)
-		if e.ctx.Err() != nil {
-			return // another leader goes on
-		}
-		took.Observe(time.Since(began).Seconds())
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.busy--
-		e.settle(q, entry, result)
-		e.pump()
-	})
-}
-
-// settle takes in what came of an attempt. The endpoint is locked.
-func (e *endpoint) settle(q *queue, entry *eventlog.Entry, result outcome) {
-	q.onWay = false
-	if e.queues[q.session] != q {
-		return // the endpoint was closed meanwhile
+// settle takes in what came of an attempt. It reports whether the event is done with.
+func (e *endpoint) settle(entry *eventlog.Entry, result outcome) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	uid := entry.Session
+	s, known := e.sessions[uid]
+	if !known {
+		return false // the endpoint was closed meanwhile
 	}
+	s.onWay = false
 	if result.err != nil {
 		e.log.V(1).Info("The endpoint of a Webhook did not answer", "why", result.err.Error())
 	}
 	before, now := e.state, time.Now()
-	expired := now.Sub(entry.Received) >= e.settings.retry
-	e.state.problem = result.problem
-	e.state.retrying = (result.kind == busy || result.kind == unreachable) && !expired
-	if result.kind == unreachable {
-		e.state.failures++
-		e.resume = now.Add(e.pauses.after(e.state.failures))
-	} else {
-		e.state.failures, e.resume = 0, time.Time{}
-	}
+	failed := result.kind == busy || result.kind == unreachable
+	again := failed && now.Sub(entry.Received) < e.settings.retry
+	e.state.problem, e.state.retrying = result.problem, again
 	switch {
+	case again && result.kind == busy:
+		outcomes.WithLabelValues(e.name.Namespace, outcomeRetried).Inc()
+		s.pausing = true
+		e.queue.AddAfter(uid, max(e.failures.When(uid), min(result.wait, e.pauses.asked)))
+	case again:
+		outcomes.WithLabelValues(e.name.Namespace, outcomeRetried).Inc()
 	case result.kind == delivered:
 		e.state.lastDelivery = now
-		e.finish(q, outcomeDelivered)
+		e.finish(uid, outcomeDelivered)
 	case result.kind == refused:
 		e.log.Info("The endpoint of a Webhook has refused an event", "reason", result.problem, "event", entry.Name, "id", entry.ID)
-		e.finish(q, outcomeRefused)
-	case expired:
-		e.log.Info("Giving up an event for the endpoint of a Webhook", "reason", result.problem, "event", entry.Name, "id", entry.ID)
-		e.finish(q, outcomeExpired)
-	case result.kind == busy:
-		q.failures++
-		q.resume = now.Add(max(e.pauses.after(q.failures), min(result.wait, e.pauses.asked)))
-		outcomes.WithLabelValues(e.name.Namespace, outcomeRetried).Inc()
+		e.finish(uid, outcomeRefused)
 	default:
-		outcomes.WithLabelValues(e.name.Namespace, outcomeRetried).Inc()
+		e.log.Info("Giving up an event for the endpoint of a Webhook", "reason", result.problem, "event", entry.Name, "id", entry.ID)
+		e.finish(uid, outcomeExpired)
 	}
-	if len(q.entries) > 0 {
-		e.ready = append(e.ready, q)
-	} else {
-		delete(e.queues, q.session)
-	}
+	e.reached(result.kind != unreachable)
 	if before.problem != e.state.problem || before.retrying != e.state.retrying || before.lastDelivery.IsZero() != e.state.lastDelivery.IsZero() {
 		e.wake(e.name)
 	}
+	return !again
 }
 
-// finish takes the first event of a queue out. The endpoint is locked; the log is told without it,
-// since it calls the endpoint while locked.
-func (e *endpoint) finish(q *queue, what string) {
-	entry := q.entries[0]
-	q.entries[0] = nil
-	q.entries = q.entries[1:]
-	q.failures, q.resume = 0, time.Time{}
-	e.state.pending--
+// reached notes whether a call had an answer. The endpoint is locked.
+func (e *endpoint) reached(answered bool) {
+	switch {
+	case !answered && !e.pausing:
+		e.queue.AddAfter(everySession, e.failures.When(everySession))
+		e.pausing = true
+	case answered && e.unreachable:
+		e.failures.Forget(everySession)
+		e.resume()
+	}
+	e.unreachable, e.probing = !answered, false
+}
+
+// finish takes the first event of a Session out, and queues the next. The endpoint is locked.
+func (e *endpoint) finish(uid types.UID, what string) {
+	e.remove(uid, 0)
 	if what == outcomeExpired {
 		e.state.lost++
 	}
 	outcomes.WithLabelValues(e.name.Namespace, what).Inc()
-	go e.done(entry, e)
-}
-
-// tidy forgets a queue without events. The endpoint is locked.
-func (e *endpoint) tidy(q *queue) {
-	if len(q.entries) > 0 || q.onWay {
-		return
-	}
-	delete(e.queues, q.session)
-	for i, waiting := range e.ready {
-		if waiting == q {
-			e.ready = append(e.ready[:i:i], e.ready[i+1:]...)
-			return
-		}
+	if _, more := e.sessions[uid]; more {
+		e.queue.Add(uid)
 	}
 }

@@ -320,6 +320,53 @@ func TestDeadEndpointHurtsNobodyElse(t *testing.T) {
 	}
 }
 
+// As long as an endpoint does not answer, one Session's event is tried, for all.
+func TestOneTriesWhileThereIsNoAnswer(t *testing.T) {
+	b := newBench(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	within := func(limit time.Duration) (net.Conn, error) {
+		if err := listener.(*net.TCPListener).SetDeadline(time.Now().Add(limit)); err != nil {
+			t.Fatal(err)
+		}
+		return listener.Accept()
+	}
+	if err := b.serve("silent", "http://"+listener.Addr().String(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 * workers {
+		b.happen(fmt.Sprint(i), "1")
+	}
+	var first []net.Conn
+	for range workers {
+		connection, err := within(bound)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first = append(first, connection)
+	}
+	for _, connection := range first {
+		_ = connection.Close()
+	}
+	for range 5 {
+		connection, err := within(bound)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if another, err := within(5 * b.deliverer.pauses.last); err == nil {
+			_ = another.Close()
+			t.Error("a second one tries")
+		}
+		_ = connection.Close()
+	}
+	if seen := b.deliverer.observe(named("silent")); seen.pending != 3*workers || !seen.retrying {
+		t.Errorf("%+v is seen", seen)
+	}
+}
+
 func TestHeaders(t *testing.T) {
 	b := newBench(t)
 	r := &receiver{}
