@@ -208,3 +208,96 @@ func TestLostPod(t *testing.T) {
 		})
 	}
 }
+
+// Nothing of ours is on an object that users wrote but the finalizer: GitOps tools never remove an
+// object with an owner, and what is restored from a backup must not be an orphan.
+func TestWhatUsersWroteHasNoOwner(t *testing.T) {
+	w := newWorld(t)
+	w.pool(nil)
+	session := w.session("demo", nil)
+	guest := w.connection("guest", "demo", nil)
+	w.ready(guest)
+	w.eventually("the finalizers are there", func() error {
+		for _, o := range []client.Object{session, guest} {
+			if err := w.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+				return err
+			}
+			if len(o.GetFinalizers()) == 0 {
+				return fmt.Errorf("%s has none", o.GetName())
+			}
+			if owners := o.GetOwnerReferences(); len(owners) > 0 {
+				t.Errorf("%s has the owners %v", o.GetName(), owners)
+			}
+		}
+		return nil
+	})
+}
+
+func TestOwnersOfAnEarlierVersionAreTakenOff(t *testing.T) {
+	w := newWorld(t)
+	w.pool(nil)
+	session := w.session("demo", nil)
+	guest := w.connection("guest", "demo", nil)
+	w.ready(guest)
+	w.stop()
+	if err := w.Get(t.Context(), client.ObjectKeyFromObject(guest), guest); err != nil {
+		t.Fatal(err)
+	}
+	guest.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Session", Name: "demo", UID: session.UID}}
+	if err := w.Update(t.Context(), guest); err != nil {
+		t.Fatal(err)
+	}
+	w.startOperator()
+	w.eventually("it has no owner", func() error {
+		if err := w.Get(t.Context(), client.ObjectKeyFromObject(guest), guest); err != nil {
+			return err
+		}
+		if len(guest.OwnerReferences) > 0 {
+			return fmt.Errorf("it has %v", guest.OwnerReferences)
+		}
+		return nil
+	})
+}
+
+// kubectl delete session --cascade=orphan: the room closes, the Connections stay, and the next
+// Session of the name has them.
+func TestOrphansStay(t *testing.T) {
+	w := newWorld(t)
+	w.pool(nil)
+	session := w.session("demo", nil)
+	inside, waiting := w.connection("inside", "demo", nil), w.connection("waiting", "demo", nil)
+	w.ready(session)
+	w.ready(inside)
+	w.ready(waiting)
+	before := waiting.Status.Token
+	pod := w.host(session)
+	w.join(pod, inside, "")
+	w.state(inside, v1alpha1.ConnectionStateActive)
+	if err := w.Delete(t.Context(), session, client.PropagationPolicy(metav1.DeletePropagationOrphan)); err != nil {
+		t.Fatal(err)
+	}
+	// What the garbage collector does, which this API server comes without.
+	w.eventually("nothing is left to the garbage collector", func() error {
+		current := &v1alpha1.Session{}
+		if err := w.Get(t.Context(), client.ObjectKeyFromObject(session), current); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		current.Finalizers = slices.DeleteFunc(current.Finalizers, func(name string) bool { return name == metav1.FinalizerOrphanDependents })
+		return client.IgnoreNotFound(w.Update(t.Context(), current))
+	})
+	w.gone(session)
+	if reason := pod.Evicted(string(inside.UID)); reason != "sessionClosedByServer" {
+		t.Errorf("the user was put out because of %q", reason)
+	}
+	w.await(waiting, v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonSessionNotFound)
+	w.state(inside, v1alpha1.ConnectionStateDisconnected)
+	if !inside.DeletionTimestamp.IsZero() {
+		t.Error("it is deleted all the same")
+	}
+
+	w.ready(w.session("demo", nil))
+	w.ready(waiting)
+	if waiting.Status.Token != before {
+		t.Errorf("the token was %q and is %q", before, waiting.Status.Token)
+	}
+}

@@ -2,8 +2,8 @@ package connection
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -79,15 +79,14 @@ func (o observed) named() rooms.Connection {
 	return rooms.Connection{UID: o.connection.UID, Name: client.ObjectKeyFromObject(o.connection), Session: o.session.UID}
 }
 
-// adopt adds the finalizer and the owner reference.
+// adopt adds the finalizer, and takes the Session off the owners.
 func (r *Reconciler) adopt(ctx context.Context, o *observed) error {
-	var failed error
 	err := finalizer.Patch(ctx, r.Client, FieldOwner, o.connection, func() {
 		controllerutil.AddFinalizer(o.connection, v1alpha1.ConnectionFinalizer)
-		failed = controllerutil.SetOwnerReference(o.session, o.connection, r.Client.Scheme(), controllerutil.WithBlockOwnerDeletion(false))
+		o.connection.OwnerReferences = slices.DeleteFunc(o.connection.OwnerReferences, isSession)
 	})
-	if err := errors.Join(failed, err); err != nil {
-		return fmt.Errorf("adding the finalizer and the owner: %w", err)
+	if err != nil {
+		return fmt.Errorf("adding the finalizer: %w", err)
 	}
 	return nil
 }

@@ -59,9 +59,6 @@ func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connectio
 	} else if err != nil {
 		return o, fmt.Errorf("reading Session %s: %w", name.Name, err)
 	}
-	if ofEarlier(connection, &session) {
-		return o, nil
-	}
 	o.session = &session
 	r.look(&o)
 	if o.room.Admitted || participant.State(connection.Status.State, o.room.Seen) == v1alpha1.ConnectionStateDisconnected {
@@ -94,23 +91,6 @@ func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connectio
 		}
 	}
 	return o, nil
-}
-
-// ofEarlier says whether a Connection was made for a Session that is gone and had the name of this
-// one. The REST API names the Session's UID as it makes a Connection, so that one which comes too
-// late does not turn up in another room.
-func ofEarlier(connection *v1alpha1.Connection, session *v1alpha1.Session) bool {
-	earlier := false
-	for _, owner := range connection.OwnerReferences {
-		if owner.Kind != "Session" || owner.APIVersion != v1alpha1.GroupVersion.String() || owner.Name != session.Name {
-			continue
-		}
-		if owner.UID == session.UID {
-			return false
-		}
-		earlier = true
-	}
-	return earlier
 }
 
 // pool returns the pool of a Session, nil when it is not known.

@@ -24,7 +24,8 @@ const (
 	admit actionKind = "Admit"
 	// require has the room sent to the pod with this generation.
 	require actionKind = "Require"
-	// adopt adds the finalizer and the owner reference to the Session.
+	// adopt adds the finalizer. It also takes off what earlier versions added, an owner reference
+	// to the Session: GitOps tools and backups take objects with an owner for somebody else's.
 	adopt actionKind = "Adopt"
 	// writeSecret writes the token's Secret.
 	writeSecret actionKind = "WriteSecret"
@@ -76,7 +77,7 @@ func makePlan(o observed) plan {
 	}
 	p := plan{first: actions}
 	if !adopted(o) {
-		p.then = append(p.then, action{adopt, "the Connection has to wait for its eviction when it is deleted"})
+		p.then = append(p.then, action{adopt, "it lacks the finalizer, or has a Session as its owner"})
 	}
 	return p
 }
@@ -86,10 +87,14 @@ func mayEnter(o observed) bool {
 	return o.session != nil && o.session.DeletionTimestamp.IsZero() && o.connection.Spec.Type != v1alpha1.ConnectionTypeIPCam
 }
 
-// adopted says whether the finalizer and the owner reference are there.
+// adopted says whether the finalizer is there, and no Session as an owner.
 func adopted(o observed) bool {
 	return slices.Contains(o.connection.Finalizers, v1alpha1.ConnectionFinalizer) &&
-		slices.ContainsFunc(o.connection.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == o.session.UID })
+		!slices.ContainsFunc(o.connection.OwnerReferences, isSession)
+}
+
+func isSession(owner metav1.OwnerReference) bool {
+	return owner.Kind == "Session" && owner.APIVersion == v1alpha1.GroupVersion.String()
 }
 
 // secretInUse says whether the token's Secret belongs to something else.

@@ -32,9 +32,14 @@ func TestPlans(t *testing.T) {
 	states := map[string]func(o *observed){
 		"all is done": func(*observed) {},
 		"a new one is told to the pod, and adopted after its token is out": func(o *observed) {
-			o.connection.Finalizers, o.connection.OwnerReferences, o.room.Programmed = nil, nil, 0
+			o.connection.Finalizers, o.room.Programmed = nil, 0
 		},
-		"one with another Session of the name is adopted by this one": func(o *observed) { o.connection.OwnerReferences[0].UID = "other" },
+		"an earlier version has made the Session its owner": func(o *observed) {
+			o.connection.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Session", Name: "demo"}}
+		},
+		"somebody else's owner stays": func(o *observed) {
+			o.connection.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: "demo"}}
+		},
 		"who is refused asks again, and the rest waits for a place": func(o *observed) {
 			o.admission, o.connection.Finalizers, o.room.Programmed = rooms.SessionFull, nil, 0
 		},
@@ -64,7 +69,7 @@ func TestPlans(t *testing.T) {
 		},
 		"a new one asks for a place first": func(o *observed) {
 			o.admission, o.room.Admitted, o.room.Programmed, o.room.Seen = rooms.SessionUnplaced, false, 0, nil
-			o.connection.Finalizers, o.connection.OwnerReferences = nil, nil
+			o.connection.Finalizers = nil
 		},
 		"who has left asks for no place": func(o *observed) {
 			seen(controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED)(o)

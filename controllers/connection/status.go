@@ -68,7 +68,7 @@ func makeStatus(o observed, found *problem, succeeded bool) v1alpha1.ConnectionS
 			// Nobody is in a room that is on no pod. Carrying users over to another pod would begin
 			// here.
 			seen = &controlv1.ConnectionStatus{State: controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED}
-			if !o.session.DeletionTimestamp.IsZero() {
+			if o.session == nil || !o.session.DeletionTimestamp.IsZero() {
 				seen.DisconnectReason = string(reasons.SessionClosedByServer)
 			}
 		}
@@ -94,10 +94,10 @@ func makeStatus(o observed, found *problem, succeeded bool) v1alpha1.ConnectionS
 	return after
 }
 
-// lost says that the room is on no pod that lives: its pod is gone, or its Session is not accepted
-// any more.
+// lost says that the room is on no pod that lives: its pod is gone, or its Session is, or is not
+// accepted any more.
 func lost(o observed) bool {
-	return o.pod.State == fleet.Lost && (o.room.Known || refused(o))
+	return o.session == nil || o.pod.State == fleet.Lost && (o.room.Known || refused(o))
 }
 
 // refused says that the Session is not accepted.

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/fleet"
@@ -28,7 +27,6 @@ func admitted() observed {
 		connection: &v1alpha1.Connection{
 			ObjectMeta: metav1.ObjectMeta{
 				Name: "guest", UID: "uid-guest", Generation: 1, Finalizers: []string{v1alpha1.ConnectionFinalizer},
-				OwnerReferences: []metav1.OwnerReference{{UID: session.UID}},
 			},
 			Spec: v1alpha1.ConnectionSpec{SessionName: "demo", Type: v1alpha1.ConnectionTypeWebRTC},
 		},
@@ -245,28 +243,5 @@ func TestUrgency(t *testing.T) {
 				t.Errorf("it is %d, want %d", got, test.want)
 			}
 		})
-	}
-}
-
-func TestAConnectionOfAnEarlierSessionIsKnownByItsOwner(t *testing.T) {
-	session := &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Name: "demo", UID: "now"}}
-	owner := func(kind, name, uid string) metav1.OwnerReference {
-		return metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind, Name: name, UID: types.UID(uid)}
-	}
-	for sentence, test := range map[string]struct {
-		owners []metav1.OwnerReference
-		want   bool
-	}{
-		"nobody owns it":                 {nil, false},
-		"the Session owns it":            {[]metav1.OwnerReference{owner("Session", "demo", "now")}, false},
-		"an earlier Session owned it":    {[]metav1.OwnerReference{owner("Session", "demo", "before")}, true},
-		"both do":                        {[]metav1.OwnerReference{owner("Session", "demo", "before"), owner("Session", "demo", "now")}, false},
-		"something else owns it":         {[]metav1.OwnerReference{owner("Other", "demo", "before")}, false},
-		"a Session of another name does": {[]metav1.OwnerReference{owner("Session", "other", "before")}, false},
-	} {
-		c := &v1alpha1.Connection{ObjectMeta: metav1.ObjectMeta{OwnerReferences: test.owners}}
-		if got := ofEarlier(c, session); got != test.want {
-			t.Errorf("%s: got %t", sentence, got)
-		}
 	}
 }

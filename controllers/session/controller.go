@@ -101,6 +101,7 @@ type Reconciler struct {
 
 	statuses status.Writer[*v1alpha1.Session, v1alpha1.SessionStatus]
 	waits    finalizer.Waits
+	orphans  orphans
 }
 
 // Setup adds the controller to the manager.
@@ -115,7 +116,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		UpdateFunc: func(event.UpdateEvent) bool { return false },
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("session").
-		For(&v1alpha1.Session{}).
+		For(&v1alpha1.Session{}, builder.WithPredicates(r.orphans.note())).
 		Watches(&v1alpha1.Session{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(gone)).
 		Watches(&v1alpha1.Connection{}, ofConnections()).
 		Watches(&v1alpha1.MediaPool{}, handler.EnqueueRequestsFromMapFunc(r.ofPool), builder.WithPredicates(

@@ -28,8 +28,8 @@ func silent(s *v1alpha1.Session) bool {
 	return s.Annotations[v1alpha1.CollectedAnnotation] == "true"
 }
 
-// finalize closes the room, then removes the Connections that there were, then lets the Session go.
-// Each step waits for the one before, up to its bound.
+// finalize closes the room, then removes the Connections that there were, unless they are to stay,
+// then lets the Session go. Each step waits for the one before, up to its bound.
 func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, error) {
 	s := o.session
 	if !o.finalizing() {
@@ -52,12 +52,16 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 	}
 	// From here on no Connection has a room to be put out of.
 	r.release(s.UID)
+	stay := r.orphans.has(s.UID)
 	for _, c := range o.connections {
+		if stay {
+			break
+		}
 		if err := r.Client.Delete(ctx, c, client.Preconditions{UID: &c.UID}); client.IgnoreNotFound(err) != nil {
 			return ctrl.Result{}, fmt.Errorf("deleting Connection %s: %w", c.Name, err)
 		}
 	}
-	if wait := begun.Add(goneBound).Sub(o.now); o.leaves() && wait > 0 {
+	if wait := begun.Add(goneBound).Sub(o.now); o.leaves() && !stay && wait > 0 {
 		again, err := r.writeDeleting(ctx, s, "the Connections are gone")
 		return ctrl.Result{RequeueAfter: soonest(again, wait)}, err
 	}
@@ -65,5 +69,6 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 		return ctrl.Result{}, err
 	}
 	r.waits.Forget(client.ObjectKeyFromObject(s))
+	r.orphans.forget(s.UID)
 	return ctrl.Result{}, nil
 }

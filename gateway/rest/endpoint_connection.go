@@ -11,7 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
@@ -95,12 +95,6 @@ func (a *API) admitTo(
 			Annotations: creation.Stamp(now),
 			// The operator would add it, in a write of its own.
 			Finalizers: []string{v1alpha1.ConnectionFinalizer},
-			// If the Session goes in this very moment, it must not be taken for one of a later
-			// Session with the same id.
-			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: v1alpha1.GroupVersion.String(), Kind: "Session", Name: session.Name, UID: session.UID,
-				BlockOwnerDeletion: ptr.To(false),
-			}},
 		},
 		Spec: spec,
 	}
@@ -108,7 +102,7 @@ func (a *API) admitTo(
 	if err := a.objects.live.Create(ctx, connection); err != nil {
 		return nil, fmt.Errorf("creating a Connection: %w", err)
 	}
-	ready, err := a.waitToken(ctx, connection)
+	ready, err := a.waitToken(ctx, connection, session.UID)
 	if err != nil {
 		if err := a.withdraw(ctx, connection); err != nil {
 			logr.FromContextOrDiscard(ctx).Error(err, "Leaving a Connection without a token behind", "Connection", client.ObjectKeyFromObject(connection).String())
@@ -118,8 +112,9 @@ func (a *API) admitTo(
 	return ready, nil
 }
 
-// waitToken returns a Connection once it has its token.
-func (a *API) waitToken(ctx context.Context, connection *v1alpha1.Connection) (*v1alpha1.Connection, error) {
+// waitToken returns a Connection once it has its token. It fails with errSessionClosing when the
+// Session that it was made for is gone: then the token is one of a later Session with the same id.
+func (a *API) waitToken(ctx context.Context, connection *v1alpha1.Connection, session types.UID) (*v1alpha1.Connection, error) {
 	key := client.ObjectKeyFromObject(connection)
 	seen := connection.DeepCopy()
 	known := false
@@ -141,7 +136,7 @@ func (a *API) waitToken(ctx context.Context, connection *v1alpha1.Connection) (*
 		}
 		if hasReason(current.Status.Conditions, v1alpha1.ConditionAccepted, v1alpha1.ReasonSessionNotFound) {
 			// The operator may just not have seen it yet.
-			return false, a.stillThere(ctx, connection)
+			return false, a.stillThere(ctx, connection, session)
 		}
 		return current.Status.Token != "", nil
 	}
@@ -153,13 +148,16 @@ func (a *API) waitToken(ctx context.Context, connection *v1alpha1.Connection) (*
 			err = noToken(seen)
 		}
 	}
+	if err == nil {
+		err = a.stillThere(ctx, connection, session)
+	}
 	return seen, err
 }
 
 // stillThere fails with errSessionClosing when the Session that a Connection was made for is gone.
-func (a *API) stillThere(ctx context.Context, connection *v1alpha1.Connection) error {
+func (a *API) stillThere(ctx context.Context, connection *v1alpha1.Connection, uid types.UID) error {
 	session, err := a.objects.sessionNamed(ctx, connection.Namespace, connection.Spec.SessionName)
-	if err == nil && (session == nil || session.UID != connection.OwnerReferences[0].UID) {
+	if err == nil && (session == nil || session.UID != uid) {
 		err = errSessionClosing
 	}
 	return err

@@ -504,8 +504,8 @@ func TestASessionThatIsGoneAdmitsNobodyHoweverLateTheCacheIs(t *testing.T) {
 	if err != nil {
 		t.Fatalf("a Session that was made anew: %v", err)
 	}
-	if connection.OwnerReferences[0].UID != after.UID || connection.Status.Token == "" {
-		t.Errorf("the connection is none of the new session: %v", connection)
+	if len(connection.OwnerReferences) > 0 || connection.Status.Token == "" {
+		t.Errorf("the connection of session %s, which nobody may own, is %v", after.UID, connection)
 	}
 	if got := w.want(200, "GET", "/sessions/s1/connection", ""); !strings.Contains(got.body, `"numberOfElements":1`) {
 		t.Errorf("got %s, want 1 connection", got.body)

@@ -376,9 +376,8 @@ func (o *operator) reconcile(ctx context.Context, object client.Object) error {
 	if client.IgnoreNotFound(err) != nil {
 		return err
 	}
-	owners := connection.OwnerReferences
 	switch {
-	case err != nil, len(owners) > 0 && owners[0].UID != session.UID:
+	case err != nil:
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonSessionNotFound,
 		})
