@@ -3,10 +3,14 @@ package openvidu
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // params reads the parameters of one request. The first one that is wrong decides the error; what
 // is read after that is zero.
+//
+// Clients for mobiles send every value as a string (openvidu-rpc 1.5).
 type params struct {
 	method string
 	fields map[string]json.RawMessage
@@ -31,6 +35,12 @@ func (p *params) read(name, kind string, into any) {
 	if !p.has(name) || json.Unmarshal(p.fields[name], into) != nil {
 		p.wrong(name, kind)
 	}
+}
+
+// said returns the text of a parameter that is a string.
+func (p *params) said(name string) (text string, is bool) {
+	is = p.has(name) && json.Unmarshal(p.fields[name], &text) == nil
+	return text, is
 }
 
 // text reads a string of at most limit bytes.
@@ -59,7 +69,11 @@ func (p *params) optionalText(name string, limit int) string {
 	return p.text(name, limit)
 }
 
+// flag reads a boolean. Of the strings "true" is true, in any case, and all others are false.
 func (p *params) flag(name string) bool {
+	if text, is := p.said(name); is {
+		return strings.EqualFold(text, "true")
+	}
 	var value bool
 	p.read(name, "a boolean", &value)
 	return value
@@ -72,10 +86,19 @@ func (p *params) optionalFlag(name string, absent bool) bool {
 	return p.flag(name)
 }
 
-// integer reads a number from low to high, and drops its fraction.
+// integer reads a number from low to high, and drops its fraction. A string must hold a whole one.
 func (p *params) integer(name string, low, high int) int {
 	var value float64
-	p.read(name, "a number", &value)
+	if text, is := p.said(name); is {
+		whole, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			p.wrong(name, "a number")
+			return 0
+		}
+		value = float64(whole)
+	} else {
+		p.read(name, "a number", &value)
+	}
 	if value < float64(low) || value > float64(high) {
 		p.wrong(name, fmt.Sprintf("a number from %d to %d", low, high))
 		return 0

@@ -163,6 +163,27 @@ func TestEveryMethodWorks(t *testing.T) {
 	}
 }
 
+// Clients for mobiles write every parameter as a string.
+func TestParametersMayBeStrings(t *testing.T) {
+	p := newPod(t, signalling.DefaultLimits(), "A", "B")
+	a, b := p.join("A"), p.join("B")
+	a.notification()
+	stream := a.publish(`{"sdpOffer":"offer","doLoopback":"false","hasAudio":"true","hasVideo":"True","audioActive":"false",` +
+		`"videoActive":"true","typeOfVideo":"CAMERA","frameRate":"30","videoDimensions":"{\"width\":640,\"height\":480}"}`)
+	want := fmt.Sprintf(`"id":%q,"createdAt":`, stream)
+	if got := b.notification(); !strings.Contains(got, want) ||
+		!strings.Contains(got, `"hasAudio":true,"hasVideo":true,"audioActive":false,"videoActive":true,"typeOfVideo":"CAMERA","frameRate":30`) {
+		t.Errorf("got %s", got)
+	}
+	a.call("onIceCandidate", `{"endpointName":"con_A","candidate":"candidate:1","sdpMid":"0","sdpMLineIndex":"0"}`)
+	for _, wrong := range []string{`"many"`, `"1.5"`, `""`, `"-1"`, `"65536"`, `[]`} {
+		refused := a.refused("onIceCandidate", `{"endpointName":"con_A","candidate":"candidate:1","sdpMid":"0","sdpMLineIndex":`+wrong+`}`)
+		if refused.Code != -1 || !strings.Contains(refused.Message, "'sdpMLineIndex'") {
+			t.Errorf("%s: got %+v", wrong, refused)
+		}
+	}
+}
+
 func TestErrorsAreTheReferences(t *testing.T) {
 	const token = "wss://host?sessionId=team.room&token=tok_X"
 	for name, c := range map[string]struct {
