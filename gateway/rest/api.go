@@ -208,7 +208,13 @@ func (a *API) refuse(r *http.Request, endpoint string, err error) reply {
 	return answer
 }
 
+// retryAfter is when to ask again what can't be done now, in seconds (RFC 9110, section 10.2.3).
+const retryAfter = "5"
+
 func send(w http.ResponseWriter, answer reply) {
+	if answer.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
 	if answer.body == nil {
 		w.WriteHeader(answer.status)
 		return

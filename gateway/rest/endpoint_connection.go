@@ -138,7 +138,7 @@ func (a *API) waitToken(ctx context.Context, connection *v1alpha1.Connection, se
 			// The operator may just not have seen it yet.
 			return false, a.stillThere(ctx, connection, session)
 		}
-		return current.Status.Token != "", nil
+		return current.Status.Token != "", refusal(&current)
 	}
 	err := a.objects.members.await(ctx, tokenTimeout, key, func() (bool, error) { return look(a.objects.cached) })
 	if errors.Is(err, errWaitedTooLong) {
@@ -163,13 +163,28 @@ func (a *API) stillThere(ctx context.Context, connection *v1alpha1.Connection, u
 	return err
 }
 
+// refusal is why a Connection gets no place, nil when that is not decided, or may change while the
+// caller waits.
+func refusal(connection *v1alpha1.Connection) error {
+	accepted := meta.FindStatusCondition(connection.Status.Conditions, v1alpha1.ConditionAccepted)
+	switch {
+	case accepted == nil || accepted.Status != metav1.ConditionFalse:
+		return nil
+	case accepted.Reason == v1alpha1.ReasonSessionFull:
+		return &problem{status: http.StatusConflict, message: "The session is full: " + accepted.Message}
+	case accepted.Reason == v1alpha1.ReasonNoCapacity:
+		return &problem{status: http.StatusServiceUnavailable, message: "There is no place: " + accepted.Message}
+	}
+	return nil
+}
+
 // noToken says why a Connection has no token, as far as its conditions know.
 func noToken(connection *v1alpha1.Connection) *problem {
 	accepted := meta.FindStatusCondition(connection.Status.Conditions, v1alpha1.ConditionAccepted)
 	if accepted == nil || accepted.Status == metav1.ConditionUnknown {
 		return errTokenNotMade
 	}
-	return &problem{status: http.StatusInternalServerError, message: "No token was made in time: " + accepted.Message}
+	return &problem{status: http.StatusServiceUnavailable, message: "No token was made in time: " + accepted.Message}
 }
 
 // withdraw deletes a Connection whose token nobody has learned, also when who asked for it has

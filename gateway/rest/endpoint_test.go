@@ -441,7 +441,7 @@ func TestWithoutAnOperatorThereIsNoToken(t *testing.T) {
 	w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)
 	w.operator.set(func(o *operator) { o.silent = true })
 	started := time.Now()
-	got := w.want(500, "POST", "/sessions/S1/connection", "{}")
+	got := w.want(503, "POST", "/sessions/S1/connection", "{}")
 	if took := time.Since(started); took < tokenTimeout || took > tokenTimeout+5*time.Second {
 		t.Errorf("the answer took %s", took)
 	}
@@ -450,6 +450,34 @@ func TestWithoutAnOperatorThereIsNoToken(t *testing.T) {
 	}
 	if got := w.want(200, "GET", "/sessions/S1/connection", ""); got.body != emptyList {
 		t.Errorf("the connection without a token is still there: %s", got.body)
+	}
+}
+
+// Who has no place is told so at once, and whether it is of use to ask again.
+func TestWhoHasNoPlaceIsToldSo(t *testing.T) {
+	w := newWorld(t)
+	w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)
+	for reason, want := range map[string]struct {
+		status     int
+		retryAfter string
+	}{
+		v1alpha1.ReasonSessionFull: {409, ""},
+		v1alpha1.ReasonNoCapacity:  {503, retryAfter},
+	} {
+		w.operator.set(func(o *operator) { o.refuses = reason })
+		for path, body := range map[string]string{"/sessions/S1/connection": `{}`, "/tokens": `{"session":"S1"}`} {
+			started := time.Now()
+			got := w.want(want.status, "POST", path, body)
+			if took := time.Since(started); took > tokenTimeout/2 {
+				t.Errorf("%s: the answer took %s", path, took)
+			}
+			if !strings.Contains(got.body, "because") || got.header.Get("Retry-After") != want.retryAfter {
+				t.Errorf("%s: got %q and %s", path, got.header.Get("Retry-After"), got.body)
+			}
+		}
+		if got := w.want(200, "GET", "/sessions/S1/connection", ""); got.body != emptyList {
+			t.Errorf("there is %s", got.body)
+		}
 	}
 }
 

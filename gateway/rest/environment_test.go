@@ -284,6 +284,7 @@ type operator struct {
 	mu       sync.Mutex // guards what follows, while it reconciles too: a change holds for all that comes after it
 	silent   bool       // does nothing with what is there
 	stubborn bool       // lets nothing go
+	refuses  string     // why there is no place, a condition's reason; "" when there is one
 }
 
 func startOperator(t *testing.T, live client.Client, namespace string) *operator {
@@ -385,6 +386,12 @@ func (o *operator) reconcile(ctx context.Context, object client.Object) error {
 	case !session.DeletionTimestamp.IsZero():
 		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonDeleting,
+		})
+		return ignoreRace(o.live.Status().Patch(ctx, connection, client.MergeFrom(before)))
+	}
+	if status.Token == "" && o.refuses != "" {
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: o.refuses, Message: "because",
 		})
 		return ignoreRace(o.live.Status().Patch(ctx, connection, client.MergeFrom(before)))
 	}

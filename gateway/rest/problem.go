@@ -66,7 +66,7 @@ var (
 	errStreamOfCamera         = &problem{status: http.StatusMethodNotAllowed}
 	errStillPublishing        = &problem{status: http.StatusInternalServerError, message: "The stream is still being ended. Ask again"}
 	errStillChanging          = &problem{status: http.StatusInternalServerError, message: "Others change the connection at the same time. Ask again"}
-	errTokenNotMade           = &problem{status: http.StatusInternalServerError, message: "No token was made in time. Is the operator running?"}
+	errTokenNotMade           = &problem{status: http.StatusServiceUnavailable, message: "No token was made in time. Is the operator running?"}
 	errIPCamUnavailable       = &problem{status: http.StatusNotImplemented, message: "IPCAM connections are not available yet"}
 	errTenantNotSeen          = &problem{status: http.StatusServiceUnavailable, message: "The tenant's connections can't be seen. Is mediarooms-rest bound in its namespace?"}
 	errKubernetesNotReachable = &problem{status: http.StatusServiceUnavailable, message: "The cluster's API server can't be reached at the moment"}
