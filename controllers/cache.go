@@ -66,8 +66,8 @@ func stripSecret(o any) (any, error) {
 	return stripped, nil
 }
 
-// stripNode keeps of a Node only its addresses and those of its pods: Nodes are large, and nothing
-// else of them is read.
+// stripNode keeps of a Node only its addresses, given or annotated, and those of its pods: Nodes
+// are large, and nothing else of them is read.
 func stripNode(o any) (any, error) {
 	node, ok := o.(*corev1.Node)
 	if !ok {
@@ -75,6 +75,9 @@ func stripNode(o any) (any, error) {
 	}
 	stripped := &corev1.Node{TypeMeta: node.TypeMeta}
 	stripped.Name, stripped.UID, stripped.ResourceVersion = node.Name, node.UID, node.ResourceVersion
+	if told, annotated := node.Annotations[v1alpha1.PublicAddressAnnotation]; annotated {
+		stripped.Annotations = map[string]string{v1alpha1.PublicAddressAnnotation: told}
+	}
 	stripped.Spec.PodCIDRs = node.Spec.PodCIDRs
 	stripped.Status.Addresses = node.Status.Addresses
 	return stripped, nil

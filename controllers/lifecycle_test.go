@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -300,4 +302,38 @@ func TestOrphansStay(t *testing.T) {
 	if waiting.Status.Token != before {
 		t.Errorf("the token was %q and is %q", before, waiting.Status.Token)
 	}
+}
+
+// Nodes may be annotated with what clients are told, also while pods are on them.
+func TestANodeMayBeAnnotatedWithItsAddresses(t *testing.T) {
+	w := newWorld(t)
+	w.pool(nil)
+	session := w.session("demo", nil)
+	w.ready(session)
+	pod := w.host(session)
+	if err := w.Get(t.Context(), client.ObjectKeyFromObject(session), session); err != nil {
+		t.Fatal(err)
+	}
+	node := &corev1.Node{}
+	if err := w.Get(t.Context(), client.ObjectKey{Name: session.Status.NodeName}, node); err != nil {
+		t.Fatal(err)
+	}
+	before := node.DeepCopy()
+	node.Annotations = map[string]string{v1alpha1.PublicAddressAnnotation: "198.51.100.7,2001:db8::7"}
+	if err := w.Patch(t.Context(), node, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Patch(context.WithoutCancel(t.Context()), before, client.RawPatch(types.MergePatchType, []byte(
+			`{"metadata":{"annotations":{"`+v1alpha1.PublicAddressAnnotation+`":null}}}`))); err != nil {
+			t.Error(err)
+		}
+	})
+	w.eventually("the pod is told", func() error {
+		told := pod.Config().GetAdvertised()
+		if len(told) != 2 || told[0].GetIp() != "198.51.100.7" || told[1].GetIp() != "2001:db8::7" || told[0].GetUdpPort() != told[1].GetUdpPort() {
+			return fmt.Errorf("it advertises %v", told)
+		}
+		return nil
+	})
 }

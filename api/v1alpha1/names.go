@@ -5,6 +5,9 @@ const (
 	// DefaultPoolAnnotation, with the value "true" on a MediaPool, marks the pool of Sessions that
 	// name none. When several pools carry it, the oldest one counts.
 	DefaultPoolAnnotation = "mediarooms.dev/is-default-pool"
+	// PublicAddressAnnotation on a Node holds the IP addresses, separated by commas, that clients
+	// are told of the media pods on it.
+	PublicAddressAnnotation = "mediarooms.dev/public-address"
 	// PoolLabel on a media pod names its MediaPool.
 	PoolLabel = "mediarooms.dev/pool"
 	// CollectedAnnotation, "true" on a Session that is being deleted, says that it goes because

@@ -3,9 +3,12 @@ package exposure
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"mediarooms.dev/mediarooms/api/v1alpha1"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
@@ -16,20 +19,19 @@ type Facts struct {
 	Service *corev1.Service
 }
 
-// Advertise returns the transport addresses by which clients reach a pod's media, or why there are
-// none. The address that the pool sets by hand wins (MediaPool.spec.exposure.publicAddress).
+// Advertise returns the transport addresses by which clients reach a pod's media, one for each of
+// its IP addresses, or why there are none. Addresses that are set by hand win: those of the node
+// (v1alpha1.PublicAddressAnnotation), then that of the pool (exposure.publicAddress).
 func (e Exposure) Advertise(facts Facts) (addresses []*controlv1.TransportAddress, missing string) {
 	udp, tcp, missing := e.ports(facts)
 	if missing != "" {
 		return nil, missing
 	}
-	ip := e.publicAddress
-	if ip == "" {
-		if ip, missing = e.address(facts); ip == "" {
-			return nil, missing
-		}
+	ips, missing := e.addresses(facts, e.publicAddress)
+	for _, ip := range ips {
+		addresses = append(addresses, &controlv1.TransportAddress{Ip: ip, UdpPort: udp, TcpPort: tcp})
 	}
-	return []*controlv1.TransportAddress{{Ip: ip, UdpPort: udp, TcpPort: tcp}}, ""
+	return addresses, missing
 }
 
 func podPorts(facts Facts) (udp, tcp int32, missing string) {
@@ -58,50 +60,113 @@ func servicePorts(facts Facts) (udp, tcp int32, missing string) {
 	return udp, tcp, ""
 }
 
-func podAddress(facts Facts) (ip, missing string) {
-	return facts.Pod.Status.PodIP, "the pod has no address yet"
+func podAddresses(facts Facts, byHand string) (ips []string, missing string) {
+	if byHand != "" {
+		return []string{byHand}, ""
+	}
+	for _, ip := range facts.Pod.Status.PodIPs {
+		ips = append(ips, ip.IP)
+	}
+	if ips = onePerFamily(ips); ips == nil {
+		return nil, "the pod has no address yet"
+	}
+	return ips, ""
 }
 
-func nodeAddress(facts Facts) (ip, missing string) {
-	if facts.Node == nil {
-		return "", "the pod is on no node yet"
+func nodeAddresses(facts Facts, byHand string) (ips []string, missing string) {
+	switch {
+	case facts.Node != nil && facts.Node.Annotations[v1alpha1.PublicAddressAnnotation] != "":
+		return annotated(facts.Node)
+	case byHand != "":
+		return []string{byHand}, ""
+	case facts.Node == nil:
+		return nil, "the pod is on no node yet"
 	}
-	if ip := NodeAddress(facts.Node); ip != "" {
-		return ip, ""
+	if ips = ofNode(facts.Node); ips == nil {
+		return nil, fmt.Sprintf("node %s has neither an ExternalIP nor an InternalIP; set exposure.publicAddress", facts.Node.Name)
 	}
-	return "", fmt.Sprintf("node %s has neither an ExternalIP nor an InternalIP; set exposure.publicAddress", facts.Node.Name)
+	return ips, ""
 }
 
-// NodeAddress returns the address by which clients reach a node: its ExternalIP, else its
-// InternalIP; "" when it has neither.
-func NodeAddress(node *corev1.Node) string {
-	for _, kind := range []corev1.NodeAddressType{corev1.NodeExternalIP, corev1.NodeInternalIP} {
-		for _, address := range node.Status.Addresses {
-			if address.Type == kind && validIP(address.Address) {
-				return address.Address
-			}
+// maxAnnotated is how many addresses a node may be annotated with: clients try each.
+const maxAnnotated = 8
+
+// annotated returns the addresses that a node is annotated with.
+func annotated(node *corev1.Node) (ips []string, wrong string) {
+	for text := range strings.SplitSeq(node.Annotations[v1alpha1.PublicAddressAnnotation], ",") {
+		ip, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil || ip.Zone() != "" || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLinkLocalUnicast() {
+			return nil, fmt.Sprintf("the annotation %s of node %s has %q: it must have IP addresses that clients can reach, separated by commas",
+				v1alpha1.PublicAddressAnnotation, node.Name, text)
 		}
+		ips = append(ips, ip.String())
 	}
-	return ""
+	if len(ips) > maxAnnotated {
+		return nil, fmt.Sprintf("the annotation %s of node %s has %d addresses: it may have %d", v1alpha1.PublicAddressAnnotation, node.Name, len(ips), maxAnnotated)
+	}
+	return ips, ""
 }
 
-func balancerAddress(facts Facts) (ip, missing string) {
+// ofNode returns the addresses by which clients reach a node, one for IPv4 and one for IPv6: its
+// ExternalIP, else its InternalIP. Where there is an ExternalIP of the other kind, an InternalIP
+// that is private is left out. It is nil when there is none.
+func ofNode(node *corev1.Node) []string {
+	kinds := make(map[corev1.NodeAddressType][]string)
+	for _, address := range node.Status.Addresses {
+		kinds[address.Type] = append(kinds[address.Type], address.Address)
+	}
+	external := onePerFamily(kinds[corev1.NodeExternalIP])
+	internal := kinds[corev1.NodeInternalIP]
+	if external != nil {
+		internal = slices.DeleteFunc(internal, func(text string) bool {
+			ip, err := netip.ParseAddr(text)
+			return err != nil || ip.IsPrivate()
+		})
+	}
+	return onePerFamily(append(external, internal...))
+}
+
+// SameAddresses says whether clients reach two versions of a node by the same addresses.
+func SameAddresses(before, after *corev1.Node) bool {
+	return before.Annotations[v1alpha1.PublicAddressAnnotation] == after.Annotations[v1alpha1.PublicAddressAnnotation] &&
+		slices.Equal(ofNode(before), ofNode(after))
+}
+
+func balancerAddresses(facts Facts, byHand string) (ips []string, missing string) {
+	if byHand != "" {
+		return []string{byHand}, ""
+	}
 	if facts.Service == nil {
-		return "", "the Service does not exist yet"
+		return nil, "the Service does not exist yet"
 	}
 	ingress := facts.Service.Status.LoadBalancer.Ingress
 	for _, point := range ingress {
-		if validIP(point.IP) {
-			return point.IP, ""
-		}
+		ips = append(ips, point.IP)
 	}
-	if len(ingress) > 0 {
-		return "", "the load balancer has only a host name, and media needs an IP address; set exposure.publicAddress"
+	switch ips = onePerFamily(ips); {
+	case ips != nil:
+		return ips, ""
+	case len(ingress) > 0:
+		return nil, "the load balancer has only a host name, and media needs an IP address; set exposure.publicAddress"
 	}
-	return "", "the load balancer has no address yet"
+	return nil, "the load balancer has no address yet"
 }
 
-func validIP(text string) bool {
-	_, err := netip.ParseAddr(text)
-	return err == nil
+// onePerFamily returns the first IPv4 and the first IPv6 address of some texts, in their order; nil
+// when there is none.
+func onePerFamily(texts []string) []string {
+	var ips []string
+	var v4, v6 bool
+	for _, text := range texts {
+		ip, err := netip.ParseAddr(text)
+		family := &v6
+		if ip.Is4() {
+			family = &v4
+		}
+		if err == nil && !*family {
+			*family = true
+			ips = append(ips, text)
+		}
+	}
+	return ips
 }

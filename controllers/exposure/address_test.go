@@ -18,6 +18,13 @@ func TestAdvertise(t *testing.T) {
 	nodePorts := &corev1.Service{Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{
 		{Protocol: corev1.ProtocolUDP, NodePort: 30001}, {Protocol: corev1.ProtocolTCP, NodePort: 30002},
 	}}}
+	internal6 := corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: "2001:db8::1"}
+	private6 := corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: "fd00::1"}
+	annotated := func(told string) *corev1.Node {
+		n := node(external)
+		n.Name, n.Annotations = "n", map[string]string{v1alpha1.PublicAddressAnnotation: told}
+		return n
+	}
 	balancer := func(ingress ...corev1.LoadBalancerIngress) *corev1.Service {
 		return &corev1.Service{Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: ingress}}}
 	}
@@ -26,13 +33,25 @@ func TestAdvertise(t *testing.T) {
 		public   string
 		node     *corev1.Node
 		service  *corev1.Service
-		ip       string
+		ip       string // or several, with a space between them
 		udp, tcp int32
 		missing  string // part of the reason
 	}{
-		"an external address is preferred":                  {exposure: v1alpha1.ExposureHostPort, node: node(internal, external), ip: "203.0.113.1", udp: 21000, tcp: 21000},
-		"an internal address is better than none":           {exposure: v1alpha1.ExposureHostPort, node: node(internal), ip: "10.0.0.1", udp: 21000, tcp: 21000},
-		"an address that was set by hand wins":              {exposure: v1alpha1.ExposureHostPort, public: "198.51.100.1", node: node(external), ip: "198.51.100.1", udp: 21000, tcp: 21000},
+		"an external address is preferred":           {exposure: v1alpha1.ExposureHostPort, node: node(internal, external), ip: "203.0.113.1", udp: 21000, tcp: 21000},
+		"an internal address is better than none":    {exposure: v1alpha1.ExposureHostPort, node: node(internal), ip: "10.0.0.1", udp: 21000, tcp: 21000},
+		"an address that was set by hand wins":       {exposure: v1alpha1.ExposureHostPort, public: "198.51.100.1", node: node(external), ip: "198.51.100.1", udp: 21000, tcp: 21000},
+		"one address of each family":                 {exposure: v1alpha1.ExposureHostPort, node: node(internal6, internal, internal), ip: "2001:db8::1 10.0.0.1", udp: 21000, tcp: 21000},
+		"an external address goes with a public one": {exposure: v1alpha1.ExposureHostPort, node: node(internal, internal6, external), ip: "203.0.113.1 2001:db8::1", udp: 21000, tcp: 21000},
+		"an external address goes alone":             {exposure: v1alpha1.ExposureHostPort, node: node(internal, private6, external), ip: "203.0.113.1", udp: 21000, tcp: 21000},
+		"the node's annotation wins": {
+			exposure: v1alpha1.ExposureHostPort, public: "198.51.100.1", node: annotated("198.51.100.7, 2001:db8::7"), ip: "198.51.100.7 2001:db8::7", udp: 21000, tcp: 21000,
+		},
+		"the node's annotation has addresses":          {exposure: v1alpha1.ExposureHostPort, node: annotated("198.51.100.7,example.org"), missing: `of node n has "example.org"`},
+		"the node's annotation has addresses to reach": {exposure: v1alpha1.ExposureNodePort, node: annotated("0.0.0.0"), service: nodePorts, missing: `has "0.0.0.0"`},
+		"the node's annotation has few addresses":      {exposure: v1alpha1.ExposureHostPort, node: annotated(strings.Repeat("198.51.100.7,", 8) + "::1"), missing: "it may have 8"},
+		"the node's annotation is not the balancer's": {
+			exposure: v1alpha1.ExposureLoadBalancer, node: annotated("198.51.100.7"), service: balancer(corev1.LoadBalancerIngress{IP: "198.51.100.2"}), ip: "198.51.100.2", udp: 21000,
+		},
 		"a name is no address":                              {exposure: v1alpha1.ExposureHostPort, node: node(corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: "host"}), missing: "publicAddress"},
 		"a pod that is on no node has none":                 {exposure: v1alpha1.ExposureHostPort, missing: "no node yet"},
 		"node ports are advertised with the node's address": {exposure: v1alpha1.ExposureNodePort, node: node(internal), service: nodePorts, ip: "10.0.0.1", udp: 30001, tcp: 30002},
@@ -44,12 +63,12 @@ func TestAdvertise(t *testing.T) {
 		"a load balancer with a name needs an address by hand": {
 			exposure: v1alpha1.ExposureLoadBalancer, service: balancer(corev1.LoadBalancerIngress{Hostname: "lb.example.org"}), missing: "publicAddress",
 		},
-		"internal is the pod's own": {exposure: v1alpha1.ExposureInternal, ip: "10.1.1.1", udp: 21000, tcp: 21000},
+		"internal is the pod's own": {exposure: v1alpha1.ExposureInternal, ip: "10.1.1.1 fd00::1:1", udp: 21000, tcp: 21000},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			pod := &corev1.Pod{
 				Spec:   corev1.PodSpec{Containers: []corev1.Container{{Ports: []corev1.ContainerPort{{Name: "media-udp", ContainerPort: 21000}}}}},
-				Status: corev1.PodStatus{PodIP: "10.1.1.1"},
+				Status: corev1.PodStatus{PodIP: "10.1.1.1", PodIPs: []corev1.PodIP{{IP: "10.1.1.1"}, {IP: "fd00::1:1"}}},
 			}
 			exposed := New(v1alpha1.Exposure{Type: test.exposure, PublicAddress: test.public}, nil)
 			got, missing := exposed.Advertise(Facts{Pod: pod, Node: test.node, Service: test.service})
@@ -59,7 +78,14 @@ func TestAdvertise(t *testing.T) {
 				}
 				return
 			}
-			if len(got) != 1 || got[0].Ip != test.ip || got[0].UdpPort != test.udp || got[0].TcpPort != test.tcp {
+			var ips []string
+			for _, address := range got {
+				ips = append(ips, address.Ip)
+				if address.UdpPort != test.udp || address.TcpPort != test.tcp {
+					t.Errorf("the ports are those of %v", address)
+				}
+			}
+			if strings.Join(ips, " ") != test.ip {
 				t.Errorf("got %v, %q", got, missing)
 			}
 		})

@@ -1,12 +1,12 @@
 // Package exposure is the authority on how clients reach the media of a pod: the ports that it
-// takes of its node, its Service, and the address that it advertises. Each form of
+// takes of its node, its Service, and the addresses that it advertises. Each form of
 // MediaPool.spec.exposure.type is one entry of a table; nothing else asks for the type.
 //
-//	HostPort      node's address, a port of the pool's range        media port on the node
-//	HostNetwork   node's address, ports of the pool's range         pod in the node's network
-//	NodePort      node's address, a port that Kubernetes chooses    Service, UDP and TCP
-//	LoadBalancer  the load balancer's address                       Service, UDP
-//	Internal      pod's address                                     nothing: clients come through a TURN server
+//	HostPort      node's addresses, a port of the pool's range        media port on the node
+//	HostNetwork   node's addresses, ports of the pool's range         pod in the node's network
+//	NodePort      node's addresses, a port that Kubernetes chooses    Service, UDP and TCP
+//	LoadBalancer  the load balancer's addresses                       Service, UDP
+//	Internal      pod's addresses                                     nothing: clients come through a TURN server
 package exposure
 
 import (
@@ -49,20 +49,21 @@ type form struct {
 	// with serviceTCP TCP, too.
 	service    corev1.ServiceType
 	serviceTCP bool
-	// ports by which clients reach the pod, and its address, or why there is none.
-	ports   func(Facts) (udp, tcp int32, missing string)
-	address func(Facts) (ip, missing string)
+	// ports by which clients reach the pod, and its addresses, by hand or not, or why there are
+	// none.
+	ports     func(Facts) (udp, tcp int32, missing string)
+	addresses func(facts Facts, byHand string) (ips []string, missing string)
 }
 
 var forms = map[v1alpha1.ExposureType]form{
-	v1alpha1.ExposureHostPort:    {nodePorts: mediaPort, ports: podPorts, address: nodeAddress},
-	v1alpha1.ExposureHostNetwork: {nodePorts: everyPort, ports: podPorts, address: nodeAddress},
+	v1alpha1.ExposureHostPort:    {nodePorts: mediaPort, ports: podPorts, addresses: nodeAddresses},
+	v1alpha1.ExposureHostNetwork: {nodePorts: everyPort, ports: podPorts, addresses: nodeAddresses},
 	v1alpha1.ExposureNodePort: {
-		service: corev1.ServiceTypeNodePort, serviceTCP: true, ports: servicePorts, address: nodeAddress,
+		service: corev1.ServiceTypeNodePort, serviceTCP: true, ports: servicePorts, addresses: nodeAddresses,
 	},
 	// One protocol per load balancer works with every provider, so there is no TCP.
-	v1alpha1.ExposureLoadBalancer: {service: corev1.ServiceTypeLoadBalancer, ports: podPortUDP, address: balancerAddress},
-	v1alpha1.ExposureInternal:     {ports: podPorts, address: podAddress},
+	v1alpha1.ExposureLoadBalancer: {service: corev1.ServiceTypeLoadBalancer, ports: podPortUDP, addresses: balancerAddresses},
+	v1alpha1.ExposureInternal:     {ports: podPorts, addresses: podAddresses},
 }
 
 // Exposure is how the pods of a pool are exposed.

@@ -151,7 +151,7 @@ func addressChanges() predicate.Predicate {
 		if !ok || !ok2 {
 			return true
 		}
-		return exposure.NodeAddress(before) != exposure.NodeAddress(after)
+		return !exposure.SameAddresses(before, after)
 	}}
 }
 
