@@ -95,6 +95,10 @@ function gaps(name) {
 	clearInterval(timer);
 	return {...found, State: peers[name].iceConnectionState};
 }
+function secured(name) {
+	const {sender, receiver} = peers[name].getTransceivers()[0];
+	return (sender.transport || receiver.transport).state;
+}
 function end(name) {
 	peers[name].close();
 	return true;

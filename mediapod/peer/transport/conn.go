@@ -72,7 +72,7 @@ type Conn struct {
 	events         Events
 	context        context.Context
 	cancel         context.CancelFunc
-	dtls           *dtlsEndpoint
+	dtls           *association
 
 	route   atomic.Pointer[route] // that of paths.now; nil until the peer is reached
 	arrival chan struct{}         // closed when the peer is reached
@@ -95,7 +95,6 @@ type Conn struct {
 	followed *State
 	started  bool
 	ended    bool // or closed
-	session  *dtls.Conn
 	running  sync.WaitGroup
 }
 
@@ -114,7 +113,7 @@ func (s *Sockets) Open(certificate tls.Certificate, events Events) (*Conn, error
 func (s *Sockets) newConn(events Events) *Conn {
 	c := &Conn{sockets: s, events: events, arrival: make(chan struct{})}
 	c.context, c.cancel = context.WithCancel(context.Background())
-	c.dtls = newDTLSEndpoint(c)
+	c.dtls = newAssociation(c)
 	c.heard.Store(time.Now().UnixNano())
 	return c
 }
@@ -160,13 +159,6 @@ func (c *Conn) secure(remote Remote) error {
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	ended := c.ended
-	c.session = session
-	c.mu.Unlock()
-	if ended {
-		return session.Close()
-	}
 	ctx, cancel := context.WithTimeout(c.context, handshakeDeadline)
 	defer cancel()
 	if err := session.HandshakeContext(ctx); err != nil {
@@ -189,7 +181,7 @@ func (c *Conn) secure(remote Remote) error {
 		k.freeze()
 	}
 	c.mu.Lock()
-	ended = c.ended
+	ended := c.ended
 	c.mu.Unlock()
 	if !ended {
 		c.events.Connected()
@@ -202,21 +194,11 @@ func (c *Conn) secure(remote Remote) error {
 func (c *Conn) Close() {
 	c.mu.Lock()
 	c.ended = true
-	session := c.session
 	c.mu.Unlock()
 	c.sockets.remove(c)
-	if session != nil && c.keys.Load() != nil {
-		_ = session.Close() // the peer gets to know; its address may be gone
-	}
 	c.cancel()
 	c.running.Wait()
-	c.mu.Lock()
-	session = c.session
-	c.mu.Unlock()
-	if session != nil {
-		_ = session.Close()
-	}
-	_ = c.dtls.Close()
+	c.dtls.close()
 	c.flows.close()
 }
 
@@ -340,6 +322,13 @@ var errFrozen = errors.New("the connection is frozen")
 
 // errNotConnected marks what can't be sent yet, or no more.
 var errNotConnected = errors.New("not connected")
+
+// write sends a packet to the peer, wherever that is by now, unless the connection is frozen.
+func (c *Conn) write(packet []byte) {
+	if r := c.route.Load(); r != nil && !c.frozen.Load() {
+		r.write(packet)
+	}
+}
 
 // WriteRTCP implements sfu.ControlWriter.
 func (c *Conn) WriteRTCP(packets []rtcp.Packet) error {

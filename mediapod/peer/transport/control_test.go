@@ -193,8 +193,8 @@ func TestOnceThereAreKeysNothingInTheClearCounts(t *testing.T) {
 		t.Helper()
 		c.receive(bytes.Clone(packet), route{})
 		b, n := make([]byte, maxReceived), 0
-		if c.dtls.received.Count() > 0 {
-			n, _ = c.dtls.received.Read(b)
+		if c.dtls.endpoint.received.Count() > 0 {
+			n, _ = c.dtls.endpoint.received.Read(b)
 		}
 		return b[:n]
 	}

@@ -1,12 +1,14 @@
 package transport
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -25,10 +27,14 @@ var profiles = map[dtls.SRTPProtectionProfile]srtp.ProtectionProfile{
 // dtlsQueue is how many bytes of DTLS wait to be read at most: a handshake has less.
 const dtlsQueue = 32 << 10
 
-// dtlsEndpoint is the connection as the DTLS library sees it.
+// dtlsEndpoint is the connection as a session of the DTLS library sees it.
 type dtlsEndpoint struct {
 	conn     *Conn
 	received *packetio.Buffer
+	// quiet has what the library sends kept, in last, in place of being sent, and closing not be
+	// taken for the peer's.
+	quiet atomic.Bool
+	last  atomic.Pointer[[]byte]
 }
 
 var _ net.PacketConn = (*dtlsEndpoint)(nil)
@@ -111,7 +117,12 @@ const (
 	recordEpochAt     = 3
 	recordLengthAt    = 11
 	protectedEpoch    = 1 // there is one handshake
+	alertRecord       = 21
 )
+
+// startsWithAlert tells that the first record of a DTLS packet is an alert. Who closes sends
+// nothing before it.
+func startsWithAlert(packet []byte) bool { return len(packet) > 0 && packet[0] == alertRecord }
 
 // protected returns those records of a DTLS packet, which it moves together, that are protected by
 // keys. Once there are keys, what is in the clear is of no use: who repeats the end of a handshake
@@ -145,8 +156,10 @@ func (e *dtlsEndpoint) ReadFrom(b []byte) (int, net.Addr, error) {
 
 // WriteTo sends a packet to the peer, wherever that is by now.
 func (e *dtlsEndpoint) WriteTo(b []byte, _ net.Addr) (int, error) {
-	if r := e.conn.route.Load(); r != nil && !e.conn.frozen.Load() {
-		r.write(b)
+	if e.quiet.Load() {
+		e.last.Store(new(bytes.Clone(b)))
+	} else {
+		e.conn.write(b)
 	}
 	return len(b), nil
 }
@@ -154,7 +167,9 @@ func (e *dtlsEndpoint) WriteTo(b []byte, _ net.Addr) (int, error) {
 // Close ends the connection: the library calls it when the peer says that it closes.
 func (e *dtlsEndpoint) Close() error {
 	err := e.received.Close()
-	e.conn.over(nil)
+	if !e.quiet.Load() {
+		e.conn.over(nil)
+	}
 	return err
 }
 

@@ -277,6 +277,7 @@ func (c *Conn) tick(now time.Time) {
 	if now.UnixNano() < c.due.Load() {
 		return
 	}
+	c.dtls.rest(now)
 	c.choose(func(p *paths) []question {
 		questions, next := p.tick(now)
 		c.due.Store(next.UnixNano())
@@ -307,6 +308,9 @@ func (c *Conn) heardMedia(via route, now time.Time) {
 		c.hear(via, now)
 	}
 }
+
+// heardKeys tells that the peer has shown that it has the keys of the media.
+func (c *Conn) heardKeys() bool { return c.noted.Load() != 0 }
 
 // answers takes what may be the peer's answer to a check of ours, and reports whether it is one.
 func (c *Conn) answers(packet []byte, via route) bool {

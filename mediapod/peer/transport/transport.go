@@ -5,7 +5,7 @@
 //	socket -> the goroutine that reads it: unseal in place -> Events.Media, Events.Control
 //	sfu.Forwarder -> Conn.WriteRTP: one buffer per burst -> seal in place -> one system call per burst
 //
-// It starts no goroutine per connection but those of the DTLS library.
+// It starts no goroutine per connection but for the handshake.
 //
 // One goroutine reads the UDP socket, for all peers. It must never be held: what it does for a
 // packet is bounded by the packet's size, and what it sends is lost when there is no room for it.
