@@ -72,6 +72,9 @@ const (
 	// memoryShare is how much of its memory limit the pod lets Go use. The kernel counts more than
 	// Go does.
 	memoryShare = 0.9
+	// gcPercent is how much garbage there may be, in percent of what is in use, unless the
+	// environment says otherwise (GOGC). Forwarding makes none, so that collections stay rare.
+	gcPercent, defaultGCPercent = 50, 100
 )
 
 // mediaEngine is what the pod needs of its media, beyond what rooms do.
@@ -194,6 +197,9 @@ func (l listeners) close() error {
 func (p *Pod) Run(ctx context.Context) error {
 	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
 		debug.SetMemoryLimit(int64(memoryShare * float64(limit)))
+	}
+	if percent := debug.SetGCPercent(gcPercent); percent != defaultGCPercent {
+		debug.SetGCPercent(percent)
 	}
 	observed := newMetrics()
 	p.signalling = signalling.NewServer(signalling.Config{Log: p.log.WithName("signalling"), Limits: p.config.Limits})

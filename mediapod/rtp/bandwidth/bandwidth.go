@@ -89,11 +89,27 @@ type Estimator struct {
 	probe     probe
 }
 
+// packet is what is kept of a packet. Each path has a whole history of them.
 type packet struct {
-	at       time.Duration
-	bytes    uint16
+	at       uint32 // ticks of our clock, which wrap
 	sequence uint16
-	missing  bool // reported as not received
+	bytes    uint16 // and missing
+}
+
+const (
+	// tick is how exact our clock is for single packets.
+	tick = 32 * time.Microsecond
+	// missing is set in the bytes of a packet that was reported as not received.
+	missing = 1 << 15
+)
+
+// ticks is a moment on our clock.
+func (e *Estimator) ticks(at time.Time) int64 { return int64(at.Sub(e.epoch) / tick) }
+
+// sent is when a packet was sent, on our clock: less than 19 hours before or after a moment.
+func (e *Estimator) sent(p *packet, now time.Time) time.Duration {
+	at := e.ticks(now)
+	return time.Duration(at+int64(int32(p.at-uint32(at)))) * tick
 }
 
 // awaited are the packets whose report is awaited, a bit for each.
@@ -150,7 +166,7 @@ func (e *Estimator) Sent(bytes int, at time.Time) uint16 {
 	sequence := e.sequence
 	e.sequence++
 	e.usedAt = at
-	e.packets[sequence%history] = packet{at: at.Sub(e.epoch), bytes: uint16(min(bytes, 1<<16-1)), sequence: sequence}
+	e.packets[sequence%history] = packet{at: uint32(e.ticks(at)), bytes: uint16(min(bytes, missing-1)), sequence: sequence}
 	e.awaited.add(sequence)
 	return sequence
 }
@@ -179,16 +195,15 @@ func (e *Estimator) Queue() time.Duration {
 // or, when received is false, that it has not so far. Packets are to be reported in order.
 func (e *Estimator) report(sequence uint16, received bool, arrival time.Duration, now time.Time) {
 	p := &e.packets[sequence%history]
-	if p.sequence == sequence && p.missing && received { // late
-		p.missing = false
+	if p.sequence == sequence && p.bytes&missing != 0 && received { // late
+		p.bytes &^= missing
 		e.current.lost--
 		return
 	}
 	if p.sequence != sequence || !e.awaited.remove(sequence) {
 		return
 	}
-	p.missing = !received
-	sent := p.at
+	sent := e.sent(p, now)
 	c := &e.current
 	if c.packets > 0 && sent-c.from >= interval {
 		e.close(now)
@@ -199,9 +214,8 @@ func (e *Estimator) report(sequence uint16, received bool, arrival time.Duration
 	c.packets++
 	c.to = max(c.to, sent)
 	if !received {
-		if e.congested && e.epoch.Add(sent).Before(e.changedAt.Add(effect)) {
-			p.missing = false
-		} else {
+		if !e.congested || !e.epoch.Add(sent).Before(e.changedAt.Add(effect)) {
+			p.bytes |= missing
 			c.lost++
 		}
 		return

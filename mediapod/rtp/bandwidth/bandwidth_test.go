@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/pion/rtcp"
 
@@ -425,4 +426,25 @@ func FuzzFeedback(f *testing.F) {
 			t.Errorf("%d kbps", kbps)
 		}
 	})
+}
+
+func TestTheHistoryIsSmallAndItsClockWraps(t *testing.T) {
+	if size := unsafe.Sizeof(packet{}); size > 8 {
+		t.Errorf("%d bytes for each packet", size)
+	}
+	var e Estimator
+	e.Sent(1000, epoch)
+	for _, after := range []time.Duration{tick, time.Second, 38 * time.Hour, 39 * time.Hour, 1000 * time.Hour} {
+		at := epoch.Add(after)
+		sequence := e.Sent(40_000, at)
+		p := &e.packets[sequence%history]
+		for _, later := range []time.Duration{-time.Hour, 0, time.Millisecond, time.Minute, 18 * time.Hour} {
+			if got := e.sent(p, at.Add(later)); got > after || got <= after-tick {
+				t.Errorf("sent %v after %v, as of %v later", got, after, later)
+			}
+		}
+		if p.bytes&missing != 0 {
+			t.Error("a large packet is missing")
+		}
+	}
 }

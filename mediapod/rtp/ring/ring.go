@@ -32,9 +32,9 @@ type slot struct {
 	used, kept bool
 }
 
-// maxSpare is how many buffers wait for packets: those of a large frame come at once, when those of
-// an old one have just been given back.
-const maxSpare = 64
+// maxSpare is how many buffers wait for packets: those of a frame come at once, when those of an
+// old one have just been given back.
+const maxSpare = 16
 
 // New makes a ring of size packets, which is a power of two between 2 and 32768. It keeps a packet
 // while the newest one is at most life ahead, in units of the RTP clock.
