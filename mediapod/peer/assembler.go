@@ -20,8 +20,14 @@ const (
 )
 
 // receiver takes packets of a stream, in the order in which they came, that have all arrived by the
-// given time. It does not keep them.
-type receiver func(packets [][]byte, at time.Time)
+// given time. It does not keep them. The zero value is nobody.
+type receiver struct {
+	take func(packets [][]byte, at time.Time)
+	// takeNow does not wait: what there is no room for is lost. brief tells that it takes no longer
+	// than to wake a goroutine, and loses nothing as far as is known. Both may be nil.
+	takeNow func(packets [][]byte, at time.Time)
+	brief   func() bool
+}
 
 // discard takes what nobody wants.
 func discard([][]byte, time.Time) {}
@@ -50,8 +56,8 @@ type frameAssembler struct {
 	scheduled  bool // it is in demultiplexer.ready
 
 	// Owned by the goroutine that forwards.
-	receive receiver // nil before the first packets
-	burst   [sfu.MaxBurst][]byte
+	receiver receiver // nobody before the first packets
+	burst    [sfu.MaxBurst][]byte
 }
 
 func newFrameAssembler(d *demultiplexer, ssrc uint32) *frameAssembler {
@@ -104,7 +110,12 @@ func (a *frameAssembler) release() {
 	a.demux.mu.Lock()
 	defer a.demux.mu.Unlock()
 	a.forward(time.Now())
+	a.demux.start()
 }
+
+// brief tells that the packets that are due can be forwarded by who must not be held. It is to be
+// called while nobody forwards.
+func (a *frameAssembler) brief() bool { return a.receiver.brief != nil && a.receiver.brief() }
 
 // forward lets all that waits be forwarded.
 func (a *frameAssembler) forward(now time.Time) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,7 +89,7 @@ var opusLine = mediaLine{kind: sfu.Audio, mid: "0", midExtension: 1, codecs: []c
 func demultiplexed(t *testing.T, line mediaLine, test func(t *testing.T, d *demultiplexer, b *basket)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBasket(t)
-		d := newDemultiplexer([]mediaLine{line}, func(encoding, uint32) receiver { return b.take })
+		d := newDemultiplexer([]mediaLine{line}, func(encoding, uint32) receiver { return receiver{take: b.take} })
 		defer d.close()
 		test(t, d, b)
 	})
@@ -199,6 +200,41 @@ func TestWhoReadsTheSocketDoesNotWait(t *testing.T) {
 	})
 }
 
+// What is brief is forwarded by who brings it, without waiting, but never beside or before what a
+// goroutine forwards.
+func TestWhatIsBriefIsForwardedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		waits, now := newBasket(t), newBasket(t)
+		var brief atomic.Bool
+		d := newDemultiplexer([]mediaLine{vp8}, func(encoding, uint32) receiver {
+			return receiver{take: waits.take, takeNow: now.take, brief: brief.Load}
+		})
+		defer d.close()
+		waits.slow = make(chan struct{})
+		d.write(0, true)
+		synctest.Wait()
+		brief.Store(true)
+		d.write(1, true)
+		now.check("while a goroutine forwards")
+		close(waits.slow)
+		waits.check("then, by it", "\x00", "\x01")
+		for n := range byte(3) {
+			d.write(2+n, n == 2)
+		}
+		if len(now.bursts) != 1 { // without another goroutine
+			t.Errorf("%q is forwarded at once", now.bursts)
+		}
+		now.check("a frame", "\x02\x03\x04")
+		d.write(5, false)
+		time.Sleep(gatherTime)
+		now.check("half of a frame", "\x05")
+		brief.Store(false)
+		d.write(6, true)
+		waits.check("what is not brief any more", "\x06")
+		now.check("that")
+	})
+}
+
 func TestWhatWaitsIsBounded(t *testing.T) {
 	demultiplexed(t, vp8, func(t *testing.T, d *demultiplexer, b *basket) {
 		b.slow = make(chan struct{})
@@ -284,7 +320,7 @@ func TestStreamsAreToldApart(t *testing.T) {
 					t.Errorf("%s: the SSRC is %d", name, ssrc)
 				}
 				got = opened{e.line.kind, e.rid, e.repairs}
-				return nil
+				return receiver{}
 			})
 			d.receive(named(t, 1, c.payload, 7, c.named), time.Now())
 			synctest.Wait()
@@ -321,7 +357,7 @@ func TestStreamsThatNobodyWantsTakeNoMemory(t *testing.T) {
 
 func TestAStreamThatIsRefusedKeepsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDemultiplexer([]mediaLine{vp8}, func(encoding, uint32) receiver { return nil })
+		d := newDemultiplexer([]mediaLine{vp8}, func(encoding, uint32) receiver { return receiver{} })
 		defer d.close()
 		for range 2 * streamPackets {
 			d.write(1, true)
@@ -346,16 +382,20 @@ func TestForwardingAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forwarded := make(chan struct{})
+	forwarded := make(chan struct{}, 1)
+	var brief atomic.Bool
 	line := vp8
 	line.transportCC = 3
-	d := newDemultiplexer([]mediaLine{line}, func(encoding, uint32) receiver {
+	by := func(write func([][]byte, time.Time)) func([][]byte, time.Time) {
 		return func(packets [][]byte, at time.Time) {
-			layer.WriteBurst(packets, at)
+			write(packets, at)
 			if packets[len(packets)-1][1]&0x80 != 0 {
 				forwarded <- struct{}{}
 			}
 		}
+	}
+	d := newDemultiplexer([]mediaLine{line}, func(encoding, uint32) receiver {
+		return receiver{take: by(layer.WriteBurst), takeNow: by(layer.WriteBurstNow), brief: brief.Load}
 	})
 	defer d.close()
 	raw := make([]byte, 1000)
@@ -374,10 +414,13 @@ func TestForwardingAllocatesNothing(t *testing.T) {
 		}
 		<-forwarded
 	}
-	for range 1000 {
-		frame()
-	}
-	if allocations := testing.AllocsPerRun(1000, frame); allocations > 0 {
-		t.Errorf("%v allocations per frame", allocations)
+	for _, is := range []bool{false, true} {
+		brief.Store(is)
+		for range 1000 {
+			frame()
+		}
+		if allocations := testing.AllocsPerRun(1000, frame); allocations > 0 {
+			t.Errorf("brief %v: %v allocations per frame", is, allocations)
+		}
 	}
 }

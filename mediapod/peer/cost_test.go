@@ -98,7 +98,7 @@ func TestWorkIsBoundedBySize(t *testing.T) {
 		kind: sfu.Video, codecs: []codec{{name: "VP8", payload: 96, rtx: 97}}, layers: []string{"x"},
 		mid: "0", midExtension: 5, rid: 2, transportCC: 3, repairedRID: 4,
 	}
-	d := newDemultiplexer([]mediaLine{video}, func(encoding, uint32) receiver { return discard })
+	d := newDemultiplexer([]mediaLine{video}, func(encoding, uint32) receiver { return receiver{take: discard} })
 	defer d.close()
 	for name, packet := range hostileRTP(t) {
 		for _, payload := range []byte{95, 96, 97} {

@@ -24,20 +24,23 @@ type encoding struct {
 // demultiplexer takes apart what a publisher sends: by SSRC, and for one that is new by what the
 // offer and the packet's header extensions say of it (MID: RFC 8843, section 9.2; RID: RFC 8852).
 //
-//	transport.Conn -> receive: one copy -> frameAssembler -> run: one goroutine -> sfu.Layer
+//	transport.Conn -> receive: one copy -> frameAssembler -> run: one goroutine at a time -> sfu.Layer
 //
-// The goroutine that reads the socket is not held: one goroutine of the demultiplexer forwards.
+// The goroutine that reads the socket forwards what is done as soon as another one would be awake,
+// and never waits. What goes to many receivers is forwarded by a goroutine that is there for as
+// long as there is something to forward.
 type demultiplexer struct {
 	lines    []mediaLine
 	feedback *feedback
 	// open returns who takes a stream. It is called once for each.
 	open func(e encoding, ssrc uint32) receiver
 
-	ready   chan *frameAssembler // those with packets that are due, each once
-	done    chan struct{}        // closed by close
-	running sync.WaitGroup
+	running sync.WaitGroup // those that forward
+	alone   func()         // forwardAlone; made once, so that starting it takes no memory
 
-	mu           sync.Mutex // guards the fields below
+	mu           sync.Mutex        // guards the fields below
+	ready        []*frameAssembler // those with packets that are due, each once
+	forwarding   bool              // somebody forwards
 	streams      map[uint32]*frameAssembler
 	unidentified int        // packets that wait in streams that are not known yet
 	header       rtp.Header // of the packet at hand; kept for its memory
@@ -48,15 +51,14 @@ type demultiplexer struct {
 func newDemultiplexer(lines []mediaLine, open func(e encoding, ssrc uint32) receiver) *demultiplexer {
 	d := &demultiplexer{
 		lines: lines, open: open,
-		ready: make(chan *frameAssembler, maxStreams), done: make(chan struct{}),
-		streams: map[uint32]*frameAssembler{},
+		ready: make([]*frameAssembler, 0, maxStreams), streams: map[uint32]*frameAssembler{},
 	}
+	d.alone = d.forwardAlone
 	var number uint8
 	for _, line := range lines { // the same on all m-lines of a bundle (RFC 9143, section 9.1)
 		number = max(number, line.transportCC)
 	}
 	d.feedback = newFeedback(number)
-	d.running.Go(d.run)
 	return d
 }
 
@@ -105,6 +107,7 @@ func (d *demultiplexer) receive(packet []byte, now time.Time) {
 			a.identify(e, e.repairs || e.line.kind == sfu.Audio, now)
 		}
 	}
+	d.start()
 }
 
 // stream returns that of an SSRC; nil when it is ignored.
@@ -166,44 +169,69 @@ func (d *demultiplexer) lineOf(h *rtp.Header) *mediaLine {
 	return nil
 }
 
-// schedule has a stream's packets forwarded.
+// schedule has a stream's packets forwarded by the next run.
 func (d *demultiplexer) schedule(a *frameAssembler) {
 	if !a.scheduled && !d.closed {
 		a.scheduled = true
-		d.ready <- a // there is room for all streams
+		d.ready = append(d.ready, a)
 	}
 }
 
-// run forwards what is due, until close.
-func (d *demultiplexer) run() {
-	for {
-		select {
-		case <-d.done:
-			return
-		case a := <-d.ready:
-			d.forward(a)
-		}
+// start has what is ready forwarded, at once when nobody is held by that. The caller holds d.mu,
+// which is free for some time.
+func (d *demultiplexer) start() {
+	if d.forwarding || d.closed || len(d.ready) == 0 {
+		return
 	}
+	d.forwarding = true
+	d.running.Add(1)
+	if !d.ready[0].brief() {
+		go d.alone()
+		return
+	}
+	defer d.running.Done()
+	d.run(false)
+	d.start()
+}
+
+// forwardAlone is the goroutine that may wait.
+func (d *demultiplexer) forwardAlone() {
+	defer d.running.Done()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.run(true)
+}
+
+// run forwards what is ready, without waiting only what is brief. The caller holds d.mu.
+func (d *demultiplexer) run(mayWait bool) {
+	for len(d.ready) > 0 && !d.closed && (mayWait || d.ready[0].brief()) {
+		a := d.ready[0]
+		d.ready = slices.Delete(d.ready, 0, 1)
+		d.forward(a, mayWait)
+	}
+	d.forwarding = false
 }
 
 // forward hands on what is due of a stream, and what becomes due meanwhile. No lock is held while
-// the receiver is at work.
-func (d *demultiplexer) forward(a *frameAssembler) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// the receiver is at work. The caller holds d.mu.
+func (d *demultiplexer) forward(a *frameAssembler, mayWait bool) {
 	a.scheduled = false
-	if a.receive == nil && !d.closed {
+	if a.receiver.take == nil {
 		d.mu.Unlock()
-		a.receive = d.open(a.encoding, a.ssrc)
+		a.receiver = d.open(a.encoding, a.ssrc)
 		d.mu.Lock()
-		if a.receive == nil {
-			a.receive, a.discards = discard, true
+		if a.receiver.take == nil {
+			a.receiver.take, a.discards = discard, true
 		}
+	}
+	take := a.receiver.take
+	if !mayWait {
+		take = a.receiver.takeNow
 	}
 	for a.due > 0 && !d.closed {
 		burst, at := a.next(), a.dueAt
 		d.mu.Unlock()
-		a.receive(burst, at)
+		take(burst, at)
 		d.mu.Lock()
 		a.recycle(burst)
 	}
@@ -213,14 +241,10 @@ func (d *demultiplexer) forward(a *frameAssembler) {
 // receiver.
 func (d *demultiplexer) close() {
 	d.mu.Lock()
-	first := !d.closed
 	d.closed = true
 	for _, a := range d.streams {
 		a.clear()
 	}
 	d.mu.Unlock()
-	if first {
-		close(d.done)
-	}
 	d.running.Wait()
 }

@@ -131,8 +131,8 @@ func (c *publisherConn) connected() {
 	}
 }
 
-// open adds a layer for a stream that comes; what repairs a layer goes to that. It returns nil when
-// the publication has ended, or has layers enough.
+// open adds a layer for a stream that comes; what repairs a layer goes to that. It returns
+// nobody when the publication has ended, or has layers enough.
 func (c *publisherConn) open(e encoding, ssrc uint32) receiver {
 	if e.repairs {
 		return c.repairs(e.rid)
@@ -143,10 +143,13 @@ func (c *publisherConn) open(e encoding, ssrc uint32) receiver {
 		AudioLevel: e.line.audioLevel, Feedback: c.conn, Resumed: c.resumed,
 	})
 	if err != nil {
-		return nil
+		return receiver{}
 	}
 	c.life.logger.V(1).Info("Track arrives", "kind", kindName(e.line.kind), "codec", used.name, "layer", e.rid)
-	return layer.WriteBurst
+	return receiver{
+		take: layer.WriteBurst, takeNow: layer.WriteBurstNow,
+		brief: func() bool { return layer.Brief() && c.publication.engine.sockets.Idle() },
+	}
 }
 
 // publish adds a layer to the feed of its kind.
@@ -173,7 +176,7 @@ func (c *publisherConn) publish(e encoding, config sfu.LayerConfig) (*sfu.Layer,
 
 // repairs returns who takes the retransmissions of the layer with a rid.
 func (c *publisherConn) repairs(rid string) receiver {
-	return func(packets [][]byte, at time.Time) {
+	return receiver{take: func(packets [][]byte, at time.Time) {
 		c.mu.Lock()
 		layer := c.video[rid]
 		c.mu.Unlock()
@@ -183,7 +186,7 @@ func (c *publisherConn) repairs(rid string) receiver {
 		for _, packet := range packets {
 			_ = layer.WriteRepair(packet, at) // what is malformed is the publisher's loss
 		}
-	}
+	}}
 }
 
 // control takes RTCP.

@@ -28,9 +28,9 @@ type Outgoing struct {
 	Sequence    uint16
 	PayloadType uint8
 	Marker      bool
-	// Again tells that the packet was sent before: when there is no room for it now it is lost,
-	// since who resends is who reads what receivers say.
-	Again bool
+	// NoWait tells that who sends must not be held, since it is who reads what peers send: when there
+	// is no room for the packet now it is lost.
+	NoWait bool
 	// TransportCC is the number of the header extension for the transport-wide sequence number,
 	// from 1 to 14; 0 without.
 	TransportCC uint8
@@ -71,6 +71,7 @@ type packet struct {
 type burst struct {
 	layer   *Layer
 	at      time.Time
+	noWait  bool // who forwards must not be held
 	packets [MaxBurst]packet
 	n       int // how many there are
 	out     [MaxBurst]Outgoing
@@ -85,6 +86,6 @@ func (b *burst) release() {
 		b.packets[i].Payload = nil
 	}
 	clear(b.out[:b.n])
-	b.layer, b.n = nil, 0
+	b.layer, b.n, b.noWait = nil, 0, false
 	bursts.Put(b)
 }

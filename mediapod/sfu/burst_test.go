@@ -33,6 +33,43 @@ func TestTheHeaderOfAnOutgoingPacket(t *testing.T) {
 	}
 }
 
+// impatient counts packets by whether who sends them may be held.
+type impatient [2]int
+
+func (w *impatient) WriteRTP(packets []Outgoing) int {
+	for i := range packets {
+		if packets[i].NoWait {
+			w[1]++
+		} else {
+			w[0]++
+		}
+	}
+	return len(packets)
+}
+
+func TestWhatIsSentNowWaitsForNothing(t *testing.T) {
+	r := newRoom(t, 0)
+	var w impatient
+	for range briefReceivers {
+		if !r.layer.Brief() {
+			t.Error("a burst to few receivers is not brief")
+		}
+		r.subscribe(epoch, func(c *ForwarderConfig) { c.Writer = &w })
+	}
+	r.layer.WriteBurstNow([][]byte{raw(t, 10, 100, key(0)...), raw(t, 11, 100, delta(1)...)}, epoch)
+	if w != (impatient{0, 2 * briefReceivers}) {
+		t.Errorf("now: %v packets", w)
+	}
+	r.layer.WriteBurst([][]byte{raw(t, 12, 200, delta(2)...)}, epoch)
+	if w != (impatient{briefReceivers, 2 * briefReceivers}) {
+		t.Errorf("then: %v packets", w)
+	}
+	r.subscribe(epoch)
+	if r.layer.Brief() {
+		t.Error("a burst to many receivers is brief")
+	}
+}
+
 func TestABurstIsForwardedInOrderWithoutWhatIsNotNew(t *testing.T) {
 	r := newRoom(t, 0)
 	_, w := r.subscribe(epoch)

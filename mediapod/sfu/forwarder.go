@@ -229,6 +229,7 @@ func (f *Forwarder) rewrite(b *burst) []Outgoing {
 			Sequence:    sequence,
 			Timestamp:   timestamp,
 			SSRC:        f.config.SSRC,
+			NoWait:      b.noWait,
 			Payload:     payload,
 		}
 		f.path.number(&b.out[n], f.config.TransportCC, f.track.kind, b.at)
@@ -421,7 +422,7 @@ func (f *Forwarder) prepareCopy(out *Outgoing, sequence uint16) (*Layer, uint16,
 	if !ok {
 		return nil, 0, false
 	}
-	*out = Outgoing{PayloadType: f.payload.RTX, Timestamp: timestampDelta, SSRC: f.config.RTXSSRC, Again: true}
+	*out = Outgoing{PayloadType: f.payload.RTX, Timestamp: timestampDelta, SSRC: f.config.RTXSSRC, NoWait: true}
 	return layer, in, true
 }
 

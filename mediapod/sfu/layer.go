@@ -96,9 +96,22 @@ func newLayer(t *Track, config LayerConfig, now time.Time) *Layer {
 // the given time, and forwards those that are new; what goes to one receiver is written together.
 // It does not keep raw. Packets that are malformed or of another payload type are skipped, and what
 // is beyond MaxBurst is left out.
-func (l *Layer) WriteBurst(raw [][]byte, at time.Time) {
+func (l *Layer) WriteBurst(raw [][]byte, at time.Time) { l.write(raw, at, false) }
+
+// WriteBurstNow is WriteBurst by who must not be held: what there is no room for is lost.
+func (l *Layer) WriteBurstNow(raw [][]byte, at time.Time) { l.write(raw, at, true) }
+
+// briefReceivers is to how many receivers a burst goes in about the time that it takes to wake
+// somebody else for it.
+const briefReceivers = 8
+
+// Brief tells that a burst goes to few receivers.
+func (l *Layer) Brief() bool { return len(l.receivers.load()) <= briefReceivers }
+
+func (l *Layer) write(raw [][]byte, at time.Time, noWait bool) {
 	b := bursts.Get().(*burst)
 	defer b.release()
+	b.noWait = noWait
 	for _, r := range raw[:min(len(raw), MaxBurst)] {
 		p := &b.packets[b.n]
 		if p.Unmarshal(r) == nil && p.PayloadType == l.config.PayloadType {

@@ -70,6 +70,36 @@ func TestAllPacketsAreReadInOrderWithTheirAddress(t *testing.T) {
 	}
 }
 
+func TestWhoReadsIsIdleWhenNothingMoreWaits(t *testing.T) {
+	s := newSockets(t, "127.0.0.1")
+	to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), s.UDP.Port())
+	peer, _ := newReceiver(t, "127.0.0.1")
+	const packets = 3*batchPackets + 1
+	for range packets {
+		if _, err := peer.WriteToUDPAddrPort([]byte("a packet"), to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var idle []bool
+	n, err := s.UDP.drain(newBatch(), func([]byte, netip.AddrPort) { idle = append(idle, s.Idle()) })
+	if err != nil || n != packets {
+		t.Fatal(n, err)
+	}
+	for i, is := range idle {
+		if want := i >= 3*batchPackets; is != want {
+			t.Errorf("packet %d: idle %v, want %v", i, is, want)
+		}
+	}
+	s.UDP.fullAt.Store(time.Now().UnixNano())
+	if s.Idle() {
+		t.Error("idle just after there was no room")
+	}
+	s.UDP.fullAt.Store(time.Now().Add(-fullTime - time.Millisecond).UnixNano())
+	if !s.Idle() {
+		t.Error("not idle a while after there was no room")
+	}
+}
+
 func TestClosingEndsTheReader(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
 	s.Serve()

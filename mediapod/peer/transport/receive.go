@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +24,7 @@ func (s *UDPSocket) serve(take receiver) error {
 	b := newBatch()
 	for pause := time.Millisecond; ; {
 		closed := arrivals.Read(func(uintptr) bool {
-			n, err := b.drain(s.raw, take)
+			n, err := s.drain(b, take)
 			if n > 0 {
 				pause = time.Millisecond
 			}
@@ -41,18 +40,20 @@ func (s *UDPSocket) serve(take receiver) error {
 
 // drain takes all packets that have arrived at a socket, and returns how many there were. That
 // there are no more is no error.
-func (b *batch) drain(socket syscall.RawConn, take receiver) (all int, err error) {
+func (s *UDPSocket) drain(b *batch, take receiver) (all int, err error) {
 	for {
-		if err := socket.Control(b.run); err != nil {
+		if err := s.raw.Control(b.run); err != nil {
 			return all, err
 		}
 		if b.err != nil {
 			if errors.Is(b.err, unix.EAGAIN) {
+				s.behind.Store(false)
 				return all, nil
 			}
 			return all, b.err
 		}
 		all += b.received
+		s.behind.Store(b.received == len(b.messages))
 		for i := range b.received {
 			if packet, from, ok := b.packet(i); ok {
 				take(packet, from)

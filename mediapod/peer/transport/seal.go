@@ -14,7 +14,7 @@ func (c *Conn) WriteRTP(packets []sfu.Outgoing) int {
 	b := bursts.Get().(*burst)
 	defer b.release()
 	k.seal(b, packets)
-	b.waits = !packets[0].Again
+	b.waits = !packets[0].NoWait
 	return r.writeBurst(b)
 }
 

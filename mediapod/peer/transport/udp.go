@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +30,19 @@ type UDPSocket struct {
 	// segments tells that the kernel cuts bursts into packets (UDP_SEGMENT, udp(7), since Linux
 	// 4.18).
 	segments atomic.Bool
+	// fullAt is when there was no room to send last, in Unix nanoseconds. behind tells that more
+	// packets may have arrived than are being handled.
+	fullAt atomic.Int64
+	behind atomic.Bool
+}
+
+// fullTime is for how long a socket that had no room is not believed to have some again.
+const fullTime = 20 * time.Millisecond
+
+// Idle tells that who reads the socket has time to forward what it brings: it keeps up with what
+// arrives, and there was room of late for all that was sent.
+func (s *Sockets) Idle() bool {
+	return !s.UDP.behind.Load() && time.Now().UnixNano()-s.UDP.fullAt.Load() > int64(fullTime)
 }
 
 // listenUDP opens a socket. Closing it ends what serve does.
@@ -178,8 +192,11 @@ func (s *UDPSocket) send(c *call, data, control []byte, to netip.AddrPort, wait 
 		return err
 	}
 	err := s.raw.Control(c.run)
-	if err == nil && wait && errors.Is(c.err, unix.EAGAIN) {
-		err = s.raw.Control(c.runWaiting)
+	if err == nil && errors.Is(c.err, unix.EAGAIN) {
+		s.fullAt.Store(time.Now().UnixNano())
+		if wait {
+			err = s.raw.Control(c.runWaiting)
+		}
 	}
 	c.vector.Base, c.message.Control = nil, nil // they are the caller's
 	if err != nil {
