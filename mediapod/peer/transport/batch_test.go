@@ -70,6 +70,23 @@ func TestAllPacketsAreReadInOrderWithTheirAddress(t *testing.T) {
 	}
 }
 
+// Packets wake the reader or are found by it, whatever lies between them.
+func TestNoArrivalIsMissed(t *testing.T) {
+	s := newSockets(t, "127.0.0.1")
+	to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), s.UDP.Port())
+	peer, _ := newReceiver(t, "127.0.0.1")
+	c := collect(s, 1)
+	for i := range 500 {
+		if _, err := peer.WriteToUDPAddrPort([]byte{byte(i)}, to); err != nil {
+			t.Fatal(err)
+		}
+		if r := next(t, c); r.packet[0] != byte(i) {
+			t.Fatalf("%v came, want %d", r.packet, i)
+		}
+		<-time.After(time.Duration(i%50) * lookInterval / 16)
+	}
+}
+
 func TestWhoReadsIsIdleWhenNothingMoreWaits(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
 	to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), s.UDP.Port())
