@@ -28,8 +28,8 @@ type Outgoing struct {
 	Sequence    uint16
 	PayloadType uint8
 	Marker      bool
-	// NoWait tells that who sends must not be held, since it is who reads what peers send: when there
-	// is no room for the packet now it is lost.
+	// NoWait tells that who sends must not be held, since it is who reads what peers send: when
+	// there is no room for the packet now it is lost.
 	NoWait bool
 	// TransportCC is the number of the header extension for the transport-wide sequence number,
 	// from 1 to 14; 0 without.

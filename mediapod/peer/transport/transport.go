@@ -8,7 +8,8 @@
 // It starts no goroutine per connection but for the handshake.
 //
 // One goroutine reads the UDP socket, for all peers. It must never be held: what it does for a
-// packet is bounded by the packet's size, and what it sends is lost when there is no room for it.
+// packet is bounded by the packet's size and a few receivers, and what it sends is lost when there
+// is no room for it.
 package transport
 
 import (
