@@ -1,15 +1,19 @@
 package openvidu
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"iter"
 	"strings"
 	"time"
 
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/mediapod/room"
+	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
 // This file holds what clients call to come and to go: a participant's way into a room, back into
@@ -62,7 +66,7 @@ func join(c *call) error {
 	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Claims: claims}
 	err := where.Join(request, s.client, func(joined room.Joined) {
 		s.joined(joined.Participant, joined.PrivateID)
-		c.reply(s.frontEnd.joinResult(joined))
+		c.replyJoined(joined)
 	})
 	switch {
 	case errors.Is(err, room.ErrToken) && ignored != nil:
@@ -77,13 +81,51 @@ func join(c *call) error {
 	return err
 }
 
+// replyJoined answers a joinRoom. It only queues: the answer names all others with their metadata,
+// which may be much for each who joins.
+func (c *call) replyJoined(joined room.Joined) {
+	c.answered = true
+	if c.id == nil {
+		return
+	}
+	answer := signalling.LongAnswer{Parts: joinParts(c.id, c.frontEnd.joinResult(joined), joined.Others, c.private)}
+	for _, other := range joined.Others {
+		answer.Weight += room.ParticipantJoined{Participant: other}.Weight()
+	}
+	c.client.ReplyInParts(answer)
+}
+
+// joinPartBytes is about how much of an answer is encoded at a time.
+const joinPartBytes = 16 << 10
+
+// joinParts encodes the answer to a joinRoom: the result, and then the others.
+func joinParts(id json.RawMessage, result joinResult, others []room.Announcement, private string) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		part, err := encodeResult(id, result, private)
+		part = append(bytes.TrimSuffix(part, []byte("}}")), `,"value":[`...)
+		for i, other := range others {
+			if i > 0 {
+				part = append(part, ',')
+			}
+			encoded, failed := encode(wireParticipant(other))
+			part, err = append(part, encoded...), errors.Join(err, failed)
+			if err != nil || len(part) >= joinPartBytes {
+				if !yield(part, err) {
+					return
+				}
+				part = part[:0]
+			}
+		}
+		yield(append(part, "]}}"...), err)
+	}
+}
+
 func (f *FrontEnd) joinResult(joined room.Joined) joinResult {
 	result := joinResult{
 		ID:          joined.Self.ConnectionID,
 		FinalUserID: finalUserID(joined.Self.ConnectionID),
 		Created:     joined.Self.Created.UnixMilli(),
 		Metadata:    metadata(joined.Self),
-		Value:       make([]participant, 0, len(joined.Others)),
 		Session:     joined.SessionID,
 		Version:     Version,
 		// The server makes the offers to subscribers (openvidu-rpc 4.2).
@@ -91,9 +133,6 @@ func (f *FrontEnd) joinResult(joined room.Joined) joinResult {
 		Record:      joined.Record,
 		Role:        roleNames[joined.Role],
 		Life:        f.life,
-	}
-	for _, other := range joined.Others {
-		result.Value = append(result.Value, wireParticipant(other))
 	}
 	for _, server := range joined.ICEServers {
 		result.CustomICEServers = append(result.CustomICEServers, iceServer(server))

@@ -47,6 +47,17 @@ func (p *player) Reply(answer []byte) {
 	}
 }
 
+func (p *player) ReplyInParts(answer signalling.LongAnswer) {
+	var whole []byte
+	for part, err := range answer.Parts {
+		if err != nil {
+			panic(err) // nothing of an answer can't be encoded
+		}
+		whole = append(whole, part...)
+	}
+	p.Reply(whole)
+}
+
 func (p *player) Release() []room.Notification {
 	var missed []room.Notification
 	for _, q := range p.queue {

@@ -2,6 +2,7 @@ package signalling
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -20,9 +21,11 @@ const (
 	lingerTime     = 10 * time.Second
 )
 
-// outgoing is one message to a client: an encoded answer, or a notification.
+// outgoing is one message to a client: an encoded answer, one that is encoded when it is written,
+// or a notification.
 type outgoing struct {
 	answer       []byte
+	long         LongAnswer
 	notification room.Notification
 }
 
@@ -30,12 +33,13 @@ func (m outgoing) weight() int {
 	if m.notification != nil {
 		return m.notification.Weight()
 	}
-	return len(m.answer)
+	return len(m.answer) + m.long.Weight
 }
 
 // transport is the part of a WebSocket that an outbox needs.
 type transport interface {
 	writeText(ctx context.Context, data []byte) error
+	writeParts(ctx context.Context, parts iter.Seq2[[]byte, error]) error
 	// confirm returns when the client has received everything that was written before.
 	confirm(ctx context.Context) error
 	// drop ends the socket at once.
@@ -79,6 +83,11 @@ func (o *outbox) notify(notification room.Notification) {
 // reply queues an encoded answer.
 func (o *outbox) reply(answer []byte) {
 	o.push(outgoing{answer: answer})
+}
+
+// replyInParts queues an answer that may be large.
+func (o *outbox) replyInParts(answer LongAnswer) {
+	o.push(outgoing{long: answer})
 }
 
 // release has run return, and returns the notifications that the client is not known to have
@@ -202,6 +211,11 @@ func (o *outbox) next() (outgoing, bool, error) {
 }
 
 func (o *outbox) write(ctx context.Context, message outgoing) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if message.long.Parts != nil {
+		return o.transport.writeParts(ctx, message.long.Parts)
+	}
 	data := message.answer
 	if message.notification != nil {
 		var err error
@@ -209,8 +223,6 @@ func (o *outbox) write(ctx context.Context, message outgoing) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
 	if err := o.transport.writeText(ctx, data); err != nil {
 		return err
 	}

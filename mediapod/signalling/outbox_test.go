@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +37,17 @@ func (w *wire) writeText(ctx context.Context, data []byte) error {
 	defer w.mu.Unlock()
 	w.written = append(w.written, string(data))
 	return nil
+}
+
+func (w *wire) writeParts(ctx context.Context, parts iter.Seq2[[]byte, error]) error {
+	var message []byte
+	for part, err := range parts {
+		if err != nil {
+			return err
+		}
+		message = append(message, part...)
+	}
+	return w.writeText(ctx, message)
 }
 
 func (w *wire) confirm(ctx context.Context) error {

@@ -3,6 +3,7 @@ package signalling
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/netip"
 	"time"
@@ -66,6 +67,8 @@ type Client interface {
 
 	// Reply queues an encoded answer.
 	Reply(answer []byte)
+	// ReplyInParts queues an answer that may be large.
+	ReplyInParts(LongAnswer)
 	// Joined says whom the socket is for from now on. It is for Handle to call, also with the room
 	// locked.
 	Joined(*room.Participant)
@@ -78,6 +81,15 @@ type Client interface {
 	SpendSecret() (refund func(), err error)
 	// Expel ends the socket once everything that is queued is written: the client broke the rules.
 	Expel(cause error)
+}
+
+// LongAnswer is an answer that is encoded while it is written, so that it takes little memory while
+// its client reads slowly, or not at all.
+type LongAnswer struct {
+	// Weight is about the number of bytes that it takes, for the bounds of queues.
+	Weight int
+	// Parts are the answer, one after the other. A part is good until the next one is asked for.
+	Parts iter.Seq2[[]byte, error]
 }
 
 // TooLargeError means that a message has more bytes than one may have.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -106,6 +107,9 @@ func (s *socket) Reply(answer []byte) {
 		s.outbox.reply(answer)
 	}
 }
+
+// ReplyInParts implements Client.
+func (s *socket) ReplyInParts(answer LongAnswer) { s.outbox.replyInParts(answer) }
 
 // Joined implements Client.
 func (s *socket) Joined(participant *room.Participant) {
@@ -309,6 +313,23 @@ func (s *socket) handle(ctx context.Context, incoming Request) {
 // writeText implements transport.
 func (s *socket) writeText(ctx context.Context, data []byte) error {
 	return s.ws.Write(ctx, websocket.MessageText, data)
+}
+
+// writeParts implements transport.
+func (s *socket) writeParts(ctx context.Context, parts iter.Seq2[[]byte, error]) error {
+	message, err := s.ws.Writer(ctx, websocket.MessageText)
+	if err != nil {
+		return err
+	}
+	for part, err := range parts {
+		if err != nil {
+			return err
+		}
+		if _, err := message.Write(part); err != nil {
+			return err
+		}
+	}
+	return message.Close()
 }
 
 // confirm implements transport.
