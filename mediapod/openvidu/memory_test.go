@@ -13,6 +13,19 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
+// What a large message took is not kept for the next one of its socket.
+func TestMessagesLeaveNoMemoryBehind(t *testing.T) {
+	const sockets, size = 50, 512 << 10
+	p := newPod(t, signalling.DefaultLimits())
+	before := heap()
+	for range sockets {
+		p.dial().refused("nothing", `{"x":"`+strings.Repeat("x", size)+`"}`)
+	}
+	if more := heap() - before; more > 10*size {
+		t.Errorf("%d sockets have had a message of %d bytes, and take %d bytes", sockets, size, more)
+	}
+}
+
 // unread is the sink of a participant that nobody is behind.
 type unread struct{}
 

@@ -25,6 +25,13 @@ const (
 	// something. It begins when the request comes.
 	requestTimeout = 9 * time.Second
 
+	// messageTimeout is how long a message may take from its first byte to its last one. What came
+	// of it is kept that long, and clients give up on an answer after the same time.
+	messageTimeout = 10 * time.Second
+
+	// keptBytes is how much memory for messages a socket keeps from one to the next.
+	keptBytes = 16 << 10
+
 	// closeTimeout is how long a client may take to answer a close frame.
 	closeTimeout = 500 * time.Millisecond
 
@@ -43,6 +50,7 @@ var (
 	errSilent     = errors.New("no ping")
 	errLingered   = errors.New("participant has left")
 	errFlooding   = errors.New("too many messages")
+	errUnfinished = errors.New("a message was not complete within 10 s")
 	errShutdown   = errors.New("server stops")
 )
 
@@ -179,11 +187,20 @@ func (s *socket) serve(ctx context.Context) error {
 // read takes messages until the socket ends.
 func (s *socket) read(ctx context.Context) error {
 	var buffer bytes.Buffer
+	unfinished := time.AfterFunc(messageTimeout, func() {
+		s.close(websocket.StatusPolicyViolation, errUnfinished.Error(), errUnfinished)
+	})
+	defer unfinished.Stop()
 	for {
+		unfinished.Stop()
+		if buffer.Cap() > keptBytes {
+			buffer = bytes.Buffer{}
+		}
 		kind, reader, err := s.ws.Reader(ctx)
 		if err != nil {
 			return err
 		}
+		unfinished.Reset(messageTimeout)
 		buffer.Reset()
 		size, err := s.readMessage(&buffer, reader)
 		if err != nil {
