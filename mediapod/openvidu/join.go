@@ -51,7 +51,7 @@ func join(c *call) error {
 	case s.client.Unwelcome():
 		return refuse(codeNoMediaNode, "There is no available Media Node where to initialize session '%s'", session)
 	}
-	if err := s.client.SpendJoin(); err != nil {
+	if err := s.client.SpendJoin(len(metadata)); err != nil {
 		return err
 	}
 	where, found := s.frontEnd.rooms.Lookup(session)

@@ -74,7 +74,7 @@ func (p *player) Address() netip.Addr                  { return netip.MustParseA
 func (p *player) Opened() time.Time                    { return time.Now() }
 func (p *player) Unwelcome() bool                      { return false }
 func (p *player) Joined(participant *room.Participant) { p.participant = participant }
-func (p *player) SpendJoin() error                     { return nil }
+func (p *player) SpendJoin(int) error                  { return nil }
 func (p *player) SpendSecret() (func(), error)         { return func() {}, nil }
 func (p *player) Expel(error)                          {}
 

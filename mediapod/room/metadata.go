@@ -1,6 +1,9 @@
 package room
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // MaxMetadataBytes is how much metadata the clients that are in a room may have brought together.
 // All of it is in the answer to a join, and what is observed of the room goes to the operator. As
@@ -15,6 +18,16 @@ func (r *Room) metadataFits(client Client) bool {
 		total += len(p.seat.client.Metadata)
 	}
 	return total <= MaxMetadataBytes
+}
+
+// refuseMetadata returns the error of a client whose metadata has no place. The log says so once a
+// minute, and not for each client. The room is locked.
+func (r *Room) refuseMetadata() error {
+	if now := time.Now(); now.Sub(r.refusedMetadata) >= time.Minute {
+		r.refusedMetadata = now
+		r.registry.log.Info("Refusing who joins", "room", r.uid, "reason", ErrMetadata.Error())
+	}
+	return ErrMetadata
 }
 
 // forgetMetadata forgets the metadata of clients that have left, of those that left first first,

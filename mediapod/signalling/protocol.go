@@ -73,9 +73,9 @@ type Client interface {
 	// locked.
 	Joined(*room.Participant)
 
-	// SpendJoin takes an attempt to join off what the client may do; the error is a
-	// room.LimitError.
-	SpendJoin() error
+	// SpendJoin takes an attempt to join with so many bytes of metadata off what the client may do;
+	// the error is a room.LimitError.
+	SpendJoin(metadata int) error
 	// SpendSecret takes a wrong secret off before one is looked at, so that many at once are no
 	// more tries. The refund is for one that is right.
 	SpendSecret() (refund func(), err error)

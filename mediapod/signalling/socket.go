@@ -126,7 +126,13 @@ func (s *socket) Joined(participant *room.Participant) {
 }
 
 // SpendJoin implements Client.
-func (s *socket) SpendJoin() error { return s.allowance.join() }
+func (s *socket) SpendJoin(metadata int) error {
+	over := s.allowance.join(metadata)
+	if over != nil {
+		s.tell("Refusing what a client asks for", over)
+	}
+	return over
+}
 
 // SpendSecret implements Client.
 func (s *socket) SpendSecret() (refund func(), err error) {
@@ -188,6 +194,7 @@ func (s *socket) serve(ctx context.Context) error {
 func (s *socket) read(ctx context.Context) error {
 	var buffer bytes.Buffer
 	unfinished := time.AfterFunc(messageTimeout, func() {
+		s.tell("Closing the socket of a client", errUnfinished)
 		s.close(websocket.StatusPolicyViolation, errUnfinished.Error(), errUnfinished)
 	})
 	defer unfinished.Stop()
@@ -238,6 +245,7 @@ func (s *socket) sendAway(cause error) {
 	code := websocket.StatusPolicyViolation
 	if errors.Is(cause, errCrowded) {
 		code = websocket.StatusTryAgainLater
+		s.tell("Closing the socket of a client", cause)
 	}
 	s.close(code, cause.Error(), cause)
 }
@@ -281,8 +289,10 @@ func (s *socket) take(message []byte, size int) error {
 		err = TooLargeError{s.server.limits.MessageBytes}
 	}
 	if over := s.allowance.spend(incoming.Ping, size); errors.Is(over, errFlooding) {
+		s.tell("Closing the socket of a client", over)
 		return over
 	} else if over != nil {
+		s.tell("Refusing what a client asks for", over)
 		err = over
 	}
 	if err == nil {
@@ -362,6 +372,14 @@ func (s *socket) drop(cause error) {
 // expended implements transport.
 func (s *socket) expended(count int) {
 	s.server.expended.Add(uint64(count))
+}
+
+// tell has the log say why something of the client is refused or ended: once a minute for all at
+// its address.
+func (s *socket) tell(what string, reason error) {
+	if s.server.addresses.tell(s.allowance.shared, reason.Error(), time.Now()) {
+		s.log.Info(what, "address", s.address.String(), "reason", reason.Error())
+	}
 }
 
 // close ends the socket with a close frame, waiting a moment for the client's. The library alone
