@@ -10,6 +10,7 @@ import (
 	"iter"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/mediapod/room"
@@ -96,28 +97,64 @@ func (c *call) replyJoined(joined room.Joined) {
 }
 
 // joinPartBytes is about how much of an answer is encoded at a time.
-const joinPartBytes = 16 << 10
+const joinPartBytes = 8 << 10
 
-// joinParts encodes the answer to a joinRoom: the result, and then the others.
+// joinParts encodes the answer to a joinRoom: the result, and then the others, the metadata of each
+// in pieces.
 func joinParts(id json.RawMessage, result joinResult, others []room.Announcement, private string) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		part, err := encodeResult(id, result, private)
-		part = append(bytes.TrimSuffix(part, []byte("}}")), `,"value":[`...)
+		head, err := encodeResult(id, result, private)
+		part := append(bytes.TrimSuffix(head, []byte("}}")), `,"value":[`...)
+		more := func(text []byte, failed error) bool {
+			if part, err = append(part, text...), errors.Join(err, failed); err == nil && len(part) < joinPartBytes {
+				return true
+			}
+			goesOn := yield(part, err)
+			part = part[:0]
+			return goesOn
+		}
 		for i, other := range others {
+			p := wireParticipant(other)
+			text := p.Metadata
+			p.Metadata = ""
+			encoded, failed := encode(p)
+			before, after, _ := bytes.Cut(encoded, []byte(emptyMetadata))
 			if i > 0 {
 				part = append(part, ',')
 			}
-			encoded, failed := encode(wireParticipant(other))
-			part, err = append(part, encoded...), errors.Join(err, failed)
-			if err != nil || len(part) >= joinPartBytes {
-				if !yield(part, err) {
+			part = append(part, before...)
+			if !more([]byte(emptyMetadata[:len(emptyMetadata)-1]), failed) {
+				return
+			}
+			for text != "" {
+				piece := text[:pieceOf(text)]
+				text = text[len(piece):]
+				quoted, failed := encode(piece)
+				if !more(quoted[1:len(quoted)-1], failed) {
 					return
 				}
-				part = part[:0]
+			}
+			part = append(part, '"')
+			if !more(after, nil) {
+				return
 			}
 		}
 		yield(append(part, "]}}"...), err)
 	}
+}
+
+// emptyMetadata is how a participant without metadata is encoded.
+const emptyMetadata = `"metadata":""`
+
+// pieceOf returns how much of a text is encoded at a time, which ends with no half character.
+func pieceOf(text string) int {
+	n := min(len(text), joinPartBytes)
+	for range utf8.UTFMax - 1 {
+		if n < len(text) && !utf8.RuneStart(text[n]) {
+			n--
+		}
+	}
+	return n
 }
 
 func (f *FrontEnd) joinResult(joined room.Joined) joinResult {

@@ -1,8 +1,10 @@
 package openvidu
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -39,6 +41,48 @@ func heap() int {
 	runtime.GC()
 	runtime.ReadMemStats(&stats)
 	return int(stats.HeapAlloc)
+}
+
+// The answer to a join in parts is the same as at once.
+func TestAJoinIsAnsweredInParts(t *testing.T) {
+	result := joinResult{ID: "con_A", Metadata: "a"}
+	var others []room.Announcement
+	var want []participant
+	for i, data := range []string{
+		"", `{"a":"\"<b>"}`, strings.Repeat("x", joinPartBytes), strings.Repeat("ü€\U0001f600\"", 8000), "x" + strings.Repeat("\U0001f600", 4*joinPartBytes),
+	} {
+		other := room.Announcement{ConnectionID: fmt.Sprint("con_", i), ClientData: data, ServerData: strings.Repeat("s", i)}
+		if i%2 == 1 {
+			other.Streams = []room.Stream{{ID: "str_B"}}
+		}
+		others, want = append(others, other), append(want, wireParticipant(other))
+	}
+	for n := range len(others) + 1 {
+		var got []byte
+		for part, err := range joinParts(json.RawMessage("7"), result, others[:n], "private") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(part) > 8*joinPartBytes {
+				t.Errorf("a part has %d bytes", len(part))
+			}
+			got = append(got, part...)
+		}
+		var answer struct {
+			ID     int
+			Result struct {
+				ID, Metadata, SessionID string
+				Value                   []participant
+			}
+		}
+		if err := json.Unmarshal(got, &answer); err != nil {
+			t.Fatalf("%d others: %v", n, err)
+		}
+		r := answer.Result
+		if answer.ID != 7 || r.ID != "con_A" || r.Metadata != "a" || r.SessionID != "private" || r.Value == nil || !reflect.DeepEqual(r.Value, append([]participant{}, want[:n]...)) {
+			t.Errorf("%d others: got %.300s", n, got)
+		}
+	}
 }
 
 // The answer to a join has everybody's metadata. Whoever joins again and again, and reads none of
