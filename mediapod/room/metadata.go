@@ -6,9 +6,12 @@ import (
 )
 
 // MaxMetadataBytes is how much metadata the clients that are in a room may have brought together.
-// All of it is in the answer to a join, and what is observed of the room goes to the operator. As
-// much is kept of clients that have left, for the operator alone.
+// All of it is in the answer to a join, and what is observed of the room goes to the operator.
 const MaxMetadataBytes = 8 << 20
+
+// maxLeftBytes is how much metadata is kept of clients that have left. It is for the operator
+// alone, which has it already unless it was away.
+const maxLeftBytes = 2 << 20
 
 // metadataFits reports whether a client's metadata has place beside that of those who are in the
 // room. The room is locked.
@@ -41,12 +44,12 @@ func (r *Room) forgetMetadata() {
 			total += len(s.client.Metadata)
 		}
 	}
-	if total <= MaxMetadataBytes {
+	if total <= maxLeftBytes {
 		return
 	}
 	slices.SortFunc(left, func(a, b *seat) int { return a.left.Compare(b.left) })
 	for _, s := range left {
-		if total <= MaxMetadataBytes {
+		if total <= maxLeftBytes {
 			return
 		}
 		total -= len(s.client.Metadata)

@@ -70,7 +70,11 @@ func TestMetadataOfARoomIsBounded(t *testing.T) {
 				forgotten += c.UID + " "
 			}
 		}
-		if kept != MaxMetadataBytes || forgotten != "uid-0 " {
+		want := ""
+		for _, name := range names[:len(names)-maxLeftBytes/each] { // who has left first
+			want += "uid-" + name + " "
+		}
+		if kept != maxLeftBytes || forgotten != want {
 			t.Errorf("of those who have left %d bytes are kept, and nothing of %s", kept, forgotten)
 		}
 	})

@@ -16,9 +16,16 @@ import (
 const (
 	maxQueued      = 4096
 	maxQueuedBytes = 16 << 20
-	maxUnconfirmed = 512
 	writeTimeout   = 10 * time.Second
 	lingerTime     = 10 * time.Second
+)
+
+// Bounds of what a client has not confirmed, which is what may be on its way. Beyond them the
+// oldest is forgotten, of bytes the oldest that the client can do without: one that comes back has
+// received it, or never confirms anything.
+const (
+	maxUnconfirmed      = 512
+	maxUnconfirmedBytes = 4 << 20
 )
 
 // outgoing is one message to a client: an encoded answer, one that is encoded when it is written,
@@ -62,7 +69,8 @@ type outbox struct {
 	mu          sync.Mutex // guards what follows
 	queue       []outgoing
 	queuedBytes int
-	unconfirmed []room.Notification // on their way, oldest first
+	unconfirmed []room.Notification // on their way, oldest first; nil is one that was forgotten
+	expendable  int                 // bytes of those that the client can do without
 	written     int                 // how many notifications were ever written
 	confirmed   int                 // how many of them were confirmed or forgotten
 	confirming  bool                // a ping is on its way
@@ -96,7 +104,7 @@ func (o *outbox) release() []room.Notification {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.released = true
-	missed := o.unconfirmed
+	missed := slices.DeleteFunc(o.unconfirmed, func(n room.Notification) bool { return n == nil })
 	for _, message := range o.queue {
 		if message.notification != nil {
 			missed = append(missed, message.notification)
@@ -202,12 +210,37 @@ func (o *outbox) next() (outgoing, bool, error) {
 	o.queue = o.queue[1:]
 	o.queuedBytes -= message.weight()
 	if message.notification != nil {
-		o.unconfirmed = append(o.unconfirmed, message.notification)
-		if len(o.unconfirmed) > maxUnconfirmed {
-			o.forget(1)
-		}
+		o.keep(message.notification)
 	}
 	return message, true, nil
+}
+
+// keep remembers a notification until it is confirmed. The outbox is locked.
+func (o *outbox) keep(notification room.Notification) {
+	o.unconfirmed = append(o.unconfirmed, notification)
+	if len(o.unconfirmed) > maxUnconfirmed {
+		o.forget(1)
+	}
+	if !room.Expendable(notification) {
+		return
+	}
+	o.expendable += notification.Weight()
+	for i, oldest := range o.unconfirmed[:len(o.unconfirmed)-1] {
+		if o.expendable <= maxUnconfirmedBytes {
+			return
+		}
+		o.lose(oldest)
+		if room.Expendable(oldest) {
+			o.unconfirmed[i] = nil
+		}
+	}
+}
+
+// lose counts a notification as no longer kept. The outbox is locked.
+func (o *outbox) lose(notification room.Notification) {
+	if room.Expendable(notification) {
+		o.expendable -= notification.Weight()
+	}
 }
 
 func (o *outbox) write(ctx context.Context, message outgoing) error {
@@ -281,6 +314,9 @@ func (o *outbox) forget(n int) {
 		return
 	}
 	o.confirmed += n
+	for _, notification := range o.unconfirmed[:n] {
+		o.lose(notification)
+	}
 	clear(o.unconfirmed[:n])
 	o.unconfirmed = o.unconfirmed[n:]
 }

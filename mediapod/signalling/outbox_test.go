@@ -173,6 +173,42 @@ func TestOutboxForgetsWhatAClientThatNeverConfirmsHasHadLongSince(t *testing.T) 
 	})
 }
 
+// What a client never confirms takes little memory, however large it is, and what the client can't
+// do without is kept all the same.
+func TestLargeSignalsThatNobodyConfirmsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{confirms: make(chan struct{})}
+		o := newOutbox(w, encodeAny)
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() { _ = o.run(ctx, &group) })
+		o.notify(left("first"))
+		for range 3 {
+			for range 20 {
+				o.notify(spoken(strings.Repeat("x", 1<<20)))
+				synctest.Wait()
+			}
+			w.confirms <- struct{}{} // the first ones only
+			synctest.Wait()
+			o.notify(left("x"))
+			synctest.Wait()
+		}
+		bytes, others := 0, 0
+		for _, notification := range o.release() {
+			if room.Expendable(notification) {
+				bytes += notification.Weight()
+			} else {
+				others++
+			}
+		}
+		if bytes > maxUnconfirmedBytes || bytes < maxUnconfirmedBytes/2 || others == 0 {
+			t.Errorf("%d bytes of signals and %d others are kept", bytes, others)
+		}
+		cancel()
+		group.Wait()
+	})
+}
+
 func TestAClientThatDoesNotReadIsDropped(t *testing.T) {
 	for name, fill := range map[string]func(*outbox){
 		"many messages": func(o *outbox) {
