@@ -73,8 +73,8 @@ const (
 	// Go does.
 	memoryShare = 0.9
 	// gcPercent is GOGC unless that is set: how much garbage may come together, as a share of what
-	// is in use. Forwarding makes none, so that collecting it twice as often as Go does costs
-	// little, and what somebody has the pod keep takes a quarter less.
+	// is in use. Forwarding makes none. At Go's own 100, what somebody has the pod keep takes up
+	// to a third more.
 	gcPercent, goPercent = 50, 100
 )
 
