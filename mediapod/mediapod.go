@@ -72,9 +72,10 @@ const (
 	// memoryShare is how much of its memory limit the pod lets Go use. The kernel counts more than
 	// Go does.
 	memoryShare = 0.9
-	// gcPercent is how much garbage there may be, in percent of what is in use, unless the
-	// environment says otherwise (GOGC). Forwarding makes none, so that collections stay rare.
-	gcPercent, defaultGCPercent = 50, 100
+	// gcPercent is GOGC unless that is set: how much garbage may come together, as a share of what
+	// is in use. Forwarding makes none. At Go's own 100, what somebody has the pod keep takes up
+	// to a third more.
+	gcPercent, goPercent = 50, 100
 )
 
 // mediaEngine is what the pod needs of its media, beyond what rooms do.
@@ -198,8 +199,8 @@ func (p *Pod) Run(ctx context.Context) error {
 	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
 		debug.SetMemoryLimit(int64(memoryShare * float64(limit)))
 	}
-	if percent := debug.SetGCPercent(gcPercent); percent != defaultGCPercent {
-		debug.SetGCPercent(percent)
+	if before := debug.SetGCPercent(gcPercent); before != goPercent {
+		debug.SetGCPercent(before)
 	}
 	observed := newMetrics()
 	p.signalling = signalling.NewServer(signalling.Config{Log: p.log.WithName("signalling"), Limits: p.config.Limits})

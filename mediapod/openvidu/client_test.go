@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 
 	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
@@ -33,16 +35,38 @@ type pod struct {
 	handler  http.Handler
 	listener *pipeListener
 	joins    counts
+	log      lines
+}
+
+// lines are those of a log.
+type lines struct {
+	mu  sync.Mutex // guards all
+	all []string
+}
+
+func (l *lines) logger() logr.Logger {
+	return funcr.New(func(_, args string) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.all = append(l.all, args)
+	}, funcr.Options{})
+}
+
+// with returns the lines that contain a text.
+func (l *lines) with(text string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(l.all), func(line string) bool { return !strings.Contains(line, text) })
 }
 
 // newPod makes a pod with a connection per name: "A" is a publisher, "M:moderator" has that role.
 func newPod(t *testing.T, limits signalling.Limits, names ...string) *pod {
 	t.Helper()
 	p := &pod{t: t, engine: &mediatest.Engine{}, listener: &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}}
-	p.rooms = room.NewRegistry(p.engine, logr.Discard())
+	p.rooms = room.NewRegistry(p.engine, p.log.logger())
 	p.rooms.Apply(desired(names...))
-	p.server = signalling.NewServer(signalling.Config{Log: logr.Discard(), Limits: limits})
-	p.handler = New(Config{Rooms: p.rooms, Log: logr.Discard(), Observer: &p.joins}).Handler(p.server)
+	p.server = signalling.NewServer(signalling.Config{Log: p.log.logger(), Limits: limits})
+	p.handler = New(Config{Rooms: p.rooms, Log: p.log.logger(), Observer: &p.joins}).Handler(p.server)
 	httpServer := &http.Server{Handler: p.handler, ReadHeaderTimeout: time.Second}
 	served := make(chan struct{})
 	go func() {

@@ -1,15 +1,20 @@
 package openvidu
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"iter"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/mediapod/room"
+	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
 // This file holds what clients call to come and to go: a participant's way into a room, back into
@@ -47,7 +52,7 @@ func join(c *call) error {
 	case s.client.Unwelcome():
 		return refuse(codeNoMediaNode, "There is no available Media Node where to initialize session '%s'", session)
 	}
-	if err := s.client.SpendJoin(); err != nil {
+	if err := s.client.SpendJoin(len(metadata)); err != nil {
 		return err
 	}
 	where, found := s.frontEnd.rooms.Lookup(session)
@@ -62,7 +67,7 @@ func join(c *call) error {
 	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Claims: claims}
 	err := where.Join(request, s.client, func(joined room.Joined) {
 		s.joined(joined.Participant, joined.PrivateID)
-		c.reply(s.frontEnd.joinResult(joined))
+		c.replyJoined(joined)
 	})
 	switch {
 	case errors.Is(err, room.ErrToken) && ignored != nil:
@@ -77,13 +82,87 @@ func join(c *call) error {
 	return err
 }
 
+// replyJoined answers a joinRoom. It only queues: the answer names all others with their metadata,
+// which may be much for each who joins.
+func (c *call) replyJoined(joined room.Joined) {
+	c.answered = true
+	if c.id == nil {
+		return
+	}
+	answer := signalling.LongAnswer{Parts: joinParts(c.id, c.frontEnd.joinResult(joined), joined.Others, c.private)}
+	for _, other := range joined.Others {
+		answer.Weight += room.ParticipantJoined{Participant: other}.Weight()
+	}
+	c.client.ReplyInParts(answer)
+}
+
+// joinPartBytes is about how much of an answer is encoded at a time.
+const joinPartBytes = 8 << 10
+
+// joinParts encodes the answer to a joinRoom: the result, and then the others, the metadata of each
+// in pieces.
+func joinParts(id json.RawMessage, result joinResult, others []room.Announcement, private string) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		head, err := encodeResult(id, result, private)
+		part := append(bytes.TrimSuffix(head, []byte("}}")), `,"value":[`...)
+		more := func(text []byte, failed error) bool {
+			if part, err = append(part, text...), errors.Join(err, failed); err == nil && len(part) < joinPartBytes {
+				return true
+			}
+			goesOn := yield(part, err)
+			part = part[:0]
+			return goesOn
+		}
+		for i, other := range others {
+			p := wireParticipant(other)
+			text := p.Metadata
+			p.Metadata = ""
+			encoded, failed := encode(p)
+			before, after, _ := bytes.Cut(encoded, []byte(emptyMetadata))
+			if i > 0 {
+				part = append(part, ',')
+			}
+			part = append(part, before...)
+			if !more([]byte(emptyMetadata[:len(emptyMetadata)-1]), failed) {
+				return
+			}
+			for text != "" {
+				piece := text[:pieceOf(text)]
+				text = text[len(piece):]
+				quoted, failed := encode(piece)
+				if !more(quoted[1:len(quoted)-1], failed) {
+					return
+				}
+			}
+			part = append(part, '"')
+			if !more(after, nil) {
+				return
+			}
+		}
+		yield(append(part, "]}}"...), err)
+	}
+}
+
+// emptyMetadata is how a participant without metadata is encoded.
+const emptyMetadata = `"metadata":""`
+
+// pieceOf returns how much of a text is encoded at a time, which ends with no half character.
+func pieceOf(text string) int {
+	n := min(len(text), joinPartBytes)
+	for range utf8.UTFMax - 1 {
+		if n < len(text) && !utf8.RuneStart(text[n]) {
+			n--
+		}
+	}
+	return n
+}
+
 func (f *FrontEnd) joinResult(joined room.Joined) joinResult {
 	result := joinResult{
 		ID:          joined.Self.ConnectionID,
 		FinalUserID: finalUserID(joined.Self.ConnectionID),
 		Created:     joined.Self.Created.UnixMilli(),
 		Metadata:    metadata(joined.Self),
-		Value:       make([]participant, 0, len(joined.Others)),
 		Session:     joined.SessionID,
 		Version:     Version,
 		// The server makes the offers to subscribers (openvidu-rpc 4.2).
@@ -91,9 +170,6 @@ func (f *FrontEnd) joinResult(joined room.Joined) joinResult {
 		Record:      joined.Record,
 		Role:        roleNames[joined.Role],
 		Life:        f.life,
-	}
-	for _, other := range joined.Others {
-		result.Value = append(result.Value, wireParticipant(other))
 	}
 	for _, server := range joined.ICEServers {
 		result.CustomICEServers = append(result.CustomICEServers, iceServer(server))

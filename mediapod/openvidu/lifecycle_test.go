@@ -122,6 +122,30 @@ func TestWhoDoesNotJoinIsSentAway(t *testing.T) {
 	}
 }
 
+// What came of a message is kept until its end comes, so that must come soon.
+func TestAMessageThatHasNoEndEndsTheSocket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t, signalling.DefaultLimits(), "A", "B")
+		a, b := p.join("A"), p.join("B")
+		message, err := a.ws.Writer(t.Context(), websocket.MessageText)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		beginning := `{"jsonrpc":"2.0","method":"echo","params":{"x":"` + strings.Repeat("x", 8000) // more than waits here
+		if _, err := message.Write([]byte(beginning)); err != nil {
+			t.Fatal(err)
+		}
+		if code := websocket.CloseStatus(<-a.ended); code != websocket.StatusPolicyViolation {
+			t.Errorf("closed with %d", code)
+		}
+		if passed := time.Since(begun); passed != 10*time.Second {
+			t.Errorf("closed after %v", passed)
+		}
+		b.callThrough("ping", `{}`)
+	})
+}
+
 func TestASilentStrangerMayStayForAMinuteWhileItsBrowserAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		play func(*client)

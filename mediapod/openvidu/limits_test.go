@@ -1,9 +1,10 @@
 package openvidu
 
 import (
-	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -48,6 +49,13 @@ func TestLimits(t *testing.T) {
 				return p.dial().refused("joinRoom", join)
 			},
 			code: 999, text: "Too many attempts to join: at most 1e-09 per second from one address",
+		},
+		"metadata of an address": {
+			limit: func(l *signalling.Limits) { l.Address.Metadata = scarce(100) },
+			over: func(_ *testing.T, p *pod, _ *client) Error {
+				return p.dial().refused("joinRoom", strings.Replace(join, `"client"`, `"`+strings.Repeat("x", 100)+`"`, 1))
+			},
+			code: 999, text: "Too many bytes of metadata: at most 1e-09 per second from one address",
 		},
 		"messages of a connection": {
 			limit: func(l *signalling.Limits) { l.Socket.Messages = scarce(4) },
@@ -154,17 +162,52 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// Who does not slow down is sent away, also when some of what it sends is still taken, and one line
+// of the log says why, however often it comes back.
 func TestAFloodEndsTheSocket(t *testing.T) {
-	limits := signalling.DefaultLimits()
-	limits.Socket.Messages = scarce(1)
-	p := newPod(t, limits, "A")
-	a := p.dial()
-	for {
-		if err := a.ws.Write(context.Background(), websocket.MessageText, []byte(`{"jsonrpc":"2.0","method":"echo","id":1}`)); err != nil {
-			break
+	for name, c := range map[string]struct {
+		size     int
+		interval time.Duration
+	}{
+		"many messages":  {size: 1, interval: time.Millisecond},
+		"large messages": {size: 200 << 10, interval: 200 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPod(t, signalling.DefaultLimits())
+				message := []byte(`{"jsonrpc":"2.0","method":"echo","params":{"x":"` + strings.Repeat("x", c.size) + `"}}`)
+				for range 2 {
+					a := p.dial()
+					for begun := time.Now(); a.ws.Write(t.Context(), websocket.MessageText, message) == nil; time.Sleep(c.interval) {
+						if time.Since(begun) > time.Minute {
+							t.Fatal("nobody sends it away")
+						}
+					}
+					if got := websocket.CloseStatus(<-a.ended); got != websocket.StatusPolicyViolation {
+						t.Errorf("closed with %d", got)
+					}
+					p.dial().call("ping", `{}`) // nobody else is
+				}
+				if lines := p.log.with("Closing the socket of a client"); len(lines) != 1 || !strings.Contains(lines[0], "too many messages") {
+					t.Errorf("the log says %q", lines)
+				}
+			})
+		})
+	}
+}
+
+// What is refused now and then does not add up to a flood.
+func TestARefusalNowAndThenEndsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := signalling.DefaultLimits()
+		limits.Socket.Messages = signalling.Rate{PerSecond: 1, Burst: 2}
+		p := newPod(t, limits, "A")
+		a := p.join("A")
+		for range 3000 {
+			time.Sleep(2 * time.Second)
+			a.call("ping", `{}`)
+			a.call("ping", `{}`)
+			a.refused("ping", `{}`)
 		}
-	}
-	if got := websocket.CloseStatus(<-a.ended); got != websocket.StatusPolicyViolation {
-		t.Errorf("closed with %d", got)
-	}
+	})
 }

@@ -47,6 +47,17 @@ func (p *player) Reply(answer []byte) {
 	}
 }
 
+func (p *player) ReplyInParts(answer signalling.LongAnswer) {
+	var whole []byte
+	for part, err := range answer.Parts {
+		if err != nil {
+			panic(err) // nothing of an answer can't be encoded
+		}
+		whole = append(whole, part...)
+	}
+	p.Reply(whole)
+}
+
 func (p *player) Release() []room.Notification {
 	var missed []room.Notification
 	for _, q := range p.queue {
@@ -63,7 +74,7 @@ func (p *player) Address() netip.Addr                  { return netip.MustParseA
 func (p *player) Opened() time.Time                    { return time.Now() }
 func (p *player) Unwelcome() bool                      { return false }
 func (p *player) Joined(participant *room.Participant) { p.participant = participant }
-func (p *player) SpendJoin() error                     { return nil }
+func (p *player) SpendJoin(int) error                  { return nil }
 func (p *player) SpendSecret() (func(), error)         { return func() {}, nil }
 func (p *player) Expel(error)                          {}
 

@@ -38,20 +38,21 @@ type stream struct {
 	Filter          struct{} `json:"filter"`
 }
 
+// joinResult is the result of joinRoom without its value: the others in the room, which joinParts
+// adds.
 type joinResult struct {
-	ID               string        `json:"id"`
-	FinalUserID      string        `json:"finalUserId"`
-	Created          int64         `json:"createdAt"`
-	Metadata         string        `json:"metadata"`
-	Value            []participant `json:"value"`
-	Session          string        `json:"session"`
-	Version          string        `json:"version"`
-	MediaServer      string        `json:"mediaServer"`
-	VideoSimulcast   bool          `json:"videoSimulcast"`
-	Record           bool          `json:"record"`
-	Role             string        `json:"role"`
-	Life             int64         `json:"life"`
-	CustomICEServers []iceServer   `json:"customIceServers"`
+	ID               string      `json:"id"`
+	FinalUserID      string      `json:"finalUserId"`
+	Created          int64       `json:"createdAt"`
+	Metadata         string      `json:"metadata"`
+	Session          string      `json:"session"`
+	Version          string      `json:"version"`
+	MediaServer      string      `json:"mediaServer"`
+	VideoSimulcast   bool        `json:"videoSimulcast"`
+	Record           bool        `json:"record"`
+	Role             string      `json:"role"`
+	Life             int64       `json:"life"`
+	CustomICEServers []iceServer `json:"customIceServers"`
 }
 
 type sessionStatusResult struct {

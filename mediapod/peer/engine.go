@@ -98,7 +98,9 @@ func NewEngine(config Config) (*Engine, error) {
 		stop:         make(chan struct{}),
 	}
 	e.SetAdvertisedAddresses(config.Addresses)
-	e.sockets, err = transport.Listen(config.ListenIP, config.UDPPort, config.TCPPort, pionLogs{config.Logger})
+	e.sockets, err = transport.Listen(config.ListenIP, config.UDPPort, config.TCPPort, pionLogs{config.Logger}, func(from netip.Prefix, reason error) {
+		config.Logger.Info("Refusing ICE-TCP connections", "address", from.String(), "reason", reason.Error())
+	})
 	if err != nil {
 		return nil, err
 	}

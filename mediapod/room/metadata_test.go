@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/go-logr/logr/funcr"
 )
 
 // What clients bring along is bounded for all who are in a room together, and for those who have
@@ -19,6 +21,12 @@ func TestMetadataOfARoomIsBounded(t *testing.T) {
 			names = append(names, fmt.Sprint(i))
 		}
 		s := newScene(t, names...)
+		refusals := 0
+		s.registry.log = funcr.New(func(_, line string) {
+			if strings.Contains(line, ErrMetadata.Error()) {
+				refusals++
+			}
+		}, funcr.Options{})
 		room, _ := s.registry.Lookup("room")
 		join := func(name string, size int) (*Participant, error) {
 			var p *Participant
@@ -38,6 +46,9 @@ func TestMetadataOfARoomIsBounded(t *testing.T) {
 		}
 		if err := room.Join(JoinRequest{Claims: &asPrivileged, Client: Client{Metadata: "x"}}, &recorder{scene: s}, func(Joined) {}); !errors.Is(err, ErrMetadata) {
 			t.Errorf("a byte too much, by the secret: %v", err)
+		}
+		if refusals != 1 {
+			t.Errorf("the log says it %d times", refusals)
 		}
 		if _, err := join("unknown", each); !errors.Is(err, ErrToken) {
 			t.Errorf("a wrong token: %v", err)
@@ -59,7 +70,11 @@ func TestMetadataOfARoomIsBounded(t *testing.T) {
 				forgotten += c.UID + " "
 			}
 		}
-		if kept != MaxMetadataBytes || forgotten != "uid-0 " {
+		want := ""
+		for _, name := range names[:len(names)-maxLeftBytes/each] { // who has left first
+			want += "uid-" + name + " "
+		}
+		if kept != maxLeftBytes || forgotten != want {
 			t.Errorf("of those who have left %d bytes are kept, and nothing of %s", kept, forgotten)
 		}
 	})

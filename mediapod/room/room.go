@@ -37,6 +37,8 @@ type Room struct {
 	closed       bool
 	recorder     eventRecorder
 
+	refusedMetadata time.Time // when the log has told of it last
+
 	// What participants, and what the server may still have others notified of.
 	participantsBudget, serversBudget budget
 }
@@ -259,7 +261,7 @@ func (r *Room) admit(request JoinRequest) (*seat, error) {
 		case r.closed:
 			return nil, ErrClosed
 		case !r.metadataFits(request.Client):
-			return nil, ErrMetadata
+			return nil, r.refuseMetadata()
 		}
 		return r.newSeat(*request.Claims)
 	}
@@ -271,7 +273,7 @@ func (r *Room) admit(request JoinRequest) (*seat, error) {
 	case r.closed:
 		return nil, ErrClosed
 	case !r.metadataFits(request.Client):
-		return nil, ErrMetadata
+		return nil, r.refuseMetadata()
 	}
 	delete(r.byToken, digest)
 	return s, nil

@@ -31,8 +31,9 @@ type Limits struct {
 type Rates struct {
 	// Joins are attempts to join a room, Messages all messages, Bytes what those have together.
 	Joins, Messages, Bytes Rate
-	// WrongSecrets are those that are none of the tenant's. It holds for addresses.
-	WrongSecrets Rate
+	// WrongSecrets are those that are none of the tenant's, Metadata is the bytes of what joining
+	// clients say of themselves. They hold for addresses.
+	WrongSecrets, Metadata Rate
 }
 
 // Rate is a token bucket: so many per second in the long run, and Burst at once.
@@ -56,6 +57,9 @@ func DefaultLimits() Limits {
 			Bytes:    Rate{PerSecond: 16 << 20, Burst: 256 << 20},
 			// As many as wrong passwords of the REST API: it is the same secret.
 			WrongSecrets: Rate{PerSecond: 1.0 / 3, Burst: 20},
+			// Each join with much of it costs its room, those who are in it and the operator more
+			// than the client. Hundreds behind one address may come at once with 10 KB each.
+			Metadata: Rate{PerSecond: 256 << 10, Burst: 8 << 20},
 		},
 		Sockets:            10000,
 		Unjoined:           1000,
@@ -68,16 +72,19 @@ type budget struct {
 	source string // in the words of an error
 	rates  Rates
 
-	joins, messages, bytes, wrongSecrets *rate.Limiter
+	joins, messages, bytes, wrongSecrets, metadata *rate.Limiter
 
-	sockets int // how many use it; guarded by the addresses that it belongs to
+	// What follows is guarded by the addresses that it belongs to.
+	sockets int                  // how many use it
+	told    map[string]time.Time // when the log was told of a reason to refuse something
 }
 
 func newBudget(source string, rates Rates) *budget {
 	limiter := func(r Rate) *rate.Limiter { return rate.NewLimiter(rate.Limit(r.PerSecond), r.Burst) }
 	return &budget{
-		source: source, rates: rates,
+		source: source, rates: rates, told: make(map[string]time.Time),
 		joins: limiter(rates.Joins), messages: limiter(rates.Messages), bytes: limiter(rates.Bytes), wrongSecrets: limiter(rates.WrongSecrets),
+		metadata: limiter(rates.Metadata),
 	}
 }
 
@@ -85,7 +92,7 @@ func newBudget(source string, rates Rates) *budget {
 // nobody must be kept out because of strangers.
 func (b *budget) alone() *budget {
 	fresh, own := newBudget(b.source, b.rates), *b
-	own.joins, own.messages, own.bytes = fresh.joins, fresh.messages, fresh.bytes
+	own.joins, own.messages, own.bytes, own.metadata = fresh.joins, fresh.messages, fresh.bytes, fresh.metadata
 	return &own
 }
 
@@ -101,6 +108,14 @@ func tooMany(format string, args ...any) error {
 func (b *budget) join(now time.Time) error {
 	if !b.joins.AllowN(now, 1) {
 		return b.over("attempts to join", b.rates.Joins)
+	}
+	return nil
+}
+
+// bring takes the metadata of a client off that joins.
+func (b *budget) bring(now time.Time, metadata int) error {
+	if !b.metadata.AllowN(now, metadata) {
+		return b.over("bytes of metadata", b.rates.Metadata)
 	}
 	return nil
 }
@@ -129,19 +144,30 @@ func (b *budget) trySecret(now time.Time) (refund func(), over error) {
 
 // full reports whether a new budget would be no better.
 func (b *budget) full(now time.Time) bool {
-	return b.joins.TokensAt(now) >= float64(b.rates.Joins.Burst) &&
-		b.messages.TokensAt(now) >= float64(b.rates.Messages.Burst) &&
-		b.bytes.TokensAt(now) >= float64(b.rates.Bytes.Burst) &&
-		b.wrongSecrets.TokensAt(now) >= float64(b.rates.WrongSecrets.Burst)
+	return b.quiet(now) &&
+		b.joins.TokensAt(now) >= float64(b.rates.Joins.Burst) &&
+		b.wrongSecrets.TokensAt(now) >= float64(b.rates.WrongSecrets.Burst) &&
+		b.metadata.TokensAt(now) >= float64(b.rates.Metadata.Burst)
 }
 
-// maxRefusals in a row end the socket of a client that does not slow down.
-const maxRefusals = 2000
+// quiet reports whether as many messages may come as ever.
+func (b *budget) quiet(now time.Time) bool {
+	return b.messages.TokensAt(now) >= float64(b.rates.Messages.Burst) && b.bytes.TokensAt(now) >= float64(b.rates.Bytes.Burst)
+}
+
+// So many refused messages, or bytes of them, without a pause end the socket of a client that does
+// not slow down.
+const (
+	maxRefusals     = 2000
+	maxRefusedBytes = 8 << 20
+)
 
 // allowance is what a socket may send: from budgets of its own and of all at its address.
 type allowance struct {
 	own, shared *budget
-	refusals    int // messages in a row that were too much; owned by the reader
+
+	// How much was refused since the client was quiet; owned by the reader.
+	refusals, refusedBytes int
 }
 
 // spend takes a message off. It costs the address nothing when it is a ping: a client whose ping is
@@ -149,27 +175,33 @@ type allowance struct {
 // the error is errFlooding.
 func (a *allowance) spend(ping bool, size int) error {
 	now := time.Now()
+	if a.own.quiet(now) {
+		a.refusals, a.refusedBytes = 0, 0
+	}
 	over := a.own.message(now, size)
 	if over == nil && !ping {
 		over = a.shared.message(now, size)
 	}
 	if over == nil {
-		a.refusals = 0
 		return nil
 	}
-	if a.refusals++; a.refusals > maxRefusals {
+	a.refusals, a.refusedBytes = a.refusals+1, a.refusedBytes+size
+	if a.refusals > maxRefusals || a.refusedBytes > maxRefusedBytes {
 		return errFlooding
 	}
 	return over
 }
 
-// join takes one attempt to join off.
-func (a *allowance) join() error {
+// join takes one attempt to join off, and the metadata that the client brings.
+func (a *allowance) join(metadata int) error {
 	now := time.Now()
 	if over := a.own.join(now); over != nil {
 		return over
 	}
-	return a.shared.join(now)
+	if over := a.shared.join(now); over != nil {
+		return over
+	}
+	return a.shared.bring(now, metadata)
 }
 
 // addresses holds a budget per address.
@@ -214,6 +246,20 @@ func (a *addresses) leave(b *budget) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b.sockets--
+}
+
+// toldInterval is how often the log is told of the same of one address.
+const toldInterval = time.Minute
+
+// tell reports whether the log is to be told, for a reason, of what comes from an address.
+func (a *addresses) tell(b *budget, reason string, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if before, told := b.told[reason]; told && now.Sub(before) < toldInterval {
+		return false
+	}
+	b.told[reason] = now
+	return true
 }
 
 // forget makes room when there are many addresses. It is locked.

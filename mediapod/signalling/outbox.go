@@ -2,6 +2,7 @@ package signalling
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -15,14 +16,23 @@ import (
 const (
 	maxQueued      = 4096
 	maxQueuedBytes = 16 << 20
-	maxUnconfirmed = 512
 	writeTimeout   = 10 * time.Second
 	lingerTime     = 10 * time.Second
 )
 
-// outgoing is one message to a client: an encoded answer, or a notification.
+// Bounds of what a client has not confirmed, which is what may be on its way. Beyond them the
+// oldest is forgotten, of bytes the oldest that the client can do without: one that comes back has
+// received it, or never confirms anything.
+const (
+	maxUnconfirmed      = 512
+	maxUnconfirmedBytes = 4 << 20
+)
+
+// outgoing is one message to a client: an encoded answer, one that is encoded when it is written,
+// or a notification.
 type outgoing struct {
 	answer       []byte
+	long         LongAnswer
 	notification room.Notification
 }
 
@@ -30,12 +40,13 @@ func (m outgoing) weight() int {
 	if m.notification != nil {
 		return m.notification.Weight()
 	}
-	return len(m.answer)
+	return len(m.answer) + m.long.Weight
 }
 
 // transport is the part of a WebSocket that an outbox needs.
 type transport interface {
 	writeText(ctx context.Context, data []byte) error
+	writeParts(ctx context.Context, parts iter.Seq2[[]byte, error]) error
 	// confirm returns when the client has received everything that was written before.
 	confirm(ctx context.Context) error
 	// drop ends the socket at once.
@@ -58,7 +69,8 @@ type outbox struct {
 	mu          sync.Mutex // guards what follows
 	queue       []outgoing
 	queuedBytes int
-	unconfirmed []room.Notification // on their way, oldest first
+	unconfirmed []room.Notification // on their way, oldest first; nil is one that was forgotten
+	expendable  int                 // bytes of those that the client can do without
 	written     int                 // how many notifications were ever written
 	confirmed   int                 // how many of them were confirmed or forgotten
 	confirming  bool                // a ping is on its way
@@ -81,13 +93,18 @@ func (o *outbox) reply(answer []byte) {
 	o.push(outgoing{answer: answer})
 }
 
+// replyInParts queues an answer that may be large.
+func (o *outbox) replyInParts(answer LongAnswer) {
+	o.push(outgoing{long: answer})
+}
+
 // release has run return, and returns the notifications that the client is not known to have
 // received.
 func (o *outbox) release() []room.Notification {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.released = true
-	missed := o.unconfirmed
+	missed := slices.DeleteFunc(o.unconfirmed, func(n room.Notification) bool { return n == nil })
 	for _, message := range o.queue {
 		if message.notification != nil {
 			missed = append(missed, message.notification)
@@ -193,15 +210,45 @@ func (o *outbox) next() (outgoing, bool, error) {
 	o.queue = o.queue[1:]
 	o.queuedBytes -= message.weight()
 	if message.notification != nil {
-		o.unconfirmed = append(o.unconfirmed, message.notification)
-		if len(o.unconfirmed) > maxUnconfirmed {
-			o.forget(1)
-		}
+		o.keep(message.notification)
 	}
 	return message, true, nil
 }
 
+// keep remembers a notification until it is confirmed. The outbox is locked.
+func (o *outbox) keep(notification room.Notification) {
+	o.unconfirmed = append(o.unconfirmed, notification)
+	if len(o.unconfirmed) > maxUnconfirmed {
+		o.forget(1)
+	}
+	if !room.Expendable(notification) {
+		return
+	}
+	o.expendable += notification.Weight()
+	for i, oldest := range o.unconfirmed[:len(o.unconfirmed)-1] {
+		if o.expendable <= maxUnconfirmedBytes {
+			return
+		}
+		o.lose(oldest)
+		if room.Expendable(oldest) {
+			o.unconfirmed[i] = nil
+		}
+	}
+}
+
+// lose counts a notification as no longer kept. The outbox is locked.
+func (o *outbox) lose(notification room.Notification) {
+	if room.Expendable(notification) {
+		o.expendable -= notification.Weight()
+	}
+}
+
 func (o *outbox) write(ctx context.Context, message outgoing) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if message.long.Parts != nil {
+		return o.transport.writeParts(ctx, message.long.Parts)
+	}
 	data := message.answer
 	if message.notification != nil {
 		var err error
@@ -209,8 +256,6 @@ func (o *outbox) write(ctx context.Context, message outgoing) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
 	if err := o.transport.writeText(ctx, data); err != nil {
 		return err
 	}
@@ -269,6 +314,9 @@ func (o *outbox) forget(n int) {
 		return
 	}
 	o.confirmed += n
+	for _, notification := range o.unconfirmed[:n] {
+		o.lose(notification)
+	}
 	clear(o.unconfirmed[:n])
 	o.unconfirmed = o.unconfirmed[n:]
 }

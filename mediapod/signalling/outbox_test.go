@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +37,17 @@ func (w *wire) writeText(ctx context.Context, data []byte) error {
 	defer w.mu.Unlock()
 	w.written = append(w.written, string(data))
 	return nil
+}
+
+func (w *wire) writeParts(ctx context.Context, parts iter.Seq2[[]byte, error]) error {
+	var message []byte
+	for part, err := range parts {
+		if err != nil {
+			return err
+		}
+		message = append(message, part...)
+	}
+	return w.writeText(ctx, message)
 }
 
 func (w *wire) confirm(ctx context.Context) error {
@@ -155,6 +167,42 @@ func TestOutboxForgetsWhatAClientThatNeverConfirmsHasHadLongSince(t *testing.T) 
 		}
 		if missed := o.release(); len(missed) != maxUnconfirmed {
 			t.Errorf("%d notifications are kept", len(missed))
+		}
+		cancel()
+		group.Wait()
+	})
+}
+
+// What a client never confirms takes little memory, however large it is, and what the client can't
+// do without is kept all the same.
+func TestLargeSignalsThatNobodyConfirmsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{confirms: make(chan struct{})}
+		o := newOutbox(w, encodeAny)
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() { _ = o.run(ctx, &group) })
+		o.notify(left("first"))
+		for range 3 {
+			for range 20 {
+				o.notify(spoken(strings.Repeat("x", 1<<20)))
+				synctest.Wait()
+			}
+			w.confirms <- struct{}{} // the first ones only
+			synctest.Wait()
+			o.notify(left("x"))
+			synctest.Wait()
+		}
+		bytes, others := 0, 0
+		for _, notification := range o.release() {
+			if room.Expendable(notification) {
+				bytes += notification.Weight()
+			} else {
+				others++
+			}
+		}
+		if bytes > maxUnconfirmedBytes || bytes < maxUnconfirmedBytes/2 || others == 0 {
+			t.Errorf("%d bytes of signals and %d others are kept", bytes, others)
 		}
 		cancel()
 		group.Wait()

@@ -3,6 +3,7 @@ package signalling
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/netip"
 	"time"
@@ -66,18 +67,29 @@ type Client interface {
 
 	// Reply queues an encoded answer.
 	Reply(answer []byte)
+	// ReplyInParts queues an answer that may be large.
+	ReplyInParts(LongAnswer)
 	// Joined says whom the socket is for from now on. It is for Handle to call, also with the room
 	// locked.
 	Joined(*room.Participant)
 
-	// SpendJoin takes an attempt to join off what the client may do; the error is a
-	// room.LimitError.
-	SpendJoin() error
+	// SpendJoin takes an attempt to join with so many bytes of metadata off what the client may do;
+	// the error is a room.LimitError.
+	SpendJoin(metadata int) error
 	// SpendSecret takes a wrong secret off before one is looked at, so that many at once are no
 	// more tries. The refund is for one that is right.
 	SpendSecret() (refund func(), err error)
 	// Expel ends the socket once everything that is queued is written: the client broke the rules.
 	Expel(cause error)
+}
+
+// LongAnswer is an answer that is encoded while it is written, so that it takes little memory while
+// its client reads slowly, or not at all.
+type LongAnswer struct {
+	// Weight is about the number of bytes that it takes, for the bounds of queues.
+	Weight int
+	// Parts are the answer, one after the other. A part is good until the next one is asked for.
+	Parts iter.Seq2[[]byte, error]
 }
 
 // TooLargeError means that a message has more bytes than one may have.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,13 @@ const (
 	// something. It begins when the request comes.
 	requestTimeout = 9 * time.Second
 
+	// messageTimeout is how long a message may take from its first byte to its last one. What came
+	// of it is kept that long, and clients give up on an answer after the same time.
+	messageTimeout = 10 * time.Second
+
+	// keptBytes is how much memory for messages a socket keeps from one to the next.
+	keptBytes = 16 << 10
+
 	// closeTimeout is how long a client may take to answer a close frame.
 	closeTimeout = 500 * time.Millisecond
 
@@ -42,6 +50,7 @@ var (
 	errSilent     = errors.New("no ping")
 	errLingered   = errors.New("participant has left")
 	errFlooding   = errors.New("too many messages")
+	errUnfinished = errors.New("a message was not complete within 10 s")
 	errShutdown   = errors.New("server stops")
 )
 
@@ -107,6 +116,9 @@ func (s *socket) Reply(answer []byte) {
 	}
 }
 
+// ReplyInParts implements Client.
+func (s *socket) ReplyInParts(answer LongAnswer) { s.outbox.replyInParts(answer) }
+
 // Joined implements Client.
 func (s *socket) Joined(participant *room.Participant) {
 	s.participant = participant
@@ -114,7 +126,13 @@ func (s *socket) Joined(participant *room.Participant) {
 }
 
 // SpendJoin implements Client.
-func (s *socket) SpendJoin() error { return s.allowance.join() }
+func (s *socket) SpendJoin(metadata int) error {
+	over := s.allowance.join(metadata)
+	if over != nil {
+		s.tell("Refusing what a client asks for", over)
+	}
+	return over
+}
 
 // SpendSecret implements Client.
 func (s *socket) SpendSecret() (refund func(), err error) {
@@ -175,11 +193,21 @@ func (s *socket) serve(ctx context.Context) error {
 // read takes messages until the socket ends.
 func (s *socket) read(ctx context.Context) error {
 	var buffer bytes.Buffer
+	unfinished := time.AfterFunc(messageTimeout, func() {
+		s.tell("Closing the socket of a client", errUnfinished)
+		s.close(websocket.StatusPolicyViolation, errUnfinished.Error(), errUnfinished)
+	})
+	defer unfinished.Stop()
 	for {
+		unfinished.Stop()
+		if buffer.Cap() > keptBytes {
+			buffer = bytes.Buffer{}
+		}
 		kind, reader, err := s.ws.Reader(ctx)
 		if err != nil {
 			return err
 		}
+		unfinished.Reset(messageTimeout)
 		buffer.Reset()
 		size, err := s.readMessage(&buffer, reader)
 		if err != nil {
@@ -217,6 +245,7 @@ func (s *socket) sendAway(cause error) {
 	code := websocket.StatusPolicyViolation
 	if errors.Is(cause, errCrowded) {
 		code = websocket.StatusTryAgainLater
+		s.tell("Closing the socket of a client", cause)
 	}
 	s.close(code, cause.Error(), cause)
 }
@@ -260,8 +289,10 @@ func (s *socket) take(message []byte, size int) error {
 		err = TooLargeError{s.server.limits.MessageBytes}
 	}
 	if over := s.allowance.spend(incoming.Ping, size); errors.Is(over, errFlooding) {
+		s.tell("Closing the socket of a client", over)
 		return over
 	} else if over != nil {
+		s.tell("Refusing what a client asks for", over)
 		err = over
 	}
 	if err == nil {
@@ -311,6 +342,23 @@ func (s *socket) writeText(ctx context.Context, data []byte) error {
 	return s.ws.Write(ctx, websocket.MessageText, data)
 }
 
+// writeParts implements transport.
+func (s *socket) writeParts(ctx context.Context, parts iter.Seq2[[]byte, error]) error {
+	message, err := s.ws.Writer(ctx, websocket.MessageText)
+	if err != nil {
+		return err
+	}
+	for part, err := range parts {
+		if err != nil {
+			return err
+		}
+		if _, err := message.Write(part); err != nil {
+			return err
+		}
+	}
+	return message.Close()
+}
+
 // confirm implements transport.
 func (s *socket) confirm(ctx context.Context) error {
 	return s.ws.Ping(ctx)
@@ -324,6 +372,14 @@ func (s *socket) drop(cause error) {
 // expended implements transport.
 func (s *socket) expended(count int) {
 	s.server.expended.Add(uint64(count))
+}
+
+// tell has the log say why something of the client is refused or ended: once a minute for all at
+// its address.
+func (s *socket) tell(what string, reason error) {
+	if s.server.addresses.tell(s.allowance.shared, reason.Error(), time.Now()) {
+		s.log.Info(what, "address", s.address.String(), "reason", reason.Error())
+	}
 }
 
 // close ends the socket with a close frame, waiting a moment for the client's. The library alone

@@ -33,8 +33,9 @@ type options struct {
 	samples int
 	// churn is how long participants come and go, feedback how often receivers give feedback.
 	churn, feedback time.Duration
-	// attack is how long each attack is.
-	attack time.Duration
+	// attack is how long each attack is, attacks what their names must contain.
+	attack  time.Duration
+	attacks string
 	// ask only tells whether a cluster is needed.
 	ask bool
 }
@@ -115,6 +116,7 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.samples, "samples", 200, "tokens to time, for each number at a time")
 	flags.DurationVar(&o.churn, "churn", 30*time.Minute, "how long the part churn lasts")
 	flags.DurationVar(&o.attack, "attack", time.Minute, "how long each of the attacks of the part attack lasts")
+	flags.StringVar(&o.attacks, "attacks", "", "a text of the names of those attacks that are measured")
 	flags.DurationVar(&o.feedback, "feedback", 100*time.Millisecond, "how often receivers give feedback")
 	flags.BoolVar(&o.ask, "needs-cluster", false, "only tell whether a cluster is needed, true or false")
 	if err := flags.Parse(args); err != nil {

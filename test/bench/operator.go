@@ -58,7 +58,7 @@ func operate(ctx context.Context, address, root string, gateway *http.Client) (*
 		return nil, errors.Join(err, o.control.Close())
 	}
 	for _, message := range []*controlv1.OperatorMessage{
-		{Message: &controlv1.OperatorMessage_Hello{Hello: &controlv1.OperatorHello{Version: "measurement", PodUid: "measured-pod"}}},
+		{Message: &controlv1.OperatorMessage_Hello{Hello: &controlv1.OperatorHello{Version: "measurement", PodUid: "measured-pod", TakesParts: true}}},
 		{Message: &controlv1.OperatorMessage_Config{Config: &controlv1.PodConfig{
 			Advertised:             []*controlv1.TransportAddress{{Ip: address, UdpPort: mediaPort, TcpPort: mediaPort}},
 			ReconnectWindowSeconds: 10,
@@ -136,7 +136,10 @@ func (o *operator) add(room int) (number int, uid string, revision uint64, err e
 	defer o.mu.Unlock()
 	r := o.rooms[room]
 	if r == nil {
-		r = &controlv1.Room{Uid: fmt.Sprintf("measured-room-%d", room), Generation: 1, Key: key(room), SessionId: key(room)}
+		r = &controlv1.Room{
+			Uid: fmt.Sprintf("measured-room-%d", room), Tenant: "measured", Name: key(room), CreatedUnixMs: time.Now().UnixMilli(),
+			Generation: 1, Key: key(room), SessionId: key(room),
+		}
 		o.rooms[room] = r
 	}
 	number = o.connections

@@ -50,6 +50,7 @@ var noLimits = map[string]string{
 	"transport.maxControlIndex":   "is the end of a number space of SRTP",
 	"transport.MaxRank":           "is the highest priority of the pod's own candidates",
 	"transport.MaxMargin":         "bounds a jump of the pod's own indices",
+	"openvidu.joinPartBytes":      "is the size of a part of the pod's own answers",
 	"bandwidth.maxPause":          "is a time between the pod's own probes",
 	"bandwidth.probeQueue":        "is a delay that ends the pod's own probes",
 	"rewrite.maxSkips":            "bounds what is remembered of the pod's own decisions",

@@ -23,7 +23,7 @@ func quiet() logging.LoggerFactory {
 
 func newSockets(t testing.TB, ip string) *Sockets {
 	t.Helper()
-	s, err := Listen(netip.MustParseAddr(ip), 0, 0, quiet())
+	s, err := Listen(netip.MustParseAddr(ip), 0, 0, quiet(), func(netip.Prefix, error) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ const (
 	tcpQueue = 1 << 20
 	// tcpStall is how long a peer may take nothing.
 	tcpStall = 10 * time.Second
-	// refusalInterval is how often the log tells of connections that are refused.
+	// refusalInterval is how often connections that are refused are told of.
 	refusalInterval = time.Minute
 )
 
@@ -49,13 +49,14 @@ const (
 type TCPListener struct {
 	net.Listener
 	sockets *Sockets
+	tell    func(from netip.Prefix, reason error) // of what is refused
 	done    chan struct{}
 	running sync.WaitGroup
 
 	mu        sync.Mutex // guards the fields below
 	conns     map[*tcpConn]struct{}
 	origins   map[netip.Prefix]*origin
-	refusedAt time.Time // when the log has told of that last
+	refusedAt time.Time // when that was told of last
 }
 
 // origin is what one address has opened.
@@ -63,9 +64,9 @@ type origin struct {
 	open, unproven int
 }
 
-func newTCPListener(listener net.Listener, sockets *Sockets) *TCPListener {
+func newTCPListener(listener net.Listener, sockets *Sockets, refused func(netip.Prefix, error)) *TCPListener {
 	l := &TCPListener{
-		Listener: listener, sockets: sockets,
+		Listener: listener, sockets: sockets, tell: refused,
 		done: make(chan struct{}), conns: map[*tcpConn]struct{}{}, origins: map[netip.Prefix]*origin{},
 	}
 	l.running.Go(l.listen)
@@ -180,7 +181,7 @@ func (l *TCPListener) leave(conn *tcpConn) {
 	}
 }
 
-// refused logs why a connection was refused, unless something like it was just told.
+// refused tells why a connection was refused, unless something like it was just told.
 func (l *TCPListener) refused(conn *tcpConn, reason error) {
 	now := time.Now()
 	l.mu.Lock()
@@ -190,7 +191,7 @@ func (l *TCPListener) refused(conn *tcpConn, reason error) {
 	}
 	l.mu.Unlock()
 	if tell {
-		l.sockets.logs.NewLogger("ice-tcp").Warnf("refusing connection of %v: %v", conn.from, reason)
+		l.tell(conn.from, reason)
 	}
 }
 

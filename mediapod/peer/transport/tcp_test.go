@@ -2,6 +2,7 @@ package transport
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -20,7 +21,7 @@ func (l *TCPListener) count() int {
 }
 
 func TestClosingEndsOpenTCPConnections(t *testing.T) {
-	s, err := Listen(netip.MustParseAddr("127.0.0.1"), 0, 0, quiet())
+	s, err := Listen(netip.MustParseAddr("127.0.0.1"), 0, 0, quiet(), func(netip.Prefix, error) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +80,7 @@ type tcpWorld struct {
 	sockets *Sockets
 	pipes   *pipes
 	conns   []*Conn
+	refused chan error // what was told of connections that are over a limit
 }
 
 func inTCPWorld(t *testing.T, play func(w *tcpWorld)) {
@@ -87,8 +89,9 @@ func inTCPWorld(t *testing.T, play func(w *tcpWorld)) {
 			t:       t,
 			sockets: &Sockets{logs: quiet(), byName: map[string]*Conn{}, byAddress: newAddressBook[*Conn](), claims: newAddressBook[*Conn]()},
 			pipes:   &pipes{conns: make(chan net.Conn), closed: make(chan struct{})},
+			refused: make(chan error, 100),
 		}
-		w.sockets.TCP = newTCPListener(w.pipes, w.sockets)
+		w.sockets.TCP = newTCPListener(w.pipes, w.sockets, func(_ netip.Prefix, reason error) { w.refused <- reason })
 		play(w)
 		for _, c := range w.conns {
 			c.Close()
@@ -260,6 +263,9 @@ func TestAnAddressHasABoundedNumberOfTCPConnections(t *testing.T) {
 			if n := silent(from, 100); n != maxTCPUnproven {
 				w.t.Errorf("%d connections of %s that bring nothing are open", n, from)
 			}
+		}
+		if told := len(w.refused); told != 1 || !errors.Is(<-w.refused, errTCPUnproven) {
+			w.t.Errorf("it is told %d times why connections are refused, want 1", told)
 		}
 		for from, want := range map[string]int{"192.0.2.2": 5, "2001:db8:0:1::1": 5, "2001:db8::2": 0, "::ffff:192.0.2.1": 0} {
 			if n := silent(from, 5); n != want {

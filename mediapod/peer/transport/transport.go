@@ -48,8 +48,9 @@ type Sockets struct {
 }
 
 // Listen opens the sockets. The zero address is all addresses, a port of 0 is any free one; with a
-// negative tcpPort there is no ICE-TCP.
-func Listen(ip netip.Addr, udpPort, tcpPort int, logs logging.LoggerFactory) (*Sockets, error) {
+// negative tcpPort there is no ICE-TCP. refused is told of ICE-TCP connections that are over a
+// limit, about once a minute.
+func Listen(ip netip.Addr, udpPort, tcpPort int, logs logging.LoggerFactory, refused func(from netip.Prefix, reason error)) (*Sockets, error) {
 	host := ""
 	if ip.IsValid() {
 		host = ip.String()
@@ -64,7 +65,7 @@ func Listen(ip netip.Addr, udpPort, tcpPort int, logs logging.LoggerFactory) (*S
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("listening for media over TCP: %w", err), s.UDP.close())
 		}
-		s.TCP = newTCPListener(listener, s)
+		s.TCP = newTCPListener(listener, s, refused)
 	}
 	return s, nil
 }
