@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -273,28 +274,61 @@ func (c *Conn) receive(packet []byte, via route) {
 // receiveMedia takes an RTP or RTCP packet.
 func (c *Conn) receiveMedia(k *keys, packet []byte, via route) {
 	now := time.Now()
+	if raw := c.open(k, packet, now); raw != nil {
+		c.heardMedia(via, len(packet), now)
+		c.pass(raw, now)
+	}
+}
+
+// open decrypts an RTP or RTCP packet, in place. It returns nil for one that was forged, replayed
+// or broken, or is one too many.
+func (c *Conn) open(k *keys, packet []byte, now time.Time) []byte {
 	var raw []byte
 	var err error
-	control := isRTCP(packet)
 	switch {
-	case control:
+	case isRTCP(packet):
 		raw, err = k.open(packet, now)
 	case c.events.Media != nil:
 		raw, err = k.openMedia(packet)
 	default:
-		return // it was not agreed that the peer sends
+		return nil // it was not agreed that the peer sends
 	}
-	switch {
-	case errors.Is(err, ErrLimit):
+	if errors.Is(err, ErrLimit) {
 		c.over(err)
-	case err != nil: // it was forged, replayed or broken, or is one too many
-	case control:
-		c.heardMedia(via, now)
+	}
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+// pass gives the owner what was opened.
+func (c *Conn) pass(raw []byte, now time.Time) {
+	if isRTCP(raw) {
 		c.events.control(raw)
-	default:
-		c.heardMedia(via, now)
+	} else {
 		c.events.Media(raw, now)
 	}
+}
+
+// moved takes an RTP or RTCP packet that came by a route by which the peer has not come before, and
+// reports whether it is the peer's. A NAT that forgets its mapping gives the peer another address,
+// from one packet to the next. The packet is kept as it is when it is somebody else's.
+func (c *Conn) moved(packet []byte, via route) bool {
+	now := time.Now()
+	raw := c.open(c.keys.Load(), slices.Clone(packet), now)
+	if raw == nil {
+		return false
+	}
+	c.reached(via, unprovenFactor*len(packet), now)
+	c.pass(raw, now)
+	return true
+}
+
+// sends tells whether the peer is known to send RTP or RTCP with an SSRC.
+func (c *Conn) sends(ssrc uint32) bool {
+	k := c.keys.Load()
+	return k != nil && k.hears(ssrc)
 }
 
 // isRTCP tells RTCP from RTP (RFC 5761, section 4), and from all else (RFC 7983). The packet has

@@ -21,8 +21,11 @@ type trip struct {
 	checks int       // that were sent by ticks
 }
 
+// forCheck is how many bytes a check allows to go back, when it has been answered.
+const forCheck = 3*100 - 64
+
 func newTrip(t *testing.T) *trip {
-	return &trip{T: t, now: time.Unix(1e9, 0), deaf: map[route]bool{}, paths: paths{nomination: 1}}
+	return &trip{T: t, now: time.Unix(1e9, 0), deaf: map[route]bool{}, paths: paths{nomination: 1, checkBytes: 100}}
 }
 
 func udpRoute(port uint16) route {
@@ -36,7 +39,7 @@ func tcpRoute(port uint16) route {
 // sends lets something come by a route, and the peer answer what it is asked after the round-trip
 // time.
 func (p *trip) sends(via route) {
-	p.answers(p.paths.hear(via, true, p.now))
+	p.answers(p.paths.hear(via, forCheck, p.now))
 }
 
 // answers lets the peer answer, and what it is asked then.
@@ -203,7 +206,7 @@ func TestAnAddressThatDoesNotAnswerIsNeverUsed(t *testing.T) {
 		p.after(time.Second)
 		p.uses(udpRoute(1), "whatever comes from there")
 	}
-	if asked := p.paths.hear(victim, true, p.now); len(asked) == 0 {
+	if asked := p.paths.hear(victim, forCheck, p.now); len(asked) == 0 {
 		t.Error("it is not asked any more")
 	}
 	p.deaf[udpRoute(1)] = true
@@ -220,8 +223,30 @@ func TestWhatHasNeverAnsweredIsNotAskedForLong(t *testing.T) {
 	if p.checks == 0 || p.checks > 5 {
 		t.Errorf("%d checks more were sent to an address that never answered", p.checks)
 	}
-	if n := len(p.paths.hear(udpRoute(1), true, p.now)) + len(p.paths.hear(udpRoute(1), true, p.now)); n != 1 {
+	if n := len(p.paths.hear(udpRoute(1), forCheck, p.now)) + len(p.paths.hear(udpRoute(1), forCheck, p.now)); n != 1 {
 		t.Errorf("two packets at once are answered by %d checks", n)
+	}
+}
+
+// Whatever comes from an address that never answers, at most three times the bytes go there.
+func TestWhatHasNeverAnsweredGetsLittle(t *testing.T) {
+	for _, size := range []int{28, 33, 34, 60, 100, 101, 1200} {
+		p, via := newTrip(t), udpRoute(1)
+		p.deaf[via] = true
+		received, sent := 0, 0
+		for range 200 {
+			received += size
+			sent += p.paths.checkBytes * len(p.paths.hear(via, unprovenFactor*size, p.now))
+			p.checks = 0
+			p.after(40 * time.Millisecond)
+			sent += p.paths.checkBytes * p.checks
+			if sent > 3*received {
+				t.Fatalf("%d bytes went there for %d in packets of %d", sent, received, size)
+			}
+		}
+		if sent == 0 {
+			t.Errorf("an address from which packets of %d bytes come is never asked", size)
+		}
 	}
 }
 
