@@ -67,8 +67,11 @@ func (s *Subscription) open(open func(transport.Events) (*transport.Conn, error)
 	s.conn, err = open(transport.Events{
 		Connected: func() { s.life.connected() },
 		Ended:     func(reason error) { s.life.over(reason) },
-		Routed:    func(tcp bool) { s.life.routed(over(tcp)) },
-		Control:   s.control, Feedback: s.feedback,
+		Routed: func(tcp bool) {
+			s.life.routed(over(tcp))
+			s.subscriber.Rerouted(time.Now())
+		},
+		Control: s.control, Feedback: s.feedback,
 	})
 	if err != nil {
 		return err
