@@ -34,6 +34,9 @@ type Events struct {
 	// Routed, when set, is called when packets go by another route than before, with whether that
 	// is ICE-TCP.
 	Routed func(tcp bool)
+	// Unreached, when set, is called once, when the peer is heard and does not hear us any more:
+	// something on the way lets UDP out, and nothing back in.
+	Unreached func()
 	// Control gets what the peer asks for by RTCP, all of a packet together. Feedback gets
 	// transport-wide feedback as it came, and must not keep it. They must not block.
 	Control  func(packets []rtcp.Packet)
@@ -79,7 +82,10 @@ type Conn struct {
 	arrival chan struct{}         // closed when the peer is reached
 	heard   atomic.Int64          // when the peer was heard last, in Unix nanoseconds
 	noted   atomic.Int64          // when that was noted of a path
-	keys    atomic.Pointer[keys]  // nil until secured
+	// acknowledged is when the peer has given feedback last, in Unix nanoseconds; 0 for never.
+	acknowledged atomic.Int64
+	unreached    atomic.Bool          // Events.Unreached was called
+	keys         atomic.Pointer[keys] // nil until secured
 
 	rank Rank
 	due  atomic.Int64 // when tick has something to do, in Unix nanoseconds
@@ -304,10 +310,15 @@ func (c *Conn) open(k *keys, packet []byte, now time.Time) []byte {
 
 // pass gives the owner what was opened.
 func (c *Conn) pass(raw []byte, now time.Time) {
-	if isRTCP(raw) {
-		c.events.control(raw)
-	} else {
+	if !isRTCP(raw) {
 		c.events.Media(raw, now)
+		return
+	}
+	if !c.events.control(raw) {
+		return
+	}
+	if before := c.acknowledged.Swap(now.UnixNano()); now.UnixNano()-before > int64(feedbackTime) {
+		c.due.Store(0) // from now on it is looked at when there is none
 	}
 }
 
@@ -338,8 +349,9 @@ func isRTCP(packet []byte) bool {
 }
 
 // control takes the parts of an RTCP packet that are of use: what receivers have to say and, when
-// the peer sends media, what senders have. What is malformed is the peer's fault, and its loss.
-func (e *Events) control(packet []byte) {
+// the peer sends media, what senders have. What is malformed is the peer's fault, and its loss. It
+// reports whether there was transport-wide feedback.
+func (e *Events) control(packet []byte) (feedback bool) {
 	receives, sends := e.Feedback != nil, e.Media != nil
 	var all []rtcp.Packet
 	for kind, part := range compound.Parts(packet) {
@@ -347,6 +359,7 @@ func (e *Events) control(packet []byte) {
 		case compound.TransportFeedback:
 			if receives {
 				e.Feedback(part)
+				feedback = true
 			}
 			continue
 		case compound.NACK, compound.PictureLoss, compound.FullIntraRequest, compound.BitrateLimit:
@@ -367,6 +380,7 @@ func (e *Events) control(packet []byte) {
 	if len(all) > 0 {
 		e.Control(all)
 	}
+	return feedback
 }
 
 // errFrozen marks what another process may send now.

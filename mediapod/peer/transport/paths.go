@@ -19,6 +19,12 @@ const (
 	freshness = 5 * time.Second
 	// consentInterval is how often the path in use is asked (RFC 7675, section 5.1).
 	consentInterval = 5 * time.Second
+	// feedbackTime is how long a receiver that gives feedback may give none before it is asked
+	// whether it is still reached.
+	feedbackTime = 500 * time.Millisecond
+	// oneWayTime is how long the peer may be heard on the path in use, with neither an answer nor
+	// feedback, until that is taken to go one way only.
+	oneWayTime = time.Second
 	// noteInterval is how exact it is known when something came by a path.
 	noteInterval = 200 * time.Millisecond
 )
@@ -151,13 +157,14 @@ func (p *paths) meet(checkBytes int, now time.Time) (questions []question) {
 	return questions
 }
 
-// tick returns what is to be asked since time has passed, and when to look again.
-func (p *paths) tick(now time.Time) (questions []question, next time.Time) {
+// tick returns what is to be asked since time has passed, and when to look again. It is told when
+// the peer has given feedback last, as receivers do; zero for never.
+func (p *paths) tick(feedback, now time.Time) (questions []question, next time.Time) {
 	questions = p.prefer(nil, now)
 	failing := p.now != nil && p.now.fails(now)
 	next = now.Add(consentInterval)
 	for _, to := range p.all {
-		if p.due(to, failing, now) {
+		if p.due(to, failing, now) || to == p.now && p.quiet(feedback, now) {
 			questions = p.ask(questions, to, now)
 		}
 		if !to.asked.IsZero() && (to == p.now || to.answered.IsZero()) {
@@ -166,8 +173,30 @@ func (p *paths) tick(now time.Time) (questions []question, next time.Time) {
 	}
 	if p.now != nil && p.now.asked.IsZero() {
 		next = earlier(next, p.now.answered.Add(consentInterval))
+		if feedback.After(p.now.answered) {
+			next = earlier(next, feedback.Add(feedbackTime))
+		}
 	}
 	return questions, next
+}
+
+// quiet tells that the peer has ceased to give feedback since it has answered on the path in use.
+func (p *paths) quiet(feedback, now time.Time) bool {
+	return feedback.After(p.now.answered) && now.Sub(feedback) >= feedbackTime
+}
+
+// oneWay tells that the peer, which has given feedback last then, is heard on the path in use and
+// not reached any more. Only over UDP, since TCP does not go one way.
+func (p *paths) oneWay(feedback time.Time) bool {
+	on := p.now
+	if on == nil || on.tcp != nil || p.standby || on.answered.IsZero() || on.asked.IsZero() {
+		return false
+	}
+	since := on.asked
+	if feedback.After(since) {
+		since = feedback
+	}
+	return on.heard.Sub(since) >= oneWayTime
 }
 
 // due tells whether a path is to be asked since time has passed. One that has never answered is not
@@ -280,11 +309,19 @@ func (c *Conn) tick(now time.Time) {
 	if now.UnixNano() < c.due.Load() {
 		return
 	}
+	feedback, oneWay := time.Time{}, false
+	if at := c.acknowledged.Load(); at != 0 {
+		feedback = time.Unix(0, at)
+	}
 	c.choose(func(p *paths) []question {
-		questions, next := p.tick(now)
+		questions, next := p.tick(feedback, now)
 		c.due.Store(next.UnixNano())
+		oneWay = p.oneWay(feedback)
 		return questions
 	})
+	if oneWay && c.events.Unreached != nil && !c.unreached.Swap(true) {
+		c.events.Unreached()
+	}
 }
 
 // request makes a check (RFC 8445, section 7.2.4); nil when it is too large.

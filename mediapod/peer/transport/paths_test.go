@@ -17,6 +17,8 @@ type trip struct {
 	agreed    uint32
 	nominated route
 
+	feedback time.Time // when the peer has given it last
+
 	due    time.Time // of the next tick
 	checks int       // that were sent by ticks
 }
@@ -64,13 +66,21 @@ func (p *trip) answers(asked []question) {
 	}
 }
 
+// acknowledges lets the peer give feedback.
+func (p *trip) acknowledges() {
+	if p.now.Sub(p.feedback) > feedbackTime {
+		p.due = time.Time{}
+	}
+	p.feedback = p.now
+}
+
 // after lets time pass, in which the agent does what that brings.
 func (p *trip) after(d time.Duration) {
 	for end := p.now.Add(d); p.now.Before(end); {
 		p.now = p.now.Add(min(SweepInterval, end.Sub(p.now)))
 		if !p.now.Before(p.due) {
 			var asked []question
-			asked, p.due = p.paths.tick(p.now)
+			asked, p.due = p.paths.tick(p.feedback, p.now)
 			p.checks += len(asked)
 			p.answers(asked)
 		}
@@ -193,6 +203,77 @@ func TestAPathThatFailsIsFoundWithoutTheOthers(t *testing.T) {
 	p.deaf[udpRoute(1)] = true
 	p.after(consentInterval + time.Second)
 	p.uses(tcp, "after the next check for consent")
+}
+
+// Receivers say every moment what they get, so that it is soon known when they get nothing.
+func TestAReceiverThatCeasesToGiveFeedbackIsAsked(t *testing.T) {
+	p := newTrip(t)
+	p.sends(udpRoute(1))
+	for range 25 {
+		p.after(100 * time.Millisecond)
+		p.acknowledges()
+	}
+	if p.checks != 0 {
+		t.Errorf("%d checks were sent while it gave feedback", p.checks)
+	}
+	p.after(feedbackTime + 2*SweepInterval)
+	if p.checks != 1 {
+		t.Errorf("%d checks were sent after it gave none", p.checks)
+	}
+	p.after(consentInterval - time.Second)
+	if p.checks != 1 {
+		t.Errorf("%d checks were sent since nothing is sent to it", p.checks)
+	}
+}
+
+func TestAPathThatGoesOneWayIsFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		via                                  route
+		deaf, mute, feedback, late, takeOver bool
+		want                                 bool
+	}{
+		"one that works":           {via: udpRoute(1)},
+		"one way":                  {via: udpRoute(1), deaf: true, want: true},
+		"one way after a check":    {via: udpRoute(1), deaf: true, late: true, want: true},
+		"no way":                   {via: udpRoute(1), deaf: true, mute: true},
+		"checks alone are lost":    {via: udpRoute(1), deaf: true, feedback: true},
+		"TCP":                      {via: tcpRoute(1), deaf: true},
+		"that of a standby's peer": {via: udpRoute(1), deaf: true, takeOver: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newTrip(t)
+			p.paths.standby = c.takeOver
+			p.sends(c.via)
+			p.after(100 * time.Millisecond)
+			p.acknowledges()
+			p.deaf[c.via] = c.deaf
+			if c.late { // what the peer has sent before
+				p.after(feedbackTime + 2*SweepInterval)
+				p.acknowledges()
+			}
+			for range 5 {
+				p.after(500 * time.Millisecond)
+				if !c.mute {
+					p.sends(c.via)
+				}
+				if c.feedback {
+					p.acknowledges()
+				}
+			}
+			if got := p.paths.oneWay(p.feedback); got != c.want {
+				t.Errorf("it is taken to go one way: %v", got)
+			}
+		})
+	}
+	p := newTrip(t)
+	p.deaf[udpRoute(1)] = true
+	for range 20 {
+		p.sends(udpRoute(1))
+		p.after(200 * time.Millisecond)
+	}
+	if p.paths.oneWay(p.feedback) {
+		t.Error("so is one that has never worked, and that a new connection would not help")
+	}
 }
 
 // Who can send from an address that is not its own can't read what is asked there.
