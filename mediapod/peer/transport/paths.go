@@ -221,8 +221,8 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // prefer moves to a path that leads to the peer if that is better than the one in use: it is UDP
-// instead of TCP, or the one in use fails. It appends the nomination of the path in use, when that
-// has not been made.
+// instead of TCP, or the one in use fails, or has never answered. It appends the nomination of the
+// path in use, when that has not been made.
 func (p *paths) prefer(questions []question, now time.Time) []question {
 	if p.now == nil {
 		return questions
@@ -231,7 +231,7 @@ func (p *paths) prefer(questions []question, now time.Time) []question {
 		if to == p.now || !to.leads(now) {
 			continue
 		}
-		if p.now.fails(now) || to.tcp == nil && p.now.tcp != nil {
+		if p.now.fails(now) || p.now.answered.IsZero() || to.tcp == nil && p.now.tcp != nil {
 			p.now = to
 			p.nomination++
 		}

@@ -141,6 +141,17 @@ func TestTCPIsUsedWhereUDPGoesOneWayOnly(t *testing.T) {
 	}
 }
 
+// The handshake begins on the first route, which need not lead to the peer.
+func TestTheFirstPathThatAnswersIsUsed(t *testing.T) {
+	p := newTrip(t)
+	p.deaf[udpRoute(1)] = true
+	p.sends(udpRoute(1))
+	p.sends(tcpRoute(2))
+	if got := p.paths.now; got.tcp == nil {
+		t.Errorf("%v is used, which has not answered", got.address)
+	}
+}
+
 func TestTCPTakesOverWhenTheAnswersOverUDPCease(t *testing.T) {
 	p := newTrip(t)
 	udp, tcp := udpRoute(1), tcpRoute(2)
