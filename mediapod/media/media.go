@@ -118,8 +118,9 @@ type SubscriptionOptions struct {
 	MaxVideoKbps int
 	// Outdated, when set, is called at most once, from a goroutine of the engine's, when the
 	// publisher has come back with a codec that this subscription was not offered, or did not
-	// accept when it was: the receiver needs a new one (openvidu-rpc 3.10). It is not called before
-	// the subscription was answered. It must not block.
+	// accept when it was, or when the receiver is heard and not reached: it needs a new one
+	// (openvidu-rpc 3.10). It is not called before the subscription was answered. It must not
+	// block.
 	Outdated func()
 	// Rerouted, when set, is called when Transport has changed. It must not block.
 	Rerouted func()

@@ -88,17 +88,6 @@ func (b *bottleneck) flow(client netip.AddrPort) *net.UDPConn {
 	return flow
 }
 
-// rebind does what a NAT does that forgets: packets of clients come from other ports from now on,
-// and what is sent to the old ones gets nowhere.
-func (b *bottleneck) rebind() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for client, flow := range b.flows {
-		_ = flow.Close()
-		delete(b.flows, client)
-	}
-}
-
 // down passes packets of the engine to one client.
 func (b *bottleneck) down(flow *net.UDPConn, client netip.AddrPort) {
 	for {

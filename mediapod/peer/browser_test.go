@@ -67,31 +67,39 @@ async function stats(name, type, kind) {
 	return all;
 }
 // watch measures the longest time between two frames that were decoded, and between two packets
-// of sound: at least, and at most, since a page may look late.
+// of sound: at least, and at most, since a page may look late. It goes on with the peer connection
+// that takes the place of this one.
+const watched = {};
 function watch(name) {
-	const now = performance.now(), state = peers[name].watched = {Video: 0, VideoAtMost: 0, Audio: 0, AudioAtMost: 0};
+	const now = performance.now(), state = watched[name] = {Video: 0, VideoAtMost: 0, Audio: 0, AudioAtMost: 0, Frames: 0};
 	const last = {Video: {at: now, before: now}, Audio: {at: now, before: now}};
-	let looked = now, busy = false;
+	let looked = now, asked;
 	const look = (what, count, at) => {
 		const {at: seen, before} = last[what];
-		if (count === last[what].count) return;
+		if (!count || count === last[what].count) return;
+		if (what === 'Video') state.Frames += count > last[what].count ? count - last[what].count : 1;
 		state[what] = Math.max(state[what], looked - seen);
 		state[what + 'AtMost'] = Math.max(state[what + 'AtMost'], at - before);
 		last[what] = {count, at, before: looked};
 	};
 	state.timer = setInterval(async () => {
-		if (busy) return;
-		busy = true;
-		const all = [...(await peers[name].getStats()).values()].filter(s => s.type === 'inbound-rtp');
+		const pc = peers[name];
+		if (asked === pc) return;
+		asked = pc; // one that was closed meanwhile never answers
+		const all = [...(await pc.getStats()).values()].filter(s => s.type === 'inbound-rtp');
+		if (asked !== pc) return;
 		const at = performance.now();
 		for (const s of all) s.kind === 'video' ? look('Video', s.framesDecoded, at) : look('Audio', s.packetsReceived, at);
 		looked = at;
-		busy = false;
+		asked = null;
 	}, 10);
 	return true;
 }
+function frames(name) {
+	return watched[name].Frames;
+}
 function gaps(name) {
-	const {timer, ...found} = peers[name].watched;
+	const {timer, ...found} = watched[name];
 	clearInterval(timer);
 	return {...found, State: peers[name].iceConnectionState};
 }
@@ -111,34 +119,57 @@ type tab struct {
 	page browser.Tab
 }
 
+// serve serves the page on this machine.
 func serve(t *testing.T) string {
 	t.Helper()
-	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveOn(t, listener)
+}
+
+func serveOn(t *testing.T, listener net.Listener) string {
+	t.Helper()
+	site := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, page)
 	}))
+	_ = site.Listener.Close() // it has one already
+	site.Listener = listener
+	site.Start()
 	t.Cleanup(site.Close)
 	return site.URL
 }
 
 func openFirefox(t *testing.T) *tab {
 	t.Helper()
-	f, err := browser.StartFirefox()
+	return openFirefoxAt(t, browser.Place{}, serve(t))
+}
+
+func openFirefoxAt(t *testing.T, place browser.Place, url string) *tab {
+	t.Helper()
+	f, err := browser.StartFirefoxAt(place)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.Close)
-	return &tab{t: t, page: f.Open(t, "media", serve(t))}
+	return &tab{t: t, page: f.Open(t, "media", url)}
 }
 
 func openTab(t *testing.T) *tab {
 	t.Helper()
-	b, err := browser.Start()
+	return openTabAt(t, browser.Place{}, serve(t))
+}
+
+func openTabAt(t *testing.T, place browser.Place, url string) *tab {
+	t.Helper()
+	b, err := browser.StartAt(place)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
-	return &tab{t: t, page: b.Open(t, "media", serve(t), browser.Viewport{})}
+	return &tab{t: t, page: b.Open(t, "media", url, browser.Viewport{})}
 }
 
 // call calls a function of the page with arguments that are written as JSON.

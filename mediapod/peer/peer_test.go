@@ -391,3 +391,34 @@ func TestNothingIsLeftAfterManyRounds(t *testing.T) {
 		t.Errorf("%+v", stats)
 	}
 }
+
+// Something on the way may let UDP out, and nothing back in. The receiver needs a new connection,
+// which finds a way by TCP.
+func TestAReceiverThatIsHeardAndNotReachedNeedsAnotherConnection(t *testing.T) {
+	e := newEngine(t)
+	p := e.NewPublication(both)
+	s := newSource(t, 100, clientOptions{}, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeVP8)
+	s.publish(p)
+	path := newBottleneck(t, e, nil)
+	var closed atomic.Bool
+	path.dropDown = func([]byte) bool { return closed.Load() }
+	c := newClient(t, clientOptions{})
+	outdated := make(chan struct{})
+	subscription, offer, err := e.Subscribe(t.Context(), p, media.SubscriptionOptions{Outdated: func() { close(outdated) }})
+	c.must(err)
+	c.must(subscription.Answer(t.Context(), c.answer(offer)))
+	is := func() bool {
+		select {
+		case <-outdated:
+			return true
+		default:
+			return false
+		}
+	}
+	s.sendUntil("the receiver gets media", func() bool { return len(c.got(video)) > 100 })
+	if is() {
+		t.Error("it needs another connection before anything has happened")
+	}
+	closed.Store(true)
+	s.sendUntil("it needs another connection", is)
+}

@@ -74,7 +74,7 @@ func (p *Publication) Answer(_ context.Context, offer string) (string, error) {
 	}
 	p.mu.Unlock()
 	for _, s := range outdated {
-		s.outdate()
+		s.outdate(otherCodec)
 	}
 	conn.life.negotiated()
 	if old != nil {

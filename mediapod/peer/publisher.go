@@ -64,7 +64,7 @@ func (p *Publication) openPublisherConn(
 	events := transport.Events{
 		Connected: func() { c.life.connected() },
 		Ended:     func(reason error) { c.life.over(reason) },
-		Routed:    func(tcp bool) { c.life.routed(over(tcp)) },
+		Routed:    c.routed,
 		Control:   c.control,
 		Media:     c.demux.receive,
 	}
@@ -79,6 +79,14 @@ func (p *Publication) openPublisherConn(
 	c.life = newLife(p.engine, &p.engine.gauges.publishing, p.logger.WithValues("direction", "publish"),
 		lifeEvents{connected: c.connected, ended: c.ended, rerouted: p.options.Rerouted}, c.close)
 	return c, nil
+}
+
+// routed notes that packets go by another path.
+func (c *publisherConn) routed(tcp bool) {
+	c.life.routed(over(tcp))
+	if c.loopback != nil {
+		c.loopback.Rerouted(time.Now())
+	}
 }
 
 // loop sends the publisher its own media back, on the m-lines on which it wants to receive.

@@ -67,7 +67,11 @@ func (s *Subscription) open(open func(transport.Events) (*transport.Conn, error)
 	s.conn, err = open(transport.Events{
 		Connected: func() { s.life.connected() },
 		Ended:     func(reason error) { s.life.over(reason) },
-		Routed:    func(tcp bool) { s.life.routed(over(tcp)) },
+		Routed: func(tcp bool) {
+			s.life.routed(over(tcp))
+			s.subscriber.Rerouted(time.Now())
+		},
+		Unreached: func() { s.outdate("The subscriber is heard, and not reached") },
 		Control:   s.control, Feedback: s.feedback,
 	})
 	if err != nil {
@@ -135,15 +139,18 @@ func (s *Subscription) Answer(_ context.Context, answer string) error {
 		return fmt.Errorf("taking subscriber's answer: %w", err)
 	}
 	if outdated { // the publisher came back with another codec meanwhile
-		s.outdate()
+		s.outdate(otherCodec)
 	}
 	return nil
 }
 
-// outdate tells the subscription's owner that it needs a new one.
-func (s *Subscription) outdate() {
+// otherCodec is a reason to outdate a subscription.
+const otherCodec = "The publisher has come back with a codec that the subscriber was not offered"
+
+// outdate tells the subscription's owner that it needs a new one, and the log why.
+func (s *Subscription) outdate(reason string) {
 	s.outdating.Do(func() {
-		s.life.logger.V(1).Info("The publisher has come back with a codec that the subscriber was not offered")
+		s.life.logger.V(1).Info("A new subscription is needed", "reason", reason)
 		if s.options.Outdated != nil {
 			go s.options.Outdated()
 		}

@@ -19,7 +19,8 @@ import (
 // renewalTimeout bounds how long an offer may take.
 const renewalTimeout = 10 * time.Second
 
-// outdate is what the engine calls when a client can't receive a stream any more as it was offered.
+// outdate is what the engine calls when a client can't receive a stream any more as it was offered,
+// or where it is.
 func (p *Participant) outdate(received *subscription) {
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()

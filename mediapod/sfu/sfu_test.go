@@ -46,6 +46,21 @@ func TestEverySubscriberGetsEverythingFromTheKeyframeOn(t *testing.T) {
 	}
 }
 
+// What was sent before a subscriber's packets went another way is lost, and no receiver has said so
+// yet.
+func TestAnotherPathBeginsWithAKeyframe(t *testing.T) {
+	r := newRoom(t, 0)
+	r.write(raw(t, 0, 0, key(0)...), epoch)
+	s, _ := r.subscribe(epoch)
+	r.write(raw(t, 1, 3000, key(1)...), epoch) // which answers the subscriber's first request
+	r.upstream.take()
+	s.Rerouted(epoch.Add(time.Second))
+	_, control := r.upstream.take()
+	if n, pli := count[*rtcp.PictureLossIndication](control); n != 1 || pli.MediaSSRC != 7 {
+		t.Errorf("%d requests went upstream: %v", n, control)
+	}
+}
+
 func TestKeyframeRequestsOfManySubscribersAreOneUpstream(t *testing.T) {
 	r := newRoom(t, 0)
 	r.write(raw(t, 0, 0, key(0)...), epoch)

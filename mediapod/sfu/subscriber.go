@@ -111,6 +111,17 @@ func (s *Subscriber) resend(f *Forwarder, pairs []rtcp.NackPair, asked int, now 
 	return asked
 }
 
+// Rerouted notes that packets go by another path from now on. What was sent last is lost with the
+// old one, and with it the picture: browsers wait for 3 s before they say so.
+func (s *Subscriber) Rerouted(now time.Time) {
+	s.mu.Lock()
+	video := s.forwarders[Video]
+	s.mu.Unlock()
+	if video != nil {
+		video.requestKeyframe(now)
+	}
+}
+
 func (s *Subscriber) forwarder(ssrc uint32) *Forwarder {
 	s.mu.Lock()
 	defer s.mu.Unlock()

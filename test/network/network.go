@@ -130,8 +130,7 @@ func (s Segment) NewMachine(t testing.TB, number int) *Machine {
 			t.Fatalf("making a machine: %v", err)
 		}
 	}
-	// No name server: who asks is told at once.
-	if err := m.filter(t.Context(), "names", "chain out { type filter hook output priority 0; meta l4proto { udp, tcp } th dport 53 reject; }"); err != nil {
+	if err := m.filter(t.Context(), "names", noNames); err != nil {
 		t.Fatalf("making a machine: %v", err)
 	}
 	return m
@@ -175,11 +174,16 @@ func (m *Machine) Close(ctx context.Context, protocol string) error {
 // filter replaces a table of the machine's packet filter.
 func (m *Machine) filter(ctx context.Context, table, chains string) error {
 	command := exec.CommandContext(ctx, "ip", "netns", "exec", m.name, "nft", "-f", "-")
-	command.Stdin = strings.NewReader(fmt.Sprintf("table inet %[1]s {}\ndelete table inet %[1]s\ntable inet %[1]s {\n%[2]s\n}\n", table, chains))
+	command.Stdin = strings.NewReader(replaceTable(table, chains))
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("setting the packet filter of %s: %w: %s", m.name, err, strings.TrimSpace(string(output)))
 	}
 	return nil
+}
+
+// replaceTable is what nft(8) is to read to replace a table.
+func replaceTable(table, chains string) string {
+	return fmt.Sprintf("table inet %[1]s {}\ndelete table inet %[1]s\ntable inet %[1]s {\n%[2]s\n}\n", table, chains)
 }
 
 // Listen listens on a TCP address of the machine, such as 127.0.0.1:0.

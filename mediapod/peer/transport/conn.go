@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,9 @@ type Events struct {
 	// Routed, when set, is called when packets go by another route than before, with whether that
 	// is ICE-TCP.
 	Routed func(tcp bool)
+	// Unreached, when set, is called once, when the peer is heard and does not hear us any more:
+	// something on the way lets UDP out, and nothing back in.
+	Unreached func()
 	// Control gets what the peer asks for by RTCP, all of a packet together. Feedback gets
 	// transport-wide feedback as it came, and must not keep it. They must not block.
 	Control  func(packets []rtcp.Packet)
@@ -78,7 +82,10 @@ type Conn struct {
 	arrival chan struct{}         // closed when the peer is reached
 	heard   atomic.Int64          // when the peer was heard last, in Unix nanoseconds
 	noted   atomic.Int64          // when that was noted of a path
-	keys    atomic.Pointer[keys]  // nil until secured
+	// acknowledged is when the peer has given feedback last, in Unix nanoseconds; 0 for never.
+	acknowledged atomic.Int64
+	unreached    atomic.Bool          // Events.Unreached was called
+	keys         atomic.Pointer[keys] // nil until secured
 
 	rank Rank
 	due  atomic.Int64 // when tick has something to do, in Unix nanoseconds
@@ -255,28 +262,66 @@ func (c *Conn) receive(packet []byte, via route) {
 // receiveMedia takes an RTP or RTCP packet.
 func (c *Conn) receiveMedia(k *keys, packet []byte, via route) {
 	now := time.Now()
+	if raw := c.open(k, packet, now); raw != nil {
+		c.heardMedia(via, len(packet), now)
+		c.pass(raw, now)
+	}
+}
+
+// open decrypts an RTP or RTCP packet, in place. It returns nil for one that was forged, replayed
+// or broken, or is one too many.
+func (c *Conn) open(k *keys, packet []byte, now time.Time) []byte {
 	var raw []byte
 	var err error
-	control := isRTCP(packet)
 	switch {
-	case control:
+	case isRTCP(packet):
 		raw, err = k.open(packet, now)
 	case c.events.Media != nil:
 		raw, err = k.openMedia(packet)
 	default:
-		return // it was not agreed that the peer sends
+		return nil // it was not agreed that the peer sends
 	}
-	switch {
-	case errors.Is(err, ErrLimit):
+	if errors.Is(err, ErrLimit) {
 		c.over(err)
-	case err != nil: // it was forged, replayed or broken, or is one too many
-	case control:
-		c.heardMedia(via, now)
-		c.events.control(raw)
-	default:
-		c.heardMedia(via, now)
-		c.events.Media(raw, now)
 	}
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+// pass gives the owner what was opened.
+func (c *Conn) pass(raw []byte, now time.Time) {
+	if !isRTCP(raw) {
+		c.events.Media(raw, now)
+		return
+	}
+	if !c.events.control(raw) {
+		return
+	}
+	if before := c.acknowledged.Swap(now.UnixNano()); now.UnixNano()-before > int64(feedbackTime) {
+		c.due.Store(0) // from now on it is looked at when there is none
+	}
+}
+
+// moved takes an RTP or RTCP packet that came by a route by which the peer has not come before, and
+// reports whether it is the peer's. A NAT that forgets its mapping gives the peer another address,
+// from one packet to the next. The packet is kept as it is when it is somebody else's.
+func (c *Conn) moved(packet []byte, via route) bool {
+	now := time.Now()
+	raw := c.open(c.keys.Load(), slices.Clone(packet), now)
+	if raw == nil {
+		return false
+	}
+	c.reached(via, unprovenFactor*len(packet), now)
+	c.pass(raw, now)
+	return true
+}
+
+// sends tells whether the peer is known to send RTP or RTCP with an SSRC.
+func (c *Conn) sends(ssrc uint32) bool {
+	k := c.keys.Load()
+	return k != nil && k.hears(ssrc)
 }
 
 // isRTCP tells RTCP from RTP (RFC 5761, section 4), and from all else (RFC 7983). The packet has
@@ -286,8 +331,9 @@ func isRTCP(packet []byte) bool {
 }
 
 // control takes the parts of an RTCP packet that are of use: what receivers have to say and, when
-// the peer sends media, what senders have. What is malformed is the peer's fault, and its loss.
-func (e *Events) control(packet []byte) {
+// the peer sends media, what senders have. What is malformed is the peer's fault, and its loss. It
+// reports whether there was transport-wide feedback.
+func (e *Events) control(packet []byte) (feedback bool) {
 	receives, sends := e.Feedback != nil, e.Media != nil
 	var all []rtcp.Packet
 	for kind, part := range compound.Parts(packet) {
@@ -295,6 +341,7 @@ func (e *Events) control(packet []byte) {
 		case compound.TransportFeedback:
 			if receives {
 				e.Feedback(part)
+				feedback = true
 			}
 			continue
 		case compound.NACK, compound.PictureLoss, compound.FullIntraRequest, compound.BitrateLimit:
@@ -315,6 +362,7 @@ func (e *Events) control(packet []byte) {
 	if len(all) > 0 {
 		e.Control(all)
 	}
+	return feedback
 }
 
 // errFrozen marks what another process may send now.

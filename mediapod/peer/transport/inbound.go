@@ -96,6 +96,19 @@ const rtpHeaderBytes = 12
 // headerScratch is where pion's SRTP reads the headers of packets into.
 type headerScratch = rtp.Header
 
+// senderOf returns the SSRC by which an RTP or RTCP packet names its sender (RFC 3550, sections 5.1
+// and 6.4), which stands there in the clear; false when the packet is neither.
+func senderOf(packet []byte) (ssrc uint32, ok bool) {
+	switch {
+	case len(packet) < rtpHeaderBytes || packet[0] < 128 || packet[0] > 191: // RFC 7983
+		return 0, false
+	case isRTCP(packet):
+		return binary.BigEndian.Uint32(packet[4:]), true
+	default:
+		return binary.BigEndian.Uint32(packet[8:]), true
+	}
+}
+
 // controlIndex is the index of an SRTCP packet (RFC 3711, section 3.4; RFC 7714, section 9.2),
 // which stands in it; 0 when it has none.
 func (k *keys) controlIndex(packet []byte) uint64 {
@@ -107,6 +120,13 @@ func (k *keys) controlIndex(packet []byte) uint64 {
 		return 0
 	}
 	return uint64(binary.BigEndian.Uint32(packet[len(packet)-tag-4:]) & maxControlIndex) // without the flag for encryption
+}
+
+// hears tells whether something authentic has come from a sender.
+func (k *keys) hears(ssrc uint32) bool {
+	k.opening.Lock()
+	defer k.opening.Unlock()
+	return k.senders[ssrc] != nil
 }
 
 // knows remembers a sender; nil when there are too many. The caller holds k.opening.

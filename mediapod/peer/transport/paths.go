@@ -19,6 +19,12 @@ const (
 	freshness = 5 * time.Second
 	// consentInterval is how often the path in use is asked (RFC 7675, section 5.1).
 	consentInterval = 5 * time.Second
+	// feedbackTime is how long a receiver that gives feedback may give none before it is asked
+	// whether it is still reached.
+	feedbackTime = 500 * time.Millisecond
+	// oneWayTime is how long the peer may be heard on the path in use, with neither an answer nor
+	// feedback, until that is taken to go one way only.
+	oneWayTime = time.Second
 	// noteInterval is how exact it is known when something came by a path.
 	noteInterval = 200 * time.Millisecond
 )
@@ -37,6 +43,7 @@ type paths struct {
 	nomination uint32
 	standby    bool // nothing is nominated
 	proven     bool // also the first route needs an answer: there is no handshake
+	checkBytes int  // of a check that does not nominate; 0 as long as it is not known how to ask
 }
 
 // transaction is the id of a STUN transaction.
@@ -59,15 +66,13 @@ type path struct {
 	answered   time.Time
 	id         transaction // of what was asked last
 	nomination uint32      // of what was asked last
-	// credit is how often a path that has never answered may be asked before something comes by it
-	// again.
+	// credit is how many bytes of checks may go there before the path has answered.
 	credit int
 }
 
-// unprovenCredit bounds what goes to an address that has not answered: with our response, two
-// checks are at most three times what a check of the peer's brings (RFC 9000, section 8.1, has the
-// same bound).
-const unprovenCredit = 2
+// unprovenFactor bounds what goes to an address that has not answered, our responses included: so
+// many times the bytes that have come from there (RFC 9000, section 8.1).
+const unprovenFactor = 3
 
 // leads tells that the peer was reached by the path just now.
 func (p *path) leads(now time.Time) bool {
@@ -101,15 +106,17 @@ func (p *paths) find(via route) *path {
 	return found
 }
 
-// hear notes that something authentic came by a route. It returns what is to be asked, if anything
-// may: a path that is not in use, and then the one in use as well, so that the two can be compared.
-func (p *paths) hear(via route, mayAsk bool, now time.Time) []question {
+// hear notes that something authentic came by a route, which allows so many bytes to go back. It
+// returns what is to be asked, if anything may: a path that is not in use, and then the one in use
+// as well, so that the two can be compared.
+func (p *paths) hear(via route, allowance int, now time.Time) []question {
 	from := p.find(via)
-	from.heard, from.credit = now, unprovenCredit
+	from.heard = now
+	from.credit += allowance
 	if p.now == nil && !p.proven {
 		p.now = from
 	}
-	if !mayAsk {
+	if p.checkBytes == 0 {
 		return nil
 	}
 	if p.now == nil {
@@ -140,22 +147,24 @@ func (p *paths) answer(via route, id transaction, now time.Time) ([]question, bo
 	return nil, false
 }
 
-// meet returns what is to be asked when it becomes known how: by which paths the peer has come so
-// far.
-func (p *paths) meet(now time.Time) (questions []question) {
+// meet returns what is to be asked when it becomes known how, which takes so many bytes: by which
+// paths the peer has come so far.
+func (p *paths) meet(checkBytes int, now time.Time) (questions []question) {
+	p.checkBytes = checkBytes
 	for _, from := range p.all {
 		questions = p.ask(questions, from, now)
 	}
 	return questions
 }
 
-// tick returns what is to be asked since time has passed, and when to look again.
-func (p *paths) tick(now time.Time) (questions []question, next time.Time) {
+// tick returns what is to be asked since time has passed, and when to look again. It is told when
+// the peer has given feedback last, as receivers do; zero for never.
+func (p *paths) tick(feedback, now time.Time) (questions []question, next time.Time) {
 	questions = p.prefer(nil, now)
 	failing := p.now != nil && p.now.fails(now)
 	next = now.Add(consentInterval)
 	for _, to := range p.all {
-		if p.due(to, failing, now) {
+		if p.due(to, failing, now) || to == p.now && p.quiet(feedback, now) {
 			questions = p.ask(questions, to, now)
 		}
 		if !to.asked.IsZero() && (to == p.now || to.answered.IsZero()) {
@@ -164,8 +173,30 @@ func (p *paths) tick(now time.Time) (questions []question, next time.Time) {
 	}
 	if p.now != nil && p.now.asked.IsZero() {
 		next = earlier(next, p.now.answered.Add(consentInterval))
+		if feedback.After(p.now.answered) {
+			next = earlier(next, feedback.Add(feedbackTime))
+		}
 	}
 	return questions, next
+}
+
+// quiet tells that the peer has ceased to give feedback since it has answered on the path in use.
+func (p *paths) quiet(feedback, now time.Time) bool {
+	return feedback.After(p.now.answered) && now.Sub(feedback) >= feedbackTime
+}
+
+// oneWay tells that the peer, which has given feedback last then, is heard on the path in use and
+// not reached any more. Only over UDP, since TCP does not go one way.
+func (p *paths) oneWay(feedback time.Time) bool {
+	on := p.now
+	if on == nil || on.tcp != nil || p.standby || on.answered.IsZero() || on.asked.IsZero() {
+		return false
+	}
+	since := on.asked
+	if feedback.After(since) {
+		since = feedback
+	}
+	return on.heard.Sub(since) >= oneWayTime
 }
 
 // due tells whether a path is to be asked since time has passed. One that has never answered is not
@@ -190,8 +221,8 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // prefer moves to a path that leads to the peer if that is better than the one in use: it is UDP
-// instead of TCP, or the one in use fails. It appends the nomination of the path in use, when that
-// has not been made.
+// instead of TCP, or the one in use fails, or has never answered. It appends the nomination of the
+// path in use, when that has not been made.
 func (p *paths) prefer(questions []question, now time.Time) []question {
 	if p.now == nil {
 		return questions
@@ -200,7 +231,7 @@ func (p *paths) prefer(questions []question, now time.Time) []question {
 		if to == p.now || !to.leads(now) {
 			continue
 		}
-		if p.now.fails(now) || to.tcp == nil && p.now.tcp != nil {
+		if p.now.fails(now) || p.now.answered.IsZero() || to.tcp == nil && p.now.tcp != nil {
 			p.now = to
 			p.nomination++
 		}
@@ -237,10 +268,10 @@ func (p *paths) ask(questions []question, on *path, now time.Time) []question {
 		return questions
 	}
 	if on.answered.IsZero() {
-		if on.credit == 0 {
+		if on.credit < p.checkBytes {
 			return questions
 		}
-		on.credit--
+		on.credit -= p.checkBytes
 	}
 	if on.asked.IsZero() || on.nomination != nomination {
 		on.id = stun.NewTransactionID()
@@ -252,24 +283,25 @@ func (p *paths) ask(questions []question, on *path, now time.Time) []question {
 	return append(questions, question{on.route, on.id, nomination})
 }
 
-// reached notes that a check of the peer's came by a route.
-func (c *Conn) reached(via route, now time.Time) {
+// reached notes that something authentic came by a route that may be new, and allows so many bytes
+// to go back.
+func (c *Conn) reached(via route, allowance int, now time.Time) {
 	c.heard.Store(now.UnixNano())
 	if via.tcp == nil {
 		c.sockets.learn(c, via.address)
 	}
-	c.hear(via, now)
+	c.hear(via, allowance, now)
 }
 
 // hear notes that something authentic came by a route, and asks where an answer is wanted.
-func (c *Conn) hear(via route, now time.Time) {
-	remote := c.remoteEnd()
-	c.choose(func(p *paths) []question { return p.hear(via, remote.Password != "", now) })
+func (c *Conn) hear(via route, allowance int, now time.Time) {
+	c.choose(func(p *paths) []question { return p.hear(via, allowance, now) })
 }
 
 // meet asks the peer where it has come from, now that its password is known.
 func (c *Conn) meet() {
-	c.choose(func(p *paths) []question { return p.meet(time.Now()) })
+	bytes := len(c.request(question{}, c.remoteEnd()))
+	c.choose(func(p *paths) []question { return p.meet(bytes, time.Now()) })
 }
 
 // tick asks the peer what time brings: for its consent, and again for what it has not answered.
@@ -278,15 +310,23 @@ func (c *Conn) tick(now time.Time) {
 		return
 	}
 	c.dtls.rest(now)
+	feedback, oneWay := time.Time{}, false
+	if at := c.acknowledged.Load(); at != 0 {
+		feedback = time.Unix(0, at)
+	}
 	c.choose(func(p *paths) []question {
-		questions, next := p.tick(now)
+		questions, next := p.tick(feedback, now)
 		c.due.Store(next.UnixNano())
+		oneWay = p.oneWay(feedback)
 		return questions
 	})
+	if oneWay && c.events.Unreached != nil && !c.unreached.Swap(true) {
+		c.events.Unreached()
+	}
 }
 
-// send sends a check (RFC 8445, section 7.2.4).
-func (c *Conn) send(q question, remote Remote) {
+// request makes a check (RFC 8445, section 7.2.4); nil when it is too large.
+func (c *Conn) request(q question, remote Remote) []byte {
 	setters := []stun.Setter{
 		stun.NewTransactionIDSetter(q.id), stun.BindingRequest, stun.NewUsername(remote.Name + ":" + c.name),
 		uintAttribute(stun.AttrPriority, c.rank.priority(q.via.tcp != nil)), controlling,
@@ -295,17 +335,18 @@ func (c *Conn) send(q question, remote Remote) {
 		setters = append(setters, attribute{kind: stun.AttrUseCandidate}, uintAttribute(attrNomination, q.nomination))
 	}
 	request, err := stun.Build(append(setters, stun.NewShortTermIntegrity(remote.Password), stun.Fingerprint)...)
-	if err == nil {
-		q.via.write(request.Raw)
+	if err != nil {
+		return nil
 	}
+	return request.Raw
 }
 
-// heardMedia notes that authentic RTP or RTCP came by a route, now and then.
-func (c *Conn) heardMedia(via route, now time.Time) {
+// heardMedia notes that so many bytes of authentic RTP or RTCP came by a route, now and then.
+func (c *Conn) heardMedia(via route, bytes int, now time.Time) {
 	c.heard.Store(now.UnixNano())
 	if now.UnixNano()-c.noted.Load() > int64(noteInterval) && c.route.Load() != nil {
 		c.noted.Store(now.UnixNano())
-		c.hear(via, now)
+		c.hear(via, unprovenFactor*bytes, now)
 	}
 }
 
@@ -347,7 +388,9 @@ func (c *Conn) choose(change func(*paths) []question) {
 		c.due.Store(0)
 		remote := c.remoteEnd()
 		for _, q := range questions {
-			c.send(q, remote)
+			if request := c.request(q, remote); request != nil {
+				q.via.write(request)
+			}
 		}
 	}
 	if now == before {

@@ -17,12 +17,17 @@ type trip struct {
 	agreed    uint32
 	nominated route
 
+	feedback time.Time // when the peer has given it last
+
 	due    time.Time // of the next tick
 	checks int       // that were sent by ticks
 }
 
+// forCheck is how many bytes a check allows to go back, when it has been answered.
+const forCheck = 3*100 - 64
+
 func newTrip(t *testing.T) *trip {
-	return &trip{T: t, now: time.Unix(1e9, 0), deaf: map[route]bool{}, paths: paths{nomination: 1}}
+	return &trip{T: t, now: time.Unix(1e9, 0), deaf: map[route]bool{}, paths: paths{nomination: 1, checkBytes: 100}}
 }
 
 func udpRoute(port uint16) route {
@@ -36,7 +41,7 @@ func tcpRoute(port uint16) route {
 // sends lets something come by a route, and the peer answer what it is asked after the round-trip
 // time.
 func (p *trip) sends(via route) {
-	p.answers(p.paths.hear(via, true, p.now))
+	p.answers(p.paths.hear(via, forCheck, p.now))
 }
 
 // answers lets the peer answer, and what it is asked then.
@@ -61,13 +66,21 @@ func (p *trip) answers(asked []question) {
 	}
 }
 
+// acknowledges lets the peer give feedback.
+func (p *trip) acknowledges() {
+	if p.now.Sub(p.feedback) > feedbackTime {
+		p.due = time.Time{}
+	}
+	p.feedback = p.now
+}
+
 // after lets time pass, in which the agent does what that brings.
 func (p *trip) after(d time.Duration) {
 	for end := p.now.Add(d); p.now.Before(end); {
 		p.now = p.now.Add(min(SweepInterval, end.Sub(p.now)))
 		if !p.now.Before(p.due) {
 			var asked []question
-			asked, p.due = p.paths.tick(p.now)
+			asked, p.due = p.paths.tick(p.feedback, p.now)
 			p.checks += len(asked)
 			p.answers(asked)
 		}
@@ -125,6 +138,17 @@ func TestTCPIsUsedWhereUDPGoesOneWayOnly(t *testing.T) {
 		p.sends(tcp)
 		p.after(time.Second)
 		p.uses(tcp, "later")
+	}
+}
+
+// The handshake begins on the first route, which need not lead to the peer.
+func TestTheFirstPathThatAnswersIsUsed(t *testing.T) {
+	p := newTrip(t)
+	p.deaf[udpRoute(1)] = true
+	p.sends(udpRoute(1))
+	p.sends(tcpRoute(2))
+	if got := p.paths.now; got.tcp == nil {
+		t.Errorf("%v is used, which has not answered", got.address)
 	}
 }
 
@@ -192,6 +216,77 @@ func TestAPathThatFailsIsFoundWithoutTheOthers(t *testing.T) {
 	p.uses(tcp, "after the next check for consent")
 }
 
+// Receivers say every moment what they get, so that it is soon known when they get nothing.
+func TestAReceiverThatCeasesToGiveFeedbackIsAsked(t *testing.T) {
+	p := newTrip(t)
+	p.sends(udpRoute(1))
+	for range 25 {
+		p.after(100 * time.Millisecond)
+		p.acknowledges()
+	}
+	if p.checks != 0 {
+		t.Errorf("%d checks were sent while it gave feedback", p.checks)
+	}
+	p.after(feedbackTime + 2*SweepInterval)
+	if p.checks != 1 {
+		t.Errorf("%d checks were sent after it gave none", p.checks)
+	}
+	p.after(consentInterval - time.Second)
+	if p.checks != 1 {
+		t.Errorf("%d checks were sent since nothing is sent to it", p.checks)
+	}
+}
+
+func TestAPathThatGoesOneWayIsFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		via                                  route
+		deaf, mute, feedback, late, takeOver bool
+		want                                 bool
+	}{
+		"one that works":           {via: udpRoute(1)},
+		"one way":                  {via: udpRoute(1), deaf: true, want: true},
+		"one way after a check":    {via: udpRoute(1), deaf: true, late: true, want: true},
+		"no way":                   {via: udpRoute(1), deaf: true, mute: true},
+		"checks alone are lost":    {via: udpRoute(1), deaf: true, feedback: true},
+		"TCP":                      {via: tcpRoute(1), deaf: true},
+		"that of a standby's peer": {via: udpRoute(1), deaf: true, takeOver: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newTrip(t)
+			p.paths.standby = c.takeOver
+			p.sends(c.via)
+			p.after(100 * time.Millisecond)
+			p.acknowledges()
+			p.deaf[c.via] = c.deaf
+			if c.late { // what the peer has sent before
+				p.after(feedbackTime + 2*SweepInterval)
+				p.acknowledges()
+			}
+			for range 5 {
+				p.after(500 * time.Millisecond)
+				if !c.mute {
+					p.sends(c.via)
+				}
+				if c.feedback {
+					p.acknowledges()
+				}
+			}
+			if got := p.paths.oneWay(p.feedback); got != c.want {
+				t.Errorf("it is taken to go one way: %v", got)
+			}
+		})
+	}
+	p := newTrip(t)
+	p.deaf[udpRoute(1)] = true
+	for range 20 {
+		p.sends(udpRoute(1))
+		p.after(200 * time.Millisecond)
+	}
+	if p.paths.oneWay(p.feedback) {
+		t.Error("so is one that has never worked, and that a new connection would not help")
+	}
+}
+
 // Who can send from an address that is not its own can't read what is asked there.
 func TestAnAddressThatDoesNotAnswerIsNeverUsed(t *testing.T) {
 	p := newTrip(t)
@@ -203,7 +298,7 @@ func TestAnAddressThatDoesNotAnswerIsNeverUsed(t *testing.T) {
 		p.after(time.Second)
 		p.uses(udpRoute(1), "whatever comes from there")
 	}
-	if asked := p.paths.hear(victim, true, p.now); len(asked) == 0 {
+	if asked := p.paths.hear(victim, forCheck, p.now); len(asked) == 0 {
 		t.Error("it is not asked any more")
 	}
 	p.deaf[udpRoute(1)] = true
@@ -220,8 +315,30 @@ func TestWhatHasNeverAnsweredIsNotAskedForLong(t *testing.T) {
 	if p.checks == 0 || p.checks > 5 {
 		t.Errorf("%d checks more were sent to an address that never answered", p.checks)
 	}
-	if n := len(p.paths.hear(udpRoute(1), true, p.now)) + len(p.paths.hear(udpRoute(1), true, p.now)); n != 1 {
+	if n := len(p.paths.hear(udpRoute(1), forCheck, p.now)) + len(p.paths.hear(udpRoute(1), forCheck, p.now)); n != 1 {
 		t.Errorf("two packets at once are answered by %d checks", n)
+	}
+}
+
+// Whatever comes from an address that never answers, at most three times the bytes go there.
+func TestWhatHasNeverAnsweredGetsLittle(t *testing.T) {
+	for _, size := range []int{28, 33, 34, 60, 100, 101, 1200} {
+		p, via := newTrip(t), udpRoute(1)
+		p.deaf[via] = true
+		received, sent := 0, 0
+		for range 200 {
+			received += size
+			sent += p.paths.checkBytes * len(p.paths.hear(via, unprovenFactor*size, p.now))
+			p.checks = 0
+			p.after(40 * time.Millisecond)
+			sent += p.paths.checkBytes * p.checks
+			if sent > 3*received {
+				t.Fatalf("%d bytes went there for %d in packets of %d", sent, received, size)
+			}
+		}
+		if sent == 0 {
+			t.Errorf("an address from which packets of %d bytes come is never asked", size)
+		}
 	}
 }
 

@@ -104,6 +104,9 @@ func (s *Sockets) Import(state State, rank Rank, events Events) (*Conn, error) {
 	c.name, c.password, c.rank = state.Name, state.Password, rank
 	c.remote, c.started, c.followed = state.Remote, true, &state
 	c.paths = paths{nomination: state.Nomination, standby: true, proven: true}
+	if state.Remote.Password != "" {
+		c.paths.checkBytes = len(c.request(question{}, state.Remote))
+	}
 	if err := s.add(c); err != nil {
 		return nil, fmt.Errorf("importing connection: %w", err)
 	}

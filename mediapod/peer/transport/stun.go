@@ -88,7 +88,7 @@ func (c *Conn) check(packet []byte, via route) bool {
 	}
 	// Also in a conflict the peer is asked: some give way only to a check that has the higher
 	// tie-breaker.
-	c.reached(via, time.Now())
+	c.reached(via, unprovenFactor*len(packet)-len(response.Raw), time.Now())
 	via.write(response.Raw)
 	return true
 }

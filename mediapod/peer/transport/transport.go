@@ -188,8 +188,10 @@ func (s *Sockets) take(packet []byte, from netip.AddrPort) bool {
 	holder, claimant := s.byAddress.peer(from), s.claims.peer(from)
 	s.mu.RUnlock()
 	switch {
-	case holder == nil:
+	case holder == nil && check:
 		return false
+	case holder == nil:
+		return s.find(packet, via)
 	case !check:
 		holder.receive(packet, via)
 	case holder.answers(packet, via):
@@ -199,6 +201,26 @@ func (s *Sockets) take(packet []byte, from netip.AddrPort) bool {
 		return false
 	}
 	return true
+}
+
+// find hands media from an address where nobody is known to be to the connection that it is for:
+// one whose peer is known to be at the same IP address, and to use the SSRC. Those of RTCP are not
+// unique (Chromium's receivers all use 1), so that only decryption tells whose a packet is. It
+// returns false when it is nobody's, or when too much of what came from the IP address was.
+func (s *Sockets) find(packet []byte, via route) bool {
+	ssrc, ok := senderOf(packet)
+	if !ok {
+		return false
+	}
+	s.mu.RLock()
+	neighbours := s.byAddress.neighbours(via.address.Addr(), time.Now())
+	s.mu.RUnlock()
+	for _, c := range neighbours {
+		if c.sends(ssrc) && c.moved(packet, via) {
+			return true
+		}
+	}
+	return false
 }
 
 // check handles a STUN message when it is for a connection, by the first half of its user name (RFC
