@@ -66,8 +66,9 @@ func stripSecret(o any) (any, error) {
 	return stripped, nil
 }
 
-// stripNode keeps of a Node only its addresses, given or annotated, and those of its pods: Nodes
-// are large, and nothing else of them is read.
+// stripNode keeps of a Node only its addresses, given or annotated, those of its pods, and whether
+// it is ready: Nodes are large, and nothing else of them is read. Heartbeats change nothing of
+// that.
 func stripNode(o any) (any, error) {
 	node, ok := o.(*corev1.Node)
 	if !ok {
@@ -80,6 +81,11 @@ func stripNode(o any) (any, error) {
 	}
 	stripped.Spec.PodCIDRs = node.Spec.PodCIDRs
 	stripped.Status.Addresses = node.Status.Addresses
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			stripped.Status.Conditions = []corev1.NodeCondition{{Type: condition.Type, Status: condition.Status}}
+		}
+	}
 	return stripped, nil
 }
 

@@ -148,6 +148,9 @@ func (s *shared) PodChanged(pod fleet.Pod, draining []string) {
 	s.rooms.PodsChanged(pod.Pool, draining)
 }
 
+// PodReachChanged implements fleet.Watcher.
+func (s *shared) PodReachChanged(pod fleet.Pod) { s.rooms.PodReachChanged(pod.Name) }
+
 // PodLost implements fleet.Watcher.
 func (s *shared) PodLost(pod fleet.Pod) {
 	s.events.Lost(pod.Name)
@@ -188,7 +191,7 @@ func (s *shared) addStreams(mgr ctrl.Manager) error {
 
 // addMetrics registers what is counted.
 func (s *shared) addMetrics(mgr ctrl.Manager) error {
-	return register(s.config.Metrics, &inventory{reader: mgr.GetClient(), leading: mgr.Elected()})
+	return register(s.config.Metrics, &inventory{reader: mgr.GetClient(), leading: mgr.Elected()}, s.fleet)
 }
 
 // addControllers adds the controllers.
@@ -204,6 +207,7 @@ func (s *shared) addControllers(mgr ctrl.Manager) error {
 			Identity: &s.identity, Keys: s.keys,
 		},
 		&fleet.Pods{Client: cached, Fleet: s.fleet},
+		&fleet.Nodes{Client: cached, Fleet: s.fleet},
 		&mediapool.Reconciler{
 			Client: s.consistent, Fleet: s.fleet, Rooms: s.rooms, Events: s.events, Recorder: recorder, Clock: s.config.Clock,
 			Namespace: s.config.Namespace, Image: s.config.Image, CalmPeriod: s.config.CalmPeriod, Media: &s.media, Trigger: &s.wakePool,
@@ -228,8 +232,8 @@ func (s *shared) addControllers(mgr ctrl.Manager) error {
 }
 
 // register registers the metrics of the operator.
-func register(registry prometheus.Registerer, inventory prometheus.Collector) error {
-	all := slices.Concat([]prometheus.Collector{inventory}, connection.Collectors(), eventlog.Collectors(), fleet.Collectors(),
+func register(registry prometheus.Registerer, own ...prometheus.Collector) error {
+	all := slices.Concat(own, connection.Collectors(), eventlog.Collectors(), fleet.Collectors(),
 		mediapool.Collectors(), session.Collectors(), webhook.Collectors())
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {

@@ -153,16 +153,23 @@ func TestLostPod(t *testing.T) {
 	for name, lose := range map[string]func(w *world, pod string){
 		"its process is killed": func(w *world, pod string) {
 			w.kubelet.pod(pod).Stop()
+			w.kubelet.says(pod, `{"phase":"Failed"}`)
 		},
-		"it falls silent": func(w *world, pod string) {
+		"it hangs": func(w *world, pod string) {
 			w.kubelet.pod(pod).Mute(true)
+			w.kubelet.says(pod, ready(corev1.ConditionFalse))
 		},
-		"kubelet says that it failed": func(w *world, pod string) {
-			object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: pod}}
-			patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"phase":"Failed"}}`))
-			if err := w.Status().Patch(w.Context(), object, patch); err != nil {
+		"its node is gone": func(w *world, pod string) {
+			w.kubelet.pod(pod).Cut(true)
+			object := &corev1.Pod{}
+			if err := w.Get(w.Context(), client.ObjectKey{Namespace: systemNamespace, Name: pod}, object); err != nil {
 				w.Fatal(err)
 			}
+			w.nodeReady(object.Spec.NodeName, corev1.ConditionUnknown)
+			w.Cleanup(func() { w.nodeReady(object.Spec.NodeName, corev1.ConditionTrue) })
+		},
+		"kubelet says that it failed": func(w *world, pod string) {
+			w.kubelet.says(pod, `{"phase":"Failed"}`)
 		},
 		"it is deleted by force": func(w *world, pod string) {
 			object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: pod}}

@@ -515,6 +515,7 @@ func (k *kubelet) start(ctx context.Context, pod *corev1.Pod) error {
 	pod.Status.Phase, pod.Status.PodIP = corev1.PodRunning, ip
 	pod.Status.PodIPs = []corev1.PodIP{{IP: ip}}
 	pod.Status.StartTime = &metav1.Time{Time: time.Now()}
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 	return k.client.Status().Patch(ctx, pod, client.MergeFrom(base))
 }
 
@@ -530,6 +531,21 @@ func (k *kubelet) token(uid string) string {
 		}
 	}
 	return ""
+}
+
+// says has the kubelet write into a pod's status.
+func (k *kubelet) says(name, status string) {
+	k.t.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: name}}
+	patch := client.RawPatch(types.StrategicMergePatchType, []byte(`{"status":`+status+`}`))
+	if err := k.client.Status().Patch(context.Background(), pod, patch); err != nil {
+		k.t.Error(err)
+	}
+}
+
+// ready is the status of a pod that the kubelet calls ready, or not.
+func ready(status corev1.ConditionStatus) string {
+	return fmt.Sprintf(`{"conditions":[{"type":"Ready","status":%q}]}`, status)
 }
 
 func (k *kubelet) end(name string) {

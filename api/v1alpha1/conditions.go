@@ -59,7 +59,8 @@ const (
 	ReasonWaitingForPod = "WaitingForPod"
 	// ReasonWaitingForAck: the media pod has not confirmed this generation yet.
 	ReasonWaitingForAck = "WaitingForAck"
-	// ReasonPodUnreachable: the control stream to the media pod is down.
+	// ReasonPodUnreachable: the control stream to the media pod is down. With Ready, which is True
+	// all the same, that nothing was heard of the pod for some seconds: what was there goes on.
 	ReasonPodUnreachable = "PodUnreachable"
 	// ReasonNotAccepted: nothing is programmed for an object that is not accepted.
 	ReasonNotAccepted = "NotAccepted"

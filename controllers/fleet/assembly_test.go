@@ -185,13 +185,13 @@ func TestAPodThatIsNeverThroughIsLost(t *testing.T) {
 		streams := bad.Streams()
 		bad.Break()
 		f.eventually("there is another stream", func() bool { return bad.Streams() > streams && f.offeredTo("bad") })
-		f.clock.Step(silence - time.Second)
+		f.clock.Step(step)
 		if state := f.Pod("bad").State; state != Broken {
 			t.Fatalf("it is %d", state)
 		}
 	}
 	for f.elapsed("bad") < unsynced {
-		f.clock.Step(silence - time.Second)
+		f.clock.Step(step)
 		f.eventually("it is heard of", func() bool { return f.heardNow("bad") && f.heardNow("good") || f.Pod("bad").State == Lost })
 	}
 	f.clock.Step(tick)
@@ -204,19 +204,19 @@ func TestAPodThatIsNeverThroughIsLost(t *testing.T) {
 func (f *fixture) offeredTo(pod string) bool {
 	f.Fleet.mu.Lock()
 	defer f.Fleet.mu.Unlock()
-	return !f.links[pod].offered.IsZero() && f.links[pod].connected
+	return !f.links[pod].offered.at.IsZero() && f.links[pod].connected
 }
 
 func (f *fixture) elapsed(pod string) time.Duration {
 	f.Fleet.mu.Lock()
 	defer f.Fleet.mu.Unlock()
-	return f.clock.Now().Sub(f.links[pod].offered)
+	return f.now().heardSince(f.links[pod].offered)
 }
 
 func (f *fixture) heardNow(pod string) bool {
 	f.Fleet.mu.Lock()
 	defer f.Fleet.mu.Unlock()
-	return f.links[pod].heard.Equal(f.clock.Now())
+	return f.links[pod].heard.at.Equal(f.clock.Now())
 }
 
 // When it gets through to nobody, or has not sent everything, that is the operator's own fault.
@@ -239,8 +239,8 @@ func TestTheOperatorsOwnFaultCostsNoPod(t *testing.T) {
 			spoil(f)
 			f.start()
 			f.eventually("all are heard of", func() bool { return f.heardNow("a") && (f.pods == 1 || f.heardNow("b")) })
-			for elapsed := time.Duration(0); elapsed < 2*unsynced; elapsed += silence - time.Second {
-				f.clock.Step(silence - time.Second)
+			for elapsed := time.Duration(0); elapsed < 2*unsynced; elapsed += step {
+				f.clock.Step(step)
 				f.eventually("all are heard of", func() bool { return f.heardNow("a") && (f.pods == 1 || f.heardNow("b")) })
 			}
 			f.clock.Step(tick)

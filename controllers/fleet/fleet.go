@@ -4,10 +4,13 @@
 //	             Track                 stream up, both snapshots exchanged
 //	(new pod) ---------> Connecting ---------------------------------------> Synced
 //	                       |   ^                                               |
-//	    patience runs out  |   |              stream broken or silent          |
+//	                       |   |                stream broken                  |
 //	                       |   +------------- Broken <-------------------------+
-//	                       v                     |  4 s without a message, or 30 s without being Synced
-//	                      Lost <-----------------+  although everything was sent
+//	                       |                     |
+//	                       +----------+----------+  not heard: cut off (loss.go)
+//	                                  |
+//	                                  v  a sign that it is dead (verdict.go), when its turn comes
+//	                                Lost
 //
 // Lost is final: the name of a pod is never used again, so a pod that turns up after it was given
 // up is not talked to. A pod that has finished or is gone from the API is lost at once, and so is
@@ -19,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/types"
@@ -29,17 +33,7 @@ import (
 
 // Timing of the control streams.
 const (
-	// silence is how long a pod that was heard of may be silent before it is lost.
-	silence = 4 * time.Second
-	// isolation is how long it takes when no pod at all is heard of any more: then the operator's
-	// own network is the likelier cause, and calls must not end for that.
-	isolation = 12 * time.Second
-	// patience is how long a pod that hosts rooms, but was never heard of by this leader, may take.
-	patience = 8 * time.Second
-	// unsynced is how long a pod that is heard of, and was sent everything, may take to say that it
-	// is through with it. One that never is can't be told of anything any more.
-	unsynced = 30 * time.Second
-	// tick is how often silence is looked for.
+	// tick is how often the pods are judged.
 	tick = 250 * time.Millisecond
 	// redial is the pause between two attempts to open a stream.
 	redial = 200 * time.Millisecond
@@ -54,7 +48,7 @@ const (
 	Connecting State = iota
 	// Synced: the stream is up and both sides know everything.
 	Synced
-	// Broken: it was heard of, less than the bound of silence ago.
+	// Broken: it was heard of, and the stream is down.
 	Broken
 	// Lost: it is given up, or not known at all.
 	Lost
@@ -68,6 +62,8 @@ type Pod struct {
 	Address string
 	// Leaving says that the pod is being deleted: its end is no failure.
 	Leaving bool
+	// Ready says that its kubelet calls it ready.
+	Ready bool
 }
 
 // PodView is a pod as it stands now.
@@ -83,6 +79,13 @@ type PodView struct {
 	Usable bool
 	// Draining says that its rooms are to go elsewhere.
 	Draining bool
+	// CutOff is since when it can't be reached: nothing is heard of it. Zero while it can, or is
+	// lost.
+	CutOff time.Time
+	// Waits says that it is given up as soon as its turn comes.
+	Waits bool
+	// LostBy is why it was given up; "" for a pod that has ended.
+	LostBy Sign
 }
 
 // Rooms is what rooms are to be, and takes in what pods say of them. No lock of the fleet is held.
@@ -96,8 +99,9 @@ type Rooms interface {
 	Removed(pod string, removed *controlv1.RoomRemoved)
 	// Has says whether there is such a room, and whether it is on a pod.
 	Has(session types.UID, pod string) (known, here bool)
-	// Hosting says whether any room is on a pod.
+	// Hosting says whether any room is on a pod, Occupied whether somebody may be in one.
 	Hosting(pod string) bool
+	Occupied(pod string) bool
 }
 
 // Proofs says whose rooms pods may tell of.
@@ -123,6 +127,8 @@ type Watcher interface {
 	// PodChanged says that a pod may host rooms now, or no longer. draining are those of its pool
 	// that are to lose their rooms.
 	PodChanged(pod Pod, draining []string)
+	// PodReachChanged says that a pod can't be reached any more, or can again.
+	PodReachChanged(pod Pod)
 	// PodLost is called once per pod that is given up.
 	PodLost(pod Pod)
 }
@@ -150,15 +156,20 @@ type Config struct {
 type Fleet struct {
 	config Config
 
-	mu    sync.Mutex       // guards what follows, and everything in links
-	ctx   context.Context  // of the running leader; nil before Start
-	links map[string]*link // pod name -> stream
-	done  sync.WaitGroup   // the links' goroutines
+	mu      sync.Mutex       // guards what follows, and everything in links
+	ctx     context.Context  // of the running leader; nil before Start
+	links   map[string]*link // pod name -> stream
+	hearing hearing
+	down    map[string]bool // nodes that are not ready
+	turns   *rate.Limiter   // who is given up takes one
+	done    sync.WaitGroup  // the links' goroutines
 }
 
 // New returns a fleet without pods.
 func New(config Config) *Fleet {
-	return &Fleet{config: config, links: make(map[string]*link)}
+	return &Fleet{
+		config: config, links: make(map[string]*link), down: make(map[string]bool), turns: rate.NewLimiter(rate.Every(turnInterval), turnsAtOnce),
+	}
 }
 
 // Start talks to the pods until the context ends. Streams are opened only now, so every room must
@@ -166,6 +177,7 @@ func New(config Config) *Fleet {
 func (f *Fleet) Start(ctx context.Context) error {
 	f.mu.Lock()
 	f.ctx = ctx
+	f.hearing.hear(f.now())
 	for _, l := range f.links {
 		f.open(l)
 	}
@@ -183,7 +195,7 @@ func (f *Fleet) Start(ctx context.Context) error {
 			return nil
 		case <-ticker.C():
 		}
-		f.findLost(f.config.Clock.Now())
+		f.judge(ctx)
 	}
 }
 
@@ -191,7 +203,7 @@ func (f *Fleet) Start(ctx context.Context) error {
 func (f *Fleet) open(l *link) {
 	ctx, cancel := context.WithCancel(f.ctx)
 	l.cancel = cancel
-	l.since = f.config.Clock.Now()
+	l.since = f.now()
 	pod := l.pod
 	f.done.Go(func() { f.run(ctx, l, pod) })
 }
@@ -203,10 +215,11 @@ func (f *Fleet) Track(pod Pod) {
 	defer f.mu.Unlock()
 	l, ok := f.links[pod.Name]
 	if ok {
-		l.pod.Node, l.pod.Leaving = pod.Node, pod.Leaving
+		l.pod.Node, l.pod.Leaving, l.pod.Ready = pod.Node, pod.Leaving, pod.Ready
+		l.wasReady = l.wasReady || pod.Ready
 		return
 	}
-	l = &link{pod: pod, wake: make(chan struct{}, 1)}
+	l = &link{pod: pod, wasReady: pod.Ready, wake: make(chan struct{}, 1)}
 	f.links[pod.Name] = l
 	f.config.Outbox.open(pod.Name, l.wake)
 	if f.ctx != nil {
@@ -222,13 +235,23 @@ func (f *Fleet) Lose(name string) {
 		f.mu.Unlock()
 		return
 	}
-	l.lost, l.synced = true, false
+	f.lose(l, "")
+	pod := l.pod
+	f.mu.Unlock()
+	f.tellLost(pod)
+}
+
+// lose gives a pod up, with the sign that it is dead if nobody has seen it end. f.mu is held.
+func (f *Fleet) lose(l *link, sign Sign) {
+	l.lost, l.synced, l.cutOff, l.waits, l.lostBy = true, false, time.Time{}, false, sign
 	if l.cancel != nil {
 		l.cancel()
 	}
-	f.config.Outbox.shut(name)
-	pod := l.pod
-	f.mu.Unlock()
+	f.config.Outbox.shut(l.pod.Name)
+}
+
+// tellLost tells of a pod that was given up. f.mu is not held.
+func (f *Fleet) tellLost(pod Pod) {
 	f.config.Watcher.PodLost(pod)
 	f.podChanged(pod)
 }
@@ -251,72 +274,8 @@ func (f *Fleet) Forget(name string) {
 	delete(f.links, name)
 }
 
-// findLost gives up the pods that have been silent for too long.
-func (f *Fleet) findLost(now time.Time) {
-	lost, unheard := f.silent(now)
-	for _, name := range unheard {
-		// A pod that is starting may take its time, unless rooms are thought to be there.
-		if f.config.Rooms.Hosting(name) {
-			lost = append(lost, name)
-		}
-	}
-	for _, name := range lost {
-		f.Lose(name)
-	}
-}
-
-// silent returns the pods that have been silent for too long, and those that were dialled long ago
-// and never heard of.
-func (f *Fleet) silent(now time.Time) (lost, unheard []string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	stalled, bound := f.stalled(), silence
-	if f.isolated(now, stalled) {
-		bound = isolation
-	}
-	doubtful := f.alone()
-	for name, l := range f.links {
-		switch {
-		case l.lost:
-		case l.heard.IsZero():
-			if !l.since.IsZero() && now.Sub(l.since) >= patience {
-				unheard = append(unheard, name)
-			}
-		case l.silent(now, stalled) >= bound, !doubtful && l.hopeless(now, stalled):
-			lost = append(lost, name)
-		}
-	}
-	return lost, unheard
-}
-
-// isolated says whether several pods were heard of and all of them have gone silent. f.mu is held.
-func (f *Fleet) isolated(now time.Time, stalled time.Duration) bool {
-	known := 0
-	for _, l := range f.links {
-		if l.lost || l.heard.IsZero() {
-			continue
-		}
-		if known++; l.silent(now, stalled) < silence {
-			return false
-		}
-	}
-	return known > 1
-}
-
-// alone says whether several pods are heard of and none of them is synced: then that is no pod's
-// fault. f.mu is held.
-func (f *Fleet) alone() bool {
-	known := 0
-	for _, l := range f.links {
-		if l.lost || l.heard.IsZero() {
-			continue
-		}
-		if known++; l.synced {
-			return false
-		}
-	}
-	return known > 1
-}
+// now returns the moment. f.mu is held.
+func (f *Fleet) now() moment { return f.hearing.moment(f.config.Clock.Now(), f.stalled()) }
 
 func (f *Fleet) stalled() time.Duration {
 	if f.config.Stalled == nil {

@@ -108,8 +108,12 @@ type fixture struct {
 	mu    sync.Mutex // guards what follows
 	woken []string
 	lost  []string
+	reach []string // of whom it was told that the reach has changed
 	pods  int
 }
+
+// step is how far the clock goes at once while pods are heard.
+const step = hush - 500*time.Millisecond
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
@@ -141,6 +145,13 @@ func newFixture(t *testing.T) *fixture {
 
 // PodChanged implements Watcher.
 func (f *fixture) PodChanged(Pod, []string) {}
+
+// PodReachChanged implements Watcher.
+func (f *fixture) PodReachChanged(pod Pod) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reach = append(f.reach, pod.Name)
+}
 
 // PodLost implements Watcher.
 func (f *fixture) PodLost(pod Pod) {
@@ -176,7 +187,7 @@ func (f *fixture) pod(name string) *podtest.Pod {
 		f.Fatal(err)
 	}
 	f.Cleanup(pod.Stop)
-	f.Track(Pod{Name: name, UID: "uid-" + name, Pool: "pool", Address: address})
+	f.Track(Pod{Name: name, UID: "uid-" + name, Pool: "pool", Address: address, Ready: true})
 	f.Configure(name, &controlv1.PodConfig{})
 	return pod
 }
@@ -194,7 +205,37 @@ func (f *fixture) room(uid, pod string) {
 	session := rooms.Session{UID: types.UID(uid), Name: types.NamespacedName{Name: uid}, Pool: "pool"}
 	f.table.Unassign(session.UID, f.Room(uid).Pod)
 	f.table.Assign(session, []placement.Candidate{{Pod: pod, MaxSessions: 9, MaxConnections: 9}}, v1alpha1.PlacementPacked)
+	f.rooms.mu.Lock()
+	connections := f.rooms.rooms[session.UID].GetConnections()
+	f.rooms.mu.Unlock()
+	for _, c := range connections {
+		f.table.Admit(rooms.Connection{UID: types.UID(c.Uid), Name: types.NamespacedName{Name: c.Uid}, Session: session.UID}, nil, 9)
+	}
 	f.rooms.build(f.table, session.UID)
+}
+
+// kubelet has the kubelet call a pod ready, or not.
+func (f *fixture) kubelet(name string, ready bool) {
+	pod := f.Pod(name).Pod
+	pod.Ready = ready
+	f.Track(pod)
+}
+
+// passes lets time pass, and has the pods judged. Who is named is heard all the time.
+func (f *fixture) passes(d time.Duration, heard ...string) {
+	f.Helper()
+	for d > 0 {
+		by := d
+		if len(heard) > 0 {
+			by = min(d, step)
+		}
+		d -= by
+		f.clock.Step(by)
+		for _, name := range heard {
+			f.eventually(name+" is heard", func() bool { return f.heardNow(name) })
+		}
+		f.judge(f.Context())
+	}
 }
 
 func (f *fixture) Room(uid string) rooms.View { return f.table.Session(types.UID(uid)) }
@@ -266,7 +307,7 @@ func TestRoomsAreToldAndObserved(t *testing.T) {
 	}
 }
 
-func TestSilence(t *testing.T) {
+func TestAPodIsLostOnASecondSign(t *testing.T) {
 	f := newFixture(t)
 	f.start()
 	pod := f.pod("a")
@@ -279,12 +320,13 @@ func TestSilence(t *testing.T) {
 	})
 	pod.Stop()
 	f.state("a", Broken)
-	f.clock.Step(silence - time.Millisecond)
-	f.sleepers()
-	if state := f.Pod("a").State; state != Broken {
-		t.Errorf("it is %d before its time", state)
+	f.passes(silence)
+	if view := f.Pod("a"); view.State != Broken || view.CutOff.IsZero() {
+		t.Errorf("before there is a second sign it is %+v", view)
 	}
-	f.clock.Step(tick)
+	f.sleepers()
+	f.kubelet("a", false)
+	f.passes(tick)
 	f.state("a", Lost)
 	f.eventually("everybody is woken", func() bool { return f.wasWoken("session room") && f.wasWoken("connection in") })
 	if seen := f.Connection("room", "in").Seen; seen.GetDisconnectReason() != "nodeCrashed" {
@@ -379,52 +421,12 @@ func TestTimeInWhichTheOperatorDidNotRunIsNotSilence(t *testing.T) {
 	pod.Stop()
 	f.state("a", Broken)
 	f.stalls.Add(int64(time.Minute))
-	f.clock.Step(time.Minute + silence - time.Millisecond)
-	f.sleepers()
-	if state := f.Pod("a").State; state != Broken {
-		t.Errorf("it is %d before its time", state)
+	f.passes(time.Minute + silence - time.Millisecond)
+	if view := f.Pod("a"); view.State != Broken || !view.CutOff.IsZero() {
+		t.Errorf("before its time it is %+v", view)
 	}
-	f.clock.Step(tick)
+	f.passes(tick)
 	f.state("a", Lost)
-}
-
-func TestWhenAllPodsFallSilentTheOperatorDoubtsItself(t *testing.T) {
-	f := newFixture(t)
-	f.start()
-	a, b := f.pod("a"), f.pod("b")
-	f.state("a", Synced)
-	f.state("b", Synced)
-	a.Stop()
-	b.Stop()
-	f.state("a", Broken)
-	f.state("b", Broken)
-	f.clock.Step(isolation - time.Second)
-	f.sleepers()
-	if f.Pod("a").State != Broken || f.Pod("b").State != Broken {
-		t.Error("it gave pods up although it heard of none")
-	}
-	f.clock.Step(time.Second + tick)
-	f.state("a", Lost)
-	f.state("b", Lost)
-}
-
-func TestAPodWithRoomsThatNeverAnswersIsLostInTheEnd(t *testing.T) {
-	f := newFixture(t)
-	f.start()
-	for _, name := range []string{"hosts", "starts"} {
-		f.Track(Pod{Name: name, UID: name, Pool: "pool", Address: "127.0.2.250:1"})
-	}
-	f.room("room", "hosts")
-	f.eventually("both are dialled", func() bool { return !f.Pod("hosts").Since.IsZero() && !f.Pod("starts").Since.IsZero() })
-	f.clock.Step(patience - time.Second)
-	if f.Pod("hosts").State != Connecting {
-		t.Error("it had no time to answer")
-	}
-	f.clock.Step(time.Second + tick)
-	f.state("hosts", Lost)
-	if f.Pod("starts").State != Connecting {
-		t.Error("a pod that starts was given up")
-	}
 }
 
 func TestAPodThatIsAnotherIsNotTold(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 type unwatched struct{}
 
 func (unwatched) PodChanged(Pod, []string) {}
+func (unwatched) PodReachChanged(Pod)      {}
 func (unwatched) PodLost(Pod)              {}
 
 // FuzzPodMessage takes any message of a pod twice, before and after the end of its snapshot.

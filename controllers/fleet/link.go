@@ -32,18 +32,22 @@ type link struct {
 	// wake has one element when there is something to send, here or in the outbox.
 	wake chan struct{}
 	// since is when dialling began, heard when the last message came (zero: never).
-	since, heard time.Time
-	// stalled is how long the operator had not run when the last message came.
-	stalled time.Duration
+	since, heard moment
+	// wasReady says that this leader has known its kubelet call it ready.
+	wasReady bool
+	// cutOff is since when it is cut off, waits that it is given up when its turn comes, and lostBy
+	// why it was (decision 51).
+	cutOff time.Time
+	waits  bool
+	lostBy Sign
 	// connected: the pod has said hello on the running stream; synced: both snapshots are through.
 	connected, synced, lost bool
 	instance                string
 	// takesParts says that the pod puts together a Room that comes in parts.
 	takesParts bool
 	// offered is when everything was first sent to it that it must answer to be synced, since it
-	// was last; zero when it was not. stalledThen is how long the operator had not run then.
-	offered     time.Time
-	stalledThen time.Duration
+	// was last; zero when it was not.
+	offered     moment
 	config      *controlv1.PodConfig
 	configDirty bool
 	// identities are those of rooms that this leader has sent to the pod.
@@ -52,27 +56,18 @@ type link struct {
 	doubted bool
 }
 
-// silent returns for how long nothing was heard while the operator listened. Fleet.mu is held.
-func (l *link) silent(now time.Time, stalled time.Duration) time.Duration {
-	return now.Sub(l.heard) - (stalled - l.stalled)
-}
-
-// hopeless says whether the pod was sent everything long ago and has never been through with it
-// since. Fleet.mu is held.
-func (l *link) hopeless(now time.Time, stalled time.Duration) bool {
-	return !l.synced && !l.offered.IsZero() && now.Sub(l.offered)-(stalled-l.stalledThen) >= unsynced
-}
-
 // view returns the pod as it stands. Fleet.mu is held.
 func (l *link) view() PodView {
-	view := PodView{Pod: l.pod, Known: true, Since: l.since, Draining: l.config.GetDraining()}
+	view := PodView{
+		Pod: l.pod, Known: true, Since: l.since.at, Draining: l.config.GetDraining(), Waits: l.waits, LostBy: l.lostBy, CutOff: l.cutOff,
+	}
 	switch {
 	case l.lost:
 		view.State = Lost
 	case l.synced:
 		view.State = Synced
-		view.Usable = l.config != nil && !l.config.Draining
-	case l.heard.IsZero():
+		view.Usable = l.config != nil && !l.config.Draining && l.cutOff.IsZero()
+	case l.heard.at.IsZero():
 		view.State = Connecting
 	default:
 		view.State = Broken
@@ -232,8 +227,8 @@ func (f *Fleet) sendSnapshot(ctx context.Context, l *link, stream controlv1.Medi
 func (f *Fleet) offered(l *link) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !l.synced && l.offered.IsZero() {
-		l.offered, l.stalledThen = f.config.Clock.Now(), f.stalled()
+	if !l.synced && l.offered.at.IsZero() {
+		l.offered = f.now()
 	}
 }
 
@@ -386,7 +381,8 @@ func (f *Fleet) take(ctx context.Context, l *link, message *controlv1.PodMessage
 func (f *Fleet) hear(l *link, message *controlv1.PodMessage) (pod Pod, synced bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	l.heard, l.stalled = f.config.Clock.Now(), f.stalled()
+	l.heard = f.now()
+	f.hearing.hear(l.heard)
 	if hello := message.GetHello(); hello != nil {
 		if hello.GetPodUid() != l.pod.UID {
 			return l.pod, false, fmt.Errorf("checking the pod's UID: %w", errOtherPod)
@@ -397,7 +393,7 @@ func (f *Fleet) hear(l *link, message *controlv1.PodMessage) (pod Pod, synced bo
 		l.instance, l.takesParts, l.connected = hello.GetInstanceId(), hello.GetTakesParts(), true
 	}
 	if message.GetSnapshotEnd() != nil && l.connected && !l.synced {
-		l.synced, l.offered = true, time.Time{}
+		l.synced, l.offered = true, moment{}
 		return l.pod, true, nil
 	}
 	return l.pod, false, nil

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -51,11 +52,18 @@ func (f *Fleet) See(pod *corev1.Pod) {
 		Pool:    pod.Labels[v1alpha1.PoolLabel],
 		Node:    pod.Spec.NodeName,
 		Address: net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(controlPort(pod)))),
-		Leaving: !pod.DeletionTimestamp.IsZero(),
+		Leaving: !pod.DeletionTimestamp.IsZero(), Ready: ready(pod.Status.Conditions),
 	})
 	if finished(pod) {
 		f.Lose(pod.Name)
 	}
+}
+
+// ready says whether its kubelet calls a pod ready.
+func ready(conditions []corev1.PodCondition) bool {
+	return slices.ContainsFunc(conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 func finished(pod *corev1.Pod) bool {

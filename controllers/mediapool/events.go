@@ -16,6 +16,7 @@ const (
 	eventPodDeleted     = "PodDeleted"
 	eventReady          = "Ready"
 	eventNotReady       = "NotReady"
+	eventPodUnreachable = "PodUnreachable"
 	eventFull           = "Full"
 	eventServersIgnored = "IceServersIgnored"
 	eventRemovalGivenUp = "RemovalGivenUp"
@@ -41,6 +42,8 @@ func (r *Reconciler) publish(o observed, before, after v1alpha1.MediaPoolStatus)
 	was, is := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady), meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
 	switch {
 	case was == nil || was.Message == is.Message || is.Reason == v1alpha1.ReasonDeleting:
+	case is.Status == metav1.ConditionTrue && o.unreachable() != "":
+		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeWarning, eventPodUnreachable, actionObserving, "%s", is.Message)
 	case is.Status == metav1.ConditionTrue:
 		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeNormal, eventReady, actionObserving, "%s", is.Message)
 	default:

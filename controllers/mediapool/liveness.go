@@ -30,11 +30,15 @@ func (p podFacts) going() bool {
 	return !p.pod.DeletionTimestamp.IsZero()
 }
 
-// silent says that a pod runs and was not heard of since this leader began to dial. The pod may be
-// older, and full of rooms.
+// silent says that a pod runs without rooms and was not heard of since this leader began to dial.
+// Of one with rooms the fleet decides.
 func (p podFacts) silent() bool {
-	return !p.going() && p.pod.Status.Phase == corev1.PodRunning && p.view.State == fleet.Connecting && !p.view.Since.IsZero()
+	return !p.going() && p.pod.Status.Phase == corev1.PodRunning && p.view.State == fleet.Connecting && !p.view.Since.IsZero() &&
+		p.load.Sessions == 0
 }
+
+// cutOff says that a pod can't be reached. It may live, with its rooms, and takes no new ones.
+func (p podFacts) cutOff() bool { return !p.view.CutOff.IsZero() }
 
 // stuck says that a pod is on a node that has not begun with it. Kubernetes takes most of a minute
 // to see that a node is gone, and schedules to it meanwhile.
@@ -58,7 +62,7 @@ func planLiveness(o observed, p *plan) {
 		case finished(pod.pod):
 			p.add(deletePod{because: "the pod has finished", pod: pod.pod, graceSeconds: now})
 		case pod.dead():
-			p.add(deletePod{because: "the control stream to the pod is lost", pod: pod.pod, graceSeconds: now})
+			p.add(deletePod{because: because(pod.view.LostBy.Because()), pod: pod.pod, graceSeconds: now})
 		case pod.silent():
 			p.after(o, pod.view.Since.Add(startBound),
 				deletePod{because: "the pod runs, but was never heard of", pod: pod.pod, graceSeconds: now, lose: true})

@@ -141,6 +141,20 @@ func (s *simulation) up(names ...string) func() {
 	}
 }
 
+// cutOff has a pod not be heard of.
+func (s *simulation) cutOff(name string) func() {
+	return func() {
+		view := &s.pods[name].view
+		view.State, view.CutOff = fleet.Broken, s.now
+	}
+}
+
+// lost has a pod be given up, with its rooms.
+func (s *simulation) lost(name string, sign fleet.Sign) {
+	s.pods[name].view = fleet.PodView{Known: true, State: fleet.Lost, LostBy: sign}
+	s.pods[name].load.Sessions = 0
+}
+
 func (s *simulation) rooms(name string, n int32) func() {
 	return func() { s.pods[name].load = rooms.Load{Sessions: n} }
 }
@@ -213,7 +227,7 @@ func TestTranscripts(t *testing.T) {
 		"losses": func(s *simulation) {
 			s.step("the pool is made", nil)
 			s.step("it is up and hosts a room", func() { s.up("pod-1")(); s.pods["pod-1"].load.Sessions = 1 })
-			s.step("its stream is lost", func() { s.pods["pod-1"].view.State = fleet.Lost; s.pods["pod-1"].load.Sessions = 0; s.waiting = 1 })
+			s.step("it is given up", func() { s.lost("pod-1", fleet.SignPodNotReady); s.waiting = 1 })
 			s.step("the new one is up", func() { s.up("pod-2")(); s.pods["pod-2"].load.Sessions = 1; s.waiting = 0 })
 			s.step("it fails", func() { s.pods["pod-2"].pod.Status.Phase = corev1.PodFailed })
 			s.step("the next runs but does not answer", func() {
@@ -221,6 +235,24 @@ func TestTranscripts(t *testing.T) {
 				s.pods["pod-3"].view = fleet.PodView{Known: true, State: fleet.Connecting, Since: s.now}
 			})
 			s.step("it still does not", s.after(startBound, nil))
+		},
+		"cut_off": func(s *simulation) {
+			s.step("the pool is made", nil)
+			s.step("it is up and hosts a room", func() { s.up("pod-1")(); s.pods["pod-1"].load.Sessions = 1 })
+			s.step("it is cut off", s.cutOff("pod-1"))
+			s.step("the operator has a new image", func() { s.image.Name = "v2" })
+			s.step("the new pod is up", func() {
+				for _, name := range s.names() {
+					if name != "pod-1" {
+						s.up(name)()
+					}
+				}
+			})
+			s.step("an hour later it can be reached again", s.after(time.Hour, s.up("pod-1")))
+			s.step("its room ends", s.rooms("pod-1", 0))
+			s.step("another pod is cut off, and hosts a room", func() { s.rooms("pod-3", 1)(); s.cutOff("pod-3")() })
+			s.step("it is to be given up, and waits for its turn", func() { s.pods["pod-3"].view.Waits = true })
+			s.step("it is given up", func() { s.lost("pod-3", fleet.SignSilence) })
 		},
 		"dead_node": func(s *simulation) {
 			s.step("the pool is made", nil)
@@ -243,6 +275,7 @@ func TestTranscripts(t *testing.T) {
 			s.step("a day later there is a new leader, which has not heard of the pod", s.after(24*time.Hour, func() {
 				s.pods["pod-1"].view = fleet.PodView{Known: true, State: fleet.Connecting, Since: s.now}
 			}))
+			s.step("it never does, but the fleet does not give it up", s.after(time.Hour, nil))
 			s.step("the pod answers", s.after(time.Second, s.up("pod-1")))
 		},
 	} {

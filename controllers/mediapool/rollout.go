@@ -14,7 +14,7 @@ func (o observed) outdated(p podFacts) bool {
 
 // planRollout replaces the pods that were made from another template, as soon as there is enough
 // without them, or the pool may have no more: those without rooms are deleted, those with rooms
-// drain one by one.
+// drain one by one. One that is cut off can't be told to.
 func planRollout(o observed, p *plan) {
 	supply := o.supply()
 	enough := supply.usableFree >= needed(o) && supply.usable >= ptr.Deref(o.pool.Spec.MinPods, 1)
@@ -28,7 +28,7 @@ func planRollout(o observed, p *plan) {
 		case pod.load.Sessions == 0 && (ready || pod.pod.Status.Phase == corev1.PodPending):
 			p.add(deletePod{because: "the pod was made from another template", pod: pod.pod, retire: true})
 			supply.alive--
-		case pod.load.Sessions > 0 && ready && !draining:
+		case pod.load.Sessions > 0 && ready && !draining && !pod.cutOff():
 			p.add(beginDrain(o, pod, "the pod was made from another template and hosts rooms"))
 			draining = true
 		}

@@ -45,9 +45,9 @@ func (o observed) supply() supply {
 	return s
 }
 
-// current says that a pod counts: it is alive, stays, and is what the pool wants.
+// current says that a pod counts: it is alive, can be reached, stays, and is what the pool wants.
 func (o observed) current(p podFacts) bool {
-	return !p.dead() && !p.going() && !o.outdated(p) && p.drainingSince.IsZero()
+	return !p.dead() && !p.going() && !p.cutOff() && !o.outdated(p) && p.drainingSince.IsZero()
 }
 
 // free returns how many more Sessions a pod can take, whether it is usable already or about to be.

@@ -74,6 +74,7 @@ func readyCondition(o observed, after v1alpha1.MediaPoolStatus, failed error) me
 			c.Message += ": " + obstacle
 		}
 	}
+	c.Message += o.unreachable()
 	return c
 }
 
@@ -81,7 +82,7 @@ func readyCondition(o observed, after v1alpha1.MediaPoolStatus, failed error) me
 // which do not belong into a condition: it would change at every attempt.
 func obstacleOf(o observed, failed error) string {
 	for _, pod := range o.pods {
-		if pod.dead() || pod.going() || pod.view.State == fleet.Synced && len(pod.addresses) > 0 {
+		if pod.dead() || pod.going() || pod.cutOff() || pod.view.State == fleet.Synced && len(pod.addresses) > 0 {
 			continue
 		}
 		for _, condition := range pod.pod.Status.Conditions {

@@ -148,6 +148,40 @@ func TestAPoolThatCanNotBeObserved(t *testing.T) {
 	}
 }
 
+// The status says which pods can't be reached, and what becomes of them.
+func TestPodsThatAreCutOff(t *testing.T) {
+	cutOff := fleet.PodView{Known: true, State: fleet.Broken, CutOff: start}
+	waits := cutOff
+	waits.Waits = true
+	gone := fleet.PodView{Known: true, State: fleet.Lost}
+	for want, views := range map[string][]fleet.PodView{
+		"the minimum of pods can host rooms": {},
+		"the minimum of pods can host rooms; 1 pod is not reached by the operator, and calls there go on":                                               {cutOff, gone},
+		"the minimum of pods can host rooms; 2 pods are not reached by the operator, and calls there go on":                                             {cutOff, cutOff},
+		"the minimum of pods can host rooms; 1 pod is not reached by the operator, and calls there go on; 2 pods are to be given up, one after another": {waits, cutOff, waits},
+	} {
+		f := newFixture(t)
+		o, err := f.observe(t.Context(), newPool())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, view := range views {
+			facts := o.pods[0]
+			facts.view = view
+			o.pods = append(o.pods, facts)
+		}
+		after := makeStatus(o, nil)
+		if ready := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady); ready.Message != want {
+			t.Errorf("got  %s\nwant %s", ready.Message, want)
+		}
+		r := Reconciler{Recorder: events.NewFakeRecorder(10)}
+		r.publish(o, makeStatus(observed{pool: o.pool, pods: o.pods[:1], now: start}, nil), after)
+		if told := len(r.Recorder.(*events.FakeRecorder).Events); told != min(len(views), 1) {
+			t.Errorf("%d Events tell of %q", told, want)
+		}
+	}
+}
+
 // The status says what the deletion waits for: the rooms, and after drainSeconds the pods
 // themselves.
 func TestAPoolThatIsBeingDeleted(t *testing.T) {

@@ -342,3 +342,27 @@ func TestSessionsOnPodsThatDrainAreWokenForOtherPods(t *testing.T) {
 		t.Errorf("of another pool, woken are %v", b.woken)
 	}
 }
+
+func TestSessionsOnAPodThatIsCutOffAreToSaySo(t *testing.T) {
+	here, elsewhere := session("here"), session("elsewhere")
+	b := newBook(Reservation{Session: here, Pod: "a"}, Reservation{Session: elsewhere, Pod: "b"})
+	b.woken = nil
+	if b.PodReachChanged("a"); !slices.Equal(b.woken, []string{"here"}) {
+		t.Errorf("woken are %v", b.woken)
+	}
+}
+
+// Whoever has a token may be in the room, whether its pod could say so or not.
+func TestWhereSomebodyMayBe(t *testing.T) {
+	r := session("room")
+	b := newBook(Reservation{Session: r, Pod: "a"})
+	if b.Occupied("a") || !b.Hosting("a") {
+		t.Error("somebody is in a room without Connections")
+	}
+	if b.Admit(guest(r, "ann"), nil, 9) != Admitted || !b.Occupied("a") || b.Occupied("b") {
+		t.Error("nobody may be where a token is out")
+	}
+	if b.Release(guest(r, "ann").Name, ""); b.Occupied("a") {
+		t.Error("who has left is there")
+	}
+}

@@ -58,6 +58,14 @@ func (t *Table) hosting(pod string) bool {
 	return false
 }
 
+// Occupied says whether somebody may be in a room on a pod: whoever holds a place has a token, and
+// the pod admits it, whether the operator hears of that or not.
+func (t *Table) Occupied(pod string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.connections(pod) > 0
+}
+
 // Cordon takes a pod out of use, if it hosts nothing: from then on nothing is placed on it. It says
 // whether it did.
 func (t *Table) Cordon(pod string) bool {
@@ -115,6 +123,20 @@ func (t *Table) PodsChanged(pool string, draining []string) {
 	t.mu.Lock()
 	for _, r := range t.rooms {
 		if r.at.Pod == "" && r.Pool == pool || r.at.Pod != "" && slices.Contains(draining, r.at.Pod) {
+			woken.session(r.Name)
+		}
+	}
+	t.mu.Unlock()
+	t.wake(woken)
+}
+
+// PodReachChanged takes in that a pod can't be reached any more, or can again: its Sessions are to
+// say so.
+func (t *Table) PodReachChanged(pod string) {
+	var woken wakes
+	t.mu.Lock()
+	for _, r := range t.rooms {
+		if r.at.Pod == pod {
 			woken.session(r.Name)
 		}
 	}

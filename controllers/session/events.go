@@ -11,15 +11,18 @@ import (
 
 // Reasons and actions of Events.
 const (
-	eventPlaced     = "Placed"
-	eventPodLost    = "PodLost"
-	eventMoved      = "Moved"
-	eventWaiting    = "Waiting"
-	eventRefused    = "Refused"
-	eventNotClosed  = "CloseGivenUp"
-	actionPlacing   = "Placing"
-	actionAdmitting = "Admitting"
-	actionClosing   = "Closing"
+	eventPlaced         = "Placed"
+	eventPodLost        = "PodLost"
+	eventMoved          = "Moved"
+	eventPodUnreachable = "PodUnreachable"
+	eventPodReachable   = "PodReachable"
+	eventWaiting        = "Waiting"
+	eventRefused        = "Refused"
+	eventNotClosed      = "CloseGivenUp"
+	actionPlacing       = "Placing"
+	actionObserving     = "Observing"
+	actionAdmitting     = "Admitting"
+	actionClosing       = "Closing"
 )
 
 // publish tells what a status write has changed.
@@ -34,6 +37,7 @@ func (r *Reconciler) publish(s *v1alpha1.Session, before, after v1alpha1.Session
 	if after.PodName != "" && before.PodName != after.PodName {
 		r.Recorder.Eventf(s, nil, corev1.EventTypeNormal, eventPlaced, actionPlacing, "Placed on media pod %s", after.PodName)
 	}
+	r.publishReach(s, before, after)
 	now := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionAccepted)
 	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionAccepted)
 	if now.Status == metav1.ConditionFalse && (was == nil || was.Reason != now.Reason) {

@@ -60,6 +60,7 @@ func TestPlans(t *testing.T) {
 		"one that waits is tried again":                     {nowhere},
 		"one whose pod is lost is put on another":           {func(o *observed) { o.pod.State = fleet.Lost }},
 		"one whose pod is silent for a moment stays":        {func(o *observed) { o.pod.State = fleet.Broken }},
+		"one whose pod is cut off stays":                    {func(o *observed) { o.pod.State, o.pod.CutOff = fleet.Broken, now }, guests("Active")},
 		"another generation is told":                        {func(o *observed) { o.session.Generation = 2 }},
 		"one whose pool is gone gives up its place":         {nowhere, func(o *observed) { o.pool = nil }},
 		"one whose pool is gone stays while its pod lives":  {func(o *observed) { o.pool = nil }},

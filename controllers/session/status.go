@@ -85,7 +85,7 @@ func makeStatus(o observed, succeeded bool) v1alpha1.SessionStatus {
 	}
 	accepted := acceptedCondition(o)
 	programmed := programmedCondition(o, accepted)
-	status.SetConditions(&after.Conditions, o.session.Generation, o.now, accepted, programmed, readyCondition(accepted, programmed))
+	status.SetConditions(&after.Conditions, o.session.Generation, o.now, accepted, programmed, reachable(o, readyCondition(accepted, programmed)))
 	return after
 }
 

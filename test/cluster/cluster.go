@@ -49,6 +49,8 @@ type Node struct {
 	// NetNS is its network namespace, empty on a cluster that is not local.
 	NetNS string `json:"netns"`
 	IP    string `json:"ip"`
+	// PodSubnet is where its pods' addresses are, empty on a cluster that is not local.
+	PodSubnet string `json:"podSubnet"`
 	// ContainerdSocket is empty on a cluster that is not local.
 	ContainerdSocket string `json:"containerdSocket"`
 }

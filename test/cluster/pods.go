@@ -36,6 +36,19 @@ func (c *Cluster) KillPod(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
+// PodNetwork is the path of a pod's network namespace, as long as the processes live that its first
+// container has now.
+func (c *Cluster) PodNetwork(pod *corev1.Pod) (string, error) {
+	processes, err := containerProcesses(pod)
+	if err != nil {
+		return "", err
+	}
+	if len(processes) == 0 {
+		return "", fmt.Errorf("pod %s does not run on this machine", pod.Name)
+	}
+	return fmt.Sprintf("/proc/%d/ns/net", processes[0]), nil
+}
+
 // containerProcesses finds the processes of a pod's first container by their cgroup, whose path has
 // the container's id. There are none when the pod does not run on this machine.
 func containerProcesses(pod *corev1.Pod) ([]int, error) {

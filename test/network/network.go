@@ -172,9 +172,9 @@ func (m *Machine) Close(ctx context.Context, protocol string) error {
 }
 
 // filter replaces a table of the machine's packet filter.
-func (m *Machine) filter(ctx context.Context, table, chains string) error {
+func (m *Machine) filter(ctx context.Context, name, chains string) error {
 	command := exec.CommandContext(ctx, "ip", "netns", "exec", m.name, "nft", "-f", "-")
-	command.Stdin = strings.NewReader(replaceTable(table, chains))
+	command.Stdin = strings.NewReader(replaceTable(name, chains))
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("setting the packet filter of %s: %w: %s", m.name, err, strings.TrimSpace(string(output)))
 	}

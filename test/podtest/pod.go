@@ -37,6 +37,7 @@ type Pod struct {
 	controlv1.UnimplementedMediaPodServer
 	config Config
 	server *grpc.Server
+	wire   *wire
 
 	mu      sync.Mutex // guards what follows
 	rooms   *room.Registry
@@ -57,15 +58,15 @@ type faults struct {
 
 // Start serves a pod until Stop.
 func Start(config Config) (*Pod, error) {
-	listener, err := net.Listen("tcp", config.Address)
+	inner, err := net.Listen("tcp", config.Address)
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
-	p := &Pod{config: config, breaks: make(chan struct{}), record: newRecord()}
+	p := &Pod{config: config, wire: newWire(), breaks: make(chan struct{}), record: newRecord()}
 	p.begin()
 	p.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(mtls.ServerFrom(config.Identity, mtls.Manager))))
 	controlv1.RegisterMediaPodServer(p.server, p)
-	go func() { _ = p.server.Serve(listener) }() // it ends with Stop
+	go func() { _ = p.server.Serve(listener{inner, p.wire}) }() // it ends with Stop
 	return p, nil
 }
 
@@ -80,6 +81,7 @@ func (p *Pod) begin() {
 
 // Stop ends the pod at once, as a killed process does.
 func (p *Pod) Stop() {
+	p.wire.cut(false)
 	p.server.Stop()
 	p.mu.Lock()
 	rooms := p.rooms
@@ -90,6 +92,10 @@ func (p *Pod) Stop() {
 
 // Mute has the pod answer nothing any more, not even heartbeats, or do so again.
 func (p *Pod) Mute(muted bool) { p.spoil(func(f *faults) { f.muted = muted }) }
+
+// Cut has nothing pass between the pod and the operator, either way, or everything again. Neither
+// is told.
+func (p *Pod) Cut(cut bool) { p.wire.cut(cut) }
 
 // Deafen has the pod ignore what it is told of rooms. It goes on to say that it lives.
 func (p *Pod) Deafen() { p.spoil(func(f *faults) { f.deaf = true }) }

@@ -13,7 +13,7 @@ import (
 
 // beat is how often the pod says that it lives: more often than a real one, for tests with a clock
 // of their own.
-const beat = 100 * time.Millisecond
+const beat = 20 * time.Millisecond
 
 var errBroken = status.Error(codes.Unavailable, "the stream is broken")
 
