@@ -128,6 +128,12 @@ func sessionStatus(_ context.Context, c *call) error {
 	return nil
 }
 
+// iceNotice is how long a browser takes to notice that nothing comes of ICE any more. A client looks
+// at the ICE state of its own stream when connect is answered, and sends the stream anew when it is
+// broken. If it is not yet, the client does so only 4 s after it is (openvidu-rpc 1.8, 4.8). No
+// message makes it look earlier, so the answer waits for that moment. It must come within 10 s.
+const iceNotice = 6 * time.Second
+
 // connect takes a connection up again on this socket (openvidu-rpc 1.8).
 func connect(_ context.Context, c *call) error {
 	s := c.conversation
@@ -139,9 +145,14 @@ func connect(_ context.Context, c *call) error {
 	if c.params.err != nil || s.participant != nil {
 		return bare(codeReconnection, "reconnection error")
 	}
-	err := s.frontEnd.rooms.Resume(s.key, private, s.client, func(p *room.Participant) {
-		s.joined(p, private)
-		c.reply(map[string]string{"value": "reconnection successful"})
+	err := s.frontEnd.rooms.Resume(s.key, private, s.client, func(resumed room.Resumed) {
+		s.joined(resumed.Participant, private)
+		answer := map[string]string{"value": "reconnection successful"}
+		if resumed.AwaitsMedia {
+			c.replyLater(answer, iceNotice-s.held)
+			return
+		}
+		c.reply(answer)
 	})
 	if err != nil {
 		return bare(codeReconnection, "reconnection error")

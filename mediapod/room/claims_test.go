@@ -49,10 +49,10 @@ func TestARecorderComesBackWithinTheWindowOnly(t *testing.T) {
 		r.Suspend(r.link)
 		time.Sleep(DefaultReconnectWindow - time.Nanosecond)
 		link := &recorder{scene: s, name: "R", reading: true}
-		s.must(s.registry.Resume("", private, link, func(*Participant) {}))
+		s.must(s.registry.Resume("", private, link, func(Resumed) {}))
 		r.Suspend(link)
 		time.Sleep(DefaultReconnectWindow + time.Nanosecond)
-		if err := s.registry.Resume("", private, link, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
+		if err := s.registry.Resume("", private, link, func(Resumed) {}); !errors.Is(err, ErrNotResumed) {
 			t.Errorf("got %v", err)
 		}
 		if strings.Contains(s.text(), "A <- participant") {

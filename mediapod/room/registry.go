@@ -244,7 +244,7 @@ func (c *changes) mark(uid string) {
 // The reply is called at the place in the order of what the client is told where its answer
 // belongs: before what it missed meanwhile. It only queues. ErrNotResumed means that nobody is
 // there under that id.
-func (g *Registry) Resume(key, privateID string, sink Sink, reply func(*Participant)) error {
+func (g *Registry) Resume(key, privateID string, sink Sink, reply func(Resumed)) error {
 	room := g.resumable.find(digestOf(privateID))
 	if key != "" {
 		room, _ = g.Lookup(key)

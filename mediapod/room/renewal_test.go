@@ -48,7 +48,7 @@ func (s *scene) comeBack(name string) {
 	s.write("%s connects", name)
 	link := &recorder{scene: s, name: name, reading: true}
 	s.users[name].link = link
-	s.must(s.registry.Resume("", "rpc-"+name, link, func(*Participant) { s.write("  %s <- answer", name) }))
+	s.must(s.registry.Resume("", "rpc-"+name, link, func(Resumed) { s.write("  %s <- answer", name) }))
 	synctest.Wait()
 }
 
