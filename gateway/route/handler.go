@@ -322,9 +322,13 @@ func (h *handshake) rewrite(out *http.Request, pod string, toldWaiting bool) {
 	for _, name := range []string{"Authorization", "Cookie", "Origin", "Referer"} {
 		out.Header.Del(name)
 	}
-	podhttp.Client{
+	client := podhttp.Client{
 		Address: h.from.Address, SharedAddress: h.from.Shared, SessionWaiting: toldWaiting, SecretDigests: h.digests,
-	}.Write(out.Header)
+	}
+	if h.reconnect {
+		client.Held = time.Since(h.arrived)
+	}
+	client.Write(out.Header)
 }
 
 // waitFor returns when something has changed or the time has passed, with an error only when the
