@@ -121,7 +121,7 @@ func (p *plan) place(o observed) {
 	drains := o.pod.Draining && o.pod.State == fleet.Synced && !o.foreign
 	switch {
 	case hasPod && drains && count(o, v1alpha1.ConnectionStateActive) == 0 && len(o.candidates) > 0:
-		p.add(move, "the media pod drains and nobody is in the room", desiredRoom(o))
+		p.add(move, "the media pod drains and nobody is in the room", desiredRoom(o, true))
 		p.keep(o) // for when no other pod has room
 	case hasPod:
 		p.keep(o)
@@ -147,7 +147,7 @@ func (p *plan) seek(o observed) {
 			return // the next pass looks for a pod without them
 		}
 	}
-	p.add(assign, "the room is on no media pod", desiredRoom(o))
+	p.add(assign, "the room is on no media pod", desiredRoom(o, true))
 }
 
 // keep decides whether the pod that the room is on is sent it.
@@ -167,20 +167,20 @@ func (p *plan) keep(o observed) {
 		return
 	}
 	if p.again = last.After; p.again == 0 {
-		p.add(send, reason, desiredRoom(o))
+		p.add(send, reason, desiredRoom(o, false))
 	}
 }
 
 // desiredRoom returns the room as it is to be: with who holds a place, and who has left. Those hold
 // none any more, but the pod keeps knowing about them: a status that is lost can be rebuilt. Who is
-// in the room is told with what the pod before knew, until the present pod has told of them.
-func desiredRoom(o observed) *sent {
+// in the room is told with what the pod before knew, unless it is for the pod that has told of them.
+func desiredRoom(o observed, elsewhere bool) *sent {
 	state := func(c *v1alpha1.Connection) v1alpha1.ConnectionState { return stateOf(o, c) }
 	in := desired.Input{
 		Session: o.session, Media: o.media, State: state, Identity: o.identity, Keys: o.keys, Begun: o.begun,
 		DefaultNamespace: o.defaultNamespace, Now: o.now,
 		Presence: func(c *v1alpha1.Connection) *controlv1.Presence {
-			if o.room.Held[c.UID] {
+			if o.room.Held[c.UID] && !elsewhere {
 				return nil
 			}
 			return participant.Presence(c.Status, o.room.Seen[c.UID])

@@ -58,8 +58,9 @@ func describe(p plan) string {
 // lostPod is a pod that is lost, which has told of all who are in the room.
 func lostPod(o *observed) {
 	o.pod.State = fleet.Lost
-	o.room.Seen = make(map[types.UID]*controlv1.ConnectionStatus)
+	o.room.Seen, o.room.Held = make(map[types.UID]*controlv1.ConnectionStatus), make(map[types.UID]bool)
 	for _, c := range o.connections {
+		o.room.Held[c.UID] = true
 		if c.Status.State == v1alpha1.ConnectionStateActive {
 			o.room.Seen[c.UID] = &controlv1.ConnectionStatus{State: controlv1.ConnectionState_CONNECTION_STATE_ACTIVE, ClientData: "of the pod"}
 		}
