@@ -18,8 +18,8 @@
 //	any          no pod at all       503                                       503
 //
 // The asymmetry is the client's: it hangs for ever on a refused first handshake, and loops hot on
-// an accepted and then closed reconnection (openvidu-rpc 1.8). A reconnection that a pod refuses ends
-// the client's session, so it reaches only a pod that has the room; the pod is told for how long it
-// was held (docs/adr/0053). A Session that is unknown is waited
-// for because another gateway may have handed out its token a moment ago.
+// an accepted and then closed reconnection (openvidu-rpc 1.8). A reconnection that a pod refuses
+// ends the client's session, so it reaches only a pod that has the room; the pod is told for how
+// long it was held (docs/adr/0053). A Session that is unknown is waited for because another gateway
+// may have handed out its token a moment ago.
 package route

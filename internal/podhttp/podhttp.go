@@ -57,9 +57,6 @@ type Client struct {
 	Held time.Duration
 }
 
-// maxHeld bounds Held, which is far below.
-const maxHeld = time.Hour
-
 // Write puts the client into the headers of a request, in place of what they say.
 func (c Client) Write(header http.Header) {
 	set := func(name, value string) {
@@ -104,7 +101,7 @@ func held(r *http.Request) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return min(max(0, time.Duration(milliseconds)*time.Millisecond), maxHeld)
+	return max(0, time.Duration(milliseconds)*time.Millisecond)
 }
 
 func address(r *http.Request) netip.Addr {

@@ -128,11 +128,31 @@ func sessionStatus(_ context.Context, c *call) error {
 	return nil
 }
 
-// iceNotice is how long a browser takes to notice that nothing comes of ICE any more. A client looks
-// at the ICE state of its own stream when connect is answered, and sends the stream anew when it is
-// broken. If it is not yet, the client does so only 4 s after it is (openvidu-rpc 1.8, 4.8). No
-// message makes it look earlier, so the answer waits for that moment. It must come within 10 s.
-const iceNotice = 6 * time.Second
+// How long browsers take to notice that nothing comes of ICE any more, and a little: Chromium 7.6 s
+// to 7.9 s, Firefox 5.5 s to 8.8 s (docs/adr/0053).
+const (
+	iceNotice        = 8 * time.Second
+	iceNoticeFirefox = 9 * time.Second
+	// latestAnswer is far below the 10 s after which the client takes connect for refused.
+	latestAnswer = 8 * time.Second
+)
+
+// answerAfter is how long the answer to connect waits whose client comes from a pod that is lost:
+// at least for as long as the gateway has held the client, and before the room came here.
+//
+// The client looks at the ICE state of its own stream when it is answered, and sends the stream
+// anew when ICE is broken. If it is not yet, the client does so only 4 s after it is (openvidu-rpc
+// 1.8, 4.8), and no message makes it look earlier. So the answer waits for that moment.
+func answerAfter(resumed room.Resumed, held time.Duration) time.Duration {
+	if !resumed.AwaitsMedia {
+		return 0
+	}
+	notice := iceNotice
+	if strings.Contains(resumed.Client.Platform, "Firefox") {
+		notice = iceNoticeFirefox
+	}
+	return min(max(0, notice-max(held, time.Since(resumed.Restored))), latestAnswer)
+}
 
 // connect takes a connection up again on this socket (openvidu-rpc 1.8).
 func connect(_ context.Context, c *call) error {
@@ -148,8 +168,8 @@ func connect(_ context.Context, c *call) error {
 	err := s.frontEnd.rooms.Resume(s.key, private, s.client, func(resumed room.Resumed) {
 		s.joined(resumed.Participant, private)
 		answer := map[string]string{"value": "reconnection successful"}
-		if resumed.AwaitsMedia {
-			c.replyLater(answer, iceNotice-s.held)
+		if wait := answerAfter(resumed, s.held); wait > 0 {
+			c.replyLater(answer, wait)
 			return
 		}
 		c.reply(answer)

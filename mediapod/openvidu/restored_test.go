@@ -17,7 +17,7 @@ const streamOfA = "str_CAM_Q7ab_con_A"
 
 // newRestoredPod makes a pod with a room that was on another one: A sends and receives nothing, B
 // receives A, and C was not there.
-func newRestoredPod(t *testing.T) *pod {
+func newRestoredPod(t *testing.T, platform string) *pod {
 	t.Helper()
 	p := newPod(t, signalling.DefaultLimits())
 	d := desired("A", "B:subscriber", "C")
@@ -27,7 +27,7 @@ func newRestoredPod(t *testing.T) *pod {
 	}
 	for i := range d.Connections[:2] {
 		d.Connections[i].Spent = true
-		d.Connections[i].Presence = &room.Presence{Activated: at, Client: room.Client{Metadata: "client"}}
+		d.Connections[i].Presence = &room.Presence{Activated: at, Client: room.Client{Metadata: "client", Platform: platform}}
 	}
 	d.Connections[0].Presence.Published = []room.Stream{{ID: streamOfA, Created: at, StreamOptions: options}}
 	d.Connections[1].Presence.Received = []room.Reception{{SubscriptionID: "con_A", StreamID: streamOfA}}
@@ -42,9 +42,22 @@ func connectParams(private string) string {
 // A client whose own stream is awaited is answered when its browser has noticed that the media path
 // is gone; one that only receives is answered at once, and made to receive anew.
 func TestConnectToARestoredRoom(t *testing.T) {
-	for held, want := range map[string]time.Duration{"": iceNotice, "2500": iceNotice - 2500*time.Millisecond, "9000": 0} {
+	const settling = 500 * time.Millisecond // until B is made to receive anew, before A comes
+	for _, test := range []struct {
+		platform, held string
+		after, want    time.Duration
+	}{
+		{"Chrome 156.0 on Linux", "", 0, iceNotice - settling},
+		{"Firefox 153.0 on Linux", "1500", 0, iceNoticeFirefox - 1500*time.Millisecond},
+		{"Chrome 156.0 on Linux", "2500", 0, iceNotice - 2500*time.Millisecond},
+		{"Chrome 156.0 on Linux", "9500", 0, 0},
+		{"Firefox 153.0 on Linux", "600", 0, latestAnswer},
+		{"Chrome 156.0 on Linux", "1000", 3 * time.Second, iceNotice - 3*time.Second - settling},
+	} {
+		held, want := test.held, test.want
 		synctest.Test(t, func(t *testing.T) {
-			p := newRestoredPod(t)
+			p := newRestoredPod(t, test.platform)
+			time.Sleep(test.after)
 			b := p.dial(podhttp.HeaderHeld, held)
 			begun := time.Now()
 			b.call("connect", connectParams("rpc-B"))
@@ -78,7 +91,7 @@ func TestConnectToARestoredRoom(t *testing.T) {
 // While the answer to connect waits, everything else goes on.
 func TestWhoWaitsForTheAnswerToConnectIsServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newRestoredPod(t)
+		p := newRestoredPod(t, "")
 		a := p.dial()
 		a.request("connect", connectParams("rpc-A"))
 		waiting := a.next - 1

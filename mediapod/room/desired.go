@@ -71,8 +71,8 @@ type Connection struct {
 	// MaxPublishKbps and MaxReceiveKbps bound video, the latter per stream. 0 is no limit.
 	MaxPublishKbps, MaxReceiveKbps int
 	Moderation                     Moderation
-	// Presence is the participant as the pod had it that the room was on before; nil when nobody was
-	// in the room by this Connection. It means nothing once the Connection is known here.
+	// Presence is the participant as the pod had it that the room was on before; nil when nobody
+	// was in the room by this Connection. It means nothing once the Connection is known here.
 	Presence *Presence
 }
 

@@ -23,10 +23,11 @@ type Participant struct {
 	budget        budget         // what it may still have others notified of
 	heardLevels   map[string]int // connection id of a publisher -> the network quality level told
 	gone          bool
-	// restored says that it comes from another pod, and its client is not back yet. renewal makes
-	// the offers for what the client received there.
-	restored bool
-	renewal  *time.Timer
+	// restored says that it comes from another pod, and its client is not back yet; restoredAt is
+	// since when it is here. renewal makes the offers for what the client received there.
+	restored   bool
+	restoredAt time.Time
+	renewal    *time.Timer
 }
 
 // ConnectionID returns the public id.

@@ -30,11 +30,13 @@ type Presence struct {
 
 // Resumed is what is known of a client that is back.
 type Resumed struct {
-	// Participant acts for the client.
+	// Participant acts for the client, which has told this of itself when it joined.
 	Participant *Participant
+	Client      Client
 	// AwaitsMedia says that its client sends nothing of some stream on this pod yet: it comes from
-	// another one.
+	// another one, which was lost before Restored.
 	AwaitsMedia bool
+	Restored    time.Time
 }
 
 // restore takes over who was in the room on another pod. The room is locked.
@@ -55,7 +57,7 @@ func (r *Room) restoreParticipant(s *seat) {
 	presence := s.desired.Presence
 	s.state, s.activated, s.client = Active, presence.Activated, presence.Client
 	p := r.newParticipant(s, len(presence.Published))
-	p.restored = true
+	p.restored, p.restoredAt = true, time.Now()
 	p.mailbox.suspend(time.Duration(r.registry.window.Load()), p.expire)
 	r.participants = append(r.participants, p)
 	r.recorder.restored(p)

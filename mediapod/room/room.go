@@ -306,7 +306,7 @@ func (r *Room) resume(id string, sink Sink, reply func(Resumed)) bool {
 		r.evict(p, reasons.NetworkDisconnect)
 		return false
 	}
-	p.mailbox.resume(sink, func() { reply(Resumed{p, p.publications.awaited()}) }, p.stale)
+	p.mailbox.resume(sink, func() { reply(Resumed{p, s.client, p.publications.awaited(), p.restoredAt}) }, p.stale)
 	if p.restored {
 		p.settle()
 	} else {
