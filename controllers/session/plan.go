@@ -172,8 +172,9 @@ func (p *plan) keep(o observed) {
 }
 
 // desiredRoom returns the room as it is to be: with who holds a place, and who has left. Those hold
-// none any more, but the pod keeps knowing about them: a status that is lost can be rebuilt. Who is
-// in the room is told with what the pod before knew, unless it is for the pod that has told of them.
+// none any more, but the pod keeps knowing about them: a status that is lost can be rebuilt. Of who
+// is in the room the pod is told what is known, unless it has told of them itself. elsewhere says
+// that the room is for another pod than the one that it is on.
 func desiredRoom(o observed, elsewhere bool) *sent {
 	state := func(c *v1alpha1.Connection) v1alpha1.ConnectionState { return stateOf(o, c) }
 	in := desired.Input{

@@ -104,28 +104,48 @@ func TestNetworkQualityIsToldWhenThePoolAsksForIt(t *testing.T) {
 	}
 }
 
-func TestAMediaPodThatDiesTakesItsRoomsAlong(t *testing.T) {
+// Who is in a room whose media pod dies may come back to the next one, as the same participant; who
+// does not has left when the window is over.
+func TestAMediaPodThatDiesIsFollowedByAnother(t *testing.T) {
 	t.Parallel()
 	covers(t, "5.1-nodeCrashed", "6-40007", "1.11-life", "2.22-sessionStatus")
 	pool := kube.NewPool(t, nil)
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
-	m := r.join(t, "a", v1alpha1.RolePublisher)
-	// Status follows a join a moment later.
-	wait.For(t, ready, "the Connection to be active", func() error { return r.inState(m, v1alpha1.ConnectionStateActive, "") })
+	media := rawclient.NewMedia(t)
+	publisher, subscriber, absent := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RoleSubscriber), r.join(t, "c", v1alpha1.RolePublisher)
+	stream := publisher.Publishes(media, camera).StreamID
+	subscriber.Receives(media, stream)
+	all := []*member{publisher, subscriber, absent}
+	for _, m := range all {
+		// Status follows a join a moment later.
+		wait.For(t, ready, "the Connection to be active", func() error { return r.inState(m, v1alpha1.ConnectionStateActive, "") })
+	}
 	if err := kube.KillPod(t.Context(), r.pod(t)); err != nil {
 		t.Fatal(err)
 	}
-	m.Ends(ready)
-	wait.For(t, ready, "the Connection to tell why", func() error {
-		return r.inState(m, v1alpha1.ConnectionStateDisconnected, "nodeCrashed")
-	})
-	// Nobody who could send a notification is left: the client learns it when it comes back.
-	kube.WaitSession(t, ready, cluster.DefaultTenant, r.name)
-	if life := m.notBack(); life == m.Joined.Life {
-		t.Errorf("the pod after it has the same life %d", life)
+	for _, m := range all {
+		m.Ends(ready)
+		for _, n := range m.Notifications() {
+			if n.Method == "participantLeft" || n.Method == "participantEvicted" {
+				t.Errorf("%s was told %s %s", m.Name, n.Method, n.Params)
+			}
+		}
 	}
-	for _, n := range m.Notifications() {
-		t.Errorf("it was told %s %s", n.Method, n.Params)
+	kube.WaitSession(t, ready, cluster.DefaultTenant, r.name)
+	subscriber = subscriber.back()
+	subscriber.Gets("forciblyReconnectSubscriber", map[string]any{"connectionId": publisher.ID(), "streamId": stream})
+	publisher.back() // which is answered when a browser has noticed
+	subscriber.Gets("participantLeft", map[string]any{"connectionId": absent.ID(), "reason": "networkDisconnect"})
+	for _, m := range all[:2] {
+		if err := r.inState(m, v1alpha1.ConnectionStateActive, ""); err != nil {
+			t.Errorf("%s has come back: %v", m.Name, err)
+		}
+	}
+	wait.For(t, ready, "the Connection to tell why", func() error {
+		return r.inState(absent, v1alpha1.ConnectionStateDisconnected, "networkDisconnect")
+	})
+	if life := absent.notBack(); life == absent.Joined.Life {
+		t.Errorf("the pod after it has the same life %d", life)
 	}
 }
 

@@ -52,10 +52,11 @@ func TestACallOutlivesItsMediaPod(t *testing.T) {
 					t.Fatal(err)
 				}
 			})
-			killed := time.Now()
+			before := time.Now()
 			if err := kube.KillPod(t.Context(), pod); err != nil {
 				t.Fatal(err)
 			}
+			killed := time.Now()
 			// While all are away, there is a room to join already.
 			late := joinWith(t, in(3), r.namespace, "dave")
 			t.Logf("somebody new is in the room after %v", time.Since(killed))
@@ -63,7 +64,7 @@ func TestACallOutlivesItsMediaPod(t *testing.T) {
 				t.Errorf("who joins meanwhile sees %q", others)
 			}
 			for _, g := range guests {
-				back := g.event(t, 30*time.Second, "reconnected", func(e browser.Event) bool { return e.Name == "reconnected" && e.Time().After(killed) })
+				back := g.event(t, 30*time.Second, "reconnected", func(e browser.Event) bool { return e.Name == "reconnected" && e.Time().After(before) })
 				t.Logf("%s is reconnected after %v", g.Name, back.Time().Sub(killed))
 			}
 			everyPair(guests, func(receiver, sender *guest) { receiver.advances(t, sender, 30*time.Second) })
@@ -76,7 +77,8 @@ func TestACallOutlivesItsMediaPod(t *testing.T) {
 			})
 			for _, g := range guests {
 				late.advances(t, g, 30*time.Second)
-				g.toldOnlyOfItsSocket(t, killed)
+				g.logFrames(t, killed)
+				g.toldOnlyOfItsSocket(t, before)
 				g.same(t)
 			}
 
@@ -201,6 +203,33 @@ func (g *guest) toldOnlyOfItsSocket(t *testing.T, since time.Time) {
 		default:
 			t.Errorf("%s got %+v", g.Name, event)
 		}
+	}
+}
+
+// logFrames writes down when a guest has said what about its socket and its streams, where the
+// browser tells.
+func (g *guest) logFrames(t *testing.T, since time.Time) {
+	t.Helper()
+	page, is := g.Tab.(*browser.Page)
+	if !is {
+		return
+	}
+	asked := map[int64]bool{}
+	for _, frame := range page.Frames() {
+		if frame.At.Before(since) {
+			continue
+		}
+		switch frame.Method {
+		case "connect", "reconnectStream", "prepareReceiveVideoFrom", "forciblyReconnectSubscriber", "echo":
+			if frame.ID != nil {
+				asked[*frame.ID] = true
+			}
+		default:
+			if frame.Method != "" || frame.ID == nil || !asked[*frame.ID] {
+				continue
+			}
+		}
+		t.Logf("%s %6.2f s %s", g.Name, frame.At.Sub(since).Seconds(), frame)
 	}
 }
 
