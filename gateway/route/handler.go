@@ -39,6 +39,9 @@ const (
 // errNoPod means that there is no pod to take a handshake.
 var errNoPod = errors.New("no media pod")
 
+// errStopping means that a pod takes no sockets any more.
+var errStopping = errors.New("the media pod takes no more sockets")
+
 // Rooms is where rooms are. *Directory is one.
 type Rooms interface {
 	// Find returns what is known about the Session with a routing key.
@@ -288,6 +291,8 @@ func (h *handshake) proxy(pod string, toldWaiting bool) error {
 				metrics.upgrades.Observe(time.Since(h.arrived).Seconds())
 				metrics.sockets.Inc()
 				h.switched = true
+			} else if h.reconnect && response.StatusCode == http.StatusServiceUnavailable {
+				return errStopping // its room is about to go to another one
 			} else {
 				metrics.refusals.WithLabelValues(string(refusedPod)).Inc()
 			}

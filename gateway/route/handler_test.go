@@ -317,7 +317,9 @@ func TestARoomThatWaitsForAPod(t *testing.T) {
 			joined <- name
 		}()
 		waitUntil(t, func() bool { return w.held() })
-		w.rooms.set("demo", Room{Known: true, Address: w.a.address}) // not told of the room yet
+		since := time.Now()
+		waitUntil(t, func() bool { return time.Since(since) > 2*time.Millisecond }) // it is told in milliseconds
+		w.rooms.set("demo", Room{Known: true, Address: w.a.address})                // not told of the room yet
 		w.rooms.set("demo", Room{Known: true, Address: w.b.address, Programmed: true})
 		if name := <-joined; name != "b" {
 			t.Errorf("reached %q, want b", name)
@@ -393,6 +395,18 @@ func TestARoomThatMovesIsReachedAtItsNewPod(t *testing.T) {
 	_, next := w.join("sessionId=demo&reconnect=true")
 	if name != "a" || next != "b" {
 		t.Errorf("reached %q and then %q, want a and b", name, next)
+	}
+}
+
+// A pod that stops, or is full, refuses a reconnection for now: its room may come to another one.
+func TestAReconnectionThatAPodRefusesIsTriedAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	w.rooms.set("full", Room{Known: true, Address: w.a.address, Programmed: true})
+	if _, status := w.dial("sessionId=full&reconnect=true", nil); status != http.StatusServiceUnavailable {
+		t.Errorf("status = %d, want 503", status)
+	}
+	if len(w.a.seen) < 2 {
+		t.Errorf("it was tried %d times", len(w.a.seen))
 	}
 }
 

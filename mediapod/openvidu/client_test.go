@@ -17,7 +17,6 @@ import (
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
 
-	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
@@ -50,7 +49,7 @@ func newPod(t *testing.T, limits signalling.Limits, names ...string) *pod {
 		_ = httpServer.Serve(p.listener)
 	}()
 	t.Cleanup(func() {
-		p.rooms.Stop(reasons.ServerStopped)
+		p.rooms.Stop()
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		p.server.Shutdown(ctx)

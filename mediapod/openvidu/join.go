@@ -154,6 +154,8 @@ func answerAfter(resumed room.Resumed, held time.Duration) time.Duration {
 	return min(max(0, notice-max(held, time.Since(resumed.Restored))), latestAnswer)
 }
 
+var errStopping = errors.New("the media pod stops")
+
 // connect takes a connection up again on this socket (openvidu-rpc 1.8).
 func connect(_ context.Context, c *call) error {
 	s := c.conversation
@@ -174,6 +176,12 @@ func connect(_ context.Context, c *call) error {
 		}
 		c.reply(answer)
 	})
+	if errors.Is(err, room.ErrClosed) {
+		// Any answer but a good one ends the client's session. It comes back elsewhere.
+		c.answered = true
+		c.client.Expel(errStopping)
+		return nil
+	}
 	if err != nil {
 		return bare(codeReconnection, "reconnection error")
 	}

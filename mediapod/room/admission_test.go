@@ -47,7 +47,7 @@ func TestATokenIsGoodOnceAndOnlyWhileItsConnectionIsDesired(t *testing.T) {
 			s.apply()
 		}, token: "tok_A2"},
 		"a connection without a token digest":    {prepare: func(s *scene) { s.desired.Connections[0].Token = TokenDigest{}; s.apply() }, token: "", want: ErrToken},
-		"a token after the pod was told to stop": {prepare: func(s *scene) { s.registry.Stop(reasons.ServerStopped) }, token: "tok_A", want: ErrClosed},
+		"a token after the pod was told to stop": {prepare: func(s *scene) { s.registry.Stop() }, token: "tok_A", want: ErrClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, "A", "B")

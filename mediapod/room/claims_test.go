@@ -6,8 +6,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 func TestWhoShowsTheSecretMayDoEverything(t *testing.T) {
@@ -72,7 +70,7 @@ func TestARecorderMayComeFirst(t *testing.T) {
 func TestNobodyShowsASecretToAClosedRoom(t *testing.T) {
 	s := newScene(t, "A")
 	room, _ := s.registry.Lookup(s.desired.Key)
-	s.registry.Stop(reasons.ServerStopped)
+	s.registry.Stop()
 	link := &recorder{scene: s, name: "R", reading: true}
 	if err := room.Join(JoinRequest{Claims: &asPrivileged}, link, func(Joined) {}); !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v", err)

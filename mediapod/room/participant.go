@@ -1,6 +1,7 @@
 package room
 
 import (
+	"io"
 	"time"
 
 	"mediarooms.dev/mediarooms/internal/reasons"
@@ -116,6 +117,22 @@ func (p *Participant) ForceDisconnect(connectionID string, reply func()) error {
 	reply()
 	target.dismiss(reasons.ForceDisconnectByUser)
 	return nil
+}
+
+// peerConnections are what the participant sends and receives by. The room is locked.
+func (p *Participant) peerConnections() []io.Closer {
+	var all []io.Closer
+	for _, s := range p.publications.sorted() {
+		if s.publication != nil {
+			all = append(all, s.publication)
+		}
+	}
+	for _, s := range p.subscriptions.sorted() {
+		if s.media != nil {
+			all = append(all, s.media)
+		}
+	}
+	return all
 }
 
 // announcement is what others are told of the participant. The room is locked.

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-
-	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 // outdate makes the engine say that what everybody receives is outdated, and waits for what comes
@@ -156,7 +154,7 @@ func TestARenewalThatComesToNothingIsUndone(t *testing.T) {
 		"the stream ends":        func(s *scene) { s.must(s.users["A"].Unpublish()) },
 		"the publisher leaves":   func(s *scene) { s.must(s.users["A"].Leave()) },
 		"the subscriber leaves":  func(s *scene) { s.must(s.users["B"].Leave()) },
-		"the room is closed":     func(s *scene) { s.registry.Stop(reasons.ServerStopped) },
+		"the room is closed":     func(s *scene) { s.registry.Stop() },
 		"the client is offline":  func(s *scene) { s.users["B"].Suspend(s.users["B"].link) },
 		"the client begins anew": func(s *scene) { s.prepare("B", s.state("A").Published[0].ID) },
 	} {

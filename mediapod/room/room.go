@@ -297,7 +297,7 @@ func (r *Room) resume(id string, sink Sink, reply func(Resumed)) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s, found := r.byPrivateID[digestOf(id)]
-	if !found || id == "" || s.participant == nil {
+	if !found || id == "" || s.participant == nil || r.closed {
 		return false
 	}
 	p := s.participant
@@ -320,24 +320,36 @@ func (r *Room) resume(id string, sink Sink, reply func(Resumed)) bool {
 func (r *Room) end(reason reasons.Reason, silent bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.registry.resumable.update(r, r.byPrivateID, nil)
+	if r.closed {
+		return // the pod stops: what is left of the room is for the operator to end
+	}
 	conclusion := r.recorder.conclusion(reason)
 	r.shut(reason)
 	r.recorder.end(conclusion, silent)
-	r.registry.resumable.update(r, r.byPrivateID, nil)
 }
 
-// close evicts everybody, one after the other, and lets nobody in any more.
-func (r *Room) close(reason reasons.Reason) {
+// letGo ends what is of the room on this pod, which stops: sockets and media, but no visit.
+func (r *Room) letGo() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.shut(reason)
-}
-
-// shut is close; the room is locked.
-func (r *Room) shut(reason reasons.Reason) {
 	if r.closed {
 		return
 	}
+	r.closed = true
+	var closers []io.Closer
+	for _, p := range r.participants {
+		p.mailbox.stopWaiting()
+		p.stopSettling()
+		p.gone = true
+		p.mailbox.release()
+		closers = append(closers, p.peerConnections()...)
+	}
+	r.registry.release(closers...)
+}
+
+// shut evicts everybody, one after the other, and lets nobody in any more. The room is locked.
+func (r *Room) shut(reason reasons.Reason) {
 	r.closed = true
 	for len(r.participants) > 0 {
 		r.evict(r.participants[0], reason)

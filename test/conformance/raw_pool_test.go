@@ -120,6 +120,13 @@ func TestAMediaPodThatDiesIsFollowedByAnother(t *testing.T) {
 		// Status follows a join a moment later.
 		wait.For(t, ready, "the Connection to be active", func() error { return r.inState(m, v1alpha1.ConnectionStateActive, "") })
 	}
+	wait.For(t, ready, "status to show what is received", func() error {
+		connection, err := kube.Connection(cluster.DefaultTenant, subscriber.connection)
+		if err == nil && len(connection.Status.Subscribers) != 1 {
+			err = fmt.Errorf("it is %+v", connection.Status)
+		}
+		return err
+	})
 	if err := kube.KillPod(t.Context(), r.pod(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -161,19 +168,45 @@ func (r *room) inState(m *member, state v1alpha1.ConnectionState, reason string)
 	return nil
 }
 
-func TestAMediaPodThatIsStoppedSaysSo(t *testing.T) {
+// A media pod that is stopped in good order tells nobody that they are out: they come back to the
+// next one.
+func TestAMediaPodThatIsStoppedLetsItsUsersGo(t *testing.T) {
 	t.Parallel()
 	covers(t, "5.1-openviduServerStopped", "5.1-mediaServerDisconnect", "9-13")
 	pool := kube.NewPool(t, nil)
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
-	a, b := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RoleSubscriber)
-	if err := kube.Client.Delete(t.Context(), r.pod(t)); err != nil {
+	all := []*member{r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RoleSubscriber)}
+	for _, m := range all {
+		wait.For(t, ready, "the Connection to be active", func() error { return r.inState(m, v1alpha1.ConnectionStateActive, "") })
+	}
+	before := r.pod(t)
+	if err := kube.Client.Delete(t.Context(), before); err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range []*member{a, b} {
-		m.GetsWithin(2*ready, "participantEvicted", map[string]any{"connectionId": m.ID(), "reason": "openviduServerStopped"})
+	for _, m := range all {
+		m.Ends(2 * ready)
+		for _, n := range m.Notifications() {
+			if n.Method == "participantLeft" || n.Method == "participantEvicted" {
+				t.Errorf("%s was told %s %s", m.Name, n.Method, n.Params)
+			}
+		}
 	}
-	b.Gets("participantLeft", map[string]any{"connectionId": a.ID(), "reason": "openviduServerStopped"})
+	wait.For(t, 2*ready, "another pod to have the room", func() error {
+		session, err := kube.Session(cluster.DefaultTenant, r.name)
+		if err != nil {
+			return err
+		}
+		if session.Status.PodName == before.Name {
+			return fmt.Errorf("it is on %s still", before.Name)
+		}
+		return cluster.Ready(session, session.Status.Conditions)
+	})
+	for _, m := range all {
+		m.back()
+		if err := r.inState(m, v1alpha1.ConnectionStateActive, ""); err != nil {
+			t.Errorf("%s has come back: %v", m.Name, err)
+		}
+	}
 }
 
 func TestASubscriberIsGivenAnotherOfferWhenItsOwnIsOutdated(t *testing.T) {
