@@ -368,8 +368,8 @@ func goroutines() []string {
 	return strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n")
 }
 
-// Who is let go has left nothing: its socket ends, and on no other of this pod it is told that it is
-// out.
+// Who is let go has left nothing: its socket ends, and on no other of this pod it is told that it
+// is out.
 func TestShutdownLetsParticipantsGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPod(t, signalling.DefaultLimits(), "A")
@@ -386,7 +386,9 @@ func TestShutdownLetsParticipantsGo(t *testing.T) {
 		for message := range a.messages {
 			t.Errorf("A was told %s", show(message))
 		}
-		<-other.ended
+		if err := <-other.ended; err == nil {
+			t.Error("the other socket ended without an error")
+		}
 		for message := range other.messages {
 			t.Errorf("on another socket A was told %s", show(message))
 		}

@@ -159,8 +159,8 @@ func (g *Registry) remove(uid string, reason reasons.Reason, silent bool) {
 // Outbox has the events of the rooms that the operator has not acknowledged.
 func (g *Registry) Outbox() *outbox.Outbox { return g.outbox }
 
-// Stop lets everybody go, and takes no new rooms. Those that there were are kept for Snapshot. Nobody
-// has left: the clients lose their sockets, and come back to the pod that the rooms go to.
+// Stop lets everybody go, and takes no new rooms. Those that there were are kept for Snapshot.
+// Nobody has left: the clients lose their sockets, and come back to the pod that the rooms go to.
 func (g *Registry) Stop() {
 	g.mu.Lock()
 	g.stopped = true
