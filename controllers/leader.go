@@ -62,7 +62,7 @@ func (l *leader) Start(ctx context.Context) error {
 	if err := l.webhooks.Seed(ctx); err != nil {
 		return err
 	}
-	l.recall(sessions.Items, connections.Items, pods.Items, placed)
+	l.recall(sessions.Items, connections.Items, placed)
 	l.rooms.Seed(placed)
 	log.FromContext(ctx).Info("Took over", "pods", len(pods.Items), "rooms", len(placed))
 	return l.fleet.Start(ctx)

@@ -189,7 +189,15 @@ func TestLostPod(t *testing.T) {
 			first := session.Status.PodName
 			w.join(w.host(session), active, "")
 			w.state(active, v1alpha1.ConnectionStateActive)
-			token := pending.Status.Token
+			w.publish(w.host(session), active, "str_CAM_A1b2_con_active")
+			w.eventually("the stream is seen", func() error {
+				w.state(active, v1alpha1.ConnectionStateActive)
+				if len(active.Status.Publishers) != 1 {
+					return fmt.Errorf("it is %+v", active.Status)
+				}
+				return nil
+			})
+			token, connectionID := pending.Status.Token, active.Status.ConnectionID
 
 			lost := time.Now()
 			lose(w, first)
@@ -203,9 +211,17 @@ func TestLostPod(t *testing.T) {
 			if took := time.Since(lost); took > 15*time.Second {
 				t.Errorf("it took %s", took)
 			}
-			w.state(active, v1alpha1.ConnectionStateDisconnected)
-			if active.Status.DisconnectReason != "nodeCrashed" {
-				t.Errorf("the user is out because of %q", active.Status.DisconnectReason)
+			w.await(active, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonReconnecting)
+			if active.Status.State != v1alpha1.ConnectionStateActive || len(active.Status.Publishers) != 1 {
+				t.Errorf("who may come back is %+v", active.Status)
+			}
+			host := w.host(session)
+			if err := host.Return(string(active.UID)); err != nil {
+				t.Fatal(err)
+			}
+			w.await(active, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonActive)
+			if active.Status.State != v1alpha1.ConnectionStateActive || active.Status.ActiveTime.Time.After(lost) || active.Status.ConnectionID != connectionID {
+				t.Errorf("who is back is %+v", active.Status)
 			}
 			w.ready(pending)
 			if pending.Status.Token != token {

@@ -4,13 +4,13 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/desired"
+	"mediarooms.dev/mediarooms/controllers/participant"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/events"
@@ -18,7 +18,7 @@ import (
 
 // recall has the log of events know what the status of the objects says, so that what a media pod
 // that is lost meanwhile can't end itself ends all the same.
-func (l *leader) recall(sessions []v1alpha1.Session, connections []v1alpha1.Connection, pods []corev1.Pod, placed []rooms.Reservation) {
+func (l *leader) recall(sessions []v1alpha1.Session, connections []v1alpha1.Connection, placed []rooms.Reservation) {
 	where := make(map[types.UID]string, len(placed))
 	for _, p := range placed {
 		where[p.Session.UID] = p.Pod
@@ -36,11 +36,6 @@ func (l *leader) recall(sessions []v1alpha1.Session, connections []v1alpha1.Conn
 		pod, programmed := where[s.UID], meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionProgrammed)
 		if pod != "" && programmed {
 			l.events.Inherit(desired.RoomIdentity(s), pod, begun(guests[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}]))
-		}
-	}
-	for _, p := range placed {
-		if !slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return pod.Name == p.Pod }) {
-			l.events.Lost(p.Pod)
 		}
 	}
 }
@@ -73,13 +68,8 @@ func begun(active []*v1alpha1.Connection) []*controlv1.RoomEvent {
 		add(events.ParticipantJoined(time.UnixMilli(at(s.ActiveTime)), &controlv1.ParticipantIdentity{
 			ConnectionId: s.ConnectionID, Ip: s.IP, Platform: s.Platform, ClientData: s.ClientData, ServerData: c.Spec.Data,
 		}))
-		for _, p := range s.Publishers {
-			stream := &controlv1.PublishedStream{
-				StreamId: p.StreamID, CreatedUnixMs: at(&p.CreatedTime), HasAudio: p.HasAudio, HasVideo: p.HasVideo,
-				AudioActive: p.AudioActive, VideoActive: p.VideoActive, TypeOfVideo: p.TypeOfVideo, FrameRate: p.FrameRate,
-				VideoDimensions: p.VideoDimensions,
-			}
-			streams[p.StreamID] = published{s.ConnectionID, stream}
+		for _, stream := range participant.Published(s) {
+			streams[stream.GetStreamId()] = published{s.ConnectionID, stream}
 			sends(stream.CreatedUnixMs, &controlv1.WebrtcConnection{ConnectionId: s.ConnectionID, Stream: stream})
 		}
 	}

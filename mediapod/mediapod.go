@@ -2,7 +2,9 @@
 // the operator's control stream, health and metrics. It is the authority on a pod's life, from its
 // first listener to its orderly end.
 //
-//	SIGTERM: not ready -> rooms closed (openviduServerStopped) -> sockets gone -> operator told -> media closed
+//	SIGTERM: not ready -> no new sockets -> rooms let go, sockets gone -> operator told -> media closed
+//
+// Nobody has left then: the clients come back by themselves, to the pods that the rooms go to.
 package mediapod
 
 import (
@@ -27,7 +29,6 @@ import (
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
-	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/control"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/openvidu"
@@ -267,7 +268,8 @@ func (l serverLog) Write(line []byte) (int, error) {
 func (p *Pod) stop(ctx context.Context, servers []*http.Server) {
 	p.log.Info("Media pod stops")
 	p.stopping.Store(true)
-	p.rooms.Stop(reasons.ServerStopped)
+	p.signalling.Refuse() // who comes back must not come here
+	p.rooms.Stop()
 
 	leaving, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()

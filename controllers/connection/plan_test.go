@@ -80,9 +80,13 @@ func TestPlans(t *testing.T) {
 		"it is an IP camera": func(o *observed) {
 			o.connection.Spec.Type, o.admission = v1alpha1.ConnectionTypeIPCam, rooms.SessionUnplaced
 		},
-		"its pod is lost with it": func(o *observed) {
+		"its user may come back to another pod": func(o *observed) {
 			seen(controlv1.ConnectionState_CONNECTION_STATE_ACTIVE)(o)
 			o.pod.State = fleet.Lost
+		},
+		"its user has no other pod to come back to": func(o *observed) {
+			o.connection.Status.State = v1alpha1.ConnectionStateActive
+			turnedAway(o)
 		},
 	}
 	var out strings.Builder

@@ -65,8 +65,7 @@ func makeStatus(o observed, found *problem, succeeded bool) v1alpha1.ConnectionS
 	if accepted.Status == metav1.ConditionTrue || after.State != "" {
 		seen := o.room.Seen
 		if lost(o) && participant.State(after.State, seen) == v1alpha1.ConnectionStateActive {
-			// Nobody is in a room that is on no pod. Carrying users over to another pod would begin
-			// here.
+			// Nobody can come back to a room that no pod will have.
 			seen = &controlv1.ConnectionStatus{State: controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED}
 			if o.session == nil || !o.session.DeletionTimestamp.IsZero() {
 				seen.DisconnectReason = string(reasons.SessionClosedByServer)
@@ -90,14 +89,26 @@ func makeStatus(o observed, found *problem, succeeded bool) v1alpha1.ConnectionS
 		after.ObservedGeneration = c.Generation
 	}
 	programmed := programmedCondition(o, accepted, after)
-	status.SetConditions(&after.Conditions, c.Generation, o.now, accepted, programmed, readyCondition(accepted, programmed, after))
+	status.SetConditions(&after.Conditions, c.Generation, o.now, accepted, programmed, readyCondition(o, accepted, programmed, after))
 	return after
 }
 
-// lost says that the room is on no pod that lives: its pod is gone, or its Session is, or is not
-// accepted any more.
+// lost says that the room is on no pod that lives, and comes on no other: its Session is not
+// accepted any more, is being deleted, or is gone.
 func lost(o observed) bool {
-	return o.session == nil || o.pod.State == fleet.Lost && (o.room.Known || refused(o))
+	return o.session == nil || o.pod.State == fleet.Lost && (!o.session.DeletionTimestamp.IsZero() || !o.room.Known && refused(o) && !waits(o.session))
+}
+
+// waits says that a Session waits for a media pod.
+func waits(session *v1alpha1.Session) bool {
+	c := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionAccepted)
+	return c != nil && c.Reason == v1alpha1.ReasonNoCapacity
+}
+
+// reconnecting says that the pod on which the user was is lost, and that the user has not come back
+// on another one.
+func reconnecting(o observed) bool {
+	return o.room.Known && o.pod.State == fleet.Lost || o.room.Seen.GetRestored() || o.room.Seen != nil && !o.room.Held
 }
 
 // refused says that the Session is not accepted.
@@ -169,9 +180,14 @@ func sameGeneration(o observed) bool {
 	return before != nil && before.Status == metav1.ConditionTrue && before.ObservedGeneration == o.connection.Generation
 }
 
-// readyCondition sums up: Ready = Accepted and Programmed and not Disconnected.
-func readyCondition(accepted, programmed metav1.Condition, after v1alpha1.ConnectionStatus) metav1.Condition {
+// readyCondition sums up: Ready = Accepted and Programmed and not Disconnected, and nobody is away
+// who was on a pod that is lost.
+func readyCondition(o observed, accepted, programmed metav1.Condition, after v1alpha1.ConnectionStatus) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReady}
+	if after.State == v1alpha1.ConnectionStateActive && reconnecting(o) {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonReconnecting, "the media pod was lost; the user may come back on another one"
+		return c
+	}
 	for _, other := range []metav1.Condition{accepted, programmed} {
 		if other.Status != metav1.ConditionTrue {
 			c.Status, c.Reason, c.Message = other.Status, other.Reason, other.Message

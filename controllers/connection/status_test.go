@@ -34,8 +34,20 @@ func admitted() observed {
 		pod: fleet.PodView{Pod: fleet.Pod{Name: "pod"}, State: fleet.Synced, Usable: true},
 		room: rooms.ConnectionView{
 			Known: true, Pod: "pod", Admitted: true,
-			Seen: &controlv1.ConnectionStatus{State: controlv1.ConnectionState_CONNECTION_STATE_PENDING, Generation: 1}, Programmed: 1,
+			Seen: &controlv1.ConnectionStatus{State: controlv1.ConnectionState_CONNECTION_STATE_PENDING, Generation: 1}, Held: true, Programmed: 1,
 		},
+	}
+}
+
+// turnedAway is a Connection whose Session is not accepted any more.
+func turnedAway(o *observed) {
+	o.room, o.pod = rooms.ConnectionView{}, fleet.PodView{State: fleet.Lost}
+	turnedAwayFor(v1alpha1.ReasonPoolNotFound)(o)
+}
+
+func turnedAwayFor(reason string) func(o *observed) {
+	return func(o *observed) {
+		meta.SetStatusCondition(&o.session.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: reason})
 	}
 }
 
@@ -132,6 +144,27 @@ func TestConditions(t *testing.T) {
 			},
 			"Accepted=False SessionNotAccepted, Programmed=False NotAccepted, Ready=False SessionNotAccepted",
 		},
+		"the pod of a user is lost": {
+			func(o *observed) {
+				seen(controlv1.ConnectionState_CONNECTION_STATE_ACTIVE)(o)
+				o.pod, o.room.Pod, o.room.Programmed, o.room.Held = fleet.PodView{State: fleet.Lost}, "", 0, false
+			},
+			"Accepted=True Accepted, Programmed=False WaitingForPod, Ready=False Reconnecting",
+		},
+		"another pod is about to take the user": {
+			func(o *observed) {
+				seen(controlv1.ConnectionState_CONNECTION_STATE_ACTIVE)(o)
+				o.room.Programmed, o.room.Held = 0, false
+			},
+			"Accepted=True Accepted, Programmed=False WaitingForAck, Ready=False Reconnecting",
+		},
+		"another pod waits for the user": {
+			func(o *observed) {
+				seen(controlv1.ConnectionState_CONNECTION_STATE_ACTIVE)(o)
+				o.room.Seen.Restored = true
+			},
+			"Accepted=True Accepted, Programmed=True Programmed, Ready=False Reconnecting",
+		},
 		"the Session is full": {
 			func(o *observed) { o.admission = rooms.SessionFull },
 			"Accepted=False SessionFull, Programmed=False NotAccepted, Ready=False SessionFull",
@@ -173,10 +206,23 @@ func TestStatus(t *testing.T) {
 			t.Errorf("it is %d", got)
 		}
 	})
-	t.Run("an active user without a pod is out", func(t *testing.T) {
+	t.Run("an active user whose pod is lost may come back, also while the Session waits for another", func(t *testing.T) {
+		for _, waits := range []func(o *observed){func(*observed) {}, func(o *observed) { o.room.Known = false; turnedAwayFor(v1alpha1.ReasonNoCapacity)(o) }} {
+			o := admitted()
+			o.connection.Status.State = v1alpha1.ConnectionStateActive
+			o.connection.Status.Publishers = []v1alpha1.PublisherStatus{{StreamID: "a"}}
+			o.room, o.pod = rooms.ConnectionView{Known: o.room.Known}, fleet.PodView{State: fleet.Lost}
+			waits(&o)
+			status := makeStatus(o, nil, true)
+			if status.State != v1alpha1.ConnectionStateActive || len(status.Publishers) != 1 || status.DisconnectReason != "" {
+				t.Errorf("it is %+v", status)
+			}
+		}
+	})
+	t.Run("an active user without a pod is out when the Session is turned away", func(t *testing.T) {
 		o := admitted()
 		o.connection.Status.State = v1alpha1.ConnectionStateActive
-		o.room, o.pod = rooms.ConnectionView{Known: o.room.Known}, fleet.PodView{State: fleet.Lost}
+		turnedAway(&o)
 		status := makeStatus(o, nil, true)
 		if status.State != v1alpha1.ConnectionStateDisconnected || status.DisconnectReason != "nodeCrashed" {
 			t.Errorf("it is %s, %s", status.State, status.DisconnectReason)

@@ -114,18 +114,14 @@ func TestVisitEvent(t *testing.T) {
 	}
 }
 
-// TestEndOfARoom: who is in a room that is closed has not crashed.
+// TestEndOfARoom: who is in a room that is closed has not crashed, and is not awaited.
 func TestEndOfARoom(t *testing.T) {
-	for reason, deleted := range map[string]bool{"nodeCrashed": false, "sessionClosedByServer": true} {
-		o := admitted()
-		seen(controlv1.ConnectionState_CONNECTION_STATE_ACTIVE)(&o)
-		o.connection.Status = makeStatus(o, nil, true)
-		o.room.Seen, o.pod.State, o.room.Known = nil, fleet.Lost, true
-		if deleted {
-			o.session.DeletionTimestamp = &metav1.Time{Time: now}
-		}
-		if got := makeStatus(o, nil, true); got.State != v1alpha1.ConnectionStateDisconnected || got.DisconnectReason != reason {
-			t.Errorf("deleted %t: it is %s because of %q", deleted, got.State, got.DisconnectReason)
-		}
+	o := admitted()
+	seen(controlv1.ConnectionState_CONNECTION_STATE_ACTIVE)(&o)
+	o.connection.Status = makeStatus(o, nil, true)
+	o.room.Seen, o.pod.State, o.room.Known = nil, fleet.Lost, true
+	o.session.DeletionTimestamp = &metav1.Time{Time: now}
+	if got := makeStatus(o, nil, true); got.State != v1alpha1.ConnectionStateDisconnected || got.DisconnectReason != "sessionClosedByServer" {
+		t.Errorf("it is %s because of %q", got.State, got.DisconnectReason)
 	}
 }

@@ -42,6 +42,9 @@ type Input struct {
 	Connections []*v1alpha1.Connection
 	// State says how far a Connection has come, as far as status or any pod knows.
 	State func(*v1alpha1.Connection) v1alpha1.ConnectionState
+	// Presence returns what the pod is told of a user who is in the room, nil for nothing: the pod
+	// has told of that user itself.
+	Presence func(*v1alpha1.Connection) *controlv1.Presence
 	// Identity gives what is derived of a Connection.
 	Identity func(*v1alpha1.Connection) Identity
 	// Keys by which the pod is given a proof of whose room it is.
@@ -94,6 +97,9 @@ func connection(c *v1alpha1.Connection, in Input) *controlv1.Connection {
 	}
 	if state == v1alpha1.ConnectionStateDisconnected {
 		return out // nobody is told anything of it any more
+	}
+	if state == v1alpha1.ConnectionStateActive {
+		out.Presence = in.Presence(c)
 	}
 	out.ServerData, out.Moderation = c.Spec.Data, moderation(c.Spec.Moderation)
 	servers := in.Media.Usable(c.Spec.CustomIceServers)

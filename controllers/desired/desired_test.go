@@ -67,7 +67,16 @@ func TestConnectionInRoom(t *testing.T) {
 	}
 	in := input(c)
 	in.State = state(v1alpha1.ConnectionStateActive)
+	presence := &controlv1.Presence{ClientData: "client"}
+	in.Presence = func(*v1alpha1.Connection) *controlv1.Presence { return presence }
 	got := Room(in).Connections[0]
+	if got.Presence != presence {
+		t.Errorf("the user is told of as %v", got.Presence)
+	}
+	in.State = state(v1alpha1.ConnectionStatePending)
+	if waiting := Room(in).Connections[0]; waiting.Presence != nil || waiting.Spent {
+		t.Errorf("who waits is told of as %v", waiting)
+	}
 	digest := sha256.Sum256([]byte(token.Derive(make([]byte, 32), "guest", 0)))
 	if got.Uid != "guest" || got.Generation != 2 || got.Role != controlv1.Role_ROLE_MODERATOR || got.ServerData != "data" || got.Record || !got.Spent ||
 		got.MaxPublishKbps != 700 || got.MaxReceiveKbps != 900 || !slices.Equal(got.TokenSha256, digest[:]) {

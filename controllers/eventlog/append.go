@@ -1,6 +1,8 @@
 package eventlog
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,11 +23,23 @@ func (l *Log) Checkpoint(podName, instance string, message *controlv1.RoomJourna
 		return
 	}
 	s.room, s.told, s.known = message.GetRoom(), message.GetBegun(), true
-	open := make(events.Open)
+	s.open[podName] = make(events.Open)
 	for _, event := range message.GetOpen() {
-		open.Apply(event)
+		s.take(podName, event)
 	}
-	s.open[podName] = open
+}
+
+// take notes what an event of a pod begins or ends, also of what began on another one.
+func (s *session) take(podName string, event *controlv1.RoomEvent) {
+	for _, open := range s.open {
+		open.Forget(event)
+	}
+	open, there := s.open[podName]
+	if !there {
+		open = make(events.Open)
+		s.open[podName] = open
+	}
+	open.Apply(event)
 }
 
 // Append adds events of a pod. hosted says that the room is where it belongs: a room that has moved
@@ -73,12 +87,7 @@ func (l *Log) append(from *source, instance string, hosted bool, room *controlv1
 		from.entries = append(from.entries, silent)
 		return nil
 	}
-	open, there := s.open[from.pod]
-	if !there {
-		open = make(events.Open)
-		s.open[from.pod] = open
-	}
-	open.Apply(event)
+	s.take(from.pod, event)
 	if left := event.GetParticipantLeft(); left != nil {
 		s.lastReason = reasons.Reason(left.GetReason())
 	}
@@ -148,32 +157,38 @@ func (l *Log) Ended(uid types.UID) {
 	l.end(uid)
 }
 
-// Lost ends everything that was on a pod that is lost.
+// Lost forgets the outbox of a pod that is lost. What it told and is not delivered stays; nobody is
+// there to be told of it. What has begun there ends where the room goes on, or with GiveUp.
 func (l *Log) Lost(podName string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.pods, podName)
+}
+
+// GiveUp ends everything that was in the room of a Session whose pod is lost, and which no other
+// one goes on with.
+func (l *Log) GiveUp(uid types.UID) {
 	var acks []ack
 	l.mu.Lock()
-	for _, s := range l.sessions {
-		acks = append(acks, l.close(s, podName, reasons.NodeCrashed)...)
+	if s, known := l.sessions[uid]; known {
+		acks = l.closeAll(s, reasons.NodeCrashed)
 	}
-	// What it told and is not delivered stays; nobody is there to be told of it.
-	delete(l.pods, podName)
 	l.mu.Unlock()
 	l.send(acks)
 }
 
-// close ends what is open of a Session on a pod. The log is locked.
-func (l *Log) close(s *session, podName string, reason reasons.Reason) []ack {
-	open, there := s.open[podName]
-	if !there {
-		return nil
-	}
-	delete(s.open, podName)
+// closeAll ends what is open of a Session. The log is locked.
+func (l *Log) closeAll(s *session, reason reasons.Reason) []ack {
 	var acks []ack
-	for _, event := range open.Endings(l.clock.Now(), reason) {
-		if event.GetParticipantLeft() != nil {
-			s.lastReason = reason
+	for _, podName := range slices.Sorted(maps.Keys(s.open)) {
+		open := s.open[podName]
+		delete(s.open, podName)
+		for _, event := range open.Endings(l.clock.Now(), reason) {
+			if event.GetParticipantLeft() != nil {
+				s.lastReason = reason
+			}
+			acks = append(acks, l.write(s, event)...)
 		}
-		acks = append(acks, l.write(s, event)...)
 	}
 	return acks
 }
@@ -201,9 +216,7 @@ func (l *Log) Conclude(c Conclusion) {
 		acks = append(acks, l.write(s, events.SessionCreated(time.UnixMilli(c.Room.GetCreatedUnixMs())))...)
 	}
 	reason := reasons.SessionEnd(c.Emptied, s.lastReason)
-	for podName := range s.open {
-		acks = append(acks, l.close(s, podName, reasons.SessionClosedByServer)...)
-	}
+	acks = append(acks, l.closeAll(s, reasons.SessionClosedByServer)...)
 	if !c.Silent {
 		acks = append(acks, l.write(s, events.SessionDestroyed(l.clock.Now(), reason))...)
 	}

@@ -1,7 +1,11 @@
 package eventlog
 
 import (
+	"time"
+
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/events"
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 var room = &controlv1.RoomIdentity{Uid: "uid", Tenant: "team", Name: "object", SessionId: "Room_1", CreatedUnixMs: 1700000000123}
@@ -29,6 +33,13 @@ func created(id, from string, stream *controlv1.PublishedStream) *controlv1.Room
 	return &controlv1.RoomEvent{Event: &controlv1.RoomEvent_WebrtcConnectionCreated{WebrtcConnectionCreated: &controlv1.WebrtcConnectionCreated{
 		Connection: &controlv1.WebrtcConnection{ConnectionId: id, ReceivingFrom: from, Stream: stream},
 	}}}
+}
+
+func destroyed(id, from string, stream *controlv1.PublishedStream) *controlv1.RoomEvent {
+	return events.WebRTCConnectionDestroyed(
+		time.UnixMilli(1700000001000), &controlv1.WebrtcConnection{ConnectionId: id, ReceivingFrom: from, Stream: stream}, time.UnixMilli(1700000000000),
+		reasons.NetworkDisconnect,
+	)
 }
 
 func begins() *controlv1.RoomEvent {

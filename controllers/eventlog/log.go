@@ -2,7 +2,7 @@
 // order they are, who has them to deliver, and when the media pod may forget them.
 //
 //	media pods' outboxes --> Log: one order per Session --> recipients: webhooks, CDR
-//	        ^                 |  ends of what was on a lost pod       |
+//	        ^                 |  ends of what no pod goes on with     |
 //	        |                 |  ends of Sessions that no pod told of |
 //	        +--- acknowledged, once all recipients are done ----------+
 //
@@ -93,8 +93,10 @@ type session struct {
 	// told says that SessionCreated was given to the recipients, now or, as the pod says, before;
 	// known that an earlier leader may have done so.
 	told, known bool
-	open        map[string]events.Open // pod -> what has begun there and not ended
-	lastReason  reasons.Reason         // why the last user has left, as far as this leader saw
+	// open is what has begun and not ended, by the pod that told of it. What was on a pod that is
+	// lost goes on where the room goes on.
+	open       map[string]events.Open
+	lastReason reasons.Reason // why the last user has left, as far as this leader saw
 }
 
 // New returns a log that nobody takes events from yet.

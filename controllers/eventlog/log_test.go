@@ -191,6 +191,10 @@ func TestLostPod(t *testing.T) {
 	d.happen("p", "y", true, begins(), joined("D"), left("D", "disconnect"))
 	d.a.entries = nil
 	d.Lost("p")
+	d.has(d.a) // another pod may go on with it
+	d.GiveUp("x")
+	d.GiveUp("y")
+	d.GiveUp("z")
 	d.has(d.a,
 		"x webrtcConnectionDestroyed B A nodeCrashed", "x webrtcConnectionDestroyed A B nodeCrashed", "x webrtcConnectionDestroyed A nodeCrashed",
 		"x participantLeft A nodeCrashed",
@@ -205,6 +209,7 @@ func TestLostPod(t *testing.T) {
 	}
 	d.a.entries = nil
 	d.Lost("p")
+	d.GiveUp("x")
 	d.Conclude(Conclusion{Room: identity("x"), Emptied: true})
 	d.Conclude(Conclusion{Room: identity("x"), Emptied: true})
 	d.Conclude(Conclusion{Room: identity("y"), Emptied: true})
@@ -220,9 +225,33 @@ func TestLostPodOfAnEarlierLeader(t *testing.T) {
 	d := newDesk(t)
 	d.Add("team", d.a)
 	d.Inherit(identity("x"), "p", []*controlv1.RoomEvent{joined("A"), created("A", "", camera)})
-	d.Lost("p")
 	d.happen("q", "x", true, joined("B"))
-	d.has(d.a, "x webrtcConnectionDestroyed A nodeCrashed", "x participantLeft A nodeCrashed", "x participantJoined B")
+	d.GiveUp("x")
+	d.has(d.a, "x participantJoined B", "x webrtcConnectionDestroyed A nodeCrashed", "x participantLeft A nodeCrashed", "x participantLeft B nodeCrashed")
+}
+
+// What has begun on a pod that is lost ends on the next one, once.
+func TestARoomThatGoesOnElsewhere(t *testing.T) {
+	d := newDesk(t)
+	d.Add("team", d.a)
+	d.happen("p", "x", true, begins(), joined("A"), created("A", "", camera), joined("B"), created("B", "A", camera), joined("C"))
+	d.a.entries = nil
+	d.Lost("p")
+	d.happen("q", "x", true, destroyed("B", "A", camera), left("B", "networkDisconnect"))
+	d.has(d.a, "x webrtcConnectionDestroyed B A networkDisconnect", "x participantLeft B networkDisconnect")
+
+	// A leader that is told by the pod how the room stands takes nobody for two.
+	d.a.entries = nil
+	open := []*controlv1.RoomEvent{joined("A"), created("A", "", camera)}
+	for i, event := range open {
+		event.Sequence = uint64(i + 1)
+	}
+	d.Checkpoint("r", "instance", &controlv1.RoomJournal{Room: identity("x"), Open: open, Begun: true})
+	d.Conclude(Conclusion{Room: identity("x")})
+	d.has(d.a,
+		"x participantLeft C sessionClosedByServer", "x webrtcConnectionDestroyed A sessionClosedByServer", "x participantLeft A sessionClosedByServer",
+		"x sessionDestroyed sessionClosedByServer",
+	)
 }
 
 func TestBeginningsAndEnds(t *testing.T) {

@@ -52,8 +52,8 @@ func rank(state v1alpha1.ConnectionState) int {
 	return 0
 }
 
-// Crash returns what a pod that was lost at a time would have said of a participant: who was in the
-// room is out.
+// Crash changes what was observed of a participant whose pod was lost, and who is given up at a
+// time: who was in the room is out.
 func Crash(seen *controlv1.ConnectionStatus, at time.Time) {
 	if seen.GetState() != controlv1.ConnectionState_CONNECTION_STATE_ACTIVE {
 		return
@@ -62,6 +62,38 @@ func Crash(seen *controlv1.ConnectionStatus, at time.Time) {
 	seen.DisconnectedUnixMs = at.UnixMilli()
 	seen.DisconnectReason = string(reasons.NodeCrashed)
 	seen.Publishers, seen.Subscribers = nil, nil
+}
+
+// Presence returns what the next pod of a room is told of a participant who is in it: by what the
+// pod before has said, or else by the status.
+func Presence(status v1alpha1.ConnectionStatus, seen *controlv1.ConnectionStatus) *controlv1.Presence {
+	if seen.GetState() == controlv1.ConnectionState_CONNECTION_STATE_ACTIVE {
+		return &controlv1.Presence{
+			ActiveUnixMs: seen.GetActiveUnixMs(), ClientData: seen.GetClientData(), Ip: seen.GetIp(), Platform: seen.GetPlatform(),
+			Publishers: seen.GetPublishers(), Subscribers: seen.GetSubscribers(), SubscribedUnixMs: seen.GetSubscribedUnixMs(),
+		}
+	}
+	presence := &controlv1.Presence{ClientData: status.ClientData, Ip: status.IP, Platform: status.Platform, Publishers: Published(status)}
+	if status.ActiveTime != nil {
+		presence.ActiveUnixMs = status.ActiveTime.UnixMilli()
+	}
+	for _, received := range status.Subscribers {
+		presence.Subscribers = append(presence.Subscribers, received.StreamID)
+	}
+	return presence
+}
+
+// Published returns the streams that a status tells of.
+func Published(status v1alpha1.ConnectionStatus) []*controlv1.PublishedStream {
+	streams := make([]*controlv1.PublishedStream, 0, len(status.Publishers))
+	for _, p := range status.Publishers {
+		streams = append(streams, &controlv1.PublishedStream{
+			StreamId: p.StreamID, CreatedUnixMs: p.CreatedTime.UnixMilli(), HasAudio: p.HasAudio, HasVideo: p.HasVideo,
+			AudioActive: p.AudioActive, VideoActive: p.VideoActive, TypeOfVideo: p.TypeOfVideo, FrameRate: p.FrameRate,
+			VideoDimensions: p.VideoDimensions,
+		})
+	}
+	return streams
 }
 
 // Fold returns the status with what a pod observed folded in. Conditions, token and what comes from

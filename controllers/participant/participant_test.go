@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
@@ -122,5 +123,37 @@ func TestCrash(t *testing.T) {
 	Crash(in, now)
 	if in.State != disconnected || in.DisconnectReason != "nodeCrashed" || in.DisconnectedUnixMs != now.UnixMilli() || in.Subscribers != nil {
 		t.Errorf("got %v", in)
+	}
+}
+
+// What the next pod is told of a user is what the pod before said, or else what status says.
+func TestPresence(t *testing.T) {
+	stream := &controlv1.PublishedStream{
+		StreamId: "a", CreatedUnixMs: before.UnixMilli(), HasAudio: true, HasVideo: true, VideoActive: true, TypeOfVideo: "SCREEN", FrameRate: 15,
+		VideoDimensions: `{"width":640,"height":480}`, Loopback: true,
+	}
+	seen := &controlv1.ConnectionStatus{
+		State: active, ActiveUnixMs: before.UnixMilli(), ClientData: "c", Ip: "1.2.3.4", Platform: "p", Publishers: []*controlv1.PublishedStream{stream},
+		Subscribers: []string{"b"}, SubscribedUnixMs: []int64{now.UnixMilli()},
+	}
+	got := Presence(v1alpha1.ConnectionStatus{ClientData: "old"}, seen)
+	want := &controlv1.Presence{
+		ActiveUnixMs: before.UnixMilli(), ClientData: "c", Ip: "1.2.3.4", Platform: "p", Publishers: []*controlv1.PublishedStream{stream},
+		Subscribers: []string{"b"}, SubscribedUnixMs: []int64{now.UnixMilli()},
+	}
+	if !proto.Equal(got, want) {
+		t.Errorf("by the pod it is\n%v, want\n%v", got, want)
+	}
+
+	status := Fold(v1alpha1.ConnectionStatus{}, seen, now)
+	got = Presence(status, nil)
+	want.ActiveUnixMs = before.Truncate(time.Second).UnixMilli()
+	want.Publishers[0] = proto.CloneOf(stream)
+	want.Publishers[0].CreatedUnixMs, want.Publishers[0].Loopback, want.SubscribedUnixMs = want.ActiveUnixMs, false, nil
+	if !proto.Equal(got, want) {
+		t.Errorf("by the status it is\n%v, want\n%v", got, want)
+	}
+	if got := Presence(v1alpha1.ConnectionStatus{}, nil); got.GetActiveUnixMs() != 0 {
+		t.Errorf("by nothing it is %v", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -215,7 +216,7 @@ func TestALostPod(t *testing.T) {
 	b := newBook(Reservation{Session: r, Pod: "a", Connections: []Connection{guest(r, "in"), guest(r, "waits")}})
 	b.send(r, "in", "waits")
 	b.answers("a", r, 1, seen("in", active), seen("waits", pending))
-	if view := b.Session(r.UID); !view.Visited || view.Generation != 1 || b.Connection(r.UID, "uid-in").Programmed != 1 {
+	if view := b.Session(r.UID); !view.Visited || view.Generation != 1 || !view.Held["uid-in"] || !view.Lost.IsZero() || b.Connection(r.UID, "uid-in").Programmed != 1 {
 		t.Errorf("it is %+v", view)
 	}
 	b.woken = nil
@@ -224,25 +225,79 @@ func TestALostPod(t *testing.T) {
 	if want := []string{"in", "room", "waits"}; !slices.Equal(b.woken, want) {
 		t.Errorf("woken are %v, want %v", b.woken, want)
 	}
+	lost := b.clock.Now()
+	b.clock.Step(time.Second)
 	b.Unassign(r.UID, "a")
-	if b.place(r, pods(9, 9, "b")) != "b" || b.Session(r.UID).Epoch != 2 || b.Session(r.UID).Generation != 0 {
+	if view := b.Session(r.UID); !view.Lost.Equal(lost) || view.Held["uid-in"] || view.Seen["uid-in"].GetState() != active || !view.Admitted["uid-in"] {
+		t.Errorf("it is %+v", view)
+	}
+	if b.place(r, pods(9, 9, "b")) != "b" || b.Session(r.UID).Epoch != 2 || b.Session(r.UID).Generation != 0 || !b.Session(r.UID).Lost.IsZero() {
 		t.Errorf("it is %+v", b.Session(r.UID))
 	}
-	if c := b.Connection(r.UID, "uid-in"); c.Seen.GetDisconnectReason() != "nodeCrashed" || c.Programmed != 0 {
-		t.Errorf("who was in is %+v", c)
+	for _, name := range []string{"in", "waits"} {
+		if c := b.Connection(r.UID, types.UID("uid-"+name)); c.Held || c.Programmed != 0 || !c.Admitted {
+			t.Errorf("%s is %+v", name, c)
+		}
 	}
-	if c := b.Connection(r.UID, "uid-waits"); c.Seen.GetState() != pending || c.Programmed != 0 || !c.Admitted {
-		t.Errorf("who waits is %+v", c)
-	}
-	// Who was out stays out, with what was known; what the lost pod says counts no more.
+	// What the lost pod says counts no more.
 	b.send(r, "in", "waits")
-	b.answers("b", r, 2, &controlv1.ConnectionStatus{Uid: "uid-in", State: disconnected, Generation: 1}, seen("waits", pending))
+	back := seen("in", active)
+	back.Restored = true
+	b.answers("b", r, 2, back, seen("waits", pending))
 	b.answers("a", r, 9, seen("waits", active))
-	if c := b.Connection(r.UID, "uid-in"); c.Seen.GetDisconnectReason() != "nodeCrashed" || c.Seen.GetActiveUnixMs() == 0 || c.Programmed != 1 {
+	if c := b.Connection(r.UID, "uid-in"); c.Seen.GetState() != active || !c.Seen.GetRestored() || !c.Held || c.Programmed != 1 {
 		t.Errorf("who was in is %+v", c)
 	}
 	if c := b.Connection(r.UID, "uid-waits"); c.Seen.GetState() != pending || c.Programmed != 1 {
 		t.Errorf("who waits is %+v", c)
+	}
+}
+
+// A pod of an earlier version knows nothing of who was in the room: they are out there.
+func TestAPodThatRestoresNobody(t *testing.T) {
+	r := session("room")
+	b := newBook(Reservation{Session: r, Pod: "a", Connections: []Connection{guest(r, "in")}})
+	b.send(r, "in")
+	b.answers("a", r, 1, seen("in", active))
+	b.MarkLost("a")
+	b.Unassign(r.UID, "a")
+	b.place(r, pods(9, 9, "b"))
+	b.send(r, "in")
+	b.answers("b", r, 2, &controlv1.ConnectionStatus{Uid: "uid-in", State: disconnected, Generation: 1})
+	if c := b.Connection(r.UID, "uid-in"); c.Seen.GetState() != disconnected || c.Seen.GetDisconnectReason() != "" {
+		t.Errorf("who was in is %+v", c)
+	}
+}
+
+func TestUsersAreGivenUp(t *testing.T) {
+	r := session("room")
+	b := newBook(Reservation{Session: r, Pod: "a", Connections: []Connection{guest(r, "in"), guest(r, "unseen"), guest(r, "waits")}})
+	b.send(r, "in", "waits")
+	b.answers("a", r, 1, seen("in", active), seen("waits", pending))
+	b.MarkLost("a")
+	b.Unassign(r.UID, "a")
+	b.woken = nil
+	b.GiveUp(r.UID, []types.UID{"uid-in", "uid-unseen"})
+	b.GiveUp("another", []types.UID{"uid-in"})
+	slices.Sort(b.woken)
+	if want := []string{"in", "room", "unseen", "waits"}; !slices.Equal(b.woken, want) {
+		t.Errorf("woken are %v, want %v", b.woken, want)
+	}
+	for _, name := range []string{"in", "unseen"} {
+		c := b.Connection(r.UID, types.UID("uid-"+name)).Seen
+		if c.GetState() != disconnected || c.GetDisconnectReason() != "nodeCrashed" || c.GetDisconnectedUnixMs() != b.clock.Now().UnixMilli() {
+			t.Errorf("%s is %v", name, c)
+		}
+	}
+	if c := b.Connection(r.UID, "uid-waits").Seen; c.GetState() != pending {
+		t.Errorf("who waits is %v", c)
+	}
+	// They stay out.
+	b.place(r, pods(9, 9, "b"))
+	b.send(r, "in", "unseen", "waits")
+	b.answers("b", r, 2, &controlv1.ConnectionStatus{Uid: "uid-in", State: disconnected, Generation: 1})
+	if c := b.Connection(r.UID, "uid-in").Seen; c.GetDisconnectReason() != "nodeCrashed" || c.GetActiveUnixMs() == 0 {
+		t.Errorf("who was in is %v", c)
 	}
 }
 

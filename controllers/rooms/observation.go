@@ -35,10 +35,14 @@ func (s *sightings) restart(epoch uint64) {
 	s.epoch, s.generation, s.media = epoch, 0, v1alpha1.MediaConnections{}
 }
 
-// crash has everybody who is in the room be out, because its pod is lost.
-func (s *sightings) crash(at time.Time) {
-	for uid, before := range s.connections {
-		status := proto.CloneOf(before.status)
+// crash has users be out who were in the room when its pod was lost.
+func (s *sightings) crash(users []types.UID, at time.Time) {
+	for _, uid := range users {
+		before := s.connections[uid]
+		status := &controlv1.ConnectionStatus{Uid: string(uid), State: controlv1.ConnectionState_CONNECTION_STATE_ACTIVE}
+		if before.status != nil {
+			status = proto.CloneOf(before.status)
+		}
 		participant.Crash(status, at)
 		s.connections[uid] = sighting{before.epoch, status}
 	}
@@ -155,7 +159,7 @@ func (d *delivery) evicted() []types.NamespacedName {
 	return names
 }
 
-// MarkLost takes in that a pod is lost: who was in its rooms is out. Everybody concerned is woken.
+// MarkLost takes in that a pod is lost. Everybody concerned is woken.
 func (t *Table) MarkLost(pod string) {
 	var woken wakes
 	t.mu.Lock()
@@ -164,7 +168,7 @@ func (t *Table) MarkLost(pod string) {
 		if r.at.Pod != pod {
 			continue
 		}
-		r.seen.crash(now)
+		r.lose(now)
 		woken.session(r.Name)
 		for _, c := range r.delivery.connections {
 			woken.connection(c.name)

@@ -102,6 +102,9 @@ type room struct {
 	admitted map[types.UID]struct{}
 	delivery delivery
 	seen     sightings
+	// lost is since when its users wait for another pod, after theirs was lost; zero when they do
+	// not.
+	lost time.Time
 }
 
 // New returns an empty table.
@@ -206,15 +209,40 @@ func (t *Table) Move(session types.UID, candidates []placement.Candidate, policy
 	return pod, moved
 }
 
-// Unassign takes a Session off its pod, which is lost. Its Connections keep their places.
+// Unassign takes a Session off its pod, which is lost. Its Connections keep their places, and who
+// was in the room may come back on another pod.
 func (t *Table) Unassign(session types.UID, pod string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if r, known := t.rooms[session]; known && r.at.Pod == pod {
-		r.seen.crash(t.clock.Now())
+		r.lose(t.clock.Now())
 		r.at.Pod = ""
 		t.handOver()
 	}
+}
+
+// lose notes that the pod of a room is lost. The table is locked.
+func (r *room) lose(at time.Time) {
+	if r.lost.IsZero() {
+		r.lost = at
+	}
+}
+
+// GiveUp has users be out who wait for another pod, since none has taken their room.
+func (t *Table) GiveUp(session types.UID, users []types.UID) {
+	var woken wakes
+	t.mu.Lock()
+	if r, known := t.rooms[session]; known {
+		r.seen.crash(users, t.clock.Now())
+		woken.session(r.Name)
+		for name, c := range t.admitted {
+			if c.Session == session {
+				woken.connection(name)
+			}
+		}
+	}
+	t.mu.Unlock()
+	t.wake(woken)
 }
 
 // Delete forgets a Session that is gone or refused, with the places of its Connections. Its pod, if
@@ -257,7 +285,7 @@ func (t *Table) put(r *room, pod string) {
 	if before := r.at.Pod; before != "" && before != pod {
 		t.outbox.Send(before, r.UID, removal(r.UID, 0, false))
 	}
-	r.at = Assignment{Pod: pod, Epoch: r.at.Epoch + 1}
+	r.at, r.lost = Assignment{Pod: pod, Epoch: r.at.Epoch + 1}, time.Time{}
 	r.delivery.restart()
 	r.seen.restart(r.at.Epoch)
 	t.handOver()
@@ -333,8 +361,12 @@ type View struct {
 	// Publishers counts the published streams, Media the peer connections by transport.
 	Publishers int32
 	Media      v1alpha1.MediaConnections
-	// Seen is what pods observed of each Connection. The values are not to be changed.
+	// Seen is what pods observed of each Connection. The values are not to be changed. Held are
+	// those of which the present pod has told.
 	Seen map[types.UID]*controlv1.ConnectionStatus
+	Held map[types.UID]bool
+	// Lost is since when its users wait for another pod; zero when they do not.
+	Lost time.Time
 }
 
 // Session returns the room of a Session.
@@ -349,12 +381,13 @@ func (t *Table) Session(uid types.UID) View {
 		Known: true, Assignment: r.at, Admitted: make(map[types.UID]bool, len(r.admitted)), Sending: r.delivery.view(t.clock.Now()),
 		Generation: r.seen.generation, Visited: r.seen.visited, Media: r.seen.media,
 		Seen: make(map[types.UID]*controlv1.ConnectionStatus, len(r.seen.connections)),
+		Held: make(map[types.UID]bool, len(r.seen.connections)), Lost: r.lost,
 	}
 	for c := range r.admitted {
 		view.Admitted[c] = true
 	}
 	for c, sighting := range r.seen.connections {
-		view.Seen[c] = sighting.status
+		view.Seen[c], view.Held[c] = sighting.status, r.at.Pod != "" && sighting.epoch == r.at.Epoch
 		view.Publishers += int32(len(sighting.status.GetPublishers()))
 	}
 	return view
@@ -370,6 +403,8 @@ type ConnectionView struct {
 	Admitted bool
 	// Seen is what pods observed of it, nil when nothing. Not to be changed.
 	Seen *controlv1.ConnectionStatus
+	// Held says that the present pod has told of it.
+	Held bool
 	// Programmed is the Connection's generation that the pod has applied; 0 when none.
 	Programmed int64
 }
@@ -386,7 +421,7 @@ func (t *Table) Connection(session, connection types.UID) ConnectionView {
 	_, view.Admitted = r.admitted[connection]
 	if sighting, seen := r.seen.connections[connection]; seen {
 		view.Seen = sighting.status
-		if sighting.epoch == r.at.Epoch {
+		if view.Held = r.at.Pod != "" && sighting.epoch == r.at.Epoch; view.Held {
 			view.Programmed = sighting.status.GetGeneration()
 		}
 	}

@@ -32,6 +32,10 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) e
 			if !moved {
 				r.send(o, a.sent)
 			}
+		case giveUp:
+			logger.Info("Giving up users", "users", len(a.users), "reason", a.reason)
+			r.Rooms.GiveUp(o.session.UID, a.users)
+			r.Events.GiveUp(o.session.UID)
 		case release:
 			r.release(o.session.UID)
 		case remove:

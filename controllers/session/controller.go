@@ -3,7 +3,7 @@
 //
 //	created --> accepted --> placed on a pod --> programmed, Ready
 //	                ^             |
-//	                |         pod lost
+//	                |      pod lost, users come back
 //	                +-------------+                 deleted --> room closed --> Connections gone --> gone
 package session
 
@@ -60,6 +60,8 @@ type Fleet interface {
 type Events interface {
 	// Known says whether the beginning of a Session was told of.
 	Known(session types.UID) bool
+	// GiveUp tells that everybody has left whose pod is lost and who can't come back.
+	GiveUp(session types.UID)
 	// Conclude tells of the end of a Session whose room is closed, unless a pod has.
 	Conclude(eventlog.Conclusion)
 }
@@ -73,6 +75,7 @@ type Rooms interface {
 	Assign(session rooms.Session, candidates []placement.Candidate, policy v1alpha1.Placement) (string, bool)
 	Move(session types.UID, candidates []placement.Candidate, policy v1alpha1.Placement) (string, bool)
 	Unassign(session types.UID, pod string)
+	GiveUp(session types.UID, users []types.UID)
 	Send(room *controlv1.Room, names map[types.UID]types.NamespacedName, need uint64)
 	Close(session types.UID, silent bool) bool
 	Delete(session types.UID)

@@ -14,6 +14,7 @@ const (
 	eventPlaced         = "Placed"
 	eventPodLost        = "PodLost"
 	eventMoved          = "Moved"
+	eventDraining       = "Draining"
 	eventPodUnreachable = "PodUnreachable"
 	eventPodReachable   = "PodReachable"
 	eventWaiting        = "Waiting"
@@ -31,10 +32,15 @@ func (r *Reconciler) publish(s *v1alpha1.Session, before, after v1alpha1.Session
 		if r.Fleet.Pod(before.PodName).State == fleet.Lost {
 			r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, eventPodLost, actionPlacing, "Media pod %s was lost", before.PodName)
 		} else {
-			r.Recorder.Eventf(s, nil, corev1.EventTypeNormal, eventMoved, actionPlacing, "Media pod %s is being drained", before.PodName)
+			r.Recorder.Eventf(s, nil, corev1.EventTypeNormal, eventDraining, actionPlacing, "Media pod %s is being drained", before.PodName)
 		}
 	}
-	if after.PodName != "" && before.PodName != after.PodName {
+	switch {
+	case after.PodName == "" || before.PodName == after.PodName:
+	case after.ActiveConnections > 0:
+		r.Recorder.Eventf(s, nil, corev1.EventTypeNormal, eventMoved, actionPlacing, "The room was moved to media pod %s; %d users may come back there",
+			after.PodName, after.ActiveConnections)
+	default:
 		r.Recorder.Eventf(s, nil, corev1.EventTypeNormal, eventPlaced, actionPlacing, "Placed on media pod %s", after.PodName)
 	}
 	r.publishReach(s, before, after)

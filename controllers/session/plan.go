@@ -20,7 +20,14 @@ type action struct {
 	reason string
 	// sent is what the pod is sent then; nil for what sends nothing.
 	sent *sent
+	// users are the Connections that are given up; nil for what gives up none.
+	users []types.UID
 }
+
+// comebackBound is how long the users of a room whose pod was lost stay in it while no other pod
+// has a place for it. A pool that makes a pod for it needs some seconds, or more where a node is
+// made as well.
+const comebackBound = 2 * time.Minute
 
 // sent is the desired state of a room, and whose Connections are in it.
 type sent struct {
@@ -47,6 +54,8 @@ const (
 	move actionKind = "Move"
 	// send sends the room to the pod that it is on.
 	send actionKind = "Send"
+	// giveUp has the users be out whose room is on no pod.
+	giveUp actionKind = "GiveUp"
 	// release gives up what is held for a Session that is not accepted.
 	release actionKind = "Release"
 	// remove deletes the Session.
@@ -57,13 +66,14 @@ const (
 
 // makePlan decides what to write, apart from the status. It is pure.
 func makePlan(o observed) plan {
+	var p plan
 	if o.rival != nil {
 		if o.room.Known {
-			return plan{actions: []action{{kind: release, reason: "an older Session has this sessionID"}}}
+			p.giveUp(o, "their Session is not accepted any more")
+			p.add(release, "an older Session has this sessionID", nil)
 		}
-		return plan{}
+		return p
 	}
-	var p plan
 	if !o.finalizing() {
 		p.add(addFinalizer, "the room has to be closed before the Session goes", nil)
 	}
@@ -80,30 +90,64 @@ func makePlan(o observed) plan {
 }
 
 func (p *plan) add(kind actionKind, reason string, sent *sent) {
-	p.actions = append(p.actions, action{kind, reason, sent})
+	p.actions = append(p.actions, action{kind: kind, reason: reason, sent: sent})
 }
+
+// giveUp has users be out who are in the room, if that is on no pod that lives.
+func (p *plan) giveUp(o observed, reason string) {
+	if o.hasPod() {
+		return
+	}
+	var users []types.UID
+	for _, c := range o.connections {
+		if stateOf(o, c) == v1alpha1.ConnectionStateActive {
+			users = append(users, c.UID)
+		}
+	}
+	if users != nil {
+		p.actions = append(p.actions, action{kind: giveUp, reason: reason, users: users})
+	}
+}
+
+// hasPod says whether the room is on a pod that is not lost.
+func (o observed) hasPod() bool { return o.room.Pod != "" && o.pod.State != fleet.Lost }
 
 // place decides where the room is to be, and what its pod is sent.
 func (p *plan) place(o observed) {
-	hasPod := o.room.Pod != "" && o.pod.State != fleet.Lost
+	hasPod := o.hasPod()
 	if o.room.Pod != "" && !hasPod {
 		p.add(unassign, "the media pod was lost", nil)
 	}
 	drains := o.pod.Draining && o.pod.State == fleet.Synced && !o.foreign
 	switch {
 	case hasPod && drains && count(o, v1alpha1.ConnectionStateActive) == 0 && len(o.candidates) > 0:
-		p.add(move, "the media pod drains and nobody is in the room", desiredRoom(o))
+		p.add(move, "the media pod drains and nobody is in the room", desiredRoom(o, true))
 		p.keep(o) // for when no other pod has room
 	case hasPod:
 		p.keep(o)
 	case o.foreign && o.room.Known:
+		p.giveUp(o, "the pool does not host their Session any more")
 		p.add(release, "the pool does not host the Sessions of this namespace", nil)
 	case o.foreign:
 	case o.pool != nil:
-		p.add(assign, "the room is on no media pod", desiredRoom(o))
+		p.seek(o)
 	case o.room.Known:
+		p.giveUp(o, "the pool of their Session is gone")
 		p.add(release, "the pool is gone", nil)
 	}
+}
+
+// seek decides about a room that is on no pod. Who was in it when its pod was lost is sent along,
+// until it took too long to find another.
+func (p *plan) seek(o observed) {
+	if lost := o.room.Lost; !lost.IsZero() && count(o, v1alpha1.ConnectionStateActive) > 0 {
+		if p.again = lost.Add(comebackBound).Sub(o.now); p.again <= 0 {
+			p.again = 0
+			p.giveUp(o, "their media pod was lost, and no other one has taken the room")
+			return // the next pass looks for a pod without them
+		}
+	}
+	p.add(assign, "the room is on no media pod", desiredRoom(o, true))
 }
 
 // keep decides whether the pod that the room is on is sent it.
@@ -123,24 +167,32 @@ func (p *plan) keep(o observed) {
 		return
 	}
 	if p.again = last.After; p.again == 0 {
-		p.add(send, reason, desiredRoom(o))
+		p.add(send, reason, desiredRoom(o, false))
 	}
 }
 
 // desiredRoom returns the room as it is to be: with who holds a place, and who has left. Those hold
-// none any more, but the pod keeps knowing about them: a status that is lost can be rebuilt.
-func desiredRoom(o observed) *sent {
+// none any more, but the pod keeps knowing about them: a status that is lost can be rebuilt. Of who
+// is in the room the pod is told what is known, unless it has told of them itself. elsewhere says
+// that the room is for another pod than the one that it is on.
+func desiredRoom(o observed, elsewhere bool) *sent {
 	state := func(c *v1alpha1.Connection) v1alpha1.ConnectionState { return stateOf(o, c) }
 	in := desired.Input{
 		Session: o.session, Media: o.media, State: state, Identity: o.identity, Keys: o.keys, Begun: o.begun,
 		DefaultNamespace: o.defaultNamespace, Now: o.now,
+		Presence: func(c *v1alpha1.Connection) *controlv1.Presence {
+			if o.room.Held[c.UID] && !elsewhere {
+				return nil
+			}
+			return participant.Presence(c.Status, o.room.Seen[c.UID])
+		},
 	}
 	if o.pool != nil {
 		in.IceServers, in.Bandwidth = o.pool.Spec.IceServers, o.pool.Spec.Bandwidth
 	}
 	names := make(map[types.UID]types.NamespacedName, len(o.connections))
 	for _, c := range o.connections {
-		if c.Spec.Type != v1alpha1.ConnectionTypeIPCam && (o.room.Admitted[c.UID] || state(c) == v1alpha1.ConnectionStateDisconnected) {
+		if c.Spec.Type != v1alpha1.ConnectionTypeIPCam && (o.room.Admitted[c.UID] || state(c) != v1alpha1.ConnectionStatePending) {
 			in.Connections = append(in.Connections, c)
 			names[c.UID] = client.ObjectKeyFromObject(c)
 		}

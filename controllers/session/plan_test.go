@@ -17,6 +17,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/rooms"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -26,6 +27,9 @@ func describe(p plan) string {
 	var out strings.Builder
 	for _, a := range p.actions {
 		fmt.Fprintf(&out, "    -> %s: %s\n", a.kind, a.reason)
+		for _, user := range a.users {
+			fmt.Fprintf(&out, "       %s\n", user)
+		}
 		if a.sent == nil {
 			continue
 		}
@@ -33,7 +37,10 @@ func describe(p plan) string {
 		fmt.Fprintf(&out, "       %s of generation %d", room.GetKey(), room.GetGeneration())
 		for _, c := range room.GetConnections() {
 			fmt.Fprintf(&out, ", %s", a.sent.names[types.UID(c.GetUid())].Name)
-			if c.GetSpent() {
+			switch {
+			case c.GetPresence() != nil:
+				fmt.Fprintf(&out, " (in the room, %q)", c.GetPresence().GetClientData())
+			case c.GetSpent():
 				fmt.Fprint(&out, " (spent)")
 			}
 		}
@@ -48,6 +55,23 @@ func describe(p plan) string {
 	return out.String()
 }
 
+// lostPod is a pod that is lost, which has told of all who are in the room.
+func lostPod(o *observed) {
+	o.pod.State = fleet.Lost
+	o.room.Seen, o.room.Held = make(map[types.UID]*controlv1.ConnectionStatus), make(map[types.UID]bool)
+	for _, c := range o.connections {
+		o.room.Held[c.UID] = true
+		if c.Status.State == v1alpha1.ConnectionStateActive {
+			o.room.Seen[c.UID] = &controlv1.ConnectionStatus{State: controlv1.ConnectionState_CONNECTION_STATE_ACTIVE, ClientData: "of the pod"}
+		}
+	}
+}
+
+// lostFor is a room that has been on no pod for a while.
+func lostFor(while time.Duration) func(o *observed) {
+	return func(o *observed) { o.room.Lost = now.Add(-while) }
+}
+
 // Each sentence is a state that is observed; the golden file has what is planned then.
 func TestPlans(t *testing.T) {
 	deleteWhenEmpty := func(o *observed) { o.session.Spec.WhenEmpty = v1alpha1.WhenEmptyDelete }
@@ -57,19 +81,32 @@ func TestPlans(t *testing.T) {
 		"a new Session gets its finalizer before its place": {nowhere, func(o *observed) {
 			o.room.Known, o.session.Finalizers = false, nil
 		}},
-		"one that waits is tried again":                     {nowhere},
-		"one whose pod is lost is put on another":           {func(o *observed) { o.pod.State = fleet.Lost }},
-		"one whose pod is silent for a moment stays":        {func(o *observed) { o.pod.State = fleet.Broken }},
-		"one whose pod is cut off stays":                    {func(o *observed) { o.pod.State, o.pod.CutOff = fleet.Broken, now }, guests("Active")},
-		"another generation is told":                        {func(o *observed) { o.session.Generation = 2 }},
-		"one whose pool is gone gives up its place":         {nowhere, func(o *observed) { o.pool = nil }},
-		"one whose pool is gone stays while its pod lives":  {func(o *observed) { o.pool = nil }},
-		"one that the pool does not host gets no place":     {nowhere, func(o *observed) { o.room.Known, o.foreign = false, true }},
-		"one that waits, and the pool does not host, goes":  {nowhere, func(o *observed) { o.foreign = true }},
-		"a room that the pool does not host any more stays": {func(o *observed) { o.foreign, o.session.Generation = true, 2 }},
-		"nor is it moved within the pool":                   {func(o *observed) { o.foreign, o.pod.Draining = true, true }},
-		"its place is the last one":                         {func(o *observed) { o.foreign, o.pod.State = true, fleet.Lost }},
-		"one with an older rival gives up its place":        {func(o *observed) { o.rival = &v1alpha1.Session{} }},
+		"one that waits is tried again":                    {nowhere},
+		"one whose pod is lost is put on another":          {func(o *observed) { o.pod.State = fleet.Lost }},
+		"one whose pod is silent for a moment stays":       {func(o *observed) { o.pod.State = fleet.Broken }},
+		"one whose pod is cut off stays":                   {func(o *observed) { o.pod.State, o.pod.CutOff = fleet.Broken, now }, guests("Active")},
+		"another generation is told":                       {func(o *observed) { o.session.Generation = 2 }},
+		"one whose pool is gone gives up its place":        {nowhere, func(o *observed) { o.pool = nil }},
+		"one whose pool is gone stays while its pod lives": {func(o *observed) { o.pool = nil }},
+		"one that the pool does not host gets no place":    {nowhere, func(o *observed) { o.room.Known, o.foreign = false, true }},
+		"one that waits, and the pool does not host, goes": {nowhere, func(o *observed) { o.foreign = true }},
+		"users come along when their pod is lost":          {guests("Active", "Pending", "Disconnected"), lostPod},
+		"users whose status says more than nothing come along": {guests("Active"), lostPod, func(o *observed) {
+			o.room.Seen, o.connections[0].Status.ClientData = nil, "of the status"
+		}},
+		"the next pod is told of users until it has told of them": {guests("Active", "Active"), func(o *observed) {
+			o.room.Sending.Outdated, o.room.Held = true, map[types.UID]bool{"guest-1": true}
+		}},
+		"users wait for another pod":                                  {guests("Active"), nowhere, lostFor(comebackBound - time.Second)},
+		"users who have waited for another pod for long are given up": {deleteWhenEmpty, guests("Active", "Pending"), nowhere, lostFor(comebackBound)},
+		"users whose pool is gone with their pod are given up":        {guests("Active"), lostPod, func(o *observed) { o.pool = nil }},
+		"users whom the pool does not host any more are given up":     {guests("Active"), lostPod, func(o *observed) { o.foreign = true }},
+		"a rival puts users out whose pod is lost":                    {guests("Active"), lostPod, func(o *observed) { o.rival = &v1alpha1.Session{} }},
+		"a rival leaves putting users out to their pod":               {guests("Active"), func(o *observed) { o.rival = &v1alpha1.Session{} }},
+		"a room that the pool does not host any more stays":           {func(o *observed) { o.foreign, o.session.Generation = true, 2 }},
+		"nor is it moved within the pool":                             {func(o *observed) { o.foreign, o.pod.Draining = true, true }},
+		"its place is the last one":                                   {func(o *observed) { o.foreign, o.pod.State = true, fleet.Lost }},
+		"one with an older rival gives up its place":                  {func(o *observed) { o.rival = &v1alpha1.Session{} }},
 		"one with an older rival gets none": {nowhere, func(o *observed) {
 			o.room.Known, o.rival, o.session.Finalizers = false, &v1alpha1.Session{}, nil
 		}},

@@ -9,14 +9,17 @@
 //
 //	KEY          media pod           first connection                          reconnection
 //	known        usable, programmed  that pod                                  that pod
-//	known        usable, not yet     that pod, once programmed or after 2 s    that pod, once programmed or after 2 s
-//	known        none                held for up to 8 s, then any ready pod,   503 at once: the client comes again
-//	                                 which answers joinRoom with 204           every 3 s
+//	known        usable, not yet     that pod, once programmed or after 2 s    that pod, once programmed; held for up
+//	             programmed                                                    to 8 s, then 503
+//	known        none                held for up to 8 s, then any ready pod,   held for up to 8 s, then 503: the client
+//	                                 which answers joinRoom with 204           comes again after 3 s
 //	unknown      -                   held for up to 1 s, then any ready pod,   any ready pod, which answers connect
 //	                                 which answers joinRoom with 202           with 40007
 //	any          no pod at all       503                                       503
 //
 // The asymmetry is the client's: it hangs for ever on a refused first handshake, and loops hot on
-// an accepted and then closed reconnection (openvidu-rpc 1.8). A Session that is unknown is waited
-// for because another gateway may have handed out its token a moment ago.
+// an accepted and then closed reconnection (openvidu-rpc 1.8). A reconnection that a pod refuses
+// ends the client's session, so it reaches only a pod that has the room; the pod is told for how
+// long it was held (docs/adr/0053). A Session that is unknown is waited for because another gateway
+// may have handed out its token a moment ago.
 package route

@@ -39,6 +39,9 @@ const (
 // errNoPod means that there is no pod to take a handshake.
 var errNoPod = errors.New("no media pod")
 
+// errStopping means that a pod takes no sockets any more.
+var errStopping = errors.New("the media pod takes no more sockets")
+
 // Rooms is where rooms are. *Directory is one.
 type Rooms interface {
 	// Find returns what is known about the Session with a routing key.
@@ -288,6 +291,8 @@ func (h *handshake) proxy(pod string, toldWaiting bool) error {
 				metrics.upgrades.Observe(time.Since(h.arrived).Seconds())
 				metrics.sockets.Inc()
 				h.switched = true
+			} else if h.reconnect && response.StatusCode == http.StatusServiceUnavailable {
+				return errStopping // its room is about to go to another one
 			} else {
 				metrics.refusals.WithLabelValues(string(refusedPod)).Inc()
 			}
@@ -322,9 +327,13 @@ func (h *handshake) rewrite(out *http.Request, pod string, toldWaiting bool) {
 	for _, name := range []string{"Authorization", "Cookie", "Origin", "Referer"} {
 		out.Header.Del(name)
 	}
-	podhttp.Client{
+	client := podhttp.Client{
 		Address: h.from.Address, SharedAddress: h.from.Shared, SessionWaiting: toldWaiting, SecretDigests: h.digests,
-	}.Write(out.Header)
+	}
+	if h.reconnect {
+		client.Held = time.Since(h.arrived)
+	}
+	client.Write(out.Header)
 }
 
 // waitFor returns when something has changed or the time has passed, with an error only when the

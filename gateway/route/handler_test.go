@@ -306,7 +306,32 @@ func TestARoomThatWaitsForAPod(t *testing.T) {
 			t.Error("the pod was not told that the Session waits")
 		}
 	})
-	t.Run("refuses a reconnection at once", func(t *testing.T) {
+	t.Run("is waited for by a reconnection, and the pod told for how long", func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.handler.holds = usualHolds
+		w.rooms.set("demo", Room{Known: true})
+		joined := make(chan string, 1)
+		begun := time.Now()
+		go func() {
+			_, name := w.join("sessionId=demo&reconnect=true")
+			joined <- name
+		}()
+		waitUntil(t, func() bool { return w.held() })
+		since := time.Now()
+		waitUntil(t, func() bool { return time.Since(since) > 2*time.Millisecond }) // it is told in milliseconds
+		w.rooms.set("demo", Room{Known: true, Address: w.a.address})                // not told of the room yet
+		w.rooms.set("demo", Room{Known: true, Address: w.b.address, Programmed: true})
+		if name := <-joined; name != "b" {
+			t.Errorf("reached %q, want b", name)
+		}
+		if held := podhttp.ReadClient(<-w.b.seen).Held; held <= 0 || held > time.Since(begun) {
+			t.Errorf("it was held for %v of %v", held, time.Since(begun))
+		}
+		if len(w.a.seen) != 0 {
+			t.Error("it came to a pod that does not have the room")
+		}
+	})
+	t.Run("refuses a reconnection in the end", func(t *testing.T) {
 		w := newWorld(t, nil)
 		w.rooms.set("demo", Room{Known: true})
 		w.rooms.ready = []string{w.b.address}
@@ -327,7 +352,7 @@ func TestARoomThatWaitsForAPod(t *testing.T) {
 }
 
 func TestAPodThatCannotBeReached(t *testing.T) {
-	t.Run("refuses a reconnection at once", func(t *testing.T) {
+	t.Run("refuses a reconnection in the end", func(t *testing.T) {
 		w := newWorld(t, nil)
 		w.rooms.set("demo", Room{Known: true, Address: deadAddress(t), Programmed: true})
 		if _, status := w.dial("sessionId=demo&reconnect=true", nil); status != http.StatusServiceUnavailable {
@@ -370,6 +395,18 @@ func TestARoomThatMovesIsReachedAtItsNewPod(t *testing.T) {
 	_, next := w.join("sessionId=demo&reconnect=true")
 	if name != "a" || next != "b" {
 		t.Errorf("reached %q and then %q, want a and b", name, next)
+	}
+}
+
+// A pod that stops, or is full, refuses a reconnection for now: its room may come to another one.
+func TestAReconnectionThatAPodRefusesIsTriedAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	w.rooms.set("full", Room{Known: true, Address: w.a.address, Programmed: true})
+	if _, status := w.dial("sessionId=full&reconnect=true", nil); status != http.StatusServiceUnavailable {
+		t.Errorf("status = %d, want 503", status)
+	}
+	if len(w.a.seen) < 2 {
+		t.Errorf("it was tried %d times", len(w.a.seen))
 	}
 }
 

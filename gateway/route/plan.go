@@ -6,9 +6,10 @@ import "time"
 type holds struct {
 	// unknown is for a routing key that no Session has.
 	unknown time.Duration
-	// programmed is for a media pod that was not told of the room yet.
+	// programmed is for a media pod that was not told of the room yet, by a first connection.
 	programmed time.Duration
-	// pod is for a Session without a usable media pod.
+	// pod is for a Session without a usable media pod, and for a reconnection to one that was not
+	// told of the room yet: such a pod would tell the client that it is out.
 	pod time.Duration
 	// retry is when a media pod that could not be reached is tried again although nothing has
 	// changed.
@@ -57,14 +58,14 @@ type step struct {
 // plan decides about a handshake that arrived a while ago. It is the table of the package comment.
 func (h holds) plan(room Room, reconnect bool, waited time.Duration) step {
 	switch {
-	case room.Known && room.Address != "" && (room.Programmed || waited >= h.programmed):
+	case room.Known && room.Address != "" && (room.Programmed || !reconnect && waited >= h.programmed):
 		return step{action: actionOwn}
-	case room.Known && room.Address != "":
+	case room.Known && room.Address != "" && !reconnect:
 		return step{action: actionWait, until: h.programmed}
-	case room.Known && reconnect:
-		return step{action: actionRefuse}
 	case room.Known && waited < h.pod:
 		return step{action: actionWait, until: h.pod}
+	case room.Known && reconnect:
+		return step{action: actionRefuse}
 	case room.Known:
 		return step{action: actionWaiting}
 	case reconnect || waited >= h.unknown:
@@ -78,10 +79,10 @@ func (h holds) plan(room Room, reconnect bool, waited time.Duration) step {
 // and the caches not know yet.
 func (h holds) planUnreachable(reconnect bool, waited time.Duration) step {
 	switch {
-	case reconnect:
-		return step{action: actionRefuse}
 	case waited < h.pod:
 		return step{action: actionWait, until: min(waited+h.retry, h.pod)}
+	case reconnect:
+		return step{action: actionRefuse}
 	default:
 		return step{action: actionWaiting}
 	}

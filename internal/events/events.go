@@ -9,6 +9,7 @@
 package events
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -80,4 +81,13 @@ func VideoDimensions(width, height int) string {
 		return ""
 	}
 	return fmt.Sprintf(`{"width":%d,"height":%d}`, width, height)
+}
+
+// ParseVideoDimensions returns the size that VideoDimensions has written; 0 when it is not known.
+func ParseVideoDimensions(text string) (width, height int) {
+	var size struct{ Width, Height int }
+	if json.Unmarshal([]byte(text), &size) != nil || size.Width <= 0 || size.Height <= 0 {
+		return 0, 0
+	}
+	return size.Width, size.Height
 }

@@ -102,4 +102,11 @@ func TestVideoDimensions(t *testing.T) {
 	if got := VideoDimensions(0, 0); got != "" {
 		t.Errorf("what is not known is %s", got)
 	}
+	for text, want := range map[string][2]int{
+		VideoDimensions(640, 480): {640, 480}, VideoDimensions(0, 0): {}, `{"width":-1,"height":480}`: {}, `{"width":"x"}`: {}, "x": {},
+	} {
+		if width, height := ParseVideoDimensions(text); width != want[0] || height != want[1] {
+			t.Errorf("%q is %d by %d", text, width, height)
+		}
+	}
 }

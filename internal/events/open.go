@@ -33,10 +33,22 @@ func (o Open) Apply(event *controlv1.RoomEvent) {
 	switch e := event.GetEvent().(type) {
 	case *controlv1.RoomEvent_ParticipantJoined:
 		o[keyOfParticipant(e.ParticipantJoined.GetParticipant())] = event
+	case *controlv1.RoomEvent_WebrtcConnectionCreated:
+		o[keyOfConnection(e.WebrtcConnectionCreated.GetConnection())] = event
+	default:
+		o.Forget(event)
+	}
+}
+
+// Forget takes out what an event begins or ends.
+func (o Open) Forget(event *controlv1.RoomEvent) {
+	switch e := event.GetEvent().(type) {
+	case *controlv1.RoomEvent_ParticipantJoined:
+		delete(o, keyOfParticipant(e.ParticipantJoined.GetParticipant()))
 	case *controlv1.RoomEvent_ParticipantLeft:
 		delete(o, keyOfParticipant(e.ParticipantLeft.GetParticipant()))
 	case *controlv1.RoomEvent_WebrtcConnectionCreated:
-		o[keyOfConnection(e.WebrtcConnectionCreated.GetConnection())] = event
+		delete(o, keyOfConnection(e.WebrtcConnectionCreated.GetConnection()))
 	case *controlv1.RoomEvent_WebrtcConnectionDestroyed:
 		delete(o, keyOfConnection(e.WebrtcConnectionDestroyed.GetConnection()))
 	}

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
+	"time"
 )
 
 // OpenViduPath is where clients open WebSockets of the OpenVidu protocol, at the gateway and at a
@@ -34,6 +36,8 @@ const (
 	// HeaderSecretDigests lets the media pod recognise the secrets of the tenant whose room it is:
 	// see FormatSecretDigests. Without it nobody joins by a secret.
 	HeaderSecretDigests = "X-Mediarooms-Secret-Digests"
+	// HeaderHeld is for how many milliseconds the gateway has held the handshake.
+	HeaderHeld = "X-Mediarooms-Held"
 
 	// SessionWaiting is the only value of HeaderSession.
 	SessionWaiting = "waiting"
@@ -49,6 +53,8 @@ type Client struct {
 	SessionWaiting bool
 	// SecretDigests is a value of FormatSecretDigests.
 	SecretDigests string
+	// Held is for how long the gateway has held the handshake; 0 when it has not.
+	Held time.Duration
 }
 
 // Write puts the client into the headers of a request, in place of what they say.
@@ -72,6 +78,10 @@ func (c Client) Write(header http.Header) {
 		set(HeaderSession, SessionWaiting)
 	}
 	set(HeaderSecretDigests, c.SecretDigests)
+	set(HeaderHeld, "")
+	if held := c.Held.Milliseconds(); held > 0 {
+		set(HeaderHeld, strconv.FormatInt(held, 10))
+	}
 }
 
 // ReadClient returns the client of a request. Its address is the peer's own when the request has
@@ -82,7 +92,16 @@ func ReadClient(r *http.Request) Client {
 		SharedAddress:  r.Header.Get(HeaderSharedAddress) == "true",
 		SessionWaiting: r.Header.Get(HeaderSession) == SessionWaiting,
 		SecretDigests:  r.Header.Get(HeaderSecretDigests),
+		Held:           held(r),
 	}
+}
+
+func held(r *http.Request) time.Duration {
+	milliseconds, err := strconv.ParseInt(r.Header.Get(HeaderHeld), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return max(0, time.Duration(milliseconds)*time.Millisecond)
 }
 
 func address(r *http.Request) netip.Addr {

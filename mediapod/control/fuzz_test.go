@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
-	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -42,7 +41,7 @@ func FuzzOperatorMessage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		rooms := room.NewRegistry(&mediatest.Engine{}, logr.Discard())
 		defer rooms.Wait()
-		defer rooms.Stop(reasons.ServerStopped)
+		defer rooms.Stop()
 		s := NewServer(Options{Rooms: rooms, Log: logr.Discard(), Configure: func(Config) {}})
 		st := &stream{server: s, grpc: sink{ctx: t.Context()}, superseded: make(chan struct{}), named: make(map[string]uint64)}
 		s.takeOver(st)

@@ -18,7 +18,6 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
-	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -60,7 +59,7 @@ func newPod(t *testing.T) *pod {
 		_ = p.dial.Close()
 		server.Stop()
 		<-served
-		p.rooms.Stop(reasons.ServerStopped)
+		p.rooms.Stop()
 		p.rooms.Wait()
 	})
 	return p

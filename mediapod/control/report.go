@@ -93,6 +93,7 @@ func withoutClient(c *controlv1.ConnectionStatus) *controlv1.ConnectionStatus {
 	return &controlv1.ConnectionStatus{
 		Uid: c.GetUid(), Generation: c.GetGeneration(), State: c.GetState(), ActiveUnixMs: c.GetActiveUnixMs(), DisconnectedUnixMs: c.GetDisconnectedUnixMs(),
 		DisconnectReason: c.GetDisconnectReason(), Publishers: c.GetPublishers(), Subscribers: c.GetSubscribers(), SameClient: true,
+		SubscribedUnixMs: c.GetSubscribedUnixMs(), Restored: c.GetRestored(),
 	}
 }
 

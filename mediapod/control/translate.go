@@ -45,6 +45,7 @@ func desiredRoom(message *controlv1.Room) (room.Desired, error) {
 		}
 		desired.Connections = append(desired.Connections, translated)
 	}
+	givePresences(desired.Connections, message.GetConnections())
 	return desired, nil
 }
 
@@ -80,6 +81,57 @@ func desiredConnection(message *controlv1.Connection) (room.Connection, error) {
 		})
 	}
 	return connection, nil
+}
+
+// givePresences translates who is in the room, as the pod before had it. What a stream is received
+// by has the connection id of its publisher, as in all client protocols so far.
+func givePresences(connections []room.Connection, messages []*controlv1.Connection) {
+	publisher := make(map[string]string) // stream -> connection id
+	for i, message := range messages {
+		for _, stream := range message.GetPresence().GetPublishers() {
+			publisher[stream.GetStreamId()] = connections[i].ID
+		}
+	}
+	for i, message := range messages {
+		before := message.GetPresence()
+		if before == nil {
+			continue
+		}
+		presence := &room.Presence{
+			Activated: time.UnixMilli(before.GetActiveUnixMs()),
+			Client:    room.Client{Metadata: before.GetClientData(), Platform: before.GetPlatform(), Address: before.GetIp()},
+		}
+		for _, stream := range before.GetPublishers() {
+			presence.Published = append(presence.Published, publishedStream(stream))
+		}
+		for n, id := range before.GetSubscribers() {
+			reception := room.Reception{SubscriptionID: publisher[id], StreamID: id}
+			if began := before.GetSubscribedUnixMs(); n < len(began) && began[n] != 0 {
+				reception.Began = time.UnixMilli(began[n])
+			}
+			if reception.SubscriptionID != "" {
+				presence.Received = append(presence.Received, reception)
+			}
+		}
+		connections[i].Presence = presence
+	}
+}
+
+// publishedStream translates what is known of a stream. A frame rate that was not announced is told
+// as 0, and clients are told -1.
+func publishedStream(message *controlv1.PublishedStream) room.Stream {
+	stream := room.Stream{
+		ID: message.GetStreamId(), Created: time.UnixMilli(message.GetCreatedUnixMs()),
+		StreamOptions: room.StreamOptions{
+			HasAudio: message.GetHasAudio(), HasVideo: message.GetHasVideo(), AudioActive: message.GetAudioActive(), VideoActive: message.GetVideoActive(),
+			TypeOfVideo: room.VideoType(message.GetTypeOfVideo()), FrameRate: int(message.GetFrameRate()), Loopback: message.GetLoopback(),
+		},
+	}
+	if stream.HasVideo && stream.FrameRate == 0 {
+		stream.FrameRate = -1
+	}
+	stream.VideoDimensions.Width, stream.VideoDimensions.Height = events.ParseVideoDimensions(message.GetVideoDimensions())
+	return stream
 }
 
 // role translates a role. One of a newer operator may do no more than a subscriber.
@@ -121,9 +173,11 @@ func connectionStatus(connection room.ConnectionSnapshot) *controlv1.ConnectionS
 		ClientData:         connection.Client.Metadata,
 		Ip:                 connection.Client.Address,
 		Platform:           connection.Client.Platform,
+		Restored:           connection.Restored,
 	}
 	for _, reception := range connection.Received {
 		status.Subscribers = append(status.Subscribers, reception.StreamID)
+		status.SubscribedUnixMs = append(status.SubscribedUnixMs, events.UnixMilli(reception.Began))
 	}
 	for _, stream := range connection.Published {
 		status.Publishers = append(status.Publishers, stream.Published())

@@ -3,10 +3,12 @@ package control
 import (
 	"crypto/sha256"
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -55,5 +57,51 @@ func TestTranslation(t *testing.T) {
 		if _, err := podConfig(message); err == nil {
 			t.Errorf("%s is taken", name)
 		}
+	}
+}
+
+// What a pod tells of who is in a room is what the next one restores.
+func TestAPresenceIsWhatWasReported(t *testing.T) {
+	digest := sha256.Sum256([]byte("tok"))
+	at := time.UnixMilli(1700000000123)
+	stream := room.Stream{ID: "str_A", Created: at, StreamOptions: room.StreamOptions{
+		HasAudio: true, HasVideo: true, VideoActive: true, TypeOfVideo: "SCREEN", FrameRate: -1,
+		VideoDimensions: media.Dimensions{Width: 640, Height: 480}, Loopback: true,
+	}}
+	microphone := room.Stream{ID: "str_B", Created: at, StreamOptions: room.StreamOptions{HasAudio: true, AudioActive: true}}
+	before := []room.ConnectionSnapshot{
+		{
+			UID: "a", State: room.Active, ActiveTime: at, Client: room.Client{Metadata: "data", Platform: "browser", Address: "192.0.2.1"},
+			Published: []room.Stream{stream}, Received: []room.Reception{{SubscriptionID: "con_b", StreamID: "str_B", Began: at.Add(time.Second)}},
+		},
+		{UID: "b", State: room.Active, ActiveTime: at, Published: []room.Stream{microphone}, Received: []room.Reception{{SubscriptionID: "con_a", StreamID: "str_A"}}},
+		{UID: "c", State: room.Pending},
+	}
+	message := &controlv1.Room{Uid: "u", Key: "k"}
+	for _, snapshot := range before {
+		c := &controlv1.Connection{Uid: snapshot.UID, ConnectionId: "con_" + snapshot.UID, TokenSha256: digest[:]}
+		if seen := connectionStatus(snapshot); snapshot.State == room.Active {
+			c.Spent, c.Presence = true, &controlv1.Presence{
+				ActiveUnixMs: seen.GetActiveUnixMs(), ClientData: seen.GetClientData(), Ip: seen.GetIp(), Platform: seen.GetPlatform(),
+				Publishers: seen.GetPublishers(), Subscribers: append(seen.GetSubscribers(), "str_gone"), SubscribedUnixMs: seen.GetSubscribedUnixMs(),
+			}
+		}
+		message.Connections = append(message.Connections, c)
+	}
+	desired, err := desiredRoom(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, snapshot := range before {
+		want := &room.Presence{Activated: snapshot.ActiveTime, Client: snapshot.Client, Published: snapshot.Published, Received: snapshot.Received}
+		if snapshot.State == room.Pending {
+			want = nil
+		}
+		if got := desired.Connections[i].Presence; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s was %+v, and is restored as %+v", snapshot.UID, want, got)
+		}
+	}
+	if connectionStatus(room.ConnectionSnapshot{Restored: true}).GetRestored() != true {
+		t.Error("that somebody is away is not told")
 	}
 }

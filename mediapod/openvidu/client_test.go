@@ -19,7 +19,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 
-	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
@@ -74,7 +73,7 @@ func newPod(t *testing.T, limits signalling.Limits, names ...string) *pod {
 		_ = httpServer.Serve(p.listener)
 	}()
 	t.Cleanup(func() {
-		p.rooms.Stop(reasons.ServerStopped)
+		p.rooms.Stop()
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		p.server.Shutdown(ctx)

@@ -30,6 +30,8 @@ type conversation struct {
 	key string
 	// secrets are those of the tenant whose room that is.
 	secrets podhttp.SecretDigests
+	// held is for how long the gateway has held the handshake.
+	held time.Duration
 
 	participant *room.Participant    // nil until it has joined
 	private     string               // its private id, put into answers

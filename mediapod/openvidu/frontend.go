@@ -59,7 +59,8 @@ func (f *FrontEnd) Handler(server *signalling.Server) http.Handler {
 
 // Open implements signalling.Protocol.
 func (f *FrontEnd) Open(client signalling.Client, r *http.Request) signalling.Conversation {
+	told := podhttp.ReadClient(r)
 	return &conversation{
-		frontEnd: f, client: client, key: r.URL.Query().Get("sessionId"), secrets: podhttp.ParseSecretDigests(podhttp.ReadClient(r).SecretDigests),
+		frontEnd: f, client: client, key: r.URL.Query().Get("sessionId"), secrets: podhttp.ParseSecretDigests(told.SecretDigests), held: told.Held,
 	}
 }

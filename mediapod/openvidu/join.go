@@ -204,6 +204,34 @@ func sessionStatus(_ context.Context, c *call) error {
 	return nil
 }
 
+// How long browsers take to notice that nothing comes of ICE any more, and a little: Chromium 7.6 s
+// to 7.9 s, Firefox 5.5 s to 8.8 s (docs/adr/0053).
+const (
+	iceNotice        = 8 * time.Second
+	iceNoticeFirefox = 9 * time.Second
+	// latestAnswer is far below the 10 s after which the client takes connect for refused.
+	latestAnswer = 8 * time.Second
+)
+
+// answerAfter is how long the answer to connect waits whose client comes from a pod that is lost:
+// at least for as long as the gateway has held the client, and before the room came here.
+//
+// The client looks at the ICE state of its own stream when it is answered, and sends the stream
+// anew when ICE is broken. If it is not yet, the client does so only 4 s after it is (openvidu-rpc
+// 1.8, 4.8), and no message makes it look earlier. So the answer waits for that moment.
+func answerAfter(resumed room.Resumed, held time.Duration) time.Duration {
+	if !resumed.AwaitsMedia {
+		return 0
+	}
+	notice := iceNotice
+	if strings.Contains(resumed.Client.Platform, "Firefox") {
+		notice = iceNoticeFirefox
+	}
+	return min(max(0, notice-max(held, time.Since(resumed.Restored))), latestAnswer)
+}
+
+var errStopping = errors.New("the media pod stops")
+
 // connect takes a connection up again on this socket (openvidu-rpc 1.8).
 func connect(_ context.Context, c *call) error {
 	s := c.conversation
@@ -215,10 +243,21 @@ func connect(_ context.Context, c *call) error {
 	if c.params.err != nil || s.participant != nil {
 		return bare(codeReconnection, "reconnection error")
 	}
-	err := s.frontEnd.rooms.Resume(s.key, private, s.client, func(p *room.Participant) {
-		s.joined(p, private)
-		c.reply(map[string]string{"value": "reconnection successful"})
+	err := s.frontEnd.rooms.Resume(s.key, private, s.client, func(resumed room.Resumed) {
+		s.joined(resumed.Participant, private)
+		answer := map[string]string{"value": "reconnection successful"}
+		if wait := answerAfter(resumed, s.held); wait > 0 {
+			c.replyLater(answer, wait)
+			return
+		}
+		c.reply(answer)
 	})
+	if errors.Is(err, room.ErrClosed) {
+		// Any answer but a good one ends the client's session. It comes back elsewhere.
+		c.answered = true
+		c.client.Expel(errStopping)
+		return nil
+	}
 	if err != nil {
 		return bare(codeReconnection, "reconnection error")
 	}

@@ -392,17 +392,29 @@ func goroutines() []string {
 	return strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n")
 }
 
-func TestShutdownTellsParticipantsAndEndsTheirSockets(t *testing.T) {
+// Who is let go has left nothing: its socket ends, and on no other of this pod it is told that it
+// is out.
+func TestShutdownLetsParticipantsGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPod(t, signalling.DefaultLimits(), "A")
-		a := p.join("A")
-		p.rooms.Stop(reasons.ServerStopped)
+		a, other := p.join("A"), p.dial()
+		p.rooms.Stop()
+		other.request("connect", connectParams("rpc-A"))
+		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		p.server.Shutdown(ctx)
-		a.expect(`participantEvicted {"connectionId":"con_A","reason":"openviduServerStopped"}`)
 		if err := <-a.ended; err == nil {
 			t.Error("the socket ended without an error")
+		}
+		for message := range a.messages {
+			t.Errorf("A was told %s", show(message))
+		}
+		if err := <-other.ended; err == nil {
+			t.Error("the other socket ended without an error")
+		}
+		for message := range other.messages {
+			t.Errorf("on another socket A was told %s", show(message))
 		}
 	})
 }

@@ -3,6 +3,7 @@ package openvidu
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -39,6 +40,13 @@ type call struct {
 func (c *call) reply(result any) {
 	c.answered = true
 	c.client.Reply(c.result(c.id, result, c.private))
+}
+
+// replyLater answers the request after a while. Other requests are answered meanwhile.
+func (c *call) replyLater(result any, after time.Duration) {
+	c.answered = true
+	answer := c.result(c.id, result, c.private)
+	time.AfterFunc(after, func() { c.client.Reply(answer) })
 }
 
 // method is how a request is handled. A handler that does not reply is answered with an empty

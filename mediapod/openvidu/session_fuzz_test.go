@@ -10,7 +10,6 @@ import (
 	"github.com/go-logr/logr/funcr"
 
 	"mediarooms.dev/mediarooms/internal/podhttp"
-	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
@@ -204,7 +203,7 @@ func (s *session) check(out queued) (id string, answer bool) {
 
 // end closes everything.
 func (s *session) end() {
-	s.rooms.Stop(reasons.ServerStopped)
+	s.rooms.Stop()
 	s.rooms.Wait()
 	for _, c := range s.players {
 		for _, out := range s.drain(c) {

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
@@ -67,7 +66,7 @@ func TestServerSignals(t *testing.T) {
 		}
 	}
 	a.call("echo", `{}`) // nothing came before its answer
-	p.rooms.Stop(reasons.ServerStopped)
+	p.rooms.Stop()
 	if got := p.post("team.room", `{}`); got != http.StatusNotFound {
 		t.Errorf("to a closed room: %d", got)
 	}

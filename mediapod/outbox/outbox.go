@@ -113,6 +113,20 @@ func (o *Outbox) Prove(uid string, proof []byte) {
 	}
 }
 
+// Inherit takes in an event that was told of a room on another pod, and that nothing has ended yet.
+// It is part of the room's checkpoint. Nobody may change it afterwards.
+func (o *Outbox) Inherit(uid string, event *controlv1.RoomEvent) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a, known := o.rooms[uid]
+	if !known || a.closed {
+		return
+	}
+	o.sequence++
+	event.Sequence = o.sequence
+	a.open.Apply(event)
+}
+
 // Append adds an event of a room that is open, and numbers it. Nobody may change it afterwards.
 func (o *Outbox) Append(uid string, event *controlv1.RoomEvent) {
 	o.mu.Lock()

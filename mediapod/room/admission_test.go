@@ -47,7 +47,7 @@ func TestATokenIsGoodOnceAndOnlyWhileItsConnectionIsDesired(t *testing.T) {
 			s.apply()
 		}, token: "tok_A2"},
 		"a connection without a token digest":    {prepare: func(s *scene) { s.desired.Connections[0].Token = TokenDigest{}; s.apply() }, token: "", want: ErrToken},
-		"a token after the pod was told to stop": {prepare: func(s *scene) { s.registry.Stop(reasons.ServerStopped) }, token: "tok_A", want: ErrClosed},
+		"a token after the pod was told to stop": {prepare: func(s *scene) { s.registry.Stop() }, token: "tok_A", want: ErrClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, "A", "B")
@@ -111,14 +111,14 @@ func TestReconnectionWindow(t *testing.T) {
 			play: func(s *scene, b *user) {
 				b.Suspend(b.link)
 				time.Sleep(window - time.Nanosecond)
-				s.must(s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
+				s.must(s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(Resumed) {}))
 				time.Sleep(2 * window)
 			},
 			want: Active,
 		},
 		"the end of a socket that was replaced does not matter": {
 			play: func(s *scene, b *user) {
-				s.must(s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(*Participant) {}))
+				s.must(s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(Resumed) {}))
 				b.Suspend(b.link)
 				time.Sleep(2 * window)
 			},
@@ -129,7 +129,7 @@ func TestReconnectionWindow(t *testing.T) {
 				b.Suspend(b.link)
 				time.Sleep(window / 2)
 				link := &recorder{scene: s, name: "B", reading: true}
-				s.must(s.registry.Resume("", "rpc-B", link, func(*Participant) {}))
+				s.must(s.registry.Resume("", "rpc-B", link, func(Resumed) {}))
 				b.Suspend(link)
 				time.Sleep(window - time.Nanosecond)
 			},
@@ -139,7 +139,7 @@ func TestReconnectionWindow(t *testing.T) {
 			play: func(s *scene, b *user) {
 				b.Suspend(b.link)
 				time.Sleep(window + time.Nanosecond)
-				if err := s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
+				if err := s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B"}, func(Resumed) {}); !errors.Is(err, ErrNotResumed) {
 					s.t.Errorf("got %v", err)
 				}
 			},
@@ -149,7 +149,7 @@ func TestReconnectionWindow(t *testing.T) {
 			play: func(s *scene, b *user) {
 				b.Suspend(b.link)
 				s.must(s.users["M"].ForceDisconnect("con_B", func() {}))
-				if err := s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
+				if err := s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B"}, func(Resumed) {}); !errors.Is(err, ErrNotResumed) {
 					s.t.Errorf("got %v", err)
 				}
 			},
@@ -163,7 +163,7 @@ func TestReconnectionWindow(t *testing.T) {
 					s.publish("M")
 					s.must(s.users["M"].Unpublish())
 				}
-				if err := s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B"}, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
+				if err := s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B"}, func(Resumed) {}); !errors.Is(err, ErrNotResumed) {
 					s.t.Errorf("got %v", err)
 				}
 			},
@@ -190,7 +190,7 @@ func TestNobodyTakesOverWithoutThePrivateID(t *testing.T) {
 	s := newScene(t, "A", "B")
 	s.join("A")
 	for _, id := range []string{"", "rpc-", "rpc-B", "con_A", "rpc-A "} {
-		if err := s.registry.Resume("", id, &recorder{scene: s}, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
+		if err := s.registry.Resume("", id, &recorder{scene: s}, func(Resumed) {}); !errors.Is(err, ErrNotResumed) {
 			t.Errorf("%q: got %v", id, err)
 		}
 	}
@@ -345,7 +345,7 @@ func TestPrivateIDsFollowTheirRooms(t *testing.T) {
 	s := newScene(t, "A", "B")
 	resume := func(id string, want error) {
 		t.Helper()
-		if err := s.registry.Resume("", id, &recorder{scene: s, name: "A"}, func(*Participant) {}); !errors.Is(err, want) {
+		if err := s.registry.Resume("", id, &recorder{scene: s, name: "A"}, func(Resumed) {}); !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", id, err, want)
 		}
 	}

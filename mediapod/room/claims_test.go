@@ -6,8 +6,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 func TestWhoShowsTheSecretMayDoEverything(t *testing.T) {
@@ -49,10 +47,10 @@ func TestARecorderComesBackWithinTheWindowOnly(t *testing.T) {
 		r.Suspend(r.link)
 		time.Sleep(DefaultReconnectWindow - time.Nanosecond)
 		link := &recorder{scene: s, name: "R", reading: true}
-		s.must(s.registry.Resume("", private, link, func(*Participant) {}))
+		s.must(s.registry.Resume("", private, link, func(Resumed) {}))
 		r.Suspend(link)
 		time.Sleep(DefaultReconnectWindow + time.Nanosecond)
-		if err := s.registry.Resume("", private, link, func(*Participant) {}); !errors.Is(err, ErrNotResumed) {
+		if err := s.registry.Resume("", private, link, func(Resumed) {}); !errors.Is(err, ErrNotResumed) {
 			t.Errorf("got %v", err)
 		}
 		if strings.Contains(s.text(), "A <- participant") {
@@ -72,7 +70,7 @@ func TestARecorderMayComeFirst(t *testing.T) {
 func TestNobodyShowsASecretToAClosedRoom(t *testing.T) {
 	s := newScene(t, "A")
 	room, _ := s.registry.Lookup(s.desired.Key)
-	s.registry.Stop(reasons.ServerStopped)
+	s.registry.Stop()
 	link := &recorder{scene: s, name: "R", reading: true}
 	if err := room.Join(JoinRequest{Claims: &asPrivileged}, link, func(Joined) {}); !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v", err)

@@ -71,6 +71,9 @@ type Connection struct {
 	// MaxPublishKbps and MaxReceiveKbps bound video, the latter per stream. 0 is no limit.
 	MaxPublishKbps, MaxReceiveKbps int
 	Moderation                     Moderation
+	// Presence is the participant as the pod had it that the room was on before; nil when nobody
+	// was in the room by this Connection. It means nothing once the Connection is known here.
+	Presence *Presence
 }
 
 // Moderation is what a participant may not publish, whatever its role. A stream that is not allowed
@@ -134,11 +137,15 @@ type ConnectionSnapshot struct {
 	// Published are the streams that it sends, Received what it receives, by creation.
 	Published []Stream
 	Received  []Reception
+	// Restored says that it comes from another pod and its client is not back yet.
+	Restored bool
 }
 
 // Reception is what is known of one subscription.
 type Reception struct {
 	SubscriptionID, StreamID string
+	// Began is when the client was first told to receive the stream.
+	Began time.Time
 }
 
 // Client is what a joining client tells of itself.
@@ -206,6 +213,7 @@ func (s *seat) snapshot() ConnectionSnapshot {
 	}
 	if s.participant != nil {
 		snapshot.Published, snapshot.Received = s.participant.publications.live(), s.participant.subscriptions.received()
+		snapshot.Restored = s.participant.restored
 	}
 	return snapshot
 }

@@ -13,7 +13,7 @@ import (
 func (s *scene) back(name string) []Notification {
 	s.t.Helper()
 	link := &recorder{scene: s, name: name} // what comes stays unread
-	s.must(s.registry.Resume("", "rpc-"+name, link, func(*Participant) {}))
+	s.must(s.registry.Resume("", "rpc-"+name, link, func(Resumed) {}))
 	link.mu.Lock()
 	defer link.mu.Unlock()
 	return slices.Clone(link.unread)

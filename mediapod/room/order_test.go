@@ -162,7 +162,7 @@ func TestEventOrder(t *testing.T) {
 			s.publish("C")
 			s.write("B connects")
 			link := &recorder{scene: s, name: "B", reading: true}
-			s.must(s.registry.Resume("", "rpc-B", link, func(*Participant) { s.write("  B <- answer") }))
+			s.must(s.registry.Resume("", "rpc-B", link, func(Resumed) { s.write("  B <- answer") }))
 			s.write("C leaves")
 			s.must(s.users["C"].Leave())
 		},
@@ -176,7 +176,7 @@ func TestEventOrder(t *testing.T) {
 			s.join("C")
 			s.write("B connects")
 			link := &recorder{scene: s, name: "B", reading: true}
-			s.must(s.registry.Resume("", "rpc-B", link, func(*Participant) { s.write("  B <- answer") }))
+			s.must(s.registry.Resume("", "rpc-B", link, func(Resumed) { s.write("  B <- answer") }))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

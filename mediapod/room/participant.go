@@ -1,6 +1,7 @@
 package room
 
 import (
+	"io"
 	"time"
 
 	"mediarooms.dev/mediarooms/internal/reasons"
@@ -23,6 +24,11 @@ type Participant struct {
 	budget        budget         // what it may still have others notified of
 	heardLevels   map[string]int // connection id of a publisher -> the network quality level told
 	gone          bool
+	// restored says that it comes from another pod, and its client is not back yet; restoredAt is
+	// since when it is here. renewal makes the offers for what the client received there.
+	restored   bool
+	restoredAt time.Time
+	renewal    *time.Timer
 }
 
 // ConnectionID returns the public id.
@@ -111,6 +117,22 @@ func (p *Participant) ForceDisconnect(connectionID string, reply func()) error {
 	reply()
 	target.dismiss(reasons.ForceDisconnectByUser)
 	return nil
+}
+
+// peerConnections are what the participant sends and receives by. The room is locked.
+func (p *Participant) peerConnections() []io.Closer {
+	var all []io.Closer
+	for _, s := range p.publications.sorted() {
+		if s.publication != nil {
+			all = append(all, s.publication)
+		}
+	}
+	for _, s := range p.subscriptions.sorted() {
+		if s.media != nil {
+			all = append(all, s.media)
+		}
+	}
+	return all
 }
 
 // announcement is what others are told of the participant. The room is locked.

@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
@@ -116,7 +115,7 @@ func TestNetworkQualityIsMeasuredWhileWanted(t *testing.T) {
 				t.Errorf("every %v: %d times, want %d", step.interval, got, step.want)
 			}
 		}
-		s.registry.Stop(reasons.ServerStopped)
+		s.registry.Stop()
 		s.registry.Wait()
 		s.registry.SetNetworkQualityInterval(time.Second) // too late: it would never end
 	})

@@ -46,6 +46,23 @@ func (r *eventRecorder) joined(p *Participant) {
 	r.outbox.Append(r.uid, events.ParticipantJoined(p.seat.activated, p.identity()))
 }
 
+// restored takes over a participant that has joined on another pod, of which everybody was told.
+func (r *eventRecorder) restored(p *Participant) {
+	r.users++
+	r.visited = true
+	r.outbox.Inherit(r.uid, events.ParticipantJoined(p.seat.activated, p.identity()))
+}
+
+// sendsOn and receivesOn take over what has begun on another pod.
+func (r *eventRecorder) sendsOn(s *stream) {
+	s.began = s.info.Created
+	r.outbox.Inherit(r.uid, events.WebRTCConnectionCreated(s.began, s.sending()))
+}
+
+func (r *eventRecorder) receivesOn(p *Participant, s *subscription) {
+	r.outbox.Inherit(r.uid, events.WebRTCConnectionCreated(s.began, s.receiving(p)))
+}
+
 func (r *eventRecorder) left(p *Participant) {
 	if p.hidden() {
 		return
@@ -140,5 +157,6 @@ func (s Stream) Published() *controlv1.PublishedStream {
 		StreamId: s.ID, CreatedUnixMs: events.UnixMilli(s.Created), HasAudio: s.HasAudio, HasVideo: s.HasVideo,
 		AudioActive: s.AudioActive, VideoActive: s.VideoActive, TypeOfVideo: string(s.TypeOfVideo),
 		FrameRate: max(0, int32(s.FrameRate)), VideoDimensions: events.VideoDimensions(s.VideoDimensions.Width, s.VideoDimensions.Height),
+		Loopback: s.Loopback,
 	}
 }

@@ -159,14 +159,15 @@ func (g *Registry) remove(uid string, reason reasons.Reason, silent bool) {
 // Outbox has the events of the rooms that the operator has not acknowledged.
 func (g *Registry) Outbox() *outbox.Outbox { return g.outbox }
 
-// Stop closes all rooms but keeps them for Snapshot, and takes no new ones.
-func (g *Registry) Stop(reason reasons.Reason) {
+// Stop lets everybody go, and takes no new rooms. Those that there were are kept for Snapshot.
+// Nobody has left: the clients lose their sockets, and come back to the pod that the rooms go to.
+func (g *Registry) Stop() {
 	g.mu.Lock()
 	g.stopped = true
 	g.stopMeasuring()
 	g.mu.Unlock()
 	for _, room := range g.rooms() {
-		room.close(reason)
+		room.letGo()
 	}
 }
 
@@ -243,8 +244,11 @@ func (c *changes) mark(uid string) {
 // participant must be in the room that clients name by the key; with the key "" it may be in any.
 // The reply is called at the place in the order of what the client is told where its answer
 // belongs: before what it missed meanwhile. It only queues. ErrNotResumed means that nobody is
-// there under that id.
-func (g *Registry) Resume(key, privateID string, sink Sink, reply func(*Participant)) error {
+// there under that id, ErrClosed that the pod stops, and the client may come back elsewhere.
+func (g *Registry) Resume(key, privateID string, sink Sink, reply func(Resumed)) error {
+	if g.isStopped() {
+		return ErrClosed
+	}
 	room := g.resumable.find(digestOf(privateID))
 	if key != "" {
 		room, _ = g.Lookup(key)
@@ -253,6 +257,12 @@ func (g *Registry) Resume(key, privateID string, sink Sink, reply func(*Particip
 		return ErrNotResumed
 	}
 	return nil
+}
+
+func (g *Registry) isStopped() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.stopped
 }
 
 // Totals counts what all rooms have.

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-
-	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 // outdate makes the engine say that what everybody receives is outdated, and waits for what comes
@@ -48,7 +46,7 @@ func (s *scene) comeBack(name string) {
 	s.write("%s connects", name)
 	link := &recorder{scene: s, name: name, reading: true}
 	s.users[name].link = link
-	s.must(s.registry.Resume("", "rpc-"+name, link, func(*Participant) { s.write("  %s <- answer", name) }))
+	s.must(s.registry.Resume("", "rpc-"+name, link, func(Resumed) { s.write("  %s <- answer", name) }))
 	synctest.Wait()
 }
 
@@ -156,7 +154,7 @@ func TestARenewalThatComesToNothingIsUndone(t *testing.T) {
 		"the stream ends":        func(s *scene) { s.must(s.users["A"].Unpublish()) },
 		"the publisher leaves":   func(s *scene) { s.must(s.users["A"].Leave()) },
 		"the subscriber leaves":  func(s *scene) { s.must(s.users["B"].Leave()) },
-		"the room is closed":     func(s *scene) { s.registry.Stop(reasons.ServerStopped) },
+		"the room is closed":     func(s *scene) { s.registry.Stop() },
 		"the client is offline":  func(s *scene) { s.users["B"].Suspend(s.users["B"].link) },
 		"the client begins anew": func(s *scene) { s.prepare("B", s.state("A").Published[0].ID) },
 	} {

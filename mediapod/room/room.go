@@ -112,13 +112,20 @@ func (r *Room) apply(desired Desired) {
 		before[s.desired.UID] = s
 	}
 	after := make([]*seat, 0, len(desired.Connections))
+	var restored []*seat
 	for _, connection := range desired.Connections {
 		s, known := before[connection.UID]
-		if !known {
-			s = &seat{}
-		}
 		delete(before, connection.UID)
-		s.update(connection)
+		switch {
+		case known:
+			s.update(connection)
+		case connection.Presence != nil:
+			s = &seat{desired: connection}
+			restored = append(restored, s)
+		default:
+			s = &seat{}
+			s.update(connection)
+		}
 		after = append(after, s)
 	}
 	for _, s := range r.seats {
@@ -128,6 +135,7 @@ func (r *Room) apply(desired Desired) {
 	}
 
 	r.seats = after
+	r.restore(restored)
 	clear(r.byToken)
 	for _, s := range r.seats {
 		if s.state == Pending && s.desired.Token != (TokenDigest{}) {
@@ -214,20 +222,8 @@ func (r *Room) Join(request JoinRequest, sink Sink, reply func(Joined)) error {
 		return err
 	}
 	s.state, s.activated, s.client = Active, time.Now(), request.Client
-	p := &Participant{
-		room:          r,
-		id:            s.desired.ID,
-		seat:          s,
-		mailbox:       mailbox{sink: sink, expended: &r.registry.expended},
-		subscriptions: subscriptions{byID: make(map[string]*subscription)},
-		publications: publications{
-			byID: make(map[string]*stream),
-			max:  max(1, request.MaxStreams),
-			rate: rate.NewLimiter(streamsPerSecond, streamsAtOnce),
-		},
-		budget: newParticipantBudget(),
-	}
-	s.participant = p
+	p := r.newParticipant(s, request.MaxStreams)
+	p.mailbox.sink = sink
 	joined := Joined{
 		Participant: p,
 		Self:        p.announcement(),
@@ -252,6 +248,25 @@ func (r *Room) Join(request JoinRequest, sink Sink, reply func(Joined)) error {
 	r.registry.changed.mark(r.uid)
 	r.registry.log.Info("Participant joined", "room", r.uid, "connection", p.id)
 	return nil
+}
+
+// newParticipant puts somebody without a sink on a seat, who may send so many streams at once; 0 is
+// one. The room is locked.
+func (r *Room) newParticipant(s *seat, maxStreams int) *Participant {
+	s.participant = &Participant{
+		room:          r,
+		id:            s.desired.ID,
+		seat:          s,
+		mailbox:       mailbox{expended: &r.registry.expended},
+		subscriptions: subscriptions{byID: make(map[string]*subscription)},
+		publications: publications{
+			byID: make(map[string]*stream),
+			max:  max(1, maxStreams),
+			rate: rate.NewLimiter(streamsPerSecond, streamsAtOnce),
+		},
+		budget: newParticipantBudget(),
+	}
+	return s.participant
 }
 
 // admit finds the seat that a client may take. The room is locked.
@@ -280,11 +295,11 @@ func (r *Room) admit(request JoinRequest) (*seat, error) {
 }
 
 // resume gives the participant with the private id another sink. It reports whether there is one.
-func (r *Room) resume(id string, sink Sink, reply func(*Participant)) bool {
+func (r *Room) resume(id string, sink Sink, reply func(Resumed)) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s, found := r.byPrivateID[digestOf(id)]
-	if !found || id == "" || s.participant == nil {
+	if !found || id == "" || s.participant == nil || r.closed {
 		return false
 	}
 	p := s.participant
@@ -293,8 +308,12 @@ func (r *Room) resume(id string, sink Sink, reply func(*Participant)) bool {
 		r.evict(p, reasons.NetworkDisconnect)
 		return false
 	}
-	p.mailbox.resume(sink, func() { reply(p) }, p.stale)
-	p.renewAll()
+	p.mailbox.resume(sink, func() { reply(Resumed{p, s.client, p.publications.awaited(), p.restoredAt}) }, p.stale)
+	if p.restored {
+		p.settle()
+	} else {
+		p.renewAll()
+	}
 	return true
 }
 
@@ -303,24 +322,36 @@ func (r *Room) resume(id string, sink Sink, reply func(*Participant)) bool {
 func (r *Room) end(reason reasons.Reason, silent bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.registry.resumable.update(r, r.byPrivateID, nil)
+	if r.closed {
+		return // the pod stops: what is left of the room is for the operator to end
+	}
 	conclusion := r.recorder.conclusion(reason)
 	r.shut(reason)
 	r.recorder.end(conclusion, silent)
-	r.registry.resumable.update(r, r.byPrivateID, nil)
 }
 
-// close evicts everybody, one after the other, and lets nobody in any more.
-func (r *Room) close(reason reasons.Reason) {
+// letGo ends what is of the room on this pod, which stops: sockets and media, but no visit.
+func (r *Room) letGo() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.shut(reason)
-}
-
-// shut is close; the room is locked.
-func (r *Room) shut(reason reasons.Reason) {
 	if r.closed {
 		return
 	}
+	r.closed = true
+	var closers []io.Closer
+	for _, p := range r.participants {
+		p.mailbox.stopWaiting()
+		p.stopSettling()
+		p.gone = true
+		p.mailbox.release()
+		closers = append(closers, p.peerConnections()...)
+	}
+	r.registry.release(closers...)
+}
+
+// shut evicts everybody, one after the other, and lets nobody in any more. The room is locked.
+func (r *Room) shut(reason reasons.Reason) {
 	r.closed = true
 	for len(r.participants) > 0 {
 		r.evict(r.participants[0], reason)
@@ -338,6 +369,7 @@ func (r *Room) evict(p *Participant, reason reasons.Reason) {
 // them. The room is locked.
 func (r *Room) remove(p *Participant, reason reasons.Reason) {
 	p.mailbox.stopWaiting()
+	p.stopSettling()
 	p.gone = true
 	s := p.seat
 	s.state, s.left, s.reason, s.participant = Disconnected, time.Now(), reason, nil

@@ -15,7 +15,6 @@ import (
 
 	"github.com/go-logr/logr"
 
-	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 )
@@ -128,7 +127,7 @@ func newScene(t *testing.T, names ...string) *scene {
 	}
 	s.registry.Apply(s.desired)
 	t.Cleanup(func() {
-		s.registry.Stop(reasons.ServerStopped)
+		s.registry.Stop()
 		s.registry.Wait()
 		if publications, subscriptions := s.engine.Open(); publications+subscriptions != 0 {
 			t.Errorf("%d publications and %d subscriptions were never closed", publications, subscriptions)

@@ -23,6 +23,7 @@ const maxCandidates = 256
 // stream is one published stream. The owner never changes; the rest is guarded by the room's mutex.
 //
 //	reserved --offer answered--> live --unpublished, publisher left--> (forgotten)
+//	on another pod -- restored --^
 type stream struct {
 	owner       *Participant
 	order       int
@@ -30,6 +31,7 @@ type stream struct {
 	codec       string            // that is forced, or ""
 	info        Stream
 	live        bool // was announced
+	awaited     bool // was announced on another pod, and nobody sends it here yet
 	began       time.Time
 	candidates  int
 	meter       quality.Meter
@@ -152,16 +154,7 @@ func (p *Participant) reserveStream(request PublishRequest) (*stream, streamLimi
 // negotiate makes the media of a stream, in the place of what was tried before, and answers the
 // offer.
 func (p *Participant) negotiate(ctx context.Context, s *stream, request PublishRequest, limits streamLimits) (string, error) {
-	publication := p.room.engine().NewPublication(media.PublicationOptions{
-		StreamID:         request.StreamID,
-		HasAudio:         request.Options.HasAudio,
-		HasVideo:         request.Options.HasVideo,
-		Loopback:         request.Options.Loopback,
-		ForcedVideoCodec: limits.codec,
-		MaxVideoKbps:     limits.maxKbps,
-		VideoDimensions:  request.Options.VideoDimensions,
-		Rerouted:         p.room.rerouted,
-	})
+	publication := p.room.engine().NewPublication(p.publicationOptions(request.StreamID, request.Options, limits.codec, limits.maxKbps))
 	for _, candidate := range request.Candidates {
 		// The client was told already that its candidate is taken; ICE works without it.
 		if err := publication.AddICECandidate(candidate); err != nil {
@@ -177,6 +170,20 @@ func (p *Participant) negotiate(ctx context.Context, s *stream, request PublishR
 		return "", MediaError{Err: err, ForcedCodec: limits.codec}
 	}
 	return answer, nil
+}
+
+// publicationOptions are what the engine is told of a stream.
+func (p *Participant) publicationOptions(id string, options StreamOptions, codec string, maxKbps int) media.PublicationOptions {
+	return media.PublicationOptions{
+		StreamID:         id,
+		HasAudio:         options.HasAudio,
+		HasVideo:         options.HasVideo,
+		Loopback:         options.Loopback,
+		ForcedVideoCodec: codec,
+		MaxVideoKbps:     maxKbps,
+		VideoDimensions:  options.VideoDimensions,
+		Rerouted:         p.room.rerouted,
+	}
 }
 
 // attach gives a stream its media, unless it was ended meanwhile.
@@ -343,7 +350,8 @@ func (p *Participant) Reconnect(ctx context.Context, streamID, offer string) (St
 		// It was ended meanwhile; the client is told so.
 		return Stream{}, "", NotFoundError{KindStream, streamID}
 	}
-	s.info.Created, s.candidates = time.Now(), 0
+	s.info.Created, s.candidates, s.awaited = time.Now(), 0, false
+	p.room.registry.changed.mark(p.room.uid)
 	return s.info, answer, nil
 }
 

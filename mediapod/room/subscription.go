@@ -17,6 +17,8 @@ import (
 //
 //	offered --client's answer--> answered --outdated--> another one, which renews it and is offered
 //
+// One that comes from another pod is answered and outdated, and has no media.
+//
 // Each of them ends when the client unsubscribes or subscribes anew under the same id, when the
 // stream ends, or when either participant leaves.
 type subscription struct {
@@ -59,7 +61,7 @@ func (s *subscriptions) received() []Reception {
 	var received []Reception
 	for _, one := range s.sorted() {
 		if one.received() {
-			received = append(received, Reception{SubscriptionID: one.id, StreamID: one.stream.info.ID})
+			received = append(received, Reception{SubscriptionID: one.id, StreamID: one.stream.info.ID, Began: one.began})
 		}
 	}
 	return received

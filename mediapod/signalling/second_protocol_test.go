@@ -146,7 +146,7 @@ func TestASecondProtocolStandsBesideTheFirst(t *testing.T) {
 		cancel()
 		server.Shutdown(ended)
 		listener.Close()
-		rooms.Stop("")
+		rooms.Stop()
 		rooms.Wait()
 	})
 	connect := func() talker {

@@ -113,13 +113,17 @@ func (s *Server) UnjoinedSockets() int { return s.lobby.waitingSockets() }
 // (room.Expendable), since they read too slowly.
 func (s *Server) Expended() uint64 { return s.expended.Load() }
 
+// Refuse lets nobody connect any more.
+func (s *Server) Refuse() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+}
+
 // Shutdown lets nobody connect any more, waits for the clients to go until the context ends, and
 // then ends their sockets. It returns when all are closed.
 func (s *Server) Shutdown(ctx context.Context) {
-	s.mu.Lock()
-	s.stopped = true
-	s.mu.Unlock()
-
+	s.Refuse()
 	stop := context.AfterFunc(ctx, func() { s.cancel(errShutdown) })
 	defer stop()
 	s.mu.Lock()

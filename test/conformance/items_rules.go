@@ -31,9 +31,9 @@ var reasons = []Section{
 		{"5.1-forceDisconnectByServer", "the Connection was deleted"},
 		{"5.1-sessionClosedByServer", "the Session was deleted; participants are evicted one after another"},
 		{"5.1-networkDisconnect", "the socket was lost for longer than the window, or the pings stopped"},
-		{"5.1-nodeCrashed", "the media pod died"},
-		{"5.1-openviduServerStopped", "the media pod was stopped in an orderly way"},
-		{"5.1-mediaServerDisconnect", "is not sent: a media pod that is removed is stopped in an orderly way"},
+		{"5.1-nodeCrashed", "the media pod died, and the client has not come back to the next one in time: it is told so by itself (1.11)"},
+		{"5.1-openviduServerStopped", "is not sent: who was on a media pod that is stopped comes back to another one"},
+		{"5.1-mediaServerDisconnect", "is not sent: who was on a media pod that is removed comes back to another one"},
 		{"5.1-empty", "the empty reason is not sent: no participant is left over"},
 	}},
 	{"5.2", "Ending a stream", []Item{

@@ -104,28 +104,55 @@ func TestNetworkQualityIsToldWhenThePoolAsksForIt(t *testing.T) {
 	}
 }
 
-func TestAMediaPodThatDiesTakesItsRoomsAlong(t *testing.T) {
+// Who is in a room whose media pod dies may come back to the next one, as the same participant; who
+// does not has left when the window is over.
+func TestAMediaPodThatDiesIsFollowedByAnother(t *testing.T) {
 	t.Parallel()
 	covers(t, "5.1-nodeCrashed", "6-40007", "1.11-life", "2.22-sessionStatus")
 	pool := kube.NewPool(t, nil)
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
-	m := r.join(t, "a", v1alpha1.RolePublisher)
-	// Status follows a join a moment later.
-	wait.For(t, ready, "the Connection to be active", func() error { return r.inState(m, v1alpha1.ConnectionStateActive, "") })
+	media := rawclient.NewMedia(t)
+	publisher, subscriber, absent := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RoleSubscriber), r.join(t, "c", v1alpha1.RolePublisher)
+	stream := publisher.Publishes(media, camera).StreamID
+	subscriber.Receives(media, stream)
+	all := []*member{publisher, subscriber, absent}
+	for _, m := range all {
+		// Status follows a join a moment later.
+		wait.For(t, ready, "the Connection to be active", func() error { return r.inState(m, v1alpha1.ConnectionStateActive, "") })
+	}
+	wait.For(t, ready, "status to show what is received", func() error {
+		connection, err := kube.Connection(cluster.DefaultTenant, subscriber.connection)
+		if err == nil && len(connection.Status.Subscribers) != 1 {
+			err = fmt.Errorf("it is %+v", connection.Status)
+		}
+		return err
+	})
 	if err := kube.KillPod(t.Context(), r.pod(t)); err != nil {
 		t.Fatal(err)
 	}
-	m.Ends(ready)
-	wait.For(t, ready, "the Connection to tell why", func() error {
-		return r.inState(m, v1alpha1.ConnectionStateDisconnected, "nodeCrashed")
-	})
-	// Nobody who could send a notification is left: the client learns it when it comes back.
-	kube.WaitSession(t, ready, cluster.DefaultTenant, r.name)
-	if life := m.notBack(); life == m.Joined.Life {
-		t.Errorf("the pod after it has the same life %d", life)
+	for _, m := range all {
+		m.Ends(ready)
+		for _, n := range m.Notifications() {
+			if n.Method == "participantLeft" || n.Method == "participantEvicted" {
+				t.Errorf("%s was told %s %s", m.Name, n.Method, n.Params)
+			}
+		}
 	}
-	for _, n := range m.Notifications() {
-		t.Errorf("it was told %s %s", n.Method, n.Params)
+	kube.WaitSession(t, ready, cluster.DefaultTenant, r.name)
+	subscriber = subscriber.back()
+	subscriber.Gets("forciblyReconnectSubscriber", map[string]any{"connectionId": publisher.ID(), "streamId": stream})
+	publisher.back() // which is answered when a browser has noticed
+	subscriber.Gets("participantLeft", map[string]any{"connectionId": absent.ID(), "reason": "networkDisconnect"})
+	for _, m := range all[:2] {
+		if err := r.inState(m, v1alpha1.ConnectionStateActive, ""); err != nil {
+			t.Errorf("%s has come back: %v", m.Name, err)
+		}
+	}
+	wait.For(t, ready, "the Connection to tell why", func() error {
+		return r.inState(absent, v1alpha1.ConnectionStateDisconnected, "networkDisconnect")
+	})
+	if life := absent.notBack(); life == absent.Joined.Life {
+		t.Errorf("the pod after it has the same life %d", life)
 	}
 }
 
@@ -141,19 +168,45 @@ func (r *room) inState(m *member, state v1alpha1.ConnectionState, reason string)
 	return nil
 }
 
-func TestAMediaPodThatIsStoppedSaysSo(t *testing.T) {
+// A media pod that is stopped in good order tells nobody that they are out: they come back to the
+// next one.
+func TestAMediaPodThatIsStoppedLetsItsUsersGo(t *testing.T) {
 	t.Parallel()
 	covers(t, "5.1-openviduServerStopped", "5.1-mediaServerDisconnect", "9-13")
 	pool := kube.NewPool(t, nil)
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
-	a, b := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RoleSubscriber)
-	if err := kube.Client.Delete(t.Context(), r.pod(t)); err != nil {
+	all := []*member{r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RoleSubscriber)}
+	for _, m := range all {
+		wait.For(t, ready, "the Connection to be active", func() error { return r.inState(m, v1alpha1.ConnectionStateActive, "") })
+	}
+	before := r.pod(t)
+	if err := kube.Client.Delete(t.Context(), before); err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range []*member{a, b} {
-		m.GetsWithin(2*ready, "participantEvicted", map[string]any{"connectionId": m.ID(), "reason": "openviduServerStopped"})
+	for _, m := range all {
+		m.Ends(2 * ready)
+		for _, n := range m.Notifications() {
+			if n.Method == "participantLeft" || n.Method == "participantEvicted" {
+				t.Errorf("%s was told %s %s", m.Name, n.Method, n.Params)
+			}
+		}
 	}
-	b.Gets("participantLeft", map[string]any{"connectionId": a.ID(), "reason": "openviduServerStopped"})
+	wait.For(t, 2*ready, "another pod to have the room", func() error {
+		session, err := kube.Session(cluster.DefaultTenant, r.name)
+		if err != nil {
+			return err
+		}
+		if session.Status.PodName == before.Name {
+			return fmt.Errorf("it is on %s still", before.Name)
+		}
+		return cluster.Ready(session, session.Status.Conditions)
+	})
+	for _, m := range all {
+		m.back()
+		if err := r.inState(m, v1alpha1.ConnectionStateActive, ""); err != nil {
+			t.Errorf("%s has come back: %v", m.Name, err)
+		}
+	}
 }
 
 func TestASubscriberIsGivenAnotherOfferWhenItsOwnIsOutdated(t *testing.T) {

@@ -17,7 +17,6 @@ import (
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
-	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/control"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/room"
@@ -86,7 +85,7 @@ func (p *Pod) Stop() {
 	p.mu.Lock()
 	rooms := p.rooms
 	p.mu.Unlock()
-	rooms.Stop(reasons.ServerStopped)
+	rooms.Stop()
 	rooms.Wait()
 }
 
@@ -130,7 +129,7 @@ func (p *Pod) Restart() {
 	before := p.rooms
 	p.begin()
 	p.mu.Unlock()
-	before.Stop(reasons.ServerStopped)
+	before.Stop()
 	before.Wait()
 	p.Break()
 }

@@ -57,6 +57,30 @@ func (p *Pod) Join(connection, clientData string) error {
 	return nil
 }
 
+// Return has a user come back who was in the room on another pod.
+func (p *Pod) Return(connection string) error {
+	p.mu.Lock()
+	key, private := "", ""
+	for _, desired := range p.record.desired {
+		for _, c := range desired.GetConnections() {
+			if c.GetUid() == connection {
+				key, private = desired.GetKey(), c.GetRpcSessionId()
+			}
+		}
+	}
+	rooms := p.rooms
+	p.mu.Unlock()
+	u := &user{}
+	err := rooms.Resume(key, private, u, func(r room.Resumed) { u.participant, u.room = r.Participant, r.Participant.Room() })
+	if err != nil {
+		return fmt.Errorf("coming back as %s: %w", connection, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.users[connection] = u
+	return nil
+}
+
 // Leave has a user go by itself, be thrown out by a moderator, or lose its network for good.
 func (p *Pod) Leave(connection string, reason reasons.Reason) error {
 	u, err := p.user(connection)

@@ -974,8 +974,11 @@ type Connection struct {
 	MaxPublishKbps int32       `protobuf:"varint,11,opt,name=max_publish_kbps,json=maxPublishKbps,proto3" json:"max_publish_kbps,omitempty"`
 	MaxReceiveKbps int32       `protobuf:"varint,12,opt,name=max_receive_kbps,json=maxReceiveKbps,proto3" json:"max_receive_kbps,omitempty"`
 	Moderation     *Moderation `protobuf:"bytes,13,opt,name=moderation,proto3" json:"moderation,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// presence is the user who is in the room by this connection, as the pod had it that the room was on before. It is sent until the pod has told of the
+	// connection.
+	Presence      *Presence `protobuf:"bytes,14,opt,name=presence,proto3" json:"presence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Connection) Reset() {
@@ -1099,6 +1102,110 @@ func (x *Connection) GetModeration() *Moderation {
 	return nil
 }
 
+func (x *Connection) GetPresence() *Presence {
+	if x != nil {
+		return x.Presence
+	}
+	return nil
+}
+
+// Presence is a participant of a room that comes from another pod. A pod that does not know the connection yet takes the participant over: its client has no
+// socket, and may come back within the reconnection window.
+type Presence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// active_unix_ms is when the token was used, in milliseconds since 1970.
+	ActiveUnixMs int64  `protobuf:"varint,1,opt,name=active_unix_ms,json=activeUnixMs,proto3" json:"active_unix_ms,omitempty"`
+	ClientData   string `protobuf:"bytes,2,opt,name=client_data,json=clientData,proto3" json:"client_data,omitempty"`
+	Ip           string `protobuf:"bytes,3,opt,name=ip,proto3" json:"ip,omitempty"`
+	Platform     string `protobuf:"bytes,4,opt,name=platform,proto3" json:"platform,omitempty"`
+	// publishers are the streams that it sends, by creation, subscribers the ids of those that it receives.
+	Publishers  []*PublishedStream `protobuf:"bytes,5,rep,name=publishers,proto3" json:"publishers,omitempty"`
+	Subscribers []string           `protobuf:"bytes,6,rep,name=subscribers,proto3" json:"subscribers,omitempty"`
+	// subscribed_unix_ms says for each of subscribers since when; it may be absent.
+	SubscribedUnixMs []int64 `protobuf:"varint,7,rep,packed,name=subscribed_unix_ms,json=subscribedUnixMs,proto3" json:"subscribed_unix_ms,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Presence) Reset() {
+	*x = Presence{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Presence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Presence) ProtoMessage() {}
+
+func (x *Presence) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Presence.ProtoReflect.Descriptor instead.
+func (*Presence) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Presence) GetActiveUnixMs() int64 {
+	if x != nil {
+		return x.ActiveUnixMs
+	}
+	return 0
+}
+
+func (x *Presence) GetClientData() string {
+	if x != nil {
+		return x.ClientData
+	}
+	return ""
+}
+
+func (x *Presence) GetIp() string {
+	if x != nil {
+		return x.Ip
+	}
+	return ""
+}
+
+func (x *Presence) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *Presence) GetPublishers() []*PublishedStream {
+	if x != nil {
+		return x.Publishers
+	}
+	return nil
+}
+
+func (x *Presence) GetSubscribers() []string {
+	if x != nil {
+		return x.Subscribers
+	}
+	return nil
+}
+
+func (x *Presence) GetSubscribedUnixMs() []int64 {
+	if x != nil {
+		return x.SubscribedUnixMs
+	}
+	return nil
+}
+
 // Moderation says what a participant may not publish. A stream that is not allowed any more ends with forceUnpublishByServer.
 type Moderation struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -1112,7 +1219,7 @@ type Moderation struct {
 
 func (x *Moderation) Reset() {
 	*x = Moderation{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[9]
+	mi := &file_internal_control_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +1231,7 @@ func (x *Moderation) String() string {
 func (*Moderation) ProtoMessage() {}
 
 func (x *Moderation) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[9]
+	mi := &file_internal_control_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +1244,7 @@ func (x *Moderation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moderation.ProtoReflect.Descriptor instead.
 func (*Moderation) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Moderation) GetAudioBlocked() bool {
@@ -1173,7 +1280,7 @@ type IceServer struct {
 
 func (x *IceServer) Reset() {
 	*x = IceServer{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[10]
+	mi := &file_internal_control_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1292,7 @@ func (x *IceServer) String() string {
 func (*IceServer) ProtoMessage() {}
 
 func (x *IceServer) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[10]
+	mi := &file_internal_control_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1305,7 @@ func (x *IceServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IceServer.ProtoReflect.Descriptor instead.
 func (*IceServer) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *IceServer) GetUrl() string {
@@ -1237,7 +1344,7 @@ type RemoveRoom struct {
 
 func (x *RemoveRoom) Reset() {
 	*x = RemoveRoom{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[11]
+	mi := &file_internal_control_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1356,7 @@ func (x *RemoveRoom) String() string {
 func (*RemoveRoom) ProtoMessage() {}
 
 func (x *RemoveRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[11]
+	mi := &file_internal_control_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1369,7 @@ func (x *RemoveRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRoom.ProtoReflect.Descriptor instead.
 func (*RemoveRoom) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RemoveRoom) GetUid() string {
@@ -1306,7 +1413,7 @@ type RoomRemoved struct {
 
 func (x *RoomRemoved) Reset() {
 	*x = RoomRemoved{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[12]
+	mi := &file_internal_control_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1425,7 @@ func (x *RoomRemoved) String() string {
 func (*RoomRemoved) ProtoMessage() {}
 
 func (x *RoomRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[12]
+	mi := &file_internal_control_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1438,7 @@ func (x *RoomRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomRemoved.ProtoReflect.Descriptor instead.
 func (*RoomRemoved) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RoomRemoved) GetUid() string {
@@ -1381,7 +1488,7 @@ type RoomStatus struct {
 
 func (x *RoomStatus) Reset() {
 	*x = RoomStatus{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[13]
+	mi := &file_internal_control_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1393,7 +1500,7 @@ func (x *RoomStatus) String() string {
 func (*RoomStatus) ProtoMessage() {}
 
 func (x *RoomStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[13]
+	mi := &file_internal_control_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,7 +1513,7 @@ func (x *RoomStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomStatus.ProtoReflect.Descriptor instead.
 func (*RoomStatus) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RoomStatus) GetUid() string {
@@ -1493,14 +1600,18 @@ type ConnectionStatus struct {
 	Subscribers []string `protobuf:"bytes,11,rep,name=subscribers,proto3" json:"subscribers,omitempty"`
 	// same_client says that client_data, ip and platform, which are not there then, are as they were told last of this uid on this stream. Only an operator
 	// that takes_parts is sent such.
-	SameClient    bool `protobuf:"varint,12,opt,name=same_client,json=sameClient,proto3" json:"same_client,omitempty"`
+	SameClient bool `protobuf:"varint,12,opt,name=same_client,json=sameClient,proto3" json:"same_client,omitempty"`
+	// subscribed_unix_ms says for each of subscribers since when, in milliseconds since 1970.
+	SubscribedUnixMs []int64 `protobuf:"varint,13,rep,packed,name=subscribed_unix_ms,json=subscribedUnixMs,proto3" json:"subscribed_unix_ms,omitempty"`
+	// restored says that the user comes from another pod (Presence), and has not come back on this one yet.
+	Restored      bool `protobuf:"varint,14,opt,name=restored,proto3" json:"restored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConnectionStatus) Reset() {
 	*x = ConnectionStatus{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[14]
+	mi := &file_internal_control_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +1623,7 @@ func (x *ConnectionStatus) String() string {
 func (*ConnectionStatus) ProtoMessage() {}
 
 func (x *ConnectionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[14]
+	mi := &file_internal_control_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +1636,7 @@ func (x *ConnectionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionStatus.ProtoReflect.Descriptor instead.
 func (*ConnectionStatus) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ConnectionStatus) GetUid() string {
@@ -1612,6 +1723,20 @@ func (x *ConnectionStatus) GetSameClient() bool {
 	return false
 }
 
+func (x *ConnectionStatus) GetSubscribedUnixMs() []int64 {
+	if x != nil {
+		return x.SubscribedUnixMs
+	}
+	return nil
+}
+
+func (x *ConnectionStatus) GetRestored() bool {
+	if x != nil {
+		return x.Restored
+	}
+	return false
+}
+
 // PublishedStream is one stream that a participant sends.
 type PublishedStream struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1625,13 +1750,15 @@ type PublishedStream struct {
 	TypeOfVideo     string `protobuf:"bytes,7,opt,name=type_of_video,json=typeOfVideo,proto3" json:"type_of_video,omitempty"`
 	FrameRate       int32  `protobuf:"varint,8,opt,name=frame_rate,json=frameRate,proto3" json:"frame_rate,omitempty"`
 	VideoDimensions string `protobuf:"bytes,9,opt,name=video_dimensions,json=videoDimensions,proto3" json:"video_dimensions,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// loopback says that the publisher gets its own media back.
+	Loopback      bool `protobuf:"varint,10,opt,name=loopback,proto3" json:"loopback,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PublishedStream) Reset() {
 	*x = PublishedStream{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[15]
+	mi := &file_internal_control_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +1770,7 @@ func (x *PublishedStream) String() string {
 func (*PublishedStream) ProtoMessage() {}
 
 func (x *PublishedStream) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[15]
+	mi := &file_internal_control_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +1783,7 @@ func (x *PublishedStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedStream.ProtoReflect.Descriptor instead.
 func (*PublishedStream) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PublishedStream) GetStreamId() string {
@@ -1722,6 +1849,13 @@ func (x *PublishedStream) GetVideoDimensions() string {
 	return ""
 }
 
+func (x *PublishedStream) GetLoopback() bool {
+	if x != nil {
+		return x.Loopback
+	}
+	return false
+}
+
 // Heartbeat is sent every second, whatever else is sent. An operator that misses it for 4 s takes the pod for lost.
 type Heartbeat struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -1735,7 +1869,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[16]
+	mi := &file_internal_control_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +1881,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[16]
+	mi := &file_internal_control_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +1894,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Heartbeat) GetRooms() int32 {
@@ -1809,7 +1943,7 @@ type RoomJournal struct {
 
 func (x *RoomJournal) Reset() {
 	*x = RoomJournal{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[17]
+	mi := &file_internal_control_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1821,7 +1955,7 @@ func (x *RoomJournal) String() string {
 func (*RoomJournal) ProtoMessage() {}
 
 func (x *RoomJournal) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[17]
+	mi := &file_internal_control_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +1968,7 @@ func (x *RoomJournal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomJournal.ProtoReflect.Descriptor instead.
 func (*RoomJournal) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RoomJournal) GetRoom() *RoomIdentity {
@@ -1879,7 +2013,7 @@ type RoomEvents struct {
 
 func (x *RoomEvents) Reset() {
 	*x = RoomEvents{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[18]
+	mi := &file_internal_control_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +2025,7 @@ func (x *RoomEvents) String() string {
 func (*RoomEvents) ProtoMessage() {}
 
 func (x *RoomEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[18]
+	mi := &file_internal_control_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +2038,7 @@ func (x *RoomEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomEvents.ProtoReflect.Descriptor instead.
 func (*RoomEvents) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RoomEvents) GetRoom() *RoomIdentity {
@@ -1944,7 +2078,7 @@ type RoomIdentity struct {
 
 func (x *RoomIdentity) Reset() {
 	*x = RoomIdentity{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[19]
+	mi := &file_internal_control_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1956,7 +2090,7 @@ func (x *RoomIdentity) String() string {
 func (*RoomIdentity) ProtoMessage() {}
 
 func (x *RoomIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[19]
+	mi := &file_internal_control_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1969,7 +2103,7 @@ func (x *RoomIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomIdentity.ProtoReflect.Descriptor instead.
 func (*RoomIdentity) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RoomIdentity) GetUid() string {
@@ -2025,7 +2159,7 @@ type AckEvents struct {
 
 func (x *AckEvents) Reset() {
 	*x = AckEvents{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[20]
+	mi := &file_internal_control_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2171,7 @@ func (x *AckEvents) String() string {
 func (*AckEvents) ProtoMessage() {}
 
 func (x *AckEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[20]
+	mi := &file_internal_control_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2184,7 @@ func (x *AckEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckEvents.ProtoReflect.Descriptor instead.
 func (*AckEvents) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AckEvents) GetUid() string {
@@ -2089,7 +2223,7 @@ type RoomEvent struct {
 
 func (x *RoomEvent) Reset() {
 	*x = RoomEvent{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[21]
+	mi := &file_internal_control_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2235,7 @@ func (x *RoomEvent) String() string {
 func (*RoomEvent) ProtoMessage() {}
 
 func (x *RoomEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[21]
+	mi := &file_internal_control_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2248,7 @@ func (x *RoomEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomEvent.ProtoReflect.Descriptor instead.
 func (*RoomEvent) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RoomEvent) GetSequence() uint64 {
@@ -2255,7 +2389,7 @@ type SessionCreated struct {
 
 func (x *SessionCreated) Reset() {
 	*x = SessionCreated{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[22]
+	mi := &file_internal_control_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +2401,7 @@ func (x *SessionCreated) String() string {
 func (*SessionCreated) ProtoMessage() {}
 
 func (x *SessionCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[22]
+	mi := &file_internal_control_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +2414,7 @@ func (x *SessionCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionCreated.ProtoReflect.Descriptor instead.
 func (*SessionCreated) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 type SessionDestroyed struct {
@@ -2292,7 +2426,7 @@ type SessionDestroyed struct {
 
 func (x *SessionDestroyed) Reset() {
 	*x = SessionDestroyed{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[23]
+	mi := &file_internal_control_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2304,7 +2438,7 @@ func (x *SessionDestroyed) String() string {
 func (*SessionDestroyed) ProtoMessage() {}
 
 func (x *SessionDestroyed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[23]
+	mi := &file_internal_control_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2317,7 +2451,7 @@ func (x *SessionDestroyed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionDestroyed.ProtoReflect.Descriptor instead.
 func (*SessionDestroyed) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SessionDestroyed) GetReason() string {
@@ -2336,7 +2470,7 @@ type ParticipantJoined struct {
 
 func (x *ParticipantJoined) Reset() {
 	*x = ParticipantJoined{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[24]
+	mi := &file_internal_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2348,7 +2482,7 @@ func (x *ParticipantJoined) String() string {
 func (*ParticipantJoined) ProtoMessage() {}
 
 func (x *ParticipantJoined) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[24]
+	mi := &file_internal_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2361,7 +2495,7 @@ func (x *ParticipantJoined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantJoined.ProtoReflect.Descriptor instead.
 func (*ParticipantJoined) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ParticipantJoined) GetParticipant() *ParticipantIdentity {
@@ -2383,7 +2517,7 @@ type ParticipantLeft struct {
 
 func (x *ParticipantLeft) Reset() {
 	*x = ParticipantLeft{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[25]
+	mi := &file_internal_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2395,7 +2529,7 @@ func (x *ParticipantLeft) String() string {
 func (*ParticipantLeft) ProtoMessage() {}
 
 func (x *ParticipantLeft) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[25]
+	mi := &file_internal_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2408,7 +2542,7 @@ func (x *ParticipantLeft) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantLeft.ProtoReflect.Descriptor instead.
 func (*ParticipantLeft) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ParticipantLeft) GetParticipant() *ParticipantIdentity {
@@ -2445,7 +2579,7 @@ type ParticipantIdentity struct {
 
 func (x *ParticipantIdentity) Reset() {
 	*x = ParticipantIdentity{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[26]
+	mi := &file_internal_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2591,7 @@ func (x *ParticipantIdentity) String() string {
 func (*ParticipantIdentity) ProtoMessage() {}
 
 func (x *ParticipantIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[26]
+	mi := &file_internal_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2604,7 @@ func (x *ParticipantIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantIdentity.ProtoReflect.Descriptor instead.
 func (*ParticipantIdentity) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ParticipantIdentity) GetConnectionId() string {
@@ -2517,7 +2651,7 @@ type WebrtcConnectionCreated struct {
 
 func (x *WebrtcConnectionCreated) Reset() {
 	*x = WebrtcConnectionCreated{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[27]
+	mi := &file_internal_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2529,7 +2663,7 @@ func (x *WebrtcConnectionCreated) String() string {
 func (*WebrtcConnectionCreated) ProtoMessage() {}
 
 func (x *WebrtcConnectionCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[27]
+	mi := &file_internal_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2542,7 +2676,7 @@ func (x *WebrtcConnectionCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnectionCreated.ProtoReflect.Descriptor instead.
 func (*WebrtcConnectionCreated) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *WebrtcConnectionCreated) GetConnection() *WebrtcConnection {
@@ -2564,7 +2698,7 @@ type WebrtcConnectionDestroyed struct {
 
 func (x *WebrtcConnectionDestroyed) Reset() {
 	*x = WebrtcConnectionDestroyed{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[28]
+	mi := &file_internal_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2576,7 +2710,7 @@ func (x *WebrtcConnectionDestroyed) String() string {
 func (*WebrtcConnectionDestroyed) ProtoMessage() {}
 
 func (x *WebrtcConnectionDestroyed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[28]
+	mi := &file_internal_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2589,7 +2723,7 @@ func (x *WebrtcConnectionDestroyed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnectionDestroyed.ProtoReflect.Descriptor instead.
 func (*WebrtcConnectionDestroyed) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *WebrtcConnectionDestroyed) GetConnection() *WebrtcConnection {
@@ -2628,7 +2762,7 @@ type WebrtcConnection struct {
 
 func (x *WebrtcConnection) Reset() {
 	*x = WebrtcConnection{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[29]
+	mi := &file_internal_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2640,7 +2774,7 @@ func (x *WebrtcConnection) String() string {
 func (*WebrtcConnection) ProtoMessage() {}
 
 func (x *WebrtcConnection) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[29]
+	mi := &file_internal_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2653,7 +2787,7 @@ func (x *WebrtcConnection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnection.ProtoReflect.Descriptor instead.
 func (*WebrtcConnection) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WebrtcConnection) GetConnectionId() string {
@@ -2692,7 +2826,7 @@ type SignalSent struct {
 
 func (x *SignalSent) Reset() {
 	*x = SignalSent{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[30]
+	mi := &file_internal_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2704,7 +2838,7 @@ func (x *SignalSent) String() string {
 func (*SignalSent) ProtoMessage() {}
 
 func (x *SignalSent) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[30]
+	mi := &file_internal_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2717,7 +2851,7 @@ func (x *SignalSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalSent.ProtoReflect.Descriptor instead.
 func (*SignalSent) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SignalSent) GetFrom() string {
@@ -2817,7 +2951,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x0fends_when_empty\x18\f \x01(\bR\rendsWhenEmpty\x12\x14\n" +
 	"\x05known\x18\r \x01(\bR\x05known\x12\x12\n" +
 	"\x04more\x18\x0e \x01(\bR\x04more\x12\x14\n" +
-	"\x05proof\x18\x0f \x01(\fR\x05proof\"\x86\x04\n" +
+	"\x05proof\x18\x0f \x01(\fR\x05proof\"\xc3\x04\n" +
 	"\n" +
 	"Connection\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1e\n" +
@@ -2839,7 +2973,19 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x10max_receive_kbps\x18\f \x01(\x05R\x0emaxReceiveKbps\x12A\n" +
 	"\n" +
 	"moderation\x18\r \x01(\v2!.mediarooms.control.v1.ModerationR\n" +
-	"moderation\"\x80\x01\n" +
+	"moderation\x12;\n" +
+	"\bpresence\x18\x0e \x01(\v2\x1f.mediarooms.control.v1.PresenceR\bpresence\"\x95\x02\n" +
+	"\bPresence\x12$\n" +
+	"\x0eactive_unix_ms\x18\x01 \x01(\x03R\factiveUnixMs\x12\x1f\n" +
+	"\vclient_data\x18\x02 \x01(\tR\n" +
+	"clientData\x12\x0e\n" +
+	"\x02ip\x18\x03 \x01(\tR\x02ip\x12\x1a\n" +
+	"\bplatform\x18\x04 \x01(\tR\bplatform\x12F\n" +
+	"\n" +
+	"publishers\x18\x05 \x03(\v2&.mediarooms.control.v1.PublishedStreamR\n" +
+	"publishers\x12 \n" +
+	"\vsubscribers\x18\x06 \x03(\tR\vsubscribers\x12,\n" +
+	"\x12subscribed_unix_ms\x18\a \x03(\x03R\x10subscribedUnixMs\"\x80\x01\n" +
 	"\n" +
 	"Moderation\x12#\n" +
 	"\raudio_blocked\x18\x01 \x01(\bR\faudioBlocked\x12#\n" +
@@ -2873,7 +3019,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x04gone\x18\x06 \x03(\tR\x04gone\x12\x12\n" +
 	"\x04more\x18\a \x01(\bR\x04more\x12\x1b\n" +
 	"\tudp_media\x18\b \x01(\x05R\budpMedia\x12\x1b\n" +
-	"\ttcp_media\x18\t \x01(\x05R\btcpMedia\"\xdf\x03\n" +
+	"\ttcp_media\x18\t \x01(\x05R\btcpMedia\"\xa9\x04\n" +
 	"\x10ConnectionStatus\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1e\n" +
 	"\n" +
@@ -2893,7 +3039,9 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"publishers\x12 \n" +
 	"\vsubscribers\x18\v \x03(\tR\vsubscribers\x12\x1f\n" +
 	"\vsame_client\x18\f \x01(\bR\n" +
-	"sameClient\"\xc4\x02\n" +
+	"sameClient\x12,\n" +
+	"\x12subscribed_unix_ms\x18\r \x03(\x03R\x10subscribedUnixMs\x12\x1a\n" +
+	"\brestored\x18\x0e \x01(\bR\brestored\"\xe0\x02\n" +
 	"\x0fPublishedStream\x12\x1b\n" +
 	"\tstream_id\x18\x01 \x01(\tR\bstreamId\x12&\n" +
 	"\x0fcreated_unix_ms\x18\x02 \x01(\x03R\rcreatedUnixMs\x12\x1b\n" +
@@ -2904,7 +3052,9 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\rtype_of_video\x18\a \x01(\tR\vtypeOfVideo\x12\x1d\n" +
 	"\n" +
 	"frame_rate\x18\b \x01(\x05R\tframeRate\x12)\n" +
-	"\x10video_dimensions\x18\t \x01(\tR\x0fvideoDimensions\"\x96\x01\n" +
+	"\x10video_dimensions\x18\t \x01(\tR\x0fvideoDimensions\x12\x1a\n" +
+	"\bloopback\x18\n" +
+	" \x01(\bR\bloopback\"\x96\x01\n" +
 	"\tHeartbeat\x12\x14\n" +
 	"\x05rooms\x18\x01 \x01(\x05R\x05rooms\x12-\n" +
 	"\x12active_connections\x18\x02 \x01(\x05R\x11activeConnections\x12\x1e\n" +
@@ -3011,7 +3161,7 @@ func file_internal_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_internal_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_internal_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_internal_control_v1_control_proto_goTypes = []any{
 	(Role)(0),                         // 0: mediarooms.control.v1.Role
 	(ConnectionState)(0),              // 1: mediarooms.control.v1.ConnectionState
@@ -3024,74 +3174,77 @@ var file_internal_control_v1_control_proto_goTypes = []any{
 	(*SnapshotEnd)(nil),               // 8: mediarooms.control.v1.SnapshotEnd
 	(*Room)(nil),                      // 9: mediarooms.control.v1.Room
 	(*Connection)(nil),                // 10: mediarooms.control.v1.Connection
-	(*Moderation)(nil),                // 11: mediarooms.control.v1.Moderation
-	(*IceServer)(nil),                 // 12: mediarooms.control.v1.IceServer
-	(*RemoveRoom)(nil),                // 13: mediarooms.control.v1.RemoveRoom
-	(*RoomRemoved)(nil),               // 14: mediarooms.control.v1.RoomRemoved
-	(*RoomStatus)(nil),                // 15: mediarooms.control.v1.RoomStatus
-	(*ConnectionStatus)(nil),          // 16: mediarooms.control.v1.ConnectionStatus
-	(*PublishedStream)(nil),           // 17: mediarooms.control.v1.PublishedStream
-	(*Heartbeat)(nil),                 // 18: mediarooms.control.v1.Heartbeat
-	(*RoomJournal)(nil),               // 19: mediarooms.control.v1.RoomJournal
-	(*RoomEvents)(nil),                // 20: mediarooms.control.v1.RoomEvents
-	(*RoomIdentity)(nil),              // 21: mediarooms.control.v1.RoomIdentity
-	(*AckEvents)(nil),                 // 22: mediarooms.control.v1.AckEvents
-	(*RoomEvent)(nil),                 // 23: mediarooms.control.v1.RoomEvent
-	(*SessionCreated)(nil),            // 24: mediarooms.control.v1.SessionCreated
-	(*SessionDestroyed)(nil),          // 25: mediarooms.control.v1.SessionDestroyed
-	(*ParticipantJoined)(nil),         // 26: mediarooms.control.v1.ParticipantJoined
-	(*ParticipantLeft)(nil),           // 27: mediarooms.control.v1.ParticipantLeft
-	(*ParticipantIdentity)(nil),       // 28: mediarooms.control.v1.ParticipantIdentity
-	(*WebrtcConnectionCreated)(nil),   // 29: mediarooms.control.v1.WebrtcConnectionCreated
-	(*WebrtcConnectionDestroyed)(nil), // 30: mediarooms.control.v1.WebrtcConnectionDestroyed
-	(*WebrtcConnection)(nil),          // 31: mediarooms.control.v1.WebrtcConnection
-	(*SignalSent)(nil),                // 32: mediarooms.control.v1.SignalSent
+	(*Presence)(nil),                  // 11: mediarooms.control.v1.Presence
+	(*Moderation)(nil),                // 12: mediarooms.control.v1.Moderation
+	(*IceServer)(nil),                 // 13: mediarooms.control.v1.IceServer
+	(*RemoveRoom)(nil),                // 14: mediarooms.control.v1.RemoveRoom
+	(*RoomRemoved)(nil),               // 15: mediarooms.control.v1.RoomRemoved
+	(*RoomStatus)(nil),                // 16: mediarooms.control.v1.RoomStatus
+	(*ConnectionStatus)(nil),          // 17: mediarooms.control.v1.ConnectionStatus
+	(*PublishedStream)(nil),           // 18: mediarooms.control.v1.PublishedStream
+	(*Heartbeat)(nil),                 // 19: mediarooms.control.v1.Heartbeat
+	(*RoomJournal)(nil),               // 20: mediarooms.control.v1.RoomJournal
+	(*RoomEvents)(nil),                // 21: mediarooms.control.v1.RoomEvents
+	(*RoomIdentity)(nil),              // 22: mediarooms.control.v1.RoomIdentity
+	(*AckEvents)(nil),                 // 23: mediarooms.control.v1.AckEvents
+	(*RoomEvent)(nil),                 // 24: mediarooms.control.v1.RoomEvent
+	(*SessionCreated)(nil),            // 25: mediarooms.control.v1.SessionCreated
+	(*SessionDestroyed)(nil),          // 26: mediarooms.control.v1.SessionDestroyed
+	(*ParticipantJoined)(nil),         // 27: mediarooms.control.v1.ParticipantJoined
+	(*ParticipantLeft)(nil),           // 28: mediarooms.control.v1.ParticipantLeft
+	(*ParticipantIdentity)(nil),       // 29: mediarooms.control.v1.ParticipantIdentity
+	(*WebrtcConnectionCreated)(nil),   // 30: mediarooms.control.v1.WebrtcConnectionCreated
+	(*WebrtcConnectionDestroyed)(nil), // 31: mediarooms.control.v1.WebrtcConnectionDestroyed
+	(*WebrtcConnection)(nil),          // 32: mediarooms.control.v1.WebrtcConnection
+	(*SignalSent)(nil),                // 33: mediarooms.control.v1.SignalSent
 }
 var file_internal_control_v1_control_proto_depIdxs = []int32{
 	4,  // 0: mediarooms.control.v1.OperatorMessage.hello:type_name -> mediarooms.control.v1.OperatorHello
 	6,  // 1: mediarooms.control.v1.OperatorMessage.config:type_name -> mediarooms.control.v1.PodConfig
 	9,  // 2: mediarooms.control.v1.OperatorMessage.room:type_name -> mediarooms.control.v1.Room
-	13, // 3: mediarooms.control.v1.OperatorMessage.remove_room:type_name -> mediarooms.control.v1.RemoveRoom
+	14, // 3: mediarooms.control.v1.OperatorMessage.remove_room:type_name -> mediarooms.control.v1.RemoveRoom
 	8,  // 4: mediarooms.control.v1.OperatorMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
-	22, // 5: mediarooms.control.v1.OperatorMessage.ack_events:type_name -> mediarooms.control.v1.AckEvents
+	23, // 5: mediarooms.control.v1.OperatorMessage.ack_events:type_name -> mediarooms.control.v1.AckEvents
 	5,  // 6: mediarooms.control.v1.PodMessage.hello:type_name -> mediarooms.control.v1.PodHello
-	15, // 7: mediarooms.control.v1.PodMessage.room:type_name -> mediarooms.control.v1.RoomStatus
-	14, // 8: mediarooms.control.v1.PodMessage.room_removed:type_name -> mediarooms.control.v1.RoomRemoved
+	16, // 7: mediarooms.control.v1.PodMessage.room:type_name -> mediarooms.control.v1.RoomStatus
+	15, // 8: mediarooms.control.v1.PodMessage.room_removed:type_name -> mediarooms.control.v1.RoomRemoved
 	8,  // 9: mediarooms.control.v1.PodMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
-	18, // 10: mediarooms.control.v1.PodMessage.heartbeat:type_name -> mediarooms.control.v1.Heartbeat
-	19, // 11: mediarooms.control.v1.PodMessage.journal:type_name -> mediarooms.control.v1.RoomJournal
-	20, // 12: mediarooms.control.v1.PodMessage.events:type_name -> mediarooms.control.v1.RoomEvents
+	19, // 10: mediarooms.control.v1.PodMessage.heartbeat:type_name -> mediarooms.control.v1.Heartbeat
+	20, // 11: mediarooms.control.v1.PodMessage.journal:type_name -> mediarooms.control.v1.RoomJournal
+	21, // 12: mediarooms.control.v1.PodMessage.events:type_name -> mediarooms.control.v1.RoomEvents
 	7,  // 13: mediarooms.control.v1.PodConfig.advertised:type_name -> mediarooms.control.v1.TransportAddress
 	10, // 14: mediarooms.control.v1.Room.connections:type_name -> mediarooms.control.v1.Connection
 	0,  // 15: mediarooms.control.v1.Connection.role:type_name -> mediarooms.control.v1.Role
-	12, // 16: mediarooms.control.v1.Connection.ice_servers:type_name -> mediarooms.control.v1.IceServer
-	11, // 17: mediarooms.control.v1.Connection.moderation:type_name -> mediarooms.control.v1.Moderation
-	16, // 18: mediarooms.control.v1.RoomStatus.connections:type_name -> mediarooms.control.v1.ConnectionStatus
-	1,  // 19: mediarooms.control.v1.ConnectionStatus.state:type_name -> mediarooms.control.v1.ConnectionState
-	17, // 20: mediarooms.control.v1.ConnectionStatus.publishers:type_name -> mediarooms.control.v1.PublishedStream
-	21, // 21: mediarooms.control.v1.RoomJournal.room:type_name -> mediarooms.control.v1.RoomIdentity
-	23, // 22: mediarooms.control.v1.RoomJournal.open:type_name -> mediarooms.control.v1.RoomEvent
-	21, // 23: mediarooms.control.v1.RoomEvents.room:type_name -> mediarooms.control.v1.RoomIdentity
-	23, // 24: mediarooms.control.v1.RoomEvents.events:type_name -> mediarooms.control.v1.RoomEvent
-	24, // 25: mediarooms.control.v1.RoomEvent.session_created:type_name -> mediarooms.control.v1.SessionCreated
-	25, // 26: mediarooms.control.v1.RoomEvent.session_destroyed:type_name -> mediarooms.control.v1.SessionDestroyed
-	26, // 27: mediarooms.control.v1.RoomEvent.participant_joined:type_name -> mediarooms.control.v1.ParticipantJoined
-	27, // 28: mediarooms.control.v1.RoomEvent.participant_left:type_name -> mediarooms.control.v1.ParticipantLeft
-	29, // 29: mediarooms.control.v1.RoomEvent.webrtc_connection_created:type_name -> mediarooms.control.v1.WebrtcConnectionCreated
-	30, // 30: mediarooms.control.v1.RoomEvent.webrtc_connection_destroyed:type_name -> mediarooms.control.v1.WebrtcConnectionDestroyed
-	32, // 31: mediarooms.control.v1.RoomEvent.signal_sent:type_name -> mediarooms.control.v1.SignalSent
-	28, // 32: mediarooms.control.v1.ParticipantJoined.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
-	28, // 33: mediarooms.control.v1.ParticipantLeft.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
-	31, // 34: mediarooms.control.v1.WebrtcConnectionCreated.connection:type_name -> mediarooms.control.v1.WebrtcConnection
-	31, // 35: mediarooms.control.v1.WebrtcConnectionDestroyed.connection:type_name -> mediarooms.control.v1.WebrtcConnection
-	17, // 36: mediarooms.control.v1.WebrtcConnection.stream:type_name -> mediarooms.control.v1.PublishedStream
-	2,  // 37: mediarooms.control.v1.MediaPod.Sync:input_type -> mediarooms.control.v1.OperatorMessage
-	3,  // 38: mediarooms.control.v1.MediaPod.Sync:output_type -> mediarooms.control.v1.PodMessage
-	38, // [38:39] is the sub-list for method output_type
-	37, // [37:38] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	13, // 16: mediarooms.control.v1.Connection.ice_servers:type_name -> mediarooms.control.v1.IceServer
+	12, // 17: mediarooms.control.v1.Connection.moderation:type_name -> mediarooms.control.v1.Moderation
+	11, // 18: mediarooms.control.v1.Connection.presence:type_name -> mediarooms.control.v1.Presence
+	18, // 19: mediarooms.control.v1.Presence.publishers:type_name -> mediarooms.control.v1.PublishedStream
+	17, // 20: mediarooms.control.v1.RoomStatus.connections:type_name -> mediarooms.control.v1.ConnectionStatus
+	1,  // 21: mediarooms.control.v1.ConnectionStatus.state:type_name -> mediarooms.control.v1.ConnectionState
+	18, // 22: mediarooms.control.v1.ConnectionStatus.publishers:type_name -> mediarooms.control.v1.PublishedStream
+	22, // 23: mediarooms.control.v1.RoomJournal.room:type_name -> mediarooms.control.v1.RoomIdentity
+	24, // 24: mediarooms.control.v1.RoomJournal.open:type_name -> mediarooms.control.v1.RoomEvent
+	22, // 25: mediarooms.control.v1.RoomEvents.room:type_name -> mediarooms.control.v1.RoomIdentity
+	24, // 26: mediarooms.control.v1.RoomEvents.events:type_name -> mediarooms.control.v1.RoomEvent
+	25, // 27: mediarooms.control.v1.RoomEvent.session_created:type_name -> mediarooms.control.v1.SessionCreated
+	26, // 28: mediarooms.control.v1.RoomEvent.session_destroyed:type_name -> mediarooms.control.v1.SessionDestroyed
+	27, // 29: mediarooms.control.v1.RoomEvent.participant_joined:type_name -> mediarooms.control.v1.ParticipantJoined
+	28, // 30: mediarooms.control.v1.RoomEvent.participant_left:type_name -> mediarooms.control.v1.ParticipantLeft
+	30, // 31: mediarooms.control.v1.RoomEvent.webrtc_connection_created:type_name -> mediarooms.control.v1.WebrtcConnectionCreated
+	31, // 32: mediarooms.control.v1.RoomEvent.webrtc_connection_destroyed:type_name -> mediarooms.control.v1.WebrtcConnectionDestroyed
+	33, // 33: mediarooms.control.v1.RoomEvent.signal_sent:type_name -> mediarooms.control.v1.SignalSent
+	29, // 34: mediarooms.control.v1.ParticipantJoined.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
+	29, // 35: mediarooms.control.v1.ParticipantLeft.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
+	32, // 36: mediarooms.control.v1.WebrtcConnectionCreated.connection:type_name -> mediarooms.control.v1.WebrtcConnection
+	32, // 37: mediarooms.control.v1.WebrtcConnectionDestroyed.connection:type_name -> mediarooms.control.v1.WebrtcConnection
+	18, // 38: mediarooms.control.v1.WebrtcConnection.stream:type_name -> mediarooms.control.v1.PublishedStream
+	2,  // 39: mediarooms.control.v1.MediaPod.Sync:input_type -> mediarooms.control.v1.OperatorMessage
+	3,  // 40: mediarooms.control.v1.MediaPod.Sync:output_type -> mediarooms.control.v1.PodMessage
+	40, // [40:41] is the sub-list for method output_type
+	39, // [39:40] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_internal_control_v1_control_proto_init() }
@@ -3116,7 +3269,7 @@ func file_internal_control_v1_control_proto_init() {
 		(*PodMessage_Journal)(nil),
 		(*PodMessage_Events)(nil),
 	}
-	file_internal_control_v1_control_proto_msgTypes[21].OneofWrappers = []any{
+	file_internal_control_v1_control_proto_msgTypes[22].OneofWrappers = []any{
 		(*RoomEvent_SessionCreated)(nil),
 		(*RoomEvent_SessionDestroyed)(nil),
 		(*RoomEvent_ParticipantJoined)(nil),
@@ -3125,14 +3278,14 @@ func file_internal_control_v1_control_proto_init() {
 		(*RoomEvent_WebrtcConnectionDestroyed)(nil),
 		(*RoomEvent_SignalSent)(nil),
 	}
-	file_internal_control_v1_control_proto_msgTypes[30].OneofWrappers = []any{}
+	file_internal_control_v1_control_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_v1_control_proto_rawDesc), len(file_internal_control_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

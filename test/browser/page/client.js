@@ -364,7 +364,8 @@ export class Client {
     const state = { video: { gap: 0, count: -1, newAt: now }, audio: { gap: 0, count: -1, newAt: now }, lookedAt: now, busy: false };
     const look = (media, count, at) => {
       // What is new came some time after the look before: a page that looks late, on a busy computer, has not missed it.
-      const isNew = count !== undefined && count !== media.count;
+      // A new peer connection counts from 0.
+      const isNew = count > 0 && count !== media.count;
       media.gap = Math.max(media.gap, (isNew ? state.lookedAt : at) - media.newAt);
       if (isNew) {
         media.count = count;

@@ -1,0 +1,269 @@
+package room
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mediarooms.dev/mediarooms/internal/reasons"
+	"mediarooms.dev/mediarooms/mediapod/media"
+)
+
+// lose makes the scene that is on another pod once this one's is lost: with what was observed here.
+func (s *scene) lose(t *testing.T) *scene {
+	t.Helper()
+	next := newScene(t)
+	next.desired = s.desired
+	next.desired.Known = true
+	next.desired.Connections = slices.Clone(s.desired.Connections)
+	for i := range next.desired.Connections {
+		c := &next.desired.Connections[i]
+		seen := s.state(strings.TrimPrefix(c.UID, "uid-"))
+		c.Spent = seen.State != Pending
+		if seen.State == Active {
+			c.Presence = &Presence{Activated: seen.ActiveTime, Client: seen.Client, Published: seen.Published, Received: seen.Received}
+		}
+	}
+	next.registry.Remove(next.desired.UID, reasons.SessionClosedByServer)
+	next.registry.Outbox().Acknowledge(next.desired.UID, 1<<62)
+	next.registry.Apply(next.desired)
+	return next
+}
+
+// arrive lets a user of the room before resume.
+func (s *scene) arrive(name string) (u *user, awaitsMedia bool) {
+	s.t.Helper()
+	s.write("%s comes back", name)
+	u = &user{link: &recorder{scene: s, name: name, reading: true}}
+	s.must(s.registry.Resume(s.desired.Key, "rpc-"+name, u.link, func(resumed Resumed) {
+		u.Participant, awaitsMedia = resumed.Participant, resumed.AwaitsMedia
+		s.write("  %s <- resumed", name)
+	}))
+	s.users[name] = u
+	return u, awaitsMedia
+}
+
+// inCall makes a room in which A and B send and receive each other, and C only receives A.
+func inCall(t *testing.T) *scene {
+	t.Helper()
+	s := newScene(t, "A", "B:moderator", "C:subscriber", "D")
+	for _, name := range []string{"A", "B", "C"} {
+		s.join(name)
+	}
+	a, b := s.publish("A"), s.publish("B")
+	s.must(s.users["A"].ChangeStream(StreamChange{AudioActive: new(bool)}))
+	s.receive("A", b)
+	s.receive("B", a)
+	s.receive("C", a)
+	return s
+}
+
+// What is observed of a room that was restored is what was observed before, but for who is away.
+func TestARoomIsRestoredAsItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := inCall(t)
+		time.Sleep(time.Minute)
+		after := before.lose(t)
+		for _, name := range []string{"A", "B", "C", "D"} {
+			want, got := before.state(name), after.state(name)
+			want.Restored = want.State == Active
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s is\n%+v, want\n%+v", name, got, want)
+			}
+		}
+		if events := after.written(); len(events) != 0 {
+			t.Errorf("these are told again: %q", events)
+		}
+		checkpoints, _ := after.registry.Outbox().Replay()
+		var open []string
+		for _, event := range checkpoints[0].GetOpen() {
+			open = append(open, memberPattern.ReplaceAllString(line(event), "$1"))
+		}
+		want := []string{
+			"A joined", "A begins its own", "B joined", "B begins its own", "C joined",
+			"A begins of B", "B begins of A", "C begins of A",
+		}
+		if !slices.Equal(open, want) || !checkpoints[0].GetBegun() {
+			t.Errorf("open are %q", open)
+		}
+
+		// Once more: a room may lose two pods in a row.
+		third := after.lose(t)
+		for _, name := range []string{"A", "B", "C", "D"} {
+			if want, got := after.state(name), third.state(name); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s is\n%+v, want\n%+v", name, got, want)
+			}
+		}
+	})
+}
+
+func TestWhoComesBackToARestoredRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := inCall(t)
+		streamOfA, streamOfB := before.streamOf("A"), before.streamOf("B")
+		after := before.lose(t)
+
+		d := after.join("D")
+		if _, err := d.PrepareReceive(context.Background(), streamOfA); err != nil {
+			t.Errorf("what nobody sends yet can't be received: %v", err)
+		}
+		after.must(d.Receive(context.Background(), streamOfA, "answer", func() {}))
+
+		a, awaited := after.arrive("A")
+		if !awaited || a.stream() != streamOfA {
+			t.Errorf("A sends %q, awaited: %v", a.stream(), awaited)
+		}
+		if c, awaited := after.arrive("C"); awaited || c.seat.desired.Role != Subscriber {
+			t.Errorf("C, who sends nothing, is awaited: %v", awaited)
+		}
+		after.must(d.Signal(nil, Signal{}))
+		// A asks for what it received by itself, C does not.
+		_, err := a.PrepareReceive(context.Background(), streamOfB)
+		after.must(err)
+		_, err = a.ReconnectStream(context.Background(), streamOfB, "answer", false, after.answered("A"))
+		after.must(err)
+		time.Sleep(settlingTime)
+		synctest.Wait()
+		after.must(after.users["C"].Answer(context.Background(), "con_A", "answer", true, after.answered("C")))
+
+		again, answer, err := a.Reconnect(context.Background(), streamOfA, "offer")
+		if err != nil || again.ID != streamOfA || answer != "answer to offer" {
+			t.Errorf("A gets %+v, %q, %v", again, answer, err)
+		}
+		if _, awaited := after.arrive("A"); awaited {
+			t.Error("A is awaited still")
+		}
+		after.golden("who comes back to a restored room")
+
+		for _, name := range []string{"A", "C"} {
+			if state := after.state(name); state.Restored || state.State != Active {
+				t.Errorf("%s is %+v", name, state)
+			}
+		}
+		if state := after.state("B"); !state.Restored {
+			t.Errorf("B is %+v", state)
+		}
+	})
+}
+
+// Who does not come back leaves as after the loss of a socket, with its streams, since when it was
+// there.
+func TestWhoDoesNotComeBackToARestoredRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := inCall(t)
+		time.Sleep(time.Minute)
+		after := before.lose(t)
+		after.arrive("B")
+		after.arrive("C")
+		time.Sleep(DefaultReconnectWindow - time.Nanosecond)
+		if state := after.state("A").State; state != Active {
+			t.Errorf("A is %v before the window is over", state)
+		}
+		time.Sleep(2 * time.Nanosecond)
+		synctest.Wait()
+		if state := after.state("A"); state.State != Disconnected || state.Reason != reasons.NetworkDisconnect || !state.ActiveTime.Equal(before.state("A").ActiveTime) {
+			t.Errorf("A is %+v", state)
+		}
+		if err := after.registry.Resume("", "rpc-A", &recorder{scene: after}, func(Resumed) {}); !errors.Is(err, ErrNotResumed) {
+			t.Errorf("A comes back after all: %v", err)
+		}
+		want := []string{
+			"B ends of A: networkDisconnect", "C ends of A: networkDisconnect", "A ends of B: networkDisconnect",
+			"A ends its own: networkDisconnect", "A left: networkDisconnect",
+		}
+		if got := after.written(); !slices.Equal(got, want) {
+			t.Errorf("told are %q, want %q", got, want)
+		}
+		for _, batch := range after.registry.Outbox().After(0) {
+			for _, event := range batch.Events {
+				since := event.GetParticipantLeft().GetJoinedUnixMs() + event.GetWebrtcConnectionDestroyed().GetCreatedUnixMs()
+				if since != before.state("A").ActiveTime.UnixMilli() {
+					t.Errorf("%s since %d", line(event), since)
+				}
+			}
+		}
+		if events := after.registry.Departures(); events[reasons.NetworkDisconnect] != 1 {
+			t.Errorf("left are %v", events)
+		}
+	})
+}
+
+// A token that was used before works no more, and one that was not still does.
+func TestTokensOfARestoredRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := inCall(t)
+		after := before.lose(t)
+		room, _ := after.registry.Lookup("room")
+		if err := room.Join(JoinRequest{Token: "tok_A"}, &recorder{scene: after}, func(Joined) {}); !errors.Is(err, ErrToken) {
+			t.Errorf("the token of A, who is away, gives %v", err)
+		}
+		after.join("D")
+	})
+}
+
+// What the operator says of a participant that is known here means nothing: it may be old.
+func TestAPresenceIsOnlyForThoseWhoAreNotKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := inCall(t)
+		after := before.lose(t)
+		presences := slices.Clone(before.desired.Connections)
+		b, _ := after.arrive("B")
+		after.must(b.Leave())
+		b, _ = after.arrive("A")
+		after.must(b.Unpublish())
+		for i := range presences {
+			c := &presences[i]
+			c.Spent, c.Presence = true, &Presence{Activated: time.Now(), Published: []Stream{{ID: "str_CAM_9999_" + c.ID, Created: time.Now(), StreamOptions: camera}}}
+		}
+		after.desired.Connections = presences[:3]
+		after.apply()
+		if state := after.state("B"); state.State != Disconnected || state.Reason != reasons.Disconnect {
+			t.Errorf("B is %+v", state)
+		}
+		if state := after.state("A"); state.State != Active || len(state.Published) != 0 || state.Restored {
+			t.Errorf("A is %+v", state)
+		}
+	})
+}
+
+// What a participant may not send any more by now is not there.
+func TestARestoredStreamThatIsForbidden(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := inCall(t)
+		before.desired.Connections[0].Moderation.VideoBlocked = true
+		after := before.lose(t)
+		if state := after.state("A"); state.State != Active || len(state.Published) != 0 {
+			t.Errorf("A is %+v", state)
+		}
+		if got, want := after.written(), []string{
+			"B ends of A: forceUnpublishByServer", "C ends of A: forceUnpublishByServer", "A ends its own: forceUnpublishByServer",
+		}; !slices.Equal(got, want) {
+			t.Errorf("told are %q", got)
+		}
+		after.arrive("A")
+		if !strings.Contains(after.text(), "A <- participantUnpublished A forceUnpublishByServer") {
+			t.Errorf("A is not told:\n%s", after.text())
+		}
+	})
+}
+
+// The forced codec holds for who comes back, unless somebody without it may be in the room.
+func TestTheCodecOfRestoredStreams(t *testing.T) {
+	for _, anyCodec := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			before := inCall(t)
+			before.desired.ForcedVideoCodec, before.desired.AllowTranscoding = "VP8", anyCodec
+			after := before.lose(t)
+			a, _ := after.arrive("A")
+			_, _, err := a.Reconnect(context.Background(), a.stream(), "only H264")
+			if refused := errors.Is(err, media.ErrForcedCodec); refused == anyCodec {
+				t.Errorf("any codec is %v, and the offer gives %v", anyCodec, err)
+			}
+		})
+	}
+}
