@@ -72,8 +72,8 @@ const (
 	ReasonReady = "Ready"
 	// ReasonActive: the user of a Connection is in the room.
 	ReasonActive = "Active"
-	// ReasonReconnecting: the room of a Connection has lost its media pod, and the user has not come
-	// back on another one yet.
+	// ReasonReconnecting: the room of a Connection has lost its media pod, and the user has not
+	// come back on another one yet.
 	ReasonReconnecting = "Reconnecting"
 	// ReasonDisconnected: the user of a Connection has left; its token is spent.
 	ReasonDisconnected = "Disconnected"

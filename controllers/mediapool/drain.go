@@ -16,8 +16,8 @@ import (
 //	rollout: outdated and hosts rooms --> annotation draining-since --+--> without rooms: deleted
 //	the pool is being deleted ----------------------------------------+--> time over: given up and deleted by force
 //
-// A pod that somebody else deletes, or evicts, does not drain: it lets its rooms go at once (package
-// mediapod), and their users come back on other pods.
+// A pod that somebody else deletes, or evicts, does not drain: it lets its rooms go at once
+// (package mediapod), and their users come back on other pods.
 
 const (
 	// drainingAnnotation is since when a pod drains, RFC 3339.

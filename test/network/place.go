@@ -56,14 +56,9 @@ func (p *Place) Pass(ctx context.Context) error { return p.filter(ctx, "") }
 func (p *Place) filter(ctx context.Context, chains string) error {
 	command := exec.CommandContext(ctx, "nsenter", "--net=/proc/self/fd/3", "nft", "-f", "-")
 	command.ExtraFiles = []*os.File{p.namespace}
-	command.Stdin = strings.NewReader(table("mediarooms_cut", chains))
+	command.Stdin = strings.NewReader(replaceTable("mediarooms_cut", chains))
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("setting the packet filter of %s: %w: %s", p.name, err, strings.TrimSpace(string(output)))
 	}
 	return nil
-}
-
-// table replaces a table of a packet filter, as nft(8) reads it.
-func table(name, chains string) string {
-	return fmt.Sprintf("table inet %[1]s {}\ndelete table inet %[1]s\ntable inet %[1]s {\n%[2]s\n}\n", name, chains)
 }
