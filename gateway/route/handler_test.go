@@ -77,7 +77,7 @@ func startPod(t *testing.T, authority *mtlstest.Authority, name, identity string
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pod{seen: make(chan *http.Request, 10)}
+	p := &pod{seen: make(chan *http.Request, 1000)}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.seen <- r
 		if strings.HasPrefix(r.URL.Query().Get("sessionId"), "full") {

@@ -154,7 +154,7 @@ func TestOnlyTheseReasonsAreSent(t *testing.T) {
 	covers(t, "5.1-mediaServerDisconnect", "5.1-empty", "5.2-mediaServerReconnect", "5.5-applyFilter", "5.5-execFilterMethod", "5.5-removeFilter", "5.6-absent")
 	want := []string{
 		"disconnect", "forceDisconnectByServer", "forceDisconnectByUser", "forceUnpublishByServer", "forceUnpublishByUser", "networkDisconnect",
-		"openviduServerStopped", "sessionClosedByServer", "unpublish", "unsubscribe", // the last one to events only
+		"sessionClosedByServer", "unpublish", "unsubscribe", // the last one to events only
 	}
 	var names []string // of package reasons that the media pod uses
 	for _, file := range sources(t, "mediapod") {
