@@ -85,7 +85,7 @@ func TestSessionsWithoutAMediaPod(t *testing.T) {
 		spec.Template.NodeSelector = map[string]string{"mediarooms.dev/nowhere": "true"}
 	})
 	created := n.want(t, 200, "POST", "/sessions", fmt.Sprintf(`{"customSessionId":"S1","mediaNode":{"id":%q}}`, pool.Name))
-	if got := n.call(t, "POST", "/sessions/S1/connection", ""); got.status != 500 || !strings.Contains(got.body, "waits for a media pod") {
+	if got := n.call(t, "POST", "/sessions/S1/connection", ""); got.status != 503 || !strings.Contains(got.body, "waits for a media pod") {
 		t.Errorf("a connection: got %d %s", got.status, got.body)
 	}
 	if got := n.want(t, 200, "GET", "/sessions?pendingConnections=true", ""); got.body != `{"numberOfElements":1,"content":[`+created.body+`]}` {
