@@ -246,17 +246,17 @@ func (c *changes) mark(uid string) {
 // belongs: before what it missed meanwhile. It only queues. ErrNotResumed means that nobody is
 // there under that id, ErrClosed that the pod stops, and the client may come back elsewhere.
 func (g *Registry) Resume(key, privateID string, sink Sink, reply func(Resumed)) error {
-	if g.isStopped() {
-		return ErrClosed
-	}
 	room := g.resumable.find(digestOf(privateID))
 	if key != "" {
 		room, _ = g.Lookup(key)
 	}
-	if room == nil || !room.resume(privateID, sink, reply) {
-		return ErrNotResumed
+	switch {
+	case room != nil && room.resume(privateID, sink, reply):
+		return nil
+	case g.isStopped(): // asked last: it may have stopped meanwhile
+		return ErrClosed
 	}
-	return nil
+	return ErrNotResumed
 }
 
 func (g *Registry) isStopped() bool {
