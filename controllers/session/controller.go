@@ -119,7 +119,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		UpdateFunc: func(event.UpdateEvent) bool { return false },
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("session").
-		For(&v1alpha1.Session{}, builder.WithPredicates(r.orphans.note())).
+		For(&v1alpha1.Session{}, builder.WithPredicates(r.orphans.watch())).
 		Watches(&v1alpha1.Session{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(gone)).
 		Watches(&v1alpha1.Connection{}, ofConnections()).
 		Watches(&v1alpha1.MediaPool{}, handler.EnqueueRequestsFromMapFunc(r.ofPool), builder.WithPredicates(

@@ -69,6 +69,5 @@ func (r *Reconciler) finalize(ctx context.Context, o observed) (ctrl.Result, err
 		return ctrl.Result{}, err
 	}
 	r.waits.Forget(client.ObjectKeyFromObject(s))
-	r.orphans.forget(s.UID)
 	return ctrl.Result{}, nil
 }

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 )
 
@@ -20,19 +21,33 @@ type orphans struct {
 	sessions map[types.UID]struct{}
 }
 
-// note lets every version of a Session through, and remembers those that carry the mark.
-func (o *orphans) note() predicate.Predicate {
-	return predicate.NewPredicateFuncs(func(session client.Object) bool {
-		if session.GetDeletionTimestamp() != nil && slices.Contains(session.GetFinalizers(), metav1.FinalizerOrphanDependents) {
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			if o.sessions == nil {
-				o.sessions = make(map[types.UID]struct{})
-			}
-			o.sessions[session.GetUID()] = struct{}{}
+// watch lets everything through that happens to Sessions. It remembers those that carry the mark,
+// until they are gone.
+func (o *orphans) watch() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool { return o.note(e.Object) },
+		UpdateFunc: func(e event.UpdateEvent) bool { return o.note(e.ObjectNew) },
+		DeleteFunc: func(e event.DeleteEvent) bool { return o.forget(e.Object) },
+	}
+}
+
+func (o *orphans) note(session client.Object) bool {
+	if session.GetDeletionTimestamp() != nil && slices.Contains(session.GetFinalizers(), metav1.FinalizerOrphanDependents) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.sessions == nil {
+			o.sessions = make(map[types.UID]struct{})
 		}
-		return true
-	})
+		o.sessions[session.GetUID()] = struct{}{}
+	}
+	return true
+}
+
+func (o *orphans) forget(session client.Object) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.sessions, session.GetUID())
+	return true
 }
 
 // has reports whether the Connections of a Session stay.
@@ -41,11 +56,4 @@ func (o *orphans) has(session types.UID) bool {
 	defer o.mu.Unlock()
 	_, found := o.sessions[session]
 	return found
-}
-
-// forget forgets a Session that is gone.
-func (o *orphans) forget(session types.UID) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	delete(o.sessions, session)
 }
