@@ -31,8 +31,10 @@ func (l *Log) Checkpoint(podName, instance string, message *controlv1.RoomJourna
 
 // take notes what an event of a pod begins or ends, also of what began on another one.
 func (s *session) take(podName string, event *controlv1.RoomEvent) {
-	for _, open := range s.open {
-		open.Forget(event)
+	for other, open := range s.open {
+		if open.Forget(event); len(open) == 0 && other != podName {
+			delete(s.open, other) // a room may move many times
+		}
 	}
 	open, there := s.open[podName]
 	if !there {
