@@ -17,18 +17,18 @@ func (o observed) unreachable() string {
 	}
 	said := ""
 	if cutOff > 0 {
-		said = fmt.Sprintf("; %s not reached by the operator, and calls there go on", numbered(cutOff, "is", "are"))
+		said = fmt.Sprintf("; %s not reached by the operator, and calls there go on", podsAre(cutOff))
 	}
 	if waiting > 0 {
-		said += fmt.Sprintf("; %s to be given up, one after another", numbered(waiting, "is", "are"))
+		said += fmt.Sprintf("; %s to be given up, one after another", podsAre(waiting))
 	}
 	return said
 }
 
-// numbered returns a number of pods with a verb.
-func numbered(pods int, one, several string) string {
-	if pods == 1 {
-		return "1 pod " + one
+// podsAre begins a sentence about a number of pods.
+func podsAre(number int) string {
+	if number == 1 {
+		return "1 pod is"
 	}
-	return fmt.Sprintf("%d pods %s", pods, several)
+	return fmt.Sprintf("%d pods are", number)
 }
