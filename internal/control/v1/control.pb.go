@@ -1856,7 +1856,7 @@ func (x *PublishedStream) GetLoopback() bool {
 	return false
 }
 
-// Heartbeat is sent every second, whatever else is sent. An operator that misses it for 4 s takes the pod for lost.
+// Heartbeat is sent every second, whatever else is sent. An operator that misses it for 4 s takes the pod for cut off.
 type Heartbeat struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Rooms             int32                  `protobuf:"varint,1,opt,name=rooms,proto3" json:"rooms,omitempty"`
