@@ -33,7 +33,8 @@ type Transport struct {
 	// State is its iceConnectionState, "closed" once the page has closed it.
 	State string `json:"state"`
 	// Protocol is udp or tcp, that of a relay when there is one, empty as long as nothing was sent
-	// over it. It is the last one of a connection that is closed.
+	// over it. It is the last one of a connection that is closed; empty when that was over TCP for
+	// too short a time to find UDP.
 	Protocol string `json:"protocol"`
 	// Candidate is the type of the local candidate: host, srflx, prflx, or relay.
 	Candidate string `json:"candidate"`

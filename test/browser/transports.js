@@ -7,6 +7,9 @@
   /** What is known of each peer connection, oldest first. */
   const known = [];
 
+  /** How long a connection that begins over TCP may take to find UDP, in ms. One that is closed before that tells nothing. */
+  const findsUDP = 3000;
+
   /** The local candidate of the pair that is sent over (W3C webrtc-stats), undefined before there is one. */
   function selected(report) {
     const all = [...report.values()];
@@ -20,6 +23,7 @@
   window.RTCPeerConnection = class RTCPeerConnection extends Plain {
     #known = { iceServers: null, state: 'new', protocol: '', candidate: '' };
     #timer;
+    #tcpSince;
 
     constructor(configuration, ...others) {
       super(configuration, ...others);
@@ -36,6 +40,7 @@
         if (local && this.iceConnectionState !== 'closed') {
           this.#known.protocol = local.relayProtocol ?? local.protocol;
           this.#known.candidate = local.candidateType;
+          this.#tcpSince = this.#known.protocol === 'tcp' ? (this.#tcpSince ?? performance.now()) : undefined;
         }
       } catch {
         // It was closed meanwhile.
@@ -45,6 +50,9 @@
     close() {
       clearInterval(this.#timer);
       this.#known.state = 'closed';
+      if (performance.now() - this.#tcpSince < findsUDP) {
+        this.#known.protocol = '';
+      }
       super.close();
     }
   };

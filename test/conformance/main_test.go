@@ -28,8 +28,8 @@ const roomLabel = "conformance"
 var kube *cluster.Cluster
 
 func TestMain(m *testing.M) {
-	// Many tests wait for timers of the protocol.
-	os.Exit(cluster.Suite{Name: "conformance", Parallel: 32, Prepare: prepare, End: end}.Run(m))
+	// Many tests wait for timers of the protocol. More at once are more than two cores keep up with.
+	os.Exit(cluster.Suite{Name: "conformance", Parallel: 16, Prepare: prepare, End: end}.Run(m))
 }
 
 func prepare(_ context.Context, c *cluster.Cluster, _ cluster.Samples) error {

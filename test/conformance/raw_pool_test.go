@@ -35,6 +35,21 @@ func (r *room) pod(t *testing.T) *corev1.Pod {
 	return pod
 }
 
+// moves waits until another pod has the room.
+func (r *room) moves(t *testing.T, from *corev1.Pod) {
+	t.Helper()
+	wait.For(t, 2*ready, "another pod to have the room", func() error {
+		session, err := kube.Session(cluster.DefaultTenant, r.name)
+		if err != nil {
+			return err
+		}
+		if session.Status.PodName == from.Name {
+			return fmt.Errorf("it is on %s still", from.Name)
+		}
+		return cluster.Ready(session, session.Status.Conditions)
+	})
+}
+
 // levels are the network qualities of a connection that a member was told, and checks their form.
 func (m *member) levels(connectionID string) []int {
 	m.T.Helper()
@@ -127,7 +142,8 @@ func TestAMediaPodThatDiesIsFollowedByAnother(t *testing.T) {
 		}
 		return err
 	})
-	if err := kube.KillPod(t.Context(), r.pod(t)); err != nil {
+	before := r.pod(t)
+	if err := kube.KillPod(t.Context(), before); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range all {
@@ -138,11 +154,11 @@ func TestAMediaPodThatDiesIsFollowedByAnother(t *testing.T) {
 			}
 		}
 	}
-	kube.WaitSession(t, ready, cluster.DefaultTenant, r.name)
+	r.moves(t, before)
 	subscriber = subscriber.back()
 	subscriber.Gets("forciblyReconnectSubscriber", map[string]any{"connectionId": publisher.ID(), "streamId": stream})
 	publisher.back() // which is answered when a browser has noticed
-	subscriber.Gets("participantLeft", map[string]any{"connectionId": absent.ID(), "reason": "networkDisconnect"})
+	subscriber.GetsWithin(window+patience, "participantLeft", map[string]any{"connectionId": absent.ID(), "reason": "networkDisconnect"})
 	for _, m := range all[:2] {
 		if err := r.inState(m, v1alpha1.ConnectionStateActive, ""); err != nil {
 			t.Errorf("%s has come back: %v", m.Name, err)
@@ -191,16 +207,7 @@ func TestAMediaPodThatIsStoppedLetsItsUsersGo(t *testing.T) {
 			}
 		}
 	}
-	wait.For(t, 2*ready, "another pod to have the room", func() error {
-		session, err := kube.Session(cluster.DefaultTenant, r.name)
-		if err != nil {
-			return err
-		}
-		if session.Status.PodName == before.Name {
-			return fmt.Errorf("it is on %s still", before.Name)
-		}
-		return cluster.Ready(session, session.Status.Conditions)
-	})
+	r.moves(t, before)
 	for _, m := range all {
 		m.back()
 		if err := r.inState(m, v1alpha1.ConnectionStateActive, ""); err != nil {
