@@ -45,6 +45,61 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type StandbyState int32
+
+const (
+	StandbyState_STANDBY_STATE_UNSPECIFIED StandbyState = 0
+	// The pod does not know all that it needs, or not any more.
+	StandbyState_STANDBY_STATE_BEHIND StandbyState = 1
+	// The pod could take over now.
+	StandbyState_STANDBY_STATE_READY StandbyState = 2
+	// The pod has taken over: the room's media goes on there. It needs the Room.
+	StandbyState_STANDBY_STATE_SERVING StandbyState = 3
+)
+
+// Enum value maps for StandbyState.
+var (
+	StandbyState_name = map[int32]string{
+		0: "STANDBY_STATE_UNSPECIFIED",
+		1: "STANDBY_STATE_BEHIND",
+		2: "STANDBY_STATE_READY",
+		3: "STANDBY_STATE_SERVING",
+	}
+	StandbyState_value = map[string]int32{
+		"STANDBY_STATE_UNSPECIFIED": 0,
+		"STANDBY_STATE_BEHIND":      1,
+		"STANDBY_STATE_READY":       2,
+		"STANDBY_STATE_SERVING":     3,
+	}
+)
+
+func (x StandbyState) Enum() *StandbyState {
+	p := new(StandbyState)
+	*p = x
+	return p
+}
+
+func (x StandbyState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (StandbyState) Descriptor() protoreflect.EnumDescriptor {
+	return file_internal_control_v1_control_proto_enumTypes[0].Descriptor()
+}
+
+func (StandbyState) Type() protoreflect.EnumType {
+	return &file_internal_control_v1_control_proto_enumTypes[0]
+}
+
+func (x StandbyState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use StandbyState.Descriptor instead.
+func (StandbyState) EnumDescriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{0}
+}
+
 type Role int32
 
 const (
@@ -81,11 +136,11 @@ func (x Role) String() string {
 }
 
 func (Role) Descriptor() protoreflect.EnumDescriptor {
-	return file_internal_control_v1_control_proto_enumTypes[0].Descriptor()
+	return file_internal_control_v1_control_proto_enumTypes[1].Descriptor()
 }
 
 func (Role) Type() protoreflect.EnumType {
-	return &file_internal_control_v1_control_proto_enumTypes[0]
+	return &file_internal_control_v1_control_proto_enumTypes[1]
 }
 
 func (x Role) Number() protoreflect.EnumNumber {
@@ -94,7 +149,7 @@ func (x Role) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Role.Descriptor instead.
 func (Role) EnumDescriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{0}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{1}
 }
 
 type ConnectionState int32
@@ -136,11 +191,11 @@ func (x ConnectionState) String() string {
 }
 
 func (ConnectionState) Descriptor() protoreflect.EnumDescriptor {
-	return file_internal_control_v1_control_proto_enumTypes[1].Descriptor()
+	return file_internal_control_v1_control_proto_enumTypes[2].Descriptor()
 }
 
 func (ConnectionState) Type() protoreflect.EnumType {
-	return &file_internal_control_v1_control_proto_enumTypes[1]
+	return &file_internal_control_v1_control_proto_enumTypes[2]
 }
 
 func (x ConnectionState) Number() protoreflect.EnumNumber {
@@ -149,7 +204,7 @@ func (x ConnectionState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ConnectionState.Descriptor instead.
 func (ConnectionState) EnumDescriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{1}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{2}
 }
 
 type OperatorMessage struct {
@@ -162,6 +217,7 @@ type OperatorMessage struct {
 	//	*OperatorMessage_RemoveRoom
 	//	*OperatorMessage_SnapshotEnd
 	//	*OperatorMessage_AckEvents
+	//	*OperatorMessage_Standby
 	Message       isOperatorMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -258,6 +314,15 @@ func (x *OperatorMessage) GetAckEvents() *AckEvents {
 	return nil
 }
 
+func (x *OperatorMessage) GetStandby() *Standby {
+	if x != nil {
+		if x, ok := x.Message.(*OperatorMessage_Standby); ok {
+			return x.Standby
+		}
+	}
+	return nil
+}
+
 type isOperatorMessage_Message interface {
 	isOperatorMessage_Message()
 }
@@ -286,6 +351,10 @@ type OperatorMessage_AckEvents struct {
 	AckEvents *AckEvents `protobuf:"bytes,6,opt,name=ack_events,json=ackEvents,proto3,oneof"`
 }
 
+type OperatorMessage_Standby struct {
+	Standby *Standby `protobuf:"bytes,7,opt,name=standby,proto3,oneof"`
+}
+
 func (*OperatorMessage_Hello) isOperatorMessage_Message() {}
 
 func (*OperatorMessage_Config) isOperatorMessage_Message() {}
@@ -298,6 +367,8 @@ func (*OperatorMessage_SnapshotEnd) isOperatorMessage_Message() {}
 
 func (*OperatorMessage_AckEvents) isOperatorMessage_Message() {}
 
+func (*OperatorMessage_Standby) isOperatorMessage_Message() {}
+
 type PodMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -309,6 +380,7 @@ type PodMessage struct {
 	//	*PodMessage_Heartbeat
 	//	*PodMessage_Journal
 	//	*PodMessage_Events
+	//	*PodMessage_Standby
 	Message       isPodMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -414,6 +486,15 @@ func (x *PodMessage) GetEvents() *RoomEvents {
 	return nil
 }
 
+func (x *PodMessage) GetStandby() *StandbyStatus {
+	if x != nil {
+		if x, ok := x.Message.(*PodMessage_Standby); ok {
+			return x.Standby
+		}
+	}
+	return nil
+}
+
 type isPodMessage_Message interface {
 	isPodMessage_Message()
 }
@@ -446,6 +527,10 @@ type PodMessage_Events struct {
 	Events *RoomEvents `protobuf:"bytes,7,opt,name=events,proto3,oneof"`
 }
 
+type PodMessage_Standby struct {
+	Standby *StandbyStatus `protobuf:"bytes,8,opt,name=standby,proto3,oneof"`
+}
+
 func (*PodMessage_Hello) isPodMessage_Message() {}
 
 func (*PodMessage_Room) isPodMessage_Message() {}
@@ -459,6 +544,8 @@ func (*PodMessage_Heartbeat) isPodMessage_Message() {}
 func (*PodMessage_Journal) isPodMessage_Message() {}
 
 func (*PodMessage_Events) isPodMessage_Message() {}
+
+func (*PodMessage_Standby) isPodMessage_Message() {}
 
 // OperatorHello opens the operator's side.
 type OperatorHello struct {
@@ -810,7 +897,10 @@ type Room struct {
 	// is applied before that. Only a pod that takes_parts is sent such.
 	More bool `protobuf:"varint,14,opt,name=more,proto3" json:"more,omitempty"`
 	// proof is what the operator recognises the room's identity by when the pod hands both back. It means nothing to the pod.
-	Proof         []byte `protobuf:"bytes,15,opt,name=proof,proto3" json:"proof,omitempty"`
+	Proof []byte `protobuf:"bytes,15,opt,name=proof,proto3" json:"proof,omitempty"`
+	// standby is the pod that is to go on with the room when this one is lost; absent when there is none. The pod lets it follow, and tells clients its
+	// addresses.
+	Standby       *RoomStandby `protobuf:"bytes,16,opt,name=standby,proto3" json:"standby,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -950,6 +1040,231 @@ func (x *Room) GetProof() []byte {
 	return nil
 }
 
+func (x *Room) GetStandby() *RoomStandby {
+	if x != nil {
+		return x.Standby
+	}
+	return nil
+}
+
+// RoomStandby is the standby of a room, as the pod is told that serves the room.
+type RoomStandby struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// pod_uid is the Kubernetes UID of the standby.
+	PodUid string `protobuf:"bytes,1,opt,name=pod_uid,json=podUid,proto3" json:"pod_uid,omitempty"`
+	// advertised are the media addresses of the standby.
+	Advertised []*TransportAddress `protobuf:"bytes,2,rep,name=advertised,proto3" json:"advertised,omitempty"`
+	// secret is what the standby shows when it begins to follow: 32 bytes that both are told, and nobody else.
+	Secret        []byte `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomStandby) Reset() {
+	*x = RoomStandby{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomStandby) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomStandby) ProtoMessage() {}
+
+func (x *RoomStandby) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomStandby.ProtoReflect.Descriptor instead.
+func (*RoomStandby) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RoomStandby) GetPodUid() string {
+	if x != nil {
+		return x.PodUid
+	}
+	return ""
+}
+
+func (x *RoomStandby) GetAdvertised() []*TransportAddress {
+	if x != nil {
+		return x.Advertised
+	}
+	return nil
+}
+
+func (x *RoomStandby) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+// Standby has a pod follow a room that another pod serves, so that it can go on with its media; or cease to, with drop. One that follows takes over by
+// itself when the other pod is lost, and says so (StandbyStatus). The Room of a room that it follows, too, has it take over, in agreement with the other pod
+// if that lives. What is not named by the end of the operator's snapshot is dropped, unless the pod has taken over already.
+type Standby struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// uid of the Session object.
+	Uid string `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	// pod_uid and address (HOST:PORT of the control port) are those of the pod that serves the room.
+	PodUid  string `protobuf:"bytes,2,opt,name=pod_uid,json=podUid,proto3" json:"pod_uid,omitempty"`
+	Address string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	// secret is that of RoomStandby.
+	Secret        []byte `protobuf:"bytes,4,opt,name=secret,proto3" json:"secret,omitempty"`
+	Drop          bool   `protobuf:"varint,5,opt,name=drop,proto3" json:"drop,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Standby) Reset() {
+	*x = Standby{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Standby) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Standby) ProtoMessage() {}
+
+func (x *Standby) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Standby.ProtoReflect.Descriptor instead.
+func (*Standby) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Standby) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *Standby) GetPodUid() string {
+	if x != nil {
+		return x.PodUid
+	}
+	return ""
+}
+
+func (x *Standby) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Standby) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *Standby) GetDrop() bool {
+	if x != nil {
+		return x.Drop
+	}
+	return false
+}
+
+// StandbyStatus is how far a pod is the standby of a room. It is sent for every room at the beginning of a stream, and after every change.
+type StandbyStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// uid of the Session object.
+	Uid   string       `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	State StandbyState `protobuf:"varint,2,opt,name=state,proto3,enum=mediarooms.control.v1.StandbyState" json:"state,omitempty"`
+	// cause is why it has taken over: "ended" (the other pod's process has), "silent" (it was not heard), "moved" (the operator wanted it).
+	Cause string `protobuf:"bytes,3,opt,name=cause,proto3" json:"cause,omitempty"`
+	// taken_over_unix_ms is when, in milliseconds since 1970.
+	TakenOverUnixMs int64 `protobuf:"varint,4,opt,name=taken_over_unix_ms,json=takenOverUnixMs,proto3" json:"taken_over_unix_ms,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *StandbyStatus) Reset() {
+	*x = StandbyStatus{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StandbyStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StandbyStatus) ProtoMessage() {}
+
+func (x *StandbyStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StandbyStatus.ProtoReflect.Descriptor instead.
+func (*StandbyStatus) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StandbyStatus) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *StandbyStatus) GetState() StandbyState {
+	if x != nil {
+		return x.State
+	}
+	return StandbyState_STANDBY_STATE_UNSPECIFIED
+}
+
+func (x *StandbyStatus) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *StandbyStatus) GetTakenOverUnixMs() int64 {
+	if x != nil {
+		return x.TakenOverUnixMs
+	}
+	return 0
+}
+
 // Connection is the desired state of one participant.
 type Connection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -983,7 +1298,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[8]
+	mi := &file_internal_control_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1310,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[8]
+	mi := &file_internal_control_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1323,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Connection) GetUid() string {
@@ -1129,7 +1444,7 @@ type Presence struct {
 
 func (x *Presence) Reset() {
 	*x = Presence{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[9]
+	mi := &file_internal_control_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +1456,7 @@ func (x *Presence) String() string {
 func (*Presence) ProtoMessage() {}
 
 func (x *Presence) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[9]
+	mi := &file_internal_control_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +1469,7 @@ func (x *Presence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Presence.ProtoReflect.Descriptor instead.
 func (*Presence) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Presence) GetActiveUnixMs() int64 {
@@ -1219,7 +1534,7 @@ type Moderation struct {
 
 func (x *Moderation) Reset() {
 	*x = Moderation{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[10]
+	mi := &file_internal_control_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1546,7 @@ func (x *Moderation) String() string {
 func (*Moderation) ProtoMessage() {}
 
 func (x *Moderation) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[10]
+	mi := &file_internal_control_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1559,7 @@ func (x *Moderation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moderation.ProtoReflect.Descriptor instead.
 func (*Moderation) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Moderation) GetAudioBlocked() bool {
@@ -1280,7 +1595,7 @@ type IceServer struct {
 
 func (x *IceServer) Reset() {
 	*x = IceServer{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[11]
+	mi := &file_internal_control_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1607,7 @@ func (x *IceServer) String() string {
 func (*IceServer) ProtoMessage() {}
 
 func (x *IceServer) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[11]
+	mi := &file_internal_control_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1620,7 @@ func (x *IceServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IceServer.ProtoReflect.Descriptor instead.
 func (*IceServer) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *IceServer) GetUrl() string {
@@ -1344,7 +1659,7 @@ type RemoveRoom struct {
 
 func (x *RemoveRoom) Reset() {
 	*x = RemoveRoom{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[12]
+	mi := &file_internal_control_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1671,7 @@ func (x *RemoveRoom) String() string {
 func (*RemoveRoom) ProtoMessage() {}
 
 func (x *RemoveRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[12]
+	mi := &file_internal_control_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1684,7 @@ func (x *RemoveRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRoom.ProtoReflect.Descriptor instead.
 func (*RemoveRoom) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RemoveRoom) GetUid() string {
@@ -1413,7 +1728,7 @@ type RoomRemoved struct {
 
 func (x *RoomRemoved) Reset() {
 	*x = RoomRemoved{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[13]
+	mi := &file_internal_control_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1740,7 @@ func (x *RoomRemoved) String() string {
 func (*RoomRemoved) ProtoMessage() {}
 
 func (x *RoomRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[13]
+	mi := &file_internal_control_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1753,7 @@ func (x *RoomRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomRemoved.ProtoReflect.Descriptor instead.
 func (*RoomRemoved) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RoomRemoved) GetUid() string {
@@ -1488,7 +1803,7 @@ type RoomStatus struct {
 
 func (x *RoomStatus) Reset() {
 	*x = RoomStatus{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[14]
+	mi := &file_internal_control_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +1815,7 @@ func (x *RoomStatus) String() string {
 func (*RoomStatus) ProtoMessage() {}
 
 func (x *RoomStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[14]
+	mi := &file_internal_control_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +1828,7 @@ func (x *RoomStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomStatus.ProtoReflect.Descriptor instead.
 func (*RoomStatus) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RoomStatus) GetUid() string {
@@ -1611,7 +1926,7 @@ type ConnectionStatus struct {
 
 func (x *ConnectionStatus) Reset() {
 	*x = ConnectionStatus{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[15]
+	mi := &file_internal_control_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +1938,7 @@ func (x *ConnectionStatus) String() string {
 func (*ConnectionStatus) ProtoMessage() {}
 
 func (x *ConnectionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[15]
+	mi := &file_internal_control_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +1951,7 @@ func (x *ConnectionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionStatus.ProtoReflect.Descriptor instead.
 func (*ConnectionStatus) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ConnectionStatus) GetUid() string {
@@ -1758,7 +2073,7 @@ type PublishedStream struct {
 
 func (x *PublishedStream) Reset() {
 	*x = PublishedStream{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[16]
+	mi := &file_internal_control_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +2085,7 @@ func (x *PublishedStream) String() string {
 func (*PublishedStream) ProtoMessage() {}
 
 func (x *PublishedStream) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[16]
+	mi := &file_internal_control_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +2098,7 @@ func (x *PublishedStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedStream.ProtoReflect.Descriptor instead.
 func (*PublishedStream) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PublishedStream) GetStreamId() string {
@@ -1869,7 +2184,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[17]
+	mi := &file_internal_control_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1881,7 +2196,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[17]
+	mi := &file_internal_control_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1894,7 +2209,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Heartbeat) GetRooms() int32 {
@@ -1943,7 +2258,7 @@ type RoomJournal struct {
 
 func (x *RoomJournal) Reset() {
 	*x = RoomJournal{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[18]
+	mi := &file_internal_control_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2270,7 @@ func (x *RoomJournal) String() string {
 func (*RoomJournal) ProtoMessage() {}
 
 func (x *RoomJournal) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[18]
+	mi := &file_internal_control_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2283,7 @@ func (x *RoomJournal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomJournal.ProtoReflect.Descriptor instead.
 func (*RoomJournal) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RoomJournal) GetRoom() *RoomIdentity {
@@ -2013,7 +2328,7 @@ type RoomEvents struct {
 
 func (x *RoomEvents) Reset() {
 	*x = RoomEvents{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[19]
+	mi := &file_internal_control_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2340,7 @@ func (x *RoomEvents) String() string {
 func (*RoomEvents) ProtoMessage() {}
 
 func (x *RoomEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[19]
+	mi := &file_internal_control_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2353,7 @@ func (x *RoomEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomEvents.ProtoReflect.Descriptor instead.
 func (*RoomEvents) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RoomEvents) GetRoom() *RoomIdentity {
@@ -2078,7 +2393,7 @@ type RoomIdentity struct {
 
 func (x *RoomIdentity) Reset() {
 	*x = RoomIdentity{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[20]
+	mi := &file_internal_control_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2090,7 +2405,7 @@ func (x *RoomIdentity) String() string {
 func (*RoomIdentity) ProtoMessage() {}
 
 func (x *RoomIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[20]
+	mi := &file_internal_control_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2103,7 +2418,7 @@ func (x *RoomIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomIdentity.ProtoReflect.Descriptor instead.
 func (*RoomIdentity) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RoomIdentity) GetUid() string {
@@ -2159,7 +2474,7 @@ type AckEvents struct {
 
 func (x *AckEvents) Reset() {
 	*x = AckEvents{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[21]
+	mi := &file_internal_control_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2486,7 @@ func (x *AckEvents) String() string {
 func (*AckEvents) ProtoMessage() {}
 
 func (x *AckEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[21]
+	mi := &file_internal_control_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2499,7 @@ func (x *AckEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckEvents.ProtoReflect.Descriptor instead.
 func (*AckEvents) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AckEvents) GetUid() string {
@@ -2223,7 +2538,7 @@ type RoomEvent struct {
 
 func (x *RoomEvent) Reset() {
 	*x = RoomEvent{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[22]
+	mi := &file_internal_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2235,7 +2550,7 @@ func (x *RoomEvent) String() string {
 func (*RoomEvent) ProtoMessage() {}
 
 func (x *RoomEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[22]
+	mi := &file_internal_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2248,7 +2563,7 @@ func (x *RoomEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomEvent.ProtoReflect.Descriptor instead.
 func (*RoomEvent) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RoomEvent) GetSequence() uint64 {
@@ -2389,7 +2704,7 @@ type SessionCreated struct {
 
 func (x *SessionCreated) Reset() {
 	*x = SessionCreated{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[23]
+	mi := &file_internal_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2401,7 +2716,7 @@ func (x *SessionCreated) String() string {
 func (*SessionCreated) ProtoMessage() {}
 
 func (x *SessionCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[23]
+	mi := &file_internal_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,7 +2729,7 @@ func (x *SessionCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionCreated.ProtoReflect.Descriptor instead.
 func (*SessionCreated) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 type SessionDestroyed struct {
@@ -2426,7 +2741,7 @@ type SessionDestroyed struct {
 
 func (x *SessionDestroyed) Reset() {
 	*x = SessionDestroyed{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[24]
+	mi := &file_internal_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2438,7 +2753,7 @@ func (x *SessionDestroyed) String() string {
 func (*SessionDestroyed) ProtoMessage() {}
 
 func (x *SessionDestroyed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[24]
+	mi := &file_internal_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2451,7 +2766,7 @@ func (x *SessionDestroyed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionDestroyed.ProtoReflect.Descriptor instead.
 func (*SessionDestroyed) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SessionDestroyed) GetReason() string {
@@ -2470,7 +2785,7 @@ type ParticipantJoined struct {
 
 func (x *ParticipantJoined) Reset() {
 	*x = ParticipantJoined{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[25]
+	mi := &file_internal_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2482,7 +2797,7 @@ func (x *ParticipantJoined) String() string {
 func (*ParticipantJoined) ProtoMessage() {}
 
 func (x *ParticipantJoined) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[25]
+	mi := &file_internal_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2495,7 +2810,7 @@ func (x *ParticipantJoined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantJoined.ProtoReflect.Descriptor instead.
 func (*ParticipantJoined) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ParticipantJoined) GetParticipant() *ParticipantIdentity {
@@ -2517,7 +2832,7 @@ type ParticipantLeft struct {
 
 func (x *ParticipantLeft) Reset() {
 	*x = ParticipantLeft{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[26]
+	mi := &file_internal_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2529,7 +2844,7 @@ func (x *ParticipantLeft) String() string {
 func (*ParticipantLeft) ProtoMessage() {}
 
 func (x *ParticipantLeft) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[26]
+	mi := &file_internal_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2542,7 +2857,7 @@ func (x *ParticipantLeft) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantLeft.ProtoReflect.Descriptor instead.
 func (*ParticipantLeft) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ParticipantLeft) GetParticipant() *ParticipantIdentity {
@@ -2579,7 +2894,7 @@ type ParticipantIdentity struct {
 
 func (x *ParticipantIdentity) Reset() {
 	*x = ParticipantIdentity{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[27]
+	mi := &file_internal_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2591,7 +2906,7 @@ func (x *ParticipantIdentity) String() string {
 func (*ParticipantIdentity) ProtoMessage() {}
 
 func (x *ParticipantIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[27]
+	mi := &file_internal_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2604,7 +2919,7 @@ func (x *ParticipantIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantIdentity.ProtoReflect.Descriptor instead.
 func (*ParticipantIdentity) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ParticipantIdentity) GetConnectionId() string {
@@ -2651,7 +2966,7 @@ type WebrtcConnectionCreated struct {
 
 func (x *WebrtcConnectionCreated) Reset() {
 	*x = WebrtcConnectionCreated{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[28]
+	mi := &file_internal_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2663,7 +2978,7 @@ func (x *WebrtcConnectionCreated) String() string {
 func (*WebrtcConnectionCreated) ProtoMessage() {}
 
 func (x *WebrtcConnectionCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[28]
+	mi := &file_internal_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2676,7 +2991,7 @@ func (x *WebrtcConnectionCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnectionCreated.ProtoReflect.Descriptor instead.
 func (*WebrtcConnectionCreated) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WebrtcConnectionCreated) GetConnection() *WebrtcConnection {
@@ -2698,7 +3013,7 @@ type WebrtcConnectionDestroyed struct {
 
 func (x *WebrtcConnectionDestroyed) Reset() {
 	*x = WebrtcConnectionDestroyed{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[29]
+	mi := &file_internal_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2710,7 +3025,7 @@ func (x *WebrtcConnectionDestroyed) String() string {
 func (*WebrtcConnectionDestroyed) ProtoMessage() {}
 
 func (x *WebrtcConnectionDestroyed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[29]
+	mi := &file_internal_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2723,7 +3038,7 @@ func (x *WebrtcConnectionDestroyed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnectionDestroyed.ProtoReflect.Descriptor instead.
 func (*WebrtcConnectionDestroyed) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WebrtcConnectionDestroyed) GetConnection() *WebrtcConnection {
@@ -2762,7 +3077,7 @@ type WebrtcConnection struct {
 
 func (x *WebrtcConnection) Reset() {
 	*x = WebrtcConnection{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[30]
+	mi := &file_internal_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2774,7 +3089,7 @@ func (x *WebrtcConnection) String() string {
 func (*WebrtcConnection) ProtoMessage() {}
 
 func (x *WebrtcConnection) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[30]
+	mi := &file_internal_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2787,7 +3102,7 @@ func (x *WebrtcConnection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnection.ProtoReflect.Descriptor instead.
 func (*WebrtcConnection) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WebrtcConnection) GetConnectionId() string {
@@ -2826,7 +3141,7 @@ type SignalSent struct {
 
 func (x *SignalSent) Reset() {
 	*x = SignalSent{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[31]
+	mi := &file_internal_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +3153,7 @@ func (x *SignalSent) String() string {
 func (*SignalSent) ProtoMessage() {}
 
 func (x *SignalSent) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[31]
+	mi := &file_internal_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +3166,7 @@ func (x *SignalSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalSent.ProtoReflect.Descriptor instead.
 func (*SignalSent) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SignalSent) GetFrom() string {
@@ -2886,7 +3201,7 @@ var File_internal_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"!internal/control/v1/control.proto\x12\x15mediarooms.control.v1\"\x9b\x03\n" +
+	"!internal/control/v1/control.proto\x12\x15mediarooms.control.v1\"\xd7\x03\n" +
 	"\x0fOperatorMessage\x12<\n" +
 	"\x05hello\x18\x01 \x01(\v2$.mediarooms.control.v1.OperatorHelloH\x00R\x05hello\x12:\n" +
 	"\x06config\x18\x02 \x01(\v2 .mediarooms.control.v1.PodConfigH\x00R\x06config\x121\n" +
@@ -2895,8 +3210,9 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"removeRoom\x12G\n" +
 	"\fsnapshot_end\x18\x05 \x01(\v2\".mediarooms.control.v1.SnapshotEndH\x00R\vsnapshotEnd\x12A\n" +
 	"\n" +
-	"ack_events\x18\x06 \x01(\v2 .mediarooms.control.v1.AckEventsH\x00R\tackEventsB\t\n" +
-	"\amessage\"\xda\x03\n" +
+	"ack_events\x18\x06 \x01(\v2 .mediarooms.control.v1.AckEventsH\x00R\tackEvents\x12:\n" +
+	"\astandby\x18\a \x01(\v2\x1e.mediarooms.control.v1.StandbyH\x00R\astandbyB\t\n" +
+	"\amessage\"\x9c\x04\n" +
 	"\n" +
 	"PodMessage\x127\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1f.mediarooms.control.v1.PodHelloH\x00R\x05hello\x127\n" +
@@ -2905,7 +3221,8 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\fsnapshot_end\x18\x04 \x01(\v2\".mediarooms.control.v1.SnapshotEndH\x00R\vsnapshotEnd\x12@\n" +
 	"\theartbeat\x18\x05 \x01(\v2 .mediarooms.control.v1.HeartbeatH\x00R\theartbeat\x12>\n" +
 	"\ajournal\x18\x06 \x01(\v2\".mediarooms.control.v1.RoomJournalH\x00R\ajournal\x12;\n" +
-	"\x06events\x18\a \x01(\v2!.mediarooms.control.v1.RoomEventsH\x00R\x06eventsB\t\n" +
+	"\x06events\x18\a \x01(\v2!.mediarooms.control.v1.RoomEventsH\x00R\x06events\x12@\n" +
+	"\astandby\x18\b \x01(\v2$.mediarooms.control.v1.StandbyStatusH\x00R\astandbyB\t\n" +
 	"\amessage\"c\n" +
 	"\rOperatorHello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x17\n" +
@@ -2931,7 +3248,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x02ip\x18\x01 \x01(\tR\x02ip\x12\x19\n" +
 	"\budp_port\x18\x02 \x01(\x05R\audpPort\x12\x19\n" +
 	"\btcp_port\x18\x03 \x01(\x05R\atcpPort\"\r\n" +
-	"\vSnapshotEnd\"\xe1\x03\n" +
+	"\vSnapshotEnd\"\x9f\x04\n" +
 	"\x04Room\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1e\n" +
@@ -2951,7 +3268,25 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x0fends_when_empty\x18\f \x01(\bR\rendsWhenEmpty\x12\x14\n" +
 	"\x05known\x18\r \x01(\bR\x05known\x12\x12\n" +
 	"\x04more\x18\x0e \x01(\bR\x04more\x12\x14\n" +
-	"\x05proof\x18\x0f \x01(\fR\x05proof\"\xc3\x04\n" +
+	"\x05proof\x18\x0f \x01(\fR\x05proof\x12<\n" +
+	"\astandby\x18\x10 \x01(\v2\".mediarooms.control.v1.RoomStandbyR\astandby\"\x87\x01\n" +
+	"\vRoomStandby\x12\x17\n" +
+	"\apod_uid\x18\x01 \x01(\tR\x06podUid\x12G\n" +
+	"\n" +
+	"advertised\x18\x02 \x03(\v2'.mediarooms.control.v1.TransportAddressR\n" +
+	"advertised\x12\x16\n" +
+	"\x06secret\x18\x03 \x01(\fR\x06secret\"z\n" +
+	"\aStandby\x12\x10\n" +
+	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x17\n" +
+	"\apod_uid\x18\x02 \x01(\tR\x06podUid\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06secret\x18\x04 \x01(\fR\x06secret\x12\x12\n" +
+	"\x04drop\x18\x05 \x01(\bR\x04drop\"\x9f\x01\n" +
+	"\rStandbyStatus\x12\x10\n" +
+	"\x03uid\x18\x01 \x01(\tR\x03uid\x129\n" +
+	"\x05state\x18\x02 \x01(\x0e2#.mediarooms.control.v1.StandbyStateR\x05state\x12\x14\n" +
+	"\x05cause\x18\x03 \x01(\tR\x05cause\x12+\n" +
+	"\x12taken_over_unix_ms\x18\x04 \x01(\x03R\x0ftakenOverUnixMs\"\xc3\x04\n" +
 	"\n" +
 	"Connection\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1e\n" +
@@ -3134,7 +3469,12 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x04type\x18\x03 \x01(\tH\x00R\x04type\x88\x01\x01\x12\x17\n" +
 	"\x04data\x18\x04 \x01(\tH\x01R\x04data\x88\x01\x01B\a\n" +
 	"\x05_typeB\a\n" +
-	"\x05_data*Y\n" +
+	"\x05_data*{\n" +
+	"\fStandbyState\x12\x1d\n" +
+	"\x19STANDBY_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14STANDBY_STATE_BEHIND\x10\x01\x12\x17\n" +
+	"\x13STANDBY_STATE_READY\x10\x02\x12\x19\n" +
+	"\x15STANDBY_STATE_SERVING\x10\x03*Y\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fROLE_SUBSCRIBER\x10\x01\x12\x12\n" +
@@ -3160,91 +3500,100 @@ func file_internal_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_internal_control_v1_control_proto_rawDescData
 }
 
-var file_internal_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_internal_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_internal_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_internal_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_internal_control_v1_control_proto_goTypes = []any{
-	(Role)(0),                         // 0: mediarooms.control.v1.Role
-	(ConnectionState)(0),              // 1: mediarooms.control.v1.ConnectionState
-	(*OperatorMessage)(nil),           // 2: mediarooms.control.v1.OperatorMessage
-	(*PodMessage)(nil),                // 3: mediarooms.control.v1.PodMessage
-	(*OperatorHello)(nil),             // 4: mediarooms.control.v1.OperatorHello
-	(*PodHello)(nil),                  // 5: mediarooms.control.v1.PodHello
-	(*PodConfig)(nil),                 // 6: mediarooms.control.v1.PodConfig
-	(*TransportAddress)(nil),          // 7: mediarooms.control.v1.TransportAddress
-	(*SnapshotEnd)(nil),               // 8: mediarooms.control.v1.SnapshotEnd
-	(*Room)(nil),                      // 9: mediarooms.control.v1.Room
-	(*Connection)(nil),                // 10: mediarooms.control.v1.Connection
-	(*Presence)(nil),                  // 11: mediarooms.control.v1.Presence
-	(*Moderation)(nil),                // 12: mediarooms.control.v1.Moderation
-	(*IceServer)(nil),                 // 13: mediarooms.control.v1.IceServer
-	(*RemoveRoom)(nil),                // 14: mediarooms.control.v1.RemoveRoom
-	(*RoomRemoved)(nil),               // 15: mediarooms.control.v1.RoomRemoved
-	(*RoomStatus)(nil),                // 16: mediarooms.control.v1.RoomStatus
-	(*ConnectionStatus)(nil),          // 17: mediarooms.control.v1.ConnectionStatus
-	(*PublishedStream)(nil),           // 18: mediarooms.control.v1.PublishedStream
-	(*Heartbeat)(nil),                 // 19: mediarooms.control.v1.Heartbeat
-	(*RoomJournal)(nil),               // 20: mediarooms.control.v1.RoomJournal
-	(*RoomEvents)(nil),                // 21: mediarooms.control.v1.RoomEvents
-	(*RoomIdentity)(nil),              // 22: mediarooms.control.v1.RoomIdentity
-	(*AckEvents)(nil),                 // 23: mediarooms.control.v1.AckEvents
-	(*RoomEvent)(nil),                 // 24: mediarooms.control.v1.RoomEvent
-	(*SessionCreated)(nil),            // 25: mediarooms.control.v1.SessionCreated
-	(*SessionDestroyed)(nil),          // 26: mediarooms.control.v1.SessionDestroyed
-	(*ParticipantJoined)(nil),         // 27: mediarooms.control.v1.ParticipantJoined
-	(*ParticipantLeft)(nil),           // 28: mediarooms.control.v1.ParticipantLeft
-	(*ParticipantIdentity)(nil),       // 29: mediarooms.control.v1.ParticipantIdentity
-	(*WebrtcConnectionCreated)(nil),   // 30: mediarooms.control.v1.WebrtcConnectionCreated
-	(*WebrtcConnectionDestroyed)(nil), // 31: mediarooms.control.v1.WebrtcConnectionDestroyed
-	(*WebrtcConnection)(nil),          // 32: mediarooms.control.v1.WebrtcConnection
-	(*SignalSent)(nil),                // 33: mediarooms.control.v1.SignalSent
+	(StandbyState)(0),                 // 0: mediarooms.control.v1.StandbyState
+	(Role)(0),                         // 1: mediarooms.control.v1.Role
+	(ConnectionState)(0),              // 2: mediarooms.control.v1.ConnectionState
+	(*OperatorMessage)(nil),           // 3: mediarooms.control.v1.OperatorMessage
+	(*PodMessage)(nil),                // 4: mediarooms.control.v1.PodMessage
+	(*OperatorHello)(nil),             // 5: mediarooms.control.v1.OperatorHello
+	(*PodHello)(nil),                  // 6: mediarooms.control.v1.PodHello
+	(*PodConfig)(nil),                 // 7: mediarooms.control.v1.PodConfig
+	(*TransportAddress)(nil),          // 8: mediarooms.control.v1.TransportAddress
+	(*SnapshotEnd)(nil),               // 9: mediarooms.control.v1.SnapshotEnd
+	(*Room)(nil),                      // 10: mediarooms.control.v1.Room
+	(*RoomStandby)(nil),               // 11: mediarooms.control.v1.RoomStandby
+	(*Standby)(nil),                   // 12: mediarooms.control.v1.Standby
+	(*StandbyStatus)(nil),             // 13: mediarooms.control.v1.StandbyStatus
+	(*Connection)(nil),                // 14: mediarooms.control.v1.Connection
+	(*Presence)(nil),                  // 15: mediarooms.control.v1.Presence
+	(*Moderation)(nil),                // 16: mediarooms.control.v1.Moderation
+	(*IceServer)(nil),                 // 17: mediarooms.control.v1.IceServer
+	(*RemoveRoom)(nil),                // 18: mediarooms.control.v1.RemoveRoom
+	(*RoomRemoved)(nil),               // 19: mediarooms.control.v1.RoomRemoved
+	(*RoomStatus)(nil),                // 20: mediarooms.control.v1.RoomStatus
+	(*ConnectionStatus)(nil),          // 21: mediarooms.control.v1.ConnectionStatus
+	(*PublishedStream)(nil),           // 22: mediarooms.control.v1.PublishedStream
+	(*Heartbeat)(nil),                 // 23: mediarooms.control.v1.Heartbeat
+	(*RoomJournal)(nil),               // 24: mediarooms.control.v1.RoomJournal
+	(*RoomEvents)(nil),                // 25: mediarooms.control.v1.RoomEvents
+	(*RoomIdentity)(nil),              // 26: mediarooms.control.v1.RoomIdentity
+	(*AckEvents)(nil),                 // 27: mediarooms.control.v1.AckEvents
+	(*RoomEvent)(nil),                 // 28: mediarooms.control.v1.RoomEvent
+	(*SessionCreated)(nil),            // 29: mediarooms.control.v1.SessionCreated
+	(*SessionDestroyed)(nil),          // 30: mediarooms.control.v1.SessionDestroyed
+	(*ParticipantJoined)(nil),         // 31: mediarooms.control.v1.ParticipantJoined
+	(*ParticipantLeft)(nil),           // 32: mediarooms.control.v1.ParticipantLeft
+	(*ParticipantIdentity)(nil),       // 33: mediarooms.control.v1.ParticipantIdentity
+	(*WebrtcConnectionCreated)(nil),   // 34: mediarooms.control.v1.WebrtcConnectionCreated
+	(*WebrtcConnectionDestroyed)(nil), // 35: mediarooms.control.v1.WebrtcConnectionDestroyed
+	(*WebrtcConnection)(nil),          // 36: mediarooms.control.v1.WebrtcConnection
+	(*SignalSent)(nil),                // 37: mediarooms.control.v1.SignalSent
 }
 var file_internal_control_v1_control_proto_depIdxs = []int32{
-	4,  // 0: mediarooms.control.v1.OperatorMessage.hello:type_name -> mediarooms.control.v1.OperatorHello
-	6,  // 1: mediarooms.control.v1.OperatorMessage.config:type_name -> mediarooms.control.v1.PodConfig
-	9,  // 2: mediarooms.control.v1.OperatorMessage.room:type_name -> mediarooms.control.v1.Room
-	14, // 3: mediarooms.control.v1.OperatorMessage.remove_room:type_name -> mediarooms.control.v1.RemoveRoom
-	8,  // 4: mediarooms.control.v1.OperatorMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
-	23, // 5: mediarooms.control.v1.OperatorMessage.ack_events:type_name -> mediarooms.control.v1.AckEvents
-	5,  // 6: mediarooms.control.v1.PodMessage.hello:type_name -> mediarooms.control.v1.PodHello
-	16, // 7: mediarooms.control.v1.PodMessage.room:type_name -> mediarooms.control.v1.RoomStatus
-	15, // 8: mediarooms.control.v1.PodMessage.room_removed:type_name -> mediarooms.control.v1.RoomRemoved
-	8,  // 9: mediarooms.control.v1.PodMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
-	19, // 10: mediarooms.control.v1.PodMessage.heartbeat:type_name -> mediarooms.control.v1.Heartbeat
-	20, // 11: mediarooms.control.v1.PodMessage.journal:type_name -> mediarooms.control.v1.RoomJournal
-	21, // 12: mediarooms.control.v1.PodMessage.events:type_name -> mediarooms.control.v1.RoomEvents
-	7,  // 13: mediarooms.control.v1.PodConfig.advertised:type_name -> mediarooms.control.v1.TransportAddress
-	10, // 14: mediarooms.control.v1.Room.connections:type_name -> mediarooms.control.v1.Connection
-	0,  // 15: mediarooms.control.v1.Connection.role:type_name -> mediarooms.control.v1.Role
-	13, // 16: mediarooms.control.v1.Connection.ice_servers:type_name -> mediarooms.control.v1.IceServer
-	12, // 17: mediarooms.control.v1.Connection.moderation:type_name -> mediarooms.control.v1.Moderation
-	11, // 18: mediarooms.control.v1.Connection.presence:type_name -> mediarooms.control.v1.Presence
-	18, // 19: mediarooms.control.v1.Presence.publishers:type_name -> mediarooms.control.v1.PublishedStream
-	17, // 20: mediarooms.control.v1.RoomStatus.connections:type_name -> mediarooms.control.v1.ConnectionStatus
-	1,  // 21: mediarooms.control.v1.ConnectionStatus.state:type_name -> mediarooms.control.v1.ConnectionState
-	18, // 22: mediarooms.control.v1.ConnectionStatus.publishers:type_name -> mediarooms.control.v1.PublishedStream
-	22, // 23: mediarooms.control.v1.RoomJournal.room:type_name -> mediarooms.control.v1.RoomIdentity
-	24, // 24: mediarooms.control.v1.RoomJournal.open:type_name -> mediarooms.control.v1.RoomEvent
-	22, // 25: mediarooms.control.v1.RoomEvents.room:type_name -> mediarooms.control.v1.RoomIdentity
-	24, // 26: mediarooms.control.v1.RoomEvents.events:type_name -> mediarooms.control.v1.RoomEvent
-	25, // 27: mediarooms.control.v1.RoomEvent.session_created:type_name -> mediarooms.control.v1.SessionCreated
-	26, // 28: mediarooms.control.v1.RoomEvent.session_destroyed:type_name -> mediarooms.control.v1.SessionDestroyed
-	27, // 29: mediarooms.control.v1.RoomEvent.participant_joined:type_name -> mediarooms.control.v1.ParticipantJoined
-	28, // 30: mediarooms.control.v1.RoomEvent.participant_left:type_name -> mediarooms.control.v1.ParticipantLeft
-	30, // 31: mediarooms.control.v1.RoomEvent.webrtc_connection_created:type_name -> mediarooms.control.v1.WebrtcConnectionCreated
-	31, // 32: mediarooms.control.v1.RoomEvent.webrtc_connection_destroyed:type_name -> mediarooms.control.v1.WebrtcConnectionDestroyed
-	33, // 33: mediarooms.control.v1.RoomEvent.signal_sent:type_name -> mediarooms.control.v1.SignalSent
-	29, // 34: mediarooms.control.v1.ParticipantJoined.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
-	29, // 35: mediarooms.control.v1.ParticipantLeft.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
-	32, // 36: mediarooms.control.v1.WebrtcConnectionCreated.connection:type_name -> mediarooms.control.v1.WebrtcConnection
-	32, // 37: mediarooms.control.v1.WebrtcConnectionDestroyed.connection:type_name -> mediarooms.control.v1.WebrtcConnection
-	18, // 38: mediarooms.control.v1.WebrtcConnection.stream:type_name -> mediarooms.control.v1.PublishedStream
-	2,  // 39: mediarooms.control.v1.MediaPod.Sync:input_type -> mediarooms.control.v1.OperatorMessage
-	3,  // 40: mediarooms.control.v1.MediaPod.Sync:output_type -> mediarooms.control.v1.PodMessage
-	40, // [40:41] is the sub-list for method output_type
-	39, // [39:40] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	5,  // 0: mediarooms.control.v1.OperatorMessage.hello:type_name -> mediarooms.control.v1.OperatorHello
+	7,  // 1: mediarooms.control.v1.OperatorMessage.config:type_name -> mediarooms.control.v1.PodConfig
+	10, // 2: mediarooms.control.v1.OperatorMessage.room:type_name -> mediarooms.control.v1.Room
+	18, // 3: mediarooms.control.v1.OperatorMessage.remove_room:type_name -> mediarooms.control.v1.RemoveRoom
+	9,  // 4: mediarooms.control.v1.OperatorMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
+	27, // 5: mediarooms.control.v1.OperatorMessage.ack_events:type_name -> mediarooms.control.v1.AckEvents
+	12, // 6: mediarooms.control.v1.OperatorMessage.standby:type_name -> mediarooms.control.v1.Standby
+	6,  // 7: mediarooms.control.v1.PodMessage.hello:type_name -> mediarooms.control.v1.PodHello
+	20, // 8: mediarooms.control.v1.PodMessage.room:type_name -> mediarooms.control.v1.RoomStatus
+	19, // 9: mediarooms.control.v1.PodMessage.room_removed:type_name -> mediarooms.control.v1.RoomRemoved
+	9,  // 10: mediarooms.control.v1.PodMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
+	23, // 11: mediarooms.control.v1.PodMessage.heartbeat:type_name -> mediarooms.control.v1.Heartbeat
+	24, // 12: mediarooms.control.v1.PodMessage.journal:type_name -> mediarooms.control.v1.RoomJournal
+	25, // 13: mediarooms.control.v1.PodMessage.events:type_name -> mediarooms.control.v1.RoomEvents
+	13, // 14: mediarooms.control.v1.PodMessage.standby:type_name -> mediarooms.control.v1.StandbyStatus
+	8,  // 15: mediarooms.control.v1.PodConfig.advertised:type_name -> mediarooms.control.v1.TransportAddress
+	14, // 16: mediarooms.control.v1.Room.connections:type_name -> mediarooms.control.v1.Connection
+	11, // 17: mediarooms.control.v1.Room.standby:type_name -> mediarooms.control.v1.RoomStandby
+	8,  // 18: mediarooms.control.v1.RoomStandby.advertised:type_name -> mediarooms.control.v1.TransportAddress
+	0,  // 19: mediarooms.control.v1.StandbyStatus.state:type_name -> mediarooms.control.v1.StandbyState
+	1,  // 20: mediarooms.control.v1.Connection.role:type_name -> mediarooms.control.v1.Role
+	17, // 21: mediarooms.control.v1.Connection.ice_servers:type_name -> mediarooms.control.v1.IceServer
+	16, // 22: mediarooms.control.v1.Connection.moderation:type_name -> mediarooms.control.v1.Moderation
+	15, // 23: mediarooms.control.v1.Connection.presence:type_name -> mediarooms.control.v1.Presence
+	22, // 24: mediarooms.control.v1.Presence.publishers:type_name -> mediarooms.control.v1.PublishedStream
+	21, // 25: mediarooms.control.v1.RoomStatus.connections:type_name -> mediarooms.control.v1.ConnectionStatus
+	2,  // 26: mediarooms.control.v1.ConnectionStatus.state:type_name -> mediarooms.control.v1.ConnectionState
+	22, // 27: mediarooms.control.v1.ConnectionStatus.publishers:type_name -> mediarooms.control.v1.PublishedStream
+	26, // 28: mediarooms.control.v1.RoomJournal.room:type_name -> mediarooms.control.v1.RoomIdentity
+	28, // 29: mediarooms.control.v1.RoomJournal.open:type_name -> mediarooms.control.v1.RoomEvent
+	26, // 30: mediarooms.control.v1.RoomEvents.room:type_name -> mediarooms.control.v1.RoomIdentity
+	28, // 31: mediarooms.control.v1.RoomEvents.events:type_name -> mediarooms.control.v1.RoomEvent
+	29, // 32: mediarooms.control.v1.RoomEvent.session_created:type_name -> mediarooms.control.v1.SessionCreated
+	30, // 33: mediarooms.control.v1.RoomEvent.session_destroyed:type_name -> mediarooms.control.v1.SessionDestroyed
+	31, // 34: mediarooms.control.v1.RoomEvent.participant_joined:type_name -> mediarooms.control.v1.ParticipantJoined
+	32, // 35: mediarooms.control.v1.RoomEvent.participant_left:type_name -> mediarooms.control.v1.ParticipantLeft
+	34, // 36: mediarooms.control.v1.RoomEvent.webrtc_connection_created:type_name -> mediarooms.control.v1.WebrtcConnectionCreated
+	35, // 37: mediarooms.control.v1.RoomEvent.webrtc_connection_destroyed:type_name -> mediarooms.control.v1.WebrtcConnectionDestroyed
+	37, // 38: mediarooms.control.v1.RoomEvent.signal_sent:type_name -> mediarooms.control.v1.SignalSent
+	33, // 39: mediarooms.control.v1.ParticipantJoined.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
+	33, // 40: mediarooms.control.v1.ParticipantLeft.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
+	36, // 41: mediarooms.control.v1.WebrtcConnectionCreated.connection:type_name -> mediarooms.control.v1.WebrtcConnection
+	36, // 42: mediarooms.control.v1.WebrtcConnectionDestroyed.connection:type_name -> mediarooms.control.v1.WebrtcConnection
+	22, // 43: mediarooms.control.v1.WebrtcConnection.stream:type_name -> mediarooms.control.v1.PublishedStream
+	3,  // 44: mediarooms.control.v1.MediaPod.Sync:input_type -> mediarooms.control.v1.OperatorMessage
+	4,  // 45: mediarooms.control.v1.MediaPod.Sync:output_type -> mediarooms.control.v1.PodMessage
+	45, // [45:46] is the sub-list for method output_type
+	44, // [44:45] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_internal_control_v1_control_proto_init() }
@@ -3259,6 +3608,7 @@ func file_internal_control_v1_control_proto_init() {
 		(*OperatorMessage_RemoveRoom)(nil),
 		(*OperatorMessage_SnapshotEnd)(nil),
 		(*OperatorMessage_AckEvents)(nil),
+		(*OperatorMessage_Standby)(nil),
 	}
 	file_internal_control_v1_control_proto_msgTypes[1].OneofWrappers = []any{
 		(*PodMessage_Hello)(nil),
@@ -3268,8 +3618,9 @@ func file_internal_control_v1_control_proto_init() {
 		(*PodMessage_Heartbeat)(nil),
 		(*PodMessage_Journal)(nil),
 		(*PodMessage_Events)(nil),
+		(*PodMessage_Standby)(nil),
 	}
-	file_internal_control_v1_control_proto_msgTypes[22].OneofWrappers = []any{
+	file_internal_control_v1_control_proto_msgTypes[25].OneofWrappers = []any{
 		(*RoomEvent_SessionCreated)(nil),
 		(*RoomEvent_SessionDestroyed)(nil),
 		(*RoomEvent_ParticipantJoined)(nil),
@@ -3278,14 +3629,14 @@ func file_internal_control_v1_control_proto_init() {
 		(*RoomEvent_WebrtcConnectionDestroyed)(nil),
 		(*RoomEvent_SignalSent)(nil),
 	}
-	file_internal_control_v1_control_proto_msgTypes[31].OneofWrappers = []any{}
+	file_internal_control_v1_control_proto_msgTypes[34].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_v1_control_proto_rawDesc), len(file_internal_control_v1_control_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   32,
+			NumEnums:      3,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
