@@ -104,7 +104,7 @@ func (p *dtlsPeer) report() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	sealed, err := p.keys.sealControl(raw)
+	sealed, err := p.keys.sealControl(raw, nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -91,6 +91,7 @@ type Conn struct {
 	due  atomic.Int64 // when tick has something to do, in Unix nanoseconds
 
 	frozen atomic.Bool
+	permit atomic.Pointer[Permit] // nil is for ever
 
 	pathsMu sync.Mutex // guards paths; nothing else is locked by who holds it
 	paths   paths
@@ -388,7 +389,7 @@ func (c *Conn) WriteRTCP(packets []rtcp.Packet) error {
 	if err != nil {
 		return fmt.Errorf("writing RTCP: %w", err)
 	}
-	sealed, err := k.sealControl(raw)
+	sealed, err := k.sealControl(raw, c.permit.Load())
 	if err != nil {
 		return fmt.Errorf("sealing RTCP: %w", err)
 	}
@@ -405,8 +406,11 @@ type keys struct {
 	header  headerScratch
 	sent    outbounds
 	frozen  bool
-	// reporters are our own SSRCs in RTCP.
-	reporters map[uint32]struct{}
+	// bounded says that no more indices may be used than were released. reporters are our own SSRCs
+	// in RTCP, with the first index that may not be used then; floor is where new ones begin.
+	bounded   bool
+	reporters map[uint32]uint32
+	floor     uint32
 
 	opening  sync.Mutex // guards remote and what belongs to it
 	remote   *srtp.Context
@@ -434,7 +438,7 @@ var (
 
 func newKeys(local, remote *srtp.Context, rtcpPerSecond int) *keys {
 	return &keys{
-		local: local, remote: remote, senders: map[uint32]*inbound{}, reporters: map[uint32]struct{}{},
+		local: local, remote: remote, senders: map[uint32]*inbound{}, reporters: map[uint32]uint32{},
 		budget: compound.NewBudget(rtcpPerSecond),
 		flood: fmt.Errorf("%w: it sends more than %d packets or %d bytes of RTCP per second, of which %d without a pause were dropped",
 			ErrLimit, rtcpPerSecond, compound.BytesPerSecond, compound.MaxDropped),
@@ -460,14 +464,11 @@ func exportKeys(exporter srtp.KeyingMaterialExporter, selected dtls.SRTPProtecti
 	return material.contexts(rtcpPerSecond)
 }
 
-func (k *keys) sealControl(raw []byte) ([]byte, error) {
+func (k *keys) sealControl(raw []byte, permit *Permit) ([]byte, error) {
 	k.sealing.Lock()
 	defer k.sealing.Unlock()
-	if k.frozen {
+	if k.frozen || !permit.valid() || len(raw) >= 8 && !k.report(binary.BigEndian.Uint32(raw[4:])) {
 		return nil, errFrozen
-	}
-	if len(raw) >= 8 {
-		k.reporters[binary.BigEndian.Uint32(raw[4:])] = struct{}{}
 	}
 	return k.local.EncryptRTCP(nil, raw, nil)
 }

@@ -17,8 +17,11 @@ func estimate(near uint64, sequence uint16) int64 {
 type outbound struct {
 	highest uint64
 	// first is the lowest index that may be used here: another process may have used all below it.
-	first   uint64
-	resumed bool // another process has begun the stream, and nothing of it was encrypted here yet
+	first uint64
+	// start is the first index of all, end the first one that may not be used when they are
+	// bounded.
+	start, end uint64
+	resumed    bool // another process has begun the stream, and nothing of it was encrypted here yet
 }
 
 // outbounds are the indices of our own RTP streams, by SSRC.
@@ -35,7 +38,7 @@ func (o *outbounds) of(ssrc uint32, sequence uint16) *outbound {
 	}
 	found := o.all[ssrc]
 	if found == nil {
-		found = &outbound{highest: uint64(sequence)}
+		found = &outbound{highest: uint64(sequence), start: uint64(sequence), end: uint64(sequence) + Block}
 		if o.all == nil {
 			o.all = map[uint32]*outbound{}
 		}
@@ -59,7 +62,7 @@ func resume(indices map[uint32]uint64, margin uint16) outbounds {
 	all := map[uint32]*outbound{}
 	for ssrc, index := range indices {
 		used := index + uint64(margin)
-		all[ssrc] = &outbound{highest: used, first: used + 1, resumed: true}
+		all[ssrc] = &outbound{highest: used, first: used + 1, start: used + 1, end: used + 1 + Block, resumed: true}
 	}
 	return outbounds{all: all}
 }

@@ -387,7 +387,11 @@ func (c *Conn) choose(change func(*paths) []question) {
 	if len(questions) > 0 {
 		c.due.Store(0)
 		remote := c.remoteEnd()
+		permitted := c.permit.Load().valid()
 		for _, q := range questions {
+			if q.nomination != 0 && !permitted {
+				continue // another process may have nominated by now
+			}
 			if request := c.request(q, remote); request != nil {
 				q.via.write(request)
 			}

@@ -13,7 +13,7 @@ func (c *Conn) WriteRTP(packets []sfu.Outgoing) int {
 	}
 	b := bursts.Get().(*burst)
 	defer b.release()
-	k.seal(b, packets)
+	k.seal(b, packets, c.permit.Load())
 	b.waits = !packets[0].NoWait
 	return r.writeBurst(b)
 }
@@ -24,7 +24,7 @@ func (c *Conn) WriteRTP(packets []sfu.Outgoing) int {
 const maxPadding = 4
 
 // seal appends packets, encrypted. One that can't be is left out.
-func (k *keys) seal(b *burst, packets []sfu.Outgoing) {
+func (k *keys) seal(b *burst, packets []sfu.Outgoing, permit *Permit) {
 	longest := 0
 	for i := range packets {
 		if n := len(packets[i].Payload); n <= maxPayload {
@@ -33,7 +33,7 @@ func (k *keys) seal(b *burst, packets []sfu.Outgoing) {
 	}
 	k.sealing.Lock()
 	defer k.sealing.Unlock()
-	if k.frozen {
+	if k.frozen || !permit.valid() {
 		return
 	}
 	for i := range packets {
@@ -56,11 +56,11 @@ func (k *keys) seal(b *burst, packets []sfu.Outgoing) {
 }
 
 // use notes that a packet is to be encrypted; false when another process may have used its index,
-// by which its nonce is made (RFC 7714, section 8.1). The caller holds k.sealing.
+// or may come to use it: a nonce is made of it (RFC 7714, section 8.1). The caller holds k.sealing.
 func (k *keys) use(ssrc uint32, sequence uint16) bool {
 	stream := k.sent.of(ssrc, sequence)
 	nearest := estimate(stream.highest, sequence)
-	if nearest < int64(stream.first) {
+	if nearest < int64(stream.first) || k.bounded && nearest >= int64(stream.end) {
 		return false
 	}
 	index := uint64(nearest)

@@ -53,7 +53,7 @@ func TestSealedPacketsAreOpenedByTheReceiver(t *testing.T) {
 		k, remote := testKeys(t, profile)
 		packets := outgoing(1000, 1001, 998, 1001, 500, 1, 0, 996, maxPayload+1, 300)
 		b := newBurst()
-		k.seal(b, packets)
+		k.seal(b, packets, nil)
 		packets = slices.Delete(packets, 8, 9) // it is too large
 		sealed := b.packets()
 		if len(sealed) != len(packets) {
@@ -84,7 +84,7 @@ func TestPacketsThatDifferByAByteGoOutTogether(t *testing.T) {
 		{[]int{900, 1001, 1001}, []int{1, 2}},
 	} {
 		b := newBurst()
-		k.seal(b, outgoing(c.sizes...))
+		k.seal(b, outgoing(c.sizes...), nil)
 		var runs []int
 		for i := 0; i < len(b.sizes); {
 			n, _ := b.run(i)
@@ -105,7 +105,7 @@ func TestSealingDoesNotAllocate(t *testing.T) {
 			packets[i].Sequence++
 		}
 		b.data, b.sizes = b.data[:0], b.sizes[:0]
-		k.seal(b, packets)
+		k.seal(b, packets, nil)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -118,7 +118,7 @@ func BenchmarkSeal(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		to.data, to.sizes = to.data[:0], to.sizes[:0]
-		k.seal(to, packets)
+		k.seal(to, packets, nil)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(6*b.N), "ns/packet")
 }

@@ -230,9 +230,10 @@ func importKeys(state State, margin uint16, rtcpPerSecond int) (*keys, error) {
 		if index > maxControlIndex-uint32(margin) {
 			return nil, fmt.Errorf("RTCP of %d has used %d indices, there are %d", ssrc, index, maxControlIndex)
 		}
-		k.reporters[ssrc] = struct{}{}
+		k.reporters[ssrc] = index + uint32(margin) + Block + 1
 		k.local.SetIndex(ssrc, index+uint32(margin))
 	}
+	k.floor = uint32(margin)
 	for ssrc, index := range state.Received {
 		k.senders[ssrc] = &inbound{media: index, hasMedia: true, resumed: true, firstMedia: index + 1}
 	}

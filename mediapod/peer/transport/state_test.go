@@ -249,7 +249,7 @@ func testIndices(t *testing.T, profile srtp.ProtectionProfile, last, margin uint
 	k, remote := testKeys(t, profile)
 	seal := func(k *keys, packets []sfu.Outgoing) (through int) {
 		b := newBurst()
-		k.seal(b, packets)
+		k.seal(b, packets, nil)
 		for _, raw := range b.packets() {
 			if _, err := remote.DecryptRTP(nil, raw, nil); err == nil {
 				through++
@@ -269,7 +269,7 @@ func testIndices(t *testing.T, profile srtp.ProtectionProfile, last, margin uint
 	if n := seal(k, indexed(last+1, 1)); n != 0 {
 		t.Error("a frozen connection sends")
 	}
-	if _, err := k.sealControl([]byte{0x80, 201, 0, 1, 0, 0, 0, 5}); !errors.Is(err, errFrozen) {
+	if _, err := k.sealControl([]byte{0x80, 201, 0, 1, 0, 0, 0, 5}, nil); !errors.Is(err, errFrozen) {
 		t.Errorf("RTCP of a frozen connection: %v", err)
 	}
 	var state State
@@ -346,7 +346,7 @@ func TestRTCPGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		sealed := func(k *keys) []byte {
-			raw, err := k.sealControl([]byte{0x80, 201, 0, 1, 0, 0, 0, 5})
+			raw, err := k.sealControl([]byte{0x80, 201, 0, 1, 0, 0, 0, 5}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
