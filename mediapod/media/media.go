@@ -23,6 +23,12 @@ type Engine interface {
 	// that the publication was announced with. It fails with ErrPublicationClosed when the
 	// publication has ended.
 	Subscribe(ctx context.Context, publication Publication, options SubscriptionOptions) (Subscription, string, error)
+
+	// Resume returns a stream of a room that another engine has served, with the publisher's
+	// connection as it was, and ResumeSubscription what is received of it. They are false where this
+	// engine has not taken over any: then it is made anew.
+	Resume(options PublicationOptions) (Publication, bool)
+	ResumeSubscription(publication Publication, options SubscriptionOptions) (Subscription, bool)
 }
 
 // Publication is one published stream: what a publisher's peer connection delivers, whoever
@@ -95,8 +101,8 @@ type Dimensions struct {
 
 // PublicationOptions says what a stream was announced with, and its limits.
 type PublicationOptions struct {
-	// StreamID names the stream in logs.
-	StreamID string
+	// Room and StreamID name the stream: to an engine that takes it over, and in logs.
+	Room, StreamID string
 	// HasAudio and HasVideo are the kinds that subscribers are offered.
 	HasAudio, HasVideo bool
 	// Loopback sends the publisher its own media back on the same peer connection (openvidu-rpc
@@ -109,11 +115,13 @@ type PublicationOptions struct {
 	// VideoDimensions is the size of the video as the client announced it.
 	VideoDimensions Dimensions
 	// Rerouted, when set, is called when Transport has changed. It must not block.
-	Rerouted func()
+	Rerouted func() `json:"-"`
 }
 
 // SubscriptionOptions are the limits of one receiver.
 type SubscriptionOptions struct {
+	// Participant and ID name the subscription among those to the stream.
+	Participant, ID string
 	// MaxVideoKbps bounds what the subscriber is sent; 0 is no limit.
 	MaxVideoKbps int
 	// Outdated, when set, is called at most once, from a goroutine of the engine's, when the
@@ -121,9 +129,9 @@ type SubscriptionOptions struct {
 	// accept when it was, or when the receiver is heard and not reached: it needs a new one
 	// (openvidu-rpc 3.10). It is not called before the subscription was answered. It must not
 	// block.
-	Outdated func()
+	Outdated func() `json:"-"`
 	// Rerouted, when set, is called when Transport has changed. It must not block.
-	Rerouted func()
+	Rerouted func() `json:"-"`
 }
 
 // Reception is how well a publisher's media arrives.

@@ -64,6 +64,7 @@ type Engine struct {
 
 	mu           sync.Mutex // guards the fields below
 	publications map[*Publication]struct{}
+	protections  map[string]*Protection // by room
 	closed       bool
 
 	stop    chan struct{}
@@ -95,6 +96,7 @@ func NewEngine(config Config) (*Engine, error) {
 		logger:       config.Logger,
 		identity:     identity,
 		publications: map[*Publication]struct{}{},
+		protections:  map[string]*Protection{},
 		stop:         make(chan struct{}),
 	}
 	e.SetAdvertisedAddresses(config.Addresses)
@@ -178,10 +180,13 @@ func (e *Engine) SetAdvertisedAddresses(addresses []Address) {
 }
 
 // end returns our end of a connection, for one description.
-func (e *Engine) end(c *transport.Conn) (end, error) {
+func (e *Engine) end(c *transport.Conn, by *Protection) (end, error) {
 	addresses := *e.addresses.Load()
 	if len(addresses) == 0 {
 		return end{}, errNoAddress
+	}
+	if by != nil {
+		addresses = slices.Concat(addresses, by.Addresses)
 	}
 	name, password := c.Credentials()
 	return end{name: name, password: password, fingerprint: e.identity.fingerprint, addresses: addresses}, nil

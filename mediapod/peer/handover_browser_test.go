@@ -180,7 +180,7 @@ func (r *engineRoom) do(what call) (reply, error) {
 			r.publications[what.Name], err = r.engine.ImportPublication(*what.Publication, 1, both)
 		}
 	case "follow":
-		err = errors.Join(p.Follow(*what.Publication), s.Follow(*what.Subscription))
+		err = errors.Join(p.Follow(*what.Publication, 1), s.Follow(*what.Subscription))
 	case "transport": // of both, when they are known
 		got.Transport = min(p.Transport(), s.Transport())
 	case "take over":

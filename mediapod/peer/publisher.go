@@ -27,6 +27,8 @@ type publisherConn struct {
 	returned []streams
 	// resumed tells that another engine has served the connection.
 	resumed bool
+	// protection is by whom another engine may go on with it; nil when none can.
+	protection *Protection
 
 	mu     sync.Mutex // guards the fields below
 	feeds  map[sfu.Kind]*sfu.Feed
@@ -42,6 +44,9 @@ func (p *Publication) newPublisherConn(d *description) (*publisherConn, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if !p.options.Loopback { // what it gets back does not go over
+		c.protection = e.protects(p.options.Room, c.conn)
 	}
 	if p.options.Loopback {
 		if err := c.loop(); err != nil {
@@ -113,7 +118,7 @@ func (c *publisherConn) loop() error {
 
 // answer describes our end, and lets the publisher connect.
 func (c *publisherConn) answer(d *description) (string, error) {
-	local, err := c.publication.engine.end(c.conn)
+	local, err := c.publication.engine.end(c.conn, c.protection)
 	if err != nil {
 		return "", err
 	}

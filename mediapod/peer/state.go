@@ -78,11 +78,10 @@ func (p *Publication) Freeze() {
 var (
 	errLine     = errors.New("the state has a stream of an m-line that there is not")
 	errLoopback = errors.New("a publisher that gets its own media back can't go over")
-	errNoConn   = errors.New("the publication has no connection")
 )
 
 // ImportPublication makes a publication whose publisher another engine serves, on standby; see
-// transport.Sockets.Import.
+// transport.Sockets.Import. A publisher that has no connection yet may have one when it is followed.
 func (e *Engine) ImportPublication(
 	state PublicationState, rank transport.Rank, options media.PublicationOptions,
 ) (*Publication, error) {
@@ -90,36 +89,59 @@ func (e *Engine) ImportPublication(
 		return nil, fmt.Errorf("importing publication: %w", errLoopback)
 	}
 	p := e.NewPublication(options).(*Publication)
+	if err := p.resume(state, rank); err != nil {
+		_ = p.Close()
+		return nil, fmt.Errorf("importing publication: %w", err)
+	}
+	return p, nil
+}
+
+// resume imports the publisher's connection, in place of the one before. Without one in the state
+// it does nothing.
+func (p *Publication) resume(state PublicationState, rank transport.Rank) error {
+	if state.Connection.Name == "" {
+		return nil
+	}
 	var lines []mediaLine
 	for _, line := range state.Lines {
 		lines = append(lines, line.line())
 	}
 	c, err := p.openPublisherConn(lines, true, func(events transport.Events) (*transport.Conn, error) {
-		return e.sockets.Import(state.Connection, rank, events)
+		return p.engine.sockets.Import(state.Connection, rank, events)
 	})
 	if err != nil {
-		_ = p.Close()
-		return nil, fmt.Errorf("importing publication: %w", err)
+		return err
 	}
 	p.mu.Lock()
-	p.conn = c
+	before, closed := p.conn, p.closed
+	if !closed {
+		p.conn = c
+	}
 	if line := (&description{media: lines}).line(sfu.Video); line != nil {
 		p.video = &line.codecs[0]
 	}
-	closed := p.closed
 	p.mu.Unlock()
 	if closed {
 		c.life.close()
-		return nil, fmt.Errorf("importing publication: %w", media.ErrPublicationClosed)
+		return media.ErrPublicationClosed
 	}
-	return p, nil
+	if before != nil {
+		before.life.close()
+	}
+	return nil
 }
 
-// Follow notes what the other engine says of a publication that is on standby here.
-func (p *Publication) Follow(state PublicationState) error {
+// Follow notes what the other engine says of a publication that is on standby here. Another
+// connection of the publisher takes the place of the one before.
+func (p *Publication) Follow(state PublicationState, rank transport.Rank) error {
 	c := p.current()
-	if c == nil {
-		return fmt.Errorf("following publication: %w", errNoConn)
+	if c == nil || !c.conn.Is(state.Connection) {
+		if err := p.resume(state, rank); err != nil {
+			return fmt.Errorf("following publication: %w", err)
+		}
+		if c = p.current(); c == nil {
+			return nil // there is none yet
+		}
 	}
 	streams := map[uint32]encoding{}
 	for ssrc, e := range state.Streams {
@@ -135,11 +157,12 @@ func (p *Publication) Follow(state PublicationState) error {
 	return nil
 }
 
-// TakeOver makes a publication that is on standby go on here; see transport.Conn.TakeOver.
+// TakeOver makes a publication that is on standby go on here; see transport.Conn.TakeOver. Without
+// a connection there is nothing to go on with.
 func (p *Publication) TakeOver(margin uint16) error {
 	c := p.current()
 	if c == nil {
-		return fmt.Errorf("taking over publication: %w", errNoConn)
+		return nil
 	}
 	return c.conn.TakeOver(margin)
 }

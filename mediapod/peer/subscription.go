@@ -22,6 +22,8 @@ type Subscription struct {
 	subscriber  *sfu.Subscriber
 	streams     []streams // in the order of the offer
 	options     media.SubscriptionOptions
+	// protection is by whom another engine may go on with it; nil when none can.
+	protection *Protection
 
 	negotiating sync.Mutex // one answer at a time
 	outdating   sync.Once
@@ -49,6 +51,7 @@ func (p *Publication) subscribe(options media.SubscriptionOptions) (*Subscriptio
 	if err != nil {
 		return nil, "", err
 	}
+	s.protection = e.protects(p.options.Room, s.conn)
 	offer, err := s.offer()
 	if err != nil {
 		s.life.close()
@@ -102,7 +105,7 @@ func (p *Publication) add(s *Subscription) error {
 }
 
 func (s *Subscription) offer() (string, error) {
-	local, err := s.publication.engine.end(s.conn)
+	local, err := s.publication.engine.end(s.conn, s.protection)
 	if err != nil {
 		return "", err
 	}

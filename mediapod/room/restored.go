@@ -12,7 +12,8 @@ import (
 //	                  |                      +---Reconnect-------> sends what it sent
 //	                  +--window over--> evicted: networkDisconnect
 //
-// What they sent is there at once: others can subscribe before the publisher is back.
+// What they sent is there at once: others can subscribe before the publisher is back. Where this pod
+// was the room's standby, media goes on by itself, and there is nothing to send or offer anew.
 
 // settlingTime is how long a client that is back may take to renew by itself what it receives,
 // before it is made to. It does so at once where it has noticed that no media comes any more.
@@ -67,7 +68,8 @@ func (r *Room) restoreParticipant(s *seat) {
 	r.registry.log.Info("Participant restored", "room", r.uid, "connection", p.id)
 }
 
-// restoreStream lets a stream be there that nobody sends yet. The room is locked.
+// restoreStream lets a stream be there, that nobody sends yet unless its media has been taken over.
+// The room is locked.
 func (p *Participant) restoreStream(info Stream) {
 	r := p.room
 	if r.streams[info.ID] != nil {
@@ -77,13 +79,18 @@ func (p *Participant) restoreStream(info Stream) {
 	if r.anyCodec {
 		s.codec = "" // it may be one that has not got the codec
 	}
-	s.publication = r.engine().NewPublication(p.publicationOptions(info.ID, info.StreamOptions, s.codec, p.seat.desired.MaxPublishKbps))
+	options := p.publicationOptions(info.ID, info.StreamOptions, s.codec, p.seat.desired.MaxPublishKbps)
+	if publication, resumed := r.engine().Resume(options); resumed {
+		s.publication, s.awaited = publication, false
+	} else {
+		s.publication = r.engine().NewPublication(options)
+	}
 	p.publications.byID[info.ID], r.streams[info.ID] = s, s
 	r.recorder.sendsOn(s)
 }
 
-// restoreSubscriptions lets a participant receive what it received, once it was made another offer.
-// What is not sent any more it does not. The room is locked.
+// restoreSubscriptions lets a participant receive what it received, once it was made another offer
+// unless its media has been taken over. What is not sent any more it does not. The room is locked.
 func (p *Participant) restoreSubscriptions(receptions []Reception) {
 	for _, reception := range receptions {
 		s, err := p.room.liveStream(reception.StreamID)
@@ -95,6 +102,9 @@ func (p *Participant) restoreSubscriptions(receptions []Reception) {
 		}
 		if received.began.IsZero() {
 			received.began = later(p.seat.activated, s.info.Created)
+		}
+		if subscription, resumed := p.room.engine().ResumeSubscription(s.publication, p.subscriptionOptions(received)); resumed {
+			received.media, received.outdated = subscription, false
 		}
 		p.subscriptions.byID[received.id] = received
 		p.room.recorder.receivesOn(p, received)

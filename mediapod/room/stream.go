@@ -175,6 +175,7 @@ func (p *Participant) negotiate(ctx context.Context, s *stream, request PublishR
 // publicationOptions are what the engine is told of a stream.
 func (p *Participant) publicationOptions(id string, options StreamOptions, codec string, maxKbps int) media.PublicationOptions {
 	return media.PublicationOptions{
+		Room:             p.room.uid,
 		StreamID:         id,
 		HasAudio:         options.HasAudio,
 		HasVideo:         options.HasVideo,

@@ -17,7 +17,7 @@ import (
 //
 //	offered --client's answer--> answered --outdated--> another one, which renews it and is offered
 //
-// One that comes from another pod is answered and outdated, and has no media.
+// One that comes from another pod is answered, and outdated unless its media was taken over.
 //
 // Each of them ends when the client unsubscribes or subscribes anew under the same id, when the
 // stream ends, or when either participant leaves.
@@ -135,6 +135,8 @@ func (p *Participant) beginSubscription(id, streamID string) (*subscription, med
 // subscriptionOptions are what the engine is told of a subscription. The room is locked.
 func (p *Participant) subscriptionOptions(received *subscription) media.SubscriptionOptions {
 	return media.SubscriptionOptions{
+		Participant:  p.id,
+		ID:           received.id,
 		MaxVideoKbps: p.seat.desired.MaxReceiveKbps,
 		Outdated:     func() { go p.outdate(received) }, // the engine must not wait for the room
 		Rerouted:     p.room.rerouted,

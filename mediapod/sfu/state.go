@@ -81,6 +81,26 @@ func (s *Subscriber) Resume(state SubscriberState, writer PacketWriter, margin u
 	return errors.Join(failures...)
 }
 
+// Skip leaves out so many numbers of all streams, which another process may have used. Video goes on
+// with the next keyframe.
+func (s *Subscriber) Skip(numbers uint16) {
+	s.mu.Lock()
+	forwarders := s.forwarders
+	s.mu.Unlock()
+	for _, f := range forwarders {
+		if f == nil {
+			continue
+		}
+		f.mu.Lock()
+		state := f.rewriter.Export()
+		state.Sequence += numbers
+		f.rewriter = rewrite.Resume[*Layer](f.config.ClockRate, state)
+		f.rtxSequence += numbers
+		f.mu.Unlock()
+		f.hurry()
+	}
+}
+
 // hurry has the keyframe that the forwarder waits for asked for more often.
 func (f *Forwarder) hurry() {
 	f.mu.Lock()

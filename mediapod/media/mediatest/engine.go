@@ -70,6 +70,14 @@ func (e *Engine) Subscribe(_ context.Context, publication media.Publication, opt
 	return s, s.Offer, nil
 }
 
+// Resume implements media.Engine: nothing was taken over.
+func (e *Engine) Resume(media.PublicationOptions) (media.Publication, bool) { return nil, false }
+
+// ResumeSubscription implements media.Engine: nothing was taken over.
+func (e *Engine) ResumeSubscription(media.Publication, media.SubscriptionOptions) (media.Subscription, bool) {
+	return nil, false
+}
+
 func kinds(options media.PublicationOptions) string {
 	var kinds []string
 	if options.HasAudio {

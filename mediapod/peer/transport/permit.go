@@ -57,13 +57,27 @@ func (c *Conn) Release(state State) {
 	}
 }
 
-// ReleaseAll lets all packet indices be used: no other process knows of any, or may use one.
-func (c *Conn) ReleaseAll() {
-	if k := c.keys.Load(); k != nil {
-		k.sealing.Lock()
-		defer k.sealing.Unlock()
-		k.bounded = false
+// Is says whether a state is one of this connection.
+func (c *Conn) Is(state State) bool { return c.name == state.Name }
+
+// GoOn lets all packet indices be used, but for so many after those that were released: there is no
+// other process any more that goes on with the connection, but one may have used these.
+func (c *Conn) GoOn(skip uint16) {
+	k := c.keys.Load()
+	if k == nil {
+		return
 	}
+	k.sealing.Lock()
+	defer k.sealing.Unlock()
+	k.bounded = false
+	for _, stream := range k.sent.all {
+		stream.first = max(stream.first, stream.highest+uint64(skip)+1)
+	}
+	for ssrc := range k.reporters {
+		index, _ := k.local.Index(ssrc)
+		k.local.SetIndex(ssrc, index+uint32(skip))
+	}
+	k.floor = max(k.floor, uint32(skip))
 }
 
 func (k *keys) release(state State) {
