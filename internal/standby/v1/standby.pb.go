@@ -329,9 +329,11 @@ func (x *Want) GetDrop() bool {
 
 // Refused says that a room is not followed, or not any more: the pod does not serve it, or the secret is another one.
 type Refused struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Uid           string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Uid    string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	Reason string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// instance_id differs at every start of the process. One that is not that of Complete says that all rooms of before are gone.
+	InstanceId    string `protobuf:"bytes,3,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -376,6 +378,13 @@ func (x *Refused) GetUid() string {
 func (x *Refused) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *Refused) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
 	}
 	return ""
 }
@@ -472,6 +481,7 @@ func (x *Media) GetState() []byte {
 type Complete struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Uid           string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	InstanceId    string                 `protobuf:"bytes,2,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -509,6 +519,13 @@ func (*Complete) Descriptor() ([]byte, []int) {
 func (x *Complete) GetUid() string {
 	if x != nil {
 		return x.Uid
+	}
+	return ""
+}
+
+func (x *Complete) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
 	}
 	return ""
 }
@@ -714,19 +731,23 @@ const file_internal_standby_v1_standby_proto_rawDesc = "" +
 	"\x04Want\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\fR\x06secret\x12\x12\n" +
-	"\x04drop\x18\x03 \x01(\bR\x04drop\"3\n" +
+	"\x04drop\x18\x03 \x01(\bR\x04drop\"T\n" +
 	"\aRefused\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xa6\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1f\n" +
+	"\vinstance_id\x18\x03 \x01(\tR\n" +
+	"instanceId\"\xa6\x01\n" +
 	"\x05Media\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1b\n" +
 	"\tstream_id\x18\x02 \x01(\tR\bstreamId\x12 \n" +
 	"\vparticipant\x18\x03 \x01(\tR\vparticipant\x12\"\n" +
 	"\fsubscription\x18\x04 \x01(\tR\fsubscription\x12\x12\n" +
 	"\x04gone\x18\x05 \x01(\bR\x04gone\x12\x14\n" +
-	"\x05state\x18\x06 \x01(\fR\x05state\"\x1c\n" +
+	"\x05state\x18\x06 \x01(\fR\x05state\"=\n" +
 	"\bComplete\x12\x10\n" +
-	"\x03uid\x18\x01 \x01(\tR\x03uid\"\x1e\n" +
+	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1f\n" +
+	"\vinstance_id\x18\x02 \x01(\tR\n" +
+	"instanceId\"\x1e\n" +
 	"\x04Beat\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\"\x1d\n" +
 	"\x03Ack\x12\x16\n" +
