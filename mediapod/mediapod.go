@@ -2,7 +2,7 @@
 // the operator's control stream, health and metrics. It is the authority on a pod's life, from its
 // first listener to its orderly end.
 //
-//	SIGTERM: not ready -> no new sockets -> rooms let go, sockets gone -> operator told -> media closed
+//	SIGTERM: not ready -> no new sockets -> rooms handed over or let go, sockets gone -> operator told -> media closed
 //
 // Nobody has left then: the clients come back by themselves, to the pods that the rooms go to.
 package mediapod
@@ -29,12 +29,14 @@ import (
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
+	standbyv1 "mediarooms.dev/mediarooms/internal/standby/v1"
 	"mediarooms.dev/mediarooms/mediapod/control"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/openvidu"
 	"mediarooms.dev/mediarooms/mediapod/peer"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
+	"mediarooms.dev/mediarooms/mediapod/standby"
 )
 
 // Config is how a media pod runs.
@@ -92,6 +94,7 @@ type Pod struct {
 	config     Config
 	log        logr.Logger
 	engine     mediaEngine
+	shared     *standby.Engine // the engine, where rooms may have a standby; else nil
 	rooms      *room.Registry
 	signalling *signalling.Server
 	operator   *control.Server
@@ -115,16 +118,25 @@ func New(log logr.Logger, config Config) (*Pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the media port %d: %w", config.MediaPort, err)
 	}
-	pod, err := newPod(log, config, engine)
+	primaries, err := mtls.Client(config.TLSDirectory, mtls.MediaPod)
 	if err != nil {
 		return nil, errors.Join(err, engine.Close())
+	}
+	var pod *Pod
+	shared := standby.NewEngine(engine, standby.Config{
+		Log: log.WithName("standby"), Credentials: credentials.NewTLS(primaries),
+		ControlPort: func() int { return pod.listeners.control.Addr().(*net.TCPAddr).Port },
+		LetGo:       func(room string) { pod.rooms.LetGo(room) },
+	})
+	if pod, err = newPod(log, config, shared); err != nil {
+		return nil, errors.Join(err, shared.Close())
 	}
 	return pod, nil
 }
 
 // newPod is New with any media engine.
 func newPod(log logr.Logger, config Config, engine mediaEngine) (*Pod, error) {
-	operators, err := mtls.Server(config.TLSDirectory, mtls.Manager)
+	parts, err := mtls.Server(config.TLSDirectory, mtls.Manager, mtls.MediaPod)
 	if err != nil {
 		return nil, err
 	}
@@ -133,20 +145,26 @@ func newPod(log logr.Logger, config Config, engine mediaEngine) (*Pod, error) {
 		return nil, err
 	}
 	p := &Pod{config: config, log: log, engine: engine, rooms: room.NewRegistry(engine, log.WithName("room"))}
+	p.shared, _ = engine.(*standby.Engine)
 	if err := p.listen(webSocketsOnly(gateways)); err != nil {
 		return nil, err
 	}
 	p.operator = control.NewServer(control.Options{
 		Rooms: p.rooms, Log: log.WithName("control"), PodUID: config.PodUID, Version: config.Version, Configure: p.configure,
+		Standbys: p.standbys(),
 	})
 	p.grpc = grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(operators)),
+		grpc.Creds(credentials.NewTLS(parts)),
+		grpc.StreamInterceptor(authorize),
 		grpc.MaxRecvMsgSize(control.MaxMessageBytes),
 		grpc.MaxSendMsgSize(control.MaxMessageBytes),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	)
 	controlv1.RegisterMediaPodServer(p.grpc, p.operator)
+	if p.shared != nil {
+		standbyv1.RegisterStandbyServer(p.grpc, &standby.Service{Engine: p.shared})
+	}
 	return p, nil
 }
 
@@ -269,6 +287,9 @@ func (p *Pod) stop(ctx context.Context, servers []*http.Server) {
 	p.log.Info("Media pod stops")
 	p.stopping.Store(true)
 	p.signalling.Refuse() // who comes back must not come here
+	if p.shared != nil {
+		p.shared.HandOver(ctx)
+	}
 	p.rooms.Stop()
 
 	leaving, cancel := context.WithTimeout(ctx, stopTimeout)
@@ -289,11 +310,7 @@ func (p *Pod) stop(ctx context.Context, servers []*http.Server) {
 
 // configure applies what the operator says of the pod.
 func (p *Pod) configure(config control.Config) {
-	addresses := make([]peer.Address, 0, len(config.Advertised))
-	for _, address := range config.Advertised {
-		addresses = append(addresses, peer.Address{IP: address.IP, UDPPort: address.UDPPort, TCPPort: address.TCPPort})
-	}
-	p.engine.SetAdvertisedAddresses(addresses)
+	p.engine.SetAdvertisedAddresses(peerAddresses(config.Advertised))
 	p.advertised.Store(&config.Advertised)
 	p.draining.Store(config.Draining)
 	p.log.Info("Configured by the operator", "advertised", config.Advertised, "draining", config.Draining)

@@ -126,14 +126,21 @@ func verify(state tls.ConnectionState, roots *x509.CertPool, name string) error 
 }
 
 func requireName(allowed []string) func(tls.ConnectionState) error {
-	return func(state tls.ConnectionState) error {
-		for _, name := range state.PeerCertificates[0].DNSNames {
-			if slices.Contains(allowed, name) {
-				return nil
-			}
-		}
-		return fmt.Errorf("checking the names %q: %w", state.PeerCertificates[0].DNSNames, ErrPeer)
+	return func(state tls.ConnectionState) error { return Require(state, allowed...) }
+}
+
+// Require refuses a peer that is none of the named parts, with ErrPeer. It is for servers where not
+// every part may do everything that they let in.
+func Require(state tls.ConnectionState, allowed ...string) error {
+	if len(state.PeerCertificates) == 0 {
+		return fmt.Errorf("checking the certificate: there is none: %w", ErrPeer)
 	}
+	for _, name := range state.PeerCertificates[0].DNSNames {
+		if slices.Contains(allowed, name) {
+			return nil
+		}
+	}
+	return fmt.Errorf("checking the names %q: %w", state.PeerCertificates[0].DNSNames, ErrPeer)
 }
 
 // identity is a directory with a certificate, its key and the roots. Safe for concurrent use.

@@ -6,16 +6,26 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
-// step is one thing that a message of the operator makes the pod do. Exactly one field but the
-// revision is set.
+// step is one thing that a message of the operator makes the pod do. Exactly one field but standby
+// and the revision is set.
 type step struct {
 	configure *Config
 	apply     *room.Desired
-	remove    *removal
-	ack       *acknowledgement
+	// standby goes with apply: nil for none.
+	standby *Standby
+	remove  *removal
+	ack     *acknowledgement
+	follow  *following
 	// synced says that the operator has sent everything that it knows.
 	synced   bool
 	revision uint64
+}
+
+// following is a room that the pod is to be the standby of, or no longer.
+type following struct {
+	uid     string
+	primary Primary
+	drop    bool
 }
 
 // removal is the end of a room. One that was asked for is confirmed.
@@ -47,7 +57,17 @@ func plan(message *controlv1.OperatorMessage, named map[string]uint64, present [
 		if err != nil {
 			return nil, err
 		}
-		return []step{{apply: &desired, revision: m.Room.GetRevision()}}, nil
+		standby, err := roomStandby(m.Room.GetStandby())
+		if err != nil {
+			return nil, err
+		}
+		return []step{{apply: &desired, standby: standby, revision: m.Room.GetRevision()}}, nil
+	case *controlv1.OperatorMessage_Standby:
+		follow, err := toFollow(m.Standby)
+		if err != nil {
+			return nil, err
+		}
+		return []step{{follow: &follow}}, nil
 	case *controlv1.OperatorMessage_RemoveRoom:
 		reason := reasons.Reason(m.RemoveRoom.GetReason())
 		if reason == "" {

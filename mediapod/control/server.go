@@ -61,6 +61,8 @@ type Options struct {
 	Version string
 	// Configure applies what the operator tells. Calls come one at a time.
 	Configure func(Config)
+	// Standbys are the rooms that are shared with other pods; nil for none.
+	Standbys Standbys
 }
 
 // Server implements controlv1.MediaPodServer. It serves one stream at a time; the newest wins.
@@ -73,6 +75,7 @@ type Server struct {
 	version    string
 	instanceID string
 	configure  func(Config)
+	standbys   Standbys
 	stopping   chan struct{} // closed by Stop
 
 	mu      sync.Mutex // guards what follows, and lets only the current stream apply anything
@@ -89,6 +92,7 @@ func NewServer(options Options) *Server {
 		version:    options.Version,
 		instanceID: rand.Text(),
 		configure:  options.Configure,
+		standbys:   options.Standbys,
 		stopping:   make(chan struct{}),
 	}
 }
@@ -121,6 +125,7 @@ type stream struct {
 
 	synced   bool              // the operator's snapshot is complete
 	named    map[string]uint64 // room -> revision that was applied on this stream
+	followed map[string]bool   // the rooms that the pod is to be the standby of
 	begun    *controlv1.Room   // a room that comes in parts; nil when none does
 	reports  reports
 	unsent   []*controlv1.PodMessage
@@ -142,6 +147,7 @@ func (s *Server) Sync(grpcStream controlv1.MediaPod_SyncServer) error {
 		superseded: make(chan struct{}),
 		ended:      make(chan struct{}),
 		named:      make(map[string]uint64),
+		followed:   make(map[string]bool),
 	}
 	if err := st.greet(); err != nil {
 		return err
@@ -226,6 +232,8 @@ func (st *stream) run() error {
 		case <-st.server.rooms.Changed():
 			// What changes in the next moment goes with it.
 			later.Reset(max(0, reportInterval-time.Since(st.reported)))
+		case <-st.server.standbysChanged():
+			err = st.report()
 		case <-st.server.rooms.Outbox().Changed():
 			later.Reset(max(0, reportInterval-time.Since(st.reported)))
 		case <-later.C:
@@ -317,7 +325,7 @@ func (st *stream) do(step step) {
 		rooms.SetNetworkQualityInterval(step.configure.NetworkQualityInterval)
 		st.server.configure(*step.configure)
 	case step.apply != nil:
-		rooms.Apply(*step.apply)
+		st.apply(step)
 		st.named[step.apply.UID] = step.revision
 		if st.synced {
 			st.queueEvents()
@@ -330,6 +338,9 @@ func (st *stream) do(step step) {
 			rooms.Remove(step.remove.uid, step.remove.reason)
 		}
 		delete(st.named, step.remove.uid)
+		if st.server.standbys != nil {
+			st.server.standbys.Protect(step.remove.uid, nil)
+		}
 		st.reports.forget(step.remove.uid)
 		if step.remove.confirmed {
 			if st.synced {
@@ -340,6 +351,8 @@ func (st *stream) do(step step) {
 				RoomRemoved: &controlv1.RoomRemoved{Uid: step.remove.uid, Revision: step.revision, Ended: ended},
 			}})
 		}
+	case step.follow != nil:
+		st.follow(*step.follow)
 	case step.ack != nil:
 		rooms.Outbox().Acknowledge(step.ack.uid, step.ack.sequence)
 	case step.synced && !st.synced:
@@ -347,6 +360,10 @@ func (st *stream) do(step step) {
 		confirmations := st.unsent
 		st.unsent = nil
 		rooms.TakeChanged()
+		if st.server.standbys != nil {
+			st.server.standbys.Keep(st.followed)
+		}
+		st.queueStandbys(true)
 		st.replayEvents()
 		for _, uid := range rooms.UIDs() {
 			st.queue(st.reports.whole, uid)
@@ -362,6 +379,7 @@ func (st *stream) report() error {
 	s.mu.Lock()
 	superseded := s.current != st
 	if st.synced && !superseded {
+		st.queueStandbys(false)
 		st.queueEvents()
 		for _, uid := range s.rooms.TakeChanged() {
 			st.queue(st.reports.changes, uid)
@@ -434,16 +452,23 @@ func podConfig(message *controlv1.PodConfig) (Config, error) {
 		Draining:               message.GetDraining(),
 		NetworkQualityInterval: time.Duration(max(0, message.GetNetworkQualityIntervalSeconds())) * time.Second,
 	}
-	for _, address := range message.GetAdvertised() {
+	var err error
+	config.Advertised, err = addresses(message.GetAdvertised())
+	return config, err
+}
+
+func addresses(messages []*controlv1.TransportAddress) ([]Address, error) {
+	var advertised []Address
+	for _, address := range messages {
 		ip, err := netip.ParseAddr(address.GetIp())
 		if err != nil {
-			return config, fmt.Errorf("advertised address %q: %w", address.GetIp(), errInvalid)
+			return nil, fmt.Errorf("advertised address %q: %w", address.GetIp(), errInvalid)
 		}
 		udp, tcp := address.GetUdpPort(), address.GetTcpPort()
 		if udp < 0 || udp > 65535 || tcp < 0 || tcp > 65535 {
-			return config, fmt.Errorf("advertised ports %d and %d: %w", udp, tcp, errInvalid)
+			return nil, fmt.Errorf("advertised ports %d and %d: %w", udp, tcp, errInvalid)
 		}
-		config.Advertised = append(config.Advertised, Address{IP: ip, UDPPort: uint16(udp), TCPPort: uint16(tcp)})
+		advertised = append(advertised, Address{IP: ip, UDPPort: uint16(udp), TCPPort: uint16(tcp)})
 	}
-	return config, nil
+	return advertised, nil
 }

@@ -52,7 +52,14 @@ func New(config Config) *FrontEnd {
 // Handler serves clients' WebSockets and the server's signals, as package podhttp says.
 func (f *FrontEnd) Handler(server *signalling.Server) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET "+podhttp.OpenViduPath, server.Handler(f))
+	sockets := server.Handler(f)
+	mux.HandleFunc("GET "+podhttp.OpenViduPath, func(w http.ResponseWriter, r *http.Request) {
+		if f.rooms.Moved(r.URL.Query().Get("sessionId")) {
+			http.Error(w, "the session is on another media pod", http.StatusServiceUnavailable)
+			return
+		}
+		sockets.ServeHTTP(w, r)
+	})
 	mux.HandleFunc("POST "+podhttp.SignalPattern, f.serveSignal)
 	return mux
 }

@@ -1,6 +1,8 @@
 package peer
 
 import (
+	"time"
+
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/peer/transport"
 )
@@ -54,18 +56,45 @@ func (p *Publication) ProtectedBy(by *Protection) bool {
 // ProtectedBy says whether a protection counts for the subscription.
 func (s *Subscription) ProtectedBy(by *Protection) bool { return by != nil && s.protection == by }
 
-// Release lets packets be sent to the publisher that a state allows; see transport.Conn.Release.
+// Bound and Release say what may be sent to the publisher; see transport.Conn.
+func (p *Publication) Bound(state PublicationState) {
+	if c := p.current(); c != nil && c.conn.Is(state.Connection) {
+		c.conn.Bound(state.Connection)
+	}
+}
+
+// Release is described at Bound.
 func (p *Publication) Release(state PublicationState) {
 	if c := p.current(); c != nil && c.conn.Is(state.Connection) {
 		c.conn.Release(state.Connection)
 	}
 }
 
-// Release lets packets be sent to the subscriber that a state allows; see transport.Conn.Release.
-func (s *Subscription) Release(state SubscriptionState) {
-	if s.conn.Is(state.Connection) {
-		s.conn.Release(state.Connection)
+// Bound and Release say what may be sent to the subscriber; see transport.Conn.
+func (s *Subscription) Bound(state SubscriptionState) { s.conn.Bound(state.Connection) }
+
+// Release is described at Bound.
+func (s *Subscription) Release(state SubscriptionState) { s.conn.Release(state.Connection) }
+
+// Guard has a permit count for the publisher's connection; see transport.Conn.Guard.
+func (p *Publication) Guard(permit *transport.Permit) {
+	if c := p.current(); c != nil {
+		c.conn.Guard(permit)
 	}
+}
+
+// Guard has a permit count for the subscription; see transport.Conn.Guard.
+func (s *Subscription) Guard(permit *transport.Permit) { s.conn.Guard(permit) }
+
+// IsConnected says whether the publisher has a connection.
+func (p *Publication) IsConnected() bool { return p.current() != nil }
+
+// MediaHeard is when media came from the publisher last; see transport.Conn.MediaHeard.
+func (p *Publication) MediaHeard() time.Time {
+	if c := p.current(); c != nil {
+		return c.conn.MediaHeard()
+	}
+	return time.Time{}
 }
 
 // GoOn has nobody protect the publisher's connection any more, which this engine goes on with. As

@@ -41,6 +41,7 @@ type Registry struct {
 	mu      sync.Mutex       // guards what follows; no room is locked while it is held
 	byKey   map[string]*Room // what clients name a room by -> room
 	byUID   map[string]*Room
+	moved   map[string]time.Time // what clients name rooms by that another pod goes on with -> since when
 	stopped bool
 	quality qualityTicker
 
@@ -78,6 +79,7 @@ func NewRegistry(engine media.Engine, log logr.Logger) *Registry {
 		log:       log,
 		byKey:     make(map[string]*Room),
 		byUID:     make(map[string]*Room),
+		moved:     make(map[string]time.Time),
 		departed:  departures{byReason: make(map[reasons.Reason]int)},
 		resumable: resumable{rooms: make(map[privateID]*Room)},
 		changed:   changes{signal: make(chan struct{}, 1), uids: make(map[string]struct{})},
@@ -154,6 +156,40 @@ func (g *Registry) remove(uid string, reason reasons.Reason, silent bool) {
 	if known {
 		room.end(reason, silent)
 	}
+}
+
+// LetGo forgets a room that another pod goes on with. Nobody has left: the clients lose their
+// sockets, and come back there.
+func (g *Registry) LetGo(uid string) {
+	g.mu.Lock()
+	room, known := g.byUID[uid]
+	if known {
+		delete(g.byUID, uid)
+		now := time.Now()
+		maps.DeleteFunc(g.moved, func(_ string, at time.Time) bool { return now.Sub(at) >= movedTime })
+		for key, named := range g.byKey {
+			if named == room {
+				g.moved[key] = now
+			}
+		}
+		g.unname(room)
+	}
+	g.mu.Unlock()
+	if known {
+		room.letGo()
+	}
+}
+
+// movedTime is how long it may take until everybody knows that a room is on another pod.
+const movedTime = time.Minute
+
+// Moved says whether the room that clients name by the key was let go a short while ago: they find
+// it on another pod.
+func (g *Registry) Moved(key string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	at, moved := g.moved[key]
+	return moved && g.byKey[key] == nil && time.Since(at) < movedTime
 }
 
 // Outbox has the events of the rooms that the operator has not acknowledged.

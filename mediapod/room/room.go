@@ -331,7 +331,8 @@ func (r *Room) end(reason reasons.Reason, silent bool) {
 	r.recorder.end(conclusion, silent)
 }
 
-// letGo ends what is of the room on this pod, which stops: sockets and media, but no visit.
+// letGo ends what is of the room on this pod, which stops, or gives it to another one: sockets and
+// media, but no visit.
 func (r *Room) letGo() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -339,6 +340,7 @@ func (r *Room) letGo() {
 		return
 	}
 	r.closed = true
+	r.registry.resumable.update(r, r.byPrivateID, nil)
 	var closers []io.Closer
 	for _, p := range r.participants {
 		p.mailbox.stopWaiting()

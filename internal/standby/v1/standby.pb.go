@@ -6,7 +6,7 @@
 //      | ------------------------------------>  |
 //      |             Media x n, Complete{room}  |   everything, then what changes
 //      | <------------------------------------  |
-//      |              Beat{number} every 100 ms |
+//      |              Beat{number} every 100 ms, when the last one is acknowledged |
 //      | <------------------------------------  |
 //      | Ack{number}                            |   renews the primary's lease, and releases packet indices
 //      | ------------------------------------>  |
@@ -270,8 +270,10 @@ type Want struct {
 	// uid of the Session object.
 	Uid string `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
 	// secret is what the operator has told both pods.
-	Secret        []byte `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
-	Drop          bool   `protobuf:"varint,3,opt,name=drop,proto3" json:"drop,omitempty"`
+	Secret []byte `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	Drop   bool   `protobuf:"varint,3,opt,name=drop,proto3" json:"drop,omitempty"`
+	// port is that of the standby's own control service, where it can be seen whether its process lives.
+	Port          int32 `protobuf:"varint,4,opt,name=port,proto3" json:"port,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -327,13 +329,18 @@ func (x *Want) GetDrop() bool {
 	return false
 }
 
+func (x *Want) GetPort() int32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
 // Refused says that a room is not followed, or not any more: the pod does not serve it, or the secret is another one.
 type Refused struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Uid    string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
-	Reason string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	// instance_id differs at every start of the process. One that is not that of Complete says that all rooms of before are gone.
-	InstanceId    string `protobuf:"bytes,3,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uid           string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -378,13 +385,6 @@ func (x *Refused) GetUid() string {
 func (x *Refused) GetReason() string {
 	if x != nil {
 		return x.Reason
-	}
-	return ""
-}
-
-func (x *Refused) GetInstanceId() string {
-	if x != nil {
-		return x.InstanceId
 	}
 	return ""
 }
@@ -481,7 +481,6 @@ func (x *Media) GetState() []byte {
 type Complete struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Uid           string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
-	InstanceId    string                 `protobuf:"bytes,2,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -519,13 +518,6 @@ func (*Complete) Descriptor() ([]byte, []int) {
 func (x *Complete) GetUid() string {
 	if x != nil {
 		return x.Uid
-	}
-	return ""
-}
-
-func (x *Complete) GetInstanceId() string {
-	if x != nil {
-		return x.InstanceId
 	}
 	return ""
 }
@@ -727,27 +719,24 @@ const file_internal_standby_v1_standby_proto_rawDesc = "" +
 	"\vhanded_over\x18\x04 \x01(\v2!.mediarooms.standby.v1.HandedOverH\x00R\n" +
 	"handedOver\x12:\n" +
 	"\arefused\x18\x05 \x01(\v2\x1e.mediarooms.standby.v1.RefusedH\x00R\arefusedB\t\n" +
-	"\amessage\"D\n" +
+	"\amessage\"X\n" +
 	"\x04Want\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\fR\x06secret\x12\x12\n" +
-	"\x04drop\x18\x03 \x01(\bR\x04drop\"T\n" +
+	"\x04drop\x18\x03 \x01(\bR\x04drop\x12\x12\n" +
+	"\x04port\x18\x04 \x01(\x05R\x04port\"3\n" +
 	"\aRefused\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1f\n" +
-	"\vinstance_id\x18\x03 \x01(\tR\n" +
-	"instanceId\"\xa6\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xa6\x01\n" +
 	"\x05Media\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1b\n" +
 	"\tstream_id\x18\x02 \x01(\tR\bstreamId\x12 \n" +
 	"\vparticipant\x18\x03 \x01(\tR\vparticipant\x12\"\n" +
 	"\fsubscription\x18\x04 \x01(\tR\fsubscription\x12\x12\n" +
 	"\x04gone\x18\x05 \x01(\bR\x04gone\x12\x14\n" +
-	"\x05state\x18\x06 \x01(\fR\x05state\"=\n" +
+	"\x05state\x18\x06 \x01(\fR\x05state\"\x1c\n" +
 	"\bComplete\x12\x10\n" +
-	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1f\n" +
-	"\vinstance_id\x18\x02 \x01(\tR\n" +
-	"instanceId\"\x1e\n" +
+	"\x03uid\x18\x01 \x01(\tR\x03uid\"\x1e\n" +
 	"\x04Beat\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\"\x1d\n" +
 	"\x03Ack\x12\x16\n" +

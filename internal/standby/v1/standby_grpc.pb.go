@@ -6,7 +6,7 @@
 //      | ------------------------------------>  |
 //      |             Media x n, Complete{room}  |   everything, then what changes
 //      | <------------------------------------  |
-//      |              Beat{number} every 100 ms |
+//      |              Beat{number} every 100 ms, when the last one is acknowledged |
 //      | <------------------------------------  |
 //      | Ack{number}                            |   renews the primary's lease, and releases packet indices
 //      | ------------------------------------>  |

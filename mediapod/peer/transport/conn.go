@@ -228,6 +228,15 @@ func (c *Conn) remoteEnd() Remote {
 	return c.remote
 }
 
+// MediaHeard is when media or RTCP came from the peer last, exact to noteInterval; the zero value
+// for never.
+func (c *Conn) MediaHeard() time.Time {
+	if at := c.noted.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
+
 func (c *Conn) silentFor(now time.Time) time.Duration {
 	return now.Sub(time.Unix(0, c.heard.Load()))
 }

@@ -387,7 +387,7 @@ func (c *Conn) choose(change func(*paths) []question) {
 	if len(questions) > 0 {
 		c.due.Store(0)
 		remote := c.remoteEnd()
-		permitted := c.permit.Load().valid()
+		permitted := c.permit.Load().nominates()
 		for _, q := range questions {
 			if q.nomination != 0 && !permitted {
 				continue // another process may have nominated by now

@@ -10,7 +10,8 @@ import (
 // (decision 54). It is looked at before each burst, so that a process that was frozen does not go
 // on. Its methods are safe for concurrent use. A nil Permit is for ever.
 type Permit struct {
-	until atomic.Int64 // since began
+	until  atomic.Int64 // since began
+	claims atomic.Bool
 }
 
 // began is when the process has; times since then are of the monotonic clock.
@@ -25,6 +26,12 @@ func NewPermit() *Permit {
 
 // Until sets when it ends.
 func (p *Permit) Until(end time.Time) { p.until.Store(int64(end.Sub(began))) }
+
+// Claim has it be over, but for checks that nominate: whoever follows them is to be heard here.
+func (p *Permit) Claim() {
+	p.End()
+	p.claims.Store(true)
+}
 
 // ForEver has it never end.
 func (p *Permit) ForEver() { p.until.Store(math.MaxInt64) }
@@ -41,6 +48,9 @@ func (p *Permit) valid() bool {
 	return until == math.MaxInt64 || int64(time.Since(began)) < until
 }
 
+// nominates says whether a path may be nominated.
+func (p *Permit) nominates() bool { return p.valid() || p.claims.Load() }
+
 // Block is how many packet indices of a stream may be used beyond those that another process is
 // known to know of: it begins after them when it takes over.
 const Block = 1 << 12
@@ -48,13 +58,26 @@ const Block = 1 << 12
 // Guard has a permit count for the connection from now on.
 func (c *Conn) Guard(permit *Permit) { c.permit.Store(permit) }
 
-// Release lets packet indices be used up to a Block after those of a state that was exported: the
-// other process knows of it, or will if it gets it. It is called first before that is sent, and
-// then whenever the other process is known to have a later one. Nothing bounds the indices before.
+// Bound has indices be used only up to a Block after those of a state that was exported, unless
+// they are bounded already. It is called before that is sent to another process.
+func (c *Conn) Bound(state State) {
+	if k := c.keys.Load(); k != nil && len(state.Keys.LocalKey) > 0 && !k.isBounded() {
+		k.release(state)
+	}
+}
+
+// Release lets indices be used up to a Block after those of a state that the other process is known
+// to have.
 func (c *Conn) Release(state State) {
 	if k := c.keys.Load(); k != nil && len(state.Keys.LocalKey) > 0 {
 		k.release(state)
 	}
+}
+
+func (k *keys) isBounded() bool {
+	k.sealing.Lock()
+	defer k.sealing.Unlock()
+	return k.bounded
 }
 
 // Is says whether a state is one of this connection.

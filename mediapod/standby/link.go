@@ -1,0 +1,489 @@
+package standby
+
+import (
+	"bytes"
+	"context"
+	"crypto/subtle"
+	"errors"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	grpcpeer "google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	standbyv1 "mediarooms.dev/mediarooms/internal/standby/v1"
+	"mediarooms.dev/mediarooms/mediapod/standby/lease"
+)
+
+const (
+	// refresh is how often the standby is told how far a connection has come.
+	refresh = 500 * time.Millisecond
+	// shareTime is how long a client may have to wait until the standby knows of its connection.
+	// Without the standby it goes on unprotected.
+	shareTime = 300 * time.Millisecond
+	// maxRequests is how many clients may wait for that at a time without a wait for their turn.
+	maxRequests = 64
+)
+
+// link is the stream of one standby to this pod. Its goroutine (Follow) is the only one that uses
+// the stream; what it does to rooms it does with the engine locked.
+type link struct {
+	engine   *Engine
+	stream   standbyv1.Standby_FollowServer
+	requests chan request
+	refusals chan refusal
+	handings chan handing
+	beats    lease.Beats
+	next     uint64    // the number of the next beat
+	waiting  []request // the oldest first
+	port     int       // of the standby's control service
+	told     map[string]map[key]*telling
+}
+
+// telling is what the standby was told last of an item of a room.
+type telling struct {
+	media     shareable
+	state     []byte
+	at        time.Time
+	secured   bool   // the state has keys
+	releasing func() // lets be used what the state allows; nil once it was called
+	beat      uint64 // that says when the standby has it
+}
+
+// request is somebody's who waits until the standby knows what this pod knows now.
+type request struct {
+	beat uint64 // that says when
+	done chan struct{}
+}
+
+// refusal is a room that the standby is not to follow any more.
+type refusal struct {
+	uid, reason string
+}
+
+// Service is what standbys of rooms of an Engine talk to.
+type Service struct {
+	standbyv1.UnimplementedStandbyServer
+
+	Engine *Engine
+}
+
+// Follow implements standbyv1.StandbyServer: it shares rooms of this pod with a standby.
+func (s *Service) Follow(stream standbyv1.Standby_FollowServer) error {
+	e := s.Engine
+	l := &link{
+		engine: e, stream: stream, requests: make(chan request, maxRequests), refusals: make(chan refusal, maxRequests),
+		handings: make(chan handing), next: 1, told: map[string]map[key]*telling{}}
+	defer l.end()
+	messages, failed := l.receive()
+	ticker := time.NewTicker(lease.BeatInterval)
+	defer ticker.Stop()
+	for {
+		var err error
+		select {
+		case <-e.stop:
+			return nil
+		case err = <-failed:
+		case message := <-messages:
+			err = l.take(message)
+		case r := <-l.requests:
+			r.beat = l.next
+			l.waiting = append(l.waiting, r)
+			err = l.share(time.Now())
+		case r := <-l.refusals:
+			err = l.sendRefused(r)
+		case h := <-l.handings:
+			err = l.handOver(h.uid)
+			close(h.done)
+		case now := <-ticker.C:
+			err = l.share(now)
+		}
+		if err == nil && l.over() {
+			err = errOver
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+var errOver = status.Error(codes.Aborted, "the link can't be relied on any more")
+
+// over says whether the link is of no use any more.
+func (l *link) over() bool {
+	l.engine.mu.Lock()
+	defer l.engine.mu.Unlock()
+	return l.beats.Ended()
+}
+
+// receive passes on what the standby sends. Its goroutine ends with the stream.
+func (l *link) receive() (<-chan *standbyv1.StandbyMessage, <-chan error) {
+	messages, failed := make(chan *standbyv1.StandbyMessage), make(chan error, 1)
+	go func() {
+		for {
+			message, err := l.stream.Recv()
+			if err != nil {
+				failed <- err
+				return
+			}
+			select {
+			case messages <- message:
+			case <-l.stream.Context().Done():
+				failed <- l.stream.Context().Err()
+				return
+			}
+		}
+	}()
+	return messages, failed
+}
+
+// end notes that the standby does not follow any more, and looks whether its process has ended.
+func (l *link) end() {
+	e := l.engine
+	e.mu.Lock()
+	l.beats.End()
+	e.mu.Unlock()
+	for _, r := range l.waiting {
+		close(r.done)
+	}
+	from, known := grpcpeer.FromContext(l.stream.Context())
+	if !known || l.port == 0 {
+		return
+	}
+	host, _, err := net.SplitHostPort(from.Addr.String())
+	if err != nil {
+		return
+	}
+	if _, refused := look(net.JoinHostPort(host, strconv.Itoa(l.port))); !refused {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	for _, g := range l.guards() {
+		g.lease.Refused(now)
+		g.renew(now)
+	}
+}
+
+// take does what a message of the standby asks for.
+func (l *link) take(message *standbyv1.StandbyMessage) error {
+	switch m := message.GetMessage().(type) {
+	case *standbyv1.StandbyMessage_Want:
+		if m.Want.GetDrop() {
+			l.engine.left(l, m.Want.GetUid())
+			return nil
+		}
+		return l.begin(m.Want)
+	case *standbyv1.StandbyMessage_Ack:
+		return l.acknowledged(m.Ack.GetNumber(), time.Now())
+	case *standbyv1.StandbyMessage_HandOver:
+		return l.handOver(m.HandOver.GetUid())
+	}
+	return nil
+}
+
+// begin lets the standby follow a room, when the operator has said so.
+func (l *link) begin(want *standbyv1.Want) error {
+	e := l.engine
+	e.mu.Lock()
+	r := e.rooms[want.GetUid()]
+	if r == nil || r.guard == nil || subtle.ConstantTimeCompare(r.guard.standby.Secret, want.GetSecret()) != 1 {
+		e.mu.Unlock()
+		return l.sendRefused(refusal{want.GetUid(), "the pod does not serve the room, or has another standby"})
+	}
+	g := r.guard
+	if g.lease.State(time.Now()) == lease.Lost {
+		e.mu.Unlock()
+		return l.sendRefused(refusal{want.GetUid(), "the room was taken over"})
+	}
+	g.lease.Leave() // it wants the room anew: it has not taken it over
+	g.link, g.gone, g.complete = l, nil, false
+	l.port = int(want.GetPort())
+	e.mu.Unlock()
+	l.told[want.GetUid()] = map[key]*telling{}
+	return l.share(time.Now())
+}
+
+// share sends what has changed since it was told last, then a beat.
+func (l *link) share(now time.Time) error {
+	e := l.engine
+	e.mu.Lock()
+	var rooms []*room
+	for _, r := range e.rooms {
+		if r.guard != nil && r.guard.link == l {
+			rooms = append(rooms, r)
+		}
+	}
+	e.mu.Unlock()
+	for _, r := range rooms {
+		if err := l.shareRoom(r, now, false); err != nil {
+			return err
+		}
+	}
+	return l.sendBeat()
+}
+
+// sendBeat sends a beat, if the one before is acknowledged.
+func (l *link) sendBeat() error {
+	l.engine.mu.Lock()
+	number, send := l.beats.Beat(time.Now())
+	l.engine.mu.Unlock()
+	if !send {
+		return nil
+	}
+	l.next = number + 1
+	return l.stream.Send(&standbyv1.PrimaryMessage{Message: &standbyv1.PrimaryMessage_Beat{Beat: &standbyv1.Beat{Number: number}}})
+}
+
+// guards returns those whose standby follows, or followed last, by the link. The engine is locked.
+func (l *link) guards() []*guard {
+	var guards []*guard
+	for _, r := range l.engine.rooms {
+		for _, g := range r.guards() {
+			if g.link == l {
+				guards = append(guards, g)
+			}
+		}
+	}
+	return guards
+}
+
+// shareRoom sends what has changed in a room; with last all that there is.
+func (l *link) shareRoom(r *room, now time.Time, last bool) error {
+	e := l.engine
+	e.mu.Lock()
+	g := r.guard
+	if g == nil || g.link != l {
+		e.mu.Unlock()
+		return nil
+	}
+	gone, complete := g.gone, g.complete
+	g.gone = nil
+	items := make(map[key]shareable, len(r.items))
+	for at, media := range r.items {
+		if media.ProtectedBy(g.protection) {
+			items[at] = media
+		}
+	}
+	e.mu.Unlock()
+	for _, at := range gone {
+		delete(l.told[r.uid], at)
+		if err := l.send(r.uid, at, nil, true); err != nil {
+			return err
+		}
+	}
+	// A subscription comes after what it is to.
+	for _, at := range slices.SortedFunc(maps.Keys(items), key.compare) {
+		if err := l.shareItem(r.uid, at, items[at], now, last); err != nil {
+			return err
+		}
+	}
+	if complete || last {
+		return nil
+	}
+	e.mu.Lock()
+	g.complete = g.lease.Follow(&l.beats, time.Now())
+	g.renew(time.Now())
+	complete = g.complete
+	e.mu.Unlock()
+	if !complete {
+		return nil
+	}
+	return l.stream.Send(&standbyv1.PrimaryMessage{Message: &standbyv1.PrimaryMessage_Complete{
+		Complete: &standbyv1.Complete{Uid: r.uid},
+	}})
+}
+
+// shareItem sends the state of a publication or subscription, when it is due and has changed.
+func (l *link) shareItem(uid string, at key, media shareable, now time.Time, last bool) error {
+	t := l.told[uid][at]
+	if t == nil || t.media != media {
+		t = &telling{media: media}
+		l.told[uid][at] = t
+	}
+	waits := t.state != nil && (t.releasing != nil || t.secured && now.Sub(t.at) < refresh)
+	if waits && !last {
+		return nil
+	}
+	said, err := media.export()
+	if err != nil {
+		return err
+	}
+	t.at = now
+	if bytes.Equal(said.state, t.state) {
+		return nil
+	}
+	said.bound()
+	t.state, t.secured, t.releasing, t.beat = said.state, said.secured, said.release, l.next
+	return l.send(uid, at, t.state, false)
+}
+
+func (l *link) send(uid string, at key, state []byte, gone bool) error {
+	return l.stream.Send(&standbyv1.PrimaryMessage{Message: &standbyv1.PrimaryMessage_Media{Media: &standbyv1.Media{
+		Uid: uid, StreamId: at.stream, Participant: at.participant, Subscription: at.subscription, State: state, Gone: gone,
+	}}})
+}
+
+// acknowledged takes in that the standby has everything up to a beat.
+func (l *link) acknowledged(beat uint64, now time.Time) error {
+	l.engine.mu.Lock()
+	expected := l.beats.Acknowledge(beat, now)
+	for _, g := range l.guards() {
+		g.renew(now)
+	}
+	l.engine.mu.Unlock()
+	if !expected {
+		return errOver
+	}
+	for _, items := range l.told {
+		for _, t := range items {
+			if t.releasing != nil && t.beat <= beat {
+				t.releasing()
+				t.releasing = nil
+			}
+		}
+	}
+	for len(l.waiting) > 0 && l.waiting[0].beat <= beat {
+		close(l.waiting[0].done)
+		l.waiting = l.waiting[1:]
+	}
+	if len(l.waiting) > 0 {
+		return l.sendBeat()
+	}
+	return nil
+}
+
+func (l *link) sendRefused(r refusal) error {
+	return l.stream.Send(&standbyv1.PrimaryMessage{Message: &standbyv1.PrimaryMessage_Refused{
+		Refused: &standbyv1.Refused{Uid: r.uid, Reason: r.reason},
+	}})
+}
+
+// share lets the standby of a room, if one follows, know what this pod knows now, and waits for
+// that, but not longer than shareTime.
+func (e *Engine) share(ctx context.Context, uid string) {
+	e.mu.Lock()
+	var l *link
+	if r := e.rooms[uid]; r != nil && r.guard != nil {
+		l = r.guard.link
+	}
+	e.mu.Unlock()
+	if l == nil {
+		return
+	}
+	waiting, cancel := context.WithTimeout(ctx, shareTime)
+	defer cancel()
+	r := request{done: make(chan struct{})}
+	select {
+	case l.requests <- r:
+	case <-l.stream.Context().Done():
+		return
+	case <-waiting.Done():
+		return
+	}
+	select {
+	case <-r.done:
+	case <-l.stream.Context().Done():
+	case <-waiting.Done():
+	}
+}
+
+// refuse has the standby follow a room no longer. It does not wait; what can't be told ends the
+// link.
+func (l *link) refuse(uid, reason string) {
+	select {
+	case l.refusals <- refusal{uid, reason}:
+	default:
+		l.beats.End()
+	}
+}
+
+// handOver gives a room up to the standby, in good order: what it is sent is exact.
+func (l *link) handOver(uid string) error {
+	e := l.engine
+	e.mu.Lock()
+	r := e.rooms[uid]
+	if r == nil || r.guard == nil || r.guard.link != l || !r.guard.lease.HandOver() {
+		e.mu.Unlock()
+		return l.sendRefused(refusal{uid, "the room is not followed"})
+	}
+	g := r.guard
+	g.protection.Permit.End()
+	for _, media := range r.items {
+		if media.ProtectedBy(g.protection) {
+			media.Freeze()
+		}
+	}
+	e.mu.Unlock()
+	err := l.shareRoom(r, time.Now(), true)
+	e.mu.Lock()
+	e.lose(r)
+	e.mu.Unlock()
+	e.config.Log.Info("The standby takes over", "room", uid, "standby", g.standby.PodUID)
+	if err == nil {
+		err = l.stream.Send(&standbyv1.PrimaryMessage{Message: &standbyv1.PrimaryMessage_HandedOver{
+			HandedOver: &standbyv1.HandedOver{Uid: uid},
+		}})
+	}
+	e.config.LetGo(uid)
+	return err
+}
+
+// handOverTime bounds how long a room may take to be handed over.
+const handOverTime = time.Second
+
+// HandOver gives all rooms that are followed up to their standbys, since the pod stops. It returns
+// when that is done or the context ends.
+func (e *Engine) HandOver(ctx context.Context) {
+	e.mu.Lock()
+	var asked []handing
+	for uid, r := range e.rooms {
+		if r.guard != nil && r.guard.complete {
+			asked = append(asked, handing{r.guard.link, uid, make(chan struct{})})
+		}
+	}
+	e.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, handOverTime)
+	defer cancel()
+	for _, h := range asked {
+		select {
+		case h.link.handings <- h:
+		case <-h.link.stream.Context().Done():
+			close(h.done)
+		case <-ctx.Done():
+			return
+		}
+	}
+	for _, h := range asked {
+		select {
+		case <-h.done:
+		case <-h.link.stream.Context().Done():
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// handing is a room that is to be handed over.
+type handing struct {
+	link *link
+	uid  string
+	done chan struct{}
+}
+
+// look says whether somebody listens at an address, or whether a host answers that nobody does: then
+// the process that did has ended. Neither is so when nothing answers.
+func look(address string) (listens, refused bool) {
+	conn, err := net.DialTimeout("tcp", address, lookTime)
+	if err == nil {
+		_ = conn.Close()
+		return true, false
+	}
+	return false, errors.Is(err, syscall.ECONNREFUSED)
+}

@@ -1,0 +1,361 @@
+package mediapod
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
+	"mediarooms.dev/mediarooms/internal/podhttp"
+	"mediarooms.dev/mediarooms/internal/token"
+	"mediarooms.dev/mediarooms/loadtest/roomclient"
+	"mediarooms.dev/mediarooms/mediapod/signalling"
+)
+
+// rolePod is the variable by which a process is told to be a media pod: its configuration in JSON.
+const rolePod = "MEDIAROOMS_TEST_POD"
+
+// podPorts is what such a process says of itself, on one line.
+type podPorts struct {
+	Control, Signalling string
+	Media               int32
+}
+
+// servePod runs a media pod until it is told to stop.
+func servePod(text string) error {
+	var config Config
+	if err := json.Unmarshal([]byte(text), &config); err != nil {
+		return err
+	}
+	logger := logr.Discard()
+	if os.Getenv("MEDIAROOMS_TEST_LOG") != "" {
+		logger = funcr.New(func(prefix, args string) { fmt.Fprintln(os.Stderr, time.Now().Format("05.000"), config.PodUID, prefix, args) }, funcr.Options{Verbosity: 1})
+	}
+	pod, err := New(logger, config)
+	if err != nil {
+		return err
+	}
+	ports := podPorts{
+		pod.listeners.control.Addr().String(), pod.listeners.signalling.Addr().String(), int32(pod.engine.(interface{ UDPPort() uint16 }).UDPPort()),
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(ports); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	return pod.Run(ctx)
+}
+
+// podProcess is a media pod in a process of its own, with its operator.
+type podProcess struct {
+	podPorts
+
+	t       *testing.T
+	uid     string
+	command *exec.Cmd
+	gateway *http.Client
+	stream  controlv1.MediaPod_SyncClient
+	said    chan *controlv1.PodMessage
+}
+
+func startPod(t *testing.T, ca *mtlstest.Authority, uid string) *podProcess {
+	t.Helper()
+	config, err := json.Marshal(Config{
+		ControlAddress: "127.0.0.1:0", SignallingAddress: "127.0.0.1:0", HealthAddress: "127.0.0.1:0", MetricsAddress: "127.0.0.1:0",
+		TLSDirectory: ca.Directory(t, mtls.MediaPod), PodUID: uid, Version: "test", Limits: signalling.DefaultLimits(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &podProcess{t: t, uid: uid, command: exec.Command(os.Args[0]), said: make(chan *controlv1.PodMessage, 1024)}
+	p.command.Env = append(os.Environ(), rolePod+"="+string(config))
+	p.command.Stderr = os.Stderr
+	output, err := p.command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = p.command.Process.Kill()
+		_ = p.command.Wait()
+	})
+	line, err := bufio.NewReader(output).ReadBytes('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(line, &p.podPorts); err != nil {
+		t.Fatal(err)
+	}
+	client, err := mtls.Client(ca.Directory(t, mtls.Gateway), mtls.MediaPod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.gateway = &http.Client{Transport: &http.Transport{TLSClientConfig: client}}
+	t.Cleanup(p.gateway.CloseIdleConnections)
+	p.operate(ca)
+	return p
+}
+
+// operate opens the control stream, on which the pod is told of no room.
+func (p *podProcess) operate(ca *mtlstest.Authority) {
+	p.t.Helper()
+	config, err := mtls.Client(ca.Directory(p.t, mtls.Manager), mtls.MediaPod)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	connection, err := grpc.NewClient("passthrough:///"+p.Control, grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = connection.Close() })
+	if p.stream, err = controlv1.NewMediaPodClient(connection).Sync(context.Background()); err != nil {
+		p.t.Fatal(err)
+	}
+	p.send(
+		&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Hello{Hello: &controlv1.OperatorHello{PodUid: p.uid}}},
+		&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Config{Config: &controlv1.PodConfig{
+			Advertised: p.advertised(), ReconnectWindowSeconds: 10,
+		}}},
+		&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_SnapshotEnd{SnapshotEnd: &controlv1.SnapshotEnd{}}},
+	)
+	go func() {
+		defer close(p.said)
+		for {
+			message, err := p.stream.Recv()
+			if err != nil {
+				return
+			}
+			p.said <- message
+		}
+	}()
+}
+
+func (p *podProcess) advertised() []*controlv1.TransportAddress {
+	return []*controlv1.TransportAddress{{Ip: "127.0.0.1", UdpPort: p.Media, TcpPort: p.Media}}
+}
+
+func (p *podProcess) send(messages ...*controlv1.OperatorMessage) {
+	p.t.Helper()
+	for _, message := range messages {
+		if err := p.stream.Send(message); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// until waits for a message of the pod.
+func (p *podProcess) until(what string, is func(*controlv1.PodMessage) bool) *controlv1.PodMessage {
+	p.t.Helper()
+	timeout := time.After(20 * time.Second)
+	for {
+		select {
+		case message, open := <-p.said:
+			if !open {
+				p.t.Fatalf("waiting until %s: the control stream has ended", what)
+			}
+			if is(message) {
+				return message
+			}
+		case <-timeout:
+			p.t.Fatalf("waiting until %s: it took too long", what)
+		}
+	}
+}
+
+// becomes waits until the pod says how it stands as a standby.
+func (p *podProcess) becomes(state controlv1.StandbyState) *controlv1.StandbyStatus {
+	p.t.Helper()
+	return p.until(state.String(), func(m *controlv1.PodMessage) bool {
+		return m.GetStandby().GetUid() == "room-uid" && m.GetStandby().GetState() == state
+	}).GetStandby()
+}
+
+// guarded gives the first pod the room, and has the second one be its standby.
+func guarded(first, second *podProcess, names ...string) {
+	secret := slices.Repeat([]byte{7}, 32)
+	room := desired(1, names...)
+	room.GetRoom().Standby = &controlv1.RoomStandby{PodUid: second.uid, Advertised: second.advertised(), Secret: secret}
+	first.send(room)
+	second.send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Standby{Standby: &controlv1.Standby{
+		Uid: "room-uid", PodUid: first.uid, Address: first.Control, Secret: secret,
+	}}})
+	second.becomes(controlv1.StandbyState_STANDBY_STATE_READY)
+}
+
+func (p *podProcess) join(name string, reconnect bool) *roomclient.Client {
+	p.t.Helper()
+	client, err := roomclient.Dial(p.t.Context(), roomclient.Options{
+		Token:      token.URL("ws://anything", "room", "tok_"+name),
+		Endpoint:   "wss://" + p.Signalling,
+		HTTPClient: p.gateway,
+		Header:     http.Header{podhttp.HeaderAddress: {"192.0.2.7"}},
+		Reconnect:  reconnect,
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(client.Close)
+	return client
+}
+
+// call is two members on the first pod, of whom one sends and the other receives.
+type call struct {
+	t                *testing.T
+	sender, receiver *roomclient.Client
+	published        *roomclient.Publisher
+	received         *roomclient.Subscriber
+	private          string // of the receiver
+}
+
+func startCall(t *testing.T, on *podProcess) *call {
+	t.Helper()
+	media, err := roomclient.NewMedia(func(networkInterface string) bool { return networkInterface == "lo" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &call{t: t, sender: on.join("A", false), receiver: on.join("B", false)}
+	if _, err := c.sender.Join(t.Context(), "client A"); err != nil {
+		t.Fatal(err)
+	}
+	if c.published, err = c.sender.Publish(t.Context(), media, roomclient.Stream{VideoFrameRate: 30, Video: roomclient.Fixed(4, 1000), AudioPacketBytes: 80}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.published.Close() })
+	joined, err := c.receiver.Join(t.Context(), "client B")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.private = joined.RPCSessionID
+	if c.received, err = c.receiver.Subscribe(t.Context(), media, c.published.StreamID); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.received.Close() })
+	c.flows("the call begins")
+	return c
+}
+
+// flows waits until more media comes.
+func (c *call) flows(what string) {
+	c.t.Helper()
+	video, audio := c.received.VideoPackets()+60, c.received.AudioPackets()+20
+	deadline := time.After(20 * time.Second)
+	for c.received.VideoPackets() < video || c.received.AudioPackets() < audio {
+		select {
+		case <-deadline:
+			c.t.Fatalf("%s: %d packets of video, %d of audio are missing", what, video-c.received.VideoPackets(), audio-c.received.AudioPackets())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// comeback gives the second pod the room, with those who were in it, and has the receiver come
+// there.
+func (c *call) comeback(second *podProcess) {
+	c.t.Helper()
+	room := desired(1, "A", "B")
+	stream := &controlv1.PublishedStream{
+		StreamId: c.published.StreamID, CreatedUnixMs: time.Now().UnixMilli(), HasAudio: true, HasVideo: true, AudioActive: true, VideoActive: true,
+		TypeOfVideo: "CAMERA", FrameRate: 30, VideoDimensions: `{"width":640,"height":480}`,
+	}
+	for i, connection := range room.GetRoom().GetConnections() {
+		connection.Spent = true
+		connection.Presence = &controlv1.Presence{ActiveUnixMs: time.Now().UnixMilli(), Ip: "192.0.2.7"}
+		if i == 0 {
+			connection.Presence.Publishers = []*controlv1.PublishedStream{stream}
+		} else {
+			connection.Presence.Subscribers = []string{stream.StreamId}
+		}
+	}
+	second.send(room)
+	status := second.until("the room is there", func(m *controlv1.PodMessage) bool { return m.GetRoom().GetRevision() == 1 }).GetRoom()
+	if b := status.GetConnections()[1]; b.GetState() != controlv1.ConnectionState_CONNECTION_STATE_ACTIVE || len(b.GetSubscribers()) != 1 {
+		c.t.Errorf("B is %v", b)
+	}
+	if status.GetUdpMedia()+status.GetTcpMedia() != 2 {
+		c.t.Errorf("the room has media %d, %d", status.GetUdpMedia(), status.GetTcpMedia())
+	}
+	again := second.join("B", true)
+	var result map[string]any
+	if err := again.Call(c.t.Context(), "connect", map[string]any{"sessionId": c.private, "reconnect": true}, &result); err != nil {
+		c.t.Fatal(err)
+	}
+	c.flows("the receiver is back")
+	for _, n := range again.Notifications() {
+		if n.Method == "forciblyReconnectSubscriber" {
+			c.t.Errorf("B is to receive anew: %s", n.Params)
+		}
+	}
+}
+
+func TestACallOutlivesItsPod(t *testing.T) {
+	for name, test := range map[string]struct {
+		end   func(first *podProcess) error
+		cause string
+	}{
+		"killed":     {func(first *podProcess) error { return first.command.Process.Kill() }, "ended"},
+		"told to go": {func(first *podProcess) error { return first.command.Process.Signal(syscall.SIGTERM) }, "moved"},
+		"frozen":     {func(first *podProcess) error { return first.command.Process.Signal(syscall.SIGSTOP) }, "silent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ca := mtlstest.NewAuthority(t)
+			first, second := startPod(t, ca, "first"), startPod(t, ca, "second")
+			guarded(first, second, "A", "B")
+			c := startCall(t, first)
+			c.received.Mark()
+			if err := test.end(first); err != nil {
+				t.Fatal(err)
+			}
+			ended := time.Now()
+			status := second.becomes(controlv1.StandbyState_STANDBY_STATE_SERVING)
+			if status.GetCause() != test.cause {
+				t.Errorf("it was taken over since the pod has %q, want %q", status.GetCause(), test.cause)
+			}
+			c.flows("after the takeover")
+			t.Logf("taken over %v after the end, media after %v, longest gap %v", time.UnixMilli(status.GetTakenOverUnixMs()).Sub(ended),
+				time.Since(ended), c.received.Video())
+			c.comeback(second)
+		})
+	}
+}
+
+// The operator moves a room: nobody has to wait for a lease.
+func TestARoomMovesToItsStandby(t *testing.T) {
+	ca := mtlstest.NewAuthority(t)
+	first, second := startPod(t, ca, "first"), startPod(t, ca, "second")
+	guarded(first, second, "A", "B")
+	c := startCall(t, first)
+	c.comeback(second)
+	if status := second.becomes(controlv1.StandbyState_STANDBY_STATE_SERVING); status.GetCause() != "moved" {
+		t.Errorf("it is %v", status)
+	}
+	var refused *roomclient.Error
+	if err := c.receiver.Call(t.Context(), "ping", nil, nil); errors.As(err, &refused) || err == nil {
+		t.Errorf("the first pod answers %v", err)
+	}
+	_, err := roomclient.Dial(t.Context(), roomclient.Options{
+		Token: token.URL("ws://anything", "room", "tok_B"), Endpoint: "wss://" + first.Signalling, HTTPClient: first.gateway, Reconnect: true,
+	})
+	if err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("the first pod lets a client in that comes back: %v", err)
+	}
+}
