@@ -46,8 +46,9 @@ const (
 	// Patience is how long after it has read an Ack a primary begins to listen which clients are
 	// still here: Window, and what a packet is late that a client sent before it went over.
 	Patience = 1400 * time.Millisecond
-	// Lag is how long packets may have waited in the socket that the primary reads. When more time
-	// is between two looks it was frozen, and listens anew.
+	// Lag is how long packets may have waited in the socket of a primary that is not frozen. When
+	// more time is between two looks it was, and listens anew after two Lags: in the first it reads
+	// what had waited, and the second shows that it was not frozen again before.
 	Lag = 50 * time.Millisecond
 	// Watch is for how long a primary listens until it holds that a client has gone over.
 	Watch = 600 * time.Millisecond

@@ -141,13 +141,14 @@ func (p *Primary) HandOver() bool {
 }
 
 // Witness says what becomes of a room that has lapsed. Heard is when the client was read from that
-// was not for the longest time, of those that sent media when the lease ended; it is now if there
-// are none. Clients whose session has ended do not count. Now is read before the clients are looked
-// at, and Witness is called at intervals below Lag while the room is Lapsed.
+// was not for the longest time, of those that sent media when the pod last saw the lease run: it
+// may have been frozen since then. It is now if there are none; clients whose session has ended do
+// not count. Now is read before the clients are looked at, and heard is of the same monotonic clock.
+// Witness is called at intervals below Lag while the room is Lapsed.
 //
-// All clients that are heard at the end of Window have not gone over, and nobody can take the room
-// over any more: it is Alone, skip indices are left out, and the link is ended. When a client is
-// not heard within Watch it has gone over, and the room is Lost.
+// All clients that are heard after Patience have not gone over, and nobody can take the room over
+// any more: it is Alone, skip indices are left out, and the link is ended. When a client is not
+// heard within Watch it has gone over, and the room is Lost.
 func (p *Primary) Witness(heard, now time.Time) (state State, skip int) {
 	if state = p.State(now); state != Lapsed {
 		p.lapsing = false
@@ -157,11 +158,11 @@ func (p *Primary) Witness(heard, now time.Time) (state State, skip int) {
 		p.awake = now // what is read next may have come long ago
 	}
 	p.lapsing, p.looked = true, now
-	from := later(later(p.began, p.link.read).Add(Patience), p.awake.Add(Lag))
+	from := later(later(p.began, p.link.read).Add(Patience), p.awake.Add(2*Lag))
 	switch {
 	case now.Before(from):
 		return Lapsed, 0
-	case !heard.Before(from):
+	case heard.After(from):
 		p.link.End()
 		*p = Primary{}
 		return Alone, Skip

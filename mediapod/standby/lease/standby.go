@@ -75,8 +75,8 @@ func (a *Acks) Over(now time.Time) bool {
 	}
 }
 
-// silent claims what is due, from when on no Beat is acknowledged. It says whether the standby is to
-// nominate itself now.
+// silent claims what is due, from when on no Beat is acknowledged. It says whether the standby is
+// to nominate itself now.
 func (a *Acks) silent(now time.Time) bool {
 	if a.number < 2 || now.Before(a.sent.Add(Silence)) || !a.open(now.Add(Answer)) {
 		return false
