@@ -60,9 +60,12 @@ func (c *Cluster) AllowREST(ctx context.Context, namespace, password string) err
 }
 
 // CreateSession creates a Session with the defaults of the schema.
-func (c *Cluster) CreateSession(t testing.TB, namespace, name string) *v1alpha1.Session {
+func (c *Cluster) CreateSession(t testing.TB, namespace, name string, changes ...func(*v1alpha1.SessionSpec)) *v1alpha1.Session {
 	t.Helper()
 	session := &v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	for _, change := range changes {
+		change(&session.Spec)
+	}
 	if err := c.Client.Create(context.Background(), session); err != nil {
 		t.Fatalf("creating Session %s: %v", name, err)
 	}

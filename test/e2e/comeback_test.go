@@ -21,8 +21,9 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// A call goes on when its media pod ends: everybody is back by itself, as the same participant
-// with the same stream, and the application is told no more than that its socket was away.
+// Without a standby, a call goes on when its media pod ends: everybody is back by itself, as the
+// same participant with the same stream, and the application is told no more than that its socket
+// was away.
 func TestACallOutlivesItsMediaPod(t *testing.T) {
 	cases.Shows(t, 170, 172)
 	kill := func(t *testing.T, pod *corev1.Pod) error { return kube.KillPod(t.Context(), pod) }
@@ -40,7 +41,7 @@ func TestACallOutlivesItsMediaPod(t *testing.T) {
 				}
 				return chromium(t, number)
 			}
-			r := newRoom(t)
+			r := newRoomWith(t, func(spec *v1alpha1.SessionSpec) { spec.Standby = v1alpha1.StandbyNone })
 			names := []string{"alice", "bob", "carol"}
 			for _, name := range append(names, "dave") {
 				r.admit(t, name, v1alpha1.RolePublisher)

@@ -209,8 +209,14 @@ const roomName = "room"
 // newRoom makes a room, which is removed at the end of the test.
 func newRoom(t *testing.T) room {
 	t.Helper()
+	return newRoomWith(t, func(*v1alpha1.SessionSpec) {})
+}
+
+// newRoomWith is newRoom with a spec that change has changed.
+func newRoomWith(t *testing.T, change func(*v1alpha1.SessionSpec)) room {
+	t.Helper()
 	r := room{namespace: kube.NewNamespace(t)}
-	kube.CreateSession(t, r.namespace, roomName)
+	kube.CreateSession(t, r.namespace, roomName, change)
 	return r
 }
 
