@@ -4,12 +4,26 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
+
+// WantsStandby says whether a room of a pool is to have a standby, by what its Session says of it
+// ("" is nothing) or else by what the pool says, or may have.
+func WantsStandby(pool *v1alpha1.MediaPool, session v1alpha1.Standby) bool {
+	switch cmp.Or(session, pool.Spec.Standby) {
+	case v1alpha1.StandbyWarm:
+		return true
+	case v1alpha1.StandbyNone:
+		return false
+	}
+	return pool.Spec.MaxPods > 1
+}
 
 // Standby returns the pod that is to go on with a room when its pod, which is on a node, is lost;
 // false when there is no other pod. It is on another node if any candidate is, and the one that
-// hosts and follows the fewest rooms: all that a standby takes over comes at once. A pod that
-// failed a short while ago is taken only when there is no other one.
+// hosts and follows the fewest rooms: all that a standby takes over comes at once. Of several on
+// other nodes, or else on this one, a pod that failed a short while ago comes last.
 func Standby(candidates []Candidate, pod, node string, now time.Time) (chosen Candidate, found bool) {
 	others := slices.DeleteFunc(slices.Clone(candidates), func(c Candidate) bool { return c.Pod == pod })
 	if len(others) == 0 {

@@ -3,7 +3,27 @@ package placement
 import (
 	"testing"
 	"time"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
+
+func TestWantsStandby(t *testing.T) {
+	const none, warm = v1alpha1.StandbyNone, v1alpha1.StandbyWarm
+	for _, test := range []struct {
+		session, pool v1alpha1.Standby
+		maxPods       int32
+		want          bool
+	}{
+		{"", "", 1, false}, {"", "", 2, true},
+		{"", none, 2, false}, {"", warm, 1, true},
+		{none, warm, 2, false}, {none, "", 2, false}, {warm, none, 2, true}, {warm, "", 1, true},
+	} {
+		pool := &v1alpha1.MediaPool{Spec: v1alpha1.MediaPoolSpec{MaxPods: test.maxPods, Standby: test.pool}}
+		if got := WantsStandby(pool, test.session); got != test.want {
+			t.Errorf("session %q, pool %q, %d pods: %v", test.session, test.pool, test.maxPods, got)
+		}
+	}
+}
 
 func TestStandby(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
