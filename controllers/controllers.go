@@ -145,7 +145,7 @@ func (s *shared) poolChanged(name string) {
 // PodChanged implements fleet.Watcher.
 func (s *shared) PodChanged(pod fleet.Pod, draining []string) {
 	s.poolChanged(pod.Pool)
-	s.rooms.PodsChanged(pod.Pool, draining)
+	s.rooms.PodsChanged(pod.Pool, pod.Name, draining)
 }
 
 // PodReachChanged implements fleet.Watcher.
@@ -234,7 +234,7 @@ func (s *shared) addControllers(mgr ctrl.Manager) error {
 // register registers the metrics of the operator.
 func register(registry prometheus.Registerer, own ...prometheus.Collector) error {
 	all := slices.Concat(own, connection.Collectors(), eventlog.Collectors(), fleet.Collectors(),
-		mediapool.Collectors(), session.Collectors(), webhook.Collectors())
+		mediapool.Collectors(), rooms.Collectors(), session.Collectors(), webhook.Collectors())
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {
 			return fmt.Errorf("registering metrics: %w", err)

@@ -1,7 +1,7 @@
 package v1alpha1
 
-// Condition types of Sessions and Connections. All three are always present, Unknown while
-// undecided.
+// Condition types. Accepted, Programmed and Ready of Sessions and Connections are always present,
+// Unknown while undecided.
 const (
 	// ConditionAccepted says whether the spec is valid and admitted.
 	ConditionAccepted = "Accepted"
@@ -12,6 +12,9 @@ const (
 	// is in the room. For a MediaPool: that its minimum of pods can host rooms. For a Webhook: that
 	// its endpoint takes events, as far as was seen.
 	ConditionReady = "Ready"
+	// ConditionProtected says of a Session whether a standby could go on with the room now, if its
+	// media pod was lost.
+	ConditionProtected = "Protected"
 )
 
 // Reasons of Accepted.
@@ -60,10 +63,23 @@ const (
 	// ReasonWaitingForAck: the media pod has not confirmed this generation yet.
 	ReasonWaitingForAck = "WaitingForAck"
 	// ReasonPodUnreachable: the control stream to the media pod is down. With Ready, which is True
-	// all the same, that nothing was heard of the pod for some seconds: what was there goes on.
+	// all the same, that nothing was heard of the pod for some seconds: what was there goes on. With
+	// Protected: nothing was heard of the standby.
 	ReasonPodUnreachable = "PodUnreachable"
 	// ReasonNotAccepted: nothing is programmed for an object that is not accepted.
 	ReasonNotAccepted = "NotAccepted"
+)
+
+// Reasons of Protected.
+const (
+	// ReasonStandbyReady: the standby could go on with the room now.
+	ReasonStandbyReady = "StandbyReady"
+	// ReasonStandbyBehind: the standby does not know all that it needs yet, or not any more.
+	ReasonStandbyBehind = "StandbyBehind"
+	// ReasonNoStandby: there is no other media pod that could be the standby.
+	ReasonNoStandby = "NoStandby"
+	// ReasonNotWanted: neither the Session nor its pool wants a standby.
+	ReasonNotWanted = "NotWanted"
 )
 
 // Reasons of Ready.

@@ -165,6 +165,7 @@ forcedVideoCodec: H264
 allowTranscoding: true
 maxConnections: 7
 whenEmpty: Delete
+standby: None
 defaultRecordingProperties:
   name: daily
   hasAudio: false
@@ -184,6 +185,8 @@ url: wss://rooms.example.org
 poolName: pool
 podName: pod
 nodeName: node
+standbyPodName: pod-2
+standbyNodeName: node-2
 activeConnections: 2
 pendingConnections: 1
 publishers: 2
@@ -266,6 +269,7 @@ maxPods: 3
 warmSessions: 0
 capacity: {sessions: 5, connections: 50}
 placement: Spread
+standby: Warm
 allowedNamespaces: {matchLabels: {plan: paid}, matchExpressions: [{key: team, operator: In, values: [a]}]}
 exposure: {type: HostNetwork, portRange: {first: 20000, last: 20100}, publicAddress: 192.0.2.7}
 iceServers: [{url: "stun:host"}]

@@ -13,8 +13,18 @@ type Placement string
 // +kubebuilder:validation:Enum=HostPort;HostNetwork;NodePort;LoadBalancer;Internal
 type ExposureType string
 
+// Standby says whether a second media pod follows a room.
+// +kubebuilder:validation:Enum=None;Warm
+type Standby string
+
 // Values of the enums of MediaPoolSpec.
 const (
+	// StandbyNone has no second pod: users come back by themselves on another
+	// one when theirs is lost.
+	StandbyNone Standby = "None"
+	// StandbyWarm has a second pod know what it needs to go on with the media.
+	StandbyWarm Standby = "Warm"
+
 	// PlacementPacked fills the fullest pod first.
 	PlacementPacked Placement = "Packed"
 	// PlacementSpread fills the emptiest pod first.
@@ -68,6 +78,12 @@ type MediaPoolSpec struct {
 	// +kubebuilder:default=Packed
 	// +optional
 	Placement Placement `json:"placement,omitempty"`
+	// standby says whether a second media pod, on another node if there is one,
+	// follows each room so that calls go on there when the first one is lost:
+	// None or Warm. It takes none of that pod's capacity. Absent means Warm where
+	// maxPods is more than 1, else None. A Session may say something else.
+	// +optional
+	Standby Standby `json:"standby,omitempty"`
 	// publicURL is where clients reach the gateway, such as
 	// https://rooms.example.org; tokens are made of it. It has no path. http and
 	// ws stand for the same, as do https and wss. An IPv6 address can't stand in

@@ -127,6 +127,7 @@ var mediaPoolValidation = kind{
 		integer("spec.capacity.sessions", nil, 1, 10000),
 		integer("spec.capacity.connections", nil, 1, 100000),
 		enum("spec.placement", nil, "Packed", "Spread"),
+		enum("spec.standby", nil, "None", "Warm"),
 		text("spec.publicURL", nil, 512, ": Invalid value: \"\": `publicURL` must ", func(n int) string { return "http://" + strings.Repeat("a", n-7) }),
 		enum("spec.exposure.type", nil, "HostPort", "HostNetwork", "NodePort", "LoadBalancer", "Internal"),
 		integer("spec.exposure.portRange.first", func(v any) change {

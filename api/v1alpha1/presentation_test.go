@@ -68,10 +68,10 @@ func TestPrinterColumns(t *testing.T) {
 			base: minimalSession, path: "namespaces/default/sessions",
 			status: map[string]any{
 				"conditions": ready("Ready"), "podName": "pod", "activeConnections": int64(2), "poolName": "default",
-				"nodeName": "node", "sessionID": "Room",
+				"nodeName": "node", "standbyPodName": "other", "sessionID": "Room",
 			},
-			want:  "Name Ready Reason Pod Active Age [Pool] [Node] [SessionID]",
-			cells: "demo True Ready pod 2 AGE default node Room",
+			want:  "Name Ready Reason Pod Active Age [Pool] [Node] [Standby] [SessionID]",
+			cells: "demo True Ready pod 2 AGE default node other Room",
 		},
 		"Connection": {
 			base: minimalConnection, path: "namespaces/default/connections",

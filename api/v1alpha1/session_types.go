@@ -136,6 +136,12 @@ type SessionSpec struct {
 	// +kubebuilder:default=Keep
 	// +optional
 	WhenEmpty WhenEmpty `json:"whenEmpty,omitempty"`
+
+	// standby says whether a second media pod, on another node if there is one,
+	// follows the room so that calls go on there when the first one is lost: None
+	// or Warm. Absent means as the pool says.
+	// +optional
+	Standby Standby `json:"standby,omitempty"`
 }
 
 // RecordingProperties are the defaults of a Session's recordings.
@@ -195,8 +201,9 @@ type RecordingProperties struct {
 type SessionStatus struct {
 	// conditions are Accepted (the spec is valid and a pool has room),
 	// Programmed (the media pod has applied this generation) and Ready (a client
-	// can use the room now). All three are always there, Unknown while
-	// undecided.
+	// can use the room now). These three are always there, Unknown while
+	// undecided. Protected (a standby could go on with the room now) comes with
+	// the operator's first decision.
 	// +kubebuilder:default={{type: "Accepted", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Programmed", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Ready", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}}
 	// +listType=map
 	// +listMapKey=type
@@ -228,6 +235,15 @@ type SessionStatus struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	NodeName string `json:"nodeName,omitempty"`
+	// standbyPodName is the media pod that goes on with the room when the one
+	// that hosts it is lost. The condition Protected says whether it could now.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	StandbyPodName string `json:"standbyPodName,omitempty"`
+	// standbyNodeName is the node of that pod.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	StandbyNodeName string `json:"standbyNodeName,omitempty"`
 	// activeConnections counts the users in the room.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:default=0
@@ -282,6 +298,7 @@ type MediaConnections struct {
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`,description="Time since the Session was created"
 // +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.status.poolName`,priority=1,description="The MediaPool that hosts the room"
 // +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.status.nodeName`,priority=1,description="The node of the media pod"
+// +kubebuilder:printcolumn:name="Standby",type=string,JSONPath=`.status.standbyPodName`,priority=1,description="The media pod that goes on with the room when the first one is lost"
 // +kubebuilder:printcolumn:name="SessionID",type=string,JSONPath=`.status.sessionID`,priority=1,description="The identifier that clients see"
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",message="`metadata.name` must be at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends"
 type Session struct {

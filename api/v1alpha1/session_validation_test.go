@@ -75,6 +75,7 @@ var sessionValidation = kind{
 		boolean("spec.allowTranscoding", nil),
 		integer("spec.maxConnections", nil, 1, 10000),
 		enum("spec.whenEmpty", nil, "Keep", "Delete"),
+		enum("spec.standby", nil, "None", "Warm"),
 		text("spec.defaultRecordingProperties.name", nil, 255, ": Invalid value: \"\": `name` may ", nil),
 		boolean("spec.defaultRecordingProperties.hasAudio", nil),
 		boolean("spec.defaultRecordingProperties.hasVideo", nil),

@@ -47,6 +47,8 @@ type Input struct {
 	Presence func(*v1alpha1.Connection) *controlv1.Presence
 	// Identity gives what is derived of a Connection.
 	Identity func(*v1alpha1.Connection) Identity
+	// Standby is the pod that follows the room, nil when there is none.
+	Standby *controlv1.RoomStandby
 	// Keys by which the pod is given a proof of whose room it is.
 	Keys token.Keys
 	// Begun says that the beginning of the Session was told of.
@@ -71,6 +73,7 @@ func Room(in Input) *controlv1.Room {
 		EndsWhenEmpty:    session.Spec.WhenEmpty == v1alpha1.WhenEmptyDelete,
 		Known:            in.Begun,
 		Proof:            proof(in.Keys.Current, RoomIdentity(session)),
+		Standby:          in.Standby,
 	}
 	switch codec := session.Spec.ForcedVideoCodec; codec {
 	case v1alpha1.ForcedVideoCodecVP8, v1alpha1.ForcedVideoCodecVP9, v1alpha1.ForcedVideoCodecH264:

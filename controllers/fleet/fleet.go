@@ -84,6 +84,9 @@ type PodView struct {
 	CutOff time.Time
 	// Waits says that it is given up as soon as its turn comes.
 	Waits bool
+	// Advertised are the media addresses that it was told, none before it is configured. They are
+	// not to be changed.
+	Advertised []*controlv1.TransportAddress
 	// LostBy is why it was given up; "" for a pod that has ended.
 	LostBy Sign
 }
@@ -97,6 +100,9 @@ type Rooms interface {
 	Observe(pod string, status *controlv1.RoomStatus)
 	// Removed takes in that a pod has closed a room.
 	Removed(pod string, removed *controlv1.RoomRemoved)
+	// ObserveStandby takes in what a pod says of a room that it follows, and reports whether the pod
+	// has to do with the room.
+	ObserveStandby(pod string, status *controlv1.StandbyStatus) bool
 	// Has says whether there is such a room, and whether it is on a pod.
 	Has(session types.UID, pod string) (known, here bool)
 	// Hosting says whether any room is on a pod, Occupied whether somebody may be in one.

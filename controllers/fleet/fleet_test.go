@@ -62,7 +62,7 @@ func (w *wanted) build(table *rooms.Table, uid types.UID) {
 		})
 		names[types.UID(c.Uid)] = types.NamespacedName{Name: c.Uid}
 	}
-	table.Send(out, names, view.Sending.Need)
+	table.Send(view.Pod, out, names, view.Sending.Need)
 }
 
 // proofs vouch for what says that it is a proof.

@@ -60,6 +60,7 @@ type link struct {
 func (l *link) view() PodView {
 	view := PodView{
 		Pod: l.pod, Known: true, Since: l.since.at, Draining: l.config.GetDraining(), Waits: l.waits, LostBy: l.lostBy, CutOff: l.cutOff,
+		Advertised: l.config.GetAdvertised(),
 	}
 	switch {
 	case l.lost:
@@ -372,6 +373,11 @@ func (f *Fleet) take(ctx context.Context, l *link, message *controlv1.PodMessage
 	case *controlv1.PodMessage_RoomRemoved:
 		parts.forget(m.RoomRemoved.GetUid())
 		f.config.Rooms.Removed(pod.Name, m.RoomRemoved)
+	case *controlv1.PodMessage_Standby:
+		if !f.config.Rooms.ObserveStandby(pod.Name, m.Standby) {
+			log.FromContext(ctx).V(1).Info("A media pod follows a room of which it is not the standby",
+				"room", m.Standby.GetUid(), "state", m.Standby.GetState().String())
+		}
 	}
 	return nil
 }

@@ -37,7 +37,8 @@ func (o *Outbox) Has(pod string) bool {
 	return o.queues[pod] != nil
 }
 
-// Send queues a message about a room, in place of an earlier one that was not sent yet. Without a
+// Send queues a message about a room, in place of an earlier one that was not sent yet: a pod hosts
+// a room, or follows it, or has nothing to do with it, and the last message says which. Without a
 // stream it does nothing: the next one begins with all rooms.
 func (o *Outbox) Send(pod string, session types.UID, message *controlv1.OperatorMessage) {
 	o.mu.Lock()
@@ -45,6 +46,15 @@ func (o *Outbox) Send(pod string, session types.UID, message *controlv1.Operator
 	if q := o.queues[pod]; q != nil && q.rooms != nil {
 		q.rooms[session] = message
 		signal(q.wake)
+	}
+}
+
+// Withdraw drops a message about a room that was not sent yet.
+func (o *Outbox) Withdraw(pod string, session types.UID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if q := o.queues[pod]; q != nil {
+		delete(q.rooms, session)
 	}
 }
 

@@ -1,5 +1,6 @@
-// Package placement is the authority on which of several media pods is the best one for a Session:
-// a pure function of what is reserved on each. Package rooms reserves what it has chosen.
+// Package placement is the authority on which of several media pods is the best one for a Session,
+// and for its standby: pure functions of what is reserved on each. Package rooms reserves what they
+// have chosen.
 package placement
 
 import (
@@ -21,6 +22,8 @@ type Candidate struct {
 	MaxSessions, MaxConnections int32
 	// Sessions and Connections are what is reserved on it.
 	Sessions, Connections int32
+	// Standbys is how many rooms of other pods it follows. They take none of its capacity.
+	Standbys int32
 	// Failed is when it, or its node, failed last; zero when not known to.
 	Failed time.Time
 }
@@ -32,6 +35,14 @@ func (c Candidate) fits(connections int32) bool {
 		c.Connections < c.MaxConnections
 }
 
+// suspect is 1 for a pod that failed a short while ago, else 0.
+func (c Candidate) suspect(now time.Time) int {
+	if !c.Failed.IsZero() && now.Sub(c.Failed) < FailureMemory {
+		return 1
+	}
+	return 0
+}
+
 // Choose returns the pod that a Session with so many admitted connections gets, or false when none
 // has room. A pod that failed a short while ago is taken only when no other one fits: it looks idle
 // because it failed.
@@ -39,12 +50,6 @@ func Choose(candidates []Candidate, connections int32, policy v1alpha1.Placement
 	fitting := slices.DeleteFunc(slices.Clone(candidates), func(c Candidate) bool { return !c.fits(connections) })
 	if len(fitting) == 0 {
 		return "", false
-	}
-	suspect := func(c Candidate) int {
-		if !c.Failed.IsZero() && now.Sub(c.Failed) < FailureMemory {
-			return 1
-		}
-		return 0
 	}
 	fullness := func(c Candidate) float64 {
 		return max(float64(c.Sessions)/float64(c.MaxSessions), float64(c.Connections)/float64(c.MaxConnections))
@@ -54,7 +59,7 @@ func Choose(candidates []Candidate, connections int32, policy v1alpha1.Placement
 		if policy != v1alpha1.PlacementSpread {
 			byFullness = -byFullness
 		}
-		return cmp.Or(cmp.Compare(suspect(a), suspect(b)), byFullness, cmp.Compare(a.Pod, b.Pod))
+		return cmp.Or(cmp.Compare(a.suspect(now), b.suspect(now)), byFullness, cmp.Compare(a.Pod, b.Pod))
 	})
 	return best.Pod, true
 }

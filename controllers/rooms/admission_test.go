@@ -289,7 +289,7 @@ func TestAsManyAreWokenAsThereArePlaces(t *testing.T) {
 		}, []string{"out-1"}},
 		"a Session moves, and leaves places": {func(b *book) {
 			crowd(b, 1000)
-			b.Move(first.UID, pods(3, 9, "b"), v1alpha1.PlacementPacked)
+			b.Move(first.UID, "a", pods(3, 9, "b"), v1alpha1.PlacementPacked)
 		}, []string{"out-0", "out-2", "out-1", "out-3"}},
 		"all are told of their Session's pod": {func(b *book) {
 			crowd(b, 4)

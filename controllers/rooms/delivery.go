@@ -74,11 +74,15 @@ type Sending struct {
 	// Generation is that of the Session which was sent last, at a time; 0 when none was.
 	Generation int64
 	At         time.Time
+	// Standby is what was sent last of the room's standby, nil when there was none. It is not to be
+	// changed.
+	Standby *controlv1.RoomStandby
 }
 
 func (d *delivery) view(now time.Time) Sending {
 	return Sending{
 		Need: d.needed, Outdated: d.room == nil || d.needed > d.had, After: d.wait(now), Generation: d.room.GetGeneration(), At: d.at,
+		Standby: d.room.GetStandby(),
 	}
 }
 
@@ -115,14 +119,14 @@ func (t *Table) Require(session, connection types.UID, generation int64) {
 }
 
 // Send gives the pod of a room its desired state, which the table keeps. need is the one that the
-// room was built for; names are those of the Connections in it. Nothing is sent of a room that is
-// being closed, or has no pod.
-func (t *Table) Send(desired *controlv1.Room, names map[types.UID]types.NamespacedName, need uint64) {
+// room was built for, and pod the one; names are those of the Connections in it. Nothing is sent of
+// a room that is being closed, or is on another pod: what users have there would not be in it.
+func (t *Table) Send(pod string, desired *controlv1.Room, names map[types.UID]types.NamespacedName, need uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	uid := types.UID(desired.GetUid())
 	r, known := t.rooms[uid]
-	if !known || r.at.Pod == "" || r.delivery.closing {
+	if !known || pod == "" || r.at.Pod != pod || r.delivery.closing {
 		return
 	}
 	d := &r.delivery
@@ -139,7 +143,7 @@ func (t *Table) Send(desired *controlv1.Room, names map[types.UID]types.Namespac
 			e.revision = d.revision
 		}
 	}
-	t.outbox.Send(r.at.Pod, uid, message(desired))
+	t.outbox.Send(pod, uid, message(desired))
 	t.handOver()
 }
 
@@ -193,6 +197,7 @@ func (t *Table) Close(session types.UID, silent bool) bool {
 		d.closing, d.silent = true, silent
 		d.revision++
 		t.outbox.Send(r.at.Pod, session, removal(session, d.revision, silent))
+		t.relinquish(r)
 		t.handOver()
 	}
 	return false
@@ -223,6 +228,10 @@ func (t *Table) snapshot(pod string) (messages []*controlv1.OperatorMessage, mis
 	for uid, r := range t.rooms {
 		d := &r.delivery
 		switch {
+		case r.standby.Pod == pod && r.standby.message != nil:
+			messages = append(messages, r.standby.message)
+		case r.leaves != nil && r.leaves.pod == pod && r.leaves.room != nil:
+			messages = append(messages, message(r.leaves.room))
 		case r.at.Pod != pod:
 		case d.closing:
 			messages = append(messages, removal(uid, d.revision, d.silent))

@@ -24,6 +24,12 @@ func (o *outboxes) Send(pod string, _ types.UID, message *controlv1.OperatorMess
 	o.sent[pod] = append(o.sent[pod], message)
 }
 
+func (o *outboxes) Withdraw(pod string, session types.UID) {
+	o.sent[pod] = slices.DeleteFunc(o.sent[pod], func(m *controlv1.OperatorMessage) bool {
+		return m.GetRoom().GetUid() == string(session)
+	})
+}
+
 func (o *outboxes) Has(pod string) bool { return !o.gone[pod] }
 
 // told returns what a pod was sent since it was asked last, as "uid@revision: connections" or
@@ -40,6 +46,12 @@ func (o *outboxes) told(pod string) string {
 func written(message *controlv1.OperatorMessage) string {
 	if removal := message.GetRemoveRoom(); removal != nil {
 		return fmt.Sprintf("-%s@%d", removal.GetUid(), removal.GetRevision())
+	}
+	if standby := message.GetStandby(); standby != nil {
+		if standby.GetDrop() {
+			return "~" + standby.GetUid() + " dropped"
+		}
+		return fmt.Sprintf("~%s of %s at %s", standby.GetUid(), standby.GetPodUid(), standby.GetAddress())
 	}
 	room := message.GetRoom()
 	text := fmt.Sprintf("%s@%d:", room.GetUid(), room.GetRevision())
@@ -66,7 +78,7 @@ func (b *book) hand(of Session, need uint64, connections ...string) {
 		room.Connections = append(room.Connections, &controlv1.Connection{Uid: "uid-" + c, Generation: 1})
 		names[types.UID("uid-"+c)] = guest(of, c).Name
 	}
-	b.Send(room, names, need)
+	b.Send(b.Session(of.UID).Pod, room, names, need)
 }
 
 // answers has a pod say that it has applied a revision, with the Connections that it has.
@@ -306,7 +318,7 @@ func TestARoomThatMovesIsClosedWhereItWas(t *testing.T) {
 	b := newBook(Reservation{Session: r, Pod: "a"})
 	b.send(r)
 	b.pods.told("a")
-	if pod, moved := b.Move(r.UID, pods(9, 9, "b"), v1alpha1.PlacementPacked); !moved || pod != "b" {
+	if pod, moved := b.Move(r.UID, "a", pods(9, 9, "b"), v1alpha1.PlacementPacked); !moved || pod != "b" {
 		t.Fatalf("it moved to %q", pod)
 	}
 	b.want(t, "before", "a", "-uid-room@0")
@@ -326,7 +338,7 @@ func TestASnapshotIsNeverPartial(t *testing.T) {
 		"the other room is built":      {func(b *book) { b.send(second, "guest") }, []string{"uid-first@1:", "uid-second@1: uid-guest"}},
 		"the other Session is gone":    {func(b *book) { b.Delete(second.UID) }, []string{"uid-first@1:"}},
 		"the other Session is deleted": {func(b *book) { b.Close(second.UID, false) }, []string{"-uid-second@1", "uid-first@1:"}},
-		"the other room is moved":      {func(b *book) { b.Move(second.UID, pods(9, 9, "b"), v1alpha1.PlacementPacked) }, []string{"uid-first@1:"}},
+		"the other room is moved":      {func(b *book) { b.Move(second.UID, "a", pods(9, 9, "b"), v1alpha1.PlacementPacked) }, []string{"uid-first@1:"}},
 		"the other room lost its pod":  {func(b *book) { b.Unassign(second.UID, "a") }, []string{"uid-first@1:"}},
 	} {
 		b := newBook(Reservation{Session: first, Pod: "a"}, Reservation{Session: second, Pod: "a"}, Reservation{Session: elsewhere, Pod: "b"})
@@ -387,13 +399,13 @@ func TestSessionsOnPodsThatDrainAreWokenForOtherPods(t *testing.T) {
 	b := newBook(Reservation{Session: drains, Pod: "a"}, Reservation{Session: stays, Pod: "b"})
 	b.place(waits, nil)
 	b.woken = nil
-	b.PodsChanged("pool", []string{"a"})
+	b.PodsChanged("pool", "a", []string{"a"})
 	slices.Sort(b.woken)
 	if want := []string{"drains", "waits"}; !slices.Equal(b.woken, want) {
 		t.Errorf("woken are %v, want %v", b.woken, want)
 	}
 	b.woken = nil
-	if b.PodsChanged("other", nil); len(b.woken) != 0 {
+	if b.PodsChanged("other", "b", nil); len(b.woken) != 0 {
 		t.Errorf("of another pool, woken are %v", b.woken)
 	}
 }

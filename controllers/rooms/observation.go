@@ -123,6 +123,9 @@ func (t *Table) Observe(pod string, status *controlv1.RoomStatus) {
 		woken.connection(r.delivery.evicted()...)
 		if answered := status.GetRevision() > r.delivery.acked; answered {
 			r.delivery.acked = status.GetRevision()
+			if r.leaves != nil {
+				r.leaves, woken.pool, concerned = nil, r.Pool, true // the pod before may go
+			}
 			concerned = concerned || r.delivery.needed > r.delivery.had
 		}
 		if concerned {
@@ -165,6 +168,7 @@ func (t *Table) MarkLost(pod string) {
 	t.mu.Lock()
 	now := t.clock.Now()
 	for _, r := range t.rooms {
+		t.loseStandby(r, pod, &woken)
 		if r.at.Pod != pod {
 			continue
 		}
@@ -192,5 +196,5 @@ func (t *Table) Has(session types.UID, pod string) (known, here bool) {
 		return true, on == pod
 	}
 	r, known := t.rooms[session]
-	return known, known && r.at.Pod == pod
+	return known, known && r.on(pod)
 }

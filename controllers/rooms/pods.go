@@ -10,9 +10,12 @@ import (
 // Load is what is reserved on a pod.
 type Load struct {
 	Sessions, Connections int32
+	// Standbys is how many rooms of other pods it follows.
+	Standbys int32
 }
 
-// Loads returns what is reserved on each pod that has a Session.
+// Loads returns what is reserved on each pod that has a Session, or follows one. A pod that is to
+// give a room up has it until that is done.
 func (t *Table) Loads() map[string]Load {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -22,14 +25,18 @@ func (t *Table) Loads() map[string]Load {
 // load sums up the reservations by pod. The table is locked.
 func (t *Table) load() map[string]Load {
 	loads := make(map[string]Load)
-	for _, r := range t.rooms {
-		if r.at.Pod == "" {
-			continue
+	add := func(pod string, more Load) {
+		if pod != "" {
+			load := loads[pod]
+			loads[pod] = Load{load.Sessions + more.Sessions, load.Connections + more.Connections, load.Standbys + more.Standbys}
 		}
-		load := loads[r.at.Pod]
-		load.Sessions++
-		load.Connections += int32(len(r.admitted))
-		loads[r.at.Pod] = load
+	}
+	for _, r := range t.rooms {
+		add(r.at.Pod, Load{Sessions: 1, Connections: int32(len(r.admitted))})
+		add(r.standby.Pod, Load{Standbys: 1})
+		if r.leaves != nil {
+			add(r.leaves.pod, Load{Sessions: 1})
+		}
 	}
 	return loads
 }
@@ -51,7 +58,7 @@ func (t *Table) Hosting(pod string) bool {
 // hosting says whether a pod has a Session. The table is locked.
 func (t *Table) hosting(pod string) bool {
 	for _, r := range t.rooms {
-		if r.at.Pod == pod {
+		if r.on(pod) {
 			return true
 		}
 	}
@@ -63,7 +70,12 @@ func (t *Table) hosting(pod string) bool {
 func (t *Table) Occupied(pod string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.connections(pod) > 0
+	for _, r := range t.rooms {
+		if r.on(pod) && len(r.admitted) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Cordon takes a pod out of use, if it hosts nothing: from then on nothing is placed on it. It says
@@ -116,13 +128,14 @@ func (t *Table) FailedLately(now time.Time) []string {
 	return names
 }
 
-// PodsChanged wakes the Sessions that a change of a pool's pods may help: those that wait for a
-// pod, and those on pods that drain.
-func (t *Table) PodsChanged(pool string, draining []string) {
+// PodsChanged wakes the Sessions that a change of one of a pool's pods may concern: those that wait
+// for a pod, or for a standby, those on pods that drain, and those that the pod follows.
+func (t *Table) PodsChanged(pool, pod string, draining []string) {
 	var woken wakes
 	t.mu.Lock()
 	for _, r := range t.rooms {
-		if r.at.Pod == "" && r.Pool == pool || r.at.Pod != "" && slices.Contains(draining, r.at.Pod) {
+		waits := r.Pool == pool && (r.at.Pod == "" || r.standby.Sought)
+		if waits || r.at.Pod != "" && slices.Contains(draining, r.at.Pod) || r.standby.Pod != "" && r.standby.Pod == pod {
 			woken.session(r.Name)
 		}
 	}

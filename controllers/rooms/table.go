@@ -5,10 +5,11 @@
 //	                 Assign                  Send                    Observe
 //	waits for a pod --------> not sent yet --------> not acknowledged -------> applied
 //	      ^                       ^                                              |
-//	      |  Unassign             |  Move          Require, Evict, PoolChanged   |
+//	      |  Unassign             |  Move, HandOver     Require, Evict,          |
+//	      |                       |  a takeover         PoolChanged              |
 //	      +-----------------------+--------------------------------<-------------+
 //
-// Delete ends a room in any state. Who builds the Room that is sent is the Session's controller;
+// A room may have a standby, which follows it (standby.go). Delete ends a room in any state. Who builds the Room that is sent is the Session's controller;
 // the table says when there is a need, and keeps it for the next stream to the pod.
 package rooms
 
@@ -57,12 +58,18 @@ type Reservation struct {
 	Session     Session
 	Pod         string
 	Connections []Connection
+	// Standby is the pod that follows the room, "" when there is none, and Host the one that it
+	// follows.
+	Standby string
+	Host    Host
 }
 
 // Outbox takes what pods are to be sent. Its methods must not block.
 type Outbox interface {
 	// Send queues a message about a room, in place of an earlier one that was not sent yet.
 	Send(pod string, session types.UID, message *controlv1.OperatorMessage)
+	// Withdraw drops a message about a room that was not sent yet.
+	Withdraw(pod string, session types.UID)
 	// Has says whether a pod is talked to: whether it is known, and is not lost.
 	Has(pod string) bool
 }
@@ -102,6 +109,11 @@ type room struct {
 	admitted map[types.UID]struct{}
 	delivery delivery
 	seen     sightings
+	standby  standby
+	// taken is how the room has come to its pod. leaves is the pod that gives it up, until the
+	// present one has taken it; nil when there is none.
+	taken  Takeover
+	leaves *handover
 	// lost is since when its users wait for another pod, after theirs was lost; zero when they do
 	// not.
 	lost time.Time
@@ -133,6 +145,9 @@ func (t *Table) Seed(reservations []Reservation) {
 	for _, reserved := range reservations {
 		r := t.add(reserved.Session)
 		t.put(r, reserved.Pod)
+		if reserved.Standby != "" && reserved.Standby != reserved.Pod {
+			t.follow(r, reserved.Standby, reserved.Host)
+		}
 		woken.session(r.Name)
 		for _, c := range reserved.Connections {
 			r.admitted[c.UID] = struct{}{}
@@ -163,8 +178,9 @@ func (t *Table) Lookup(name types.NamespacedName) (types.UID, bool) {
 }
 
 // Assign returns the pod that a Session is on. One that is on none gets one of the candidates, or
-// waits. What is reserved on each candidate, and when it failed, is filled in here. Nobody is told
-// of the room before Send.
+// waits. Its standby comes first, whatever is reserved there, if it could go on with the room. What
+// is reserved on each candidate, and when it failed, is filled in here. Nobody is told of the room
+// before Send.
 func (t *Table) Assign(session Session, candidates []placement.Candidate, policy v1alpha1.Placement) (pod string, placed bool) {
 	woken := wakes{pool: session.Pool}
 	t.mu.Lock()
@@ -176,8 +192,10 @@ func (t *Table) Assign(session Session, candidates []placement.Candidate, policy
 	if !known {
 		r = t.add(session)
 	}
-	now := t.clock.Now()
-	if pod, placed = placement.Choose(t.fill(candidates), int32(len(r.admitted)), policy, now); placed {
+	if pod, placed = t.heir(r, candidates); !placed {
+		pod, placed = placement.Choose(t.fill(candidates), int32(len(r.admitted)), policy, t.clock.Now())
+	}
+	if placed {
 		t.put(r, pod)
 		// Their status is to say that there is a pod.
 		woken.connection(t.waiting.of(session.UID)...)
@@ -190,12 +208,11 @@ func (t *Table) Assign(session Session, candidates []placement.Candidate, policy
 // Move puts a Session that is on a pod on one of the candidates instead, and has the pod before
 // close the room. It stays where it is if no candidate has room. What was observed is kept: who has
 // left stays out.
-func (t *Table) Move(session types.UID, candidates []placement.Candidate, policy v1alpha1.Placement) (pod string, moved bool) {
+func (t *Table) Move(session types.UID, before string, candidates []placement.Candidate, policy v1alpha1.Placement) (pod string, moved bool) {
 	var woken wakes
 	t.mu.Lock()
 	r, known := t.rooms[session]
-	if known && r.at.Pod != "" {
-		before := r.at.Pod
+	if known && before != "" && r.at.Pod == before && r.leaves == nil {
 		pod, moved = placement.Choose(t.fill(candidates), int32(len(r.admitted)), policy, t.clock.Now())
 		if moved {
 			t.put(r, pod)
@@ -216,7 +233,7 @@ func (t *Table) Unassign(session types.UID, pod string) {
 	defer t.mu.Unlock()
 	if r, known := t.rooms[session]; known && r.at.Pod == pod {
 		r.lose(t.clock.Now())
-		r.at.Pod = ""
+		r.at.Pod, r.leaves = "", nil
 		t.handOver()
 	}
 }
@@ -264,6 +281,8 @@ func (t *Table) Delete(session types.UID) {
 			t.removals[session] = r.at.Pod
 			t.outbox.Send(r.at.Pod, session, removal(session, 0, r.delivery.silent))
 		}
+		t.relinquish(r)
+		t.unfollow(r)
 		woken = t.freed(r.Pool, r.at.Pod)
 		t.handOver()
 	}
@@ -285,10 +304,7 @@ func (t *Table) put(r *room, pod string) {
 	if before := r.at.Pod; before != "" && before != pod {
 		t.outbox.Send(before, r.UID, removal(r.UID, 0, false))
 	}
-	r.at, r.lost = Assignment{Pod: pod, Epoch: r.at.Epoch + 1}, time.Time{}
-	r.delivery.restart()
-	r.seen.restart(r.at.Epoch)
-	t.handOver()
+	t.settle(r, pod)
 }
 
 // serves says whether the pod of a room is talked to and has not closed the room. The table is
@@ -306,7 +322,7 @@ func (t *Table) fill(candidates []placement.Candidate) []placement.Candidate {
 		if t.cordoned[c.Pod] {
 			continue
 		}
-		c.Sessions, c.Connections = load[c.Pod].Sessions, load[c.Pod].Connections
+		c.Sessions, c.Connections, c.Standbys = load[c.Pod].Sessions, load[c.Pod].Connections, load[c.Pod].Standbys
 		c.Failed = t.failures[c.Pod]
 		if failed := t.failures[c.Node]; c.Node != "" && failed.After(c.Failed) {
 			c.Failed = failed
@@ -367,6 +383,11 @@ type View struct {
 	Held map[types.UID]bool
 	// Lost is since when its users wait for another pod; zero when they do not.
 	Lost time.Time
+	// Standby follows the room; Taken is how it has come to its pod.
+	Standby StandbyView
+	Taken   Takeover
+	// Leaves is the pod that is to give the room to the present one; "" once it has.
+	Leaves string
 }
 
 // Session returns the room of a Session.
@@ -382,6 +403,10 @@ func (t *Table) Session(uid types.UID) View {
 		Generation: r.seen.generation, Visited: r.seen.visited, Media: r.seen.media,
 		Seen: make(map[types.UID]*controlv1.ConnectionStatus, len(r.seen.connections)),
 		Held: make(map[types.UID]bool, len(r.seen.connections)), Lost: r.lost,
+		Standby: r.standby.StandbyView, Taken: r.taken,
+	}
+	if r.leaves != nil {
+		view.Leaves = r.leaves.pod
 	}
 	for c := range r.admitted {
 		view.Admitted[c] = true

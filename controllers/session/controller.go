@@ -2,7 +2,8 @@
 // room runs, what its status says, and when a Session that is being deleted may go.
 //
 //	created --> accepted --> placed on a pod --> programmed, Ready
-//	                ^             |
+//	                ^             |  ^
+//	                |             |  +-- pod lost or drained, the standby goes on (standby.go)
 //	                |      pod lost, users come back
 //	                +-------------+                 deleted --> room closed --> Connections gone --> gone
 package session
@@ -73,10 +74,13 @@ type Rooms interface {
 	IsAssigned(session types.UID) bool
 	Session(uid types.UID) rooms.View
 	Assign(session rooms.Session, candidates []placement.Candidate, policy v1alpha1.Placement) (string, bool)
-	Move(session types.UID, candidates []placement.Candidate, policy v1alpha1.Placement) (string, bool)
+	Move(session types.UID, before string, candidates []placement.Candidate, policy v1alpha1.Placement) (string, bool)
+	HandOver(session types.UID, from string) (string, bool)
+	Protect(session types.UID, host rooms.Host, candidates []placement.Candidate, keep bool) (string, bool)
+	Unprotect(session types.UID)
 	Unassign(session types.UID, pod string)
 	GiveUp(session types.UID, users []types.UID)
-	Send(room *controlv1.Room, names map[types.UID]types.NamespacedName, need uint64)
+	Send(pod string, room *controlv1.Room, names map[types.UID]types.NamespacedName, need uint64)
 	Close(session types.UID, silent bool) bool
 	Delete(session types.UID)
 }

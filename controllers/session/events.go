@@ -7,6 +7,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/fleet"
+	"mediarooms.dev/mediarooms/controllers/rooms"
 )
 
 // Reasons and actions of Events.
@@ -14,6 +15,7 @@ const (
 	eventPlaced         = "Placed"
 	eventPodLost        = "PodLost"
 	eventMoved          = "Moved"
+	eventTakenOver      = "TakenOver"
 	eventDraining       = "Draining"
 	eventPodUnreachable = "PodUnreachable"
 	eventPodReachable   = "PodReachable"
@@ -26,9 +28,13 @@ const (
 	actionClosing       = "Closing"
 )
 
-// publish tells what a status write has changed.
-func (r *Reconciler) publish(s *v1alpha1.Session, before, after v1alpha1.SessionStatus) {
-	if before.PodName != "" && before.PodName != after.PodName {
+// publish tells what a status write has changed. taken is how the room has come to its pod.
+func (r *Reconciler) publish(s *v1alpha1.Session, before, after v1alpha1.SessionStatus, taken rooms.Takeover) {
+	takenOver := before.PodName != after.PodName && after.PodName != "" && after.PodName == taken.To
+	if takenOver {
+		r.Recorder.Eventf(s, nil, corev1.EventTypeNormal, eventTakenOver, actionPlacing,
+			"Media pod %s, the standby, has taken the room over from media pod %s, %s; calls go on there", taken.To, taken.From, because(taken))
+	} else if before.PodName != "" && before.PodName != after.PodName {
 		if r.Fleet.Pod(before.PodName).State == fleet.Lost {
 			r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, eventPodLost, actionPlacing, "Media pod %s was lost", before.PodName)
 		} else {
@@ -36,6 +42,7 @@ func (r *Reconciler) publish(s *v1alpha1.Session, before, after v1alpha1.Session
 		}
 	}
 	switch {
+	case takenOver:
 	case after.PodName == "" || before.PodName == after.PodName:
 	case after.ActiveConnections > 0:
 		r.Recorder.Eventf(s, nil, corev1.EventTypeNormal, eventMoved, actionPlacing, "The room was moved to media pod %s; %d users may come back there",
@@ -53,4 +60,17 @@ func (r *Reconciler) publish(s *v1alpha1.Session, before, after v1alpha1.Session
 		}
 		r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, reason, actionAdmitting, "%s: %s", now.Reason, now.Message)
 	}
+}
+
+// because says why a standby has taken a room over.
+func because(taken rooms.Takeover) string {
+	switch taken.Cause {
+	case rooms.CauseEnded:
+		return "whose process has ended"
+	case rooms.CauseSilent:
+		return "which it did not hear any more"
+	case rooms.CauseMoved:
+		return "which drains"
+	}
+	return "which was lost, or drains"
 }

@@ -31,8 +31,9 @@ type observed struct {
 	rival *v1alpha1.Session
 	// room is where its room is and what is known of it.
 	room rooms.View
-	// pod is how its pod stands; Lost when there is none.
-	pod fleet.PodView
+	// pod is how its pod stands, standby how the one stands that follows the room; Lost when there
+	// is none.
+	pod, standby fleet.PodView
 	// candidates are the pods of the pool that can take rooms.
 	candidates []placement.Candidate
 	// begun says that the beginning of the Session was told of.
@@ -130,10 +131,15 @@ func late(session *v1alpha1.Session, c *v1alpha1.Connection) bool {
 // look reads what is known of the room and its pod now.
 func (r *Reconciler) look(o *observed) {
 	o.room = r.Rooms.Session(o.session.UID)
-	o.pod = fleet.PodView{State: fleet.Lost}
-	if o.room.Pod != "" {
-		o.pod = r.Fleet.Pod(o.room.Pod)
+	o.pod, o.standby = r.view(o.room.Pod), r.view(o.room.Standby.Pod)
+}
+
+// view returns how a pod stands; "" is none.
+func (r *Reconciler) view(pod string) fleet.PodView {
+	if pod == "" {
+		return fleet.PodView{State: fleet.Lost}
 	}
+	return r.Fleet.Pod(pod)
 }
 
 // sameID returns the Sessions of the namespace with the same identifier.

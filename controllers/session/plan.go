@@ -3,6 +3,7 @@ package session
 import (
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -10,6 +11,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/desired"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/participant"
+	"mediarooms.dev/mediarooms/controllers/placement"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
@@ -22,6 +24,10 @@ type action struct {
 	sent *sent
 	// users are the Connections that are given up; nil for what gives up none.
 	users []types.UID
+	// candidates are the pods of which one may follow the room. Without any, keep has the one do so
+	// still that does.
+	candidates []placement.Candidate
+	keep       bool
 }
 
 // comebackBound is how long the users of a room whose pod was lost stay in it while no other pod
@@ -52,6 +58,12 @@ const (
 	assign actionKind = "Assign"
 	// move puts a room without users on another pod than one that drains.
 	move actionKind = "Move"
+	// handOver puts a room on its standby, in agreement with a pod that drains.
+	handOver actionKind = "HandOver"
+	// protect has another pod follow the room, if there is one.
+	protect actionKind = "Protect"
+	// unprotect has no pod follow it.
+	unprotect actionKind = "Unprotect"
 	// send sends the room to the pod that it is on.
 	send actionKind = "Send"
 	// giveUp has the users be out whose room is on no pod.
@@ -118,8 +130,14 @@ func (p *plan) place(o observed) {
 	if o.room.Pod != "" && !hasPod {
 		p.add(unassign, "the media pod was lost", nil)
 	}
-	drains := o.pod.Draining && o.pod.State == fleet.Synced && !o.foreign
+	drains := o.pod.Draining && o.pod.State == fleet.Synced && !o.foreign && o.room.Leaves == ""
+	if hasPod {
+		p.protect(o)
+	}
 	switch {
+	case hasPod && drains && o.standbyCouldServe():
+		p.add(handOver, "the media pod drains and the standby can go on with the room", desiredRoom(o, true))
+		p.keep(o) // for when it can't any more
 	case hasPod && drains && count(o, v1alpha1.ConnectionStateActive) == 0 && len(o.candidates) > 0:
 		p.add(move, "the media pod drains and nobody is in the room", desiredRoom(o, true))
 		p.keep(o) // for when no other pod has room
@@ -147,6 +165,9 @@ func (p *plan) seek(o observed) {
 			return // the next pass looks for a pod without them
 		}
 	}
+	if o.standbyMayServe() {
+		return // it is about to say so
+	}
 	p.add(assign, "the room is on no media pod", desiredRoom(o, true))
 }
 
@@ -160,6 +181,8 @@ func (p *plan) keep(o observed) {
 		reason = "the media pod was not sent this generation"
 	case last.Outdated:
 		reason = "what the media pod was sent is outdated"
+	case !proto.Equal(last.Standby, roomStandby(o, false)):
+		reason = "what the media pod was sent of the standby is outdated"
 	case !o.now.Before(expire):
 		reason = "the credentials that the media pod was sent expire"
 	default:
@@ -190,6 +213,7 @@ func desiredRoom(o observed, elsewhere bool) *sent {
 	if o.pool != nil {
 		in.IceServers, in.Bandwidth = o.pool.Spec.IceServers, o.pool.Spec.Bandwidth
 	}
+	in.Standby = roomStandby(o, elsewhere)
 	names := make(map[types.UID]types.NamespacedName, len(o.connections))
 	for _, c := range o.connections {
 		if c.Spec.Type != v1alpha1.ConnectionTypeIPCam && (o.room.Admitted[c.UID] || state(c) != v1alpha1.ConnectionStatePending) {

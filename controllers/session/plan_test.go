@@ -30,11 +30,23 @@ func describe(p plan) string {
 		for _, user := range a.users {
 			fmt.Fprintf(&out, "       %s\n", user)
 		}
+		for _, candidate := range a.candidates {
+			fmt.Fprintf(&out, "       by %s on %s\n", candidate.Pod, candidate.Node)
+		}
+		if a.keep {
+			fmt.Fprintln(&out, "       or as it is")
+		}
 		if a.sent == nil {
 			continue
 		}
 		room := a.sent.room
 		fmt.Fprintf(&out, "       %s of generation %d", room.GetKey(), room.GetGeneration())
+		if standby := room.GetStandby(); standby != nil {
+			fmt.Fprintf(&out, " with standby %s", standby.GetPodUid())
+			for _, at := range standby.GetAdvertised() {
+				fmt.Fprintf(&out, " at %s:%d", at.GetIp(), at.GetUdpPort())
+			}
+		}
 		for _, c := range room.GetConnections() {
 			fmt.Fprintf(&out, ", %s", a.sent.names[types.UID(c.GetUid())].Name)
 			switch {

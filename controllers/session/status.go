@@ -23,7 +23,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, o *observed, failed error)
 	written, wait, err := r.statuses.Write(ctx, o.session, after, urgencyOf(before.Status, after, *o))
 	if written {
 		observeLatency(before, o.session, r.Clock.Now())
-		r.publish(o.session, before.Status, after)
+		r.publish(o.session, before.Status, after, o.room.Taken)
 	}
 	return wait, err
 }
@@ -43,7 +43,7 @@ func urgencyOf(before, after v1alpha1.SessionStatus, o observed) status.Urgency 
 	switch {
 	case unprogrammed && o.pod.State == fleet.Synced:
 		return status.Awaiting
-	case before.PodName != after.PodName, before.URL != after.URL, before.SessionID != after.SessionID:
+	case before.PodName != after.PodName, before.StandbyPodName != after.StandbyPodName, before.URL != after.URL, before.SessionID != after.SessionID:
 		return status.Urgent
 	}
 	return status.Lazy
@@ -53,7 +53,7 @@ func urgencyOf(before, after v1alpha1.SessionStatus, o observed) status.Urgency 
 func makeStatus(o observed, succeeded bool) v1alpha1.SessionStatus {
 	after := *o.session.Status.DeepCopy()
 	after.SessionID = naming.SessionID(o.session)
-	after.PodName, after.NodeName = "", ""
+	after.PodName, after.NodeName, after.StandbyPodName, after.StandbyNodeName = "", "", "", ""
 	switch {
 	case o.foreign && o.room.Pod == "":
 		// It is to be free for another default pool.
@@ -63,6 +63,9 @@ func makeStatus(o observed, succeeded bool) v1alpha1.SessionStatus {
 	}
 	if o.room.Pod != "" {
 		after.PodName, after.NodeName = o.room.Pod, o.pod.Node
+	}
+	if o.room.Standby.Pod != "" {
+		after.StandbyPodName, after.StandbyNodeName = o.room.Standby.Pod, o.standby.Node
 	}
 	after.ActiveConnections, after.PendingConnections = 0, 0
 	for _, c := range o.connections {
@@ -85,7 +88,8 @@ func makeStatus(o observed, succeeded bool) v1alpha1.SessionStatus {
 	}
 	accepted := acceptedCondition(o)
 	programmed := programmedCondition(o, accepted)
-	status.SetConditions(&after.Conditions, o.session.Generation, o.now, accepted, programmed, reachable(o, readyCondition(accepted, programmed)))
+	status.SetConditions(&after.Conditions, o.session.Generation, o.now, accepted, programmed, reachable(o, readyCondition(accepted, programmed)),
+		protectedCondition(o))
 	return after
 }
 
