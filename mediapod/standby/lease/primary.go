@@ -143,8 +143,8 @@ func (p *Primary) HandOver() bool {
 // Witness says what becomes of a room that has lapsed. Heard is when the client was read from that
 // was not for the longest time, of those that sent media when the pod last saw the lease run: it
 // may have been frozen since then. It is now if there are none; clients whose session has ended do
-// not count. Now is read before the clients are looked at, and heard is of the same monotonic clock.
-// Witness is called at intervals below Lag while the room is Lapsed.
+// not count. Now is read before the clients are looked at, and both times are of the same monotonic
+// clock. Witness is called at intervals below Lag while the room is Lapsed.
 //
 // All clients that are heard after Patience have not gone over, and nobody can take the room over
 // any more: it is Alone, skip indices are left out, and the link is ended. When a client is not
