@@ -46,7 +46,9 @@ func servePod(text string) error {
 	}
 	logger := logr.Discard()
 	if os.Getenv("MEDIAROOMS_TEST_LOG") != "" {
-		logger = funcr.New(func(prefix, args string) { fmt.Fprintln(os.Stderr, time.Now().Format("05.000"), config.PodUID, prefix, args) }, funcr.Options{Verbosity: 1})
+		logger = funcr.New(func(prefix, args string) {
+			fmt.Fprintln(os.Stderr, time.Now().Format("05.000"), config.PodUID, prefix, args)
+		}, funcr.Options{Verbosity: 1})
 	}
 	pod, err := New(logger, config)
 	if err != nil {

@@ -27,7 +27,9 @@ type guard struct {
 	link       *link // by which the standby follows, or followed last; nil before it does
 	complete   bool  // it was told everything by that link
 	gone       []key // of which it is to be told that they have ended
-	// senders are who sent media when the lease ran out; nil while it runs.
+	// looked is when the lease was last seen to run. senders are who sent media then, once it has
+	// run out.
+	looked  time.Time
 	senders []*publication
 	lapsed  bool
 }
@@ -107,7 +109,7 @@ func (g *guard) renew(now time.Time) {
 // watchInterval is how often leases are looked at: less than lease.Lag.
 const watchInterval = 25 * time.Millisecond
 
-// senderTime is how long before the end of a lease a publisher was heard that sends media.
+// senderTime is how long before a publisher was heard that sends media.
 const senderTime = 500 * time.Millisecond
 
 // watch looks at the leases until the engine is closed.
@@ -145,11 +147,12 @@ func (e *Engine) witness() (lost []string) {
 func (e *Engine) decide(r *room, g *guard) (lost bool) {
 	now := time.Now()
 	if g.lease.State(now) != lease.Lapsed {
-		g.lapsed, g.senders = false, nil
+		g.lapsed, g.senders, g.looked = false, nil, now
 		return false
 	}
 	if !g.lapsed {
-		g.lapsed, g.senders = true, r.senders(g, now)
+		// This pod may have been frozen since, so that now nobody is heard.
+		g.lapsed, g.senders = true, r.senders(g, g.looked)
 		e.config.Log.Info("The standby is not heard: nothing is sent", "room", r.uid, "standby", g.standby.PodUID)
 	}
 	heard := now
@@ -171,12 +174,11 @@ func (e *Engine) decide(r *room, g *guard) (lost bool) {
 	return false
 }
 
-// senders are the publications that sent media when the lease of a guard ran out. The engine is
-// locked.
-func (r *room) senders(g *guard, now time.Time) []*publication {
+// senders are the protected publications that sent media at a time. The engine is locked.
+func (r *room) senders(g *guard, at time.Time) []*publication {
 	var senders []*publication
 	for _, media := range r.items {
-		if p, is := media.(*publication); is && p.ProtectedBy(g.protection) && now.Sub(p.MediaHeard()) < senderTime {
+		if p, is := media.(*publication); is && p.ProtectedBy(g.protection) && at.Sub(p.MediaHeard()) < senderTime {
 			senders = append(senders, p)
 		}
 	}

@@ -165,9 +165,15 @@ func (l *link) end() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
-	for _, g := range l.guards() {
-		g.lease.Refused(now)
-		g.renew(now)
+	for _, r := range e.rooms {
+		for _, g := range r.guards() {
+			if g.link != l {
+				continue
+			}
+			if g.lease.Refused(now); g.lease.State(now) == lease.Alone {
+				r.goOn(g, 0)
+			}
+		}
 	}
 }
 
@@ -203,6 +209,7 @@ func (l *link) begin(want *standbyv1.Want) error {
 		return l.sendRefused(refusal{want.GetUid(), "the room was taken over"})
 	}
 	g.lease.Leave() // it wants the room anew: it has not taken it over
+	g.renew(time.Now())
 	g.link, g.gone, g.complete = l, nil, false
 	l.port = int(want.GetPort())
 	e.mu.Unlock()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -25,8 +24,8 @@ import (
 // standby a browser's own timers take 7600 and more.
 const takeoverGap = 5000
 
-// rounds is how often each thing happens to a call: once, or as MEDIAROOMS_ROUNDS says.
-func rounds() int {
+// takeovers is how often each thing happens to a call: once, or as MEDIAROOMS_ROUNDS says.
+func takeovers() int {
 	if more, err := strconv.Atoi(os.Getenv("MEDIAROOMS_ROUNDS")); err == nil {
 		return more
 	}
@@ -48,7 +47,7 @@ func TestACallGoesOnAtItsStandby(t *testing.T) {
 		{"Chromium", "killed"}, {"Firefox", "killed"}, {"Chromium", "deleted"}, {"Chromium", "evicted"},
 	} {
 		t.Run(fmt.Sprintf("%s, %s", test.browser, test.end), func(t *testing.T) {
-			for range rounds() {
+			for range takeovers() {
 				goOnAtStandby(t, test.browser, ends[test.end])
 			}
 		})
@@ -64,11 +63,11 @@ func goOnAtStandby(t *testing.T, in string, end func(*testing.T, *corev1.Pod) er
 	r.isProtected(t)
 	guests := make([]*guest, len(names))
 	for n, name := range names {
-		open := chromium(t, n)
-		if strings.HasPrefix(in, "Firefox") {
-			open = firefox(t, n)
+		if in == "Firefox" {
+			guests[n] = joinWith(t, firefox(t, n), r.namespace, name)
+		} else {
+			guests[n] = joinWith(t, chromium(t, n), r.namespace, name)
 		}
-		guests[n] = joinWith(t, open, r.namespace, name)
 		guests[n].publishSmall(t)
 	}
 	everyPair(guests, func(receiver, sender *guest) { receiver.advances(t, sender, 30*time.Second) })

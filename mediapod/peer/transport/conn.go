@@ -82,6 +82,7 @@ type Conn struct {
 	arrival chan struct{}         // closed when the peer is reached
 	heard   atomic.Int64          // when the peer was heard last, in Unix nanoseconds
 	noted   atomic.Int64          // when that was noted of a path
+	sounded atomic.Int64          // the same of media, since began; 0 for never
 	// acknowledged is when the peer has given feedback last, in Unix nanoseconds; 0 for never.
 	acknowledged atomic.Int64
 	unreached    atomic.Bool          // Events.Unreached was called
@@ -231,8 +232,8 @@ func (c *Conn) remoteEnd() Remote {
 // MediaHeard is when media or RTCP came from the peer last, exact to noteInterval; the zero value
 // for never.
 func (c *Conn) MediaHeard() time.Time {
-	if at := c.noted.Load(); at != 0 {
-		return time.Unix(0, at)
+	if at := c.sounded.Load(); at != 0 {
+		return began.Add(time.Duration(at))
 	}
 	return time.Time{}
 }

@@ -346,6 +346,7 @@ func (c *Conn) heardMedia(via route, bytes int, now time.Time) {
 	c.heard.Store(now.UnixNano())
 	if now.UnixNano()-c.noted.Load() > int64(noteInterval) && c.route.Load() != nil {
 		c.noted.Store(now.UnixNano())
+		c.sounded.Store(int64(now.Sub(began)))
 		c.hear(via, unprovenFactor*bytes, now)
 	}
 }
