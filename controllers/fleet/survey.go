@@ -18,9 +18,9 @@ import (
 // before that.
 const surveyBound = 2 * time.Second
 
-// Survey asks all pods which rooms they host, before Start, and returns the pods of each Session, by
-// name: there may be two, while one gives a room to the other. It changes nothing at the pods. A pod
-// that does not answer in time is left out.
+// Survey asks all pods which rooms they host, before Start, and returns the pods of each Session,
+// by name: there may be two, while one gives a room to the other. It changes nothing at the pods. A
+// pod that does not answer in time is left out.
 func (f *Fleet) Survey(ctx context.Context) map[types.UID][]Pod {
 	f.mu.Lock()
 	pods := make([]Pod, 0, len(f.links))

@@ -29,7 +29,8 @@ func (p *plan) protect(o observed) {
 		}
 		return
 	}
-	candidates, reason := o.followers(), ""
+	candidates := o.followers()
+	var reason string
 	switch {
 	case standby.Pod == "":
 		reason = "the room has no standby"
