@@ -52,13 +52,17 @@ func (l *leader) Start(ctx context.Context) error {
 	if _, err := l.keys.SigningKeys(ctx); err != nil {
 		return nil // the context has ended
 	}
-	var hosted map[types.UID]fleet.Pod
-	if slices.ContainsFunc(sessions.Items, func(s v1alpha1.Session) bool { return s.Status.PodName == "" }) {
+	var hosted map[types.UID][]fleet.Pod
+	if slices.ContainsFunc(sessions.Items, func(s v1alpha1.Session) bool { return s.Status.PodName == "" || s.Status.StandbyPodName != "" }) {
 		// Either it waits, or its status was lost while no operator ran, and somebody may be in the
-		// room.
+		// room. Or its standby has taken over, and the leader before could not write that down.
 		hosted = l.fleet.Survey(ctx)
 	}
 	placed := inherit(sessions.Items, connections.Items, hosted)
+	for i := range placed {
+		host := l.fleet.Pod(placed[i].Pod)
+		placed[i].Host = rooms.Host{Pod: placed[i].Pod, Node: host.Node, UID: host.UID, Address: host.Address}
+	}
 	if err := l.webhooks.Seed(ctx); err != nil {
 		return err
 	}
@@ -68,10 +72,11 @@ func (l *leader) Start(ctx context.Context) error {
 	return l.fleet.Start(ctx)
 }
 
-// inherit returns which Sessions are placed and who holds a place in them, by what the status of
-// the objects says, or else by what the pods host. It is pure. Who was given a token holds a place;
+// inherit returns which Sessions are placed, on which pods and standbys, and who holds a place in
+// them, by what the status of the objects says, or else by what the pods host. A room that its
+// standby hosts has moved there. It is pure. Who was given a token holds a place;
 // of the others the older ones come first, as long as there are places: their status was lost.
-func inherit(sessions []v1alpha1.Session, connections []v1alpha1.Connection, hosted map[types.UID]fleet.Pod) []rooms.Reservation {
+func inherit(sessions []v1alpha1.Session, connections []v1alpha1.Connection, hosted map[types.UID][]fleet.Pod) []rooms.Reservation {
 	guests := make(map[types.NamespacedName][]*v1alpha1.Connection)
 	for i := range connections {
 		c := &connections[i]
@@ -91,13 +96,18 @@ func inherit(sessions []v1alpha1.Session, connections []v1alpha1.Connection, hos
 	for i := range sessions {
 		s := &sessions[i]
 		pod, pool := s.Status.PodName, s.Status.PoolName
-		if host, ok := hosted[s.UID]; ok && pod == "" {
-			pod, pool = host.Name, host.Pool
+		standby := s.Status.StandbyPodName
+		for _, host := range hosted[s.UID] {
+			if pod == "" || host.Name == standby {
+				pod, pool, standby = host.Name, host.Pool, ""
+			}
 		}
 		if pod == "" {
 			continue
 		}
-		p := rooms.Reservation{Session: rooms.Session{UID: s.UID, Name: client.ObjectKeyFromObject(s), Pool: pool}, Pod: pod}
+		p := rooms.Reservation{
+			Session: rooms.Session{UID: s.UID, Name: client.ObjectKeyFromObject(s), Pool: pool}, Pod: pod, Standby: standby,
+		}
 		of := guests[p.Session.Name]
 		slices.SortFunc(of, func(a, b *v1alpha1.Connection) int {
 			return cmp.Or(cmp.Compare(hasToken(a), hasToken(b)),

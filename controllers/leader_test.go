@@ -31,7 +31,9 @@ func TestInherit(t *testing.T) {
 	}
 	hasToken := func(c *v1alpha1.Connection) { c.Status.ConnectionID = "con_X" }
 	waits := v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "waits", UID: "waits"}}
-	hosted := map[types.UID]fleet.Pod{"uid": {Name: "liar", Pool: "other"}, "wiped": {Name: "host", Pool: "pool"}}
+	hosted := map[types.UID][]fleet.Pod{
+		"uid": {{Name: "a", Pool: "other"}, {Name: "liar", Pool: "other"}}, "wiped": {{Name: "host", Pool: "pool"}, {Name: "second", Pool: "pool"}},
+	}
 	placed := inherit([]v1alpha1.Session{session, waits}, []v1alpha1.Connection{
 		guest("young-with-token", 1, hasToken),
 		guest("older", 3, nil),
@@ -59,6 +61,16 @@ func TestInherit(t *testing.T) {
 	if len(found) != 1 || found[0].Pod != "host" || found[0].Session.Pool != "pool" || found[0].Session.UID != "wiped" {
 		t.Errorf("found are %+v", found)
 	}
+	// One whose standby hosts the room was taken over; else the standby stays what it was.
+	session.Status.StandbyPodName = "standby"
+	if stays := inherit([]v1alpha1.Session{session}, nil, hosted); stays[0].Pod != "pod" || stays[0].Standby != "standby" {
+		t.Errorf("with a standby it is %+v", stays[0])
+	}
+	session.Status.StandbyPodName = "liar"
+	if taken := inherit([]v1alpha1.Session{session}, nil, hosted); taken[0].Pod != "liar" || taken[0].Standby != "" {
+		t.Errorf("with a standby that hosts the room it is %+v", taken[0])
+	}
+	session.Status.StandbyPodName = ""
 	// Who has a token keeps the place, also beyond the limit.
 	session.Spec.MaxConnections = ptr.To(int32(1))
 	var many []v1alpha1.Connection

@@ -100,8 +100,8 @@ type Rooms interface {
 	Observe(pod string, status *controlv1.RoomStatus)
 	// Removed takes in that a pod has closed a room.
 	Removed(pod string, removed *controlv1.RoomRemoved)
-	// ObserveStandby takes in what a pod says of a room that it follows, and reports whether the pod
-	// has to do with the room.
+	// ObserveStandby takes in what a pod says of a room that it follows, and reports whether the
+	// pod has to do with the room.
 	ObserveStandby(pod string, status *controlv1.StandbyStatus) bool
 	// Has says whether there is such a room, and whether it is on a pod.
 	Has(session types.UID, pod string) (known, here bool)

@@ -18,10 +18,10 @@ import (
 // before that.
 const surveyBound = 2 * time.Second
 
-// Survey asks all pods which rooms they host, before Start, and returns the pod of each Session. It
-// changes nothing at the pods. A pod that does not answer in time is left out; of two that name the
-// same room the first by name has it.
-func (f *Fleet) Survey(ctx context.Context) map[types.UID]Pod {
+// Survey asks all pods which rooms they host, before Start, and returns the pods of each Session,
+// by name: there may be two, while one gives a room to the other. It changes nothing at the pods. A
+// pod that does not answer in time is left out.
+func (f *Fleet) Survey(ctx context.Context) map[types.UID][]Pod {
 	f.mu.Lock()
 	pods := make([]Pod, 0, len(f.links))
 	for _, l := range f.links {
@@ -30,7 +30,7 @@ func (f *Fleet) Survey(ctx context.Context) map[types.UID]Pod {
 		}
 	}
 	f.mu.Unlock()
-	slices.SortFunc(pods, func(a, b Pod) int { return strings.Compare(b.Name, a.Name) })
+	slices.SortFunc(pods, func(a, b Pod) int { return strings.Compare(a.Name, b.Name) })
 
 	ctx, cancel := context.WithTimeout(ctx, surveyBound)
 	defer cancel()
@@ -45,10 +45,10 @@ func (f *Fleet) Survey(ctx context.Context) map[types.UID]Pod {
 		})
 	}
 	asked.Wait()
-	found := make(map[types.UID]Pod)
+	found := make(map[types.UID][]Pod)
 	for n, uids := range answers {
 		for _, uid := range uids {
-			found[types.UID(uid)] = pods[n]
+			found[types.UID(uid)] = append(found[types.UID(uid)], pods[n])
 		}
 	}
 	return found

@@ -36,7 +36,8 @@ func TestSurvey(t *testing.T) {
 	if took := time.Since(begun); took > surveyBound+time.Second {
 		t.Errorf("it took %s", took)
 	}
-	if len(found) != 2 || found["room-a"].Name != "a" || found["room-c"].Name != "c" || found["room-c"].Pool != "pool" {
+	if len(found) != 2 || len(found["room-a"]) != 1 || found["room-a"][0].Name != "a" || len(found["room-c"]) != 1 ||
+		found["room-c"][0].Name != "c" || found["room-c"][0].Pool != "pool" {
 		t.Errorf("found are %v", found)
 	}
 	for name, pod := range pods {

@@ -9,8 +9,9 @@
 //	      |                       |  a takeover         PoolChanged              |
 //	      +-----------------------+--------------------------------<-------------+
 //
-// A room may have a standby, which follows it (standby.go). Delete ends a room in any state. Who builds the Room that is sent is the Session's controller;
-// the table says when there is a need, and keeps it for the next stream to the pod.
+// A room may have a standby, which follows it (standby.go). Delete ends a room in any state. Who
+// builds the Room that is sent is the Session's controller; the table says when there is a need,
+// and keeps it for the next stream to the pod.
 package rooms
 
 import (

@@ -29,7 +29,8 @@ func (p *plan) protect(o observed) {
 		}
 		return
 	}
-	candidates, reason := o.followers(), ""
+	candidates := o.followers()
+	var reason string
 	switch {
 	case standby.Pod == "":
 		reason = "the room has no standby"
@@ -99,10 +100,10 @@ func protectedCondition(o observed) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionProtected, Status: metav1.ConditionFalse}
 	standby := o.room.Standby
 	switch {
-	case o.room.Pod == "" && standby.Pod == "":
-		c.Reason, c.Message = v1alpha1.ReasonNoStandby, "the room is on no media pod"
-	case standby.Pod == "" && !o.wantsStandby():
+	case standby.Pod == "" && o.pool != nil && !o.wantsStandby():
 		c.Reason, c.Message = v1alpha1.ReasonNotWanted, "neither the Session nor its MediaPool wants a standby: users come back by themselves when their media pod is lost"
+	case standby.Pod == "" && o.room.Pod == "":
+		c.Reason, c.Message = v1alpha1.ReasonNoStandby, "the room is on no media pod"
 	case standby.Pod == "":
 		c.Reason, c.Message = v1alpha1.ReasonNoStandby, "no other media pod of the MediaPool can follow the room now"
 	case !o.standby.CutOff.IsZero():

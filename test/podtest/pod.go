@@ -44,6 +44,7 @@ type Pod struct {
 	breaks  chan struct{} // closed to end the streams that are open
 	faults  faults
 	streams int
+	latest  *stream // the last one that was opened; nil before
 	record  record
 	users   map[string]*user // by Connection
 }

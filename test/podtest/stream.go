@@ -22,8 +22,9 @@ func (p *Pod) Sync(inner controlv1.MediaPod_SyncServer) error {
 	p.mu.Lock()
 	p.streams++
 	server, breaks := p.control, p.breaks
-	p.mu.Unlock()
 	s := &stream{MediaPod_SyncServer: inner, pod: p}
+	p.latest = s
+	p.mu.Unlock()
 	ended := make(chan error, 1)
 	go func() { ended <- server.Sync(s) }() // it ends with the stream
 	defer s.end()
@@ -97,18 +98,19 @@ func (s *stream) Recv() (*controlv1.OperatorMessage, error) {
 // record is what went over the streams.
 type record struct {
 	config        *controlv1.PodConfig
-	desired       map[string]*controlv1.Room // by room
-	hosted        []string                   // rooms that the pod told of
-	connectionIDs map[string]string          // by Connection
-	left          map[string]string          // connection id -> why it is out
-	told          map[string]uint64          // room -> sequence of the last event
-	acknowledged  map[string]uint64          // room -> sequence
-	dates         map[string][2]int64        // Connection -> when it came and went, if the test says so
+	desired       map[string]*controlv1.Room    // by room
+	follows       map[string]*controlv1.Standby // by room
+	hosted        []string                      // rooms that the pod told of
+	connectionIDs map[string]string             // by Connection
+	left          map[string]string             // connection id -> why it is out
+	told          map[string]uint64             // room -> sequence of the last event
+	acknowledged  map[string]uint64             // room -> sequence
+	dates         map[string][2]int64           // Connection -> when it came and went, if the test says so
 }
 
 func newRecord() record {
 	return record{
-		desired: make(map[string]*controlv1.Room), connectionIDs: make(map[string]string), left: make(map[string]string),
+		desired: make(map[string]*controlv1.Room), follows: make(map[string]*controlv1.Standby), connectionIDs: make(map[string]string), left: make(map[string]string),
 		told: make(map[string]uint64), acknowledged: make(map[string]uint64), dates: make(map[string][2]int64),
 	}
 }
@@ -126,6 +128,8 @@ func (p *Pod) receives(message *controlv1.OperatorMessage) {
 		for _, c := range m.Room.GetConnections() {
 			r.connectionIDs[c.GetUid()] = c.GetConnectionId()
 		}
+	case *controlv1.OperatorMessage_Standby:
+		r.follows[m.Standby.GetUid()] = m.Standby
 	case *controlv1.OperatorMessage_AckEvents:
 		r.acknowledged[m.AckEvents.GetUid()] = m.AckEvents.GetSequence()
 	}
