@@ -124,9 +124,10 @@ func (f *follower) end() {
 // run follows the rooms until there are none, or the context ends.
 func (f *follower) run(ctx context.Context) {
 	defer close(f.done)
+	acks := &lease.Acks{}
 	for ctx.Err() == nil {
-		acks := &lease.Acks{}
-		err := f.follow(ctx, acks)
+		var err error
+		acks, err = f.follow(ctx, acks)
 		if ctx.Err() != nil {
 			break
 		}
@@ -194,22 +195,27 @@ func (f *follower) all() []*followed {
 	return rooms
 }
 
-// follow is the life of one stream. It returns why that ended.
-func (f *follower) follow(ctx context.Context, acks *lease.Acks) error {
+// follow is the life of one stream. It returns its acks, those of the one before when it could not
+// be opened, and why it ended. What the rooms are known to be counts until the other pod can be asked
+// for them anew.
+func (f *follower) follow(ctx context.Context, before *lease.Acks) (*lease.Acks, error) {
 	connection, err := grpc.NewClient("passthrough:///"+f.primary.Address,
 		grpc.WithTransportCredentials(f.engine.config.Credentials), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
 	if err != nil {
-		return fmt.Errorf("dialling: %w", err)
+		return before, fmt.Errorf("dialling: %w", err)
 	}
 	defer connection.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := standbyv1.NewStandbyClient(connection).Follow(ctx)
 	if err != nil {
-		return fmt.Errorf("opening the stream: %w", err)
+		return before, fmt.Errorf("opening the stream: %w", err)
 	}
-	s := &session{follower: f, stream: stream, acks: acks, wanted: map[string]*followed{}, refused: map[string]time.Time{}}
-	return s.run(ctx)
+	for _, r := range f.all() {
+		r.restart()
+	}
+	s := &session{follower: f, stream: stream, acks: &lease.Acks{}, wanted: map[string]*followed{}, refused: map[string]time.Time{}}
+	return s.acks, s.run(ctx)
 }
 
 // ended decides about the rooms when the stream has ended. The other pod's process may have.
@@ -231,8 +237,10 @@ func (f *follower) ended(ctx context.Context, acks *lease.Acks) {
 		case <-claiming.C:
 		}
 	}
-	for _, r := range f.all() {
-		r.restart()
+	if acks.Over(time.Now()) {
+		for _, r := range f.all() {
+			r.restart()
+		}
 	}
 }
 
