@@ -63,8 +63,8 @@ const (
 	// ReasonWaitingForAck: the media pod has not confirmed this generation yet.
 	ReasonWaitingForAck = "WaitingForAck"
 	// ReasonPodUnreachable: the control stream to the media pod is down. With Ready, which is True
-	// all the same, that nothing was heard of the pod for some seconds: what was there goes on. With
-	// Protected: nothing was heard of the standby.
+	// all the same, that nothing was heard of the pod for some seconds: what was there goes on.
+	// With Protected: nothing was heard of the standby.
 	ReasonPodUnreachable = "PodUnreachable"
 	// ReasonNotAccepted: nothing is programmed for an object that is not accepted.
 	ReasonNotAccepted = "NotAccepted"

@@ -33,7 +33,7 @@ func newPool() *v1alpha1.MediaPool {
 			MinPods: ptr.To(int32(1)), MaxPods: 4, WarmSessions: ptr.To(int32(1)),
 			Capacity:     v1alpha1.PodCapacity{Sessions: 2, Connections: 10},
 			Exposure:     v1alpha1.Exposure{Type: v1alpha1.ExposureHostPort, PortRange: &v1alpha1.PortRange{First: 31000, Last: 31999}},
-			DrainSeconds: 60, ReconnectWindowSeconds: 10,
+			DrainSeconds: 60, ReconnectWindowSeconds: 10, Standby: v1alpha1.StandbyNone,
 		},
 	}
 }
@@ -185,6 +185,18 @@ func TestTranscripts(t *testing.T) {
 			}))
 			s.step("a while later", s.after(4*time.Minute, nil))
 			s.step("the calm period is over", s.after(time.Minute, nil))
+		},
+		"standbys": func(s *simulation) {
+			s.pool.Spec.Standby, s.pool.Spec.Capacity.Sessions = "", 9
+			s.step("the pool is made", nil)
+			s.step("pod-1 is up", s.up("pod-1"))
+			s.step("a room is placed, and is to have a standby", s.rooms("pod-1", 1))
+			s.step("pod-2 is up", s.up("pod-2"))
+			s.step("the calm period is over", s.after(time.Hour, nil))
+			s.step("pod-1 is lost, and the room is on pod-2", func() { s.lost("pod-1", fleet.SignPodNotReady); s.rooms("pod-2", 1)() })
+			s.step("pod-3 is up", s.up("pod-3"))
+			s.step("the room ends", s.rooms("pod-2", 0))
+			s.step("the calm period is over", s.after(time.Hour, nil))
 		},
 		"full": func(s *simulation) {
 			s.pool.Spec.MaxPods = 1

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"k8s.io/utils/ptr"
+
+	"mediarooms.dev/mediarooms/controllers/placement"
 )
 
 const (
@@ -64,10 +66,19 @@ func needed(o observed) int32 {
 	return o.waiting + ptr.Deref(o.pool.Spec.WarmSessions, 1)
 }
 
+// followers is how many pods the rooms need so that each has a standby: none without rooms.
+func (o observed) followers() int32 {
+	hosts := slices.ContainsFunc(o.pods, func(p podFacts) bool { return p.load.Sessions > 0 })
+	if !hosts || !placement.WantsStandby(o.pool, "") {
+		return 0
+	}
+	return 2
+}
+
 // planSize makes pods while there is too little room, and removes idle ones after a calm period.
 func planSize(o observed, p *plan) {
 	supply := o.supply()
-	minimum := min(ptr.Deref(o.pool.Spec.MinPods, 1), o.pool.Spec.MaxPods)
+	minimum := min(max(ptr.Deref(o.pool.Spec.MinPods, 1), o.followers()), o.pool.Spec.MaxPods)
 	planGrowth(o, p, &supply, minimum)
 	planShrinking(o, p, &supply, minimum)
 }
@@ -76,8 +87,11 @@ func planGrowth(o observed, p *plan, supply *supply, minimum int32) {
 	used := maps.Clone(o.usedPorts)
 	for supply.alive < o.pool.Spec.MaxPods && (supply.current < minimum || supply.free < needed(o)) {
 		why := because("fewer pods than the minimum")
-		if supply.current >= minimum {
+		switch {
+		case supply.current >= minimum:
 			why = "too little room for the Sessions that wait and those to come"
+		case supply.current >= ptr.Deref(o.pool.Spec.MinPods, 1):
+			why = "the rooms need a second pod for their standbys"
 		}
 		port := o.exposure.Allocate(used)
 		used[port]++
