@@ -195,7 +195,7 @@ func TestNetworkPolicies(t *testing.T) {
 		"operator": {"metrics": {"Prometheus"}, "health": nil},
 		"gateway":  {"clients": everybody, "metrics": {"Prometheus"}, "health": nil},
 		"media pod": {
-			"control": {"operator"}, "signalling": {"gateway"}, "metrics": {"Prometheus"}, "health": nil,
+			"control": {"operator", "media pod"}, "signalling": {"gateway"}, "metrics": {"Prometheus"}, "health": nil,
 			"media-udp": everybody, "media-tcp": everybody,
 		},
 	}
@@ -243,6 +243,9 @@ func TestNetworkPoliciesOfWhatGoesOut(t *testing.T) {
 		{"gateway", "tenant's pod", corev1.ProtocolTCP, 9200, false},
 		{"gateway", "metadata service", corev1.ProtocolTCP, 80, false},
 		{"gateway", "operator", corev1.ProtocolTCP, metricsPort, false},
+		{"media pod", "media pod", corev1.ProtocolTCP, controlPort, true},
+		{"media pod", "media pod", corev1.ProtocolTCP, signallingPort, false},
+		{"media pod", "gateway", corev1.ProtocolTCP, 4443, false},
 		{"media pod", "client", corev1.ProtocolUDP, 50000, true},
 		{"media pod", "client in the company", corev1.ProtocolUDP, 50000, true},
 		{"media pod", "client with IPv6", corev1.ProtocolUDP, 443, true},

@@ -221,13 +221,16 @@ func (f *follower) follow(ctx context.Context, before *lease.Acks) (*lease.Acks,
 // ended decides about the rooms when the stream has ended. The other pod's process may have.
 func (f *follower) ended(ctx context.Context, acks *lease.Acks) {
 	acks.End()
-	listens, refused := look(f.primary.Address)
-	if refused {
-		acks.Refused(time.Now())
-	}
 	claiming := time.NewTicker(claimInterval)
 	defer claiming.Stop()
-	for !listens && ctx.Err() == nil {
+	for ctx.Err() == nil {
+		listens, refused := look(f.primary.Address)
+		switch {
+		case refused:
+			acks.Refused(time.Now())
+		case listens:
+			return
+		}
 		f.decide(time.Now())
 		if refused || acks.Over(time.Now()) {
 			break
