@@ -18,6 +18,8 @@ type Standbys interface {
 	Follow(room string, primary Primary)
 	Unfollow(room string)
 	Keep(named map[string]bool)
+	// IsLostTo says whether another pod, by its UID, has taken a room over from this one.
+	IsLostTo(room, pod string) bool
 	// Serve has this pod take a room over that it is the standby of, before it is made here. It
 	// returns in bounded time. Served says that the room is made.
 	Serve(ctx context.Context, room string)
@@ -108,6 +110,10 @@ func (st *stream) follow(what following) {
 // server is locked.
 func (st *stream) apply(what step) {
 	standbys := st.server.standbys
+	if standbys != nil && what.standby != nil && standbys.IsLostTo(what.apply.UID, what.standby.PodUID) {
+		st.server.log.Info("Ignoring a room that its standby has taken over", "room", what.apply.UID)
+		return
+	}
 	if standbys != nil {
 		standbys.Serve(st.grpc.Context(), what.apply.UID)
 	}

@@ -47,6 +47,7 @@ type Engine struct {
 	rooms     map[string]*room     // that this pod serves, by uid
 	followers map[string]*follower // by the uid of the pod that is followed
 	followed  map[string]*followed // by the room's uid
+	lost      map[string]loss      // rooms that another pod has taken over, by uid
 	changes   changes
 	closed    bool
 
@@ -61,7 +62,7 @@ var _ media.Engine = (*Engine)(nil)
 func NewEngine(inner *peer.Engine, config Config) *Engine {
 	e := &Engine{
 		Engine: inner, config: config,
-		rooms: map[string]*room{}, followers: map[string]*follower{}, followed: map[string]*followed{},
+		rooms: map[string]*room{}, followers: map[string]*follower{}, followed: map[string]*followed{}, lost: map[string]loss{},
 		changes: newChanges(), stop: make(chan struct{}),
 	}
 	e.running.Go(e.watch)

@@ -59,6 +59,7 @@ func (e *Engine) Follow(uid string, primary Primary) {
 		}
 		e.drop(known)
 	}
+	delete(e.lost, uid)
 	f := e.followers[primary.PodUID]
 	if f == nil {
 		f = &follower{

@@ -2,6 +2,7 @@ package standby
 
 import (
 	"crypto/subtle"
+	"maps"
 	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/peer"
@@ -208,6 +209,29 @@ func (e *Engine) lose(r *room) {
 	}
 	e.Engine.Protect(r.uid, nil)
 	delete(e.rooms, r.uid)
+	now := time.Now()
+	maps.DeleteFunc(e.lost, func(_ string, l loss) bool { return now.Sub(l.at) >= lossTime })
+	if r.guard != nil {
+		e.lost[r.uid] = loss{to: r.guard.standby.PodUID, at: now}
+	}
+}
+
+// loss is a room that another pod has taken over.
+type loss struct {
+	to string // the pod's UID
+	at time.Time
+}
+
+// lossTime is how long it may take until the operator knows.
+const lossTime = time.Minute
+
+// IsLostTo says whether a pod has taken a room over from this one a short while ago. Who wants this
+// pod to serve it, with that one as its standby, has not heard.
+func (e *Engine) IsLostTo(uid, pod string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l, lost := e.lost[uid]
+	return lost && l.to == pod && time.Since(l.at) < lossTime
 }
 
 // left takes in that a standby has promised not to take a room over.
