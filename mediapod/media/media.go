@@ -25,8 +25,8 @@ type Engine interface {
 	Subscribe(ctx context.Context, publication Publication, options SubscriptionOptions) (Subscription, string, error)
 
 	// Resume returns a stream of a room that another engine has served, with the publisher's
-	// connection as it was, and ResumeSubscription what is received of it. They are false where this
-	// engine has not taken over any: then it is made anew.
+	// connection as it was, and ResumeSubscription what is received of it. They are false where
+	// this engine has not taken over any: then it is made anew.
 	Resume(options PublicationOptions) (Publication, bool)
 	ResumeSubscription(publication Publication, options SubscriptionOptions) (Subscription, bool)
 }

@@ -81,7 +81,8 @@ var (
 )
 
 // ImportPublication makes a publication whose publisher another engine serves, on standby; see
-// transport.Sockets.Import. A publisher that has no connection yet may have one when it is followed.
+// transport.Sockets.Import. A publisher that has no connection yet may have one when it is
+// followed.
 func (e *Engine) ImportPublication(
 	state PublicationState, rank transport.Rank, options media.PublicationOptions,
 ) (*Publication, error) {

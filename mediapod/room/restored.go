@@ -12,8 +12,8 @@ import (
 //	                  |                      +---Reconnect-------> sends what it sent
 //	                  +--window over--> evicted: networkDisconnect
 //
-// What they sent is there at once: others can subscribe before the publisher is back. Where this pod
-// was the room's standby, media goes on by itself, and there is nothing to send or offer anew.
+// What they sent is there at once: others can subscribe before the publisher is back. Where this
+// pod was the room's standby, media goes on by itself, and there is nothing to send or offer anew.
 
 // settlingTime is how long a client that is back may take to renew by itself what it receives,
 // before it is made to. It does so at once where it has noticed that no media comes any more.

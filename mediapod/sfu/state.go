@@ -81,8 +81,8 @@ func (s *Subscriber) Resume(state SubscriberState, writer PacketWriter, margin u
 	return errors.Join(failures...)
 }
 
-// Skip leaves out so many numbers of all streams, which another process may have used. Video goes on
-// with the next keyframe.
+// Skip leaves out so many numbers of all streams, which another process may have used. Video goes
+// on with the next keyframe.
 func (s *Subscriber) Skip(numbers uint16) {
 	s.mu.Lock()
 	forwarders := s.forwarders

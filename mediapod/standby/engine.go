@@ -57,8 +57,8 @@ type Engine struct {
 
 var _ media.Engine = (*Engine)(nil)
 
-// NewEngine makes one that goes on with, and shares, what an engine serves. Close must be called; it
-// closes that as well.
+// NewEngine makes one that goes on with, and shares, what an engine serves. Close must be called;
+// it closes that as well.
 func NewEngine(inner *peer.Engine, config Config) *Engine {
 	e := &Engine{
 		Engine: inner, config: config,

@@ -321,9 +321,9 @@ func (f *followed) handedOver() {
 	}
 }
 
-// takeOver goes on with the room's connections. The other pod has sent at most margin packets of any
-// stream since what it said last. What can't go on ends: its client was not connected yet. The room
-// is locked.
+// takeOver goes on with the room's connections. The other pod has sent at most margin packets of
+// any stream since what it said last. What can't go on ends: its client was not connected yet. The
+// room is locked.
 func (f *followed) takeOver(margin uint16) {
 	for stream, p := range f.publications {
 		if f.permit != nil {

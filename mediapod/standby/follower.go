@@ -197,8 +197,8 @@ func (f *follower) all() []*followed {
 }
 
 // follow is the life of one stream. It returns its acks, those of the one before when it could not
-// be opened, and why it ended. What the rooms are known to be counts until the other pod can be asked
-// for them anew.
+// be opened, and why it ended. What the rooms are known to be counts until the other pod can be
+// asked for them anew.
 func (f *follower) follow(ctx context.Context, before *lease.Acks) (*lease.Acks, error) {
 	connection, err := grpc.NewClient("passthrough:///"+f.primary.Address,
 		grpc.WithTransportCredentials(f.engine.config.Credentials), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))

@@ -484,8 +484,8 @@ type handing struct {
 	done chan struct{}
 }
 
-// look says whether somebody listens at an address, or whether a host answers that nobody does: then
-// the process that did has ended. Neither is so when nothing answers.
+// look says whether somebody listens at an address, or whether a host answers that nobody does:
+// then the process that did has ended. Neither is so when nothing answers.
 func look(address string) (listens, refused bool) {
 	conn, err := net.DialTimeout("tcp", address, lookTime)
 	if err == nil {

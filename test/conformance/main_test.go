@@ -28,7 +28,8 @@ const roomLabel = "conformance"
 var kube *cluster.Cluster
 
 func TestMain(m *testing.M) {
-	// Many tests wait for timers of the protocol. More at once are more than two cores keep up with.
+	// Many tests wait for timers of the protocol. More at once are more than two cores keep up
+	// with.
 	os.Exit(cluster.Suite{Name: "conformance", Parallel: 16, Prepare: prepare, End: end}.Run(m))
 }
 

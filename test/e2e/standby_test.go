@@ -19,8 +19,8 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
-// takeoverGap is for how many milliseconds no new frame may come when a standby takes over. The goal
-// is 300, which the log tells and a machine that is busy with other tests may miss; without a
+// takeoverGap is for how many milliseconds no new frame may come when a standby takes over. The
+// goal is 300, which the log tells and a machine that is busy with other tests may miss; without a
 // standby a browser's own timers take 7600 and more.
 const takeoverGap = 5000
 
