@@ -40,6 +40,7 @@ type followed struct {
 	subscriptions map[key]*followedSubscription
 	lease         lease.Standby
 	completed     bool // everything was said by the present stream
+	beats         int  // that were acknowledged since
 	ready         bool // it could be taken over now
 	// permit is that of its connections from when it is claimed on; nil before.
 	permit *transport.Permit
@@ -114,11 +115,15 @@ func (f *followed) complete(acks *lease.Acks) {
 	f.completed = true
 }
 
-// acknowledged notes that all that was said is acknowledged.
+// acknowledged notes that all that was said is acknowledged. The second time it is known that the
+// other pod has read that.
 func (f *followed) acknowledged() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.completed && f.cause == "" {
+	if !f.completed || f.cause != "" {
+		return
+	}
+	if f.beats++; f.beats > 1 {
 		f.tell(true)
 	}
 }
@@ -221,7 +226,7 @@ func (f *followed) restart() {
 		return
 	}
 	f.end()
-	f.lease, f.permit, f.completed = lease.Standby{}, nil, false
+	f.lease, f.permit, f.completed, f.beats = lease.Standby{}, nil, false, 0
 	f.tell(false)
 }
 

@@ -1,3 +1,5 @@
+//go:build e2e
+
 package mediapod
 
 import (
@@ -17,6 +19,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
+	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
@@ -31,6 +34,18 @@ import (
 
 // rolePod is the variable by which a process is told to be a media pod: its configuration in JSON.
 const rolePod = "MEDIAROOMS_TEST_POD"
+
+// A process of a test's own is a media pod, and nothing else. No goroutine outlives its test.
+func TestMain(m *testing.M) {
+	if config := os.Getenv(rolePod); config != "" {
+		if err := servePod(config); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // podPorts is what such a process says of itself, on one line.
 type podPorts struct {

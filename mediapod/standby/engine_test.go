@@ -1,0 +1,213 @@
+package standby
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
+	standbyv1 "mediarooms.dev/mediarooms/internal/standby/v1"
+	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/peer"
+)
+
+// pod is an engine that others can follow.
+type pod struct {
+	*Engine
+
+	t       *testing.T
+	address string
+	server  *grpc.Server
+	gone    chan string // rooms that it was to let go
+}
+
+func startPod(t *testing.T, ca *mtlstest.Authority) *pod {
+	t.Helper()
+	server, err := mtls.Server(ca.Directory(t, mtls.MediaPod), mtls.MediaPod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := mtls.Client(ca.Directory(t, mtls.MediaPod), mtls.MediaPod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := peer.NewEngine(peer.Config{Logger: logr.Discard(), ListenIP: netip.MustParseAddr("127.0.0.1"), TCPPort: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pod{t: t, address: listener.Addr().String(), gone: make(chan string, 8)}
+	p.Engine = NewEngine(inner, Config{
+		Log: logr.Discard(), Credentials: credentials.NewTLS(client),
+		ControlPort: func() int { return listener.Addr().(*net.TCPAddr).Port },
+		LetGo:       func(room string) { p.gone <- room },
+	})
+	p.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(server)))
+	standbyv1.RegisterStandbyServer(p.server, &Service{Engine: p.Engine})
+	serving := make(chan struct{})
+	go func() {
+		defer close(serving)
+		_ = p.server.Serve(listener)
+	}()
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		p.server.Stop()
+		<-serving
+	})
+	return p
+}
+
+// becomes waits until a pod says how it stands as the standby of a room.
+func (p *pod) becomes(room string, want State) {
+	p.t.Helper()
+	deadline := time.After(20 * time.Second)
+	for p.Status(room).State != want {
+		select {
+		case <-p.Changed():
+			p.TakeChanged()
+		case <-time.After(10 * time.Millisecond):
+		case <-deadline:
+			p.t.Fatalf("the standby is %v, want %v", p.Status(room), want)
+		}
+	}
+}
+
+func secret(of byte) []byte { return slices.Repeat([]byte{of}, 32) }
+
+// protected gives a room of one pod a standby, and both the secrets that are said.
+func protected(first, second *pod, own, shown byte) {
+	first.Protect("room", &Standby{PodUID: "second", Addresses: []peer.Address{{IP: netip.MustParseAddr("127.0.0.1"), UDPPort: second.UDPPort()}}, Secret: secret(own)})
+	second.Follow("room", Primary{PodUID: "first", Address: first.address, Secret: secret(shown)})
+}
+
+func TestOnlyWhoKnowsTheSecretFollows(t *testing.T) {
+	ca := mtlstest.NewAuthority(t)
+	first, second := startPod(t, ca), startPod(t, ca)
+	protected(first, second, 1, 2)
+	second.becomes("room", Behind)
+	refused := func() bool {
+		first.mu.Lock()
+		defer first.mu.Unlock()
+		return first.rooms["room"].guard.link == nil
+	}
+	// The next secret is the right one: the first was refused, or it would follow by that.
+	first.Protect("room", &Standby{PodUID: "second", Secret: secret(3)})
+	if !refused() {
+		t.Error("a wrong secret is as good as the right one")
+	}
+	second.Follow("room", Primary{PodUID: "first", Address: first.address, Secret: secret(3)})
+	second.becomes("room", Ready)
+}
+
+// The operator may have told the standby before it has told the pod that serves the room.
+func TestAStandbyAsksAgain(t *testing.T) {
+	ca := mtlstest.NewAuthority(t)
+	first, second := startPod(t, ca), startPod(t, ca)
+	second.Follow("room", Primary{PodUID: "first", Address: first.address, Secret: secret(1)})
+	second.becomes("room", Behind)
+	first.Protect("room", &Standby{PodUID: "second", Secret: secret(1)})
+	second.becomes("room", Ready)
+}
+
+func TestARoomWithoutAStandbyIsFree(t *testing.T) {
+	ca := mtlstest.NewAuthority(t)
+	first, second := startPod(t, ca), startPod(t, ca)
+	protected(first, second, 1, 1)
+	second.becomes("room", Ready)
+	first.Protect("room", nil)
+	second.becomes("room", Behind)
+	deadline := time.After(20 * time.Second)
+	for {
+		first.mu.Lock()
+		known := first.rooms["room"]
+		first.mu.Unlock()
+		if known == nil {
+			break
+		}
+		select {
+		case <-deadline:
+			t.Fatal("the former standby counts for ever")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if len(first.gone) > 0 {
+		t.Error("the room was let go")
+	}
+}
+
+func TestARoomIsUnfollowed(t *testing.T) {
+	ca := mtlstest.NewAuthority(t)
+	first, second := startPod(t, ca), startPod(t, ca)
+	protected(first, second, 1, 1)
+	second.becomes("room", Ready)
+	second.Unfollow("room")
+	if state := second.Status("room").State; state != None {
+		t.Errorf("it is %v", state)
+	}
+	protected(first, second, 1, 1)
+	second.becomes("room", Ready)
+	second.Keep(map[string]bool{"room": true})
+	if state := second.Status("room").State; state != Ready {
+		t.Errorf("what is named is %v", state)
+	}
+	second.Keep(map[string]bool{"another": true})
+	if state := second.Status("room").State; state != None {
+		t.Errorf("what is not named is %v", state)
+	}
+}
+
+// A pod hands a room over that it is to serve no longer, and knows so.
+func TestARoomIsHandedOver(t *testing.T) {
+	ca := mtlstest.NewAuthority(t)
+	first, second := startPod(t, ca), startPod(t, ca)
+	protected(first, second, 1, 1)
+	publication := first.NewPublication(media.PublicationOptions{Room: "room", StreamID: "stream", HasAudio: true})
+	second.becomes("room", Ready)
+	first.HandOver(t.Context())
+	second.becomes("room", Serving)
+	if cause := second.Status("room").Cause; cause != CauseMoved {
+		t.Errorf("the cause is %q", cause)
+	}
+	if got := <-first.gone; got != "room" {
+		t.Errorf("%q was let go", got)
+	}
+	if !first.IsLostTo("room", "second") || first.IsLostTo("room", "third") {
+		t.Error("the pod does not know whom the room was lost to")
+	}
+	if err := publication.Close(); err != nil {
+		t.Error(err)
+	}
+	// Nobody was connected: there is nothing to go on with.
+	if _, resumed := second.Resume(media.PublicationOptions{Room: "room", StreamID: "stream"}); resumed {
+		t.Error("a stream without a connection goes on")
+	}
+	second.Served("room")
+	if state := second.Status("room").State; state != None {
+		t.Errorf("what is served is %v", state)
+	}
+}
+
+// The process of the other pod has ended when nobody listens there any more.
+func TestTheEndOfAProcessIsSeen(t *testing.T) {
+	ca := mtlstest.NewAuthority(t)
+	first, second := startPod(t, ca), startPod(t, ca)
+	protected(first, second, 1, 1)
+	second.becomes("room", Ready)
+	first.server.Stop()
+	second.becomes("room", Serving)
+	if cause := second.Status("room").Cause; cause != CauseEnded {
+		t.Errorf("the cause is %q", cause)
+	}
+}
