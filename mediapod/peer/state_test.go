@@ -2,7 +2,9 @@ package peer
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -14,7 +16,7 @@ import (
 
 // newPair makes two engines, of which peers are told that the second is to take over from the
 // first.
-func newPair(t *testing.T) (first, second *Engine) {
+func newPair(t testing.TB) (first, second *Engine) {
 	first, second = newEngine(t), newEngine(t)
 	local := netip.MustParseAddr("127.0.0.1")
 	first.SetAdvertisedAddresses([]Address{
@@ -43,7 +45,7 @@ func TestTheAddressOfTheNextProcessComesFirst(t *testing.T) {
 }
 
 // sent returns a value as another process gets it.
-func sent[T any](t *testing.T, value T) (got T) {
+func sent[T any](t testing.TB, value T) (got T) {
 	t.Helper()
 	raw, err := json.Marshal(value)
 	if err != nil {
@@ -87,4 +89,46 @@ func TestASubscriberGoesOverToAnotherEngine(t *testing.T) {
 	if state := viewer.pc.ConnectionState(); state != webrtc.PeerConnectionStateConnected {
 		t.Errorf("the subscriber is %v", state)
 	}
+}
+
+// What a standby costs: one state of a connection, exported, sent and taken in, and the memory for
+// a connection that is followed.
+func BenchmarkFollow(b *testing.B) {
+	first, second := newPair(b)
+	p, q := first.NewPublication(both), second.NewPublication(both)
+	source := newSource(b, 65_500, clientOptions{}, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeOpus, webrtc.MimeTypeVP8)
+	source.publish(p)
+	viewer := newClient(b, clientOptions{})
+	subscription, offer, err := first.Subscribe(b.Context(), p, media.SubscriptionOptions{})
+	viewer.must(err)
+	s := subscription.(*Subscription)
+	viewer.must(s.Answer(b.Context(), viewer.answer(offer)))
+	viewer.waitConnected()
+	source.sendUntil("media", func() bool { return len(viewer.got(webrtc.RTPCodecTypeVideo)) > 20 })
+	var followed []*Subscription
+	const connections = 200
+	before := inUse()
+	for i := range connections {
+		state := sent(b, s.Export())
+		state.Connection.Name = fmt.Sprintf("name-%011d", i)
+		one, err := q.(*Publication).ImportSubscription(state, 1, media.SubscriptionOptions{})
+		viewer.must(err)
+		followed = append(followed, one)
+	}
+	memory := inUse() - before
+	for n := 0; b.Loop(); n++ {
+		state := sent(b, s.Export())
+		state.Connection.Name = followed[n%connections].conn.Export().Name
+		viewer.must(followed[n%connections].Follow(state))
+	}
+	b.ReportMetric(float64(memory)/connections, "B/connection")
+}
+
+// inUse is the memory that is in use.
+func inUse() uint64 {
+	runtime.GC()
+	runtime.GC() // what finalizers have freed
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse + m.StackInuse
 }
