@@ -7,7 +7,7 @@ import (
 
 // MaxMetadataBytes is how much metadata the clients that are in a room may have brought together.
 // All of it is in the answer to a join, and what is observed of the room goes to the operator.
-const MaxMetadataBytes = 8 << 20
+const MaxMetadataBytes = 4 << 20
 
 // maxLeftBytes is how much metadata is kept of clients that have left. It is for the operator
 // alone, which has it already unless it was away.

@@ -50,6 +50,8 @@ var noLimits = map[string]string{
 	"transport.maxControlIndex":   "is the end of a number space of SRTP",
 	"transport.MaxRank":           "is the highest priority of the pod's own candidates",
 	"transport.MaxMargin":         "bounds a jump of the pod's own indices",
+	"control.secretBytes":         "is the size of the operator's own secrets",
+	"lease.Patience":              "is a time of the lease between two pods",
 	"openvidu.joinPartBytes":      "is the size of a part of the pod's own answers",
 	"bandwidth.maxPause":          "is a time between the pod's own probes",
 	"bandwidth.probeQueue":        "is a delay that ends the pod's own probes",
