@@ -3,6 +3,10 @@
 //
 //	gateway -- GET OpenViduPath, upgraded to a client's WebSocket, with the headers of Client --> media pod
 //	gateway -- POST SignalPath: what a server says to a room ---------------------------------->
+//
+// A gateway that Holds outlives the media pod with the client's WebSocket. On that socket, text is
+// between client and media pod, and binary messages are between media pod and gateway: see
+// Resumption.
 package podhttp
 
 import (
@@ -38,6 +42,12 @@ const (
 	HeaderSecretDigests = "X-Mediarooms-Secret-Digests"
 	// HeaderHeld is for how many milliseconds the gateway has held the handshake.
 	HeaderHeld = "X-Mediarooms-Held"
+	// HeaderHolds is "true" when the gateway can keep the client's WebSocket while its media pod is
+	// replaced.
+	HeaderHolds = "X-Mediarooms-Holds"
+	// HeaderResume is a value of Resumption: the client has joined over another media pod, or over
+	// another socket of this one, and knows nothing of the change.
+	HeaderResume = "X-Mediarooms-Resume"
 
 	// SessionWaiting is the only value of HeaderSession.
 	SessionWaiting = "waiting"
@@ -55,6 +65,11 @@ type Client struct {
 	SecretDigests string
 	// Held is for how long the gateway has held the handshake; 0 when it has not.
 	Held time.Duration
+	// Holds says that the gateway can keep the client's WebSocket while its media pod is replaced.
+	Holds bool
+	// Resume is the text of a Resumption when this replaces a socket that the media pod has lost;
+	// else "".
+	Resume string
 }
 
 // Write puts the client into the headers of a request, in place of what they say.
@@ -82,6 +97,11 @@ func (c Client) Write(header http.Header) {
 	if held := c.Held.Milliseconds(); held > 0 {
 		set(HeaderHeld, strconv.FormatInt(held, 10))
 	}
+	set(HeaderHolds, "")
+	if c.Holds {
+		set(HeaderHolds, "true")
+	}
+	set(HeaderResume, c.Resume)
 }
 
 // ReadClient returns the client of a request. Its address is the peer's own when the request has
@@ -93,6 +113,8 @@ func ReadClient(r *http.Request) Client {
 		SessionWaiting: r.Header.Get(HeaderSession) == SessionWaiting,
 		SecretDigests:  r.Header.Get(HeaderSecretDigests),
 		Held:           held(r),
+		Holds:          r.Header.Get(HeaderHolds) == "true",
+		Resume:         r.Header.Get(HeaderResume),
 	}
 }
 

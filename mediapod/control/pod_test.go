@@ -180,6 +180,7 @@ func (l *link) Notify(n room.Notification) {
 
 func (l *link) Release() []room.Notification { return nil }
 func (l *link) Finish()                      {}
+func (l *link) Move()                        {}
 
 func (l *link) heard(text string) bool {
 	l.mu.Lock()

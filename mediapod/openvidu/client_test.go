@@ -34,6 +34,7 @@ type pod struct {
 	handler  http.Handler
 	listener *pipeListener
 	joins    counts
+	refused  int // the status of the last handshake that was refused
 	log      lines
 }
 
@@ -191,6 +192,7 @@ type client struct {
 
 	told     []string                        // notifications that callThrough has skipped
 	messages chan map[string]json.RawMessage // what has come, in order
+	binary   chan string                     // what has come for the gateway
 	ended    chan error                      // why the socket ended
 }
 
@@ -208,15 +210,19 @@ func (p *pod) dialRoom(key string, headers ...string) *client {
 	}
 	ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
 	defer cancel()
-	ws, _, err := websocket.Dial(ctx, "ws://pod/openvidu?sessionId="+url.QueryEscape(key), &websocket.DialOptions{
+	ws, response, err := websocket.Dial(ctx, "ws://pod/openvidu?sessionId="+url.QueryEscape(key), &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: &http.Transport{DialContext: p.listener.dial, DisableKeepAlives: true}},
 		HTTPHeader: header,
 	})
+	if err != nil && response != nil {
+		p.refused = response.StatusCode
+		return nil
+	}
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	ws.SetReadLimit(-1)
-	c := &client{t: p.t, ws: ws, messages: make(chan map[string]json.RawMessage, 4096), ended: make(chan error, 1)}
+	c := &client{t: p.t, ws: ws, messages: make(chan map[string]json.RawMessage, 4096), binary: make(chan string, 16), ended: make(chan error, 1)}
 	go c.read()
 	p.t.Cleanup(func() { _ = ws.CloseNow() })
 	return c
@@ -224,11 +230,15 @@ func (p *pod) dialRoom(key string, headers ...string) *client {
 
 func (c *client) read() {
 	for {
-		_, data, err := c.ws.Read(context.Background())
+		kind, data, err := c.ws.Read(context.Background())
 		if err != nil {
 			c.ended <- err
 			close(c.messages)
 			return
+		}
+		if kind == websocket.MessageBinary {
+			c.binary <- string(data)
+			continue
 		}
 		var message map[string]json.RawMessage
 		if err := json.Unmarshal(data, &message); err != nil || string(message["jsonrpc"]) != `"2.0"` {

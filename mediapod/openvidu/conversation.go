@@ -96,11 +96,18 @@ func (*conversation) Encode(notification room.Notification) ([]byte, error) {
 	return encodeNotification(notification)
 }
 
+// Resume implements signalling.Conversation.
+func (s *conversation) Resume(privateID string) error {
+	return s.frontEnd.rooms.ResumeUnnoticed(s.key, privateID, s.client, func(participant *room.Participant) {
+		s.joined(participant, privateID)
+	})
+}
+
 // Handle implements signalling.Conversation. It runs one request and answers it, unless its method
 // did so at the right moment itself.
 func (s *conversation) Handle(ctx context.Context, incoming signalling.Request) {
 	asked := content(incoming)
-	c := &call{conversation: s, id: asked.ID, params: params{method: asked.Method, fields: asked.Params}}
+	c := &call{conversation: s, id: asked.ID, repeated: incoming.Repeated, params: params{method: asked.Method, fields: asked.Params}}
 	err := s.dispatch(ctx, c)
 	switch {
 	case err != nil && c.answered:
@@ -138,6 +145,9 @@ func (s *conversation) dispatch(ctx context.Context, c *call) (err error) {
 			what = "No session information found"
 		}
 		return refuse(codeTransport, "%s for participant with privateId null. Method 'Session.connect()' must be the first operation called in any session", what)
+	}
+	if m.once && c.repeated {
+		return refuse(codeTransport, "The media pod was lost before it answered. It may have handled the request")
 	}
 	return m.handle(ctx, c)
 }

@@ -5,6 +5,7 @@
 package openvidu
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -58,10 +59,35 @@ func (f *FrontEnd) Handler(server *signalling.Server) http.Handler {
 			http.Error(w, "the session is on another media pod", http.StatusServiceUnavailable)
 			return
 		}
+		if status := f.resumable(r); status != http.StatusOK {
+			http.Error(w, "the client can't be resumed", status)
+			return
+		}
 		sockets.ServeHTTP(w, r)
 	})
 	mux.HandleFunc("POST "+podhttp.SignalPattern, f.serveSignal)
 	return mux
+}
+
+// resumable returns with which status to refuse a handshake by which a gateway resumes a client, or
+// OK. Of a conflict the client must know, so it has to lose its socket; an unavailable room may
+// come here.
+func (f *FrontEnd) resumable(r *http.Request) int {
+	text := podhttp.ReadClient(r).Resume
+	if text == "" {
+		return http.StatusOK
+	}
+	resumption, valid := podhttp.ParseResumption(text)
+	if !valid {
+		return http.StatusConflict
+	}
+	switch err := f.rooms.Unnoticed(r.URL.Query().Get("sessionId"), resumption.PrivateID); {
+	case errors.Is(err, room.ErrNotYet):
+		return http.StatusServiceUnavailable
+	case err != nil:
+		return http.StatusConflict
+	}
+	return http.StatusOK
 }
 
 // Open implements signalling.Protocol.

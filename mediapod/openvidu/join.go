@@ -68,6 +68,7 @@ func join(c *call) error {
 	err := where.Join(request, s.client, func(joined room.Joined) {
 		s.joined(joined.Participant, joined.PrivateID)
 		c.replyJoined(joined)
+		s.client.Resumable(joined.PrivateID)
 	})
 	switch {
 	case errors.Is(err, room.ErrToken) && ignored != nil:
@@ -248,9 +249,10 @@ func connect(_ context.Context, c *call) error {
 		answer := map[string]string{"value": "reconnection successful"}
 		if wait := answerAfter(resumed, s.held); wait > 0 {
 			c.replyLater(answer, wait)
-			return
+		} else {
+			c.reply(answer)
 		}
-		c.reply(answer)
+		s.client.Resumable(private)
 	})
 	if errors.Is(err, room.ErrClosed) {
 		// Any answer but a good one ends the client's session. It comes back elsewhere.

@@ -34,6 +34,7 @@ type unread struct{}
 func (unread) Notify(room.Notification)     {}
 func (unread) Release() []room.Notification { return nil }
 func (unread) Finish()                      {}
+func (unread) Move()                        {}
 
 // heap is how many bytes are in use.
 func heap() int {

@@ -30,6 +30,7 @@ const (
 type call struct {
 	*conversation
 	id             json.RawMessage
+	repeated       bool
 	params         params
 	observedMethod string
 	answered       bool
@@ -55,6 +56,10 @@ type method struct {
 	handle func(context.Context, *call) error
 	// anybody may call it, also without having joined.
 	anybody bool
+	// once says that it must not be done twice: a request that a lost media pod may have handled is
+	// refused. Of the others the second call has no effect but an error or a second notification of
+	// the same.
+	once bool
 }
 
 // methods are all that clients may call, but for ping, which does not wait for its turn.
@@ -76,7 +81,7 @@ var methods = map[string]method{
 	"streamPropertyChanged":   {handle: changeStream},
 	"videoData":               {handle: videoData},
 
-	"sendMessage":     {handle: sendMessage},
+	"sendMessage":     {handle: sendMessage, once: true},
 	"forceDisconnect": {handle: forceDisconnect},
 	"forceUnpublish":  {handle: forceUnpublish},
 

@@ -16,6 +16,8 @@ var (
 	ErrMetadata = errors.New("too much metadata in the room")
 	// ErrNotResumed means that nobody is in a room under the given private id, or no longer.
 	ErrNotResumed = errors.New("nobody to resume")
+	// ErrNotYet means that a client can't be resumed here for now.
+	ErrNotYet = errors.New("not to be resumed here yet")
 )
 
 // Why a participant is refused something.

@@ -39,6 +39,16 @@ func (m *mailbox) release() {
 	}
 }
 
+// move ends what there is of a sink: another pod tells the client from now on.
+func (m *mailbox) move() {
+	m.stopWaiting()
+	if m.sink != nil {
+		m.sink.Move()
+		m.sink = nil
+	}
+	m.missed = missed{}
+}
+
 // suspend waits for the client to come back, and calls expire with the number of the loss if it
 // does not.
 func (m *mailbox) suspend(window time.Duration, expire func(loss int)) {

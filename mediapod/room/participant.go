@@ -89,6 +89,23 @@ func (p *Participant) Suspend(sink Sink) {
 		"room", p.room.uid, "connection", p.id, "window", window.String())
 }
 
+// resume gives the participant another sink. It reports whether the client can be brought up to
+// date; else the participant is evicted. The room is locked.
+func (p *Participant) resume(sink Sink, reply func(Resumed)) bool {
+	p.mailbox.release()
+	if p.mailbox.missed.tooMuch {
+		p.room.evict(p, reasons.NetworkDisconnect)
+		return false
+	}
+	p.mailbox.resume(sink, func() { reply(Resumed{p, p.seat.client, p.publications.awaited(), p.restoredAt}) }, p.stale)
+	if p.restored {
+		p.settle()
+	} else {
+		p.renewAll()
+	}
+	return true
+}
+
 // expire evicts the participant, unless it came back after that loss of its socket.
 func (p *Participant) expire(loss int) {
 	p.room.mu.Lock()

@@ -302,19 +302,7 @@ func (r *Room) resume(id string, sink Sink, reply func(Resumed)) bool {
 	if !found || id == "" || s.participant == nil || r.closed {
 		return false
 	}
-	p := s.participant
-	p.mailbox.release()
-	if p.mailbox.missed.tooMuch {
-		r.evict(p, reasons.NetworkDisconnect)
-		return false
-	}
-	p.mailbox.resume(sink, func() { reply(Resumed{p, s.client, p.publications.awaited(), p.restoredAt}) }, p.stale)
-	if p.restored {
-		p.settle()
-	} else {
-		p.renewAll()
-	}
-	return true
+	return s.participant.resume(sink, reply)
 }
 
 // end closes the room, since there is to be none any more. Unless it is silent, the Session's end
@@ -343,10 +331,9 @@ func (r *Room) letGo() {
 	r.registry.resumable.update(r, r.byPrivateID, nil)
 	var closers []io.Closer
 	for _, p := range r.participants {
-		p.mailbox.stopWaiting()
 		p.stopSettling()
 		p.gone = true
-		p.mailbox.release()
+		p.mailbox.move()
 		closers = append(closers, p.peerConnections()...)
 	}
 	r.registry.release(closers...)

@@ -326,6 +326,13 @@ func (r *recorder) Release() []Notification {
 	return r.unread
 }
 
+// Move implements Sink.
+func (r *recorder) Move() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.released = true
+}
+
 // Finish implements Sink.
 func (r *recorder) Finish() {
 	r.mu.Lock()

@@ -29,9 +29,10 @@ const (
 )
 
 // outgoing is one message to a client: an encoded answer, one that is encoded when it is written,
-// or a notification.
+// or a notification; or one to the gateway.
 type outgoing struct {
 	answer       []byte
+	gateway      []byte
 	long         LongAnswer
 	notification room.Notification
 }
@@ -40,12 +41,13 @@ func (m outgoing) weight() int {
 	if m.notification != nil {
 		return m.notification.Weight()
 	}
-	return len(m.answer) + m.long.Weight
+	return len(m.answer) + len(m.gateway) + m.long.Weight
 }
 
 // transport is the part of a WebSocket that an outbox needs.
 type transport interface {
 	writeText(ctx context.Context, data []byte) error
+	writeBinary(ctx context.Context, data []byte) error
 	writeParts(ctx context.Context, parts iter.Seq2[[]byte, error]) error
 	// confirm returns when the client has received everything that was written before.
 	confirm(ctx context.Context) error
@@ -75,6 +77,7 @@ type outbox struct {
 	confirmed   int                 // how many of them were confirmed or forgotten
 	confirming  bool                // a ping is on its way
 	released    bool
+	moved       bool // nothing is queued any more
 	overflowed  bool
 	ending      error // why the socket ends once everything is written; nil when it does not
 }
@@ -96,6 +99,19 @@ func (o *outbox) reply(answer []byte) {
 // replyInParts queues an answer that may be large.
 func (o *outbox) replyInParts(answer LongAnswer) {
 	o.push(outgoing{long: answer})
+}
+
+// tellGateway queues a message for the gateway.
+func (o *outbox) tellGateway(message []byte) {
+	o.push(outgoing{gateway: message})
+}
+
+// move has run return errMoved once everything that is queued is written, and takes no more.
+func (o *outbox) move() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.moved, o.ending = true, errMoved
+	o.signal()
 }
 
 // release has run return, and returns the notifications that the client is not known to have
@@ -126,7 +142,7 @@ func (o *outbox) end(cause error) {
 func (o *outbox) push(message outgoing) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.released {
+	if o.released || o.moved {
 		return
 	}
 	o.queue = append(o.queue, message)
@@ -246,6 +262,9 @@ func (o *outbox) lose(notification room.Notification) {
 func (o *outbox) write(ctx context.Context, message outgoing) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
+	if message.gateway != nil {
+		return o.transport.writeBinary(ctx, message.gateway)
+	}
 	if message.long.Parts != nil {
 		return o.transport.writeParts(ctx, message.long.Parts)
 	}

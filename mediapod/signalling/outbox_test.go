@@ -39,6 +39,10 @@ func (w *wire) writeText(ctx context.Context, data []byte) error {
 	return nil
 }
 
+func (w *wire) writeBinary(ctx context.Context, data []byte) error {
+	return w.writeText(ctx, append([]byte("binary "), data...))
+}
+
 func (w *wire) writeParts(ctx context.Context, parts iter.Seq2[[]byte, error]) error {
 	var message []byte
 	for part, err := range parts {
@@ -104,6 +108,29 @@ func TestOutboxReturnsWhatWasNotConfirmed(t *testing.T) {
 		o.notify(left("5"))
 		if missed := o.release(); len(missed) != 0 {
 			t.Errorf("got %v of a released outbox", missed)
+		}
+	})
+}
+
+// What a room has told before another pod goes on with it still comes, and nothing else does.
+func TestOutboxOfARoomThatMovesIsWrittenToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{confirms: make(chan struct{})}
+		o := newOutbox(w, encodeAny)
+		o.notify(left("1"))
+		o.tellGateway([]byte("resumption"))
+		o.move()
+		o.notify(left("2"))
+		o.reply([]byte("refused"))
+		var group sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := o.run(ctx, &group); !errors.Is(err, errMoved) {
+			t.Errorf("it ends with %v", err)
+		}
+		cancel()
+		group.Wait()
+		if len(w.written) != 2 || w.written[1] != "binary resumption" {
+			t.Errorf("written: %q", w.written)
 		}
 	})
 }

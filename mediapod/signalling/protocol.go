@@ -32,6 +32,10 @@ type Conversation interface {
 	// Decode, a room.LimitError or a TooLargeError.
 	Refuse(Request, error) []byte
 
+	// Resume takes up the participant with a private id, whose client is behind the socket and knows
+	// nothing of the change. It is called before anything else; an error ends the socket.
+	Resume(privateID string) error
+
 	// Handle does what a request asks for and answers it, one request after the other. The context
 	// outlives the socket.
 	Handle(context.Context, Request)
@@ -46,6 +50,9 @@ type Request struct {
 	Ping bool
 	// Interval is how often it means to; 0 when it did not say.
 	Interval time.Duration
+	// Repeated says that the gateway has sent the request before, over a socket that was lost: it
+	// may have been handled then.
+	Repeated bool
 	// Content is the protocol's own.
 	Content any
 	// Received is when the request came.
@@ -69,9 +76,13 @@ type Client interface {
 	Reply(answer []byte)
 	// ReplyInParts queues an answer that may be large.
 	ReplyInParts(LongAnswer)
-	// Joined says whom the socket is for from now on. It is for Handle to call, also with the room
-	// locked.
+	// Joined says whom the socket is for from now on. It is for Handle and Resume to call, also
+	// with the room locked.
 	Joined(*room.Participant)
+
+	// Resumable says by which private id the participant is resumed. A gateway that holds is told;
+	// what is replied before tells the client. It may be called with the room locked.
+	Resumable(privateID string)
 
 	// SpendJoin takes an attempt to join with so many bytes of metadata off what the client may do;
 	// the error is a room.LimitError.

@@ -53,6 +53,14 @@ func (*talk) Pong(signalling.Request) []byte { return []byte("beat") }
 // Refuse implements signalling.Conversation.
 func (*talk) Refuse(_ signalling.Request, err error) []byte { return fmt.Append(nil, "refused: ", err) }
 
+// Resume implements signalling.Conversation.
+func (t *talk) Resume(privateID string) error {
+	return t.rooms.ResumeUnnoticed(t.key, privateID, t.client, func(p *room.Participant) {
+		t.self = p
+		t.client.Joined(p)
+	})
+}
+
 // Handle implements signalling.Conversation.
 func (t *talk) Handle(ctx context.Context, incoming signalling.Request) {
 	said, _ := incoming.Content.([]string)

@@ -85,6 +85,7 @@ func (s *Server) serve(protocol Protocol, w http.ResponseWriter, r *http.Request
 		address:   told.Address,
 		opened:    time.Now(),
 		unwelcome: sockets > s.limits.Sockets || told.SessionWaiting,
+		holds:     told.Holds,
 		allowance: allowance{own: newBudget("connection", s.limits.Socket)},
 		backlog:   newBacklog(),
 	}
@@ -92,6 +93,9 @@ func (s *Server) serve(protocol Protocol, w http.ResponseWriter, r *http.Request
 	defer s.addresses.leave(client.allowance.shared)
 	if told.SharedAddress {
 		client.allowance.shared = client.allowance.shared.alone()
+	}
+	if resumption, resumes := podhttp.ParseResumption(told.Resume); resumes {
+		client.resumption = &resumption
 	}
 	client.conversation = protocol.Open(client, r)
 	client.outbox = newOutbox(client, client.conversation.Encode)

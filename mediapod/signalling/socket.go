@@ -14,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
 
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -52,6 +53,7 @@ var (
 	errFlooding   = errors.New("too many messages")
 	errUnfinished = errors.New("a message was not complete within 10 s")
 	errShutdown   = errors.New("server stops")
+	errMoved      = errors.New("the session is on another media pod")
 )
 
 // expulsion is why a client is sent away that broke the rules.
@@ -70,6 +72,8 @@ type socket struct {
 	address      netip.Addr
 	opened       time.Time
 	unwelcome    bool
+	holds        bool                // the gateway outlives this pod with the client
+	resumption   *podhttp.Resumption // what the gateway resumes; nil for a client of its own
 	allowance    allowance
 	conversation Conversation
 
@@ -102,6 +106,9 @@ func (s *socket) Notify(notification room.Notification) { s.outbox.notify(notifi
 // Release implements room.Sink.
 func (s *socket) Release() []room.Notification { return s.outbox.release() }
 
+// Move implements room.Sink: it ends the socket once everything that is queued is written.
+func (s *socket) Move() { s.outbox.move() }
+
 // Finish implements room.Sink: it ends the socket in a while, in case that the client does not.
 func (s *socket) Finish() {
 	s.lingering.Store(time.AfterFunc(lingerTime, func() {
@@ -123,6 +130,14 @@ func (s *socket) ReplyInParts(answer LongAnswer) { s.outbox.replyInParts(answer)
 func (s *socket) Joined(participant *room.Participant) {
 	s.participant = participant
 	s.visit.leave()
+}
+
+// Resumable implements Client.
+func (s *socket) Resumable(privateID string) {
+	if s.holds {
+		resumption := podhttp.Resumption{PrivateID: privateID, PingInterval: s.watchdog.interval()}
+		s.outbox.tellGateway([]byte(resumption.Text()))
+	}
 }
 
 // SpendJoin implements Client.
@@ -160,15 +175,11 @@ func (s *socket) serve(ctx context.Context) error {
 	s.visit = s.server.lobby.enter(s.allowance.shared, s.sendAway)
 	defer s.visit.leave()
 
-	s.group.Go(func() {
-		var expelled expulsion
-		switch err := s.outbox.run(ctx, &s.group); {
-		case errors.As(err, &expelled):
-			s.close(websocket.StatusPolicyViolation, err.Error(), err)
-		case err != nil:
-			s.drop(err)
-		}
-	})
+	if err := s.resume(); err != nil {
+		_ = s.ws.CloseNow() // the gateway tries again, and is told why not
+		return err
+	}
+	s.group.Go(func() { s.write(ctx) })
 	worked := make(chan struct{})
 	s.group.Go(func() {
 		defer close(worked)
@@ -188,6 +199,34 @@ func (s *socket) serve(ctx context.Context) error {
 	s.cancel(err)
 	_ = s.ws.CloseNow() // it is closed already or useless
 	return err
+}
+
+// resume takes up the participant of a client that the gateway has held.
+func (s *socket) resume() error {
+	if s.resumption == nil {
+		return nil
+	}
+	if interval := s.resumption.PingInterval; interval > 0 {
+		s.watchdog.expect(interval)
+	}
+	s.watchdog.spoke.Store(true)
+	return s.conversation.Resume(s.resumption.PrivateID)
+}
+
+// write writes what is queued, and ends the socket when there is no more to write. With a close
+// frame other than that of a move the gateway does not look for the client's next socket.
+func (s *socket) write(ctx context.Context) {
+	var expelled expulsion
+	switch err := s.outbox.run(ctx, &s.group); {
+	case errors.As(err, &expelled):
+		s.close(websocket.StatusPolicyViolation, err.Error(), err)
+	case errors.Is(err, errMoved):
+		s.close(websocket.StatusServiceRestart, err.Error(), err)
+	case errors.Is(err, errTakenOver):
+		s.close(websocket.StatusNormalClosure, err.Error(), err)
+	case err != nil:
+		s.drop(err)
+	}
 }
 
 // read takes messages until the socket ends.
@@ -214,10 +253,11 @@ func (s *socket) read(ctx context.Context) error {
 			return err
 		}
 		s.watchdog.heard()
-		if kind != websocket.MessageText {
+		repeated := kind == websocket.MessageBinary && s.resumption != nil
+		if kind != websocket.MessageText && !repeated {
 			continue // clients send none; the reference ignores them
 		}
-		if err := s.take(buffer.Bytes(), size); err != nil {
+		if err := s.take(buffer.Bytes(), size, repeated); err != nil {
 			s.close(websocket.StatusPolicyViolation, err.Error(), err)
 			return err
 		}
@@ -282,9 +322,10 @@ func (s *socket) readMessage(buffer *bytes.Buffer, reader io.Reader) (size int, 
 // take handles one message of that size: pings are answered, what can't be done is refused,
 // everything else waits for the worker. Of a message that is too large only the end is given. An
 // error means that the client floods.
-func (s *socket) take(message []byte, size int) error {
+func (s *socket) take(message []byte, size int, repeated bool) error {
 	complete := int64(size) <= s.server.limits.MessageBytes
 	incoming, err := s.conversation.Decode(message, complete)
+	incoming.Repeated = repeated
 	if !complete {
 		err = TooLargeError{s.server.limits.MessageBytes}
 	}
@@ -340,6 +381,11 @@ func (s *socket) handle(ctx context.Context, incoming Request) {
 // writeText implements transport.
 func (s *socket) writeText(ctx context.Context, data []byte) error {
 	return s.ws.Write(ctx, websocket.MessageText, data)
+}
+
+// writeBinary implements transport.
+func (s *socket) writeBinary(ctx context.Context, data []byte) error {
+	return s.ws.Write(ctx, websocket.MessageBinary, data)
 }
 
 // writeParts implements transport.

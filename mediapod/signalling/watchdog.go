@@ -19,6 +19,7 @@ type watchdog struct {
 	timer   *time.Timer
 	silence time.Duration // what it waits; owned by the reader
 	pinged  bool          // the client has said how often it pings; owned by the reader
+	told    atomic.Int64  // what it has said, in nanoseconds; 0 is nothing
 	spoke   atomic.Bool   // a request other than ping has come
 }
 
@@ -40,12 +41,16 @@ func (w *watchdog) expect(interval time.Duration) {
 		return
 	}
 	w.pinged = true
+	w.told.Store(int64(interval))
 	if interval == 0 {
 		interval = defaultPingInterval
 	}
 	w.silence = missedPings * min(defaultPingInterval, max(minPingInterval, interval))
 	w.heard()
 }
+
+// interval returns how often the client pings; 0 when it has not said.
+func (w *watchdog) interval() time.Duration { return time.Duration(w.told.Load()) }
 
 // spare lets it wait once more, for as long as for a client that has said nothing yet.
 func (w *watchdog) spare() { w.timer.Reset(missedPings * defaultPingInterval) }

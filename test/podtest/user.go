@@ -27,6 +27,7 @@ type user struct {
 func (*user) Notify(room.Notification)     {}
 func (*user) Release() []room.Notification { return nil }
 func (*user) Finish()                      {}
+func (*user) Move()                        {}
 
 // Join has the user of a pending Connection come in.
 func (p *Pod) Join(connection, clientData string) error {

@@ -1,0 +1,47 @@
+package podhttp
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MaxResumption bounds the text of a Resumption, in bytes.
+const MaxResumption = 1024
+
+// resumptionVersion begins each Resumption, so that a media pod of another version refuses it.
+const resumptionVersion = "1"
+
+// Resumption is what a media pod needs to go on with a client that it has not heard of. The media
+// pod that the client is on tells it to a gateway that holds, in a binary message; the gateway
+// gives it to the next one in HeaderResume, and does not look into it. It is a secret of the
+// client.
+//
+// After a resumption the gateway sends requests that were not answered once more. In a text message
+// is what no media pod has received; in a binary message is what one may have acted upon.
+type Resumption struct {
+	// PrivateID is what the client itself would come back by.
+	PrivateID string
+	// PingInterval is how often the client pings; 0 when that is not known.
+	PingInterval time.Duration
+}
+
+// Text returns the resumption, in the characters of a header.
+func (r Resumption) Text() string {
+	return strings.Join([]string{
+		resumptionVersion, strconv.FormatInt(r.PingInterval.Milliseconds(), 10), base64.RawURLEncoding.EncodeToString([]byte(r.PrivateID)),
+	}, ".")
+}
+
+// ParseResumption reads the text of a resumption.
+func ParseResumption(text string) (Resumption, bool) {
+	version, rest, _ := strings.Cut(text, ".")
+	interval, private, _ := strings.Cut(rest, ".")
+	milliseconds, intervalErr := strconv.ParseUint(interval, 10, 31)
+	id, idErr := base64.RawURLEncoding.DecodeString(private)
+	if version != resumptionVersion || intervalErr != nil || idErr != nil || len(id) == 0 || len(text) > MaxResumption {
+		return Resumption{}, false
+	}
+	return Resumption{PrivateID: string(id), PingInterval: time.Duration(milliseconds) * time.Millisecond}, true
+}

@@ -1,0 +1,24 @@
+package podhttp
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestResumption(t *testing.T) {
+	for _, r := range []Resumption{{PrivateID: "abc"}, {"a.b/c\r\nü", 5 * time.Second}} {
+		text := r.Text()
+		if got, ok := ParseResumption(text); !ok || got != r {
+			t.Errorf("%q is read as %+v", text, got)
+		}
+		if strings.ContainsAny(text, "\r\n /") {
+			t.Errorf("%q is no value of a header", text)
+		}
+	}
+	for _, text := range []string{"", "1", "1.", "1.0.", "1.0.%", "2.0.YWJj", "1.-1.YWJj", "1.0.YWJj.", "1.0." + strings.Repeat("YWJj", MaxResumption)} {
+		if got, ok := ParseResumption(text); ok {
+			t.Errorf("%q is read as %+v", text, got)
+		}
+	}
+}
