@@ -1,16 +1,13 @@
 package route
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"log" //nolint:depguard // net/http takes no other logger, and nothing is written with it.
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"net/url"
 	"strings"
 	"time"
@@ -18,6 +15,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"mediarooms.dev/mediarooms/gateway/relay"
 	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
@@ -77,7 +75,7 @@ type Config struct {
 	Registry prometheus.Registerer
 }
 
-// Handler proxies signalling WebSockets to media pods. Safe for concurrent use.
+// Handler carries signalling WebSockets to media pods. Safe for concurrent use.
 type Handler struct {
 	rooms     Rooms
 	secrets   Secrets
@@ -127,7 +125,7 @@ func (h *Handler) Drain(ctx context.Context, over time.Duration) {
 	h.sockets.drain(ctx, over)
 }
 
-// ServeHTTP holds, refuses or proxies one WebSocket, and returns when it has ended.
+// ServeHTTP holds, refuses or carries one WebSocket, and returns when it has ended.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	arrived := time.Now()
 	var query url.Values
@@ -173,7 +171,15 @@ func (h *Handler) refuse(w http.ResponseWriter, status int, reason refusal, text
 }
 
 func isHandshake(r *http.Request) bool {
-	return r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	if r.Method != http.MethodGet || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return false
+	}
+	for _, token := range strings.Split(strings.Join(r.Header.Values("Connection"), ","), ",") {
+		if strings.EqualFold(strings.TrimSpace(token), "upgrade") {
+			return true
+		}
+	}
+	return false
 }
 
 // handshake is one client's request for a WebSocket, until the socket that came of it has ended.
@@ -187,12 +193,13 @@ type handshake struct {
 	reconnect bool
 	arrived   time.Time
 	digests   string // what the pod is told of the tenant's secrets
-	switched  bool   // the pod has accepted the WebSocket
+	// resumption is what a pod has told of the client before; "" when it has not.
+	resumption string
 }
 
 func (h *handshake) serve() {
 	ctx := h.r.Context()
-	err := h.route(ctx)
+	err := h.route(ctx, h.carry)
 	if err == nil {
 		return
 	}
@@ -218,9 +225,9 @@ func (h *handshake) unavailable(reason refusal, text string) {
 	h.handler.refuse(h.w, http.StatusServiceUnavailable, reason, text)
 }
 
-// route finds the pod, waiting if need be, and proxies. An error means that the client has not been
-// answered.
-func (h *handshake) route(ctx context.Context) error {
+// route finds the pod, waiting if need be, and goes there. It goes on while that returns an
+// *unreachableError. An error means that nobody has taken the handshake.
+func (h *handshake) route(ctx context.Context, there func(pod string, toldWaiting bool) error) error {
 	for {
 		changed := h.handler.rooms.Changed()
 		room, err := h.handler.rooms.Find(ctx, h.key)
@@ -236,7 +243,7 @@ func (h *handshake) route(ctx context.Context) error {
 		}
 		if next.action == actionOwn {
 			var unreachable *unreachableError
-			err := h.proxy(room.Address, false)
+			err := there(room.Address, false)
 			if !errors.As(err, &unreachable) {
 				return err
 			}
@@ -251,14 +258,17 @@ func (h *handshake) route(ctx context.Context) error {
 				return err
 			}
 		case actionAny, actionWaiting:
-			return h.proxyAny(ctx, next.action == actionWaiting)
+			if h.resumption != "" {
+				return errNoPod // there is no room any more
+			}
+			return h.carryAny(ctx, next.action == actionWaiting)
 		default:
 			return errNoPod
 		}
 	}
 }
 
-func (h *handshake) proxyAny(ctx context.Context, waiting bool) error {
+func (h *handshake) carryAny(ctx context.Context, waiting bool) error {
 	addresses, err := h.handler.rooms.Ready(ctx)
 	if err != nil {
 		return err
@@ -268,72 +278,97 @@ func (h *handshake) proxyAny(ctx context.Context, waiting bool) error {
 	}
 	result := errNoPod
 	for _, address := range addresses {
-		if result = h.proxy(address, waiting); !errors.As(result, new(*unreachableError)) {
+		if result = h.carry(address, waiting); !errors.As(result, new(*unreachableError)) {
 			return result
 		}
 	}
 	return result
 }
 
-// proxy carries the WebSocket to a pod and returns when it has ended. An *unreachableError means
+// carry carries the WebSocket to a pod and returns when it has ended. An *unreachableError means
 // that the pod was not reached and the client not answered.
-func (h *handshake) proxy(pod string, toldWaiting bool) error {
-	var failure error
-	watched := &answerWatcher{ResponseWriter: h.w, socket: h.r.Context()}
-	metrics := h.handler.metrics
-	proxy := httputil.ReverseProxy{
-		Transport: h.handler.transport,
-		Rewrite: func(pr *httputil.ProxyRequest) {
-			h.rewrite(pr.Out, pod, toldWaiting)
-		},
-		ModifyResponse: func(response *http.Response) error {
-			if response.StatusCode == http.StatusSwitchingProtocols {
-				metrics.upgrades.Observe(time.Since(h.arrived).Seconds())
-				metrics.sockets.Inc()
-				h.switched = true
-			} else if h.reconnect && response.StatusCode == http.StatusServiceUnavailable {
-				return errStopping // its room is about to go to another one
-			} else {
-				metrics.refusals.WithLabelValues(string(refusedPod)).Inc()
-			}
-			return nil
-		},
-		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
-			failure = err
-		},
-		// What goes wrong with one client's socket is not news.
-		ErrorLog: log.New(io.Discard, "", 0),
+func (h *handshake) carry(pod string, toldWaiting bool) error {
+	response, err := h.ask(h.r.Context(), pod, toldWaiting)
+	if err != nil {
+		return err
 	}
-	proxy.ServeHTTP(watched, h.r)
-	if h.switched {
-		metrics.sockets.Dec()
-		h.switched = false
+	connection, accepted := response.Body.(io.ReadWriteCloser)
+	if response.StatusCode == http.StatusSwitchingProtocols && accepted {
+		return h.relay(response.Header, connection, pod)
 	}
-	if failure != nil && !watched.answered {
-		return &unreachableError{pod: pod, cause: failure}
+	defer func() { _ = response.Body.Close() }()
+	h.handler.metrics.refusals.WithLabelValues(string(refusedPod)).Inc()
+	for _, name := range []string{"Content-Type", "Retry-After", "Sec-WebSocket-Version", "X-Content-Type-Options"} {
+		if values := response.Header.Values(name); len(values) > 0 {
+			h.w.Header()[name] = values
+		}
 	}
+	h.w.WriteHeader(response.StatusCode)
+	_, _ = io.Copy(h.w, response.Body) // a client that does not read it has the status
 	return nil
 }
 
-// rewrite makes the request to the pod: of what the client sent only the WebSocket handshake itself
-// goes on.
-func (h *handshake) rewrite(out *http.Request, pod string, toldWaiting bool) {
+// ask sends the handshake to a pod. An *unreachableError means that the pod was not reached, or
+// that it refuses a reconnection for now.
+func (h *handshake) ask(ctx context.Context, pod string, toldWaiting bool) (*http.Response, error) {
 	query := url.Values{"sessionId": {h.key}}
 	if h.reconnect {
 		query.Set("reconnect", "true")
 	}
-	out.URL = &url.URL{Scheme: "https", Host: pod, Path: podhttp.OpenViduPath, RawQuery: query.Encode()}
-	out.Host = pod
-	for _, name := range []string{"Authorization", "Cookie", "Origin", "Referer"} {
-		out.Header.Del(name)
+	to := url.URL{Scheme: "https", Host: pod, Path: podhttp.OpenViduPath, RawQuery: query.Encode()}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("asking the media pod at %s: %w", pod, err)
+	}
+	// Of what the client sent only the WebSocket handshake itself goes on, without extensions.
+	request.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}
+	for _, name := range []string{"Sec-Websocket-Key", "Sec-Websocket-Version", "User-Agent"} {
+		if values := h.r.Header.Values(name); len(values) > 0 {
+			request.Header[name] = values
+		}
 	}
 	client := podhttp.Client{
 		Address: h.from.Address, SharedAddress: h.from.Shared, SessionWaiting: toldWaiting, SecretDigests: h.digests,
+		Holds: true, Resume: h.resumption,
 	}
 	if h.reconnect {
 		client.Held = time.Since(h.arrived)
 	}
-	client.Write(out.Header)
+	client.Write(request.Header)
+	response, err := h.handler.transport.RoundTrip(request)
+	if err != nil {
+		return nil, &unreachableError{pod: pod, cause: err}
+	}
+	if h.reconnect && response.StatusCode == http.StatusServiceUnavailable {
+		_ = response.Body.Close()
+		return nil, &unreachableError{pod: pod, cause: errStopping} // its room is about to go to another one
+	}
+	return response, nil
+}
+
+// relay answers the client as the pod has, and carries the WebSocket until it ends.
+func (h *handshake) relay(answer http.Header, pod io.ReadWriteCloser, address string) error {
+	metrics := h.handler.metrics
+	metrics.upgrades.Observe(time.Since(h.arrived).Seconds())
+	metrics.sockets.Inc()
+	defer metrics.sockets.Dec()
+	conn, buffered, err := http.NewResponseController(h.w).Hijack()
+	if err != nil {
+		_ = pod.Close()
+		return fmt.Errorf("taking a client's connection over: %w", err)
+	}
+	switched := http.Response{StatusCode: http.StatusSwitchingProtocols, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{
+		"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Accept": answer.Values("Sec-WebSocket-Accept"),
+	}}
+	if err := errors.Join(switched.Write(buffered), buffered.Flush()); err != nil {
+		_, _ = pod.Close(), conn.Close()
+		return nil // the client has gone
+	}
+	ctx := h.r.Context()
+	next := newSuccessor(*h, address)
+	err = relay.Run(ctx, relay.Config{Client: conn, FromClient: buffered.Reader, Pod: pod, Attach: next.attach, Moved: func() bool { return next.moved(ctx) }})
+	logr.FromContextOrDiscard(ctx).V(1).Info("Signalling socket has ended", "reason", err.Error())
+	return nil
 }
 
 // waitFor returns when something has changed or the time has passed, with an error only when the
@@ -362,31 +397,6 @@ func (e *unreachableError) Error() string {
 }
 
 func (e *unreachableError) Unwrap() error { return e.cause }
-
-// answerWatcher knows whether the client has been answered: by a status, or by taking its
-// connection over.
-type answerWatcher struct {
-	http.ResponseWriter
-	socket   context.Context // ends with the socket
-	answered bool
-}
-
-// WriteHeader notes the answer.
-func (w *answerWatcher) WriteHeader(status int) {
-	w.answered = true
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Hijack notes the answer, and gives the connection away. It is closed at the end of the socket:
-// the proxy itself closes only the way to the pod, and would wait for the client to follow.
-func (w *answerWatcher) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	w.answered = true
-	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	if err == nil {
-		context.AfterFunc(w.socket, func() { _ = conn.Close() })
-	}
-	return conn, buffered, err
-}
 
 // talkative is a connection that ends when nothing has been written to it for a while.
 type talkative struct {

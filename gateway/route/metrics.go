@@ -1,6 +1,8 @@
 package route
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,9 +24,25 @@ const (
 )
 
 type metrics struct {
-	sockets  prometheus.Gauge
-	refusals *prometheus.CounterVec
-	upgrades prometheus.Histogram
+	sockets   prometheus.Gauge
+	refusals  *prometheus.CounterVec
+	upgrades  prometheus.Histogram
+	handovers *prometheus.CounterVec
+}
+
+// resumed counts the search for the next media pod of a client, by its outcome.
+func (m *metrics) resumed(err error) {
+	outcome := "resumed"
+	switch {
+	case err == nil:
+	case errors.Is(err, errMustNotice):
+		outcome = "refused"
+	case errors.Is(err, context.Canceled):
+		outcome = "ended"
+	default:
+		outcome = "no_pod"
+	}
+	m.handovers.WithLabelValues(outcome).Inc()
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -42,8 +60,12 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Help:    "Time from a signalling handshake's arrival to the media pod's answer that accepts it, holding included.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 4, 8, 16},
 		}),
+		handovers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mediarooms_gateway_signalling_handovers_total",
+			Help: "Signalling WebSockets whose media pod was lost and that were kept, by outcome: resumed by a media pod, refused by it, no_pod in time, or ended meanwhile.",
+		}, []string{"outcome"}),
 	}
-	for _, collector := range []prometheus.Collector{m.sockets, m.refusals, m.upgrades} {
+	for _, collector := range []prometheus.Collector{m.sockets, m.refusals, m.upgrades, m.handovers} {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("registering metrics: %w", err)
 		}

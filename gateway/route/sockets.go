@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// sockets knows every handshake and proxied WebSocket, bounds their number, and ends them when the
+// sockets knows every handshake and carried WebSocket, bounds their number, and ends them when the
 // gateway stops. Safe for concurrent use.
 type sockets struct {
 	maxTotal      int
