@@ -86,15 +86,13 @@ func (d *downlink) data(f frame, part []byte, offset uint64, last bool) error {
 		d.telling, d.text = f.opcode == opBinary, f.opcode == opText
 		d.reading.begin()
 	}
-	payload := part[min(uint64(len(part)), uint64(f.size)-min(offset, uint64(f.size))):]
+	payload, from := f.text(part, offset)
 	ends := last && f.final
 	if d.telling {
 		return d.tell(payload, ends)
 	}
-	if d.text {
-		for _, b := range payload {
-			d.reading.next(b)
-		}
+	if d.text && d.reading.id == nil && !d.reading.method {
+		d.reading.take(payload, f.mask, from)
 	}
 	if err := d.pass(part, ends); err != nil {
 		return err

@@ -11,11 +11,23 @@ type envelope struct {
 	inValue           bool   // of a member of the message itself
 	name, value       []byte // of that member
 	id                []byte
+	method            bool // the message has one, so it is no answer
 }
 
 // begin is for a new message.
 func (e *envelope) begin() {
 	*e = envelope{name: e.name[:0], value: e.value[:0]}
+}
+
+// take takes a part of the text, which is masked from some place of the mask on.
+func (e *envelope) take(part []byte, mask [4]byte, from uint64) {
+	for i, b := range part {
+		b ^= mask[(from+uint64(i))%uint64(len(mask))]
+		if e.inString && e.depth > 1 && !e.escaped && b != '"' && b != '\\' {
+			continue // most of a message is that
+		}
+		e.next(b)
+	}
 }
 
 // next takes one byte more.
@@ -60,7 +72,10 @@ func (e *envelope) next(b byte) {
 
 // endMember looks at a member that is complete.
 func (e *envelope) endMember() {
-	if string(e.name) == `"id"` {
+	switch string(e.name) {
+	case `"method"`:
+		e.method = true
+	case `"id"`:
 		e.id = nil
 		if n := len(e.value); n > 0 && n <= maxID && string(e.value) != "null" {
 			e.id = append([]byte(nil), e.value...)

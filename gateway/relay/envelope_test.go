@@ -8,9 +8,14 @@ import (
 func idOf(text string) string {
 	var e envelope
 	e.begin()
-	for _, b := range []byte(text) {
-		e.next(b)
+	mask := [4]byte{1, 2, 3, 4}
+	masked := []byte(text)
+	for i := range masked {
+		masked[i] ^= mask[(i+3)%4]
 	}
+	half := len(text) / 2
+	e.take(masked[:half], mask, 3)
+	e.take(masked[half:], mask, uint64(half+3))
 	return string(e.id)
 }
 

@@ -19,11 +19,12 @@ const (
 	opcodeBits = 0x0F
 )
 
-// maxControl is how long the payload of a control frame may be, maxHeader the header of any frame.
+// maxControl is how long the payload of a control frame may be, maxPayload that of any frame.
+// headerSpace is enough for each header.
 const (
-	maxControl = 125
-	maxHeader  = 14
-	maxPayload = 1 << 62
+	maxControl  = 125
+	maxPayload  = 1 << 62
+	headerSpace = 14
 )
 
 var errFrame = errors.New("malformed frame")
@@ -97,7 +98,7 @@ func (f frame) unmasked(whole []byte) []byte {
 // controlFrame makes a control frame. A client's has a mask; that of zeros leaves the payload as it
 // is, and there is nobody to hide it from on the way to a media pod.
 func controlFrame(opcode byte, payload []byte, masked bool) []byte {
-	made := make([]byte, 0, maxHeader+len(payload))
+	made := make([]byte, 0, headerSpace+len(payload))
 	length := byte(len(payload))
 	if masked {
 		length |= maskBit
@@ -132,6 +133,12 @@ func (f frame) parts(reader *bufio.Reader, pass func(part []byte, offset uint64,
 		}
 	}
 	return nil
+}
+
+// text returns what a part of the frame has of the payload, and where in that it begins.
+func (f frame) text(part []byte, offset uint64) (text []byte, from uint64) {
+	header := min(uint64(len(part)), uint64(f.size)-min(offset, uint64(f.size)))
+	return part[header:], max(offset, uint64(f.size)) - uint64(f.size)
 }
 
 // whole calls pass with a control frame.

@@ -144,13 +144,9 @@ func (u *uplink) forget(m *message) {
 
 // read looks for the id in a part of what comes. The uplink is locked.
 func (u *uplink) read(f frame, part []byte, offset uint64) {
-	if !u.text {
-		return
-	}
-	for i, b := range part {
-		if at := offset + uint64(i); at >= uint64(f.size) {
-			u.reading.next(b ^ f.mask[(at-uint64(f.size))&3])
-		}
+	if u.text {
+		text, from := f.text(part, offset)
+		u.reading.take(text, f.mask, from)
 	}
 }
 

@@ -22,4 +22,14 @@
 // ends the client's session, so it reaches only a pod that has the room; the pod is told for how
 // long it was held (docs/adr/0053). A Session that is unknown is waited for because another gateway
 // may have handed out its token a moment ago.
+//
+// A client that has joined keeps its WebSocket when its media pod is lost (docs/adr/0055). The next
+// one is looked for as for a reconnection, but for a Session that is unknown: that ends the
+// WebSocket.
+//
+//	the next media pod   the client's WebSocket
+//	takes it (101)       goes on there
+//	503, not reached     is held, and tried again for up to 8 s in all; then it is ended
+//	refuses (409)        is ended without a close frame: the client reconnects by itself, since it
+//	                     has to send or receive anew
 package route
