@@ -220,11 +220,16 @@ func guarded(first, second *podProcess, names ...string) {
 
 func (p *podProcess) join(name string, reconnect bool) *roomclient.Client {
 	p.t.Helper()
+	return p.dial(name, reconnect, http.Header{podhttp.HeaderAddress: {"192.0.2.7"}})
+}
+
+func (p *podProcess) dial(name string, reconnect bool, header http.Header) *roomclient.Client {
+	p.t.Helper()
 	client, err := roomclient.Dial(p.t.Context(), roomclient.Options{
 		Token:      token.URL("ws://anything", "room", "tok_"+name),
 		Endpoint:   "wss://" + p.Signalling,
 		HTTPClient: p.gateway,
-		Header:     http.Header{podhttp.HeaderAddress: {"192.0.2.7"}},
+		Header:     header,
 		Reconnect:  reconnect,
 	})
 	if err != nil {
@@ -285,7 +290,7 @@ func (c *call) flows(what string) {
 }
 
 // comeback gives the second pod the room, with those who were in it, and has the receiver come
-// there.
+// there: held by a gateway, and then by itself.
 func (c *call) comeback(second *podProcess) {
 	c.t.Helper()
 	room := desired(1, "A", "B")
@@ -310,6 +315,11 @@ func (c *call) comeback(second *podProcess) {
 	if status.GetUdpMedia()+status.GetTcpMedia() != 2 {
 		c.t.Errorf("the room has media %d, %d", status.GetUdpMedia(), status.GetTcpMedia())
 	}
+	held := second.dial("B", true, http.Header{podhttp.HeaderResume: {podhttp.Resumption{PrivateID: c.private}.Text()}})
+	if err := held.Call(c.t.Context(), "echo", map[string]any{}, nil); err != nil {
+		c.t.Errorf("B, who was held, is answered %v", err)
+	}
+	held.Close()
 	again := second.join("B", true)
 	var result map[string]any
 	if err := again.Call(c.t.Context(), "connect", map[string]any{"sessionId": c.private, "reconnect": true}, &result); err != nil {

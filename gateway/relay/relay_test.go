@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,7 +153,7 @@ type scene struct {
 	pod    *end // the first one
 	next   chan io.ReadWriteCloser
 	told   chan string // resumptions that the next media pod was looked for by
-	moved  bool
+	moved  atomic.Bool
 	ended  chan error
 	cancel context.CancelFunc
 }
@@ -168,7 +169,7 @@ func play(t *testing.T, act func(*scene)) {
 		s.client, s.pod = client, pod
 		go func() {
 			s.ended <- Run(ctx, Config{
-				Client: clientConn, FromClient: bufio.NewReader(clientConn), Pod: podConn, Moved: func() bool { return s.moved },
+				Client: clientConn, FromClient: bufio.NewReader(clientConn), Pod: podConn, Moved: func() bool { return s.moved.Load() },
 				Attach: func(ctx context.Context, resumption string) (io.ReadWriteCloser, error) {
 					s.told <- resumption
 					select {
@@ -350,7 +351,7 @@ func TestAMediaPodThatDoesNotAnswerIsLeftWhenTheRoomIsElsewhere(t *testing.T) {
 		if len(s.told) != 0 {
 			t.Error("it is left although the room is there")
 		}
-		s.moved = true
+		s.moved.Store(true)
 		time.Sleep(doubtAfter + time.Millisecond)
 		next := s.attach()
 		next.expect(again(request(1)))
@@ -466,17 +467,13 @@ func TestWhatIsAnsweredIsNotRepeated(t *testing.T) {
 
 // Of a client without a media pod no more is read than may be kept.
 func TestAClientThatIsHeldIsReadWithinBounds(t *testing.T) {
-	for name, message := range map[string]string{
-		"large": `{"method":"` + strings.Repeat("x", 4*maxMessage) + `","id":1}`,
-		"many":  `{"method":"` + strings.Repeat("x", maxMessage/2) + `","id":1}`,
-		"small": `{"id":1}`,
-	} {
+	for name, test := range map[string]struct{ count, size int }{"large": {3, 4 * maxMessage}, "many": {20, maxMessage / 2}, "small": {4 * maxKept, 0}} {
 		t.Run(name, func(t *testing.T) {
+			message, count := `{"method":"`+strings.Repeat("x", test.size)+`","id":1}`, test.count
 			play(t, func(s *scene) {
 				s.tell()
 				_ = s.pod.conn.Close()
 				synctest.Wait()
-				const count = 4 * maxKept
 				sent := make(chan int, count)
 				go func() {
 					for i := range count {

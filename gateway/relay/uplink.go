@@ -179,9 +179,9 @@ func (u *uplink) answered(id []byte) {
 			continue
 		}
 		u.forget(&u.kept[i])
-		copy(u.kept[i:], u.kept[i+1:])
-		u.kept[len(u.kept)-1] = message{}
-		if u.kept = u.kept[:len(u.kept)-1]; len(u.kept) == 0 {
+		copy(u.kept[1:i+1], u.kept[:i]) // most often it is the oldest
+		u.kept[0] = message{}
+		if u.kept = u.kept[1:]; len(u.kept) == 0 {
 			u.kept = nil
 		}
 		return
@@ -228,8 +228,8 @@ func (u *uplink) lose() bool {
 	return true
 }
 
-// attach takes another media pod, sends it what is kept, and returns how many there were before. The
-// pod is to be closed when the relay ends meanwhile, which fails the sending.
+// attach takes another media pod, sends it what is kept, and returns how many there were before. It
+// is to be closed when the relay ends meanwhile, which fails the sending.
 func (u *uplink) attach(pod io.ReadWriteCloser) (epoch int, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -285,8 +285,8 @@ func (h *handshake) carryAny(ctx context.Context, waiting bool) error {
 	return result
 }
 
-// carry carries the WebSocket to a pod and returns when it has ended. An *unreachableError means that
-// the pod was not reached and the client not answered.
+// carry carries the WebSocket to a pod and returns when it has ended. An *unreachableError means
+// that the pod was not reached and the client not answered.
 func (h *handshake) carry(pod string, toldWaiting bool) error {
 	response, err := h.ask(h.r.Context(), pod, toldWaiting)
 	if err != nil {
@@ -308,8 +308,8 @@ func (h *handshake) carry(pod string, toldWaiting bool) error {
 	return nil
 }
 
-// ask sends the handshake to a pod. An *unreachableError means that the pod was not reached, or that
-// it refuses a reconnection for now.
+// ask sends the handshake to a pod. An *unreachableError means that the pod was not reached, or
+// that it refuses a reconnection for now.
 func (h *handshake) ask(ctx context.Context, pod string, toldWaiting bool) (*http.Response, error) {
 	query := url.Values{"sessionId": {h.key}}
 	if h.reconnect {
