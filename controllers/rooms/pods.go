@@ -12,6 +12,12 @@ type Load struct {
 	Sessions, Connections int32
 }
 
+// capacity is how much a pod of a pool takes.
+type capacity struct {
+	pool                  string
+	sessions, connections int32
+}
+
 // Loads returns what is reserved on each pod that has a Session.
 func (t *Table) Loads() map[string]Load {
 	t.mu.Lock()
@@ -83,6 +89,7 @@ func (t *Table) Forget(pod string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.cordoned, pod)
+	delete(t.capacity, pod)
 }
 
 // Failed notes that a pod failed on its node. Pods there are not preferred for
