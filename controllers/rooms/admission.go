@@ -1,6 +1,11 @@
 package rooms
 
-import "k8s.io/apimachinery/pkg/types"
+import (
+	"cmp"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+)
 
 // Admission is the answer to a Connection that asks for a place.
 type Admission int
@@ -110,12 +115,43 @@ func (t *Table) drop(c Connection) {
 	}
 }
 
-// freed returns who may have a place now that one came free: the Sessions that wait for the pool,
-// and of the Connections that wait for the pod as many as there are places. The table is locked.
+// freed returns who may have a place now that one came free: of the Sessions that wait for the
+// pool, and of the Connections that wait for the pod, as many as there are places. The table is
+// locked.
 func (t *Table) freed(pool, pod string) wakes {
-	woken := wakes{pool: pool, sessions: t.unplaced(pool)}
+	woken := wakes{pool: pool, sessions: t.placeable(pool)}
 	woken.connection(t.admissible(pod)...)
 	return woken
+}
+
+// placeable returns as many of the Sessions that wait for a pod of a pool as there are places on
+// its pods, who came first first: each that is woken is looked at, and who waits may be many. The
+// table is locked.
+func (t *Table) placeable(pool string) []types.NamespacedName {
+	load := t.load()
+	places, connections := 0, int32(0) // connections is what the emptiest pod takes
+	for pod, c := range t.capacity {
+		sessions, free := c.sessions-load[pod].Sessions, c.connections-load[pod].Connections
+		if c.pool == pool && !t.cordoned[pod] && sessions > 0 && free > 0 {
+			places += int(sessions)
+			connections = max(connections, free)
+		}
+	}
+	if places == 0 {
+		return nil
+	}
+	var waiting []*room
+	for _, r := range t.rooms {
+		if r.at.Pod == "" && r.Pool == pool && int32(len(r.admitted)) <= connections {
+			waiting = append(waiting, r)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *room) int { return cmp.Compare(a.entered, b.entered) })
+	var names []types.NamespacedName
+	for _, r := range waiting[:min(places, len(waiting))] {
+		names = append(names, r.Name)
+	}
+	return names
 }
 
 // unplaced returns the Sessions that wait for a pod of a pool. The table is locked.

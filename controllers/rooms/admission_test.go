@@ -312,6 +312,80 @@ func TestAsManyAreWokenAsThereArePlaces(t *testing.T) {
 	}
 }
 
+// The same holds for Sessions that wait for a pod.
+func TestAsManySessionsAreWokenAsThereArePlaces(t *testing.T) {
+	full := func() *book {
+		b := newBook()
+		for n := range 4 {
+			b.place(session(fmt.Sprint("in-", n)), pods(2, 3, "a", "b"))
+		}
+		for n := range 200 {
+			if pod := b.place(session(fmt.Sprint("out-", n)), pods(2, 3, "a", "b")); pod != "" {
+				t.Fatalf("out-%d is on %s", n, pod)
+			}
+		}
+		return b
+	}
+	end := func(b *book, name string) { b.Delete(session(name).UID) }
+	for sentence, test := range map[string]struct {
+		run  func(b *book)
+		want []string
+	}{
+		"one ends, and the first in line is woken": {func(b *book) { end(b, "in-0") }, []string{"out-0"}},
+		"two end at once, on two pods, and whoever is woken has not come yet": {func(b *book) {
+			end(b, "in-0")
+			end(b, "in-3")
+		}, []string{"out-0", "out-0", "out-1"}},
+		"who was woken is deleted": {func(b *book) {
+			end(b, "in-0")
+			end(b, "out-0")
+		}, []string{"out-0", "out-1"}},
+		"who was woken takes the place": {func(b *book) {
+			end(b, "in-0")
+			b.place(session("out-0"), pods(2, 3, "a", "b"))
+			end(b, "in-1")
+		}, []string{"out-0", "out-1"}},
+		"a user leaves, and there is a place for no Session": {func(b *book) {
+			b.Admit(guest(session("in-0"), "guest"), nil, 3)
+			b.Release(guest(session("in-0"), "guest").Name, "")
+		}, nil},
+		"a Session ends on a pod that takes no more users": {func(b *book) {
+			on := b.Session(session("in-0").UID).Pod
+			other := "in-1"
+			if b.Session(session(other).UID).Pod != on {
+				other = "in-2"
+			}
+			for n := range 3 {
+				b.Admit(guest(session(other), fmt.Sprint("guest-", n)), nil, 3)
+			}
+			end(b, "in-0")
+			b.Release(guest(session(other), "guest-0").Name, "")
+		}, []string{"out-0"}},
+		"a pod that is gone has no places": {func(b *book) {
+			b.Forget(b.Session(session("in-0").UID).Pod)
+			end(b, "in-0")
+		}, nil},
+		"who has more users than there is room for lets the next one go first": {func(b *book) {
+			b.Admit(guest(session("in-0"), "one"), nil, 3)
+			b.Admit(guest(session("in-0"), "two"), nil, 3)
+			b.Admit(guest(session("in-3"), "three"), nil, 3)
+			b.Admit(guest(session("in-3"), "four"), nil, 3)
+			b.Unassign(session("in-0").UID, b.Session(session("in-0").UID).Pod)
+			b.place(session("out-0"), pods(2, 3, "a", "b"))
+			b.Admit(guest(session("out-0"), "five"), nil, 3)
+			b.Admit(guest(session("out-0"), "six"), nil, 3)
+			end(b, "in-2")
+		}, []string{"out-1"}},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			b := full()
+			if test.run(b); !slices.Equal(b.woken, test.want) {
+				t.Errorf("woken are %v, want %v", b.woken, test.want)
+			}
+		})
+	}
+}
+
 // Whatever happens, in the end nobody waits while there is a place, when everybody who is woken
 // asks again.
 func TestNobodyIsForgottenInTheLine(t *testing.T) {

@@ -14,6 +14,12 @@ type Load struct {
 	Standbys int32
 }
 
+// capacity is how much a pod of a pool takes.
+type capacity struct {
+	pool                  string
+	sessions, connections int32
+}
+
 // Loads returns what is reserved on each pod that has a Session, or follows one. A pod that is to
 // give a room up has it until that is done.
 func (t *Table) Loads() map[string]Load {
@@ -95,6 +101,7 @@ func (t *Table) Forget(pod string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.cordoned, pod)
+	delete(t.capacity, pod)
 }
 
 // Failed notes that a pod failed on its node. Pods there are not preferred for

@@ -97,6 +97,8 @@ type Table struct {
 	names    map[types.NamespacedName]types.UID  // Session's name -> its UID
 	admitted map[types.NamespacedName]Connection // who holds a place, by name
 	waiting  line                                // Connections that were refused for now
+	capacity map[string]capacity                 // pod -> what it was said to take, when somebody was placed last
+	entered  uint64                              // how many rooms were ever entered
 	removals map[types.UID]string                // rooms of deleted Sessions -> the pod that is to close it
 	cordoned map[string]bool                     // pods that take no Session any more
 	failures map[string]time.Time                // pod or node -> when it failed last
@@ -106,6 +108,7 @@ type Table struct {
 // room is what the table knows of one Session, guarded by Table.mu.
 type room struct {
 	Session
+	entered  uint64 // orders all rooms
 	at       Assignment
 	admitted map[types.UID]struct{}
 	delivery delivery
@@ -131,6 +134,7 @@ func New(outbox Outbox, wakers Wakers, clock clock.PassiveClock) *Table {
 		names:    make(map[types.NamespacedName]types.UID),
 		admitted: make(map[types.NamespacedName]Connection),
 		waiting:  newLine(),
+		capacity: make(map[string]capacity),
 		removals: make(map[types.UID]string),
 		cordoned: make(map[string]bool),
 		failures: make(map[string]time.Time),
@@ -192,6 +196,9 @@ func (t *Table) Assign(session Session, candidates []placement.Candidate, policy
 	}
 	if !known {
 		r = t.add(session)
+	}
+	for _, c := range candidates {
+		t.capacity[c.Pod] = capacity{session.Pool, c.MaxSessions, c.MaxConnections}
 	}
 	if pod, placed = t.heir(r, candidates); !placed {
 		pod, placed = placement.Choose(t.fill(candidates), int32(len(r.admitted)), policy, t.clock.Now())
@@ -293,7 +300,8 @@ func (t *Table) Delete(session types.UID) {
 
 // add enters a Session. The table is locked.
 func (t *Table) add(session Session) *room {
-	r := &room{Session: session, admitted: make(map[types.UID]struct{}), seen: newSightings()}
+	r := &room{Session: session, entered: t.entered, admitted: make(map[types.UID]struct{}), seen: newSightings()}
+	t.entered++
 	t.rooms[session.UID] = r
 	t.names[session.Name] = session.UID
 	delete(t.removals, session.UID)

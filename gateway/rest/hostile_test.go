@@ -68,10 +68,13 @@ func TestWrongPasswordsAtTheSameTimeAreCountedEach(t *testing.T) {
 	api := door(t)
 	tries := &sync.WaitGroup{}
 	got := make(chan int, 10*failuresAtOnce)
-	begin := make(chan struct{})
-	api.tenants = gate{begin}
+	begin, come := make(chan struct{}), make(chan struct{})
+	api.tenants = crowd{gate{begin}, come}
 	for range cap(got) {
 		tries.Go(func() { got <- knock(api, "wrong") })
+	}
+	for range cap(got) {
+		<-come
 	}
 	close(begin)
 	tries.Wait()
@@ -94,6 +97,18 @@ type gate struct{ open <-chan struct{} }
 func (g gate) Holder(context.Context, string) (string, error) {
 	<-g.open
 	return "", nil
+}
+
+// crowd is a gate that tells of each who comes.
+type crowd struct {
+	gate
+	come chan<- struct{}
+}
+
+// Holder implements Tenants.
+func (c crowd) Holder(ctx context.Context, password string) (string, error) {
+	c.come <- struct{}{}
+	return c.gate.Holder(ctx, password)
 }
 
 func TestABodyThatNeverComesEndsTheConnection(t *testing.T) {

@@ -461,7 +461,7 @@ func TestNobodyIsKeptOutByWhoMayShareAnAddress(t *testing.T) {
 	w.rooms.set("demo", Room{Known: true, Address: w.a.address, Programmed: true})
 	for i := range 3 {
 		if _, status := w.dial("sessionId=demo", http.Header{"X-Forwarded-For": {"192.0.2.1"}}); status != 101 {
-			t.Errorf("socket %d of a proxy that nobody has named: status %d", i, status)
+			t.Fatalf("socket %d of a proxy that nobody has named: status %d", i, status)
 		}
 		if got := (<-w.a.seen).Header.Get(podhttp.HeaderSharedAddress); got != "true" {
 			t.Errorf("the media pod is told %q of the address", got)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
@@ -92,8 +93,13 @@ func TestWrongSecretsEndTheSocket(t *testing.T) {
 			t.Errorf("guess %d: %+v", i, refused)
 		}
 	}
-	if got := websocket.CloseStatus(<-client.ended); got != websocket.StatusPolicyViolation {
-		t.Errorf("closed with %d", got)
+	select {
+	case ended := <-client.ended:
+		if got := websocket.CloseStatus(ended); got != websocket.StatusPolicyViolation {
+			t.Errorf("closed with %d", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the socket stays open")
 	}
 	if got := p.joins.wrongSecrets.Load(); got != maxWrongSecrets {
 		t.Errorf("%d wrong secrets were counted", got)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,8 +29,10 @@ type session struct {
 // player is a client without limits, and the conversation with it.
 type player struct {
 	*conversation
-	queue       []queued // what it gets
 	participant *room.Participant
+
+	mu    sync.Mutex
+	queue []queued // what it gets, notifications of renewals beside answers
 }
 
 // queued is an answer or a notification.
@@ -38,12 +41,27 @@ type queued struct {
 	notification room.Notification
 }
 
-func (p *player) Notify(n room.Notification) { p.queue = append(p.queue, queued{notification: n}) }
+func (p *player) Notify(n room.Notification) { p.put(queued{notification: n}) }
 
 func (p *player) Reply(answer []byte) {
 	if answer != nil {
-		p.queue = append(p.queue, queued{answer: answer})
+		p.put(queued{answer: answer})
 	}
+}
+
+func (p *player) put(q queued) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue = append(p.queue, q)
+}
+
+// drain takes what is queued.
+func (p *player) drain() []queued {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	queue := p.queue
+	p.queue = nil
+	return queue
 }
 
 func (p *player) ReplyInParts(answer signalling.LongAnswer) {
@@ -59,12 +77,11 @@ func (p *player) ReplyInParts(answer signalling.LongAnswer) {
 
 func (p *player) Release() []room.Notification {
 	var missed []room.Notification
-	for _, q := range p.queue {
+	for _, q := range p.drain() {
 		if q.notification != nil {
 			missed = append(missed, q.notification)
 		}
 	}
-	p.queue = nil
 	return missed
 }
 
@@ -131,7 +148,7 @@ func (s *session) play(line string) {
 	}
 	s.take(c, message)
 	var answers []string
-	for _, out := range s.drain(c) {
+	for _, out := range c.drain() {
 		if id, answer := s.check(out); answer {
 			answers = append(answers, id)
 		}
@@ -169,13 +186,6 @@ func (s *session) withStreams(message string) string {
 	return message
 }
 
-// drain takes what is queued for a client.
-func (s *session) drain(c *player) []queued {
-	queue := c.queue
-	c.queue = nil
-	return queue
-}
-
 // check looks at what a client gets, and returns the id of an answer.
 func (s *session) check(out queued) (id string, answer bool) {
 	data := out.answer
@@ -208,7 +218,7 @@ func (s *session) end() {
 	s.rooms.Stop()
 	s.rooms.Wait()
 	for _, c := range s.players {
-		for _, out := range s.drain(c) {
+		for _, out := range c.drain() {
 			s.check(out)
 		}
 	}

@@ -61,6 +61,10 @@ func hostileOffers() map[string]string {
 		"formats that repair each other": full(fmt.Sprintf(video, "", numbers(0, 128)), 128, func(i int) string {
 			return fmt.Sprintf("a=rtpmap:%d rtx/90000\r\n", i) + fill(fmt.Sprintf("a=fmtp:%d ", i), "apt=1;", maxTokenBytes)
 		}),
+		"formats that may repair each other, at length": full(fmt.Sprintf(video, "", numbers(0, 124)), 62, func(i int) string {
+			return fmt.Sprintf("a=rtpmap:%d VP8/90000\r\na=rtpmap:%d rtx/90000\r\n", i, 62+i) +
+				fill(fmt.Sprintf("a=fmtp:%d ", 62+i), "x;", maxLineBytes-100)
+		}),
 		"formats with parameters": full(fmt.Sprintf(video, "", numbers(0, 128)), 128, func(i int) string {
 			return fmt.Sprintf("a=rtpmap:%d VP8/90000\r\n", i) + fill(fmt.Sprintf("a=fmtp:%d ", i), ";a=1", maxTokenBytes)
 		}),

@@ -159,8 +159,10 @@ func TestWorkIsBoundedBySize(t *testing.T) {
 	c := newConn(t, s)
 	subscribed(t, c)
 	c.events.Media = func([]byte, time.Time) {}
+	sender := Events{Media: c.events.Media, Control: func([]rtcp.Packet) {}}
 	for name, packet := range hostileCompounds() {
 		bounded("RTCP with "+name, len(packet), func() { c.events.control(packet) })
+		bounded("RTCP of who only sends, with "+name, len(packet), func() { sender.control(packet) })
 	}
 	from := netip.MustParseAddrPort("127.0.0.1:9")
 	for name, packet := range hostileChecks(t, c.name+":them", c.password) {

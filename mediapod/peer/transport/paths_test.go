@@ -295,6 +295,7 @@ func TestAnAddressThatDoesNotAnswerIsNeverUsed(t *testing.T) {
 	p.sends(udpRoute(1))
 	for range 50 {
 		p.sends(victim)
+		p.uses(udpRoute(1), "when something comes from there")
 		p.after(time.Second)
 		p.uses(udpRoute(1), "whatever comes from there")
 	}
@@ -317,6 +318,11 @@ func TestWhatHasNeverAnsweredIsNotAskedForLong(t *testing.T) {
 	}
 	if n := len(p.paths.hear(udpRoute(1), forCheck, p.now)) + len(p.paths.hear(udpRoute(1), forCheck, p.now)); n != 1 {
 		t.Errorf("two packets at once are answered by %d checks", n)
+	}
+	p.checks = 0
+	p.paths.hear(udpRoute(1), 1<<20, p.now)
+	if p.after(time.Minute); p.checks > 5 {
+		t.Errorf("%d checks more were sent to where much had come from", p.checks)
 	}
 }
 
