@@ -20,8 +20,8 @@ type Sink interface {
 	// is queued later is dropped.
 	Release() []Notification
 
-	// Move ends the sink, because another pod goes on with the participant. What was queued is still
-	// to be sent; what is queued later is dropped.
+	// Move ends the sink, because another pod goes on with the participant. What was queued is
+	// still to be sent; what is queued later is dropped.
 	Move()
 
 	// Finish says that the participant is out of the room for good. What was queued is still to be

@@ -32,8 +32,8 @@ type Conversation interface {
 	// Decode, a room.LimitError or a TooLargeError.
 	Refuse(Request, error) []byte
 
-	// Resume takes up the participant with a private id, whose client is behind the socket and knows
-	// nothing of the change. It is called before anything else; an error ends the socket.
+	// Resume takes up the participant with a private id, whose client is behind the socket and
+	// knows nothing of the change. It is called before anything else; an error ends the socket.
 	Resume(privateID string) error
 
 	// Handle does what a request asks for and answers it, one request after the other. The context
