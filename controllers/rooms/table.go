@@ -97,7 +97,7 @@ type Table struct {
 	names    map[types.NamespacedName]types.UID  // Session's name -> its UID
 	admitted map[types.NamespacedName]Connection // who holds a place, by name
 	waiting  line                                // Connections that were refused for now
-	capacity map[string]capacity                 // pod -> what it was said to take, when somebody was placed last
+	capacity map[string]capacity                 // pod -> what it was last said to take
 	entered  uint64                              // how many rooms were ever entered
 	removals map[types.UID]string                // rooms of deleted Sessions -> the pod that is to close it
 	cordoned map[string]bool                     // pods that take no Session any more

@@ -22,6 +22,7 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/dtls/v3/pkg/crypto/fingerprint"
 	"github.com/pion/rtcp"
+	"github.com/pion/stun/v4"
 
 	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 	"mediarooms.dev/mediarooms/test/wait"
@@ -78,8 +79,11 @@ func (p *dtlsPeer) ReadFrom(b []byte) (int, net.Addr, error) {
 		switch {
 		case err != nil:
 			return n, from, err
+		case stun.IsMessage(b[:n]):
+			p.answer(b[:n])
+			continue
 		case n == 0 || b[0] < 20 || b[0] > 63:
-			continue // STUN
+			continue
 		case b[0] == marker:
 			p.markers.Add(1)
 			continue
@@ -91,6 +95,16 @@ func (p *dtlsPeer) ReadFrom(b []byte) (int, net.Addr, error) {
 		}
 		return n, from, err
 	}
+}
+
+// answer answers a check.
+func (p *dtlsPeer) answer(packet []byte) {
+	check := &stun.Message{Raw: packet}
+	if check.Decode() != nil || check.Type != stun.BindingRequest {
+		return
+	}
+	answer := stun.MustBuild(stun.NewTransactionIDSetter(check.TransactionID), stun.BindingSuccess, stun.NewShortTermIntegrity(theirPassword))
+	_, _ = p.WriteTo(answer.Raw, nil) // the socket may be closed
 }
 
 func (p *dtlsPeer) WriteTo(b []byte, _ net.Addr) (int, error) {

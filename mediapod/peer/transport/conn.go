@@ -20,7 +20,7 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/rtp/compound"
 )
 
-// handshakeDeadline is how long a peer may take for DTLS, from its first connectivity check on.
+// handshakeDeadline is how long a peer may take for DTLS, from its first answer on.
 const handshakeDeadline = 15 * time.Second
 
 // Events is what a connection tells its owner. They are called by goroutines that must not wait for
@@ -68,7 +68,7 @@ type Remote struct {
 // Conn is a connection to a peer, which sends media, receives media, or both. Its methods are safe
 // for concurrent use.
 //
-//	Open --Start--> checked --the peer's checks--> reached --DTLS--> secured --Close, silence, or closed by the peer--> over
+//	Open --Start--> checked --the peer's answer--> reached --DTLS--> secured --Close, silence, or closed by the peer--> over
 type Conn struct {
 	sockets        *Sockets
 	name, password string // of ICE
@@ -79,7 +79,7 @@ type Conn struct {
 	dtls           *association
 
 	route   atomic.Pointer[route] // that of paths.now; nil until the peer is reached
-	arrival chan struct{}         // closed when the peer is reached
+	arrival chan struct{}         // closed when the peer has answered where packets go
 	heard   atomic.Int64          // when the peer was heard last, in Unix nanoseconds
 	noted   atomic.Int64          // when that was noted of a path
 	sounded atomic.Int64          // the same of media, since began; 0 for never
@@ -94,8 +94,9 @@ type Conn struct {
 	frozen atomic.Bool
 	permit atomic.Pointer[Permit] // nil is for ever
 
-	pathsMu sync.Mutex // guards paths; nothing else is locked by who holds it
+	pathsMu sync.Mutex // guards what follows; nothing else is locked by who holds it
 	paths   paths
+	arrived bool // arrival is closed
 
 	mu     sync.Mutex // guards the fields below
 	remote Remote
@@ -157,7 +158,7 @@ func (c *Conn) start(remote Remote) error {
 	return nil
 }
 
-// secure waits for the peer and makes the keys.
+// secure waits for the peer's first answer and makes the keys.
 func (c *Conn) secure(remote Remote) error {
 	select {
 	case <-c.arrival:

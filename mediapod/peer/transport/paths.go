@@ -34,8 +34,9 @@ const (
 // route only once the peer has answered a check of ours there (RFC 8445, section 7.2.5.2.1):
 // whoever can send by a route that is not its own can't receive what is asked there.
 //
-// The first route needs no check: nothing but the DTLS handshake goes there, and only the peer can
-// bring that to an end. It is nominated when it has answered.
+// The first route is in use before it has answered, and nothing goes there: the DTLS handshake
+// begins with the first answer, or it would bring whoever is there several times the bytes of what
+// has come.
 type paths struct {
 	all []*path // the oldest first
 	now *path   // the one in use; nil before the first
@@ -384,7 +385,12 @@ func (c *Conn) choose(change func(*paths) []question) {
 	if now != before {
 		c.route.Store(&now.route)
 	}
+	first := now != nil && !now.answered.IsZero() && !c.arrived
+	c.arrived = c.arrived || first
 	c.pathsMu.Unlock()
+	if first {
+		close(c.arrival)
+	}
 	if len(questions) > 0 {
 		c.due.Store(0)
 		remote := c.remoteEnd()
@@ -398,13 +404,9 @@ func (c *Conn) choose(change func(*paths) []question) {
 			}
 		}
 	}
-	if now == before {
-		return
+	if now != before {
+		c.routed(now.route)
 	}
-	if before == nil {
-		close(c.arrival)
-	}
-	c.routed(now.route)
 }
 
 // attribute is a STUN attribute with a fixed value.

@@ -193,6 +193,32 @@ func TestAnAddressIsSomebodyElsesOnlyAfterAnAnswer(t *testing.T) {
 	}
 }
 
+// A handshake is several times the bytes of what begins it, which anybody at all can be said to have
+// sent.
+func TestAHandshakeBeginsWithAnAnswer(t *testing.T) {
+	s := newSockets(t, "127.0.0.1")
+	c := newConn(t, s)
+	begins := func() bool {
+		select {
+		case <-c.arrival:
+			return true
+		default:
+			return false
+		}
+	}
+	victim, peer := netip.MustParseAddrPort("192.0.2.1:7"), netip.MustParseAddrPort("192.0.2.2:7")
+	for _, address := range []netip.AddrPort{victim, peer} {
+		s.take(request(t, c.name+":them", c.password), address)
+		if begins() {
+			t.Fatalf("it begins with a check that comes from %v", address)
+		}
+	}
+	s.take(stun.MustBuild(stun.NewTransactionIDSetter(c.paths.all[1].id), stun.BindingSuccess, stun.NewShortTermIntegrity(theirPassword)).Raw, peer)
+	if r := c.route.Load(); !begins() || r.address != peer {
+		t.Errorf("when the peer has answered at %v it goes to %v", peer, r.address)
+	}
+}
+
 func TestAConnectionEndsOnce(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
 	ended := make(chan struct{}, 2)
