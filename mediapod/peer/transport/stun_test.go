@@ -193,8 +193,8 @@ func TestAnAddressIsSomebodyElsesOnlyAfterAnAnswer(t *testing.T) {
 	}
 }
 
-// A handshake is several times the bytes of what begins it, which anybody at all can be said to have
-// sent.
+// A handshake is several times the bytes of what begins it, which anybody at all can be said to
+// have sent.
 func TestAHandshakeBeginsWithAnAnswer(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
 	c := newConn(t, s)
