@@ -3,6 +3,7 @@ package standby
 import (
 	"crypto/subtle"
 	"maps"
+	"slices"
 	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/peer"
@@ -88,7 +89,7 @@ func (r *room) retire() {
 // guards are all whose lease counts. The engine is locked.
 func (r *room) guards() []*guard {
 	if r.guard == nil {
-		return r.retired
+		return slices.Clone(r.retired)
 	}
 	return append([]*guard{r.guard}, r.retired...)
 }
@@ -171,6 +172,7 @@ func (e *Engine) decide(r *room, g *guard) (lost bool) {
 	case lease.Alone:
 		e.config.Log.Info("Going on without the standby", "room", r.uid, "standby", g.standby.PodUID)
 		r.goOn(g, uint16(skip))
+		e.dismiss(r)
 	}
 	return false
 }
@@ -249,6 +251,12 @@ func (e *Engine) left(l *link, uid string) {
 			g.link, g.complete = nil, false
 		}
 	}
-	r.retired = nil
+	e.dismiss(r)
+}
+
+// dismiss forgets former standbys that can't take over any more. The engine is locked.
+func (e *Engine) dismiss(r *room) {
+	now := time.Now()
+	r.retired = slices.DeleteFunc(r.retired, func(g *guard) bool { return g.lease.State(now) == lease.Alone })
 	e.clean(r)
 }

@@ -174,6 +174,7 @@ func (l *link) end() {
 				r.goOn(g, 0)
 			}
 		}
+		e.dismiss(r)
 	}
 }
 
@@ -312,6 +313,9 @@ func (l *link) shareItem(uid string, at key, media shareable, now time.Time, las
 	t := l.told[uid][at]
 	if t == nil || t.media != media {
 		t = &telling{media: media}
+		if l.told[uid] == nil { // another standby was refused by the same stream
+			l.told[uid] = map[key]*telling{}
+		}
 		l.told[uid][at] = t
 	}
 	waits := t.state != nil && (t.releasing != nil || t.secured && now.Sub(t.at) < refresh)
@@ -367,6 +371,7 @@ func (l *link) acknowledged(beat uint64, now time.Time) error {
 }
 
 func (l *link) sendRefused(r refusal) error {
+	delete(l.told, r.uid)
 	return l.stream.Send(&standbyv1.PrimaryMessage{Message: &standbyv1.PrimaryMessage_Refused{
 		Refused: &standbyv1.Refused{Uid: r.uid, Reason: r.reason},
 	}})
