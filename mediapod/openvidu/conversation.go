@@ -120,6 +120,9 @@ func (s *conversation) Handle(ctx context.Context, incoming signalling.Request) 
 	case !c.answered:
 		c.reply(struct{}{})
 	}
+	if c.after != nil {
+		c.after()
+	}
 	s.frontEnd.observer.Request(c.observedMethod, c.code, time.Since(incoming.Received))
 }
 

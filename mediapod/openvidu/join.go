@@ -26,7 +26,7 @@ func joinRoom(_ context.Context, c *call) error {
 	if err != nil {
 		code = wireError(err, c.participant).Code
 		c.joinFailed = true
-		c.endGuessing()
+		c.after = c.endGuessing
 	}
 	c.frontEnd.observer.Joined(code, time.Since(c.client.Opened()))
 	return err

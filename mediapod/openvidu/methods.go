@@ -35,6 +35,7 @@ type call struct {
 	observedMethod string
 	answered       bool
 	code           int
+	after          func() // is called after the answer; nil for nothing
 }
 
 // reply answers the request. It only queues, so it may be called with a room locked.

@@ -252,7 +252,8 @@ func (a *associated) rests() {
 	a.t.Helper()
 	heard := a.conn.heard.Load()
 	a.peer.report()
-	wait.For(a.t, 10*time.Second, "the report", wait.True(func() bool { return a.conn.heard.Load() != heard }))
+	// A check of the peer's is heard, too, but does not show that it has the keys.
+	wait.For(a.t, 10*time.Second, "the report", wait.True(func() bool { return a.conn.heard.Load() != heard && a.conn.heardKeys() }))
 	a.later(10 * time.Second)
 	a.runs(1, "the session rests")
 }
