@@ -81,8 +81,8 @@ type MediaPoolSpec struct {
 	// standby says whether a second media pod, on another node if there is one,
 	// follows each room so that calls go on there when the first one is lost:
 	// None or Warm. It takes none of that pod's capacity, but a pool with rooms
-	// has two pods then, if maxPods allows. Absent means Warm where maxPods is
-	// more than 1, else None. A Session may say something else.
+	// has two pods then, if maxPods allows. Absent means None. A Session may say
+	// something else.
 	// +optional
 	Standby Standby `json:"standby,omitempty"`
 	// publicURL is where clients reach the gateway, such as

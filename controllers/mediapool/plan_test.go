@@ -187,7 +187,7 @@ func TestTranscripts(t *testing.T) {
 			s.step("the calm period is over", s.after(time.Minute, nil))
 		},
 		"standbys": func(s *simulation) {
-			s.pool.Spec.Standby, s.pool.Spec.Capacity.Sessions = "", 9
+			s.pool.Spec.Standby, s.pool.Spec.Capacity.Sessions = v1alpha1.StandbyWarm, 9
 			s.step("the pool is made", nil)
 			s.step("pod-1 is up", s.up("pod-1"))
 			s.step("a room is placed, and is to have a standby", s.rooms("pod-1", 1))

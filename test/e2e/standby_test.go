@@ -55,7 +55,7 @@ func TestACallGoesOnAtItsStandby(t *testing.T) {
 }
 
 func goOnAtStandby(t *testing.T, in string, end func(*testing.T, *corev1.Pod) error) {
-	r := newRoom(t)
+	r := newRoomWith(t, func(spec *v1alpha1.SessionSpec) { spec.Standby = v1alpha1.StandbyWarm })
 	names := []string{"alice", "bob", "carol"}
 	for _, name := range names {
 		r.admit(t, name, v1alpha1.RolePublisher)
