@@ -185,8 +185,8 @@ func (r *room) inState(m *member, state v1alpha1.ConnectionState, reason string)
 	return nil
 }
 
-// A media pod that is stopped in good order tells nobody that they are out: who has no media to send
-// or receive anew goes on with the same socket, which the gateway has kept.
+// A media pod that is stopped in good order tells nobody that they are out: who has no media to
+// send or receive anew goes on with the same socket, which the gateway has kept.
 func TestAMediaPodThatIsStoppedLetsItsUsersGo(t *testing.T) {
 	t.Parallel()
 	covers(t, "5.1-openviduServerStopped", "5.1-mediaServerDisconnect", "9-13")
