@@ -70,7 +70,7 @@ func because(taken rooms.Takeover) string {
 	case rooms.CauseSilent:
 		return "which it did not hear any more"
 	case rooms.CauseMoved:
-		return "which drains"
+		return "which has handed it over"
 	}
-	return "which was lost, or drains"
+	return "which was lost, or has handed it over"
 }

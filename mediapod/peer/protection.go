@@ -109,5 +109,7 @@ func (p *Publication) GoOn(skip uint16) {
 // indices as skip are left out: the other engine may have used them.
 func (s *Subscription) GoOn(skip uint16) {
 	s.conn.GoOn(skip)
-	s.subscriber.Skip(skip)
+	if skip > 0 { // else what is sent goes on as it is
+		s.subscriber.Skip(skip)
+	}
 }

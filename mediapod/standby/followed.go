@@ -54,6 +54,7 @@ type followed struct {
 type followedPublication struct {
 	*peer.Publication
 	options  media.PublicationOptions
+	said     bool // by the present stream
 	resumed  bool
 	rerouted atomic.Pointer[func()]
 }
@@ -63,6 +64,7 @@ type followedSubscription struct {
 	*peer.Subscription
 	options            media.SubscriptionOptions
 	connection         string // by its ICE user name fragment
+	said               bool   // by the present stream
 	resumed            bool
 	rerouted, outdated atomic.Pointer[func()]
 	late               atomic.Bool // it was outdated before the room asked
@@ -107,10 +109,20 @@ func (f *followed) take(said *standbyv1.Media) {
 	}
 }
 
-// complete takes in that everything of the room was said.
+// complete takes in that everything of the room was said. What was not has ended meanwhile.
 func (f *followed) complete(acks *lease.Acks) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for at, s := range f.subscriptions {
+		if !s.said {
+			f.endSubscription(at)
+		}
+	}
+	for stream, p := range f.publications {
+		if !p.said {
+			f.endPublication(stream)
+		}
+	}
 	f.lease.Complete(acks)
 	f.completed = true
 }
@@ -139,11 +151,12 @@ func (f *followed) takePublication(engine *peer.Engine, stream string, raw []byt
 	}
 	if known := f.publications[stream]; known != nil {
 		if known.options.ForcedVideoCodec == said.Options.ForcedVideoCodec {
+			known.said = true
 			return known.Follow(said.State, standbyRank)
 		}
 		f.endPublication(stream) // it was made anew
 	}
-	p := &followedPublication{options: said.Options}
+	p := &followedPublication{options: said.Options, said: true}
 	options := said.Options
 	options.Rerouted = func() { call(&p.rerouted) }
 	var err error
@@ -169,11 +182,12 @@ func (f *followed) takeSubscription(at key, raw []byte) error {
 	}
 	if known := f.subscriptions[at]; known != nil {
 		if known.connection == said.State.Connection.Name {
+			known.said = true
 			return known.Follow(said.State)
 		}
 		f.endSubscription(at) // it was renewed
 	}
-	s := &followedSubscription{options: said.Options, connection: said.State.Connection.Name}
+	s := &followedSubscription{options: said.Options, connection: said.State.Connection.Name, said: true}
 	options := said.Options
 	options.Rerouted = func() { call(&s.rerouted) }
 	options.Outdated = func() {
@@ -218,14 +232,24 @@ func (f *followed) end() {
 	}
 }
 
-// restart forgets what was said by a stream that has ended, unless the room is owned.
+// restart has everything be said anew, by another stream, unless the room is owned. The connections
+// stay until then: where their clients are is known by checks that some make at their beginning
+// only.
 func (f *followed) restart() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.cause != "" {
 		return
 	}
-	f.end()
+	if f.permit != nil { // they were claimed, and can't follow any more
+		f.end()
+	}
+	for _, p := range f.publications {
+		p.said = false
+	}
+	for _, s := range f.subscriptions {
+		s.said = false
+	}
 	f.lease, f.permit, f.completed, f.beats = lease.Standby{}, nil, false, 0
 	f.tell(false)
 }

@@ -82,7 +82,7 @@ func (r *room) retire() {
 	if g == nil || g.lease.State(time.Now()) == lease.Alone {
 		return
 	}
-	g.link.refuse(r.uid, "the room has another standby, or none")
+	g.link.refuse(refusal{r.uid, "the room has another standby, or none", g})
 	r.retired = append(r.retired, g)
 }
 

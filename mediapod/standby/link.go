@@ -61,9 +61,11 @@ type request struct {
 	done chan struct{}
 }
 
-// refusal is a room that the standby is not to follow any more.
+// refusal is a room that the standby is not to follow any more, by its guard; nil where it follows
+// nothing.
 type refusal struct {
 	uid, reason string
+	by          *guard
 }
 
 // Service is what standbys of rooms of an Engine talk to.
@@ -78,7 +80,8 @@ func (s *Service) Follow(stream standbyv1.Standby_FollowServer) error {
 	e := s.Engine
 	l := &link{
 		engine: e, stream: stream, requests: make(chan request, maxRequests), refusals: make(chan refusal, maxRequests),
-		handings: make(chan handing), next: 1, told: map[string]map[key]*telling{}}
+		handings: make(chan handing), next: 1, told: map[string]map[key]*telling{},
+	}
 	defer l.end()
 	messages, failed := l.receive()
 	ticker := time.NewTicker(lease.BeatInterval)
@@ -96,7 +99,7 @@ func (s *Service) Follow(stream standbyv1.Standby_FollowServer) error {
 			l.waiting = append(l.waiting, r)
 			err = l.share(time.Now())
 		case r := <-l.refusals:
-			err = l.sendRefused(r)
+			err = l.refused(r)
 		case h := <-l.handings:
 			err = l.handOver(h.uid)
 			close(h.done)
@@ -202,12 +205,12 @@ func (l *link) begin(want *standbyv1.Want) error {
 	r := e.rooms[want.GetUid()]
 	if r == nil || r.guard == nil || subtle.ConstantTimeCompare(r.guard.standby.Secret, want.GetSecret()) != 1 {
 		e.mu.Unlock()
-		return l.sendRefused(refusal{want.GetUid(), "the pod does not serve the room, or has another standby"})
+		return l.sendRefused(refusal{uid: want.GetUid(), reason: "the pod does not serve the room, or has another standby"})
 	}
 	g := r.guard
 	if g.lease.State(time.Now()) == lease.Lost {
 		e.mu.Unlock()
-		return l.sendRefused(refusal{want.GetUid(), "the room was taken over"})
+		return l.sendRefused(refusal{uid: want.GetUid(), reason: "the room was taken over"})
 	}
 	g.lease.Leave() // it wants the room anew: it has not taken it over
 	g.renew(time.Now())
@@ -370,6 +373,18 @@ func (l *link) acknowledged(beat uint64, now time.Time) error {
 	return nil
 }
 
+// refused tells the standby of a refusal, unless it has given the room up by itself: it may follow
+// it anew already.
+func (l *link) refused(r refusal) error {
+	l.engine.mu.Lock()
+	left := r.by.lease.State(time.Now()) == lease.Alone
+	l.engine.mu.Unlock()
+	if left {
+		return nil
+	}
+	return l.sendRefused(r)
+}
+
 func (l *link) sendRefused(r refusal) error {
 	delete(l.told, r.uid)
 	return l.stream.Send(&standbyv1.PrimaryMessage{Message: &standbyv1.PrimaryMessage_Refused{
@@ -408,9 +423,9 @@ func (e *Engine) share(ctx context.Context, uid string) {
 
 // refuse has the standby follow a room no longer. It does not wait; what can't be told ends the
 // link.
-func (l *link) refuse(uid, reason string) {
+func (l *link) refuse(r refusal) {
 	select {
-	case l.refusals <- refusal{uid, reason}:
+	case l.refusals <- r:
 	default:
 		l.beats.End()
 	}
@@ -423,7 +438,7 @@ func (l *link) handOver(uid string) error {
 	r := e.rooms[uid]
 	if r == nil || r.guard == nil || r.guard.link != l || !r.guard.lease.HandOver() {
 		e.mu.Unlock()
-		return l.sendRefused(refusal{uid, "the room is not followed"})
+		return l.sendRefused(refusal{uid: uid, reason: "the room is not followed"})
 	}
 	g := r.guard
 	g.protection.Permit.End()

@@ -29,7 +29,6 @@ const (
 
 // Status is how far this pod is the standby of a room.
 type Status struct {
-	Room  string
 	State State
 	// Cause and At say why and when it has taken over; they are empty before.
 	Cause string
@@ -41,7 +40,7 @@ func (e *Engine) Status(uid string) Status {
 	e.mu.Lock()
 	f := e.followed[uid]
 	e.mu.Unlock()
-	status := Status{Room: uid}
+	var status Status
 	if f == nil {
 		return status
 	}
