@@ -12,12 +12,15 @@ import (
 
 	"github.com/go-logr/logr"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
 	"mediarooms.dev/mediarooms/internal/podhttp"
+	standbyv1 "mediarooms.dev/mediarooms/internal/standby/v1"
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
@@ -300,6 +303,43 @@ func TestOnlyTheRightPartsGetIn(t *testing.T) {
 		t.Errorf("another path: %v, %v", answer, err)
 	} else {
 		_ = answer.Body.Close()
+	}
+}
+
+// The operator and other media pods share the control port, and nothing else.
+func TestEachPartUsesItsOwnServiceOnly(t *testing.T) {
+	w := newWorld(t)
+	for _, part := range []string{mtls.Manager, mtls.MediaPod} {
+		config, err := mtls.Client(w.ca.Directory(t, part), mtls.MediaPod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		connection, err := grpc.NewClient("passthrough:///"+w.pod.listeners.control.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(config)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		control, err := controlv1.NewMediaPodClient(connection).Sync(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		follow, err := standbyv1.NewStandbyClient(connection).Follow(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Who may call is answered by what it has said; who may not, before that.
+		_ = control.Send(&controlv1.OperatorMessage{})
+		_, err = control.Recv()
+		if refused := status.Code(err) == codes.PermissionDenied; refused != (part == mtls.MediaPod) {
+			t.Errorf("%s, as the operator: %v", part, err)
+		}
+		_ = follow.Send(&standbyv1.StandbyMessage{Message: &standbyv1.StandbyMessage_Want{Want: &standbyv1.Want{Uid: "room"}}})
+		_, err = follow.Recv()
+		if refused := status.Code(err) == codes.PermissionDenied; refused != (part == mtls.Manager) {
+			t.Errorf("%s, as a standby: %v", part, err)
+		}
+		if err := connection.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

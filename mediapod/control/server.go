@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/mediapod/grpcstream"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -204,7 +205,7 @@ func (s *Server) release(st *stream) {
 
 // run takes messages, reports rooms and sends heartbeats until the stream ends.
 func (st *stream) run() error {
-	messages, failed := st.receive()
+	messages, failed := grpcstream.Receive(st.grpc.Context(), st.grpc.Recv)
 	heartbeat := time.NewTicker(heartbeatInterval)
 	defer heartbeat.Stop()
 	later := time.NewTimer(0)
@@ -247,28 +248,6 @@ func (st *stream) run() error {
 			return err
 		}
 	}
-}
-
-// receive passes on what the operator sends. Its goroutine ends with the stream, soon after Sync
-// has returned.
-func (st *stream) receive() (<-chan *controlv1.OperatorMessage, <-chan error) {
-	messages, failed := make(chan *controlv1.OperatorMessage), make(chan error, 1)
-	go func() {
-		for {
-			message, err := st.grpc.Recv()
-			if err != nil {
-				failed <- err
-				return
-			}
-			select {
-			case messages <- message:
-			case <-st.grpc.Context().Done():
-				failed <- st.grpc.Context().Err()
-				return
-			}
-		}
-	}()
-	return messages, failed
 }
 
 // take does what a message asks for. Answers to it wait for flush.

@@ -110,6 +110,6 @@ func (p *Publication) GoOn(skip uint16) {
 func (s *Subscription) GoOn(skip uint16) {
 	s.conn.GoOn(skip)
 	if skip > 0 { // else what is sent goes on as it is
-		s.subscriber.Skip(skip)
+		s.subscriber.Skip(skip, time.Now())
 	}
 }

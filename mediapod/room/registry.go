@@ -22,6 +22,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"mediarooms.dev/mediarooms/internal/reasons"
+	"mediarooms.dev/mediarooms/mediapod/changed"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/outbox"
 )
@@ -45,7 +46,7 @@ type Registry struct {
 	stopped bool
 	quality qualityTicker
 
-	changed   changes
+	changed   *changed.Set
 	departed  departures
 	resumable resumable
 	outbox    *outbox.Outbox
@@ -63,15 +64,6 @@ func (d *departures) count(reason reasons.Reason) {
 	d.byReason[reason]++
 }
 
-// changes collects which rooms have changed. It has a lock of its own, a leaf: rooms call it while
-// locked.
-type changes struct {
-	signal chan struct{} // holds one element while uids has any
-
-	mu   sync.Mutex // guards uids
-	uids map[string]struct{}
-}
-
 // NewRegistry returns a registry without rooms.
 func NewRegistry(engine media.Engine, log logr.Logger) *Registry {
 	g := &Registry{
@@ -82,7 +74,7 @@ func NewRegistry(engine media.Engine, log logr.Logger) *Registry {
 		moved:     make(map[string]time.Time),
 		departed:  departures{byReason: make(map[reasons.Reason]int)},
 		resumable: resumable{rooms: make(map[privateID]*Room)},
-		changed:   changes{signal: make(chan struct{}, 1), uids: make(map[string]struct{})},
+		changed:   changed.NewSet(),
 		outbox:    outbox.New(outbox.DefaultLimits),
 	}
 	g.window.Store(int64(DefaultReconnectWindow))
@@ -245,36 +237,10 @@ func (g *Registry) Snapshot(uid string) (Snapshot, bool) {
 }
 
 // Changed has an element whenever TakeChanged has something to say.
-func (g *Registry) Changed() <-chan struct{} {
-	return g.changed.signal
-}
+func (g *Registry) Changed() <-chan struct{} { return g.changed.Signal() }
 
 // TakeChanged returns the UIDs of the rooms that have changed since it was last called, sorted.
-func (g *Registry) TakeChanged() []string {
-	g.changed.mu.Lock()
-	defer g.changed.mu.Unlock()
-	uids := make([]string, 0, len(g.changed.uids))
-	for uid := range g.changed.uids {
-		uids = append(uids, uid)
-	}
-	clear(g.changed.uids)
-	select {
-	case <-g.changed.signal:
-	default:
-	}
-	slices.Sort(uids)
-	return uids
-}
-
-func (c *changes) mark(uid string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.uids[uid] = struct{}{}
-	select {
-	case c.signal <- struct{}{}:
-	default:
-	}
-}
+func (g *Registry) TakeChanged() []string { return g.changed.Take() }
 
 // Resume gives a participant another sink, by its private id, and ends the one it had. The
 // participant must be in the room that clients name by the key; with the key "" it may be in any.

@@ -86,5 +86,5 @@ func (p *Participant) completeRenewal(received, renewal *subscription, subscript
 	if received.media != nil {
 		r.registry.release(received.media)
 	}
-	r.registry.changed.mark(r.uid)
+	r.registry.changed.Mark(r.uid)
 }

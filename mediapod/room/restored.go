@@ -129,7 +129,7 @@ func (p *Participant) settle() {
 			p.renewAll()
 		}
 	})
-	p.room.registry.changed.mark(p.room.uid)
+	p.room.registry.changed.Mark(p.room.uid)
 }
 
 // stopSettling lets no more offers be made. The room is locked.

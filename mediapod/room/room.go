@@ -144,7 +144,7 @@ func (r *Room) apply(desired Desired) {
 	}
 	r.indexPrivateIDs()
 	r.endForbiddenStreams()
-	r.registry.changed.mark(r.uid)
+	r.registry.changed.Mark(r.uid)
 }
 
 // indexPrivateIDs notes who is found under which private id: also who is in no desired state. The
@@ -245,7 +245,7 @@ func (r *Room) Join(request JoinRequest, sink Sink, reply func(Joined)) error {
 	r.participants = append(r.participants, p)
 	r.recorder.joined(p)
 	reply(joined)
-	r.registry.changed.mark(r.uid)
+	r.registry.changed.Mark(r.uid)
 	r.registry.log.Info("Participant joined", "room", r.uid, "connection", p.id)
 	return nil
 }
@@ -377,7 +377,7 @@ func (r *Room) remove(p *Participant, reason reasons.Reason) {
 	r.endMedia(p, reason)
 	r.recorder.left(p)
 	r.forgetMetadata()
-	r.registry.changed.mark(r.uid)
+	r.registry.changed.Mark(r.uid)
 	r.registry.log.Info("Participant left", "room", r.uid, "connection", p.id, "reason", reason)
 	if !p.hidden() && !r.closed {
 		r.evictHidden(reasons.SessionClosedByServer)
@@ -470,7 +470,7 @@ func (r *Room) transports() []media.Transport {
 // rerouted notes that the packets of a peer connection go over another transport. The engine calls
 // it, and must not wait for the room.
 func (r *Room) rerouted() {
-	r.registry.changed.mark(r.uid)
+	r.registry.changed.Mark(r.uid)
 }
 
 func (r *Room) count(totals *Totals) {

@@ -231,7 +231,7 @@ func (p *Participant) announceStream(s *stream, answer string, reply func(Stream
 	r.recorder.sends(s)
 	reply(s.info, answer)
 	p.notifyOthers(ParticipantPublished{ConnectionID: p.id, Stream: s.info})
-	r.registry.changed.mark(r.uid)
+	r.registry.changed.Mark(r.uid)
 	return nil
 }
 
@@ -295,7 +295,7 @@ func (r *Room) liveStream(streamID string) (*stream, error) {
 // must know was told: a client that sees its peer connection end first takes that for a failure.
 func (r *Room) endStream(s *stream, reason reasons.Reason) {
 	r.registry.release(append(r.endReceptions(s, reason), r.endSending(s, reason)...)...)
-	r.registry.changed.mark(r.uid)
+	r.registry.changed.Mark(r.uid)
 }
 
 // endReceptions ends what is received of a stream, and returns what is to be closed. The room is
@@ -352,7 +352,7 @@ func (p *Participant) Reconnect(ctx context.Context, streamID, offer string) (St
 		return Stream{}, "", NotFoundError{KindStream, streamID}
 	}
 	s.info.Created, s.candidates, s.awaited = time.Now(), 0, false
-	p.room.registry.changed.mark(p.room.uid)
+	p.room.registry.changed.Mark(p.room.uid)
 	return s.info, answer, nil
 }
 
@@ -435,6 +435,6 @@ func (p *Participant) ChangeStream(streamID string, change StreamChange) error {
 		s.info.VideoDimensions = *change.VideoDimensions
 	}
 	p.notifyOthers(told)
-	r.registry.changed.mark(r.uid)
+	r.registry.changed.Mark(r.uid)
 	return nil
 }

@@ -171,7 +171,7 @@ func (p *Participant) dropSubscription(received *subscription) {
 // forgetSubscription ends a subscription. The room is locked.
 func (p *Participant) forgetSubscription(received *subscription) {
 	p.room.registry.release(p.subscriptions.remove(received)...)
-	p.room.registry.changed.mark(p.room.uid)
+	p.room.registry.changed.Mark(p.room.uid)
 }
 
 // endSubscriptions stops receiving everything, and returns what is to be closed. The room is
@@ -207,7 +207,7 @@ func (p *Participant) Answer(ctx context.Context, subscriptionID, answer string,
 	}
 	reply()
 	p.renew(received)
-	p.room.registry.changed.mark(p.room.uid)
+	p.room.registry.changed.Mark(p.room.uid)
 	return nil
 }
 

@@ -83,7 +83,7 @@ func (s *Subscriber) Resume(state SubscriberState, writer PacketWriter, margin u
 
 // Skip leaves out so many numbers of all streams, which another process may have used. Video goes
 // on with the next keyframe.
-func (s *Subscriber) Skip(numbers uint16) {
+func (s *Subscriber) Skip(numbers uint16, now time.Time) {
 	s.mu.Lock()
 	forwarders := s.forwarders
 	s.mu.Unlock()
@@ -98,6 +98,7 @@ func (s *Subscriber) Skip(numbers uint16) {
 		f.rtxSequence += numbers
 		f.mu.Unlock()
 		f.hurry()
+		f.requestKeyframe(now)
 	}
 }
 

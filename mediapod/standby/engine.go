@@ -19,6 +19,7 @@ import (
 	"github.com/go-logr/logr"
 	"google.golang.org/grpc/credentials"
 
+	"mediarooms.dev/mediarooms/mediapod/changed"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/peer"
 )
@@ -48,7 +49,7 @@ type Engine struct {
 	followers map[string]*follower // by the uid of the pod that is followed
 	followed  map[string]*followed // by the room's uid
 	lost      map[string]loss      // rooms that another pod has taken over, by uid
-	changes   changes
+	changes   *changed.Set         // rooms whose Status has changed
 	closed    bool
 
 	stop    chan struct{}
@@ -63,7 +64,7 @@ func NewEngine(inner *peer.Engine, config Config) *Engine {
 	e := &Engine{
 		Engine: inner, config: config,
 		rooms: map[string]*room{}, followers: map[string]*follower{}, followed: map[string]*followed{}, lost: map[string]loss{},
-		changes: newChanges(), stop: make(chan struct{}),
+		changes: changed.NewSet(), stop: make(chan struct{}),
 	}
 	e.running.Go(e.watch)
 	return e

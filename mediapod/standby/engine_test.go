@@ -1,6 +1,7 @@
 package standby
 
 import (
+	"encoding/json"
 	"net"
 	"net/netip"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	standbyv1 "mediarooms.dev/mediarooms/internal/standby/v1"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/peer"
+	"mediarooms.dev/mediarooms/mediapod/standby/lease"
 )
 
 // pod is an engine that others can follow.
@@ -209,5 +211,39 @@ func TestTheEndOfAProcessIsSeen(t *testing.T) {
 	second.becomes("room", Serving)
 	if cause := second.Status("room").Cause; cause != CauseEnded {
 		t.Errorf("the cause is %q", cause)
+	}
+}
+
+// What is known of a client's way is not forgotten when the stream breaks: some clients tell it
+// only once.
+func TestConnectionsStayWhenTheStreamBreaks(t *testing.T) {
+	ca := mtlstest.NewAuthority(t)
+	p := startPod(t, ca)
+	f := newFollowed("room", &follower{engine: p.Engine, rooms: map[string]*followed{}, wake: make(chan struct{}, 1)}, secret(1))
+	say := func(stream string) {
+		t.Helper()
+		raw, err := json.Marshal(publicationState{Options: media.PublicationOptions{Room: "room", StreamID: stream, HasAudio: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.take(&standbyv1.Media{Uid: "room", StreamId: stream, State: raw})
+	}
+	say("stays")
+	say("ends")
+	f.complete(&lease.Acks{})
+	stays := f.publications["stays"]
+	f.restart()
+	if f.publications["stays"] != stays || f.publications["ends"] == nil {
+		t.Errorf("the break left %v", f.publications)
+	}
+	say("stays")
+	say("new")
+	f.complete(&lease.Acks{})
+	if f.publications["stays"] != stays || f.publications["ends"] != nil || f.publications["new"] == nil {
+		t.Errorf("the next stream made it %v", f.publications)
+	}
+	f.leave()
+	if len(f.publications) != 0 {
+		t.Errorf("%d publications are left", len(f.publications))
 	}
 }

@@ -19,6 +19,9 @@ import (
 // standbyRank is the place of a standby among those who serve a connection.
 const standbyRank transport.Rank = 1
 
+// The indices that a lease lets be used are those that a connection bounds.
+var _ = [1]struct{}{}[lease.Block-transport.Block]
+
 var (
 	errForeign  = errors.New("publication of another engine")
 	errUnknown  = errors.New("there is a subscription to a stream that there is not")
@@ -258,7 +261,7 @@ func (f *followed) restart() {
 func (f *followed) tell(ready bool) {
 	if f.ready != ready {
 		f.ready = ready
-		f.from.engine.changes.mark(f.uid)
+		f.from.engine.changes.Mark(f.uid)
 	}
 }
 
@@ -309,7 +312,7 @@ func (f *followed) claim() {
 	}
 	f.permit = transport.NewPermit()
 	f.permit.Claim()
-	f.takeOver(transport.Block)
+	f.takeOver(lease.Block)
 	f.from.engine.config.Log.Info("The pod that serves a room is not heard: claiming it", "room", f.uid, "pod", f.from.primary.PodUID)
 }
 
@@ -331,12 +334,12 @@ func (f *followed) own(cause string) {
 	case cause == CauseMoved:
 		f.takeOver(0)
 	default:
-		f.takeOver(transport.Block)
+		f.takeOver(lease.Block)
 	}
 	f.cause, f.at = cause, time.Now()
 	close(f.owner)
 	f.from.remove(f)
-	f.from.engine.changes.mark(f.uid)
+	f.from.engine.changes.Mark(f.uid)
 	f.from.engine.config.Log.Info("Taken over", "room", f.uid, "pod", f.from.primary.PodUID, "cause", cause,
 		"publications", len(f.publications), "subscriptions", len(f.subscriptions))
 }

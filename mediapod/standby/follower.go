@@ -77,7 +77,7 @@ func (e *Engine) Follow(uid string, primary Primary) {
 	f.rooms[uid] = r
 	f.mu.Unlock()
 	f.rouse()
-	e.changes.mark(uid)
+	e.changes.Mark(uid)
 }
 
 // Unfollow has this pod be the standby of a room no longer, also of one that it has taken over and
@@ -105,7 +105,7 @@ func (e *Engine) Keep(named map[string]bool) {
 func (e *Engine) drop(r *followed) {
 	delete(e.followed, r.uid)
 	r.leave()
-	e.changes.mark(r.uid)
+	e.changes.Mark(r.uid)
 }
 
 // rouse has the follower look at what there is to ask for.

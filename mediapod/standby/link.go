@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	standbyv1 "mediarooms.dev/mediarooms/internal/standby/v1"
+	"mediarooms.dev/mediarooms/mediapod/grpcstream"
 	"mediarooms.dev/mediarooms/mediapod/standby/lease"
 )
 
@@ -83,7 +84,7 @@ func (s *Service) Follow(stream standbyv1.Standby_FollowServer) error {
 		handings: make(chan handing), next: 1, told: map[string]map[key]*telling{},
 	}
 	defer l.end()
-	messages, failed := l.receive()
+	messages, failed := grpcstream.Receive(l.stream.Context(), l.stream.Recv)
 	ticker := time.NewTicker(lease.BeatInterval)
 	defer ticker.Stop()
 	for {
@@ -122,27 +123,6 @@ func (l *link) over() bool {
 	l.engine.mu.Lock()
 	defer l.engine.mu.Unlock()
 	return l.beats.Ended()
-}
-
-// receive passes on what the standby sends. Its goroutine ends with the stream.
-func (l *link) receive() (<-chan *standbyv1.StandbyMessage, <-chan error) {
-	messages, failed := make(chan *standbyv1.StandbyMessage), make(chan error, 1)
-	go func() {
-		for {
-			message, err := l.stream.Recv()
-			if err != nil {
-				failed <- err
-				return
-			}
-			select {
-			case messages <- message:
-			case <-l.stream.Context().Done():
-				failed <- l.stream.Context().Err()
-				return
-			}
-		}
-	}()
-	return messages, failed
 }
 
 // end notes that the standby does not follow any more, and looks whether its process has ended.

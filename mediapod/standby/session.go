@@ -5,6 +5,7 @@ import (
 	"time"
 
 	standbyv1 "mediarooms.dev/mediarooms/internal/standby/v1"
+	"mediarooms.dev/mediarooms/mediapod/grpcstream"
 	"mediarooms.dev/mediarooms/mediapod/standby/lease"
 )
 
@@ -23,7 +24,7 @@ type session struct {
 
 // run follows until the stream ends, or is of no use any more.
 func (s *session) run(ctx context.Context) error {
-	messages, failed := s.receive()
+	messages, failed := grpcstream.Receive(s.stream.Context(), s.stream.Recv)
 	claiming := time.NewTicker(claimInterval)
 	defer claiming.Stop()
 	for {
@@ -55,27 +56,6 @@ func (s *session) run(ctx context.Context) error {
 			return errIdle
 		}
 	}
-}
-
-// receive passes on what the other pod sends. Its goroutine ends with the stream.
-func (s *session) receive() (<-chan *standbyv1.PrimaryMessage, <-chan error) {
-	messages, failed := make(chan *standbyv1.PrimaryMessage), make(chan error, 1)
-	go func() {
-		for {
-			message, err := s.stream.Recv()
-			if err != nil {
-				failed <- err
-				return
-			}
-			select {
-			case messages <- message:
-			case <-s.stream.Context().Done():
-				failed <- s.stream.Context().Err()
-				return
-			}
-		}
-	}()
-	return messages, failed
 }
 
 func (s *session) send(message *standbyv1.StandbyMessage) error { return s.stream.Send(message) }

@@ -58,10 +58,10 @@ func (e *Engine) Status(uid string) Status {
 }
 
 // Changed has an element whenever TakeChanged has something to say.
-func (e *Engine) Changed() <-chan struct{} { return e.changes.signal }
+func (e *Engine) Changed() <-chan struct{} { return e.changes.Signal() }
 
 // TakeChanged returns the rooms whose Status has changed since it was last called, sorted.
-func (e *Engine) TakeChanged() []string { return e.changes.take() }
+func (e *Engine) TakeChanged() []string { return e.changes.Take() }
 
 // Followed returns the rooms that this pod is the standby of.
 func (e *Engine) Followed() []string {
