@@ -1,7 +1,7 @@
 # The commands of this project. Each is a line or two: the work is done by the
 # programs in hack/.
 
-# IMAGE is the name of the image that holds all three programs.
+# IMAGE is the name of the image that holds all four programs.
 IMAGE ?= mediarooms.dev/mediarooms:dev
 export IMAGE
 
@@ -59,9 +59,17 @@ verify: ## Check that generated files are up to date.
 ## Build it
 
 .PHONY: build
-build: ## Build the operator, the media pod, the gateway and roomload into bin/, static.
+build: ## Build the programs of the cluster, roomload and the kubectl plugin into bin/, static.
 	hack/page
 	hack/build
+
+.PHONY: plugin
+plugin: ## Build bin/kubectl-mediarooms only: put it on the PATH, and "kubectl mediarooms" works (docs/plugin.md).
+	hack/build kubectl-mediarooms
+
+.PHONY: site
+site: ## Build the docs as a site, with a menu and a search, into dist/site.
+	hack/site/build
 
 .PHONY: sbom
 sbom: build ## Write what each program is made of beside it, as CycloneDX (bin/*.cdx.json).
@@ -72,7 +80,7 @@ reproduce: ## Build programs and image twice, in two folders, and compare them b
 	hack/reproduce
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs, the control protocol's code and the table of protocol items.
+generate: ## Generate deep copies, CRDs, the control protocol's code, the tables of the docs, and what the chart takes over.
 	hack/generate
 
 .PHONY: fmt
@@ -86,6 +94,10 @@ vet: ## Run go vet.
 .PHONY: image
 image: sbom ## Build the image IMAGE from bin/, with buildah or docker.
 	hack/image $(IMAGE)
+
+.PHONY: release
+release: ## Build a release of VERSION into dist/: image, chart, manifests, bills of materials, checksums.
+	hack/release $(VERSION)
 
 ## Install it (into the cluster of KUBECONFIG, else the local one)
 

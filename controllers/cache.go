@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -19,10 +20,11 @@ import (
 func CacheOptions(namespace string) cache.Options {
 	own := cache.ByObject{Namespaces: map[string]cache.Config{namespace: {LabelSelector: podspec.Selector()}}}
 	return cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
-		&corev1.Pod{}:     own,
-		&corev1.Service{}: own,
-		&corev1.Secret{}:  secrets(),
-		&corev1.Node{}:    {Transform: stripNode},
+		&corev1.Pod{}:                   own,
+		&corev1.Service{}:               own,
+		&policyv1.PodDisruptionBudget{}: own,
+		&corev1.Secret{}:                secrets(),
+		&corev1.Node{}:                  {Transform: stripNode},
 		// Of Namespaces only the labels are read.
 		&corev1.Namespace{}: {Transform: stripNamespace},
 	}}

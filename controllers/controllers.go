@@ -28,14 +28,18 @@ import (
 	"mediarooms.dev/mediarooms/controllers/certs"
 	"mediarooms.dev/mediarooms/controllers/connection"
 	"mediarooms.dev/mediarooms/controllers/desired"
+	"mediarooms.dev/mediarooms/controllers/egress"
 	"mediarooms.dev/mediarooms/controllers/eventlog"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/mediapool"
 	"mediarooms.dev/mediarooms/controllers/podspec"
+	"mediarooms.dev/mediarooms/controllers/recorder"
+	"mediarooms.dev/mediarooms/controllers/recording"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/controllers/session"
 	"mediarooms.dev/mediarooms/controllers/trigger"
 	"mediarooms.dev/mediarooms/controllers/webhook"
+	"mediarooms.dev/mediarooms/internal/class"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/naming"
 )
@@ -49,6 +53,8 @@ type Config struct {
 	Namespace string
 	// DefaultTenantNamespace is the tenant whose routing keys carry no namespace.
 	DefaultTenantNamespace string
+	// Class of this installation, where a cluster has several.
+	Class class.Name
 	// Version of the software, told to the media pods.
 	Version string
 	// Image of media pods whose pool names none.
@@ -90,7 +96,7 @@ type shared struct {
 	// consistent reads its own writes.
 	consistent client.Client
 
-	wakeSession, wakeConnection, wakePool, wakeWebhook trigger.Trigger
+	wakeSession, wakeConnection, wakePool, wakeWebhook, wakeRecording trigger.Trigger
 
 	identity   mtls.Memory
 	keys       *certs.Keys
@@ -102,6 +108,7 @@ type shared struct {
 	events   *eventlog.Log
 	rooms    *rooms.Table
 	fleet    *fleet.Fleet
+	workers  *egress.Workers
 	webhooks *webhook.Reconciler
 }
 
@@ -130,9 +137,12 @@ func newShared(mgr ctrl.Manager, config Config) (*shared, error) {
 		Credentials: credentials.NewTLS(mtls.ClientFrom(&s.identity, mtls.MediaPod)),
 		Version:     config.Version, Clock: config.Clock, Stalled: s.stalls.Stalled,
 	})
+	s.workers = egress.New(egress.Config{
+		Credentials: credentials.NewTLS(mtls.ClientFrom(&s.identity, mtls.Worker)), Version: config.Version, Changed: s.wakeRecording.Wake,
+	})
 	s.webhooks = &webhook.Reconciler{
 		Client: consistent, Deliverer: webhook.NewDeliverer(s.events, s.wakeWebhook.Wake), Guard: config.Webhooks,
-		Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock, Trigger: &s.wakeWebhook,
+		Recorder: mgr.GetEventRecorder("mediarooms"), Clock: config.Clock, Class: config.Class, Trigger: &s.wakeWebhook,
 	}
 	return s, nil
 }
@@ -181,7 +191,7 @@ func (s *shared) addStreams(mgr ctrl.Manager) error {
 	}
 	err := mgr.Add(&leader{
 		reader: mgr.GetClient(), namespace: s.config.Namespace, rooms: s.rooms, fleet: s.fleet, keys: s.keys, events: s.events,
-		webhooks: s.webhooks,
+		webhooks: s.webhooks, workers: s.workers, class: s.config.Class,
 	})
 	if err != nil {
 		return fmt.Errorf("adding the control streams: %w", err)
@@ -191,7 +201,7 @@ func (s *shared) addStreams(mgr ctrl.Manager) error {
 
 // addMetrics registers what is counted.
 func (s *shared) addMetrics(mgr ctrl.Manager) error {
-	return register(s.config.Metrics, &inventory{reader: mgr.GetClient(), leading: mgr.Elected()}, s.fleet)
+	return register(s.config.Metrics, &inventory{reader: mgr.GetClient(), leading: mgr.Elected(), class: s.config.Class}, s.fleet)
 }
 
 // addControllers adds the controllers.
@@ -200,7 +210,7 @@ func (s *shared) addControllers(mgr ctrl.Manager) error {
 	if err != nil {
 		return err
 	}
-	cached, recorder := mgr.GetClient(), mgr.GetEventRecorder("mediarooms")
+	cached, reporter := mgr.GetClient(), mgr.GetEventRecorder("mediarooms")
 	for _, controller := range []interface{ Setup(ctrl.Manager) error }{
 		&certs.Controller{
 			Client: cached, Reader: mgr.GetAPIReader(), Watched: watched, Namespace: s.config.Namespace, Clock: s.config.Clock,
@@ -209,19 +219,26 @@ func (s *shared) addControllers(mgr ctrl.Manager) error {
 		&fleet.Pods{Client: cached, Fleet: s.fleet},
 		&fleet.Nodes{Client: cached, Fleet: s.fleet},
 		&mediapool.Reconciler{
-			Client: s.consistent, Fleet: s.fleet, Rooms: s.rooms, Events: s.events, Recorder: recorder, Clock: s.config.Clock,
-			Namespace: s.config.Namespace, Image: s.config.Image, CalmPeriod: s.config.CalmPeriod, Media: &s.media, Trigger: &s.wakePool,
+			Client: s.consistent, Fleet: s.fleet, Rooms: s.rooms, Events: s.events, Recorder: reporter, Clock: s.config.Clock,
+			Namespace: s.config.Namespace, Image: s.config.Image, CalmPeriod: s.config.CalmPeriod, Media: &s.media, Class: s.config.Class,
+			Trigger: &s.wakePool,
 		},
 		&session.Reconciler{
 			Client: s.consistent, Fleet: s.fleet, Rooms: s.rooms, Events: s.events, Keys: s.keys, Identities: &s.identities,
-			Recorder: recorder, Clock: s.config.Clock, DefaultNamespace: s.config.DefaultTenantNamespace, Media: &s.media,
-			Garbage: s.config.Garbage, Trigger: &s.wakeSession,
+			Recorder: reporter, Clock: s.config.Clock, DefaultNamespace: s.config.DefaultTenantNamespace, Media: &s.media,
+			Garbage: s.config.Garbage, Class: s.config.Class, Trigger: &s.wakeSession,
 		},
 		&connection.Reconciler{
 			Client: s.consistent, Live: mgr.GetAPIReader(), Fleet: s.fleet, Rooms: s.rooms, Keys: s.keys, Identities: &s.identities,
-			Recorder: recorder, Clock: s.config.Clock, DefaultNamespace: s.config.DefaultTenantNamespace, Media: &s.media,
-			Trigger: &s.wakeConnection,
+			Recorder: reporter, Clock: s.config.Clock, DefaultNamespace: s.config.DefaultTenantNamespace, Media: &s.media,
+			Class: s.config.Class, Trigger: &s.wakeConnection,
 		},
+		&recorder.Reconciler{Client: s.consistent, Workers: s.workers, Recorder: reporter, Namespace: s.config.Namespace, Image: s.config.Image, Class: s.config.Class},
+		&recording.Reconciler{
+			Client: s.consistent, Workers: s.workers, Rooms: s.rooms, Fleet: s.fleet, Events: s.events, Recorder: reporter, Clock: s.config.Clock,
+			DefaultNamespace: s.config.DefaultTenantNamespace, Class: s.config.Class, Trigger: &s.wakeRecording,
+		},
+		&recording.Always{Client: cached, Class: s.config.Class},
 		s.webhooks,
 	} {
 		if err := controller.Setup(mgr); err != nil {
@@ -255,6 +272,16 @@ func index(mgr ctrl.Manager) error {
 	})
 	if err != nil {
 		return fmt.Errorf("indexing Connections: %w", err)
+	}
+	err = indexer.IndexField(context.Background(), &v1alpha1.Recording{}, v1alpha1.SessionNameField, func(o client.Object) []string {
+		recording, ok := o.(*v1alpha1.Recording)
+		if !ok {
+			return nil
+		}
+		return []string{recording.Spec.SessionName}
+	})
+	if err != nil {
+		return fmt.Errorf("indexing Recordings: %w", err)
 	}
 	err = indexer.IndexField(context.Background(), &v1alpha1.Session{}, session.IDField, func(o client.Object) []string {
 		s, ok := o.(*v1alpha1.Session)

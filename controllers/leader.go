@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -13,10 +14,12 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/certs"
+	"mediarooms.dev/mediarooms/controllers/egress"
 	"mediarooms.dev/mediarooms/controllers/eventlog"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/controllers/webhook"
+	"mediarooms.dev/mediarooms/internal/class"
 )
 
 // leader is how a new leader begins: it enters what the API objects say into the table of rooms,
@@ -29,6 +32,8 @@ type leader struct {
 	keys      *certs.Keys
 	events    *eventlog.Log
 	webhooks  *webhook.Reconciler
+	workers   *egress.Workers
+	class     class.Name
 }
 
 // Start begins, and goes on until the context ends.
@@ -41,9 +46,18 @@ func (l *leader) Start(ctx context.Context) error {
 	if err := l.reader.List(ctx, &sessions); err != nil {
 		return fmt.Errorf("listing Sessions: %w", err)
 	}
+	var pools v1alpha1.MediaPoolList
+	if err := l.reader.List(ctx, &pools); err != nil {
+		return fmt.Errorf("listing MediaPools: %w", err)
+	}
+	sessions.Items = slices.DeleteFunc(sessions.Items, func(s v1alpha1.Session) bool { return !l.class.OwnsSession(&s, pools.Items) })
 	var connections v1alpha1.ConnectionList
 	if err := l.reader.List(ctx, &connections); err != nil {
 		return fmt.Errorf("listing Connections: %w", err)
+	}
+	var recordings v1alpha1.RecordingList
+	if err := l.reader.List(ctx, &recordings); err != nil {
+		return fmt.Errorf("listing Recordings: %w", err)
 	}
 	for i := range pods.Items {
 		l.fleet.See(&pods.Items[i])
@@ -66,9 +80,17 @@ func (l *leader) Start(ctx context.Context) error {
 	if err := l.webhooks.Seed(ctx); err != nil {
 		return err
 	}
+	names := make([]types.NamespacedName, 0, len(recordings.Items))
+	for i := range recordings.Items {
+		names = append(names, client.ObjectKeyFromObject(&recordings.Items[i]))
+	}
+	l.workers.Expect(names)
 	l.recall(sessions.Items, connections.Items, placed)
-	l.rooms.Seed(placed)
+	l.rooms.Seed(placed) // the controllers begin
 	log.FromContext(ctx).Info("Took over", "pods", len(pods.Items), "rooms", len(placed))
+	var workers sync.WaitGroup
+	workers.Go(func() { l.workers.Start(ctx) })
+	defer workers.Wait()
 	return l.fleet.Start(ctx)
 }
 

@@ -54,9 +54,7 @@ func (w *world) reports(pod *podtest.Pod, session *v1alpha1.Session, state contr
 
 func TestAStandbyGoesOnWithARoom(t *testing.T) {
 	w := newWorld(t)
-	w.pool(func(s *v1alpha1.MediaPoolSpec) {
-		s.MinPods, s.ReconnectWindowSeconds, s.Standby = ptr.To(int32(2)), 300, v1alpha1.StandbyWarm
-	})
+	w.pool(func(s *v1alpha1.MediaPoolSpec) { s.MinPods, s.ReconnectWindowSeconds = ptr.To(int32(2)), 300 })
 	session := w.session("demo", nil)
 	guest := w.connection("guest", "demo", nil)
 	w.ready(session)

@@ -84,7 +84,7 @@ func TestVisits(t *testing.T) {
 	session := w.session("visited", nil)
 	w.ready(session)
 	pod := w.host(session)
-	came := time.Now().Add(-time.Hour).Truncate(time.Second)
+	came := time.Now().Add(-6 * time.Minute).Truncate(time.Second) // who left long ago is not sent
 	join := func(name string) *v1alpha1.Connection {
 		c := w.connection(name, "visited", func(s *v1alpha1.ConnectionSpec) { s.Data = "secret of the server" })
 		w.ready(c)

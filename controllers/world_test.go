@@ -2,10 +2,10 @@ package controllers_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -26,8 +25,7 @@ import (
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
@@ -36,11 +34,14 @@ import (
 	"mediarooms.dev/mediarooms/controllers/podspec"
 	"mediarooms.dev/mediarooms/controllers/session"
 	"mediarooms.dev/mediarooms/controllers/webhook"
+	"mediarooms.dev/mediarooms/internal/class"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/internal/token"
+	"mediarooms.dev/mediarooms/test/apiserver"
 	"mediarooms.dev/mediarooms/test/podtest"
 	"mediarooms.dev/mediarooms/test/wait"
+	"mediarooms.dev/mediarooms/test/workertest"
 )
 
 const (
@@ -62,38 +63,17 @@ func TestMain(m *testing.M) {
 	os.Exit(runTests(m))
 }
 
-func runTests(m *testing.M) (code int) {
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			fmt.Fprintf(os.Stderr, "building the scheme: %v\n", err)
-			return 1
-		}
-	}
-	environment := &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join("..", "config", "crd", "bases")},
-		ErrorIfCRDPathMissing: true,
-	}
-	var err error
-	if cluster, err = environment.Start(); err != nil {
-		fmt.Fprintf(os.Stderr, "starting an API server (KUBEBUILDER_ASSETS must name a directory with kube-apiserver and etcd): %v\n", err)
-		return 1
-	}
-	cluster.QPS, cluster.Burst = 500, 1000
-	defer func() {
-		if err := environment.Stop(); err != nil {
-			fmt.Fprintf(os.Stderr, "stopping the API server: %v\n", err)
-		}
-		if err := goleak.Find(); code == 0 && err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}()
-	if operator, err = operatorConfig(context.Background(), cluster); err != nil {
-		fmt.Fprintf(os.Stderr, "giving the operator its rights: %v\n", err)
-		return 1
-	}
+func runTests(m *testing.M) int {
 	ctrl.SetLogger(logr.Discard())
-	return m.Run()
+	return apiserver.Run(m, func(started *rest.Config) (err error) {
+		cluster = started
+		cluster.QPS, cluster.Burst = 500, 1000
+		if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+			return err
+		}
+		operator, err = operatorConfig(context.Background(), cluster)
+		return err
+	})
 }
 
 // world is a cluster with two nodes, a kubelet that starts media pods without media, and the
@@ -104,6 +84,8 @@ type world struct {
 	kubelet *kubelet
 	stop    func()
 	records records
+	// metrics are those of the operator that was started last.
+	metrics *prometheus.Registry
 }
 
 // newWorld starts everything; it goes away with the test.
@@ -123,7 +105,7 @@ func newWorld(t testing.TB) *world {
 			t.Fatal(err)
 		}
 	}
-	w.kubelet = startKubelet(t, c)
+	w.kubelet = startKubelet(t, c, systemNamespace, 1)
 	w.startOperator()
 	// Cleanups run last in, first out: the objects go while the operator is still there to let
 	// them.
@@ -148,22 +130,29 @@ func (w *world) ensure(o client.Object) {
 // startOperator starts the operator; stop ends it.
 func (w *world) startOperator() {
 	w.Helper()
+	w.stop = w.run(operator, systemNamespace, "")
+}
+
+// run starts an operator and returns what ends it.
+func (w *world) run(config *rest.Config, namespace string, installation class.Name) (stop func()) {
+	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	mgr, err := ctrl.NewManager(operator, ctrl.Options{
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:     scheme,
-		Cache:      controllers.CacheOptions(systemNamespace),
+		Cache:      controllers.CacheOptions(namespace),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
 		Logger:     ctrl.Log,
 	})
 	if err != nil {
 		w.Fatal(err)
 	}
+	w.metrics = prometheus.NewRegistry()
 	err = controllers.SetupAll(mgr, controllers.Config{
-		Namespace: systemNamespace, DefaultTenantNamespace: tenantNamespace, Version: "test",
+		Namespace: namespace, Class: installation, DefaultTenantNamespace: tenantNamespace, Version: "test",
 		Image: podspec.Image{Name: "mediarooms.dev/mediarooms:test"}, CalmPeriod: time.Second,
 		Garbage: session.Garbage{Interval: time.Second, Threshold: time.Hour},
-		Metrics: prometheus.NewRegistry(), Webhooks: webhook.Guard{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, CDR: &w.records,
+		Metrics: w.metrics, Webhooks: webhook.Guard{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, CDR: &w.records,
 	})
 	if err != nil {
 		w.Fatal(err)
@@ -171,7 +160,7 @@ func (w *world) startOperator() {
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
 	var once sync.Once
-	w.stop = func() {
+	return func() {
 		once.Do(func() {
 			cancel()
 			if err := <-done; err != nil {
@@ -184,7 +173,7 @@ func (w *world) startOperator() {
 // clear removes all objects of the test.
 func (w *world) clear() {
 	ctx := context.Background()
-	for _, kind := range []client.Object{&v1alpha1.Connection{}, &v1alpha1.Session{}, &v1alpha1.Webhook{}} {
+	for _, kind := range []client.Object{&v1alpha1.Connection{}, &v1alpha1.Session{}, &v1alpha1.Webhook{}, &v1alpha1.Recording{}} {
 		if err := w.DeleteAllOf(ctx, kind, client.InNamespace(tenantNamespace)); err != nil {
 			w.Error(err)
 		}
@@ -193,12 +182,13 @@ func (w *world) clear() {
 	w.eventually("everything is gone", func() error {
 		var sessions v1alpha1.SessionList
 		var connections v1alpha1.ConnectionList
-		for _, list := range []client.ObjectList{&sessions, &connections} {
+		var recordings v1alpha1.RecordingList
+		for _, list := range []client.ObjectList{&sessions, &connections, &recordings} {
 			if err := w.List(ctx, list); err != nil {
 				return err
 			}
 		}
-		if n := len(sessions.Items) + len(connections.Items); n > 0 {
+		if n := len(sessions.Items) + len(connections.Items) + len(recordings.Items); n > 0 {
 			return fmt.Errorf("%d objects are left", n)
 		}
 		if err := w.List(ctx, &pools); err != nil {
@@ -283,6 +273,8 @@ func (w *world) await(o client.Object, condition string, status metav1.Condition
 		case *v1alpha1.Webhook:
 			conditions = o.Status.Conditions
 		case *v1alpha1.MediaPool:
+			conditions = o.Status.Conditions
+		case *v1alpha1.Recording:
 			conditions = o.Status.Conditions
 		}
 		c := meta.FindStatusCondition(conditions, condition)
@@ -411,19 +403,27 @@ type kubelet struct {
 	t      testing.TB
 	client client.Client
 	core   *kubernetes.Clientset
+	// namespace of the pods, and network, the third part of their addresses.
+	namespace string
+	network   int
 
 	mu   sync.Mutex // guards what follows
 	pods map[string]*podtest.Pod
 	next int
+	// workers are the recorders.
+	workers map[string]*workertest.Worker
 }
 
-func startKubelet(t testing.TB, c client.Client) *kubelet {
+func startKubelet(t testing.TB, c client.Client, namespace string, network int) *kubelet {
 	t.Helper()
 	core, err := kubernetes.NewForConfig(cluster)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &kubelet{t: t, client: c, core: core, pods: make(map[string]*podtest.Pod)}
+	k := &kubelet{
+		t: t, client: c, core: core, namespace: namespace, network: network,
+		pods: make(map[string]*podtest.Pod), workers: make(map[string]*workertest.Worker),
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -444,6 +444,9 @@ func startKubelet(t testing.TB, c client.Client) *kubelet {
 		for _, pod := range k.pods {
 			pod.Stop()
 		}
+		for _, worker := range k.workers {
+			worker.Stop()
+		}
 	})
 	return k
 }
@@ -451,7 +454,7 @@ func startKubelet(t testing.TB, c client.Client) *kubelet {
 // sync looks at all pods once.
 func (k *kubelet) sync(ctx context.Context) {
 	var list corev1.PodList
-	if err := k.client.List(ctx, &list, client.InNamespace(systemNamespace)); err != nil {
+	if err := k.client.List(ctx, &list, client.InNamespace(k.namespace)); err != nil {
 		return
 	}
 	for i := range list.Items {
@@ -478,11 +481,22 @@ func (k *kubelet) sync(ctx context.Context) {
 			delete(k.pods, name)
 		}
 	}
+	for name, worker := range k.workers {
+		if !present[name] {
+			worker.Stop()
+			delete(k.workers, name)
+		}
+	}
 }
 
 func (k *kubelet) start(ctx context.Context, pod *corev1.Pod) error {
+	records := pod.Labels[v1alpha1.ComponentLabel] == v1alpha1.ComponentRecorder
 	var secret corev1.Secret
-	if err := k.client.Get(ctx, types.NamespacedName{Namespace: systemNamespace, Name: certs.MediaPodSecret}, &secret); err != nil {
+	name := certs.MediaPodSecret
+	if records {
+		name = certs.WorkerSecret
+	}
+	if err := k.client.Get(ctx, types.NamespacedName{Namespace: k.namespace, Name: name}, &secret); err != nil {
 		return err
 	}
 	identity, err := identityOf(&secret)
@@ -491,13 +505,13 @@ func (k *kubelet) start(ctx context.Context, pod *corev1.Pod) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.pods[pod.Name] != nil {
+	if k.pods[pod.Name] != nil || k.workers[pod.Name] != nil {
 		return nil
 	}
 	k.next++
 	n := k.next
 	if pod.Spec.NodeName == "" {
-		err := k.core.CoreV1().Pods(systemNamespace).Bind(ctx, &corev1.Binding{
+		err := k.core.CoreV1().Pods(k.namespace).Bind(ctx, &corev1.Binding{
 			ObjectMeta: metav1.ObjectMeta{Name: pod.Name},
 			Target:     corev1.ObjectReference{Kind: "Node", Name: fmt.Sprintf("node%d", n%2+1)},
 		}, metav1.CreateOptions{})
@@ -505,12 +519,20 @@ func (k *kubelet) start(ctx context.Context, pod *corev1.Pod) error {
 			return err
 		}
 	}
-	ip := fmt.Sprintf("127.0.1.%d", n)
-	process, err := podtest.Start(podtest.Config{Address: ip + ":7443", UID: string(pod.UID), Identity: identity, Token: k.token})
-	if err != nil {
-		return err
+	ip := fmt.Sprintf("127.0.%d.%d", k.network, n)
+	if records {
+		worker, err := workertest.Start(workertest.Config{Address: ip + ":7443", UID: string(pod.UID), Identity: identity})
+		if err != nil {
+			return err
+		}
+		k.workers[pod.Name] = worker
+	} else {
+		process, err := podtest.Start(podtest.Config{Address: ip + ":7443", UID: string(pod.UID), Identity: identity, Token: k.token})
+		if err != nil {
+			return err
+		}
+		k.pods[pod.Name] = process
 	}
-	k.pods[pod.Name] = process
 	base := pod.DeepCopy()
 	pod.Status.Phase, pod.Status.PodIP = corev1.PodRunning, ip
 	pod.Status.PodIPs = []corev1.PodIP{{IP: ip}}
@@ -536,7 +558,7 @@ func (k *kubelet) token(uid string) string {
 // says has the kubelet write into a pod's status.
 func (k *kubelet) says(name, status string) {
 	k.t.Helper()
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: name}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: k.namespace, Name: name}}
 	patch := client.RawPatch(types.StrategicMergePatchType, []byte(`{"status":`+status+`}`))
 	if err := k.client.Status().Patch(context.Background(), pod, patch); err != nil {
 		k.t.Error(err)
@@ -554,6 +576,10 @@ func (k *kubelet) end(name string) {
 	if pod := k.pods[name]; pod != nil {
 		pod.Stop()
 		delete(k.pods, name)
+	}
+	if worker := k.workers[name]; worker != nil {
+		worker.Stop()
+		delete(k.workers, name)
 	}
 }
 

@@ -2,11 +2,14 @@ package gateway
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // servingCertificate is a directory with tls.crt and tls.key, such as a mounted Secret, that is
@@ -44,4 +47,33 @@ func (c *servingCertificate) load(*tls.ClientHelloInfo) (*tls.Certificate, error
 		return nil, fmt.Errorf("reading the serving certificate: %w", err)
 	}
 	return c.certificate, nil
+}
+
+// Values of the label certificate.
+const (
+	servingLabel  = "serving"
+	identityLabel = "identity"
+)
+
+var expiryDesc = prometheus.NewDesc("mediarooms_gateway_certificate_expiry_timestamp_seconds",
+	"When a certificate ends that this gateway uses now, in seconds since 1970: serving, towards clients, or identity, towards media pods.",
+	[]string{"certificate"}, nil)
+
+// expiries tells when certificates end, by the label of each.
+type expiries map[string]func() (*tls.Certificate, error)
+
+// Describe implements prometheus.Collector.
+func (expiries) Describe(out chan<- *prometheus.Desc) { out <- expiryDesc }
+
+// Collect implements prometheus.Collector. A certificate that can't be read is left out.
+func (e expiries) Collect(out chan<- prometheus.Metric) {
+	for label, load := range e {
+		certificate, err := load()
+		if err != nil {
+			continue
+		}
+		if leaf, err := x509.ParseCertificate(certificate.Certificate[0]); err == nil {
+			out <- prometheus.MustNewConstMetric(expiryDesc, prometheus.GaugeValue, float64(leaf.NotAfter.Unix()), label)
+		}
+	}
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
 
-	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,7 +29,6 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	kuberest "k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
@@ -38,6 +36,7 @@ import (
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
 	"mediarooms.dev/mediarooms/internal/podhttp"
+	"mediarooms.dev/mediarooms/test/apiserver"
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
@@ -59,37 +58,9 @@ func TestMain(m *testing.M) {
 	os.Exit(runTests(m))
 }
 
-func runTests(m *testing.M) (code int) {
-	environment := &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join("..", "config", "crd", "bases")},
-		ErrorIfCRDPathMissing: true,
-	}
-	cluster, err := environment.Start()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "starting an API server (KUBEBUILDER_ASSETS must name a directory with kube-apiserver and etcd): %v\n", err)
-		return 1
-	}
-	defer func() {
-		if err := environment.Stop(); err != nil {
-			fmt.Fprintf(os.Stderr, "stopping the API server: %v\n", err)
-			code = 1
-		}
-		// controller-runtime leaves these behind when a cache of several namespaces stops.
-		const informer = "sigs.k8s.io/controller-runtime/pkg/cache.newMultiNamespaceInformer"
-		if err := goleak.Find(
-			goleak.IgnoreTopFunction(informer+".func1"),
-			goleak.IgnoreTopFunction(informer+"HandlerRegistration.func1"),
-		); code == 0 && err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}()
+func runTests(m *testing.M) int {
 	log.SetLogger(logr.Discard())
-	if err := prepare(cluster); err != nil {
-		fmt.Fprintf(os.Stderr, "preparing the cluster: %v\n", err)
-		return 1
-	}
-	return m.Run()
+	return apiserver.Run(m, prepare)
 }
 
 // prepare installs what an installation has.

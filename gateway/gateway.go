@@ -1,19 +1,18 @@
 // Package gateway puts the gateway together: the signalling's way to the media pods (route), the
-// OpenVidu REST API (rest) and the room page (web) on one port, with what they know of the cluster,
-// and the gateway's start and end.
+// REST APIs of OpenVidu (rest) and OpenTok (opentok) and the room page (web) on one port, with what
+// they know of the cluster, and the gateway's start and end.
 //
 // A gateway holds no state that a restart would lose. Any number of them run side by side.
 package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"log" //nolint:depguard // net/http takes no other logger; what it says goes to logr.
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,11 +22,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	kuberest "k8s.io/client-go/rest"
 
+	"mediarooms.dev/mediarooms/gateway/opentok"
+	"mediarooms.dev/mediarooms/gateway/otcompat"
 	"mediarooms.dev/mediarooms/gateway/rest"
 	"mediarooms.dev/mediarooms/gateway/route"
 	"mediarooms.dev/mediarooms/gateway/web"
+	"mediarooms.dev/mediarooms/internal/class"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/podhttp"
+	"mediarooms.dev/mediarooms/internal/program"
 )
 
 // Config is how a gateway runs.
@@ -44,6 +47,8 @@ type Config struct {
 	Namespace string
 	// DefaultTenantNamespace is the namespace whose Sessions have bare routing keys.
 	DefaultTenantNamespace string
+	// Class of this installation, where a cluster has several.
+	Class class.Name
 	// TrustedProxyNetworks is where the proxies in front are whose X-Forwarded-For is believed.
 	TrustedProxyNetworks []netip.Prefix
 	// MaxSockets and MaxSocketsPerAddress bound signalling sockets; 0 is no bound.
@@ -78,7 +83,6 @@ type Gateway struct {
 	config   Config
 	cluster  *cluster
 	signals  *route.Handler
-	api      *rest.API
 	clients  *http.Server
 	bounds   *connections
 	health   *http.Server
@@ -97,6 +101,10 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 		return nil, err
 	}
 	identity, err := mtls.Client(config.TLSDirectory, mtls.MediaPod)
+	if err != nil {
+		return nil, err
+	}
+	worker, err := mtls.Client(config.TLSDirectory, mtls.Worker)
 	if err != nil {
 		return nil, err
 	}
@@ -120,34 +128,43 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 	if err != nil {
 		return nil, err
 	}
-	api, err := rest.NewAPI(ctx, rest.Config{
-		Tenants:   cluster.tenants,
-		Address:   func(r *http.Request) netip.Prefix { return proxies.Client(r).Prefix() },
-		Rooms:     route.NewSignals(cluster.rooms, identity, config.DefaultTenantNamespace),
-		Pods:      cluster.rooms,
-		Client:    cluster.client,
-		Cache:     cluster.cache,
-		OpenCache: cluster.connections,
-		Registry:  registry,
+	said := route.NewSignals(cluster.rooms, identity, config.DefaultTenantNamespace)
+	api, err := rest.NewAPI(rest.Config{
+		Tenants:  cluster.tenants,
+		Address:  func(r *http.Request) netip.Prefix { return proxies.Client(r).Prefix() },
+		Rooms:    said,
+		Pods:     cluster.rooms,
+		Objects:  cluster.objects,
+		Registry: registry,
+
+		Files: newRecorders(cluster.cache, config.Namespace, worker), DefaultNamespace: config.DefaultTenantNamespace,
 
 		GarbageInterval: config.GarbageInterval, GarbageThreshold: config.GarbageThreshold,
 	})
 	if err != nil {
 		return nil, err
 	}
-	cluster.gone = api.Forget
+	ot, err := opentok.New(opentok.Config{Projects: cluster.projects, Objects: cluster.objects, Rooms: said, Registry: registry})
+	if err != nil {
+		return nil, err
+	}
 	page, err := web.New()
 	if err != nil {
 		return nil, err
 	}
 
-	g := &Gateway{config: config, cluster: cluster, signals: signals, api: api, bounds: bounds}
-	g.clients = g.server(ctx, config.Address, byPath(signals, api, page))
+	g := &Gateway{config: config, cluster: cluster, signals: signals, bounds: bounds}
+	g.clients = g.server(ctx, config.Address, byPath(signals, api, ot, page))
+	ends := expiries{identityLabel: func() (*tls.Certificate, error) { return identity.GetClientCertificate(nil) }}
 	if config.ServingCertificateDirectory != "" {
 		certificate := &servingCertificate{directory: config.ServingCertificateDirectory}
 		if g.clients.TLSConfig, err = certificate.config(); err != nil {
 			return nil, err
 		}
+		ends[servingLabel] = func() (*tls.Certificate, error) { return certificate.load(nil) }
+	}
+	if err := registry.Register(ends); err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
 
 	health := http.NewServeMux()
@@ -163,13 +180,18 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 
 // byPath sends each request to the part whose path it is. A path is taken as it came: nothing is
 // redirected before it is known who asks.
-func byPath(signals, api, page http.Handler) http.Handler {
+func byPath(signals, api, ot, page http.Handler) http.Handler {
+	library := otcompat.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case r.URL.Path == podhttp.OpenViduPath:
+		case r.URL.Path == podhttp.OpenViduPath, r.URL.Path == podhttp.OpenTokPath:
 			signals.ServeHTTP(w, r)
 		case rest.Serves(r.URL.Path):
 			api.ServeHTTP(w, r)
+		case r.URL.Path == otcompat.Path:
+			library.ServeHTTP(w, r)
+		case opentok.Serves(r.URL.Path):
+			ot.ServeHTTP(w, r)
 		default:
 			page.ServeHTTP(w, r)
 		}
@@ -186,22 +208,12 @@ func (g *Gateway) server(ctx context.Context, address string, handler http.Handl
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          log.New(serverLog{logger}, "", 0),
+		ErrorLog:          program.ErrorLog(logger),
 		// Requests end with their clients and by Shutdown, not with the gateway's own context.
 		BaseContext: func(net.Listener) context.Context {
 			return logr.NewContext(context.WithoutCancel(ctx), logger)
 		},
 	}
-}
-
-// serverLog takes what net/http has to say about connections that went wrong, such as a scanner's
-// TLS handshake: that is no news.
-type serverLog struct{ logr.Logger }
-
-// Write implements io.Writer.
-func (l serverLog) Write(line []byte) (int, error) {
-	l.V(1).Info("Connection went wrong", "reason", strings.TrimSpace(string(line)))
-	return len(line), nil
 }
 
 func (g *Gateway) serveReady(w http.ResponseWriter, _ *http.Request) {
@@ -219,7 +231,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	logger := logr.FromContextOrDiscard(ctx)
 	serving, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
-	defer g.api.Close()
+	defer g.cluster.objects.Close()
 
 	go func() { stop(g.cluster.run(serving)) }()
 	for _, server := range []*http.Server{g.health, g.metrics} {

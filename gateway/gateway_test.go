@@ -17,9 +17,11 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway"
+	"mediarooms.dev/mediarooms/gateway/otcompat"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
 	"mediarooms.dev/mediarooms/internal/token"
+	rules "mediarooms.dev/mediarooms/test/metrics"
 	cases "mediarooms.dev/mediarooms/test/rest"
 )
 
@@ -70,6 +72,9 @@ func TestOnePortServesSignallingRESTAndThePage(t *testing.T) {
 	if _, _, header := r.get(r.config.Address, "/"); header.Get("Content-Security-Policy") == "" {
 		t.Error("/ is not the page")
 	}
+	if _, _, header := r.get(r.config.Address, otcompat.Path); header.Get("Cross-Origin-Resource-Policy") != "cross-origin" {
+		t.Error("the library for OpenTok.js applications is not there")
+	}
 	for path, want := range map[string]int{
 		"/openvidu":                  http.StatusUpgradeRequired,
 		"/openvidu/api/sessions":     http.StatusUnauthorized,
@@ -89,6 +94,7 @@ func TestOnePortServesSignallingRESTAndThePage(t *testing.T) {
 		t.Errorf("/healthz: got %d", status)
 	}
 	_, metrics, _ := r.get(r.config.MetricsAddress, "/metrics")
+	rules.Check(t, metrics, "mediarooms_gateway_signalling_sockets", "mediarooms_gateway_certificate_expiry_timestamp_seconds")
 	for _, line := range []string{
 		"mediarooms_gateway_signalling_sockets 2", `mediarooms_gateway_rest_requests_total{code="204",endpoint="DELETE sessions/{session}"} 1`, "go_goroutines",
 	} {
@@ -229,6 +235,11 @@ func TestHTTPS(t *testing.T) {
 		authority.Write(t, directory, "rooms.example.com")
 		return handshake() != first
 	})
+
+	if _, text, _ := r.get(r.config.MetricsAddress, "/metrics"); !strings.Contains(text, `mediarooms_gateway_certificate_expiry_timestamp_seconds{certificate="serving"} 1.`) ||
+		!strings.Contains(text, `mediarooms_gateway_certificate_expiry_timestamp_seconds{certificate="identity"} 1.`) {
+		t.Errorf("nothing says when the certificates end:\n%s", text)
+	}
 
 	missing := gateway.Config{TLSDirectory: authority.Directory(t, mtls.Gateway), Namespace: systemNamespace, ServingCertificateDirectory: t.TempDir()}
 	if _, err := gateway.New(t.Context(), account, missing); err == nil {

@@ -8,12 +8,10 @@
 package mediapod
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	stdlog "log" //nolint:depguard // http.Server takes no other; its lines go on to logr
 	"math"
 	"net"
 	"net/http"
@@ -29,14 +27,19 @@ import (
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/podhttp"
+	"mediarooms.dev/mediarooms/internal/program"
 	standbyv1 "mediarooms.dev/mediarooms/internal/standby/v1"
+	tapv1 "mediarooms.dev/mediarooms/internal/tap/v1"
 	"mediarooms.dev/mediarooms/mediapod/control"
 	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/opentok"
 	"mediarooms.dev/mediarooms/mediapod/openvidu"
 	"mediarooms.dev/mediarooms/mediapod/peer"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
 	"mediarooms.dev/mediarooms/mediapod/standby"
+	"mediarooms.dev/mediarooms/mediapod/tap"
 )
 
 // Config is how a media pod runs.
@@ -98,6 +101,7 @@ type Pod struct {
 	rooms      *room.Registry
 	signalling *signalling.Server
 	operator   *control.Server
+	taps       *tap.Service
 	grpc       *grpc.Server
 	listeners  listeners
 
@@ -136,7 +140,7 @@ func New(log logr.Logger, config Config) (*Pod, error) {
 
 // newPod is New with any media engine.
 func newPod(log logr.Logger, config Config, engine mediaEngine) (*Pod, error) {
-	parts, err := mtls.Server(config.TLSDirectory, mtls.Manager, mtls.MediaPod)
+	parts, err := mtls.Server(config.TLSDirectory, mtls.Manager, mtls.MediaPod, mtls.Worker)
 	if err != nil {
 		return nil, err
 	}
@@ -146,13 +150,15 @@ func newPod(log logr.Logger, config Config, engine mediaEngine) (*Pod, error) {
 	}
 	p := &Pod{config: config, log: log, engine: engine, rooms: room.NewRegistry(engine, log.WithName("room"))}
 	p.shared, _ = engine.(*standby.Engine)
-	if err := p.listen(webSocketsOnly(gateways)); err != nil {
+	if err := program.Listen(p.ports()...); err != nil {
 		return nil, err
 	}
+	p.listeners.signalling = tls.NewListener(p.listeners.signalling, webSocketsOnly(gateways))
 	p.operator = control.NewServer(control.Options{
 		Rooms: p.rooms, Log: log.WithName("control"), PodUID: config.PodUID, Version: config.Version, Configure: p.configure,
 		Standbys: p.standbys(),
 	})
+	p.taps = tap.NewService(p.rooms, log.WithName("tap"), config.PodUID, tap.DefaultLimits)
 	p.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(parts)),
 		grpc.StreamInterceptor(authorize),
@@ -162,6 +168,7 @@ func newPod(log logr.Logger, config Config, engine mediaEngine) (*Pod, error) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	)
 	controlv1.RegisterMediaPodServer(p.grpc, p.operator)
+	tapv1.RegisterTapServer(p.grpc, p.taps)
 	if p.shared != nil {
 		standbyv1.RegisterStandbyServer(p.grpc, &standby.Service{Engine: p.shared})
 	}
@@ -181,35 +188,28 @@ func webSocketsOnly(config *tls.Config) *tls.Config {
 	return config
 }
 
-// listen opens all ports but the media port, or none.
-func (p *Pod) listen(signalling *tls.Config) error {
-	for _, l := range []struct {
-		what, address string
-		listener      *net.Listener
-	}{
-		{"the operator", p.config.ControlAddress, &p.listeners.control},
-		{"gateways", p.config.SignallingAddress, &p.listeners.signalling},
-		{"health checks", p.config.HealthAddress, &p.listeners.health},
-		{"metrics", p.config.MetricsAddress, &p.listeners.metrics},
-	} {
-		listener, err := net.Listen("tcp", l.address)
-		if err != nil {
-			return errors.Join(fmt.Errorf("listening for %s: %w", l.what, err), p.listeners.close())
-		}
-		*l.listener = listener
+// ports are all but the media port.
+func (p *Pod) ports() []program.Port {
+	return []program.Port{
+		{For: "the operator", Address: p.config.ControlAddress, Listener: &p.listeners.control},
+		{For: "gateways", Address: p.config.SignallingAddress, Listener: &p.listeners.signalling},
+		{For: "health checks", Address: p.config.HealthAddress, Listener: &p.listeners.health},
+		{For: "metrics", Address: p.config.MetricsAddress, Listener: &p.listeners.metrics},
 	}
-	p.listeners.signalling = tls.NewListener(p.listeners.signalling, signalling)
-	return nil
 }
 
-func (l listeners) close() error {
-	var errs []error
-	for _, listener := range []net.Listener{l.control, l.signalling, l.health, l.metrics} {
-		if listener != nil {
-			errs = append(errs, listener.Close())
-		}
+// ControlAddress is where the operator and workers are served.
+func (p *Pod) ControlAddress() string { return p.listeners.control.Addr().String() }
+
+// SignallingAddress is where gateways are served.
+func (p *Pod) SignallingAddress() string { return p.listeners.signalling.Addr().String() }
+
+// MediaPort is the UDP port of all media; 0 with an engine that has none.
+func (p *Pod) MediaPort() uint16 {
+	if engine, ok := p.engine.(interface{ UDPPort() uint16 }); ok {
+		return engine.UDPPort()
 	}
-	return errors.Join(errs...)
+	return 0
 }
 
 // Run serves until the context ends, then ends everything in order and returns nil. Another end of
@@ -223,12 +223,11 @@ func (p *Pod) Run(ctx context.Context) error {
 	}
 	observed := newMetrics()
 	p.signalling = signalling.NewServer(signalling.Config{Log: p.log.WithName("signalling"), Limits: p.config.Limits})
-	clients := openvidu.New(openvidu.Config{Rooms: p.rooms, Log: p.log.WithName("openvidu"), Observer: observed})
 	health := http.NewServeMux()
 	health.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	health.HandleFunc("GET /readyz", p.serveReady)
 	metrics := http.NewServeMux()
-	metrics.Handle("GET /metrics", observed.handler(p.engine, p.rooms, p.signalling))
+	metrics.Handle("GET /metrics", observed.handler(p.engine, p.rooms, p.signalling, p.taps))
 
 	serving, ended := errgroup.WithContext(ctx)
 	serving.Go(func() error {
@@ -238,7 +237,7 @@ func (p *Pod) Run(ctx context.Context) error {
 		return nil // it was stopped before it had started
 	})
 	servers := []*http.Server{
-		serveHTTP(serving, p.log, p.listeners.signalling, clients.Handler(p.signalling)),
+		serveHTTP(serving, p.log, p.listeners.signalling, p.clients(observed)),
 		serveHTTP(serving, p.log, p.listeners.health, health),
 		serveHTTP(serving, p.log, p.listeners.metrics, metrics),
 	}
@@ -248,38 +247,27 @@ func (p *Pod) Run(ctx context.Context) error {
 	return errors.Join(serving.Wait(), p.engine.Close())
 }
 
+// clients serves the clients of all protocols.
+func (p *Pod) clients(observed *metrics) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", openvidu.New(openvidu.Config{
+		Rooms: p.rooms, Log: p.log.WithName("openvidu"), Observer: protocolMetrics{observed, "openvidu"},
+	}).Handler(p.signalling))
+	mux.Handle(podhttp.OpenTokPath, opentok.New(opentok.Config{
+		Rooms: p.rooms, Log: p.log.WithName("opentok"), Observer: protocolMetrics{observed, "opentok"},
+	}).Handler(p.signalling))
+	return mux
+}
+
 func serveHTTP(group *errgroup.Group, log logr.Logger, listener net.Listener, handler http.Handler) *http.Server {
-	server := &http.Server{
+	return program.Serve(group, log, listener, &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          stdlog.New(serverLog{log}, "", 0),
-	}
-	group.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
-		}
-		return nil
 	})
-	return server
-}
-
-// serverLog takes the lines of an HTTP server, most of which are broken handshakes.
-type serverLog struct {
-	log logr.Logger
-}
-
-// Write implements io.Writer.
-func (l serverLog) Write(line []byte) (int, error) {
-	level := 1
-	if bytes.Contains(line, []byte("panic")) {
-		level = 0
-	}
-	l.log.V(level).Info("HTTP server says", "text", string(bytes.TrimSpace(line)))
-	return len(line), nil
 }
 
 // stop ends what runs, from the outside in. It returns within its timeouts and a little.
@@ -302,6 +290,7 @@ func (p *Pod) stop(ctx context.Context, servers []*http.Server) {
 	stop := context.AfterFunc(reporting, p.grpc.Stop)
 	p.grpc.GracefulStop()
 	stop()
+	p.taps.Close()
 	for _, server := range servers {
 		_ = server.Close() // nobody is connected any more
 	}

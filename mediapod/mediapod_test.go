@@ -24,6 +24,7 @@ import (
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
+	rules "mediarooms.dev/mediarooms/test/metrics"
 )
 
 // world is a media pod with its real media engine, listening on loopback, and what an operator and
@@ -236,9 +237,10 @@ func TestACallFromEndToEnd(t *testing.T) {
 			len(b.GetSubscribers()) == 1 && b.GetSubscribers()[0] == published.StreamID
 	})
 	_, metrics := get(t, w.pod.listeners.metrics.Addr().String(), "/metrics")
+	rules.Check(t, metrics, "mediarooms_joins_total", "mediarooms_join_seconds", "mediarooms_media_connections")
 	for _, line := range []string{
-		`mediarooms_joins_total{code="0"} 2`, "mediarooms_join_seconds_count 2", "mediarooms_rooms 1", "mediarooms_participants 2", "mediarooms_publishers 1",
-		"mediarooms_subscriptions 1", "mediarooms_sockets 2", "mediarooms_subscribing_connections 1", `mediarooms_requests_total{code="0",method="publishVideo"} 1`,
+		`mediarooms_joins_total{code="0",protocol="openvidu"} 2`, "mediarooms_join_seconds_count 2", "mediarooms_rooms 1", "mediarooms_media_receive_buffer_bytes ", "mediarooms_participants 2", "mediarooms_publishers 1",
+		"mediarooms_subscriptions 1", "mediarooms_sockets 2", "mediarooms_subscribing_connections 1", `mediarooms_requests_total{code="0",method="publishVideo",protocol="openvidu"} 1`,
 		"go_goroutines", "process_open_fds", "mediarooms_forwarded_packets_total",
 	} {
 		if !strings.Contains(metrics, "\n"+line) {

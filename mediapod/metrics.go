@@ -10,12 +10,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"mediarooms.dev/mediarooms/internal/reasons"
+	"mediarooms.dev/mediarooms/mediapod/opentok"
 	"mediarooms.dev/mediarooms/mediapod/openvidu"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
+	"mediarooms.dev/mediarooms/mediapod/tap"
 )
 
-// metrics counts what clients do. It implements openvidu.Observer.
+// metrics counts what clients do.
 type metrics struct {
 	registry *prometheus.Registry
 	joins    *prometheus.CounterVec
@@ -25,54 +27,63 @@ type metrics struct {
 	took     *prometheus.HistogramVec
 }
 
-var _ openvidu.Observer = (*metrics)(nil)
+// protocolMetrics counts what the clients of a protocol do.
+type protocolMetrics struct {
+	*metrics
+	protocol string
+}
+
+var (
+	_ openvidu.Observer = protocolMetrics{}
+	_ opentok.Observer  = protocolMetrics{}
+)
 
 func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		joins: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "mediarooms_joins_total", Help: "Attempts to join a room, by OpenVidu error code; 0 is success.",
-		}, []string{"code"}),
+			Name: "mediarooms_joins_total", Help: "Attempts to join a room, by client protocol and its error code; 0 is success.",
+		}, []string{"protocol", "code"}),
 		joinTime: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "mediarooms_join_seconds", Help: "From an open socket to the answer of a successful joinRoom.",
+			Name: "mediarooms_join_seconds", Help: "From an open socket to the answer of a successful joinRoom or connect.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}),
 		secrets: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "mediarooms_wrong_secrets_total", Help: "Secrets in joinRoom that are none of the tenant's.",
 		}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "mediarooms_requests_total", Help: "Requests of clients, by method and OpenVidu error code; 0 is success.",
-		}, []string{"method", "code"}),
+			Name: "mediarooms_requests_total", Help: "Requests of clients, by client protocol, method and error code; 0 is success.",
+		}, []string{"protocol", "method", "code"}),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "mediarooms_request_seconds", Help: "How long the answer to a request took.",
+			Name: "mediarooms_request_seconds", Help: "How long the answer to a request took, by client protocol and method.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
-		}, []string{"method"}),
+		}, []string{"protocol", "method"}),
 	}
 	m.registry.MustRegister(m.joins, m.joinTime, m.secrets, m.requests, m.took,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// Joined implements openvidu.Observer.
-func (m *metrics) Joined(code int, took time.Duration) {
-	m.joins.WithLabelValues(strconv.Itoa(code)).Inc()
+// Joined implements openvidu.Observer and opentok.Observer.
+func (m protocolMetrics) Joined(code int, took time.Duration) {
+	m.joins.WithLabelValues(m.protocol, strconv.Itoa(code)).Inc()
 	if code == 0 {
 		m.joinTime.Observe(took.Seconds())
 	}
 }
 
 // WrongSecret implements openvidu.Observer.
-func (m *metrics) WrongSecret() { m.secrets.Inc() }
+func (m protocolMetrics) WrongSecret() { m.secrets.Inc() }
 
-// Request implements openvidu.Observer.
-func (m *metrics) Request(method string, code int, took time.Duration) {
-	m.requests.WithLabelValues(method, strconv.Itoa(code)).Inc()
-	m.took.WithLabelValues(method).Observe(took.Seconds())
+// Request implements openvidu.Observer and opentok.Observer.
+func (m protocolMetrics) Request(method string, code int, took time.Duration) {
+	m.requests.WithLabelValues(m.protocol, method, strconv.Itoa(code)).Inc()
+	m.took.WithLabelValues(m.protocol, method).Observe(took.Seconds())
 }
 
 // handler serves the metrics, with what the parts of the pod count themselves.
-func (m *metrics) handler(engine mediaEngine, rooms *room.Registry, signalling *signalling.Server) http.Handler {
-	m.registry.MustRegister(&snapshot{engine: engine, rooms: rooms, signalling: signalling})
+func (m *metrics) handler(engine mediaEngine, rooms *room.Registry, signalling *signalling.Server, taps *tap.Service) http.Handler {
+	m.registry.MustRegister(&snapshot{engine: engine, rooms: rooms, signalling: signalling, taps: taps})
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
@@ -81,6 +92,7 @@ type snapshot struct {
 	engine     mediaEngine
 	rooms      *room.Registry
 	signalling *signalling.Server
+	taps       *tap.Service
 }
 
 // figure is one metric of a snapshot.
@@ -122,6 +134,7 @@ func (s *snapshot) figures() []figure {
 	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
 	totals, media := s.rooms.Totals(), s.engine.Stats()
 	waiting, dropped := s.rooms.Outbox().Kept()
+	taps := s.taps.Stats()
 	return []figure{
 		{"mediarooms_rooms", "Rooms.", gauge, float64(totals.Rooms)},
 		{"mediarooms_participants", "Users in rooms.", gauge, float64(totals.ActiveConnections)},
@@ -137,6 +150,8 @@ func (s *snapshot) figures() []figure {
 			counter, float64(s.rooms.Expended() + s.signalling.Expended())},
 		{"mediarooms_publishing_connections", "Peer connections of publishers.", gauge, float64(media.PublishingConnections)},
 		{"mediarooms_subscribing_connections", "Peer connections of subscribers.", gauge, float64(media.SubscribingConnections)},
+		{"mediarooms_media_receive_buffer_bytes", "What the kernel keeps of packets that have arrived and were not read yet; net.core.rmem_max of the node bounds it.",
+			gauge, float64(media.ReceiveBufferBytes)},
 		{"mediarooms_stuck_connections_total", "Peer connections that did not close in time.", counter, float64(media.StuckConnections)},
 		{"mediarooms_received_packets_total", "RTP packets of publishers.", counter, float64(media.ReceivedPackets)},
 		{"mediarooms_forwarded_packets_total", "RTP packets to subscribers, without retransmissions.", counter, float64(media.ForwardedPackets)},
@@ -147,5 +162,9 @@ func (s *snapshot) figures() []figure {
 		{"mediarooms_retransmitted_packets_total", "Packets sent to subscribers again.", counter, float64(media.Retransmitted)},
 		{"mediarooms_keyframes_wanted_total", "Keyframe requests of subscribers.", counter, float64(media.KeyframesWanted)},
 		{"mediarooms_keyframe_requests_total", "Keyframe requests to publishers.", counter, float64(media.KeyframeRequests)},
+		{"mediarooms_taps", "Rooms that workers take media out of, by worker and recording.", gauge, float64(taps.Taps)},
+		{"mediarooms_tap_kept_bytes", "Media that workers have not acknowledged.", gauge, float64(taps.KeptBytes)},
+		{"mediarooms_tap_packets_total", "RTP packets for workers.", counter, float64(taps.Packets)},
+		{"mediarooms_tap_dropped_packets_total", "RTP packets that no worker took in time.", counter, float64(taps.Dropped)},
 	}
 }

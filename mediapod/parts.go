@@ -13,6 +13,7 @@ import (
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	standbyv1 "mediarooms.dev/mediarooms/internal/standby/v1"
+	tapv1 "mediarooms.dev/mediarooms/internal/tap/v1"
 	"mediarooms.dev/mediarooms/mediapod/control"
 	"mediarooms.dev/mediarooms/mediapod/peer"
 	"mediarooms.dev/mediarooms/mediapod/standby"
@@ -22,6 +23,7 @@ import (
 var callers = map[string]string{
 	controlv1.MediaPod_ServiceDesc.ServiceName: mtls.Manager,
 	standbyv1.Standby_ServiceDesc.ServiceName:  mtls.MediaPod,
+	tapv1.Tap_ServiceDesc.ServiceName:          mtls.Worker,
 }
 
 // authorize lets each part use its own service only.

@@ -208,8 +208,12 @@ func (p *podProcess) becomes(state controlv1.StandbyState) *controlv1.StandbySta
 
 // guarded gives the first pod the room, and has the second one be its standby.
 func guarded(first, second *podProcess, names ...string) {
+	guardedAs(desired(1, names...), first, second)
+}
+
+// guardedAs does so with the room as it is given.
+func guardedAs(room *controlv1.OperatorMessage, first, second *podProcess) {
 	secret := slices.Repeat([]byte{7}, 32)
-	room := desired(1, names...)
 	room.GetRoom().Standby = &controlv1.RoomStandby{PodUid: second.uid, Advertised: second.advertised(), Secret: secret}
 	first.send(room)
 	second.send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Standby{Standby: &controlv1.Standby{
@@ -245,7 +249,7 @@ type call struct {
 	sender, receiver *roomclient.Client
 	published        *roomclient.Publisher
 	received         *roomclient.Subscriber
-	private          string // of the receiver
+	private          map[string]string // names by which members come back
 }
 
 func startCall(t *testing.T, on *podProcess) *call {
@@ -255,18 +259,19 @@ func startCall(t *testing.T, on *podProcess) *call {
 		t.Fatal(err)
 	}
 	c := &call{t: t, sender: on.join("A", false), receiver: on.join("B", false)}
-	if _, err := c.sender.Join(t.Context(), "client A"); err != nil {
+	joined, err := c.sender.Join(t.Context(), "client A")
+	if err != nil {
 		t.Fatal(err)
 	}
+	c.private = map[string]string{"A": joined.RPCSessionID}
 	if c.published, err = c.sender.Publish(t.Context(), media, roomclient.Stream{VideoFrameRate: 30, Video: roomclient.Fixed(4, 1000), AudioPacketBytes: 80}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.published.Close() })
-	joined, err := c.receiver.Join(t.Context(), "client B")
-	if err != nil {
+	if joined, err = c.receiver.Join(t.Context(), "client B"); err != nil {
 		t.Fatal(err)
 	}
-	c.private = joined.RPCSessionID
+	c.private["B"] = joined.RPCSessionID
 	if c.received, err = c.receiver.Subscribe(t.Context(), media, c.published.StreamID); err != nil {
 		t.Fatal(err)
 	}
@@ -293,6 +298,47 @@ func (c *call) flows(what string) {
 // there: held by a gateway, and then by itself.
 func (c *call) comeback(second *podProcess) {
 	c.t.Helper()
+	status := c.place(second)
+	if b := status.GetConnections()[1]; b.GetState() != controlv1.ConnectionState_CONNECTION_STATE_ACTIVE || len(b.GetSubscribers()) != 1 {
+		c.t.Errorf("B is %v", b)
+	}
+	if status.GetUdpMedia()+status.GetTcpMedia() != 2 {
+		c.t.Errorf("the room has media %d, %d", status.GetUdpMedia(), status.GetTcpMedia())
+	}
+	held := second.dial("B", true, http.Header{podhttp.HeaderResume: {podhttp.Resumption{PrivateID: c.private["B"]}.Text()}})
+	if err := held.Call(c.t.Context(), "echo", map[string]any{}, nil); err != nil {
+		c.t.Errorf("B, who was held, is answered %v", err)
+	}
+	held.Close()
+	again := c.resume(second, "B")
+	c.flows("the receiver is back")
+	for _, n := range again.Notifications() {
+		if n.Method == "forciblyReconnectSubscriber" {
+			c.t.Errorf("B is to receive anew: %s", n.Params)
+		}
+	}
+}
+
+// resume has a member come to a pod by itself.
+func (c *call) resume(pod *podProcess, name string) *roomclient.Client {
+	c.t.Helper()
+	again := pod.join(name, true)
+	var result map[string]any
+	if err := again.Call(c.t.Context(), "connect", map[string]any{"sessionId": c.private[name], "reconnect": true}, &result); err != nil {
+		c.t.Fatal(err)
+	}
+	return again
+}
+
+// place gives a pod the room, with those who were in it.
+func (c *call) place(pod *podProcess) *controlv1.RoomStatus {
+	c.t.Helper()
+	pod.send(c.room())
+	return pod.until("the room is there", func(m *controlv1.PodMessage) bool { return m.GetRoom().GetRevision() == 1 }).GetRoom()
+}
+
+// room is the room with those who are in it, for a pod that has not served it.
+func (c *call) room() *controlv1.OperatorMessage {
 	room := desired(1, "A", "B")
 	stream := &controlv1.PublishedStream{
 		StreamId: c.published.StreamID, CreatedUnixMs: time.Now().UnixMilli(), HasAudio: true, HasVideo: true, AudioActive: true, VideoActive: true,
@@ -307,30 +353,7 @@ func (c *call) comeback(second *podProcess) {
 			connection.Presence.Subscribers = []string{stream.StreamId}
 		}
 	}
-	second.send(room)
-	status := second.until("the room is there", func(m *controlv1.PodMessage) bool { return m.GetRoom().GetRevision() == 1 }).GetRoom()
-	if b := status.GetConnections()[1]; b.GetState() != controlv1.ConnectionState_CONNECTION_STATE_ACTIVE || len(b.GetSubscribers()) != 1 {
-		c.t.Errorf("B is %v", b)
-	}
-	if status.GetUdpMedia()+status.GetTcpMedia() != 2 {
-		c.t.Errorf("the room has media %d, %d", status.GetUdpMedia(), status.GetTcpMedia())
-	}
-	held := second.dial("B", true, http.Header{podhttp.HeaderResume: {podhttp.Resumption{PrivateID: c.private}.Text()}})
-	if err := held.Call(c.t.Context(), "echo", map[string]any{}, nil); err != nil {
-		c.t.Errorf("B, who was held, is answered %v", err)
-	}
-	held.Close()
-	again := second.join("B", true)
-	var result map[string]any
-	if err := again.Call(c.t.Context(), "connect", map[string]any{"sessionId": c.private, "reconnect": true}, &result); err != nil {
-		c.t.Fatal(err)
-	}
-	c.flows("the receiver is back")
-	for _, n := range again.Notifications() {
-		if n.Method == "forciblyReconnectSubscriber" {
-			c.t.Errorf("B is to receive anew: %s", n.Params)
-		}
-	}
+	return room
 }
 
 func TestACallOutlivesItsPod(t *testing.T) {
@@ -361,18 +384,80 @@ func TestACallOutlivesItsPod(t *testing.T) {
 				time.Since(ended), c.received.Video())
 			c.comeback(second)
 			if name == "frozen" {
-				c.wakes(first)
+				c.wakes(first, ca)
 			}
 		})
 	}
 }
 
-// wakes has the first pod go on, which must send nothing any more, and let its clients go.
-func (c *call) wakes(first *podProcess) {
+// The next standby protects who was there before the first takeover: their clients are told of it.
+func TestACallOutlivesTwoPods(t *testing.T) {
+	ca := mtlstest.NewAuthority(t)
+	first, second, third := startPod(t, ca, "first"), startPod(t, ca, "second"), startPod(t, ca, "third")
+	guarded(first, second, "A", "B")
+	c := startCall(t, first)
+	end := func(pod, next *podProcess) {
+		t.Helper()
+		c.received.Mark()
+		if err := pod.command.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		next.becomes(controlv1.StandbyState_STANDBY_STATE_SERVING)
+		c.flows("after the loss of " + pod.uid)
+		t.Logf("longest gap at the loss of %s: %v", pod.uid, c.received.Video())
+	}
+	end(first, second)
+	room := c.room()
+	room.GetRoom().Revision = 2
+	c.place(second)
+	sender, receiver := c.resume(second, "A"), c.resume(second, "B")
+	guardedAs(room, second, third)
+	for _, peer := range []struct {
+		client *roomclient.Client
+		at     interface {
+			AddCandidate(json.RawMessage) error
+			Reaches(port int32) bool
+		}
+		endpoint string
+	}{{sender, c.published, c.published.StreamID}, {receiver, c.received, "con_B_" + c.published.StreamID}} {
+		said, err := peer.client.WaitNotification(t.Context(), "iceCandidate", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names struct{ SenderConnectionID, EndpointName string }
+		if err := json.Unmarshal(said.Params, &names); err != nil || names.SenderConnectionID != "con_A" || names.EndpointName != peer.endpoint {
+			t.Errorf("the candidate is for %+v, %v", names, err)
+		}
+		if err := peer.at.AddCandidate(said.Params); err != nil {
+			t.Fatal(err)
+		}
+		deadline := time.After(20 * time.Second)
+		for !peer.at.Reaches(third.Media) {
+			select {
+			case <-deadline:
+				t.Fatalf("%s does not reach the third pod", peer.endpoint)
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+	end(second, third)
+}
+
+// wakes has the first pod go on, which must send nothing any more, and let its clients go. The
+// operator has a new stream to it by then, on which it does not name the room.
+func (c *call) wakes(first *podProcess, ca *mtlstest.Authority) {
 	c.t.Helper()
+	again := *first
+	again.said = make(chan *controlv1.PodMessage, cap(first.said))
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		again.operate(ca)
+	}()
 	if err := first.command.Process.Signal(syscall.SIGCONT); err != nil {
 		c.t.Fatal(err)
 	}
+	<-opened
 	select {
 	case <-c.sender.Done():
 	case <-time.After(20 * time.Second):

@@ -1,7 +1,7 @@
 package v1alpha1
 
-// Condition types. Accepted, Programmed and Ready of Sessions and Connections are always present,
-// Unknown while undecided.
+// Condition types. Accepted, Programmed and Ready of Sessions, Connections and Recordings are
+// always present, Unknown while undecided.
 const (
 	// ConditionAccepted says whether the spec is valid and admitted.
 	ConditionAccepted = "Accepted"
@@ -9,9 +9,13 @@ const (
 	ConditionProgrammed = "Programmed"
 	// ConditionReady says whether a client can use the object now. For a Session and a Connection
 	// it is Accepted and Programmed; for a Connection also that its token is not spent, or its user
-	// is in the room. For a MediaPool: that its minimum of pods can host rooms. For a Webhook: that
-	// its endpoint takes events, as far as was seen.
+	// is in the room. For a MediaPool: that its minimum of pods can host rooms, and
+	// that no rollout fails. For a Webhook: that its endpoint takes events, as far as was seen. For
+	// a Recording: that its files can be fetched.
 	ConditionReady = "Ready"
+	// ConditionProgressing says of a MediaPool whether its pods are, or are becoming, what its spec
+	// wants. It is False while pods fail to start.
+	ConditionProgressing = "Progressing"
 	// ConditionProtected says of a Session whether a standby could go on with the room now, if its
 	// media pod was lost.
 	ConditionProtected = "Protected"
@@ -49,6 +53,11 @@ const (
 	ReasonHeaderSecretMissing = "HeaderSecretMissing"
 	// ReasonInvalid: the spec has passed the schema, but can't be used. The message says why.
 	ReasonInvalid = "Invalid"
+	// ReasonNoRecorder: the pool of the Session does not record (MediaPool.spec.egress). The
+	// Recording waits.
+	ReasonNoRecorder = "NoRecorder"
+	// ReasonSessionRecorded: another Recording of the Session runs. This one waits.
+	ReasonSessionRecorded = "SessionRecorded"
 	// ReasonTooManyWebhooks: there are older Webhooks, as many as a namespace may have. Nothing is
 	// sent to this one.
 	ReasonTooManyWebhooks = "TooManyWebhooks"
@@ -66,6 +75,10 @@ const (
 	// all the same, that nothing was heard of the pod for some seconds: what was there goes on.
 	// With Protected: nothing was heard of the standby.
 	ReasonPodUnreachable = "PodUnreachable"
+	// ReasonWaitingForParticipants: nobody is in the room that is to be recorded.
+	ReasonWaitingForParticipants = "WaitingForParticipants"
+	// ReasonRecorderUnreachable: the stream to the recorder is down, or its pod is not there.
+	ReasonRecorderUnreachable = "RecorderUnreachable"
 	// ReasonNotAccepted: nothing is programmed for an object that is not accepted.
 	ReasonNotAccepted = "NotAccepted"
 )
@@ -82,6 +95,17 @@ const (
 	ReasonNotWanted = "NotWanted"
 )
 
+// Reasons of Progressing.
+const (
+	// ReasonRolledOut: all pods of a MediaPool are of its current template and can host rooms.
+	ReasonRolledOut = "RolledOut"
+	// ReasonRollingOut: pods of a MediaPool are being made or replaced.
+	ReasonRollingOut = "RollingOut"
+	// ReasonStartFailed: the last media pod that was made did not start. With Ready: the pool's
+	// minimum of pods is there, but not of its current template.
+	ReasonStartFailed = "StartFailed"
+)
+
 // Reasons of Ready.
 const (
 	// ReasonReady: a client can use the object now.
@@ -91,8 +115,19 @@ const (
 	// ReasonReconnecting: the room of a Connection has lost its media pod, and the user has not
 	// come back on another one yet.
 	ReasonReconnecting = "Reconnecting"
+	// ReasonRecording: the recording runs.
+	ReasonRecording = "Recording"
+	// ReasonFinishing: the recording has stopped, and its files are being finished.
+	ReasonFinishing = "Finishing"
+	// ReasonRecordingFailed: there is nothing to fetch. The message says why.
+	ReasonRecordingFailed = "RecordingFailed"
+	// ReasonFilesLost: the recorder does not have the files any more.
+	ReasonFilesLost = "FilesLost"
 	// ReasonDisconnected: the user of a Connection has left; its token is spent.
 	ReasonDisconnected = "Disconnected"
+	// ReasonTokenExpired: nobody has used the token of a Connection in time
+	// (MediaPool.spec.pendingConnectionSeconds).
+	ReasonTokenExpired = "TokenExpired"
 	// ReasonPodsNotReady: fewer pods of a MediaPool than its minimum can host rooms.
 	ReasonPodsNotReady = "PodsNotReady"
 	// ReasonRetrying: the endpoint of a Webhook can't be reached, or asks to be called again.

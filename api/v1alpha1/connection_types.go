@@ -1,6 +1,10 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // ConnectionType says what takes part: a WebRTC client or an IP camera.
 // +kubebuilder:validation:Enum=WebRTC;IPCam
@@ -170,6 +174,19 @@ type Moderation struct {
 	EndedStreamIDs []string `json:"endedStreamIDs,omitempty"`
 }
 
+// MaxEndedStreamIDs is how many identifiers Moderation.EndedStreamIDs may have.
+const MaxEndedStreamIDs = 16
+
+// EndStream adds a stream to those that must not be. The oldest go when there are too many: those
+// streams are gone for long.
+func (m *Moderation) EndStream(id string) {
+	if slices.Contains(m.EndedStreamIDs, id) {
+		return
+	}
+	ended := append(slices.Clone(m.EndedStreamIDs), id)
+	m.EndedStreamIDs = ended[max(0, len(ended)-MaxEndedStreamIDs):]
+}
+
 // IceServer is one STUN or TURN server as a client gets it.
 // +kubebuilder:validation:XValidation:rule="!self.url.matches('^stuns?:') || !(has(self.username) || has(self.credential) || has(self.staticAuthSecret))",message="`username`, `credential` and `staticAuthSecret` may not be set for a stun: or stuns: `url`"
 // +kubebuilder:validation:XValidation:rule="!self.url.matches('^turns?:') || has(self.staticAuthSecret) || (has(self.username) && has(self.credential))",message="`username` and `credential`, or `staticAuthSecret`, must be set for a turn: or turns: `url`"
@@ -277,7 +294,7 @@ type ConnectionStatus struct {
 	// +optional
 	DisconnectedTime *metav1.Time `json:"disconnectedTime,omitempty"`
 	// disconnectReason is why, such as disconnect, networkDisconnect or
-	// nodeCrashed.
+	// nodeCrashed; tokenExpired when nobody came in time.
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	DisconnectReason string `json:"disconnectReason,omitempty"`

@@ -3,6 +3,7 @@ package v1alpha1_test
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -86,7 +87,7 @@ exposure: {type: HostPort}
 reconnectWindowSeconds: 10
 drainSeconds: 60
 `,
-			conditions: []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionReady},
+			conditions: []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionReady, v1alpha1.ConditionProgressing},
 		},
 		"a MediaPool with empty objects": {
 			base:   minimalMediaPool,
@@ -104,7 +105,7 @@ networkQuality: {intervalSeconds: 5}
 reconnectWindowSeconds: 10
 drainSeconds: 60
 `,
-			conditions: []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionReady},
+			conditions: []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionReady, v1alpha1.ConditionProgressing},
 		},
 		"a Webhook with a url": {
 			base:       minimalWebhook,
@@ -190,6 +191,7 @@ standbyNodeName: node-2
 activeConnections: 2
 pendingConnections: 1
 publishers: 2
+recording: true
 mediaConnections: {udp: 5, tcp: 1}
 `,
 		},
@@ -246,6 +248,7 @@ subscribers: [{streamID: str_2}]
 			base: minimalWebhook, typed: &v1alpha1.Webhook{},
 			spec: `
 url: https://app.example.org/events
+className: team-a
 events: [participantJoined, participantLeft]
 headers: [{name: X-Team, value: video}, {name: Authorization, secretKey: authorization}]
 timeoutSeconds: 5
@@ -260,10 +263,47 @@ pendingEvents: 3
 lastDeliveryTime: "2026-01-01T00:00:00Z"
 `,
 		},
+		"Recording": {
+			base: minimalRecording, typed: &v1alpha1.Recording{},
+			spec: `
+sessionName: demo
+outputMode: Individual
+name: monday
+hasAudio: false
+hasVideo: true
+layout: Custom
+customLayoutURL: https://example.org/layout
+resolution: 640x480
+frameRate: 30
+ignoreFailedStreams: true
+maxDurationSeconds: 60
+stop: true
+onDelete: DeleteFiles
+`,
+			status: `
+conditions: [{type: Ready, status: "True", reason: Ready, message: m, lastTransitionTime: "2026-01-01T00:00:00Z", observedGeneration: 1}]
+observedGeneration: 1
+state: Ready
+recordingID: demo~1
+sessionID: demo
+sessionUID: u
+poolName: default
+reason: automaticStop
+startedTime: "2026-01-01T00:00:00Z"
+idleSinceTime: "2026-01-01T00:00:00Z"
+durationSeconds: 7
+sizeBytes: 123
+size: 123B
+url: https://rooms.example.org/openvidu/recordings/demo~1/monday.zip
+files:
+- {name: a.webm, sizeBytes: 7, contentType: video/webm, streamID: s, connectionID: c, startOffsetMilliseconds: 3, durationMilliseconds: 4, hasAudio: true, hasVideo: true}
+`,
+		},
 		"MediaPool": {
 			base: minimalMediaPool, typed: &v1alpha1.MediaPool{},
 			spec: `
 publicURL: https://rooms.example.org
+className: team-a
 minPods: 0
 maxPods: 3
 warmSessions: 0
@@ -275,7 +315,49 @@ exposure: {type: HostNetwork, portRange: {first: 20000, last: 20100}, publicAddr
 iceServers: [{url: "stun:host"}]
 bandwidth: {videoMaxSendKbps: 1000, videoMaxRecvKbps: 2000}
 networkQuality: {intervalSeconds: 7}
+egress: {storage: {claimName: recordings}, resources: {limits: {memory: 1Gi}}, notification: All, access: Public, autoStopSeconds: 0}
 reconnectWindowSeconds: 20
+pendingConnectionSeconds: 60
+drainSeconds: 30
+template:
+  metadata: {labels: {team: video}, annotations: {note: x}}
+  image: mediarooms:v1
+  resources: {limits: {memory: 1Gi}}
+  nodeSelector: {media: "true"}
+  tolerations: [{key: media, operator: Exists}]
+  affinity: {}
+  topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]
+  priorityClassName: media
+  imagePullSecrets: [{name: registry}]
+`,
+			status: `
+conditions: [{type: Ready, status: "True", reason: Ready, message: m, lastTransitionTime: "2026-01-01T00:00:00Z", observedGeneration: 1}]
+observedGeneration: 1
+pods: 3
+readyPods: 2
+sessions: 1
+freeSessions: 9
+`,
+		},
+		"MediaPool with Services": {
+			base: minimalMediaPool, typed: &v1alpha1.MediaPool{},
+			spec: `
+publicURL: https://rooms.example.org
+className: team-a
+minPods: 0
+maxPods: 3
+warmSessions: 0
+capacity: {sessions: 5, connections: 50}
+placement: Spread
+standby: Warm
+allowedNamespaces: {matchLabels: {plan: paid}, matchExpressions: [{key: team, operator: In, values: [a]}]}
+exposure: {type: LoadBalancer, publicAddress: 192.0.2.7, service: {annotations: {a: b}, loadBalancerClass: a/b, externalTrafficPolicy: Cluster, perProtocol: true}}
+iceServers: [{url: "stun:host"}]
+bandwidth: {videoMaxSendKbps: 1000, videoMaxRecvKbps: 2000}
+networkQuality: {intervalSeconds: 7}
+egress: {storage: {sizeLimit: 20Gi}, resources: {limits: {memory: 1Gi}}, notification: None, access: Authenticated, autoStopSeconds: 60}
+reconnectWindowSeconds: 20
+pendingConnectionSeconds: 60
 drainSeconds: 30
 template:
   metadata: {labels: {team: video}, annotations: {note: x}}
@@ -306,7 +388,7 @@ freeSessions: 9
 			if err := yaml.Unmarshal([]byte(test.status), &status); err != nil {
 				t.Fatal(err)
 			}
-			schema := readCRD(t, name).Spec.Versions[0].Schema.OpenAPIV3Schema
+			schema := readCRD(t, strings.Fields(name)[0]).Spec.Versions[0].Schema.OpenAPIV3Schema
 			checkComplete(t, "spec", schema.Properties["spec"], spec)
 			checkComplete(t, "status", schema.Properties["status"], status)
 
@@ -339,12 +421,18 @@ freeSessions: 9
 	}
 }
 
+// exclusive are fields of which an object has one.
+var exclusive = map[string]string{"portRange": "service", "service": "portRange", "claimName": "sizeLimit", "sizeLimit": "claimName"}
+
 // checkComplete fails when a field of the schema is missing in the value; only the last item of a
 // list is looked into for fields that exclude each other in others.
 func checkComplete(t *testing.T, path string, schema apiextensionsv1.JSONSchemaProps, value map[string]any) {
 	t.Helper()
 	for name, property := range schema.Properties {
 		field, ok := value[name]
+		if _, instead := value[exclusive[name]]; !ok && instead {
+			continue
+		}
 		if !ok {
 			t.Errorf("the test lacks %s.%s", path, name)
 			continue

@@ -37,6 +37,7 @@ func TestDocsTables(t *testing.T) {
 		"Connection": reflect.TypeFor[v1alpha1.Connection](),
 		"MediaPool":  reflect.TypeFor[v1alpha1.MediaPool](),
 		"Webhook":    reflect.TypeFor[v1alpha1.Webhook](),
+		"Recording":  reflect.TypeFor[v1alpha1.Recording](),
 	} {
 		schema := readCRD(t, name).Spec.Versions[0].Schema.OpenAPIV3Schema
 		for _, part := range []string{"spec", "status"} {

@@ -26,6 +26,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Connection{}, &ConnectionList{},
 		&MediaPool{}, &MediaPoolList{},
 		&Webhook{}, &WebhookList{},
+		&Recording{}, &RecordingList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -13,17 +14,49 @@ type Placement string
 // +kubebuilder:validation:Enum=HostPort;HostNetwork;NodePort;LoadBalancer;Internal
 type ExposureType string
 
+// ExternalTrafficPolicy says which nodes pass clients' packets on to a pod.
+// +kubebuilder:validation:Enum=Local;Cluster
+type ExternalTrafficPolicy string
+
 // Standby says whether a second media pod follows a room.
 // +kubebuilder:validation:Enum=None;Warm
 type Standby string
 
+// RecordingNotification says which clients are told of recordings.
+// +kubebuilder:validation:Enum=None;Moderators;PublishersAndModerators;All
+type RecordingNotification string
+
+// RecordingAccess says who may fetch the files of recordings.
+// +kubebuilder:validation:Enum=Authenticated;Public
+type RecordingAccess string
+
 // Values of the enums of MediaPoolSpec.
 const (
+	// RecordingNotificationNone tells nobody.
+	RecordingNotificationNone RecordingNotification = "None"
+	// RecordingNotificationModerators tells moderators.
+	RecordingNotificationModerators RecordingNotification = "Moderators"
+	// RecordingNotificationPublishersAndModerators tells all but subscribers.
+	RecordingNotificationPublishersAndModerators RecordingNotification = "PublishersAndModerators"
+	// RecordingNotificationAll tells everybody.
+	RecordingNotificationAll RecordingNotification = "All"
+
+	// RecordingAccessAuthenticated needs the tenant's REST password.
+	RecordingAccessAuthenticated RecordingAccess = "Authenticated"
+	// RecordingAccessPublic needs nothing.
+	RecordingAccessPublic RecordingAccess = "Public"
+
 	// StandbyNone has no second pod: users come back by themselves on another
 	// one when theirs is lost.
 	StandbyNone Standby = "None"
 	// StandbyWarm has a second pod know what it needs to go on with the media.
 	StandbyWarm Standby = "Warm"
+
+	// ExternalTrafficLocal has the pod's own node alone pass packets on: no hop
+	// more, and the pod sees its clients' addresses.
+	ExternalTrafficLocal ExternalTrafficPolicy = "Local"
+	// ExternalTrafficCluster has each node pass packets on.
+	ExternalTrafficCluster ExternalTrafficPolicy = "Cluster"
 
 	// PlacementPacked fills the fullest pod first.
 	PlacementPacked Placement = "Packed"
@@ -47,7 +80,15 @@ const (
 
 // MediaPoolSpec is the fleet of media pods that is wanted.
 // +kubebuilder:validation:XValidation:rule="self.minPods <= self.maxPods",fieldPath=".minPods",message="`minPods` may not be greater than `maxPods`, which is 10 when absent"
+// +kubebuilder:validation:XValidation:rule="has(self.className) == has(oldSelf.className) && (!has(self.className) || self.className == oldSelf.className)",fieldPath=".className",message="`className` may not be changed, set or unset after creation"
 type MediaPoolSpec struct {
+	// className names the installation that runs the pool and hosts its Sessions,
+	// where a cluster has several (--class). Absent means the one without a
+	// class. It may not be changed.
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="`className` must be lower-case letters, digits and `-`, with a letter or digit at both ends"
+	// +optional
+	ClassName string `json:"className,omitempty"`
 	// minPods is how many pods always run, also when there is nothing to do.
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=0
@@ -81,8 +122,8 @@ type MediaPoolSpec struct {
 	// standby says whether a second media pod, on another node if there is one,
 	// follows each room so that calls go on there when the first one is lost:
 	// None or Warm. It takes none of that pod's capacity, but a pool with rooms
-	// has two pods then, if maxPods allows. Absent means None. A Session may say
-	// something else.
+	// has two pods then, if maxPods allows. Absent means Warm where maxPods is
+	// more than 1, else None. A Session may say something else.
 	// +optional
 	Standby Standby `json:"standby,omitempty"`
 	// publicURL is where clients reach the gateway, such as
@@ -133,6 +174,14 @@ type MediaPoolSpec struct {
 	// +kubebuilder:validation:Maximum=300
 	// +optional
 	ReconnectWindowSeconds int32 `json:"reconnectWindowSeconds,omitempty"`
+	// pendingConnectionSeconds is how long a token that nobody uses keeps a place
+	// in the room and on the pod, from when the Connection was accepted. Then the
+	// Connection is Disconnected (disconnectReason tokenExpired) and the token
+	// worthless. 0, as when absent, is for ever.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=31536000
+	// +optional
+	PendingConnectionSeconds int32 `json:"pendingConnectionSeconds,omitempty"`
 	// drainSeconds is how long a pod that is to go may take to empty; after it
 	// the pod goes with whoever is still there.
 	// +kubebuilder:default=60
@@ -140,10 +189,63 @@ type MediaPoolSpec struct {
 	// +kubebuilder:validation:Maximum=86400
 	// +optional
 	DrainSeconds int32 `json:"drainSeconds,omitempty"`
+	// egress has the pool's Sessions recorded, by a pod of its own that is called
+	// after the pool, with -recorder. When absent, nothing is recorded.
+	// +optional
+	Egress *Egress `json:"egress,omitempty"`
 	// template is what a team may set on the pods; the rest is the operator's.
 	// Changing it replaces the pods one by one.
 	// +optional
 	Template PodTemplate `json:"template,omitzero"`
+}
+
+// Egress is how the Sessions of a pool are recorded.
+type Egress struct {
+	// storage is where the recorder keeps the files.
+	// +kubebuilder:default={}
+	// +optional
+	Storage EgressStorage `json:"storage,omitzero"`
+	// resources of the recorder's container. What is absent is requests of 100m
+	// CPU, 128Mi memory and 64Mi ephemeral storage, and a limit of 1Gi memory.
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+	// notification says which clients are told that a recording starts and stops
+	// (recordingStarted, recordingStopped): None, Moderators,
+	// PublishersAndModerators or All.
+	// +kubebuilder:default=PublishersAndModerators
+	// +optional
+	Notification RecordingNotification `json:"notification,omitempty"`
+	// access says who may fetch files from the gateway: those who have the
+	// tenant's REST password (Authenticated), or everybody who knows the URL
+	// (Public).
+	// +kubebuilder:default=Authenticated
+	// +optional
+	Access RecordingAccess `json:"access,omitempty"`
+	// autoStopSeconds is after which time a recording stops by itself when nobody
+	// is in the room any more, or nobody publishes after its start.
+	// +kubebuilder:default=120
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=86400
+	// +optional
+	AutoStopSeconds *int32 `json:"autoStopSeconds,omitempty"`
+}
+
+// DefaultAutoStopSeconds is Egress.AutoStopSeconds where that is absent.
+const DefaultAutoStopSeconds = 120
+
+// EgressStorage is where a recorder keeps the files of recordings.
+// +kubebuilder:validation:XValidation:rule="!has(self.claimName) || !has(self.sizeLimit)",message="`claimName` and `sizeLimit` may not be set together"
+type EgressStorage struct {
+	// claimName is a PersistentVolumeClaim in the operator's namespace. When
+	// absent, the files are in an emptyDir: they are gone with the recorder's
+	// pod.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="`claimName` must be the name of a PersistentVolumeClaim: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends"
+	// +optional
+	ClaimName string `json:"claimName,omitempty"`
+	// sizeLimit bounds the emptyDir; 10Gi when absent.
+	// +optional
+	SizeLimit *resource.Quantity `json:"sizeLimit,omitempty"`
 }
 
 // PodCapacity bounds what one media pod takes. Beyond it a Session waits
@@ -172,7 +274,8 @@ type VideoBandwidth struct {
 	// +optional
 	VideoMaxSendKbps *int32 `json:"videoMaxSendKbps,omitempty"`
 	// videoMaxRecvKbps bounds what a participant receives per stream, in kbps; 0
-	// is no limit.
+	// is no limit. The video of a stream that can't be made to fit pauses, and the
+	// participant is told.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
@@ -192,6 +295,8 @@ type NetworkQuality struct {
 
 // Exposure is how media reaches the pods.
 // +kubebuilder:validation:XValidation:rule="!has(self.portRange) || self.type in ['HostPort', 'HostNetwork']",fieldPath=".portRange",message="`portRange` may be set only when `type` is HostPort or HostNetwork"
+// +kubebuilder:validation:XValidation:rule="!has(self.service) || self.type in ['NodePort', 'LoadBalancer']",fieldPath=".service",message="`service` may be set only when `type` is NodePort or LoadBalancer"
+// +kubebuilder:validation:XValidation:rule="!has(self.service) || !has(self.service.loadBalancerClass) || self.type == 'LoadBalancer'",fieldPath=".service",message="`loadBalancerClass` may be set only when `type` is LoadBalancer"
 type Exposure struct {
 	// type is HostPort (each pod has a port of its own on its node), HostNetwork
 	// (the pods are in their node's network), NodePort or LoadBalancer (each pod
@@ -212,6 +317,37 @@ type Exposure struct {
 	// +kubebuilder:validation:XValidation:rule="!isIP(self) || ip(self).isGlobalUnicast() || ip(self).isLoopback()",message="`publicAddress` must be an address that clients can reach: it may not be unspecified, multicast or link-local"
 	// +optional
 	PublicAddress string `json:"publicAddress,omitempty"`
+	// service is about the Services of NodePort and LoadBalancer pods.
+	// +optional
+	Service ExposureService `json:"service,omitzero"`
+}
+
+// ExposureService is about the Services of pods that have one each.
+// +kubebuilder:validation:MinProperties=1
+type ExposureService struct {
+	// annotations of the Services, such as those by which a cloud makes a load
+	// balancer. A change reaches the Services that there are.
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(key, !key.startsWith('mediarooms.dev/'))",message="`annotations` may not contain names that start with mediarooms.dev/: those are the operator's"
+	// +kubebuilder:validation:XValidation:rule="self.all(key, !format.qualifiedName().validate(key.lowerAscii()).hasValue())",message="`annotations` may contain only valid annotation names"
+	// +optional
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// loadBalancerClass says who makes the load balancers, as in a Service; the
+	// cluster's default when absent. A change replaces the pods.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.qualifiedName().validate(self).hasValue()",message="`loadBalancerClass` must be a label-style name, such as service.k8s.aws/nlb"
+	// +optional
+	LoadBalancerClass string `json:"loadBalancerClass,omitempty"`
+	// externalTrafficPolicy is Local (the pod's own node passes packets on, and
+	// the pod sees its clients' addresses) or Cluster (each node does). Absent
+	// means Local. A change reaches the Services that there are.
+	// +optional
+	ExternalTrafficPolicy ExternalTrafficPolicy `json:"externalTrafficPolicy,omitempty"`
+	// perProtocol makes a second Service per pod, for TCP. With LoadBalancer,
+	// media has no TCP otherwise, since many load balancers take one protocol.
+	// A change replaces the pods.
+	// +optional
+	PerProtocol bool `json:"perProtocol,omitempty"`
 }
 
 // PortRange is a range of ports, both ends included.
@@ -300,9 +436,10 @@ type PodTemplateMetadata struct {
 
 // MediaPoolStatus is what was observed of a fleet.
 type MediaPoolStatus struct {
-	// conditions are Accepted (the spec is valid) and Ready (the pool's minimum
-	// of pods can host rooms). Both are always there, Unknown while undecided.
-	// +kubebuilder:default={{type: "Accepted", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Ready", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}}
+	// conditions are Accepted (the spec is valid), Ready (the pool's minimum of
+	// pods can host rooms) and Progressing (pods start, or all have). All three are
+	// always there, Unknown while undecided.
+	// +kubebuilder:default={{type: "Accepted", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Ready", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Progressing", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}}
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16

@@ -55,6 +55,15 @@ func exposure(fields ...any) change {
 	return c
 }
 
+// serviceAnnotations are the bounds of annotations, in a pool whose pods have Services.
+func serviceAnnotations() map[string]creation {
+	table := mapping("spec.exposure.service.annotations", 64)
+	for _, c := range table {
+		c.change["spec.exposure.type"] = "NodePort"
+	}
+	return table
+}
+
 func ports(first, last int64) map[string]any { return map[string]any{"first": first, "last": last} }
 
 var mediaPoolValidation = kind{
@@ -63,23 +72,34 @@ var mediaPoolValidation = kind{
 		publicURLs(),
 		iceServerCreations("spec.iceServers"),
 		map[string]creation{
-			"a MediaPool has a publicURL":                  {},
-			"there is no spec":                             {change: change{"spec": removed}, want: "spec: Required value"},
-			"there is no publicURL":                        {change: change{"spec": map[string]any{}}, want: "spec.publicURL: Required value"},
-			"there is an unknown field":                    {change: change{"spec.replicas": int64(3)}, want: "unknown field \"spec.replicas\""},
-			"the name has 40 characters":                   {change: change{"metadata.name": strings.Repeat("a", 40)}},
-			"the name has 41 characters":                   {change: change{"metadata.name": strings.Repeat("a", 41)}, want: poolNameMessage},
-			"the name has a dot":                           {change: change{"metadata.name": "a.b"}, want: poolNameMessage},
-			"minPods is maxPods":                           {change: change{"spec.minPods": int64(3), "spec.maxPods": int64(3)}},
-			"minPods is over maxPods":                      {change: change{"spec.minPods": int64(3), "spec.maxPods": int64(2)}, want: "spec.minPods: Invalid value: `minPods` may not be greater than `maxPods`, which is 10 when absent"},
-			"minPods is over the default of maxPods":       {change: change{"spec.minPods": int64(11)}, want: "`minPods` may not be greater than `maxPods`, which is 10 when absent"},
-			"a port range is for HostNetwork":              {change: exposure("type", "HostNetwork", "portRange", ports(1024, 65535))},
-			"a port range is one port":                     {change: exposure("portRange", ports(20000, 20000))},
-			"a port range is upside down":                  {change: exposure("portRange", ports(20001, 20000)), want: "spec.exposure.portRange.first: Invalid value: `first` may not be greater than `last`"},
-			"a port range has no end":                      {change: exposure("portRange", map[string]any{"first": int64(20000)}), want: "spec.exposure.portRange.last: Required value"},
-			"a port range has no beginning":                {change: exposure("portRange", map[string]any{"last": int64(20000)}), want: "spec.exposure.portRange.first: Required value"},
-			"a port range is a text":                       {change: exposure("portRange", "20000-20100"), want: "spec.exposure.portRange in body must be of type object: \"string\""},
-			"a port range is for LoadBalancer":             {change: exposure("type", "LoadBalancer", "portRange", ports(20000, 20100)), want: "spec.exposure.portRange: Invalid value: `portRange` may be set only when `type` is HostPort or HostNetwork"},
+			"a MediaPool has a publicURL":            {},
+			"there is no spec":                       {change: change{"spec": removed}, want: "spec: Required value"},
+			"there is no publicURL":                  {change: change{"spec": map[string]any{}}, want: "spec.publicURL: Required value"},
+			"there is an unknown field":              {change: change{"spec.replicas": int64(3)}, want: "unknown field \"spec.replicas\""},
+			"the name has 40 characters":             {change: change{"metadata.name": strings.Repeat("a", 40)}},
+			"the name has 41 characters":             {change: change{"metadata.name": strings.Repeat("a", 41)}, want: poolNameMessage},
+			"className is in upper case":             {change: change{"spec.className": "Team"}, want: "spec.className: Invalid value: \"Team\": `className` must be lower-case letters, digits and `-`, with a letter or digit at both ends"},
+			"the name has a dot":                     {change: change{"metadata.name": "a.b"}, want: poolNameMessage},
+			"minPods is maxPods":                     {change: change{"spec.minPods": int64(3), "spec.maxPods": int64(3)}},
+			"minPods is over maxPods":                {change: change{"spec.minPods": int64(3), "spec.maxPods": int64(2)}, want: "spec.minPods: Invalid value: `minPods` may not be greater than `maxPods`, which is 10 when absent"},
+			"minPods is over the default of maxPods": {change: change{"spec.minPods": int64(11)}, want: "`minPods` may not be greater than `maxPods`, which is 10 when absent"},
+			"a port range is for HostNetwork":        {change: exposure("type", "HostNetwork", "portRange", ports(1024, 65535))},
+			"a port range is one port":               {change: exposure("portRange", ports(20000, 20000))},
+			"a port range is upside down":            {change: exposure("portRange", ports(20001, 20000)), want: "spec.exposure.portRange.first: Invalid value: `first` may not be greater than `last`"},
+			"a port range has no end":                {change: exposure("portRange", map[string]any{"first": int64(20000)}), want: "spec.exposure.portRange.last: Required value"},
+			"a port range has no beginning":          {change: exposure("portRange", map[string]any{"last": int64(20000)}), want: "spec.exposure.portRange.first: Required value"},
+			"a port range is a text":                 {change: exposure("portRange", "20000-20100"), want: "spec.exposure.portRange in body must be of type object: \"string\""},
+			"a port range is for LoadBalancer":       {change: exposure("type", "LoadBalancer", "portRange", ports(20000, 20100)), want: "spec.exposure.portRange: Invalid value: `portRange` may be set only when `type` is HostPort or HostNetwork"},
+			"Services are for LoadBalancer": {change: exposure("type", "LoadBalancer", "service", map[string]any{
+				"annotations": map[string]any{"example.org/kind": "nlb"}, "loadBalancerClass": "example.org/nlb", "externalTrafficPolicy": "Cluster", "perProtocol": true,
+			})},
+			"Services are for NodePort":                    {change: exposure("type", "NodePort", "service", map[string]any{"perProtocol": true})},
+			"Services are for HostPort":                    {change: exposure("service", map[string]any{"perProtocol": true}), want: "spec.exposure.service: Invalid value: `service` may be set only when `type` is NodePort or LoadBalancer"},
+			"Services have an unknown policy":              {change: exposure("type", "NodePort", "service", map[string]any{"externalTrafficPolicy": "Near"}), want: "spec.exposure.service.externalTrafficPolicy: Unsupported value: \"Near\": supported values: \"Local\", \"Cluster\""},
+			"Services of NodePort have no class":           {change: exposure("type", "NodePort", "service", map[string]any{"loadBalancerClass": "example.org/nlb"}), want: "spec.exposure.service: Invalid value: `loadBalancerClass` may be set only when `type` is LoadBalancer"},
+			"the class of Services is no name":             {change: exposure("type", "LoadBalancer", "service", map[string]any{"loadBalancerClass": "a b"}), want: "`loadBalancerClass` must be a label-style name, such as service.k8s.aws/nlb"},
+			"Services have the operator's notes":           {change: exposure("type", "NodePort", "service", map[string]any{"annotations": map[string]any{"mediarooms.dev/x": "y"}}), want: "`annotations` may not contain names that start with mediarooms.dev/: those are the operator's"},
+			"annotations of Services are no name":          {change: exposure("type", "NodePort", "service", map[string]any{"annotations": map[string]any{"a b": "y"}}), want: "`annotations` may contain only valid annotation names"},
 			"a port range is for NodePort":                 {change: exposure("type", "NodePort", "portRange", ports(20000, 20100)), want: "`portRange` may be set only when `type` is HostPort or HostNetwork"},
 			"publicAddress is IPv4":                        {change: exposure("publicAddress", "203.0.113.7")},
 			"publicAddress is private":                     {change: exposure("publicAddress", "10.0.0.7")},
@@ -119,6 +139,11 @@ var mediaPoolValidation = kind{
 			"a selector without the values":                {change: selector("plan", "NotIn"), want: "`allowedNamespaces` must have `values` with the operators In and NotIn, and none with the others"},
 			"a selector with values of no use":             {change: selector("plan", "Exists", "paid"), want: "`allowedNamespaces` must have `values` with the operators In and NotIn, and none with the others"},
 			"everything of the template is set":            {change: change{"spec.template": fullTemplate}},
+			"an empty egress records":                      {change: change{"spec.egress": map[string]any{}}},
+			"files are on a claim":                         {change: change{"spec.egress.storage": map[string]any{"claimName": "recordings"}}},
+			"files are in an emptyDir":                     {change: change{"spec.egress.storage": map[string]any{"sizeLimit": "20Gi"}}},
+			"files are in both":                            {change: change{"spec.egress.storage": map[string]any{"claimName": "recordings", "sizeLimit": "20Gi"}}, want: "spec.egress.storage: Invalid value: `claimName` and `sizeLimit` may not be set together"},
+			"the claim has an underscore":                  {change: change{"spec.egress.storage": map[string]any{"claimName": "a_b"}}, want: "spec.egress.storage.claimName: Invalid value: \"a_b\": `claimName` must be the name of a PersistentVolumeClaim: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends"},
 			"a user may not set the status of a pool":      {change: change{"status": map[string]any{"pods": int64(3)}}},
 		},
 		integer("spec.minPods", func(v any) change { return change{"spec.minPods": v, "spec.maxPods": int64(1000)} }, 0, 1000),
@@ -130,6 +155,18 @@ var mediaPoolValidation = kind{
 		enum("spec.standby", nil, "None", "Warm"),
 		text("spec.publicURL", nil, 512, ": Invalid value: \"\": `publicURL` must ", func(n int) string { return "http://" + strings.Repeat("a", n-7) }),
 		enum("spec.exposure.type", nil, "HostPort", "HostNetwork", "NodePort", "LoadBalancer", "Internal"),
+		enum("spec.exposure.service.externalTrafficPolicy", func(v any) change {
+			return exposure("type", "NodePort", "service", map[string]any{"externalTrafficPolicy": v})
+		}, "Local", "Cluster"),
+		boolean("spec.exposure.service.perProtocol", func(v any) change {
+			return exposure("type", "NodePort", "service", map[string]any{"perProtocol": v})
+		}),
+		text("spec.exposure.service.loadBalancerClass", func(v any) change {
+			return exposure("type", "LoadBalancer", "service", map[string]any{"loadBalancerClass": v})
+		}, 253, ": Invalid value: \"\": `loadBalancerClass` must ", func(n int) string {
+			return strings.Repeat("a.", (n-65)/2) + strings.Repeat("a", 1+(n-65)%2) + "/" + strings.Repeat("a", 63)
+		}),
+		serviceAnnotations(),
 		integer("spec.exposure.portRange.first", func(v any) change {
 			return exposure("portRange", map[string]any{"first": v, "last": int64(65535)})
 		}, 1024, 65535),
@@ -146,8 +183,14 @@ var mediaPoolValidation = kind{
 		integer("spec.bandwidth.videoMaxRecvKbps", nil, 0, 1000000),
 		integer("spec.networkQuality.intervalSeconds", nil, 1, 60),
 		integer("spec.reconnectWindowSeconds", nil, 1, 300),
+		integer("spec.pendingConnectionSeconds", nil, 0, 31536000),
 		integer("spec.drainSeconds", nil, 1, 86400),
+		enum("spec.egress.notification", nil, "None", "Moderators", "PublishersAndModerators", "All"),
+		enum("spec.egress.access", nil, "Authenticated", "Public"),
+		integer("spec.egress.autoStopSeconds", nil, 0, 86400),
+		text("spec.egress.storage.claimName", nil, 253, ": Invalid value: \"\": `claimName` must ", nil),
 		text("spec.template.image", nil, 1024, ": Invalid value: \"\": `image` must ", nil),
+		text("spec.className", nil, 40, ": Invalid value: \"\": `className` must ", nil),
 		text("spec.template.priorityClassName", nil, 253, ": Invalid value: \"\": `priorityClassName` must ", nil),
 		mapping("spec.template.nodeSelector", 64),
 		mapping("spec.template.metadata.labels", 64),
@@ -157,6 +200,12 @@ var mediaPoolValidation = kind{
 		list("spec.template.imagePullSecrets", 16, func(i int) any { return map[string]any{"name": fmt.Sprint(i)} }),
 	),
 	updates: map[string]update{
+		"className is changed": {
+			before: change{"spec.className": "one"}, after: change{"spec.className": "two"},
+			want: "spec.className: Invalid value: `className` may not be changed, set or unset after creation",
+		},
+		"className is set":   {after: change{"spec.className": "two"}, want: "`className` may not be changed, set or unset after creation"},
+		"className is unset": {before: change{"spec.className": "one"}, after: change{"spec.className": removed}, want: "`className` may not be changed, set or unset after creation"},
 		"everything may be changed": {
 			after: change{
 				"spec.minPods": int64(2), "spec.maxPods": int64(20), "spec.warmSessions": int64(0), "spec.placement": "Spread",

@@ -85,6 +85,14 @@ func TestPrinterColumns(t *testing.T) {
 			want:   "Name Ready Reason Pods Sessions Free Age [Exposure] [URL]",
 			cells:  "default True Ready 2 4 46 AGE HostPort http://localhost:4443",
 		},
+		"Recording": {
+			base: minimalRecording, path: "namespaces/default/recordings",
+			status: map[string]any{
+				"conditions": ready("Ready"), "state": "Stopped", "durationSeconds": int64(61), "size": "3.4Mi", "reason": "automaticStop", "recordingID": "Room~1",
+			},
+			want:  "Name Session State Reason Duration Size Age [Ended] [RecordingID]",
+			cells: "monday demo Stopped Ready 61 3.4Mi AGE automaticStop Room~1",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stored := object(t, test.base, nil)
@@ -133,8 +141,9 @@ func TestSelectableFields(t *testing.T) {
 	status := map[string]map[string]any{
 		"Session":    {"podName": "pod", "sessionID": "Room"},
 		"Connection": {"state": "Active", "connectionID": "con_A"},
+		"Recording":  {"recordingID": "Room"},
 	}
-	for _, stored := range []*unstructured.Unstructured{session, connection} {
+	for _, stored := range []*unstructured.Unstructured{session, connection, object(t, minimalRecording, nil)} {
 		create(t.Context(), t, stored)
 		if err := unstructured.SetNestedField(stored.Object, status[stored.GetKind()], "status"); err != nil {
 			t.Fatal(err)
@@ -150,6 +159,7 @@ func TestSelectableFields(t *testing.T) {
 		"Connection": {
 			v1alpha1.SessionNameField: "demo", v1alpha1.ConnectionIDField: "con_A", v1alpha1.StateField: "Active",
 		},
+		"Recording": {v1alpha1.SessionNameField: "demo", v1alpha1.RecordingIDField: "Room"},
 	} {
 		var declared []string
 		for _, field := range readCRD(t, name).Spec.Versions[0].SelectableFields {
@@ -187,6 +197,7 @@ func TestNames(t *testing.T) {
 	want := []string{
 		"connections connection [mrconn] [mediarooms] true", "connections/status  [] [] true",
 		"mediapools mediapool [mrpool] [mediarooms] false", "mediapools/status  [] [] false",
+		"recordings recording [rec] [mediarooms] true", "recordings/status  [] [] true",
 		"sessions session [mrsess] [mediarooms] true", "sessions/status  [] [] true",
 		"webhooks webhook [mrhook] [mediarooms] true", "webhooks/status  [] [] true",
 	}

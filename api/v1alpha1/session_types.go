@@ -22,10 +22,10 @@ const (
 	// RecordingModeAlways starts a recording with the first published stream.
 	RecordingModeAlways RecordingMode = "Always"
 
-	// ForcedVideoCodecMediaServerPreferred leaves the choice to the publisher,
-	// as None does.
+	// ForcedVideoCodecMediaServerPreferred takes VP8, which every client can
+	// decode, from who offers it, and else what the publisher prefers.
 	ForcedVideoCodecMediaServerPreferred ForcedVideoCodec = "MediaServerPreferred"
-	// ForcedVideoCodecNone leaves the choice to the publisher.
+	// ForcedVideoCodecNone is the same as MediaServerPreferred.
 	ForcedVideoCodecNone ForcedVideoCodec = "None"
 	// ForcedVideoCodecVP8 takes only VP8.
 	ForcedVideoCodecVP8 ForcedVideoCodec = "VP8"
@@ -88,16 +88,18 @@ type SessionSpec struct {
 
 	// poolName is the name of the MediaPool that hosts the room. When absent it
 	// is the default pool: the one with the annotation
-	// mediarooms.dev/is-default-pool: "true". It may not be changed. While there
-	// is no such pool the Session is not accepted (reason PoolNotFound).
+	// mediarooms.dev/is-default-pool: "true", and without a className. It may not
+	// be changed. While there is no such pool the Session is not accepted (reason
+	// PoolNotFound).
 	// +kubebuilder:validation:MaxLength=40
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="`poolName` must be the name of a MediaPool: lower-case letters, digits and `-`, with a letter or digit at both ends"
 	// +optional
 	PoolName string `json:"poolName,omitempty"`
 
 	// recordingMode is Manual (a recording is started on request) or Always (it
-	// starts with the first published stream). It is stored: this version does
-	// not record yet.
+	// starts with the first published stream, with defaultRecordingProperties,
+	// unless it was stopped by hand before). Always needs a pool that records
+	// (MediaPool.spec.egress); otherwise it is ignored.
 	// +kubebuilder:default=Manual
 	// +optional
 	RecordingMode RecordingMode `json:"recordingMode,omitempty"`
@@ -108,8 +110,8 @@ type SessionSpec struct {
 	DefaultRecordingProperties *RecordingProperties `json:"defaultRecordingProperties,omitempty"`
 
 	// forcedVideoCodec restricts what later publishers may send: VP8, VP9 or
-	// H264. With MediaServerPreferred and None the publisher chooses: the media
-	// pod forwards every one of them.
+	// H264. With MediaServerPreferred and None a media pod takes VP8, which every
+	// client can decode, from who offers it, and else what the publisher prefers.
 	// +kubebuilder:default=MediaServerPreferred
 	// +optional
 	ForcedVideoCodec ForcedVideoCodec `json:"forcedVideoCodec,omitempty"`
@@ -259,6 +261,10 @@ type SessionStatus struct {
 	// +kubebuilder:default=0
 	// +optional
 	Publishers int32 `json:"publishers"`
+	// recording says that a recording of the room runs, or is about to.
+	// +kubebuilder:default=false
+	// +optional
+	Recording bool `json:"recording"`
 	// mediaConnections counts the peer connections of the room by what their
 	// packets go over. A user has one for each stream that it publishes or
 	// receives.

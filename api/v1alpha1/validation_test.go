@@ -52,6 +52,7 @@ var kinds = map[string]kind{
 	"Connection": connectionValidation,
 	"MediaPool":  mediaPoolValidation,
 	"Webhook":    webhookValidation,
+	"Recording":  recordingValidation,
 }
 
 // testValidation tries the tables of a kind with the API server.
@@ -191,7 +192,7 @@ func TestEverythingIsBounded(t *testing.T) {
 
 // foreign are the fields whose schemas are Kubernetes' own, and not looked into.
 var foreign = []string{
-	"spec.allowedNamespaces",
+	"spec.allowedNamespaces", "spec.egress.resources", "spec.egress.storage.sizeLimit",
 	"spec.template.affinity", "spec.template.resources", "spec.template.tolerations[]",
 	"spec.template.topologySpreadConstraints[]", "spec.template.imagePullSecrets[]", "status.conditions[]",
 }

@@ -20,6 +20,8 @@ const (
 	EventWebRTCConnectionCreated WebhookEvent = "webrtcConnectionCreated"
 	// EventWebRTCConnectionDestroyed is a user that no longer sends or receives a stream.
 	EventWebRTCConnectionDestroyed WebhookEvent = "webrtcConnectionDestroyed"
+	// EventRecordingStatusChanged is a recording that started, stopped, or has its files ready.
+	EventRecordingStatusChanged WebhookEvent = "recordingStatusChanged"
 	// EventSignalSent is a message that a user or the server sent to users.
 	EventSignalSent WebhookEvent = "signalSent"
 )
@@ -38,7 +40,15 @@ const (
 
 // WebhookSpec is where the events of a namespace's Sessions go.
 // +kubebuilder:validation:XValidation:rule="!has(self.caBundle) || !has(self.tlsVerification) || self.tlsVerification != 'None'",fieldPath=".caBundle",message="`caBundle` may not be set when `tlsVerification` is None"
+// +kubebuilder:validation:XValidation:rule="has(self.className) == has(oldSelf.className) && (!has(self.className) || self.className == oldSelf.className)",fieldPath=".className",message="`className` may not be changed, set or unset after creation"
 type WebhookSpec struct {
+	// className names the installation whose Sessions' events are sent, where a
+	// cluster has several (--class). Absent means the one without a class. It may
+	// not be changed.
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="`className` must be lower-case letters, digits and `-`, with a letter or digit at both ends"
+	// +optional
+	ClassName string `json:"className,omitempty"`
 	// url takes the events: one POST per event, with a JSON object as the body.
 	// It starts with http:// or https://. Loopback and link-local addresses are
 	// not called, and redirects not followed. Secrets belong into headers, not

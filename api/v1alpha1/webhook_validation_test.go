@@ -73,10 +73,12 @@ var webhookValidation = kind{
 	base: minimalWebhook,
 	creations: merged(
 		webhookURLs(),
+		text("spec.className", nil, 40, ": Invalid value: \"\": `className` must ", nil),
 		webhookHeaders(),
 		map[string]creation{
 			"a Webhook has a url":                  {},
 			"there is no spec":                     {change: change{"spec": removed}, want: "spec: Required value"},
+			"className is in upper case":           {change: change{"spec.className": "Team"}, want: "spec.className: Invalid value: \"Team\": `className` must be lower-case letters, digits and `-`, with a letter or digit at both ends"},
 			"there is no url":                      {change: change{"spec": map[string]any{}}, want: "spec.url: Required value"},
 			"there is an unknown field":            {change: change{"spec.secret": "x"}, want: "unknown field \"spec.secret\""},
 			"events are an empty list":             {change: change{"spec.events": []any{}}, want: "spec.events in body should have at least 1 items"},
@@ -118,6 +120,12 @@ var webhookValidation = kind{
 		integer("spec.retrySeconds", nil, 0, 604800),
 	),
 	updates: map[string]update{
+		"className is changed": {
+			before: change{"spec.className": "one"}, after: change{"spec.className": "two"},
+			want: "spec.className: Invalid value: `className` may not be changed, set or unset after creation",
+		},
+		"className is set":   {after: change{"spec.className": "two"}, want: "`className` may not be changed, set or unset after creation"},
+		"className is unset": {before: change{"spec.className": "one"}, after: change{"spec.className": removed}, want: "`className` may not be changed, set or unset after creation"},
 		"everything may be changed": {
 			after: change{
 				"spec.url": "http://other", "spec.events": []any{"signalSent"}, "spec.timeoutSeconds": int64(1), "spec.retrySeconds": int64(1),

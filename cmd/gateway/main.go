@@ -15,6 +15,7 @@ import (
 
 	"mediarooms.dev/mediarooms/gateway"
 	"mediarooms.dev/mediarooms/gateway/route"
+	"mediarooms.dev/mediarooms/internal/class"
 )
 
 func main() {
@@ -26,6 +27,10 @@ func main() {
 	flag.StringVar(&c.ServingCertificateDirectory, "serving-certificate-directory", "", "tls.crt and tls.key for clients; empty is plain HTTP, for a proxy in front that ends TLS")
 	flag.StringVar(&c.Namespace, "namespace", "mediarooms-system", "where the media pods run")
 	flag.StringVar(&c.DefaultTenantNamespace, "default-tenant-namespace", "default", "the namespace of the tenant that Mediarooms was installed for")
+	flag.Func("class", "which MediaPools are this installation's, by their className: for several installations in a cluster. The operator has the same flag", func(name string) error {
+		c.Class = class.Name(name)
+		return nil
+	})
 	flag.Func("trusted-proxy-networks", "where the proxies in front are whose X-Forwarded-For is believed, as CIDRs separated by commas; default none", func(text string) error {
 		networks, err := route.ParseNetworks(text)
 		c.TrustedProxyNetworks = append(c.TrustedProxyNetworks, networks...)

@@ -2,14 +2,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"go.uber.org/zap/zapcore"
@@ -31,7 +30,10 @@ import (
 	"mediarooms.dev/mediarooms/controllers"
 	"mediarooms.dev/mediarooms/controllers/podspec"
 	"mediarooms.dev/mediarooms/controllers/session"
+	"mediarooms.dev/mediarooms/controllers/uninstall"
 	"mediarooms.dev/mediarooms/controllers/webhook"
+	"mediarooms.dev/mediarooms/internal/class"
+	"mediarooms.dev/mediarooms/internal/program"
 )
 
 // leaseName is the Lease that the leader holds.
@@ -42,6 +44,7 @@ type Config struct {
 	Namespace              string
 	PodName                string
 	DefaultTenantNamespace string
+	Class                  string
 	MediaPodImage          string
 	MetricsAddress         string
 	HealthAddress          string
@@ -50,6 +53,7 @@ type Config struct {
 	CDR                    bool
 	Webhooks               webhook.Guard
 	Garbage                session.Garbage
+	ReleaseFinalizers      bool
 	Log                    zap.Options
 }
 
@@ -67,6 +71,7 @@ func parse(flags *flag.FlagSet, arguments []string) Config {
 	flags.StringVar(&config.Namespace, "namespace", env("POD_NAMESPACE", "mediarooms-system"), "the operator's namespace, where the media pods run")
 	flags.StringVar(&config.PodName, "pod-name", os.Getenv("POD_NAME"), "the operator's own pod; media pods run its image")
 	flags.StringVar(&config.DefaultTenantNamespace, "default-tenant-namespace", "default", "the tenant whose sessions are known by their bare id")
+	flags.StringVar(&config.Class, "class", "", "which MediaPools and Webhooks are this installation's, by their className: for several installations in a cluster. The gateway has the same flag")
 	flags.StringVar(&config.MediaPodImage, "mediapod-image", "", "image of media pods whose pool names none (default: the operator's own)")
 	flags.StringVar(&config.MetricsAddress, "metrics-address", ":8080", "where /metrics is served; 0 turns it off")
 	flags.StringVar(&config.HealthAddress, "health-address", ":8081", "where /healthz and /readyz are served")
@@ -80,6 +85,7 @@ func parse(flags *flag.FlagSet, arguments []string) Config {
 	flags.DurationVar(&config.Garbage.Interval, "garbage-interval", 15*time.Minute,
 		"how often Sessions of the REST API that nobody has ever joined are deleted; 0 is never. The gateway has the same flag")
 	flags.DurationVar(&config.Garbage.Threshold, "garbage-threshold", time.Hour, "the least age of such a Session. The gateway has the same flag")
+	flags.BoolVar(&config.ReleaseFinalizers, "release-finalizers", false, "run no operator, but take its finalizers off all objects of this installation, and end: when it was removed before them")
 	config.Log.BindFlags(flags)
 	// ExitOnError: Parse does not return an error.
 	_ = flags.Parse(arguments)
@@ -109,6 +115,9 @@ func run(ctx context.Context, config Config) error {
 	}
 	// The API server's own fairness is the limit that counts.
 	cluster.QPS, cluster.Burst = 500, 1000
+	if config.ReleaseFinalizers {
+		return releaseFinalizers(ctx, cluster, config)
+	}
 	mgr, err := newManager(cluster, config)
 	if err != nil {
 		return err
@@ -124,7 +133,8 @@ func run(ctx context.Context, config Config) error {
 	err = controllers.SetupAll(mgr, controllers.Config{
 		Namespace:              config.Namespace,
 		DefaultTenantNamespace: config.DefaultTenantNamespace,
-		Version:                version(),
+		Class:                  class.Name(config.Class),
+		Version:                program.Version(commit),
 		Image:                  image,
 		CalmPeriod:             config.CalmPeriod,
 		Webhooks:               config.Webhooks,
@@ -137,13 +147,37 @@ func run(ctx context.Context, config Config) error {
 	return mgr.Start(ctx)
 }
 
-func newManager(cluster *rest.Config, config Config) (ctrl.Manager, error) {
+// releaseFinalizers lets go what an operator that is gone has held.
+func releaseFinalizers(ctx context.Context, cluster *rest.Config, config Config) error {
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
+	c, err := client.New(cluster, client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("making the client: %w", err)
+	}
+	if err := uninstall.Idle(ctx, c, types.NamespacedName{Namespace: config.Namespace, Name: leaseName}, time.Now()); err != nil {
+		return err
+	}
+	report, err := uninstall.ReleaseFinalizers(ctx, c, class.Name(config.Class))
+	ctrl.Log.Info("Released finalizers", "connections", report.Connections, "recordings", report.Recordings, "sessions", report.Sessions, "mediaPools", report.MediaPools)
+	return err
+}
+
+// newScheme returns the kinds that the operator knows.
+func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("building the scheme: %w", err)
 	}
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return nil, fmt.Errorf("building the scheme: %w", err)
+	return scheme, nil
+}
+
+func newManager(cluster *rest.Config, config Config) (ctrl.Manager, error) {
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
 	}
 	lock, err := leaderLock(cluster, config)
 	if err != nil {
@@ -211,11 +245,3 @@ func mediaPodImage(ctx context.Context, reader client.Reader, config Config) (po
 
 // commit is what the program was built from; hack/build sets it.
 var commit string
-
-// version is that commit or, where it is not known, the module's version.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && commit == "" {
-		return info.Main.Version
-	}
-	return cmp.Or(commit, "unknown")
-}

@@ -30,6 +30,7 @@ const (
 	CASecret         = "mediarooms-ca"
 	MediaPodSecret   = "mediarooms-mediapod-tls"
 	GatewaySecret    = "mediarooms-gateway-tls"
+	WorkerSecret     = "mediarooms-worker-tls"
 	SigningKeySecret = "mediarooms-signing-key"
 
 	// ManagedLabel, with the value ManagedValue, is on every Secret of the operator.
@@ -43,12 +44,12 @@ const (
 )
 
 // SecretNames are all Secrets of the operator.
-var SecretNames = []string{CASecret, MediaPodSecret, GatewaySecret, SigningKeySecret}
+var SecretNames = []string{CASecret, MediaPodSecret, GatewaySecret, WorkerSecret, SigningKeySecret}
 
 // Controller keeps the Secrets, and holds the operator's own certificate and the signing key in
 // memory.
 type Controller struct {
-	// Client writes, Reader reads Secrets from the API server: there are four of them.
+	// Client writes, Reader reads Secrets from the API server: there are five of them.
 	Client client.Client
 	Reader client.Reader
 	// Watched are caches that see nothing but one Secret each: the operator may list Secrets only
@@ -98,7 +99,7 @@ func (c *Controller) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	if err := c.signingKeys(ctx, now); err != nil {
 		return ctrl.Result{}, err
 	}
-	for secret, name := range map[string]string{MediaPodSecret: mtls.MediaPod, GatewaySecret: mtls.Gateway} {
+	for secret, name := range map[string]string{MediaPodSecret: mtls.MediaPod, GatewaySecret: mtls.Gateway, WorkerSecret: mtls.Worker} {
 		if err := c.leaf(ctx, authority, secret, name, now); err != nil {
 			return ctrl.Result{}, err
 		}

@@ -58,7 +58,7 @@ func TestSecretsAreMadeOnceAndKept(t *testing.T) {
 	f := newFixture(t)
 	f.pass()
 	before := map[string]map[string][]byte{}
-	for _, name := range []string{CASecret, MediaPodSecret, GatewaySecret, SigningKeySecret} {
+	for _, name := range []string{CASecret, MediaPodSecret, GatewaySecret, WorkerSecret, SigningKeySecret} {
 		before[name] = f.secret(name)
 	}
 	if len(before[SigningKeySecret][SigningKeyField]) != 32 {

@@ -52,6 +52,8 @@ func (r *Reconciler) apply(ctx context.Context, o *observed, actions []action) (
 			}
 		case release:
 			r.Rooms.Release(client.ObjectKeyFromObject(o.connection), o.connection.UID)
+		case expire:
+			r.Rooms.Remove(client.ObjectKeyFromObject(o.connection))
 		case remove:
 			err = client.IgnoreNotFound(r.Client.Delete(ctx, o.connection, client.Preconditions{UID: &o.connection.UID}))
 		}

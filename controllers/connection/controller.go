@@ -9,6 +9,7 @@ package connection
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -33,6 +34,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/controllers/status"
 	"mediarooms.dev/mediarooms/controllers/trigger"
+	"mediarooms.dev/mediarooms/internal/class"
 )
 
 // FieldOwner of what this controller applies.
@@ -78,6 +80,8 @@ type Reconciler struct {
 	DefaultNamespace string
 	// Media is where no ICE server may be.
 	Media *desired.MediaAddresses
+	// Class is whose Connections these are.
+	Class class.Name
 	// Trigger wakes this controller.
 	Trigger *trigger.Trigger
 
@@ -95,6 +99,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("connection").
 		For(&v1alpha1.Connection{}).
 		Watches(&v1alpha1.Session{}, handler.EnqueueRequestsFromMapFunc(r.ofSession), builder.WithPredicates(sessionConcernsConnections())).
+		Watches(&v1alpha1.MediaPool{}, handler.EnqueueRequestsFromMapFunc(r.pending), builder.WithPredicates(expiryChanges())).
 		WatchesRawSource(r.Trigger.Source()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: workers,
@@ -149,14 +154,20 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	var connection v1alpha1.Connection
 	if err := r.Client.Get(ctx, request.NamespacedName, &connection); apierrors.IsNotFound(err) {
-		r.Rooms.Remove(request.NamespacedName)
-		r.statuses.Forget(request.NamespacedName)
-		r.waits.Forget(request.NamespacedName)
+		r.forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	observed, err := r.observe(ctx, &connection)
+	session, own, err := r.session(ctx, &connection)
+	switch {
+	case err != nil:
+		return ctrl.Result{}, r.statuses.Unobserved(ctx, &connection, err)
+	case !own:
+		r.forget(request.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	observed, err := r.observe(ctx, &connection, session)
 	if err != nil {
 		return ctrl.Result{}, r.statuses.Unobserved(ctx, &connection, err)
 	}
@@ -172,5 +183,32 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if again == 0 && (problem != nil || secretInUse(observed)) {
 		again = secretRetry // no watch tells when that is over
 	}
+	if wait := untilExpiry(observed); wait > 0 && (again == 0 || wait < again) {
+		again = wait
+	}
 	return ctrl.Result{RequeueAfter: again}, errors.Join(err, statusErr)
+}
+
+// forget drops what is held for a Connection that is gone, or another installation's.
+func (r *Reconciler) forget(name types.NamespacedName) {
+	r.Rooms.Remove(name)
+	r.statuses.Forget(name)
+	r.waits.Forget(name)
+}
+
+// session returns the Session of a Connection, nil when there is none, and whether the Connection
+// is this installation's.
+func (r *Reconciler) session(ctx context.Context, connection *v1alpha1.Connection) (session *v1alpha1.Session, own bool, err error) {
+	session = &v1alpha1.Session{}
+	name := types.NamespacedName{Namespace: connection.Namespace, Name: connection.Spec.SessionName}
+	if err := r.Client.Get(ctx, name, session, client.DisableReadYourWritesConsistency); apierrors.IsNotFound(err) {
+		session = nil
+	} else if err != nil {
+		return nil, false, fmt.Errorf("reading Session %s: %w", name.Name, err)
+	}
+	var pools v1alpha1.MediaPoolList
+	if err := r.Client.List(ctx, &pools, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+		return nil, false, fmt.Errorf("listing MediaPools: %w", err)
+	}
+	return session, r.Class.OwnsConnection(connection, session, pools.Items), nil
 }

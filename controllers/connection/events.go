@@ -15,6 +15,7 @@ const (
 	eventRefused     = "Refused"
 	eventIgnored     = "IceServersIgnored"
 	eventUserJoined  = "UserJoined"
+	eventExpired     = "TokenExpired"
 	eventNotEvicted  = "EvictionGivenUp"
 	actionAdmitting  = "Admitting"
 	actionObserving  = "Observing"
@@ -43,6 +44,9 @@ func (r *Reconciler) publish(o observed, before, after v1alpha1.ConnectionStatus
 		default:
 			r.Recorder.Eventf(c, nil, corev1.EventTypeWarning, eventRefused, actionAdmitting, "%s: %s", now.Reason, now.Message)
 		}
+	}
+	if hasExpired(after) && !hasExpired(before) {
+		r.Recorder.Eventf(c, nil, corev1.EventTypeNormal, eventExpired, actionObserving, "Nobody has used the token in time; its place is free")
 	}
 	if o.ignored != "" && now.Status == metav1.ConditionTrue && (was == nil || was.Message != now.Message) {
 		r.Recorder.Eventf(c, nil, corev1.EventTypeWarning, eventIgnored, actionAdmitting, "%s", o.ignored)

@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
@@ -45,21 +44,17 @@ type observed struct {
 	now     time.Time
 }
 
-// observe reads everything, from the cache, what is known of the room, and for a token's Secret
-// from the API server.
-func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connection) (observed, error) {
+// observe reads everything but the Session, from the cache, what is known of the room, and for a
+// token's Secret from the API server.
+func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connection, session *v1alpha1.Session) (observed, error) {
 	o := observed{
 		connection: connection, ignored: r.Media.Ignored("customIceServers", connection.Spec.CustomIceServers),
 		pod: fleet.PodView{State: fleet.Lost}, admission: rooms.SessionUnplaced, now: r.Clock.Now(),
 	}
-	var session v1alpha1.Session
-	name := types.NamespacedName{Namespace: connection.Namespace, Name: connection.Spec.SessionName}
-	if err := r.Client.Get(ctx, name, &session, client.DisableReadYourWritesConsistency); apierrors.IsNotFound(err) {
+	if session == nil {
 		return o, nil
-	} else if err != nil {
-		return o, fmt.Errorf("reading Session %s: %w", name.Name, err)
 	}
-	o.session = &session
+	o.session = session
 	r.look(&o)
 	if o.room.Admitted || participant.State(connection.Status.State, o.room.Seen) == v1alpha1.ConnectionStateDisconnected {
 		o.admission = rooms.Admitted // who has left holds no place, and was admitted once
@@ -68,7 +63,7 @@ func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connectio
 		return o, nil
 	}
 
-	pool, err := r.pool(ctx, &session)
+	pool, err := r.pool(ctx, session)
 	if err != nil {
 		return o, err
 	}
@@ -78,7 +73,7 @@ func (r *Reconciler) observe(ctx context.Context, connection *v1alpha1.Connectio
 			return o, fmt.Errorf("reading the signing keys: %w", err)
 		}
 		identity := r.Identities.Of(session.UID, keys, connection)
-		o.tokenURL = token.URL(desired.SignallingURL(pool), naming.RoutingKeyOf(&session, r.DefaultNamespace), identity.Token)
+		o.tokenURL = token.URL(desired.SignallingURL(pool), naming.RoutingKeyOf(session, r.DefaultNamespace), identity.Token)
 	}
 	if connection.Spec.TokenSecretName != "" {
 		if o.secret, err = r.tokenSecret(ctx, connection, connection.Spec.TokenSecretName); err != nil {

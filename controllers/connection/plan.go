@@ -33,6 +33,8 @@ const (
 	dropSecret actionKind = "DropSecret"
 	// release frees the place of a user that has left.
 	release actionKind = "Release"
+	// expire frees the place of a token that has expired, and has the pod forget it.
+	expire actionKind = "Expire"
 	// remove deletes the Connection.
 	remove actionKind = "Remove"
 )
@@ -59,7 +61,7 @@ func makePlan(o observed) plan {
 	if o.admission != rooms.Admitted {
 		actions = append(actions, action{admit, "it holds no place in the room"})
 	}
-	if o.room.Programmed < c.Generation {
+	if o.room.Programmed < c.Generation && c.Status.State != v1alpha1.ConnectionStateDisconnected {
 		actions = append(actions, action{require, "the media pod does not know this generation"})
 	}
 	if c.Spec.TokenSecretName != "" && o.tokenURL != "" && !secretInUse(o) && !secretWritten(o) {
@@ -69,6 +71,9 @@ func makePlan(o observed) plan {
 		actions = append(actions, action{dropSecret, "the Connection names another Secret now, or none"})
 	}
 	if state == v1alpha1.ConnectionStateDisconnected || lost(o) && state == v1alpha1.ConnectionStateActive {
+		if o.room.Admitted && hasExpired(c.Status) {
+			actions = append(actions, action{expire, "nobody has used the token in time"})
+		}
 		actions = append(actions, action{release, "the user has left"})
 		// Once status says so: whoever watches sees the end before the object goes.
 		if c.Spec.WhenDisconnected == v1alpha1.WhenDisconnectedDelete && c.Status.State == v1alpha1.ConnectionStateDisconnected {

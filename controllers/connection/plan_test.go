@@ -67,6 +67,19 @@ func TestPlans(t *testing.T) {
 			o.connection.Spec.WhenDisconnected = v1alpha1.WhenDisconnectedDelete
 			o.connection.Status.State = v1alpha1.ConnectionStateDisconnected
 		},
+		"a token that has expired waits for its status": unused(60),
+		"a token that has expired frees its place, and the pod forgets it": func(o *observed) {
+			unused(60)(o)
+			o.connection.Status = makeStatus(*o, nil, true)
+		},
+		"a token that has expired is deleted with its place": func(o *observed) {
+			unused(60)(o)
+			o.connection.Status = makeStatus(*o, nil, true)
+			o.connection.Spec.WhenDisconnected, o.room.Admitted = v1alpha1.WhenDisconnectedDelete, false
+		},
+		"who has left for long is not sent again": func(o *observed) {
+			o.connection.Status.State, o.room.Seen, o.room.Admitted, o.room.Programmed = v1alpha1.ConnectionStateDisconnected, nil, false, 0
+		},
 		"a new one asks for a place first": func(o *observed) {
 			o.admission, o.room.Admitted, o.room.Programmed, o.room.Seen = rooms.SessionUnplaced, false, 0, nil
 			o.connection.Finalizers = nil

@@ -71,6 +71,11 @@ func makeStatus(o observed, found *problem, succeeded bool) v1alpha1.ConnectionS
 				seen.DisconnectReason = string(reasons.SessionClosedByServer)
 			}
 		}
+		if accepted.Status == metav1.ConditionTrue && expired(o) {
+			seen = &controlv1.ConnectionStatus{
+				State: controlv1.ConnectionState_CONNECTION_STATE_DISCONNECTED, DisconnectReason: string(reasons.TokenExpired),
+			}
+		}
 		after = participant.Fold(after, seen, o.now)
 		after.ConnectionID = token.ConnectionID(string(c.UID))
 		after.CreatedTime = c.CreationTimestamp.DeepCopy()
@@ -194,10 +199,13 @@ func readyCondition(o observed, accepted, programmed metav1.Condition, after v1a
 			return c
 		}
 	}
-	switch after.State {
-	case v1alpha1.ConnectionStateActive:
+	switch {
+	case hasExpired(after):
+		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonTokenExpired
+		c.Message = "nobody has used the token in time (MediaPool.spec.pendingConnectionSeconds)"
+	case after.State == v1alpha1.ConnectionStateActive:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonActive, "the user is in the room"
-	case v1alpha1.ConnectionStateDisconnected:
+	case after.State == v1alpha1.ConnectionStateDisconnected:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonDisconnected, "the user has left: "+after.DisconnectReason
 	default:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonReady, "the token can be used"

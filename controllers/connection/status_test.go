@@ -61,6 +61,17 @@ func seen(state controlv1.ConnectionState) func(o *observed) {
 	}
 }
 
+// unused has a Connection be accepted for a minute, in a pool whose tokens expire.
+func unused(pendingSeconds int32) func(o *observed) {
+	return func(o *observed) {
+		o.pool.Spec.PendingConnectionSeconds = pendingSeconds
+		o.connection.Status.State = v1alpha1.ConnectionStatePending
+		o.connection.Status.Conditions = []metav1.Condition{{
+			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, LastTransitionTime: metav1.Time{Time: now.Add(-time.Minute)},
+		}}
+	}
+}
+
 // lines writes conditions as "Type=Status Reason".
 func lines(conditions []metav1.Condition) string {
 	var out []string
@@ -87,6 +98,19 @@ func TestConditions(t *testing.T) {
 		},
 		"its user has left": {
 			seen(disconnected), "Accepted=True Accepted, Programmed=True Programmed, Ready=False Disconnected",
+		},
+		"its token has expired": {
+			unused(60), "Accepted=True Accepted, Programmed=True Programmed, Ready=False TokenExpired",
+		},
+		"its token expires in a second": {
+			unused(61), "Accepted=True Accepted, Programmed=True Programmed, Ready=True Ready",
+		},
+		"its token never expires": {
+			unused(0), "Accepted=True Accepted, Programmed=True Programmed, Ready=True Ready",
+		},
+		"its token was used in time": {
+			func(o *observed) { unused(60)(o); seen(active)(o) },
+			"Accepted=True Accepted, Programmed=True Programmed, Ready=True Active",
 		},
 		"the pod does not know this generation": {
 			func(o *observed) { o.connection.Generation = 2 },

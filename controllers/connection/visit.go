@@ -43,7 +43,7 @@ const (
 // The notes name the Connection and nothing that the user or the application has put into it. seen,
 // what the pod says of it, may be nil: it only knows the time better.
 func visits(c *v1alpha1.Connection, before, after v1alpha1.ConnectionStatus, seen *controlv1.ConnectionStatus) []visit {
-	if before.State == after.State || before.State == v1alpha1.ConnectionStateDisconnected {
+	if before.State == after.State || before.State == v1alpha1.ConnectionStateDisconnected || hasExpired(after) {
 		return nil
 	}
 	who := fmt.Sprintf("Connection %s (%s)", c.Name, token.ConnectionID(string(c.UID)))

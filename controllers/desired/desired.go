@@ -49,6 +49,10 @@ type Input struct {
 	Identity func(*v1alpha1.Connection) Identity
 	// Standby is the pod that follows the room, nil when there is none.
 	Standby *controlv1.RoomStandby
+	// Recordings are what clients are told of. Recorded says that one of them runs: the Session
+	// does not go with its last user then.
+	Recordings []*controlv1.Recording
+	Recorded   bool
 	// Keys by which the pod is given a proof of whose room it is.
 	Keys token.Keys
 	// Begun says that the beginning of the Session was told of.
@@ -70,10 +74,11 @@ func Room(in Input) *controlv1.Room {
 		Tenant:           session.Namespace,
 		Name:             session.Name,
 		CreatedUnixMs:    creation.Milliseconds(session),
-		EndsWhenEmpty:    session.Spec.WhenEmpty == v1alpha1.WhenEmptyDelete,
+		EndsWhenEmpty:    session.Spec.WhenEmpty == v1alpha1.WhenEmptyDelete && !in.Recorded,
 		Known:            in.Begun,
 		Proof:            proof(in.Keys.Current, RoomIdentity(session)),
 		Standby:          in.Standby,
+		Recordings:       in.Recordings,
 	}
 	switch codec := session.Spec.ForcedVideoCodec; codec {
 	case v1alpha1.ForcedVideoCodecVP8, v1alpha1.ForcedVideoCodecVP9, v1alpha1.ForcedVideoCodecH264:

@@ -83,7 +83,7 @@ func (l *Log) append(from *source, instance string, hosted bool, room *controlv1
 	}
 	e, known := newEntry(instance+"-"+strconv.FormatUint(event.GetSequence(), 10), room, event)
 	s := l.sessionOf(room)
-	if !known || s == nil || !s.wants(event, hosted) {
+	if !known || s == nil || !s.wants(event, hosted) || event.GetRecordingStatusChanged() != nil {
 		// Nobody is to be told; it goes with what comes before it.
 		silent := &Entry{Tenant: room.GetTenant(), sequence: event.GetSequence(), settled: true}
 		from.entries = append(from.entries, silent)
@@ -193,6 +193,15 @@ func (l *Log) closeAll(s *session, reason reasons.Reason) []ack {
 		}
 	}
 	return acks
+}
+
+// Tell adds an event that the operator itself knows of. It may come after the Session's end: a
+// recording is ready when its files are.
+func (l *Log) Tell(room *controlv1.RoomIdentity, event *controlv1.RoomEvent) {
+	l.mu.Lock()
+	acks := l.write(&session{room: room}, event)
+	l.mu.Unlock()
+	l.send(acks)
 }
 
 // Conclusion is how a Session ends that is being deleted.

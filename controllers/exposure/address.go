@@ -12,52 +12,71 @@ import (
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
-// Facts are what the addresses of a pod depend on. Node and Service are nil while there is none.
+// Facts are what the addresses of a pod depend on. Node is nil while there is none.
 type Facts struct {
-	Pod     *corev1.Pod
-	Node    *corev1.Node
-	Service *corev1.Service
+	Pod      *corev1.Pod
+	Node     *corev1.Node
+	Services []*corev1.Service
+	// Resolve returns the addresses of the host name of a load balancer as far as they are known,
+	// or why there are none. nil is a Resolve that knows none.
+	Resolve func(host string) (ips []string, missing string)
 }
 
 // Advertise returns the transport addresses by which clients reach a pod's media, one for each of
 // its IP addresses, or why there are none. Addresses that are set by hand win: those of the node
 // (v1alpha1.PublicAddressAnnotation), then that of the pool (exposure.publicAddress).
 func (e Exposure) Advertise(facts Facts) (addresses []*controlv1.TransportAddress, missing string) {
-	udp, tcp, missing := e.ports(facts)
-	if missing != "" {
-		return nil, missing
-	}
-	ips, missing := e.addresses(facts, e.publicAddress)
+	return e.advertise(facts, e.publicAddress)
+}
+
+// at returns transport addresses with the same ports.
+func at(ips []string, udp, tcp int32) []*controlv1.TransportAddress {
+	addresses := make([]*controlv1.TransportAddress, 0, len(ips))
 	for _, ip := range ips {
 		addresses = append(addresses, &controlv1.TransportAddress{Ip: ip, UdpPort: udp, TcpPort: tcp})
 	}
-	return addresses, missing
+	return addresses
 }
 
-func podPorts(facts Facts) (udp, tcp int32, missing string) {
-	port := mediaPortOf(facts.Pod).ContainerPort
-	return port, port, ""
+// podPortsAt advertises the pod's own port, for both protocols.
+func podPortsAt(
+	addresses func(facts Facts, byHand string) (ips []string, missing string),
+) func(facts Facts, byHand string) ([]*controlv1.TransportAddress, string) {
+	return func(facts Facts, byHand string) ([]*controlv1.TransportAddress, string) {
+		ips, missing := addresses(facts, byHand)
+		if missing != "" {
+			return nil, missing
+		}
+		port := mediaPortOf(facts.Pod).ContainerPort
+		return at(ips, port, port), ""
+	}
 }
 
-func podPortUDP(facts Facts) (udp, tcp int32, missing string) {
-	return mediaPortOf(facts.Pod).ContainerPort, 0, ""
-}
-
-func servicePorts(facts Facts) (udp, tcp int32, missing string) {
-	if facts.Service != nil {
-		for _, port := range facts.Service.Spec.Ports {
-			switch port.Protocol {
-			case corev1.ProtocolUDP:
-				udp = port.NodePort
-			case corev1.ProtocolTCP:
-				tcp = port.NodePort
+// nodePortsAt advertises the node ports of the pod's Services.
+func nodePortsAt(
+	addresses func(facts Facts, byHand string) (ips []string, missing string),
+) func(facts Facts, byHand string) ([]*controlv1.TransportAddress, string) {
+	return func(facts Facts, byHand string) ([]*controlv1.TransportAddress, string) {
+		var udp, tcp int32
+		for _, service := range facts.Services {
+			for _, port := range service.Spec.Ports {
+				switch port.Protocol {
+				case corev1.ProtocolUDP:
+					udp = port.NodePort
+				case corev1.ProtocolTCP:
+					tcp = port.NodePort
+				}
 			}
 		}
+		if udp == 0 {
+			return nil, "the Service has no node ports yet"
+		}
+		ips, missing := addresses(facts, byHand)
+		if missing != "" {
+			return nil, missing
+		}
+		return at(ips, udp, tcp), ""
 	}
-	if udp == 0 {
-		return 0, 0, "the Service has no node ports yet"
-	}
-	return udp, tcp, ""
 }
 
 func podAddresses(facts Facts, byHand string) (ips []string, missing string) {
@@ -132,24 +151,54 @@ func SameAddresses(before, after *corev1.Node) bool {
 		slices.Equal(ofNode(before), ofNode(after))
 }
 
-func balancerAddresses(facts Facts, byHand string) (ips []string, missing string) {
+// balancers advertises the addresses of the load balancers of the pod's Services, each with the
+// protocols of its Service. Without UDP there is nothing; TCP is added when it comes.
+func balancers(facts Facts, byHand string) (addresses []*controlv1.TransportAddress, missing string) {
+	missing = "the Service does not exist yet"
+	for _, service := range facts.Services {
+		var udp, tcp int32
+		for _, port := range service.Spec.Ports {
+			switch port.Protocol {
+			case corev1.ProtocolUDP:
+				udp = port.Port
+			case corev1.ProtocolTCP:
+				tcp = port.Port
+			}
+		}
+		ips, absent := balancerAddresses(service, facts, byHand)
+		if udp != 0 {
+			missing = absent
+		}
+		addresses = append(addresses, at(ips, udp, tcp)...)
+	}
+	if missing != "" {
+		return nil, missing
+	}
+	return addresses, ""
+}
+
+// balancerAddresses returns the addresses of a load balancer, those of its host name if it has no
+// others.
+func balancerAddresses(service *corev1.Service, facts Facts, byHand string) (ips []string, missing string) {
 	if byHand != "" {
 		return []string{byHand}, ""
 	}
-	if facts.Service == nil {
-		return nil, "the Service does not exist yet"
-	}
-	ingress := facts.Service.Status.LoadBalancer.Ingress
-	for _, point := range ingress {
+	var hosts []string
+	for _, point := range service.Status.LoadBalancer.Ingress {
 		ips = append(ips, point.IP)
+		if point.Hostname != "" {
+			hosts = append(hosts, point.Hostname)
+		}
 	}
 	switch ips = onePerFamily(ips); {
 	case ips != nil:
 		return ips, ""
-	case len(ingress) > 0:
-		return nil, "the load balancer has only a host name, and media needs an IP address; set exposure.publicAddress"
+	case len(hosts) == 0:
+		return nil, "the load balancer has no address yet"
+	case facts.Resolve == nil:
+		return nil, fmt.Sprintf("the addresses of the load balancer %s are not known yet", hosts[0])
 	}
-	return nil, "the load balancer has no address yet"
+	return facts.Resolve(hosts[0])
 }
 
 // onePerFamily returns the first IPv4 and the first IPv6 address of some texts, in their order; nil

@@ -1,6 +1,7 @@
 package exposure
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -26,7 +27,10 @@ func TestAdvertise(t *testing.T) {
 		return n
 	}
 	balancer := func(ingress ...corev1.LoadBalancerIngress) *corev1.Service {
-		return &corev1.Service{Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: ingress}}}
+		return &corev1.Service{
+			Spec:   corev1.ServiceSpec{Ports: []corev1.ServicePort{{Protocol: corev1.ProtocolUDP, Port: 21000}}},
+			Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: ingress}},
+		}
 	}
 	for sentence, test := range map[string]struct {
 		exposure v1alpha1.ExposureType
@@ -60,10 +64,20 @@ func TestAdvertise(t *testing.T) {
 			exposure: v1alpha1.ExposureLoadBalancer, service: balancer(corev1.LoadBalancerIngress{IP: "198.51.100.2"}), ip: "198.51.100.2", udp: 21000,
 		},
 		"a load balancer may take its time": {exposure: v1alpha1.ExposureLoadBalancer, service: balancer(), missing: "no address yet"},
-		"a load balancer with a name needs an address by hand": {
-			exposure: v1alpha1.ExposureLoadBalancer, service: balancer(corev1.LoadBalancerIngress{Hostname: "lb.example.org"}), missing: "publicAddress",
+		"the name of a load balancer is resolved": {
+			exposure: v1alpha1.ExposureLoadBalancer, service: balancer(corev1.LoadBalancerIngress{Hostname: "lb.example.org"}), ip: "198.51.100.3 198.51.100.4", udp: 21000,
 		},
-		"internal is the pod's own": {exposure: v1alpha1.ExposureInternal, ip: "10.1.1.1 fd00::1:1", udp: 21000, tcp: 21000},
+		"the name of a load balancer may be unknown": {
+			exposure: v1alpha1.ExposureLoadBalancer, service: balancer(corev1.LoadBalancerIngress{Hostname: "other.example.org"}), missing: "other.example.org is unknown",
+		},
+		"an address of a load balancer is better than its name": {
+			exposure: v1alpha1.ExposureLoadBalancer, service: balancer(corev1.LoadBalancerIngress{IP: "198.51.100.2", Hostname: "lb.example.org"}), ip: "198.51.100.2", udp: 21000,
+		},
+		"an address by hand is better than a name": {
+			exposure: v1alpha1.ExposureLoadBalancer, public: "198.51.100.1", service: balancer(corev1.LoadBalancerIngress{Hostname: "lb.example.org"}), ip: "198.51.100.1", udp: 21000,
+		},
+		"a load balancer needs a Service": {exposure: v1alpha1.ExposureLoadBalancer, missing: "does not exist yet"},
+		"internal is the pod's own":       {exposure: v1alpha1.ExposureInternal, ip: "10.1.1.1 fd00::1:1", udp: 21000, tcp: 21000},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			pod := &corev1.Pod{
@@ -71,7 +85,16 @@ func TestAdvertise(t *testing.T) {
 				Status: corev1.PodStatus{PodIP: "10.1.1.1", PodIPs: []corev1.PodIP{{IP: "10.1.1.1"}, {IP: "fd00::1:1"}}},
 			}
 			exposed := New(v1alpha1.Exposure{Type: test.exposure, PublicAddress: test.public}, nil)
-			got, missing := exposed.Advertise(Facts{Pod: pod, Node: test.node, Service: test.service})
+			facts := Facts{Pod: pod, Node: test.node, Resolve: func(host string) ([]string, string) {
+				if host == "lb.example.org" {
+					return []string{"198.51.100.3", "198.51.100.4"}, ""
+				}
+				return nil, host + " is unknown"
+			}}
+			if test.service != nil {
+				facts.Services = []*corev1.Service{test.service}
+			}
+			got, missing := exposed.Advertise(facts)
 			if test.missing != "" {
 				if got != nil || !strings.Contains(missing, test.missing) {
 					t.Errorf("got %v, %q", got, missing)
@@ -89,5 +112,30 @@ func TestAdvertise(t *testing.T) {
 				t.Errorf("got %v, %q", got, missing)
 			}
 		})
+	}
+}
+
+// Two load balancers have two addresses, and TCP may come later.
+func TestOneBalancerPerProtocol(t *testing.T) {
+	service := func(protocol corev1.Protocol, ip string) *corev1.Service {
+		s := &corev1.Service{Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Protocol: protocol, Port: 21000}}}}
+		if ip != "" {
+			s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: ip}}
+		}
+		return s
+	}
+	exposed := New(v1alpha1.Exposure{Type: v1alpha1.ExposureLoadBalancer, Service: v1alpha1.ExposureService{PerProtocol: true}}, nil)
+	for want, services := range map[string][]*corev1.Service{
+		"198.51.100.2 21000 0, 198.51.100.3 0 21000, ": {service(corev1.ProtocolUDP, "198.51.100.2"), service(corev1.ProtocolTCP, "198.51.100.3")},
+		"198.51.100.2 21000 0, ":                       {service(corev1.ProtocolUDP, "198.51.100.2"), service(corev1.ProtocolTCP, "")},
+		"the load balancer has no address yet":         {service(corev1.ProtocolUDP, ""), service(corev1.ProtocolTCP, "198.51.100.3")},
+	} {
+		addresses, got := exposed.Advertise(Facts{Pod: &corev1.Pod{}, Services: services})
+		for _, a := range addresses {
+			got += fmt.Sprintf("%s %d %d, ", a.Ip, a.UdpPort, a.TcpPort)
+		}
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

@@ -5,7 +5,7 @@
 //	HostPort      node's addresses, a port of the pool's range        media port on the node
 //	HostNetwork   node's addresses, ports of the pool's range         pod in the node's network
 //	NodePort      node's addresses, a port that Kubernetes chooses    Service, UDP and TCP
-//	LoadBalancer  the load balancer's addresses                       Service, UDP
+//	LoadBalancer  the load balancer's addresses                       Service, UDP; another one for TCP where asked
 //	Internal      pod's addresses                                     nothing: clients come through a TURN server
 package exposure
 
@@ -18,6 +18,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
 // Port is one port of a kind of pods.
@@ -49,21 +50,20 @@ type form struct {
 	// with serviceTCP TCP, too.
 	service    corev1.ServiceType
 	serviceTCP bool
-	// ports by which clients reach the pod, and its addresses, by hand or not, or why there are
-	// none.
-	ports     func(Facts) (udp, tcp int32, missing string)
-	addresses func(facts Facts, byHand string) (ips []string, missing string)
+	// advertise returns the addresses by which clients reach the pod, by hand or not, or why there
+	// are none.
+	advertise func(facts Facts, byHand string) (addresses []*controlv1.TransportAddress, missing string)
 }
 
 var forms = map[v1alpha1.ExposureType]form{
-	v1alpha1.ExposureHostPort:    {nodePorts: mediaPort, ports: podPorts, addresses: nodeAddresses},
-	v1alpha1.ExposureHostNetwork: {nodePorts: everyPort, ports: podPorts, addresses: nodeAddresses},
+	v1alpha1.ExposureHostPort:    {nodePorts: mediaPort, advertise: podPortsAt(nodeAddresses)},
+	v1alpha1.ExposureHostNetwork: {nodePorts: everyPort, advertise: podPortsAt(nodeAddresses)},
 	v1alpha1.ExposureNodePort: {
-		service: corev1.ServiceTypeNodePort, serviceTCP: true, ports: servicePorts, addresses: nodeAddresses,
+		service: corev1.ServiceTypeNodePort, serviceTCP: true, advertise: nodePortsAt(nodeAddresses),
 	},
 	// One protocol per load balancer works with every provider, so there is no TCP.
-	v1alpha1.ExposureLoadBalancer: {service: corev1.ServiceTypeLoadBalancer, ports: podPortUDP, addresses: balancerAddresses},
-	v1alpha1.ExposureInternal:     {ports: podPorts, addresses: podAddresses},
+	v1alpha1.ExposureLoadBalancer: {service: corev1.ServiceTypeLoadBalancer, advertise: balancers},
+	v1alpha1.ExposureInternal:     {advertise: podPortsAt(podAddresses)},
 }
 
 // Exposure is how the pods of a pool are exposed.
@@ -72,6 +72,7 @@ type Exposure struct {
 	publicAddress string
 	within        v1alpha1.PortRange
 	kind          []Port
+	settings      v1alpha1.ExposureService
 }
 
 // New returns the exposure of pods that have some ports. A type that is not known is taken for the
@@ -81,7 +82,7 @@ func New(spec v1alpha1.Exposure, ports []Port) Exposure {
 	if !known {
 		found = forms[v1alpha1.ExposureHostPort]
 	}
-	e := Exposure{form: found, publicAddress: spec.PublicAddress, kind: ports}
+	e := Exposure{form: found, publicAddress: spec.PublicAddress, kind: ports, settings: spec.Service}
 	if found.nodePorts != noPort {
 		e.within = ptr.Deref(spec.PortRange, defaultRange)
 	}
@@ -109,29 +110,55 @@ func (e Exposure) stride() int32 {
 	return 1
 }
 
+// Ports is what is known of the ports of nodes.
+type Ports struct {
+	// Used counts the pods per port.
+	Used map[int32]int
+	// Taken are those that something else uses. Recent are those that a pod had a short while ago:
+	// its clients may be told of the next pod there, whose address they would take for the former
+	// one's.
+	Taken, Recent map[int32]bool
+}
+
 // Allocate returns the first of the node's ports that one more pod gets, 0 when it takes none or
-// the range is too small: the lowest that the fewest pods use. used counts the pods per port. The
+// the range is too small: the lowest that the fewest pods use, and rather one that no pod had a
+// short while ago. A port that something else has taken is chosen only if all are taken. The
 // scheduler keeps two pods with the same port on different nodes.
-func (e Exposure) Allocate(used map[int32]int) int32 {
+func (e Exposure) Allocate(ports Ports) int32 {
 	if e.nodePorts == noPort {
 		return 0
 	}
-	return choosePort(e.within, e.stride(), used)
+	return ports.choose(e.within, e.stride())
 }
 
-// choosePort returns the lowest port of the range that the fewest pods use, in steps of stride; 0
-// when the range is smaller than that.
-func choosePort(within v1alpha1.PortRange, stride int32, used map[int32]int) int32 {
+// choose returns a port of the range, in steps of stride; 0 when the range is smaller than that.
+func (p Ports) choose(within v1alpha1.PortRange, stride int32) int32 {
 	var best int32
 	for port := within.First; port+stride-1 <= within.Last; port += stride {
-		if best == 0 || used[port] < used[best] {
+		if best == 0 || p.prefers(port, best) {
 			best = port
 		}
-		if used[best] == 0 {
+		if p.Used[best] == 0 && !p.Taken[best] && !p.Recent[best] {
 			break
 		}
 	}
 	return best
+}
+
+// prefers says whether a port is better than a lower one.
+func (p Ports) prefers(port, lower int32) bool {
+	switch {
+	case p.Taken[port] != p.Taken[lower]:
+		return p.Taken[lower]
+	case p.Used[port] != p.Used[lower]:
+		return p.Used[port] < p.Used[lower]
+	}
+	return p.Recent[lower] && !p.Recent[port]
+}
+
+// Given returns the ports of its node that a pod takes which was given the first of them.
+func (e Exposure) Given(allocated int32) v1alpha1.PortRange {
+	return v1alpha1.PortRange{First: allocated, Last: allocated + e.stride() - 1}
 }
 
 // Check says why no pod can be made with the port that Allocate returned.

@@ -43,7 +43,7 @@ func TestForms(t *testing.T) {
 			if e.NodePorts() != want.given {
 				t.Errorf("the range is %v, want %v", e.NodePorts(), want.given)
 			}
-			allocated := e.Allocate(used)
+			allocated := e.Allocate(Ports{Used: used})
 			if allocated != want.allocated || e.Check(allocated) != nil {
 				t.Errorf("the port is %d, want %d; it is refused with %v", allocated, want.allocated, e.Check(allocated))
 			}
@@ -68,33 +68,96 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// describe returns the Service of a pod in a few words.
+// describe returns the Services of a pod in a few words.
 func describe(e Exposure, pod *corev1.Pod) string {
-	service := e.Service(pod, map[string]string{"a": "b"})
-	if service == nil {
-		return ""
-	}
-	out := fmt.Sprintf("%s %s ", *service.Spec.Type, *service.Spec.ExternalTrafficPolicy)
-	for _, port := range service.Spec.Ports {
-		out += fmt.Sprintf("%s %s %d, ", *port.Name, *port.Protocol, *port.Port)
-		if port.TargetPort.StrVal != *port.Name {
-			out += "to another port "
+	out := ""
+	for _, service := range e.Services(pod, map[string]string{"a": "b"}) {
+		if *service.Name != pod.Name {
+			out += *service.Name + " "
+		}
+		out += fmt.Sprintf("%s %s ", *service.Spec.Type, *service.Spec.ExternalTrafficPolicy)
+		if service.Spec.LoadBalancerClass != nil {
+			out += *service.Spec.LoadBalancerClass + " "
+		}
+		for _, port := range service.Spec.Ports {
+			out += fmt.Sprintf("%s %s %d, ", *port.Name, *port.Protocol, *port.Port)
+			if port.TargetPort.StrVal != *port.Name {
+				out += "to another port "
+			}
+		}
+		for name, value := range service.Annotations {
+			if name != settingsAnnotation {
+				out += name + "=" + value + " "
+			}
+		}
+		if *service.OwnerReferences[0].UID != pod.UID || service.Spec.Selector[PodLabel] != pod.Name || service.Labels["a"] != "b" {
+			out += "of another pod"
 		}
 	}
-	if *service.OwnerReferences[0].UID != pod.UID || service.Spec.Selector[PodLabel] != pod.Name || service.Labels["a"] != "b" {
-		out += "of another pod"
-	}
 	return out
+}
+
+// A pool may say how its Services are made.
+func TestServiceSettings(t *testing.T) {
+	settings := v1alpha1.ExposureService{
+		Annotations: map[string]string{"cloud": "fast"}, LoadBalancerClass: "example.org/nlb",
+		ExternalTrafficPolicy: v1alpha1.ExternalTrafficCluster, PerProtocol: true,
+	}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "pod", UID: "uid"}}
+	for form, want := range map[v1alpha1.ExposureType]string{
+		v1alpha1.ExposureLoadBalancer: "LoadBalancer Cluster example.org/nlb media-udp UDP 7000, cloud=fast " +
+			"pod-tcp LoadBalancer Cluster example.org/nlb media-tcp TCP 7000, cloud=fast ",
+		v1alpha1.ExposureNodePort: "NodePort Cluster media-udp UDP 7000, cloud=fast pod-tcp NodePort Cluster media-tcp TCP 7000, cloud=fast ",
+		v1alpha1.ExposureInternal: "",
+	} {
+		if got := describe(New(v1alpha1.Exposure{Type: form, Service: settings}, twoPorts), pod); got != want {
+			t.Errorf("%s: the Services are %q, want %q", form, got, want)
+		}
+	}
+}
+
+// Services are made anew when there are too few, or they were made from other settings.
+func TestServed(t *testing.T) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "pod", UID: "uid"}}
+	made := func(e Exposure) (services []*corev1.Service) {
+		for _, service := range e.Services(pod, nil) {
+			services = append(services, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: *service.Name, Annotations: service.Annotations}})
+		}
+		return services
+	}
+	with := func(settings v1alpha1.ExposureService) Exposure {
+		return New(v1alpha1.Exposure{Type: v1alpha1.ExposureLoadBalancer, Service: settings}, twoPorts)
+	}
+	plain, two := with(v1alpha1.ExposureService{}), with(v1alpha1.ExposureService{PerProtocol: true})
+	other := with(v1alpha1.ExposureService{Annotations: map[string]string{"cloud": "fast"}})
+	for name, test := range map[string]struct {
+		e        Exposure
+		services []*corev1.Service
+		want     bool
+	}{
+		"there is none":                  {plain, nil, false},
+		"there is one":                   {plain, made(plain), true},
+		"there are two":                  {two, made(two), true},
+		"one of two":                     {two, made(two)[:1], false},
+		"the annotations are others":     {other, made(plain), false},
+		"one of before there were any":   {plain, []*corev1.Service{{}}, false},
+		"a form without Services":        {New(v1alpha1.Exposure{Type: v1alpha1.ExposureInternal}, twoPorts), nil, true},
+		"what the cloud adds is no harm": {plain, []*corev1.Service{{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{settingsAnnotation: plain.digest(), "x": "y"}}}}, true},
+	} {
+		if got := test.e.Served(pod, test.services); got != test.want {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
 }
 
 func TestARangeThatIsTooSmall(t *testing.T) {
 	within := &v1alpha1.PortRange{First: 21000, Last: 21000}
 	e := New(v1alpha1.Exposure{Type: v1alpha1.ExposureHostNetwork, PortRange: within}, twoPorts)
-	if port := e.Allocate(nil); port != 0 || e.Check(port) == nil {
+	if port := e.Allocate(Ports{}); port != 0 || e.Check(port) == nil {
 		t.Errorf("a pod with two ports gets %d", port)
 	}
 	e = New(v1alpha1.Exposure{Type: v1alpha1.ExposureHostPort, PortRange: within}, twoPorts)
-	if port := e.Allocate(nil); port != 21000 || e.Check(port) != nil {
+	if port := e.Allocate(Ports{}); port != 21000 || e.Check(port) != nil {
 		t.Errorf("a pod with one port on its node gets %d", port)
 	}
 }
@@ -102,7 +165,7 @@ func TestARangeThatIsTooSmall(t *testing.T) {
 // The API knows no other types; an object of a later version must not end the operator.
 func TestATypeThatIsNotKnown(t *testing.T) {
 	e := New(v1alpha1.Exposure{Type: "Tunnel"}, twoPorts)
-	if port := e.Allocate(nil); port != defaultRange.First {
+	if port := e.Allocate(Ports{}); port != defaultRange.First {
 		t.Errorf("a pod gets port %d", port)
 	}
 	if _, missing := e.Advertise(Facts{Pod: &corev1.Pod{}}); missing == "" {

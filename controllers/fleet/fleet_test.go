@@ -2,13 +2,7 @@ package fleet
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"math/big"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,6 +18,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
+	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
 	"mediarooms.dev/mediarooms/internal/token"
 	"mediarooms.dev/mediarooms/test/podtest"
 	cases "mediarooms.dev/mediarooms/test/rest"
@@ -175,7 +170,7 @@ func (f *fixture) start() {
 }
 
 // address is where the pod of a number is.
-func address(n int) string { return fmt.Sprintf("127.0.2.%d:7443", n) }
+func address(n int) string { return fmt.Sprintf("127.0.9.%d:7443", n) }
 
 // pod starts a pod and tracks it.
 func (f *fixture) pod(name string) *podtest.Pod {
@@ -432,12 +427,12 @@ func TestTimeInWhichTheOperatorDidNotRunIsNotSilence(t *testing.T) {
 func TestAPodThatIsAnotherIsNotTold(t *testing.T) {
 	f := newFixture(t)
 	f.start()
-	pod, err := podtest.Start(podtest.Config{Address: "127.0.2.200:7443", UID: "uid-of-another", Identity: f.identity})
+	pod, err := podtest.Start(podtest.Config{Address: "127.0.9.200:7443", UID: "uid-of-another", Identity: f.identity})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pod.Stop()
-	f.Track(Pod{Name: "a", UID: "uid-a", Pool: "pool", Address: "127.0.2.200:7443"})
+	f.Track(Pod{Name: "a", UID: "uid-a", Pool: "pool", Address: "127.0.9.200:7443"})
 	f.eventually("it was tried", func() bool { return pod.Streams() >= 2 })
 	if f.Pod("a").State == Synced {
 		t.Error("it was taken for the pod")
@@ -447,35 +442,6 @@ func TestAPodThatIsAnotherIsNotTold(t *testing.T) {
 // identities returns the certificates of an operator and of a media pod.
 func identities(t *testing.T) (manager, pod *mtls.Memory) {
 	t.Helper()
-	make509 := func(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if signer == nil {
-			parent, signer = template, key
-		}
-		template.SerialNumber, template.NotBefore, template.NotAfter = big.NewInt(1), time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		certificate, err := x509.ParseCertificate(der)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return certificate, key
-	}
-	ca, caKey := make509(&x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, nil)
-	roots := x509.NewCertPool()
-	roots.AddCert(ca)
-	leaf := func(name string) *mtls.Memory {
-		certificate, key := make509(&x509.Certificate{
-			DNSNames: []string{name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-		}, ca, caKey)
-		var memory mtls.Memory
-		memory.Set(tls.Certificate{Certificate: [][]byte{certificate.Raw}, PrivateKey: key}, roots)
-		return &memory
-	}
-	return leaf(mtls.Manager), leaf(mtls.MediaPod)
+	authority := mtlstest.NewAuthority(t)
+	return authority.Memory(t, mtls.Manager), authority.Memory(t, mtls.MediaPod)
 }

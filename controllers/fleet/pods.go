@@ -51,7 +51,7 @@ func (f *Fleet) See(pod *corev1.Pod) {
 		UID:     string(pod.UID),
 		Pool:    pod.Labels[v1alpha1.PoolLabel],
 		Node:    pod.Spec.NodeName,
-		Address: net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(controlPort(pod)))),
+		Address: net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(podspec.PortOf(pod, podspec.ControlPort)))),
 		Leaving: !pod.DeletionTimestamp.IsZero(), Ready: ready(pod.Status.Conditions),
 	})
 	if finished(pod) {
@@ -68,15 +68,4 @@ func ready(conditions []corev1.PodCondition) bool {
 
 func finished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-}
-
-func controlPort(pod *corev1.Pod) int32 {
-	for _, container := range pod.Spec.Containers {
-		for _, port := range container.Ports {
-			if port.Name == podspec.ControlPort {
-				return port.ContainerPort
-			}
-		}
-	}
-	return 0
 }

@@ -35,6 +35,8 @@ func (r *Reconciler) applyOne(ctx context.Context, o observed, a action) error {
 		r.Fleet.Configure(a.pod, a.config)
 	case annotatePod:
 		return r.annotatePod(ctx, a)
+	case applyBudget:
+		return r.applyBudget(ctx, o, a)
 	case exposePod:
 		return r.exposePod(ctx, o, a)
 	}
@@ -48,7 +50,7 @@ func (r *Reconciler) createPod(ctx context.Context, o observed, a createPod) err
 		return fmt.Errorf("creating a media pod: %w", err)
 	}
 	name := fmt.Sprintf("%s-%s-%s", podspec.Media.Component, o.pool.Name, rand.String(5))
-	pod := podSpec(o.pool, r.Namespace, name, a.port, r.Image, a.avoid).Pod()
+	pod := podSpec(o.pool, r.Namespace, name, r.Image, a).Pod()
 	if err := r.Client.Create(ctx, pod, FieldOwner); err != nil {
 		return fmt.Errorf("creating a media pod: %w", err)
 	}
@@ -91,11 +93,12 @@ func (r *Reconciler) annotatePod(ctx context.Context, a annotatePod) error {
 	return nil
 }
 
-// exposePod makes the pod's Service. It goes with the pod.
+// exposePod makes the pod's Services, or changes them. They go with the pod.
 func (r *Reconciler) exposePod(ctx context.Context, o observed, a exposePod) error {
-	service := o.exposure.Service(a.pod, podspec.ServiceLabels(a.pod))
-	if err := r.Client.Apply(ctx, service, FieldOwner, client.ForceOwnership); err != nil {
-		return fmt.Errorf("applying the Service of media pod %s: %w", a.pod.Name, err)
+	for _, service := range o.exposure.Services(a.pod, podspec.ServiceLabels(a.pod)) {
+		if err := r.Client.Apply(ctx, service, FieldOwner, client.ForceOwnership); err != nil {
+			return fmt.Errorf("applying Service %s of media pod %s: %w", *service.Name, a.pod.Name, err)
+		}
 	}
 	return nil
 }

@@ -21,8 +21,9 @@ func planConfiguration(o observed, p *plan) {
 		if pod.going() {
 			continue
 		}
-		planEviction(pod, p)
-		if o.exposure.HasService() && pod.service == nil {
+		planAnnotations(pod, p)
+		// What can't change in a Service is in the template: such a pod is about to be replaced.
+		if !o.exposure.Served(pod.pod, pod.services) && (len(pod.services) == 0 || !o.outdated(pod)) {
 			p.add(exposePod{because: "clients reach the pod through a Service", pod: pod.pod})
 		}
 	}

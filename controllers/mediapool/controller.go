@@ -3,8 +3,10 @@
 //
 //	(created) --> starting --> usable --> hosts rooms <--> idle --> retired --> deleted
 //	                               |            |                      ^
-//	                               |   template changed: draining -----+
+//	                               |   template changed, or others have places
+//	                               |   for its rooms: draining --------+
 //	                               +--- finished or lost: deleted and replaced
+//	              +--- ended, or its port is taken: replaced with back-off
 package mediapool
 
 import (
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -37,6 +40,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/controllers/status"
 	"mediarooms.dev/mediarooms/controllers/trigger"
+	"mediarooms.dev/mediarooms/internal/class"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
@@ -87,12 +91,20 @@ type Reconciler struct {
 	CalmPeriod time.Duration
 	// Media is told where the media pods are.
 	Media *desired.MediaAddresses
+	// Class is whose pools these are.
+	Class class.Name
 	// Trigger wakes this controller, by a pool's name.
 	Trigger *trigger.Trigger
 
 	statuses *status.Writer[*v1alpha1.MediaPool, v1alpha1.MediaPoolStatus]
 	// idle is since when each pod has no room; only the one pass at a time touches it.
 	idle map[string]time.Time
+	// spare is since when each pool could do without a pod that hosts rooms.
+	spare map[string]time.Time
+	// hosts knows the names of load balancers.
+	hosts *hosts
+	// ports is what is remembered of the ports of nodes.
+	ports portMemory
 }
 
 // Setup adds the controller to the manager.
@@ -108,6 +120,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		For(&v1alpha1.MediaPool{}).
 		Watches(&corev1.Pod{}, byLabel).
 		Watches(&corev1.Service{}, byLabel).
+		Watches(&policyv1.PodDisruptionBudget{}, byLabel, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.onNode), builder.WithPredicates(addressChanges())).
 		WatchesRawSource(r.Trigger.Source()).
 		WithOptions(controller.Options{
@@ -119,7 +132,8 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 
 // begin makes what is kept from pass to pass.
 func (r *Reconciler) begin() {
-	r.idle = make(map[string]time.Time)
+	r.idle, r.spare, r.ports = make(map[string]time.Time), make(map[string]time.Time), newPortMemory()
+	r.hosts = newHosts(r.Trigger.WakeAfter)
 	r.statuses = &status.Writer[*v1alpha1.MediaPool, v1alpha1.MediaPoolStatus]{
 		Client: r.Client, Owner: FieldOwner, Clock: r.Clock,
 		Status:     func(pool *v1alpha1.MediaPool) *v1alpha1.MediaPoolStatus { return &pool.Status },
@@ -165,13 +179,14 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	var pool v1alpha1.MediaPool
-	if err := r.Client.Get(ctx, request.NamespacedName, &pool); apierrors.IsNotFound(err) {
+	if err := r.Client.Get(ctx, request.NamespacedName, &pool); apierrors.IsNotFound(err) || err == nil && !r.Class.OwnsPool(&pool) {
 		r.Media.Set(request.Name, nil, v1alpha1.PortRange{})
 		r.statuses.Forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
+	beginCount(pool.Name)
 	observed, err := r.observe(ctx, &pool)
 	if err != nil {
 		return ctrl.Result{}, r.statuses.Unobserved(ctx, &pool, err)

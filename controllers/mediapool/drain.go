@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
+
+	"mediarooms.dev/mediarooms/api/v1alpha1"
 )
 
 // This file holds every rule of draining: a pod that drains gets no new Sessions, its rooms go on,
@@ -14,14 +16,13 @@ import (
 // (MediaPool.spec.drainSeconds).
 //
 //	rollout: outdated and hosts rooms --> annotation draining-since --+--> without rooms: deleted
-//	the pool is being deleted ----------------------------------------+--> time over: given up and deleted by force
+//	a person sets the annotation (kubectl mediarooms drain) ----------+--> time over: given up and deleted by force
+//	the pool is being deleted ----------------------------------------+
 //
 // A pod that somebody else deletes, or evicts, does not drain: it lets its rooms go at once
 // (package mediapod), and their users come back on other pods.
 
 const (
-	// drainingAnnotation is since when a pod drains, RFC 3339.
-	drainingAnnotation = "mediarooms.dev/draining-since"
 	// evictAnnotation keeps the cluster autoscaler off pods with rooms.
 	evictAnnotation = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 	// enforcedGrace is what a pod gets whose time to drain is over.
@@ -33,7 +34,7 @@ const (
 
 // drainingSince returns since when a pod drains; zero when it does not.
 func drainingSince(pod *corev1.Pod) time.Time {
-	since, err := time.Parse(time.RFC3339, pod.Annotations[drainingAnnotation])
+	since, err := time.Parse(time.RFC3339, pod.Annotations[v1alpha1.DrainingAnnotation])
 	if err != nil {
 		return time.Time{}
 	}
@@ -56,7 +57,7 @@ func (o observed) takesRooms(p podFacts, replaced bool) bool {
 
 // beginDrain has a pod drain from now on.
 func beginDrain(o observed, pod podFacts, why because) annotatePod {
-	return annotatePod{because: why, pod: pod.pod, annotations: drainAnnotations("false", o.now)}
+	return annotatePod{because: why, pod: pod.pod, annotations: pod.lifeAnnotations("false", o.now)}
 }
 
 // planDrains ends the drains that have begun.
@@ -115,23 +116,31 @@ func (p *plan) endDrain(o observed, pod podFacts, since time.Time, gently delete
 	}
 }
 
-// planEviction keeps the annotation by which the cluster autoscaler knows whether a pod may be
-// evicted.
-func planEviction(pod podFacts, p *plan) {
+// planAnnotations keeps the annotation by which the cluster autoscaler knows whether a pod may be
+// evicted, and the one that says that it has started.
+func planAnnotations(pod podFacts, p *plan) {
 	evictable := strconv.FormatBool(pod.load.Sessions == 0)
-	if pod.pod.Annotations[evictAnnotation] != evictable {
+	why := because("the autoscaler has to know whether the pod hosts rooms")
+	begins := pod.started() && pod.pod.Annotations[startedAnnotation] == ""
+	if begins {
+		why = "the pod has started"
+	}
+	if begins || pod.pod.Annotations[evictAnnotation] != evictable {
 		p.add(annotatePod{
-			because: "the autoscaler has to know whether the pod hosts rooms", pod: pod.pod,
-			annotations: drainAnnotations(evictable, pod.drainingSince),
+			because: why, pod: pod.pod,
+			annotations: pod.lifeAnnotations(evictable, pod.drainingSince),
 		})
 	}
 }
 
-// drainAnnotations are all annotations that change in a pod's life: they are applied together.
-func drainAnnotations(evictable string, drainingSince time.Time) map[string]string {
+// lifeAnnotations are all annotations that change in a pod's life: they are applied together.
+func (p podFacts) lifeAnnotations(evictable string, drainingSince time.Time) map[string]string {
 	out := map[string]string{evictAnnotation: evictable}
+	if p.started() {
+		out[startedAnnotation] = "true"
+	}
 	if !drainingSince.IsZero() {
-		out[drainingAnnotation] = drainingSince.UTC().Format(time.RFC3339)
+		out[v1alpha1.DrainingAnnotation] = drainingSince.UTC().Format(time.RFC3339)
 	}
 	return out
 }

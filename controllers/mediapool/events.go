@@ -18,6 +18,7 @@ const (
 	eventNotReady       = "NotReady"
 	eventPodUnreachable = "PodUnreachable"
 	eventFull           = "Full"
+	eventStartFailed    = "StartFailed"
 	eventServersIgnored = "IceServersIgnored"
 	eventRemovalGivenUp = "RemovalGivenUp"
 	actionScaling       = "Scaling"
@@ -48,6 +49,10 @@ func (r *Reconciler) publish(o observed, before, after v1alpha1.MediaPoolStatus)
 		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeNormal, eventReady, actionObserving, "%s", is.Message)
 	default:
 		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeWarning, eventNotReady, actionObserving, "%s", is.Message)
+	}
+	stopped, progress := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionProgressing), meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionProgressing)
+	if progress.Reason == v1alpha1.ReasonStartFailed && (stopped == nil || stopped.Message != progress.Message) {
+		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeWarning, eventStartFailed, actionScaling, "%s", progress.Message)
 	}
 	said := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionAccepted)
 	if o.ignored != "" && (said == nil || !strings.HasSuffix(said.Message, o.ignored)) {

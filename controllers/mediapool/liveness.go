@@ -59,6 +59,7 @@ func planLiveness(o observed, p *plan) {
 			// The node may be gone and never confirm.
 			p.after(o, pod.pod.DeletionTimestamp.Add(goingBound),
 				deletePod{because: "the pod is lost and does not go", pod: pod.pod, graceSeconds: now})
+		case o.failedStart(pod): // planStarts decides
 		case finished(pod.pod):
 			p.add(deletePod{because: "the pod has finished", pod: pod.pod, graceSeconds: now})
 		case pod.dead():

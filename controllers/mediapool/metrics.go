@@ -15,5 +15,8 @@ func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{losses}
 }
 
+// beginCount has a rate begin at 0, before the first loss.
+func beginCount(pool string) { losses.WithLabelValues(pool) }
+
 // CountLoss counts a pod of a pool that was given up.
 func CountLoss(pool string) { losses.WithLabelValues(pool).Inc() }

@@ -26,26 +26,30 @@ type observed struct {
 	// hash is what a pod of the pool would be made from now.
 	hash string
 	pods []podFacts
-	// usedPorts counts the pods of all pools per given port.
-	usedPorts map[int32]int
+	// ports are those of the nodes, of all pools.
+	ports exposure.Ports
+	// budget is how many pods have to stay by the PodDisruptionBudget; nil when there is none.
+	budget *int32
 	// suspects are nodes on which a pod has failed a short while ago.
 	suspects []string
 	// waiting Sessions have no pod.
 	waiting int32
 	// ignored says which of the pool's ICE servers clients are not told, and why; "" when none is.
 	ignored string
-	// calm is how long a pod has no room before it is removed.
-	calm time.Duration
-	now  time.Time
+	// calm is how long a pod has no room before it is removed, or others have places for its rooms
+	// before it drains; spareSince is since when they have, zero when they have not.
+	calm       time.Duration
+	spareSince time.Time
+	now        time.Time
 }
 
 // podFacts is everything that is known of one pod.
 type podFacts struct {
 	pod *corev1.Pod
-	// service of the pod; nil when there is none.
-	service *corev1.Service
-	view    fleet.PodView
-	load    rooms.Load
+	// services of the pod that there are.
+	services []*corev1.Service
+	view     fleet.PodView
+	load     rooms.Load
 	// addresses that clients reach it by; missing says why there are none.
 	addresses []*controlv1.TransportAddress
 	missing   string
@@ -61,7 +65,7 @@ type podFacts struct {
 func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.MediaPool) (observed, error) {
 	o := observed{
 		pool: pool, exposure: podspec.Media.Exposed(pool.Spec.Exposure), hash: templateHash(pool, r.Image),
-		usedPorts: make(map[int32]int), waiting: r.Rooms.Waiting(pool.Name), calm: r.CalmPeriod, now: r.Clock.Now(),
+		waiting: r.Rooms.Waiting(pool.Name), calm: r.CalmPeriod, now: r.Clock.Now(),
 	}
 	var pods corev1.PodList
 	ofKind := client.MatchingLabels{v1alpha1.ComponentLabel: podspec.Media.Component}
@@ -76,33 +80,44 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.MediaPool) (obs
 	if err != nil {
 		return o, err
 	}
+	if o.budget, err = r.budget(ctx, pool.Name); err != nil {
+		return o, err
+	}
 	for _, name := range r.Rooms.FailedLately(o.now) {
 		if nodes[name] != nil {
 			o.suspects = append(o.suspects, name)
 		}
 	}
-	loads := r.Rooms.Loads()
+	loads, used := r.Rooms.Loads(), make(map[int32]int)
 	for i := range pods.Items {
 		pod := &pods.Items[i]
 		if port := exposure.Allocated(pod); port != 0 && !finished(pod) {
-			o.usedPorts[port]++
+			used[port]++
 		}
 		if pod.Labels[v1alpha1.PoolLabel] != pool.Name {
 			continue
 		}
 		facts := podFacts{
-			pod: pod, service: services[pod.Name], view: r.Fleet.Pod(pod.Name), load: loads[pod.Name],
+			pod: pod, view: r.Fleet.Pod(pod.Name), load: loads[pod.Name],
 			untold: r.Events.Waiting(pod.Name), drainingSince: drainingSince(pod),
 		}
-		facts.addresses, facts.missing = o.exposure.Advertise(
-			exposure.Facts{Pod: pod, Node: nodes[pod.Spec.NodeName], Service: facts.service})
+		for _, name := range o.exposure.ServiceNames(pod.Name) {
+			if service := services[name]; service != nil {
+				facts.services = append(facts.services, service)
+			}
+		}
+		facts.addresses, facts.missing = o.exposure.Advertise(exposure.Facts{
+			Pod: pod, Node: nodes[pod.Spec.NodeName], Services: facts.services, Resolve: r.hosts.resolver(pool.Name, o.now),
+		})
 		facts.idleSince = r.idleSince(pod.Name, facts.load, o.now)
 		o.pods = append(o.pods, facts)
 	}
 	slices.SortFunc(o.pods, func(a, b podFacts) int {
 		return cmp.Or(a.pod.CreationTimestamp.Compare(b.pod.CreationTimestamp.Time), cmp.Compare(a.pod.Name, b.pod.Name))
 	})
+	o.ports = r.ports.ports(pods.Items, used, o.now)
 	r.forgetGone(pods.Items)
+	o.spareSince = r.spareSince(o)
 	return o, nil
 }
 
@@ -115,7 +130,7 @@ func (o observed) addresses() []*controlv1.TransportAddress {
 	return all
 }
 
-// services returns the pool's Services by pod.
+// services returns the pool's Services by name.
 func (r *Reconciler) services(ctx context.Context, o observed) (map[string]*corev1.Service, error) {
 	if !o.exposure.HasService() {
 		return nil, nil
@@ -155,6 +170,18 @@ func (r *Reconciler) idleSince(pod string, load rooms.Load, now time.Time) time.
 		r.idle[pod] = now
 	}
 	return since
+}
+
+// spareSince remembers since when a pool has a pod that it could do without, as idleSince does.
+func (r *Reconciler) spareSince(o observed) time.Time {
+	if _, spare := o.superfluous(); !spare {
+		delete(r.spare, o.pool.Name)
+		return time.Time{}
+	}
+	if r.spare[o.pool.Name].IsZero() {
+		r.spare[o.pool.Name] = o.now
+	}
+	return r.spare[o.pool.Name]
 }
 
 // forgetGone drops what is remembered of pods that are gone.

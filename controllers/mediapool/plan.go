@@ -24,6 +24,8 @@ type createPod struct {
 	because
 	port  int32
 	avoid []string
+	// failures is how many have failed to start in a row before it.
+	failures int
 }
 
 // deletePod deletes a pod. With retire, only if no Session was placed on it meanwhile. With lose,
@@ -49,7 +51,13 @@ type annotatePod struct {
 	annotations map[string]string
 }
 
-// exposePod makes the Service of a pod.
+// applyBudget writes how many pods have to stay when pods are evicted.
+type applyBudget struct {
+	because
+	minAvailable int32
+}
+
+// exposePod makes the Services of a pod, or changes them.
 type exposePod struct {
 	because
 	pod *corev1.Pod
@@ -82,8 +90,10 @@ func makePlan(o observed) plan {
 	var p plan
 	planLiveness(o, &p)
 	planConfiguration(o, &p)
+	planStarts(o, &p)
 	planDrains(o, &p)
 	planRollout(o, &p)
 	planSize(o, &p)
+	planBudget(o, &p)
 	return p
 }

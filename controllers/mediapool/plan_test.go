@@ -46,20 +46,26 @@ type simulation struct {
 	waiting int32
 	now     time.Time
 	made    int
+	ports   portMemory
 	out     strings.Builder
+
+	spareSince time.Time
+	budget     *int32
 }
 
 func newSimulation() *simulation {
-	return &simulation{pool: newPool(), image: podspec.Image{Name: "v1"}, pods: make(map[string]*podFacts), now: start}
+	return &simulation{pool: newPool(), image: podspec.Image{Name: "v1"}, pods: make(map[string]*podFacts), ports: newPortMemory(), now: start}
 }
 
 func (s *simulation) names() []string { return slices.Sorted(maps.Keys(s.pods)) }
 
 func (s *simulation) observe() observed {
 	o := observed{
-		pool: s.pool, exposure: podspec.Media.Exposed(s.pool.Spec.Exposure), hash: templateHash(s.pool, s.image), usedPorts: make(map[int32]int), waiting: s.waiting,
+		pool: s.pool, exposure: podspec.Media.Exposed(s.pool.Spec.Exposure), hash: templateHash(s.pool, s.image), budget: s.budget, waiting: s.waiting,
 		calm: 5 * time.Minute, now: s.now,
 	}
+	used := make(map[int32]int)
+	var all []corev1.Pod
 	for _, name := range s.names() {
 		facts := s.pods[name]
 		facts.view.Usable = facts.view.State == fleet.Synced && facts.drainingSince.IsZero() && !facts.going()
@@ -68,11 +74,19 @@ func (s *simulation) observe() observed {
 		} else if facts.idleSince.IsZero() {
 			facts.idleSince = s.now
 		}
-		if port := exposure.Allocated(facts.pod); port != 0 {
-			o.usedPorts[port]++
+		if port := exposure.Allocated(facts.pod); port != 0 && !finished(facts.pod) {
+			used[port]++
 		}
 		o.pods = append(o.pods, *facts)
+		all = append(all, *facts.pod)
 	}
+	if _, spare := o.superfluous(); !spare {
+		s.spareSince = time.Time{}
+	} else if s.spareSince.IsZero() {
+		s.spareSince = s.now
+	}
+	o.spareSince = s.spareSince
+	o.ports = s.ports.ports(all, used, s.now)
 	return o
 }
 
@@ -102,7 +116,7 @@ func (s *simulation) apply(p plan) bool {
 		case createPod:
 			s.made++
 			name := fmt.Sprintf("pod-%d", s.made)
-			pod := podSpec(s.pool, "ns", name, a.port, s.image, a.avoid).Pod()
+			pod := podSpec(s.pool, "ns", name, s.image, a).Pod()
 			pod.CreationTimestamp = metav1.Time{Time: s.now}
 			pod.Status.Phase = corev1.PodPending
 			s.pods[name] = &podFacts{pod: pod}
@@ -118,11 +132,14 @@ func (s *simulation) apply(p plan) bool {
 			if facts == nil {
 				continue
 			}
-			if since, err := time.Parse(time.RFC3339, a.annotations[drainingAnnotation]); err == nil {
+			if since, err := time.Parse(time.RFC3339, a.annotations[v1alpha1.DrainingAnnotation]); err == nil {
 				facts.drainingSince = since
 			}
 			maps.Copy(facts.pod.Annotations, a.annotations)
 			fmt.Fprintf(&s.out, "        -> annotate %s %v: %s\n", a.pod.Name, a.annotations, a.why())
+		case applyBudget:
+			s.budget = &a.minAvailable
+			fmt.Fprintf(&s.out, "        -> keep %d from being evicted\n", a.minAvailable)
 		default:
 			continue
 		}
@@ -138,6 +155,30 @@ func (s *simulation) up(names ...string) func() {
 			s.pods[name].pod.Status.Phase = corev1.PodRunning
 			s.pods[name].view = fleet.PodView{Known: true, State: fleet.Synced, Since: s.now}
 		}
+	}
+}
+
+// ends has the container of a pod end.
+func (s *simulation) ends(name, reason string) {
+	status := &s.pods[name].pod.Status
+	status.Phase = corev1.PodFailed
+	status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{
+		Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: reason, FinishedAt: metav1.Time{Time: s.now}},
+	}}}
+	s.pods[name].view = fleet.PodView{}
+}
+
+func (s *simulation) endsWith(name, reason string) func() {
+	return func() { s.ends(name, reason) }
+}
+
+// withoutPort has no node with the port of a pod.
+func (s *simulation) withoutPort(name string) func() {
+	return func() {
+		s.pods[name].pod.Status.Conditions = []corev1.PodCondition{{
+			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, LastTransitionTime: metav1.Time{Time: s.now},
+			Message: "0/2 nodes are available: 2 node(s) didn't have free ports for the requested pod ports.",
+		}}
 	}
 }
 
@@ -187,7 +228,7 @@ func TestTranscripts(t *testing.T) {
 			s.step("the calm period is over", s.after(time.Minute, nil))
 		},
 		"standbys": func(s *simulation) {
-			s.pool.Spec.Standby, s.pool.Spec.Capacity.Sessions = v1alpha1.StandbyWarm, 9
+			s.pool.Spec.Standby, s.pool.Spec.Capacity.Sessions = "", 9
 			s.step("the pool is made", nil)
 			s.step("pod-1 is up", s.up("pod-1"))
 			s.step("a room is placed, and is to have a standby", s.rooms("pod-1", 1))
@@ -197,6 +238,24 @@ func TestTranscripts(t *testing.T) {
 			s.step("pod-3 is up", s.up("pod-3"))
 			s.step("the room ends", s.rooms("pod-2", 0))
 			s.step("the calm period is over", s.after(time.Hour, nil))
+		},
+		"consolidation": func(s *simulation) {
+			s.pool.Spec.Standby, s.pool.Spec.Capacity.Sessions = v1alpha1.StandbyWarm, 3
+			s.step("the pool is made", nil)
+			s.step("pod-1 is up and full", func() { s.up("pod-1")(); s.rooms("pod-1", 3)() })
+			s.step("pod-2 is up and full", func() { s.up("pod-2")(); s.rooms("pod-2", 3)() })
+			s.step("pod-3 is up and hosts a room", func() { s.up("pod-3")(); s.rooms("pod-3", 1)() })
+			s.step("a room ends on each of the others: there would be no spare place", func() { s.rooms("pod-1", 2)(); s.rooms("pod-2", 3)() })
+			s.step("another ends", func() { s.rooms("pod-2", 2)() })
+			s.step("a room is placed before the calm period is over", s.after(4*time.Minute, s.rooms("pod-1", 3)))
+			s.step("and ends", s.after(time.Minute, s.rooms("pod-1", 2)))
+			s.step("the room has no standby for a while", s.after(4*time.Minute, func() { s.pods["pod-3"].load.Unprotected = 1 }))
+			s.step("and has one again", s.after(time.Minute, func() { s.pods["pod-3"].load.Unprotected = 0 }))
+			s.step("the calm period is over", s.after(5*time.Minute, nil))
+			s.step("the room has moved", func() { s.rooms("pod-3", 0)(); s.rooms("pod-1", 3)() })
+			s.step("later", s.after(time.Hour, nil))
+			s.step("two pods stay, for the standbys", func() { s.rooms("pod-1", 1)(); s.rooms("pod-2", 1)() })
+			s.step("later", s.after(time.Hour, nil))
 		},
 		"full": func(s *simulation) {
 			s.pool.Spec.MaxPods = 1
@@ -247,6 +306,48 @@ func TestTranscripts(t *testing.T) {
 				s.pods["pod-3"].view = fleet.PodView{Known: true, State: fleet.Connecting, Since: s.now}
 			})
 			s.step("it still does not", s.after(startBound, nil))
+		},
+		"failed_starts": func(s *simulation) {
+			s.pool.Spec.MinPods = ptr.To(int32(2))
+			s.step("the pool is made, with an image that can't run", nil)
+			s.step("both pods end at once", s.after(time.Second, func() { s.ends("pod-1", "Error"); s.ends("pod-2", "Error") }))
+			s.step("the next does, too", s.after(time.Second, s.endsWith("pod-3", "Error")))
+			s.step("nothing happens for a while", s.after(9*time.Second, nil))
+			s.step("the next is made, and ends", s.after(time.Second, nil))
+			s.step("it ends", s.after(time.Second, s.endsWith("pod-4", "Error")))
+			s.step("there is a new leader", s.after(19*time.Second, func() { s.ports = newPortMemory() }))
+			s.step("its time has come", s.after(time.Second, nil))
+			s.step("the image is mended", func() { s.image.Name = "v2" })
+			s.step("the new pods are up", s.after(time.Second, s.up("pod-6", "pod-7")))
+			s.step("one is killed", func() { s.ends("pod-6", "OOMKilled") })
+		},
+		"failed_rollout": func(s *simulation) {
+			s.step("the pool is made", nil)
+			s.step("it is up and hosts a room", func() { s.up("pod-1")(); s.rooms("pod-1", 1)() })
+			s.step("the new image can't run", func() { s.image.Name = "v2" })
+			s.step("its pod ends", s.after(time.Second, s.endsWith("pod-2", "StartError")))
+			s.step("the next ends", s.after(time.Second, s.endsWith("pod-3", "StartError")))
+			s.step("the image of before is back", func() { s.image.Name = "v1" })
+		},
+		"ports_in_use": func(s *simulation) {
+			s.step("the pool is made", nil)
+			s.step("its port is taken on all nodes", s.after(time.Second, s.withoutPort("pod-1")))
+			s.step("so is the next", s.after(time.Second, s.withoutPort("pod-2")))
+			s.step("another is tried after a while", s.after(10*time.Second, nil))
+			s.step("it is up", s.after(time.Second, s.up("pod-3")))
+			s.step("its place is used, and the next one gets no port that was taken", s.rooms("pod-3", 2))
+			s.step("a process has the port", s.after(time.Second, func() {
+				s.ends("pod-4", "Error")
+				s.pods["pod-4"].pod.Status.ContainerStatuses[0].State.Terminated.Message = "listen udp :31003: bind: address already in use"
+			}))
+			s.step("the next is up", s.after(time.Second, s.up("pod-5")))
+			s.step("it is full much later", s.after(11*time.Minute, s.rooms("pod-5", 2)))
+		},
+		"no_port_is_free": func(s *simulation) {
+			s.pool.Spec.Exposure.PortRange = &v1alpha1.PortRange{First: 31000, Last: 31000}
+			s.step("the pool is made, with one port", nil)
+			s.step("it is taken on all nodes: the pod waits for it", s.after(time.Second, s.withoutPort("pod-1")))
+			s.step("it is free", s.after(time.Hour, s.up("pod-1")))
 		},
 		"cut_off": func(s *simulation) {
 			s.step("the pool is made", nil)

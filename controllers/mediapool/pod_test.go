@@ -12,7 +12,7 @@ import (
 
 // buildPod returns a pod of a pool.
 func buildPod(pool *v1alpha1.MediaPool, image podspec.Image) *corev1.Pod {
-	return podSpec(pool, "ns", "name", 31000, image, nil).Pod()
+	return podSpec(pool, "ns", "name", image, createPod{port: 31000}).Pod()
 }
 
 func TestPod(t *testing.T) {
@@ -36,7 +36,7 @@ func TestPod(t *testing.T) {
 		t.Errorf("it is spread by %v", pod.Spec.TopologySpreadConstraints)
 	}
 
-	pod = podSpec(pool, "ns", "name", 31000, podspec.Image{Name: "image"}, []string{"a", "b"}).Pod()
+	pod = podSpec(pool, "ns", "name", podspec.Image{Name: "image"}, createPod{port: 31000, avoid: []string{"a", "b"}}).Pod()
 	terms := pod.Spec.Affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution
 	if len(terms) != 1 || len(terms[0].Preference.MatchFields) != 2 || pool.Spec.Template.Affinity != nil || pod.Spec.TopologySpreadConstraints != nil {
 		t.Errorf("nodes are avoided by %v, and it is spread by %v", terms, pod.Spec.TopologySpreadConstraints)

@@ -31,7 +31,7 @@ type supply struct {
 func (o observed) supply() supply {
 	var s supply
 	for _, pod := range o.pods {
-		if !pod.dead() && !pod.going() {
+		if !pod.dead() && !pod.going() && !o.failedStart(pod) {
 			s.alive++
 		}
 		if !o.current(pod) {
@@ -47,9 +47,11 @@ func (o observed) supply() supply {
 	return s
 }
 
-// current says that a pod counts: it is alive, can be reached, stays, and is what the pool wants.
+// current says that a pod counts: it is alive or starts, can be reached, stays, and is what the
+// pool wants.
 func (o observed) current(p podFacts) bool {
-	return !p.dead() && !p.going() && !p.cutOff() && !o.outdated(p) && p.drainingSince.IsZero()
+	return !p.dead() && !p.going() && !p.cutOff() && !o.outdated(p) && p.drainingSince.IsZero() &&
+		!o.failedStart(p)
 }
 
 // free returns how many more Sessions a pod can take, whether it is usable already or about to be.
@@ -78,24 +80,36 @@ func (o observed) followers() int32 {
 // planSize makes pods while there is too little room, and removes idle ones after a calm period.
 func planSize(o observed, p *plan) {
 	supply := o.supply()
-	minimum := min(max(ptr.Deref(o.pool.Spec.MinPods, 1), o.followers()), o.pool.Spec.MaxPods)
-	planGrowth(o, p, &supply, minimum)
-	planShrinking(o, p, &supply, minimum)
+	planGrowth(o, p, &supply)
+	planShrinking(o, p, &supply)
+	planConsolidation(o, p, &supply)
 }
 
-func planGrowth(o observed, p *plan, supply *supply, minimum int32) {
-	used := maps.Clone(o.usedPorts)
-	for supply.alive < o.pool.Spec.MaxPods && (supply.current < minimum || supply.free < needed(o)) {
+// minimum is how many pods there have to be, whatever rooms there are.
+func (o observed) minimum() int32 {
+	return min(max(ptr.Deref(o.pool.Spec.MinPods, 1), o.followers()), o.pool.Spec.MaxPods)
+}
+
+func planGrowth(o observed, p *plan, supply *supply) {
+	lacks := func() bool {
+		return supply.alive < o.pool.Spec.MaxPods && (supply.current < o.minimum() || supply.free < needed(o))
+	}
+	if !lacks() {
+		return
+	}
+	ports := o.ports
+	ports.Used = maps.Clone(ports.Used)
+	for may, failures := mayStart(o, *supply, p); may > 0 && lacks(); may-- {
 		why := because("fewer pods than the minimum")
 		switch {
-		case supply.current >= minimum:
+		case supply.current >= o.minimum():
 			why = "too little room for the Sessions that wait and those to come"
 		case supply.current >= ptr.Deref(o.pool.Spec.MinPods, 1):
 			why = "the rooms need a second pod for their standbys"
 		}
-		port := o.exposure.Allocate(used)
-		used[port]++
-		p.add(createPod{because: why, port: port, avoid: o.suspects})
+		port := o.exposure.Allocate(ports)
+		ports.Used[port]++
+		p.add(createPod{because: why, port: port, avoid: o.suspects, failures: failures})
 		supply.alive++
 		supply.current++
 		supply.free += o.pool.Spec.Capacity.Sessions
@@ -103,9 +117,9 @@ func planGrowth(o observed, p *plan, supply *supply, minimum int32) {
 }
 
 // planShrinking removes idle pods, the youngest first.
-func planShrinking(o observed, p *plan, supply *supply, minimum int32) {
+func planShrinking(o observed, p *plan, supply *supply) {
 	for _, pod := range slices.Backward(o.pods) {
-		if !o.current(pod) || pod.load.Sessions > 0 || supply.current <= minimum || supply.free-o.free(pod) < needed(o) {
+		if !o.current(pod) || pod.load.Sessions > 0 || supply.current <= o.minimum() || supply.free-o.free(pod) < needed(o) {
 			continue
 		}
 		if wait := pod.idleSince.Add(o.calm).Sub(o.now); wait > 0 {
@@ -120,4 +134,40 @@ func planShrinking(o observed, p *plan, supply *supply, minimum int32) {
 		supply.current--
 		supply.free -= o.free(pod)
 	}
+}
+
+// planConsolidation has the emptiest pod drain when the others could have taken its rooms for the
+// calm period: with standbys nobody notices that a room moves.
+func planConsolidation(o observed, p *plan, supply *supply) {
+	emptiest, found := o.superfluous()
+	if !found || supply.current <= o.minimum() {
+		return
+	}
+	p.after(o, o.spareSince.Add(o.calm), beginDrain(o, emptiest, "the other pods have places for its rooms"))
+}
+
+// superfluous returns the pod with the fewest rooms, if the others can take them and there are as
+// many free places as needed then. There is none while pods come or go, or rooms would be
+// interrupted by a move.
+func (o observed) superfluous() (emptiest podFacts, found bool) {
+	supply := o.supply()
+	if !placement.WantsStandby(o.pool, "") || supply.usable != supply.alive || o.waiting > 0 {
+		return podFacts{}, false
+	}
+	var freeConnections int32
+	for _, pod := range o.pods {
+		if !o.current(pod) {
+			continue
+		}
+		freeConnections += max(0, o.pool.Spec.Capacity.Connections-pod.load.Connections)
+		if !found || pod.load.Sessions < emptiest.load.Sessions {
+			emptiest, found = pod, true
+		}
+	}
+	if !found || emptiest.load.Sessions == 0 { // it goes by itself, or nothing does
+		return podFacts{}, false
+	}
+	others := freeConnections - max(0, o.pool.Spec.Capacity.Connections-emptiest.load.Connections)
+	fits := supply.usableFree-o.free(emptiest)-emptiest.load.Sessions >= needed(o) && others >= emptiest.load.Connections
+	return emptiest, fits && emptiest.load.Unprotected == 0
 }

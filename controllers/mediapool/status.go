@@ -3,6 +3,7 @@ package mediapool
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/exposure"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/status"
 	"mediarooms.dev/mediarooms/internal/hosting"
@@ -56,7 +58,8 @@ func makeStatus(o observed, failed error) v1alpha1.MediaPoolStatus {
 		accepted.Status, accepted.Reason = metav1.ConditionFalse, v1alpha1.ReasonInvalid
 		accepted.Message = "no Session is hosted: " + err.Error()
 	}
-	status.SetConditions(&after.Conditions, o.pool.Generation, o.now, accepted, readyCondition(o, after, failed))
+	status.SetConditions(&after.Conditions, o.pool.Generation, o.now, accepted,
+		readyCondition(o, after, failed), progressingCondition(o))
 	return after
 }
 
@@ -74,26 +77,97 @@ func readyCondition(o observed, after v1alpha1.MediaPoolStatus, failed error) me
 			c.Message += ": " + obstacle
 		}
 	}
+	if said, fails := o.startObstacle(); fails && o.rollsOut() {
+		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonStartFailed
+		c.Message = "pods of the current template don't start, and those of the one before go on: " + said
+	}
 	c.Message += o.unreachable()
 	return c
 }
 
+func progressingCondition(o observed) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionProgressing, Status: metav1.ConditionTrue}
+	said, fails := o.startObstacle()
+	switch supply := o.supply(); {
+	case !o.pool.DeletionTimestamp.IsZero():
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonDeleting, "no pods are made any more"
+	case fails:
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonStartFailed, said
+	case o.rollsOut():
+		c.Reason, c.Message = v1alpha1.ReasonRollingOut, "pods are replaced by those of the current template"
+	case supply.current > supply.usable || supply.current < o.minimum():
+		c.Reason, c.Message = v1alpha1.ReasonRollingOut, "pods are being made"
+	default:
+		c.Reason, c.Message = v1alpha1.ReasonRolledOut, "all pods are of the current template and can host rooms"
+	}
+	if said != "" && c.Reason == v1alpha1.ReasonRollingOut {
+		c.Message += ": " + said
+	}
+	return c
+}
+
+// rollsOut says that there are pods of another template.
+func (o observed) rollsOut() bool {
+	return slices.ContainsFunc(o.pods, func(p podFacts) bool { return !p.dead() && !p.going() && o.outdated(p) })
+}
+
+// startObstacle says what keeps pods from starting, and whether that is a failure; "" when nothing
+// does.
+func (o observed) startObstacle() (said string, fails bool) {
+	if said := o.startFailure(); said != "" {
+		return said, true
+	}
+	for _, pod := range o.pods {
+		if !o.current(pod) || pod.started() {
+			continue
+		}
+		if waiting := waitingReason(pod.pod); waiting != "" {
+			return waiting, true
+		}
+		if said := pod.unschedulable(o); said != "" {
+			return said, false
+		}
+	}
+	return "", false
+}
+
+// unschedulable says why a pod can't be scheduled; "" when it can.
+func (p podFacts) unschedulable(o observed) string {
+	why := unschedulable(p.pod)
+	switch {
+	case why == "":
+		return ""
+	case portTaken(p.pod):
+		return takenPort(o.exposure.Given(exposure.Allocated(p.pod))) + "a pod can't be scheduled: " + why
+	}
+	return "a pod can't be scheduled: " + why
+}
+
+// waitingReason says why the container of a pod can't start yet; "" when it is about to.
+func waitingReason(pod *corev1.Pod) string {
+	for _, container := range pod.Status.ContainerStatuses {
+		if waiting := container.State.Waiting; waiting != nil && waiting.Reason != "" && waiting.Reason != "ContainerCreating" {
+			return "a pod can't start: " + waiting.Reason + said(waiting.Message)
+		}
+	}
+	return ""
+}
+
 // obstacleOf says what keeps the first pod that is not ready from being so. Pods have random names,
-// which do not belong into a condition: it would change at every attempt.
+// which do not belong into a condition, but for one that has failed and is kept.
 func obstacleOf(o observed, failed error) string {
+	if said := o.startFailure(); said != "" {
+		return said
+	}
 	for _, pod := range o.pods {
 		if pod.dead() || pod.going() || pod.cutOff() || pod.view.State == fleet.Synced && len(pod.addresses) > 0 {
 			continue
 		}
-		for _, condition := range pod.pod.Status.Conditions {
-			if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-				return "a pod can't be scheduled: " + condition.Message
-			}
+		if said := pod.unschedulable(o); said != "" {
+			return said
 		}
-		for _, container := range pod.pod.Status.ContainerStatuses {
-			if waiting := container.State.Waiting; waiting != nil && waiting.Reason != "" && waiting.Reason != "ContainerCreating" {
-				return "a pod can't start: " + waiting.Reason
-			}
+		if said := waitingReason(pod.pod); said != "" {
+			return said
 		}
 		if pod.pod.Status.Phase == corev1.PodRunning && pod.missing != "" {
 			return "a pod has no address to advertise: " + pod.missing

@@ -83,7 +83,7 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{T: t, around: sessions{"pod": 1}, clock: clocktesting.NewFakePassiveClock(start)}
 	pool := newPool()
 	pool.Generation = 2
-	pod := podSpec(pool, "ns", "pod", 31000, podspec.Image{}, nil).Pod()
+	pod := podSpec(pool, "ns", "pod", podspec.Image{}, createPod{port: 31000}).Pod()
 	pod.Spec.NodeName, pod.Status.Phase, pod.Status.StartTime = "node", corev1.PodRunning, &metav1.Time{Time: start}
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node"}}
 	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.1"}}
@@ -208,5 +208,107 @@ func TestAPoolThatIsBeingDeleted(t *testing.T) {
 	}
 	if _, ready, err = f.pass(time.Second); err != nil || ready.Type != "" {
 		t.Errorf("the pool is still there: Ready is %+v, the error %v", ready, err)
+	}
+}
+
+// The status says how the last pod has ended, and a rollout that fails is not ready.
+func TestPodsThatFailToStart(t *testing.T) {
+	ended := func(exitCode int32, reason, message string) func(*corev1.Pod) {
+		return func(pod *corev1.Pod) {
+			pod.Status.Phase = corev1.PodFailed
+			pod.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+				ExitCode: exitCode, Reason: reason, Message: message,
+			}}}}
+		}
+	}
+	unschedulable := func(message string) func(*corev1.Pod) {
+		return func(pod *corev1.Pod) {
+			pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: message}}
+		}
+	}
+	noPorts := unschedulable("0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.")
+	for name, test := range map[string]struct {
+		pod    func(*corev1.Pod)
+		ports  v1alpha1.PortRange
+		status metav1.ConditionStatus
+		says   string
+	}{
+		"an image without the program": {
+			ended(128, "StartError", "exec: \"/mediapod\": no such file"), v1alpha1.PortRange{}, metav1.ConditionFalse,
+			`media pod new has failed to start: 3 in a row; its container ended with exit code 128 (StartError): exec: "/mediapod": no such file`,
+		},
+		"of a log, the last line": {
+			ended(1, "Error", "one\ntwo\x1b[31m "+strings.Repeat("x", 400)+"\n"), v1alpha1.PortRange{}, metav1.ConditionFalse,
+			"media pod new has failed to start: 3 in a row; its container ended with exit code 1 (Error): two[31m " + strings.Repeat("x", 292) + "...",
+		},
+		"a port that a process has": {
+			ended(1, "Error", "listen udp :31001: bind: address already in use"), v1alpha1.PortRange{}, metav1.ConditionFalse,
+			"media pod new has failed to start: 3 in a row; port 31001 is taken: its container ended with exit code 1 (Error): listen udp :31001: bind: address already in use",
+		},
+		"a pod that its kubelet refuses": {
+			func(pod *corev1.Pod) {
+				pod.Status.Phase, pod.Status.Reason, pod.Status.Message = corev1.PodFailed, "NodePorts", "Predicate NodePorts failed"
+			}, v1alpha1.PortRange{}, metav1.ConditionFalse,
+			"media pod new has failed to start: 3 in a row; port 31001 is taken: its node has ended it (NodePorts): Predicate NodePorts failed",
+		},
+		"a port that all nodes have given": {
+			noPorts, v1alpha1.PortRange{}, metav1.ConditionFalse,
+			"media pod new has failed to start: 3 in a row; port 31001 is taken: its ports are taken on every node that it could be on: " +
+				"0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.",
+		},
+		"the only port": {
+			noPorts, v1alpha1.PortRange{First: 31001, Last: 31001}, metav1.ConditionTrue,
+			"pods are replaced by those of the current template: port 31001 is taken: a pod can't be scheduled: " +
+				"0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.",
+		},
+		"no node": {
+			unschedulable("1 Insufficient cpu"), v1alpha1.PortRange{}, metav1.ConditionTrue,
+			"pods are replaced by those of the current template: a pod can't be scheduled: 1 Insufficient cpu",
+		},
+		"an image that can't be pulled": {
+			func(pod *corev1.Pod) {
+				pod.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{
+					Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "no such image"},
+				}}}
+			}, v1alpha1.PortRange{}, metav1.ConditionFalse,
+			"a pod can't start: ImagePullBackOff: no such image",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool := newPool()
+			pod := podSpec(pool, "ns", "old", podspec.Image{Name: "v1"}, createPod{port: 31000}).Pod()
+			old := podFacts{pod: pod, view: fleet.PodView{Known: true, State: fleet.Synced, Usable: true}, addresses: []*controlv1.TransportAddress{{}}}
+			if test.ports.First != 0 {
+				pool.Spec.Exposure.PortRange = &test.ports
+			}
+			pod = podSpec(pool, "ns", "new", podspec.Image{Name: "v2"}, createPod{port: 31001, failures: 2}).Pod()
+			pod.Status.Phase = corev1.PodPending
+			test.pod(pod)
+			o := observed{
+				pool: pool, exposure: podspec.Media.Exposed(pool.Spec.Exposure), hash: templateHash(pool, podspec.Image{Name: "v2"}),
+				pods: []podFacts{old, {pod: pod}}, now: start,
+			}
+			used := map[int32]int{31000: 1}
+			if !finished(pod) {
+				used[31001]++
+			}
+			o.ports = newPortMemory().ports([]corev1.Pod{*pod}, used, start)
+			after := makeStatus(o, nil)
+			progressing := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionProgressing)
+			if progressing.Status != test.status || progressing.Message != test.says {
+				t.Errorf("Progressing is %s: %s\nwant %s: %s", progressing.Status, progressing.Message, test.status, test.says)
+			}
+			ready := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
+			if ready.Status != test.status || after.ReadyPods != 1 {
+				t.Errorf("%d pods are ready, and Ready is %+v", after.ReadyPods, ready)
+			}
+			recorder := events.NewFakeRecorder(10)
+			r := Reconciler{Recorder: recorder}
+			r.publish(o, v1alpha1.MediaPoolStatus{}, after)
+			r.publish(o, after, after)
+			if told := len(recorder.Events); told != map[metav1.ConditionStatus]int{metav1.ConditionFalse: 1}[test.status] {
+				t.Errorf("%d Events tell of it", told)
+			}
+		})
 	}
 }

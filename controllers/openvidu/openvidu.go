@@ -1,6 +1,7 @@
 // Package openvidu is the authority on how events of Sessions look in OpenVidu's JSON, in requests
 // to webhooks and in call detail records. The documents have exactly the keys of the reference, in
-// its order; null and absent differ. Times are milliseconds since 1970, durations whole seconds.
+// its order; null and absent differ. Times are milliseconds since 1970, durations whole seconds but
+// for those of recordings.
 package openvidu
 
 import (
@@ -73,6 +74,22 @@ type signalDocument struct {
 	Data *string  `json:"data"`
 }
 
+// recordingDocument has no duration in whole seconds, unlike the others. Composed recordings with
+// video would have more keys.
+type recordingDocument struct {
+	common
+	StartTime  int64   `json:"startTime"`
+	Duration   float64 `json:"duration"`
+	ID         string  `json:"id"`
+	Name       string  `json:"name"`
+	OutputMode string  `json:"outputMode"`
+	HasAudio   bool    `json:"hasAudio"`
+	HasVideo   bool    `json:"hasVideo"`
+	Size       int64   `json:"size"`
+	Status     string  `json:"status"`
+	Reason     *string `json:"reason,omitempty"`
+}
+
 // Body returns what a webhook gets: the document of an event with its name in it.
 func Body(room *controlv1.RoomIdentity, event *controlv1.RoomEvent) []byte {
 	document := render(room, event)
@@ -110,6 +127,8 @@ func render(room *controlv1.RoomIdentity, event *controlv1.RoomEvent) []byte {
 		return encode(aboutConnection(about, destroyed.GetConnection(), end(destroyed.GetCreatedUnixMs(), destroyed.GetReason())))
 	case *controlv1.RoomEvent_SignalSent:
 		return encode(aboutSignal(about, e.SignalSent))
+	case *controlv1.RoomEvent_RecordingStatusChanged:
+		return encode(aboutRecording(about, e.RecordingStatusChanged))
 	}
 	return encode(sessionDocument{common: about})
 }
@@ -149,6 +168,17 @@ func aboutSignal(about common, s *controlv1.SignalSent) signalDocument {
 	}
 	if from := s.GetFrom(); from != "" {
 		document.From = &from
+	}
+	return document
+}
+
+func aboutRecording(about common, r *controlv1.RecordingStatusChanged) recordingDocument {
+	document := recordingDocument{
+		common: about, StartTime: r.GetCreatedUnixMs(), Duration: float64(r.GetDurationMs()) / 1000, ID: r.GetId(), Name: r.GetName(),
+		OutputMode: r.GetOutputMode(), HasAudio: r.GetHasAudio(), HasVideo: r.GetHasVideo(), Size: r.GetSizeBytes(), Status: r.GetStatus(),
+	}
+	if reason := r.GetReason(); reason != "" {
+		document.Reason = &reason
 	}
 	return document
 }

@@ -70,6 +70,15 @@ func TestDocuments(t *testing.T) {
 			`"videoDimensions":null,"audioEnabled":false,"videoEnabled":true}`},
 		"a user signals": {events.SignalSent(at, &controlv1.SignalSent{From: "con_A", To: []string{"con_A", "con_B"}, Type: ptr.To("chat"), Data: ptr.To("")}), "signalSent", 8,
 			about + `,"from":"con_A","to":["con_A","con_B"],"type":"chat","data":""}`},
+		"a recording starts": {events.RecordingStatusChanged(at, &controlv1.RecordingStatusChanged{
+			Id: "s~1", Name: "daily", Status: "started", OutputMode: "INDIVIDUAL", HasAudio: true, CreatedUnixMs: 1700000001000,
+		}), "recordingStatusChanged", 13, about + `,"startTime":1700000001000,"duration":0,"id":"s~1","name":"daily","outputMode":"INDIVIDUAL","hasAudio":true,` +
+			`"hasVideo":false,"size":0,"status":"started"}`},
+		"a recording is ready": {events.RecordingStatusChanged(at, &controlv1.RecordingStatusChanged{
+			Id: "s", Name: "s", Status: "ready", OutputMode: "INDIVIDUAL", HasAudio: true, HasVideo: true, CreatedUnixMs: 1700000001000,
+			DurationMs: 2500, SizeBytes: 16, Reason: "automaticStop",
+		}), "recordingStatusChanged", 14, about + `,"startTime":1700000001000,"duration":2.5,"id":"s","name":"s","outputMode":"INDIVIDUAL","hasAudio":true,` +
+			`"hasVideo":true,"size":16,"status":"ready","reason":"automaticStop"}`},
 		"the server signals": {events.SignalSent(at, &controlv1.SignalSent{To: []string{"con_B"}}), "signalSent", 8, about + `,"from":null,"to":["con_B"],"type":null,"data":null}`},
 	} {
 		t.Run(sentence, func(t *testing.T) {

@@ -9,9 +9,15 @@ import (
 )
 
 // WantsStandby says whether a room of a pool is to have a standby, by what its Session says of it
-// ("" is nothing) or else by what the pool says. Who says nothing has none.
+// ("" is nothing) or else by what the pool says, or may have.
 func WantsStandby(pool *v1alpha1.MediaPool, session v1alpha1.Standby) bool {
-	return cmp.Or(session, pool.Spec.Standby) == v1alpha1.StandbyWarm
+	switch cmp.Or(session, pool.Spec.Standby) {
+	case v1alpha1.StandbyWarm:
+		return true
+	case v1alpha1.StandbyNone:
+		return false
+	}
+	return pool.Spec.MaxPods > 1
 }
 
 // Standby returns the pod that is to go on with a room when its pod, which is on a node, is lost;

@@ -11,14 +11,16 @@ func TestWantsStandby(t *testing.T) {
 	const none, warm = v1alpha1.StandbyNone, v1alpha1.StandbyWarm
 	for _, test := range []struct {
 		session, pool v1alpha1.Standby
+		maxPods       int32
 		want          bool
 	}{
-		{"", "", false}, {"", none, false}, {"", warm, true},
-		{none, warm, false}, {none, "", false}, {warm, none, true}, {warm, "", true},
+		{"", "", 1, false}, {"", "", 2, true},
+		{"", none, 2, false}, {"", warm, 1, true},
+		{none, warm, 2, false}, {none, "", 2, false}, {warm, none, 2, true}, {warm, "", 1, true},
 	} {
-		pool := &v1alpha1.MediaPool{Spec: v1alpha1.MediaPoolSpec{MaxPods: 2, Standby: test.pool}}
+		pool := &v1alpha1.MediaPool{Spec: v1alpha1.MediaPoolSpec{MaxPods: test.maxPods, Standby: test.pool}}
 		if got := WantsStandby(pool, test.session); got != test.want {
-			t.Errorf("session %q, pool %q: %v", test.session, test.pool, got)
+			t.Errorf("session %q, pool %q, %d pods: %v", test.session, test.pool, test.maxPods, got)
 		}
 	}
 }

@@ -27,6 +27,12 @@ type Kind struct {
 	Secret string
 	// Liveness and Readiness are asked over HTTP, at the port "health".
 	Liveness, Readiness Probe
+	// Restart says what a kubelet does with a container that has ended; "" is Never: a pod that has
+	// ended is replaced, since what it held is gone.
+	Restart corev1.RestartPolicy
+	// Volume is the directory of the pod's volume, and Directory the flag that takes it; "" for a
+	// kind without one.
+	Volume, Directory string
 	// Requests and Limits are what a container gets whose template leaves them open.
 	Requests, Limits corev1.ResourceList
 }
@@ -48,6 +54,8 @@ type Probe struct {
 const (
 	// ControlPort is the name of the port that control streams go to.
 	ControlPort = "control"
+	// FilesPort is the name of the port that files are fetched from.
+	FilesPort = "files"
 	// healthPort is the name of the port that probes go to.
 	healthPort = "health"
 )
@@ -78,8 +86,32 @@ var Media = Kind{
 	},
 }
 
+// Recorder pods take recordings out of rooms and have the files.
+var Recorder = Kind{
+	Component: v1alpha1.ComponentRecorder,
+	Command:   []string{"/recorder"},
+	Ports: []Port{
+		{exposure.Port{Name: ControlPort, Number: 7443}, "control-address"},
+		{exposure.Port{Name: FilesPort, Number: 7444}, "files-address"},
+		{exposure.Port{Name: healthPort, Number: 8081}, "health-address"},
+		{exposure.Port{Name: "metrics", Number: 8080}, "metrics-address"},
+	},
+	Secret:    certs.WorkerSecret,
+	Liveness:  Probe{"/healthz", 10, 3},
+	Readiness: Probe{"/readyz", 2, 3},
+	// The volume outlives the process, which finishes what a crash has left.
+	Restart: corev1.RestartPolicyAlways,
+	Volume:  "/recordings", Directory: "directory",
+	Requests: corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi"),
+		corev1.ResourceEphemeralStorage: resource.MustParse("64Mi"),
+	},
+	// Ephemeral storage has no limit here: an emptyDir has one of its own.
+	Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")},
+}
+
 // kinds is the catalog.
-var kinds = []Kind{Media}
+var kinds = []Kind{Media, Recorder}
 
 // Selector selects the pods, and their Services, of all kinds.
 func Selector() labels.Selector {
@@ -101,4 +133,16 @@ func (k Kind) Exposed(spec v1alpha1.Exposure) exposure.Exposure {
 		ports = append(ports, port.Port)
 	}
 	return exposure.New(spec, ports)
+}
+
+// PortOf returns the port of a pod that has a name; 0 when there is none.
+func PortOf(pod *corev1.Pod, name string) int32 {
+	for _, container := range pod.Spec.Containers {
+		for _, port := range container.Ports {
+			if port.Name == name {
+				return port.ContainerPort
+			}
+		}
+	}
+	return 0
 }

@@ -22,6 +22,9 @@ const user = 65532
 // tlsDirectory is where the certificate is mounted.
 const tlsDirectory = "/etc/mediarooms/tls"
 
+// filesVolume is the name of the volume of a kind that has one.
+const filesVolume = "files"
+
 // Image is what pods run whose template says nothing else.
 type Image struct {
 	// Name of the image, with its tag or digest.
@@ -44,6 +47,8 @@ type Spec struct {
 	// GraceSeconds is how long the pod may take to end.
 	GraceSeconds int32
 	Image        Image
+	// Volume is where a kind keeps its files that has a volume.
+	Volume corev1.VolumeSource
 	// AvoidNodes are nodes on which it comes only if there is no other.
 	AvoidNodes []string
 }
@@ -56,9 +61,8 @@ func (s Spec) Pod() *corev1.Pod {
 			Annotations: merged(s.Template.Metadata.Annotations, s.Annotations),
 		},
 		Spec: corev1.PodSpec{
-			Containers: []corev1.Container{s.container()},
-			// A pod that has ended is replaced, never restarted: what it held is gone.
-			RestartPolicy:                 corev1.RestartPolicyNever,
+			Containers:                    []corev1.Container{s.container()},
+			RestartPolicy:                 cmp.Or(s.Kind.Restart, corev1.RestartPolicyNever),
 			TerminationGracePeriodSeconds: ptr.To(int64(s.GraceSeconds)),
 			// The pods look up no names, and a node without cluster DNS can run them.
 			DNSPolicy:   corev1.DNSDefault,
@@ -83,6 +87,9 @@ func (s Spec) Pod() *corev1.Pod {
 			PriorityClassName:         s.Template.PriorityClassName,
 			ImagePullSecrets:          s.Template.ImagePullSecrets,
 		},
+	}
+	if s.Kind.Volume != "" {
+		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: filesVolume, VolumeSource: s.Volume})
 	}
 	if len(s.AvoidNodes) > 0 {
 		// Spreading, unless the template asks for it, would weigh as much.
@@ -113,6 +120,14 @@ func merged(theirs, ours map[string]string) map[string]string {
 	maps.Copy(out, theirs)
 	maps.Copy(out, ours)
 	return out
+}
+
+// BudgetLabels returns the labels of the PodDisruptionBudget of a pool.
+func BudgetLabels(pool string) map[string]string {
+	return map[string]string{
+		"app.kubernetes.io/name": "mediarooms", "app.kubernetes.io/managed-by": certs.ManagedValue,
+		v1alpha1.ComponentLabel: Media.Component, v1alpha1.PoolLabel: pool,
+	}
 }
 
 // ServiceLabels returns the labels of the Service of a pod: those of the pod that are the
@@ -156,7 +171,9 @@ func (s Spec) container() corev1.Container {
 		Image:           cmp.Or(s.Template.Image, s.Image.Name),
 		ImagePullPolicy: s.Image.PullPolicy,
 		Command:         slices.Clone(s.Kind.Command),
-		Args:            s.arguments(),
+		// Of a program that says nothing itself, the log says how it ended.
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+		Args:                     s.arguments(),
 		Env: []corev1.EnvVar{
 			fieldEnv("POD_UID", "metadata.uid"),
 			fieldEnv("POD_NAME", "metadata.name"),
@@ -167,7 +184,7 @@ func (s Spec) container() corev1.Container {
 		LivenessProbe:  s.Kind.Liveness.probe(),
 		ReadinessProbe: s.Kind.Readiness.probe(),
 		Resources:      s.Kind.resources(s.Template.Resources),
-		VolumeMounts:   []corev1.VolumeMount{{Name: "tls", MountPath: tlsDirectory, ReadOnly: true}},
+		VolumeMounts:   s.mounts(),
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: ptr.To(false),
 			ReadOnlyRootFilesystem:   ptr.To(true),
@@ -176,7 +193,16 @@ func (s Spec) container() corev1.Container {
 	}
 }
 
-// arguments tell the command where to listen, and where its certificate is.
+// mounts are the directories of the container: its certificate, and its files if it has any.
+func (s Spec) mounts() []corev1.VolumeMount {
+	mounts := []corev1.VolumeMount{{Name: "tls", MountPath: tlsDirectory, ReadOnly: true}}
+	if s.Kind.Volume != "" {
+		mounts = append(mounts, corev1.VolumeMount{Name: filesVolume, MountPath: s.Kind.Volume})
+	}
+	return mounts
+}
+
+// arguments tell the command where to listen, and where its files and its certificate are.
 func (s Spec) arguments() []string {
 	exposed := s.exposure()
 	out := make([]string, 0, len(s.Kind.Ports)+1)
@@ -186,6 +212,9 @@ func (s Spec) arguments() []string {
 			continue
 		}
 		out = append(out, fmt.Sprintf("--%s=%s", s.Kind.Ports[i].Flag, exposed.ListenAddress(port.Number)))
+	}
+	if s.Kind.Volume != "" {
+		out = append(out, "--"+s.Kind.Directory+"="+s.Kind.Volume)
 	}
 	return append(out, "--tls-directory="+tlsDirectory)
 }

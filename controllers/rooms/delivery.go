@@ -77,12 +77,14 @@ type Sending struct {
 	// Standby is what was sent last of the room's standby, nil when there was none. It is not to be
 	// changed.
 	Standby *controlv1.RoomStandby
+	// Recordings are what was sent last of the room's recordings. They are not to be changed.
+	Recordings []*controlv1.Recording
 }
 
 func (d *delivery) view(now time.Time) Sending {
 	return Sending{
 		Need: d.needed, Outdated: d.room == nil || d.needed > d.had, After: d.wait(now), Generation: d.room.GetGeneration(), At: d.at,
-		Standby: d.room.GetStandby(),
+		Standby: d.room.GetStandby(), Recordings: d.room.GetRecordings(),
 	}
 }
 

@@ -12,6 +12,8 @@ type Load struct {
 	Sessions, Connections int32
 	// Standbys is how many rooms of other pods it follows.
 	Standbys int32
+	// Unprotected is how many of its Sessions no standby could go on with now.
+	Unprotected int32
 }
 
 // capacity is how much a pod of a pool takes.
@@ -34,11 +36,17 @@ func (t *Table) load() map[string]Load {
 	add := func(pod string, more Load) {
 		if pod != "" {
 			load := loads[pod]
-			loads[pod] = Load{load.Sessions + more.Sessions, load.Connections + more.Connections, load.Standbys + more.Standbys}
+			loads[pod] = Load{
+				load.Sessions + more.Sessions, load.Connections + more.Connections, load.Standbys + more.Standbys, load.Unprotected + more.Unprotected,
+			}
 		}
 	}
 	for _, r := range t.rooms {
-		add(r.at.Pod, Load{Sessions: 1, Connections: int32(len(r.admitted))})
+		hosted := Load{Sessions: 1, Connections: int32(len(r.admitted))}
+		if !r.standby.Able() {
+			hosted.Unprotected = 1
+		}
+		add(r.at.Pod, hosted)
 		add(r.standby.Pod, Load{Standbys: 1})
 		if r.leaves != nil {
 			add(r.leaves.pod, Load{Sessions: 1})

@@ -11,6 +11,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -39,6 +40,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	"mediarooms.dev/mediarooms/controllers/status"
 	"mediarooms.dev/mediarooms/controllers/trigger"
+	"mediarooms.dev/mediarooms/internal/class"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
@@ -103,6 +105,8 @@ type Reconciler struct {
 	Media *desired.MediaAddresses
 	// Garbage says what is deleted although nobody was ever there.
 	Garbage Garbage
+	// Class is whose Sessions these are.
+	Class class.Name
 	// Trigger wakes this controller.
 	Trigger *trigger.Trigger
 
@@ -126,6 +130,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		For(&v1alpha1.Session{}, builder.WithPredicates(r.orphans.watch())).
 		Watches(&v1alpha1.Session{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(gone)).
 		Watches(&v1alpha1.Connection{}, ofConnections()).
+		Watches(&v1alpha1.Recording{}, handler.EnqueueRequestsFromMapFunc(ofRecording)).
 		Watches(&v1alpha1.MediaPool{}, handler.EnqueueRequestsFromMapFunc(r.ofPool), builder.WithPredicates(
 			predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.ofNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
@@ -175,6 +180,15 @@ func (r *Reconciler) ofNamespace(ctx context.Context, namespace client.Object) [
 		return nil
 	}
 	return requests(slices.DeleteFunc(list.Items, func(s v1alpha1.Session) bool { return s.Status.PodName != "" }))
+}
+
+// ofRecording returns the Session of a Recording.
+func ofRecording(_ context.Context, o client.Object) []reconcile.Request {
+	recording, ok := o.(*v1alpha1.Recording)
+	if !ok || recording.Status.SessionUID == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: recording.Namespace, Name: recording.Spec.SessionName}}}
 }
 
 func requests(sessions []v1alpha1.Session) []reconcile.Request {
@@ -245,6 +259,12 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		// Another Session had this name; its end was missed.
 		r.forget(request.NamespacedName)
 	}
+	if own, err := r.owns(ctx, &session); err != nil {
+		return ctrl.Result{}, err
+	} else if !own {
+		r.forget(request.NamespacedName)
+		return ctrl.Result{}, nil
+	}
 	observed, err := r.observe(ctx, &session)
 	if err != nil {
 		return ctrl.Result{}, r.statuses.Unobserved(ctx, &session, err)
@@ -258,6 +278,15 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	return ctrl.Result{RequeueAfter: soonest(again, plan.again, r.untilCollection(observed))}, errors.Join(err, statusErr)
 }
 
+// owns says whether a Session is this installation's.
+func (r *Reconciler) owns(ctx context.Context, session *v1alpha1.Session) (bool, error) {
+	var pools v1alpha1.MediaPoolList
+	if err := r.Client.List(ctx, &pools, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+		return false, fmt.Errorf("listing MediaPools: %w", err)
+	}
+	return r.Class.OwnsSession(session, pools.Items), nil
+}
+
 // soonest returns the shortest of some waits; 0 is none.
 func soonest(waits ...time.Duration) time.Duration {
 	var soonest time.Duration
@@ -269,8 +298,8 @@ func soonest(waits ...time.Duration) time.Duration {
 	return soonest
 }
 
-// forget drops what is held for a Session that is gone. Its pod closes the room that it is no
-// longer told of.
+// forget drops what is held for a Session that is gone, or that is another installation's. Its pod
+// closes the room that it is no longer told of.
 func (r *Reconciler) forget(name types.NamespacedName) {
 	r.statuses.Forget(name)
 	r.waits.Forget(name)

@@ -48,6 +48,8 @@ type observed struct {
 	// connections of the Session that are not being deleted; leaving are those that are. Those that
 	// came too late for it are in neither. They are the cache's own and not to be changed.
 	connections, leaving []*v1alpha1.Connection
+	// recordings of the Session, by creation, as they are in the cache.
+	recordings []*v1alpha1.Recording
 	// due is from when on it is garbage unless somebody joins it; zero is never.
 	due time.Time
 	now time.Time
@@ -94,6 +96,9 @@ func (r *Reconciler) observe(ctx context.Context, session *v1alpha1.Session) (ob
 		default:
 			o.connections = append(o.connections, c)
 		}
+	}
+	if o.recordings, err = r.recordings(ctx, session); err != nil {
+		return o, err
 	}
 	if o.pool != nil && o.pool.DeletionTimestamp.IsZero() {
 		for _, pod := range r.Fleet.Pods(o.pool.Name) {

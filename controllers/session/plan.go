@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -13,6 +14,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/participant"
 	"mediarooms.dev/mediarooms/controllers/placement"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 // action is one write of a pass. Actions are ordered.
@@ -183,6 +185,8 @@ func (p *plan) keep(o observed) {
 		reason = "what the media pod was sent is outdated"
 	case !proto.Equal(last.Standby, roomStandby(o, false)):
 		reason = "what the media pod was sent of the standby is outdated"
+	case !proto.Equal(&controlv1.Room{Recordings: last.Recordings}, &controlv1.Room{Recordings: roomRecordings(o)}):
+		reason = "what the media pod was sent of recordings is outdated"
 	case !o.now.Before(expire):
 		reason = "the credentials that the media pod was sent expire"
 	default:
@@ -194,8 +198,12 @@ func (p *plan) keep(o observed) {
 	}
 }
 
-// desiredRoom returns the room as it is to be: with who holds a place, and who has left. Those hold
-// none any more, but the pod keeps knowing about them: a status that is lost can be rebuilt. Of who
+// overPeriod is how long pods are told of who has left.
+const overPeriod = 10 * time.Minute
+
+// desiredRoom returns the room as it is to be: with who holds a place, and who has just left. Those
+// hold none any more, but the pod keeps knowing about them for overPeriod: a status that is lost
+// can be rebuilt. A Session may keep thousands who have left. Of who
 // is in the room the pod is told what is known, unless it has told of them itself. elsewhere says
 // that the room is for another pod than the one that it is on.
 func desiredRoom(o observed, elsewhere bool) *sent {
@@ -214,9 +222,10 @@ func desiredRoom(o observed, elsewhere bool) *sent {
 		in.IceServers, in.Bandwidth = o.pool.Spec.IceServers, o.pool.Spec.Bandwidth
 	}
 	in.Standby = roomStandby(o, elsewhere)
+	in.Recordings, in.Recorded = roomRecordings(o), recorded(o)
 	names := make(map[types.UID]types.NamespacedName, len(o.connections))
 	for _, c := range o.connections {
-		if c.Spec.Type != v1alpha1.ConnectionTypeIPCam && (o.room.Admitted[c.UID] || state(c) != v1alpha1.ConnectionStatePending) {
+		if c.Spec.Type != v1alpha1.ConnectionTypeIPCam && (o.room.Admitted[c.UID] || state(c) != v1alpha1.ConnectionStatePending) && !over(o, c) {
 			in.Connections = append(in.Connections, c)
 			names[c.UID] = client.ObjectKeyFromObject(c)
 		}
@@ -224,16 +233,36 @@ func desiredRoom(o observed, elsewhere bool) *sent {
 	return &sent{desired.Room(in), names}
 }
 
+// over says that somebody has left a while ago, or never came in time, and that status says so.
+func over(o observed, c *v1alpha1.Connection) bool {
+	ended := c.Status.DisconnectedTime
+	return c.Status.State == v1alpha1.ConnectionStateDisconnected &&
+		(hasExpired(c) || ended != nil && o.now.Sub(ended.Time) >= overPeriod)
+}
+
+// hasExpired says that the token of a Connection has expired before anybody has used it.
+func hasExpired(c *v1alpha1.Connection) bool {
+	return c.Status.DisconnectReason == string(reasons.TokenExpired)
+}
+
 // emptied says whether the last user has left a Session that is to be deleted then: there was one,
-// and there is none. Who is being put out is still there: their end has a reason of its own.
+// and there is none. Who is being put out is still there: their end has a reason of its own. A
+// Session that is recorded stays until that has stopped (openvidu-rest 6.8).
 func emptied(o observed) bool {
-	if o.session.Spec.WhenEmpty != v1alpha1.WhenEmptyDelete || count(o, v1alpha1.ConnectionStateActive) > 0 {
+	if o.session.Spec.WhenEmpty != v1alpha1.WhenEmptyDelete || count(o, v1alpha1.ConnectionStateActive) > 0 || recorded(o) {
 		return false
 	}
 	if leavingActive(o) {
 		return false
 	}
-	return count(o, v1alpha1.ConnectionStateDisconnected) > 0 || o.session.Status.ActiveConnections > 0 || o.room.Visited
+	return somebodyLeft(o) || o.session.Status.ActiveConnections > 0 || o.room.Visited
+}
+
+// somebodyLeft says whether somebody was in the room, and has left: who never came has not.
+func somebodyLeft(o observed) bool {
+	return slices.ContainsFunc(o.connections, func(c *v1alpha1.Connection) bool {
+		return stateOf(o, c) == v1alpha1.ConnectionStateDisconnected && !hasExpired(c)
+	})
 }
 
 // leavingActive says whether somebody who is in the room is being put out.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
@@ -18,6 +19,7 @@ import (
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/rooms"
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/reasons"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -145,6 +147,15 @@ func TestPlans(t *testing.T) {
 		"a room that somebody was in is no garbage": {deleteWhenEmpty, func(o *observed) { o.due, o.room.Visited = now, true }},
 		"nothing is garbage while nobody knows who is in it": {deleteWhenEmpty, func(o *observed) {
 			o.due, o.pod.State = now, fleet.Connecting
+		}},
+		"who has left a while ago is not sent": {guests("Active", "Disconnected", "Disconnected", "Disconnected"), func(o *observed) {
+			o.session.Generation = 2
+			o.connections[1].Status.DisconnectedTime = &metav1.Time{Time: now.Add(-overPeriod)}
+			o.connections[2].Status.DisconnectedTime = &metav1.Time{Time: now.Add(1 - overPeriod)}
+			o.connections[3].Status.DisconnectReason = string(reasons.TokenExpired)
+		}},
+		"an empty room is kept that nobody came to in time": {deleteWhenEmpty, guests("Disconnected"), func(o *observed) {
+			o.connections[0].Status.DisconnectReason = string(reasons.TokenExpired)
 		}},
 		"a room that is to be kept is, without users": {guests("Disconnected")},
 		"somebody was admitted":                       {guests("Pending"), func(o *observed) { o.room.Sending.Need, o.room.Sending.Outdated = 2, true }},

@@ -21,7 +21,7 @@ const (
 
 // warm is a room that is to have a standby, in a pool with a pod on another node.
 func warm(o *observed) {
-	o.pool.Spec.MaxPods, o.pool.Spec.Standby = 3, v1alpha1.StandbyWarm
+	o.pool.Spec.MaxPods = 3
 	o.candidates = []placement.Candidate{{Pod: "pod", Node: "node"}, {Pod: "other", Node: "node-2"}}
 }
 
@@ -55,8 +55,8 @@ func TestPlansOfStandbys(t *testing.T) {
 	silent := func(o *observed) { o.standby.State, o.standby.Usable = fleet.Broken, false }
 	unassigned := func(o *observed) { o.pod, o.room.Pod, o.room.Lost = fleet.PodView{State: fleet.Lost}, "", now }
 	states := map[string]changes{
-		"a room gets a standby": {warm},
-		"a room of which nobody says that it is to have one gets none":               {},
+		"a room gets a standby":                                                      {warm},
+		"a room in a pool of one pod gets none":                                      {},
 		"a room gets none before its pod is heard of":                                {warm, func(o *observed) { o.pod.State = fleet.Broken }},
 		"a room in a pool with one usable pod waits for another":                     {warm, alone},
 		"a room without a standby does not look for one before there is another pod": {warm, alone, sought},

@@ -43,7 +43,8 @@ func urgencyOf(before, after v1alpha1.SessionStatus, o observed) status.Urgency 
 	switch {
 	case unprogrammed && o.pod.State == fleet.Synced:
 		return status.Awaiting
-	case before.PodName != after.PodName, before.StandbyPodName != after.StandbyPodName, before.URL != after.URL, before.SessionID != after.SessionID:
+	case before.PodName != after.PodName, before.StandbyPodName != after.StandbyPodName, before.URL != after.URL, before.SessionID != after.SessionID,
+		before.Recording != after.Recording:
 		return status.Urgent
 	}
 	return status.Lazy
@@ -83,6 +84,7 @@ func makeStatus(o observed, succeeded bool) v1alpha1.SessionStatus {
 		// This leader is new and the pod about to say what it knows.
 		after.Publishers, after.MediaConnections = o.session.Status.Publishers, o.session.Status.MediaConnections
 	}
+	after.Recording = recorded(o)
 	if succeeded {
 		after.ObservedGeneration = o.session.Generation
 	}

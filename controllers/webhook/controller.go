@@ -28,6 +28,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/status"
 	"mediarooms.dev/mediarooms/controllers/trigger"
+	"mediarooms.dev/mediarooms/internal/class"
 )
 
 // FieldOwner of what this controller applies.
@@ -40,6 +41,8 @@ type Reconciler struct {
 	Guard     Guard
 	Recorder  events.EventRecorder
 	Clock     clock.PassiveClock
+	// Class is whose Webhooks these are.
+	Class class.Name
 	// Trigger wakes this controller.
 	Trigger *trigger.Trigger
 
@@ -90,6 +93,9 @@ func (r *Reconciler) Seed(ctx context.Context) error {
 		return fmt.Errorf("listing Webhooks: %w", err)
 	}
 	for i := range list.Items {
+		if !r.Class.OwnsWebhook(&list.Items[i]) {
+			continue
+		}
 		o, err := r.observe(ctx, &list.Items[i])
 		if err != nil {
 			return err
@@ -102,7 +108,7 @@ func (r *Reconciler) Seed(ctx context.Context) error {
 // Reconcile brings one Webhook up to date.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var hook v1alpha1.Webhook
-	if err := r.Client.Get(ctx, request.NamespacedName, &hook); apierrors.IsNotFound(err) {
+	if err := r.Client.Get(ctx, request.NamespacedName, &hook); apierrors.IsNotFound(err) || err == nil && !r.Class.OwnsWebhook(&hook) {
 		r.forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,7 +16,7 @@ import (
 // observed is everything that a pass over a Webhook knows.
 type observed struct {
 	hook *v1alpha1.Webhook
-	// peers are all Webhooks of the namespace.
+	// peers are all Webhooks of the namespace that are this installation's.
 	peers []v1alpha1.Webhook
 	// secret holds the values of headers; nil when there is none.
 	secret map[string][]byte
@@ -31,7 +32,7 @@ func (r *Reconciler) observe(ctx context.Context, hook *v1alpha1.Webhook) (obser
 	if err := r.Client.List(ctx, &peers, client.InNamespace(hook.Namespace)); err != nil {
 		return o, fmt.Errorf("listing Webhooks: %w", err)
 	}
-	o.peers = peers.Items
+	o.peers = slices.DeleteFunc(peers.Items, func(peer v1alpha1.Webhook) bool { return !r.Class.OwnsWebhook(&peer) })
 	var secret corev1.Secret
 	err := r.Client.Get(ctx, types.NamespacedName{Namespace: hook.Namespace, Name: v1alpha1.WebhookSecretName}, &secret)
 	if client.IgnoreNotFound(err) != nil {

@@ -14,9 +14,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/route"
 )
 
@@ -54,18 +53,18 @@ type Pods interface {
 type Config struct {
 	// Tenants knows who may ask.
 	Tenants Tenants
-	// Client reads and writes at the API server itself.
-	Client client.Client
-	// Cache holds the Sessions of the tenants' namespaces, and the MediaPools.
-	Cache cache.Cache
-	// OpenCache returns a cache, not started, for the Connections of a namespace.
-	OpenCache func(namespace string) (cache.Cache, error)
+	// Objects are the Sessions and Connections of the tenants, and the MediaPools.
+	Objects *objects.Store
 	// Address returns what counts as one caller for the limit of wrong passwords.
 	Address func(*http.Request) netip.Prefix
 	// Rooms carries what is said to rooms.
 	Rooms Rooms
 	// Pods knows the media pods.
 	Pods Pods
+	// Files fetches files of recordings.
+	Files Files
+	// DefaultNamespace is the tenant whose recordings have no namespace in front of their ids.
+	DefaultNamespace string
 	// GarbageInterval and GarbageThreshold are when the operator deletes sessions that nobody has
 	// joined: how often, 0 for never, and from what age on.
 	GarbageInterval, GarbageThreshold time.Duration
@@ -78,39 +77,31 @@ type API struct {
 	tenants  Tenants
 	address  func(*http.Request) netip.Prefix
 	failures failures
-	objects  *objects
+	objects  *objects.Store
 	rooms    Rooms
 	pods     Pods
+	files    Files
 	hosts    resolver
 	metrics  *metrics
 
+	defaultNamespace                  string
 	bodyTimeout                       time.Duration
 	garbageInterval, garbageThreshold time.Duration
 }
 
-// NewAPI returns the API over a cache that has not started yet. It fails when the metrics are
-// registered already.
-func NewAPI(ctx context.Context, config Config) (*API, error) {
+// NewAPI returns the API. It fails when the metrics are registered already.
+func NewAPI(config Config) (*API, error) {
 	metrics, err := newMetrics(config.Registry)
 	if err != nil {
 		return nil, err
 	}
-	objects, err := newObjects(ctx, config.Cache, config.OpenCache, config.Client)
-	if err != nil {
-		return nil, err
-	}
 	return &API{
-		tenants: config.Tenants, address: config.Address, objects: objects, rooms: config.Rooms, pods: config.Pods, hosts: net.DefaultResolver, metrics: metrics,
-		bodyTimeout:     bodyTimeout,
+		tenants: config.Tenants, address: config.Address, objects: config.Objects, rooms: config.Rooms, pods: config.Pods, hosts: net.DefaultResolver, metrics: metrics,
+		bodyTimeout: bodyTimeout,
+		files:       config.Files, defaultNamespace: config.DefaultNamespace,
 		garbageInterval: config.GarbageInterval, garbageThreshold: config.GarbageThreshold,
 	}, nil
 }
-
-// Forget drops what is kept for a tenant that is none any more. It may become one again.
-func (a *API) Forget(namespace string) { a.objects.tenants.forget(namespace) }
-
-// Close ends what runs in the background. Requests fail from then on.
-func (a *API) Close() { a.objects.tenants.close() }
 
 // call is one request to an endpoint.
 type call struct {
@@ -118,8 +109,8 @@ type call struct {
 	r *http.Request
 	// namespace is the tenant's.
 	namespace string
-	// session, connection and stream are the ids in the path.
-	session, connection, stream string
+	// session, connection, stream and recording are the ids in the path.
+	session, connection, stream, recording string
 }
 
 // reply is an answer; its body is nil for none, a text or what is encoded as JSON.
@@ -150,6 +141,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
+	if recording, file, found := fileOf(r); found {
+		a.serveFile(w, r, recording, file)
+		return
+	}
 	var endpoint *endpoint
 	var ids map[string]string
 	if len(r.URL.Path) <= maxPath {
@@ -171,7 +166,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	arrived := time.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
-	answer, err := endpoint.serve(a, ctx, &call{w: w, r: r, namespace: namespace, session: ids["session"], connection: ids["connection"], stream: ids["stream"]})
+	answer, err := endpoint.serve(a, ctx, &call{w: w, r: r, namespace: namespace, session: ids["session"], connection: ids["connection"], stream: ids["stream"],
+		recording: ids["recording"]})
 	label := endpoint.label()
 	if err != nil {
 		answer = a.refuse(r, label, err)

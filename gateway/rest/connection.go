@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
-	"mediarooms.dev/mediarooms/internal/token"
+	"mediarooms.dev/mediarooms/gateway/objects"
 )
 
 // Enums of a connection.
@@ -192,25 +192,16 @@ type subscriberJSON struct {
 	StreamID  string `json:"streamId"`
 }
 
-// listed says whether REST shows a Connection: its user has not left, and it is not being deleted.
-func listed(connection *v1alpha1.Connection) bool {
-	return connection.DeletionTimestamp.IsZero() && connection.Status.State != v1alpha1.ConnectionStateDisconnected
-}
-
 // active says whether a Connection's user is in the room.
 func active(connection *v1alpha1.Connection) bool {
 	return connection.Status.State == v1alpha1.ConnectionStateActive
-}
-
-func connectionID(connection *v1alpha1.Connection) string {
-	return token.ConnectionID(string(connection.UID))
 }
 
 // projectConnection returns a Connection as REST shows it.
 func projectConnection(connection *v1alpha1.Connection, sessionID string) connectionJSON {
 	spec, status := &connection.Spec, &connection.Status
 	created := createdAt(connection)
-	id := connectionID(connection)
+	id := objects.ConnectionID(connection)
 	projected := connectionJSON{
 		ID:               id,
 		Object:           "connection",

@@ -18,34 +18,73 @@ import (
 const version = "2.32.2"
 
 // configJSON is the configuration as far as there is something like it here: exactly these keys,
-// which are those of a server without CDR, recording and webhook (openvidu-rest 2.16).
+// which are those of a server without CDR and webhook (openvidu-rest 2.16).
 type configJSON struct {
-	Version           string `json:"VERSION"`
-	Domain            string `json:"DOMAIN_OR_PUBLIC_IP"`
-	HTTPSPort         int    `json:"HTTPS_PORT"`
-	PublicURL         string `json:"OPENVIDU_PUBLICURL"`
-	CDR               bool   `json:"OPENVIDU_CDR"`
-	MaxRecvBandwidth  int32  `json:"OPENVIDU_STREAMS_VIDEO_MAX_RECV_BANDWIDTH"`
-	MinRecvBandwidth  int32  `json:"OPENVIDU_STREAMS_VIDEO_MIN_RECV_BANDWIDTH"`
-	MaxSendBandwidth  int32  `json:"OPENVIDU_STREAMS_VIDEO_MAX_SEND_BANDWIDTH"`
-	MinSendBandwidth  int32  `json:"OPENVIDU_STREAMS_VIDEO_MIN_SEND_BANDWIDTH"`
-	ForcedVideoCodec  string `json:"OPENVIDU_STREAMS_FORCED_VIDEO_CODEC"`
-	AllowTranscoding  bool   `json:"OPENVIDU_STREAMS_ALLOW_TRANSCODING"`
-	Simulcast         bool   `json:"OPENVIDU_WEBRTC_SIMULCAST"`
-	GarbageInterval   int    `json:"OPENVIDU_SESSIONS_GARBAGE_INTERVAL"`
-	GarbageThreshold  int    `json:"OPENVIDU_SESSIONS_GARBAGE_THRESHOLD"`
-	RecordingModule   bool   `json:"OPENVIDU_RECORDING"`
-	WebhookDelivering bool   `json:"OPENVIDU_WEBHOOK"`
+	Version          string `json:"VERSION"`
+	Domain           string `json:"DOMAIN_OR_PUBLIC_IP"`
+	HTTPSPort        int    `json:"HTTPS_PORT"`
+	PublicURL        string `json:"OPENVIDU_PUBLICURL"`
+	CDR              bool   `json:"OPENVIDU_CDR"`
+	MaxRecvBandwidth int32  `json:"OPENVIDU_STREAMS_VIDEO_MAX_RECV_BANDWIDTH"`
+	MinRecvBandwidth int32  `json:"OPENVIDU_STREAMS_VIDEO_MIN_RECV_BANDWIDTH"`
+	MaxSendBandwidth int32  `json:"OPENVIDU_STREAMS_VIDEO_MAX_SEND_BANDWIDTH"`
+	MinSendBandwidth int32  `json:"OPENVIDU_STREAMS_VIDEO_MIN_SEND_BANDWIDTH"`
+	ForcedVideoCodec string `json:"OPENVIDU_STREAMS_FORCED_VIDEO_CODEC"`
+	AllowTranscoding bool   `json:"OPENVIDU_STREAMS_ALLOW_TRANSCODING"`
+	Simulcast        bool   `json:"OPENVIDU_WEBRTC_SIMULCAST"`
+	GarbageInterval  int    `json:"OPENVIDU_SESSIONS_GARBAGE_INTERVAL"`
+	GarbageThreshold int    `json:"OPENVIDU_SESSIONS_GARBAGE_THRESHOLD"`
+	RecordingModule  bool   `json:"OPENVIDU_RECORDING"`
+	*recordingConfigJSON
+	WebhookDelivering bool `json:"OPENVIDU_WEBHOOK"`
+}
+
+// recordingConfigJSON is there when recordings are switched on.
+type recordingConfigJSON struct {
+	Version         string `json:"OPENVIDU_RECORDING_VERSION"`
+	Path            string `json:"OPENVIDU_RECORDING_PATH"`
+	PublicAccess    bool   `json:"OPENVIDU_RECORDING_PUBLIC_ACCESS"`
+	Notification    string `json:"OPENVIDU_RECORDING_NOTIFICATION"`
+	CustomLayout    string `json:"OPENVIDU_RECORDING_CUSTOM_LAYOUT"`
+	AutoStopTimeout int32  `json:"OPENVIDU_RECORDING_AUTOSTOP_TIMEOUT"`
+}
+
+// Folders of the reference. Applications show them; nothing is there.
+const (
+	recordingPath    = "/opt/openvidu/recordings/"
+	customLayoutPath = "/opt/openvidu/custom-layout/"
+)
+
+var notifications = enum[v1alpha1.RecordingNotification]{
+	{"publisher_moderator", v1alpha1.RecordingNotificationPublishersAndModerators}, {"none", v1alpha1.RecordingNotificationNone},
+	{"moderator", v1alpha1.RecordingNotificationModerators}, {"all", v1alpha1.RecordingNotificationAll},
+}
+
+// recordingConfig returns how the first of some pools records; nil without any.
+func recordingConfig(pools []v1alpha1.MediaPool) *recordingConfigJSON {
+	if len(pools) == 0 {
+		return nil
+	}
+	egress := pools[0].Spec.Egress
+	return &recordingConfigJSON{
+		Version: version, Path: recordingPath, PublicAccess: egress.Access == v1alpha1.RecordingAccessPublic,
+		Notification: notifications.name(egress.Notification), CustomLayout: customLayoutPath, AutoStopTimeout: ptr.Deref(egress.AutoStopSeconds, v1alpha1.DefaultAutoStopSeconds),
+	}
 }
 
 // readConfig serves GET /config (openvidu-rest 2.16).
 func (a *API) readConfig(ctx context.Context, c *call) (reply, error) {
-	pool, err := a.objects.defaultPool(ctx)
+	pool, err := a.objects.DefaultPool(ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	recording, err := a.objects.RecordingPools(ctx, c.namespace)
 	if err != nil {
 		return reply{}, err
 	}
 	public := publicURL(pool, c.r)
 	return reply{http.StatusOK, configJSON{
+		RecordingModule: len(recording) > 0, recordingConfigJSON: recordingConfig(recording),
 		Version:   version,
 		Domain:    public.Hostname(),
 		HTTPSPort: portOf(public),
@@ -66,7 +105,7 @@ func (a *API) readVersion(context.Context, *call) (reply, error) {
 
 // readPublicURL serves GET /config/openvidu-publicurl, which needs no credentials.
 func (a *API) readPublicURL(ctx context.Context, c *call) (reply, error) {
-	pool, err := a.objects.defaultPool(ctx)
+	pool, err := a.objects.DefaultPool(ctx)
 	if err != nil {
 		return reply{}, err
 	}
@@ -74,14 +113,17 @@ func (a *API) readPublicURL(ctx context.Context, c *call) (reply, error) {
 }
 
 // readRecordingModule serves GET /config/openvidu-recording.
-func (a *API) readRecordingModule(context.Context, *call) (reply, error) {
-	return reply{http.StatusOK, plainText("false")}, nil
+func (a *API) readRecordingModule(ctx context.Context, c *call) (reply, error) {
+	pools, err := a.objects.RecordingPools(ctx, c.namespace)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{http.StatusOK, plainText(strconv.FormatBool(len(pools) > 0))}, nil
 }
 
-// readRecordingPath serves GET /config/openvidu-recording-path: the reference's default, since
-// nothing is recorded.
+// readRecordingPath serves GET /config/openvidu-recording-path: the reference's default.
 func (a *API) readRecordingPath(context.Context, *call) (reply, error) {
-	return reply{http.StatusOK, plainText("/opt/openvidu/recordings/")}, nil
+	return reply{http.StatusOK, plainText(recordingPath)}, nil
 }
 
 // readCDRModule serves GET /config/openvidu-cdr.

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -58,6 +59,61 @@ func TestPoolsOfOthers(t *testing.T) {
 	for _, body := range []string{"{}", name(others)} {
 		if got := w.call("POST", "/sessions", body); got.status != 200 {
 			t.Errorf("%s with the label: got %d %s", body, got.status, got.body)
+		}
+	}
+}
+
+// Sessions made by an installation with a class are in its own default pool, and in no pool of
+// another installation.
+func TestPoolsOfAnotherInstallation(t *testing.T) {
+	w := newWorld(t)
+	newPool := func(class string) *v1alpha1.MediaPool {
+		pool := &v1alpha1.MediaPool{
+			ObjectMeta: metav1.ObjectMeta{GenerateName: "pool-", Annotations: map[string]string{v1alpha1.DefaultPoolAnnotation: "true"}},
+			Spec:       v1alpha1.MediaPoolSpec{PublicURL: "https://rooms.example.org", ClassName: class},
+		}
+		if err := w.Create(t.Context(), pool); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := w.Delete(context.Background(), pool); err != nil {
+				t.Error(err)
+			}
+		})
+		return pool
+	}
+	// The older one is no default of the others.
+	plain, others := newPool(""), newPool("other")
+	plainGateway := w.gateways[0]
+	otherGateway := startGateway(t, w.Client, w.namespace, w.rooms, &w.files, "other")
+	for name, test := range map[string]struct {
+		gateway *httptest.Server
+		body    string
+		want    string // the pool's name; "" when none is written
+		refused bool
+	}{
+		"a default without a class is not written": {plainGateway, `{"customSessionId":"a"}`, "", false},
+		"a default of a class is written":          {otherGateway, `{"customSessionId":"b"}`, others.Name, false},
+		"a pool of the own class":                  {otherGateway, `{"customSessionId":"c","mediaNode":{"id":"` + others.Name + `"}}`, others.Name, false},
+		"a pool of another class":                  {plainGateway, `{"customSessionId":"d","mediaNode":{"id":"` + others.Name + `"}}`, "", true},
+		"a pool without a class":                   {otherGateway, `{"customSessionId":"e","mediaNode":{"id":"` + plain.Name + `"}}`, "", true},
+	} {
+		w.gateways[0] = test.gateway
+		got := w.call("POST", "/sessions", test.body)
+		if test.refused {
+			if got.status != 400 || !strings.Contains(got.body, "belongs to another installation") {
+				t.Errorf("%s: got %d %s", name, got.status, got.body)
+			}
+			continue
+		}
+		if got.status != 200 {
+			t.Errorf("%s: got %d %s", name, got.status, got.body)
+			continue
+		}
+		_, id, _ := strings.Cut(test.body, `"customSessionId":"`)
+		session := w.held(id[:1])
+		if session.Spec.PoolName != test.want {
+			t.Errorf("%s: poolName is %q, want %q", name, session.Spec.PoolName, test.want)
 		}
 	}
 }

@@ -2,14 +2,13 @@ package rest
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/internal/creation"
 	"mediarooms.dev/mediarooms/internal/naming"
 )
@@ -31,13 +30,13 @@ func (a *API) createSession(ctx context.Context, c *call) (reply, error) {
 		return reply{}, err
 	}
 	if id, ok := body["customSessionId"].(string); ok {
-		body["customSessionId"] = ownSessionID(c.namespace, id)
+		body["customSessionId"] = objects.OwnSessionID(c.namespace, id)
 	}
 	spec, remembered, err := parseSession(body)
 	if err != nil {
 		return reply{}, err
 	}
-	if err := a.objects.checkPool(ctx, c.namespace, spec.PoolName); err != nil {
+	if err := a.checkPool(ctx, c.namespace, spec.PoolName); err != nil {
 		return reply{}, err
 	}
 	object := metav1.ObjectMeta{Namespace: c.namespace, Annotations: creation.Stamp(time.Now())}
@@ -48,14 +47,14 @@ func (a *API) createSession(ctx context.Context, c *call) (reply, error) {
 	remembered.write(&object)
 	deadline := time.Now().Add(reuseTimeout)
 	for {
-		session, err := a.reserve(ctx, object, spec)
+		session, err := a.objects.CreateSession(ctx, &v1alpha1.Session{ObjectMeta: object, Spec: spec}, object.Annotations[generatedAnnotation] != "")
 		if err != nil {
 			return reply{}, err
 		}
 		if session.DeletionTimestamp.IsZero() {
 			return reply{http.StatusOK, projectSession(session, nil)}, nil
 		}
-		gone, err := a.objects.waitGone(ctx, session, time.Until(deadline))
+		gone, err := a.objects.WaitGone(ctx, session, time.Until(deadline))
 		if err != nil {
 			return reply{}, err
 		}
@@ -65,51 +64,13 @@ func (a *API) createSession(ctx context.Context, c *call) (reply, error) {
 	}
 }
 
-// reserve creates a Session under the first name that its id may have and that is free. When the
-// Session that has the id is being closed, it returns that one. It fails with errSessionExists when
-// the id is in use.
-func (a *API) reserve(ctx context.Context, object metav1.ObjectMeta, spec v1alpha1.SessionSpec) (*v1alpha1.Session, error) {
-	if object.Annotations[generatedAnnotation] == "" {
-		holder, err := a.objects.session(ctx, object.Namespace, spec.SessionID)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case holder != nil && exists(holder):
-			return nil, errSessionExists
-		case holder != nil:
-			return holder, nil
-		}
-	}
-	for _, name := range objectNames(spec.SessionID) {
-		session := &v1alpha1.Session{ObjectMeta: *object.DeepCopy(), Spec: *spec.DeepCopy()}
-		session.Name = name
-		err := a.objects.live.Create(ctx, session)
-		if err == nil {
-			return session, nil
-		}
-		if !apierrors.IsAlreadyExists(err) {
-			return nil, fmt.Errorf("creating Session %s: %w", name, err)
-		}
-		taken, err := a.objects.sessionNamed(ctx, object.Namespace, name)
-		switch {
-		case err != nil:
-			return nil, err
-		case taken == nil || naming.SessionID(taken) == spec.SessionID:
-			// Another request for this id was faster.
-			return nil, errSessionExists
-		}
-	}
-	return nil, errSessionExists
-}
-
 // listSessions serves GET /sessions (openvidu-rest 2.3).
 func (a *API) listSessions(ctx context.Context, c *call) (reply, error) {
 	pending, err := viewOf(c.r, false)
 	if err != nil {
 		return reply{}, err
 	}
-	sessions, members, err := a.objects.all(ctx, c.namespace)
+	sessions, members, err := a.objects.All(ctx, c.namespace)
 	if err != nil {
 		return reply{}, err
 	}
@@ -141,7 +102,7 @@ func (a *API) view(ctx context.Context, c *call, pending bool) (*v1alpha1.Sessio
 	if err != nil {
 		return nil, nil, err
 	}
-	connections, err := a.objects.connections(ctx, session)
+	connections, err := a.objects.Connections(ctx, session)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -155,7 +116,7 @@ func (a *API) deleteSession(ctx context.Context, c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	gone, err := a.objects.remove(ctx, session, closeTimeout)
+	gone, err := a.objects.Remove(ctx, session, closeTimeout)
 	if err != nil {
 		return reply{}, err
 	}
@@ -168,11 +129,11 @@ func (a *API) deleteSession(ctx context.Context, c *call) (reply, error) {
 // session returns the Session that a request's path names, or fails as the endpoint does for an
 // unknown one.
 func (a *API) session(ctx context.Context, c *call, unknown error) (*v1alpha1.Session, error) {
-	session, err := a.objects.session(ctx, c.namespace, c.session)
+	session, err := a.objects.Session(ctx, c.namespace, c.session)
 	if err != nil {
 		return nil, err
 	}
-	if session == nil || !exists(session) {
+	if session == nil || !objects.Exists(session) {
 		return nil, unknown
 	}
 	return session, nil

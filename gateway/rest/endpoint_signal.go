@@ -80,7 +80,7 @@ func (a *API) sendSignal(ctx context.Context, c *call) (reply, error) {
 		return reply{}, errSessionInactive
 	}
 	// Who is in the room decides what is said only, not what is done.
-	connections, err := a.objects.connections(ctx, session)
+	connections, err := a.objects.Connections(ctx, session)
 	if err != nil {
 		return reply{}, err
 	}

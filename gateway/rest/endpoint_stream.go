@@ -14,12 +14,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/objects"
 )
 
 const (
-	// maxEndedStreams is how many ended streams a Connection remembers. One that is forgotten has
-	// been gone for long: a participant has one at a time.
-	maxEndedStreams = 16
 	// unpublishTimeout bounds the wait for a stream to end.
 	unpublishTimeout = 10 * time.Second
 	// publishLag is how much later than the users the cluster may learn of a stream.
@@ -56,7 +54,7 @@ func (a *API) deleteStream(ctx context.Context, c *call) (reply, error) {
 // publisher returns the Connection that publishes a stream in a Session. It fails with
 // errStreamUnknown.
 func (a *API) publisher(ctx context.Context, session *v1alpha1.Session, streamID string) (*v1alpha1.Connection, error) {
-	connections, err := a.objects.connections(ctx, session)
+	connections, err := a.objects.Connections(ctx, session)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +64,7 @@ func (a *API) publisher(ctx context.Context, session *v1alpha1.Session, streamID
 			return connection, nil
 		}
 		// The stream's id says whose it is. The cluster may just not have seen it yet.
-		if active(connection) && strings.HasSuffix(streamID, "_"+connectionID(connection)) && !slices.Contains(connection.Spec.Moderation.EndedStreamIDs, streamID) {
+		if active(connection) && strings.HasSuffix(streamID, "_"+objects.ConnectionID(connection)) && !slices.Contains(connection.Spec.Moderation.EndedStreamIDs, streamID) {
 			if seen, err := a.waitPublishing(ctx, connection, streamID, true, publishLag); err != nil || seen {
 				return connection, err
 			}
@@ -77,19 +75,17 @@ func (a *API) publisher(ctx context.Context, session *v1alpha1.Session, streamID
 
 // endStream says that a stream of a Connection must not be.
 func (a *API) endStream(ctx context.Context, connection *v1alpha1.Connection, streamID string) error {
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	err := retry.RetryOnConflict(objects.ConflictBackoff, func() error {
 		var current v1alpha1.Connection
-		if err := a.objects.live.Get(ctx, client.ObjectKeyFromObject(connection), &current); err != nil {
+		if err := a.objects.Live.Get(ctx, client.ObjectKeyFromObject(connection), &current); err != nil {
 			return err
 		}
-		ended := current.Spec.Moderation.EndedStreamIDs
-		if current.UID != connection.UID || slices.Contains(ended, streamID) {
+		if current.UID != connection.UID || slices.Contains(current.Spec.Moderation.EndedStreamIDs, streamID) {
 			return nil
 		}
 		before := current.DeepCopy()
-		ended = append(slices.Clone(ended), streamID)
-		current.Spec.Moderation.EndedStreamIDs = ended[max(0, len(ended)-maxEndedStreams):]
-		return a.objects.live.Patch(ctx, &current, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+		current.Spec.Moderation.EndStream(streamID)
+		return a.objects.Live.Patch(ctx, &current, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	})
 	switch {
 	case apierrors.IsNotFound(err):
@@ -113,18 +109,18 @@ func (a *API) waitPublishing(ctx context.Context, connection *v1alpha1.Connectio
 		if client.IgnoreNotFound(err) != nil {
 			return false, fmt.Errorf("reading Connection %s: %w", key.Name, err)
 		}
-		there := err == nil && current.UID == connection.UID && listed(&current) && publishes(&current, streamID)
+		there := err == nil && current.UID == connection.UID && objects.Listed(&current) && publishes(&current, streamID)
 		return there == wanted, nil
 	}
-	err := a.objects.members.await(ctx, atMost, key, func() (bool, error) {
-		if is, err := look(a.objects.cached); err != nil || !is {
+	err := a.objects.AwaitConnection(ctx, atMost, key, func() (bool, error) {
+		if is, err := look(a.objects.Cached); err != nil || !is {
 			return false, err
 		}
 		// The cache may be of before.
-		return look(a.objects.live)
+		return look(a.objects.Live)
 	})
-	if errors.Is(err, errWaitedTooLong) {
-		return look(a.objects.live)
+	if errors.Is(err, objects.ErrWaitedTooLong) {
+		return look(a.objects.Live)
 	}
 	return err == nil, err
 }

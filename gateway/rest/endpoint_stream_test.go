@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/objects"
 )
 
 // publish lets a Connection send streams, as the operator reports it.
@@ -87,7 +88,7 @@ func TestTheStreamOfACameraIsNotEnded(t *testing.T) {
 	w := newWorld(t)
 	w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)
 	w.create(&v1alpha1.Connection{ObjectMeta: metav1.ObjectMeta{Name: "camera"}, Spec: v1alpha1.ConnectionSpec{
-		SessionName: objectNames("S1")[0], Type: v1alpha1.ConnectionTypeIPCam, IPCam: &v1alpha1.IPCam{RTSPURI: "rtsp://camera.example.com/live"},
+		SessionName: objects.Names("S1")[0], Type: v1alpha1.ConnectionTypeIPCam, IPCam: &v1alpha1.IPCam{RTSPURI: "rtsp://camera.example.com/live"},
 	}})
 	w.publish(w.only(), "str_IPC_A1b2_ipc_camera")
 	// Case 149.
@@ -100,7 +101,7 @@ func TestOnlyTheNewestEndedStreamsAreKept(t *testing.T) {
 	id := w.want(200, "POST", "/sessions/S1/connection", "{}").id(t)
 	w.join(id)
 	var streams []string
-	for i := range maxEndedStreams + 2 {
+	for i := range v1alpha1.MaxEndedStreamIDs + 2 {
 		streams = append(streams, fmt.Sprintf("str_CAM_A%03d_%s", i, id))
 		w.publish(w.only(), streams[i])
 		w.want(204, "DELETE", "/sessions/S1/stream/"+streams[i], "")
@@ -145,7 +146,7 @@ func TestAStreamThatHasEndedIsReceivedByNobody(t *testing.T) {
 	}
 	for i := range members.Items {
 		member := &members.Items[i]
-		switch connectionID(member) {
+		switch objects.ConnectionID(member) {
 		case leaver:
 			w.publish(member, kept)
 		case stayer:

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/objects"
+	"mediarooms.dev/mediarooms/test/operatortest"
 )
 
 const emptyList = `{"numberOfElements":0,"content":[]}`
@@ -168,7 +171,7 @@ func TestSessionAsCreatedAndRead(t *testing.T) {
 	w := newWorld(t)
 	created := w.want(200, "POST", "/sessions", `{"customSessionId":"S1","mediaMode":null,"unknown":1}`)
 	var session v1alpha1.Session
-	if err := w.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: objectNames("S1")[0]}, &session); err != nil {
+	if err := w.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: objects.Names("S1")[0]}, &session); err != nil {
 		t.Fatal(err)
 	}
 	want := fmt.Sprintf(`{"id":"S1","object":"session","sessionId":"S1","createdAt":%d,"recording":false,"broadcasting":false,"mediaMode":"ROUTED",`+
@@ -406,7 +409,7 @@ func TestACreationWaitsForTheClosingOfTheSessionWithItsID(t *testing.T) {
 	w := newWorld(t)
 	w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)
 	session := w.held("S1")
-	w.operator.set(func(o *operator) { o.stubborn = true })
+	w.operator.Behave(operatortest.Behaviour{Stubborn: true})
 	if err := w.Delete(t.Context(), session); err != nil {
 		t.Fatal(err)
 	}
@@ -421,9 +424,9 @@ func TestACreationWaitsForTheClosingOfTheSessionWithItsID(t *testing.T) {
 		t.Fatalf("the creation did not wait: %d %s", got.status, got.body)
 	case <-time.After(300 * time.Millisecond):
 	}
-	w.operator.set(func(o *operator) { o.stubborn = false })
+	w.operator.Behave(operatortest.Behaviour{})
 	// Anything that happens to the Session makes the operator look again.
-	if err := w.operator.reconcile(t.Context(), session); err != nil {
+	if err := w.operator.Reconcile(t.Context(), session); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -439,10 +442,10 @@ func TestACreationWaitsForTheClosingOfTheSessionWithItsID(t *testing.T) {
 func TestWithoutAnOperatorThereIsNoToken(t *testing.T) {
 	w := newWorld(t)
 	w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)
-	w.operator.set(func(o *operator) { o.silent = true })
+	w.operator.Behave(operatortest.Behaviour{Silent: true})
 	started := time.Now()
 	got := w.want(503, "POST", "/sessions/S1/connection", "{}")
-	if took := time.Since(started); took < tokenTimeout || took > tokenTimeout+5*time.Second {
+	if took := time.Since(started); took < objects.TokenTimeout || took > objects.TokenTimeout+5*time.Second {
 		t.Errorf("the answer took %s", took)
 	}
 	if !strings.Contains(got.body, errTokenNotMade.message) {
@@ -464,11 +467,11 @@ func TestWhoHasNoPlaceIsToldSo(t *testing.T) {
 		v1alpha1.ReasonSessionFull: {409, ""},
 		v1alpha1.ReasonNoCapacity:  {503, retryAfter},
 	} {
-		w.operator.set(func(o *operator) { o.refuses = reason })
+		w.operator.Behave(operatortest.Behaviour{Refuses: reason})
 		for path, body := range map[string]string{"/sessions/S1/connection": `{}`, "/tokens": `{"session":"S1"}`} {
 			started := time.Now()
 			got := w.want(want.status, "POST", path, body)
-			if took := time.Since(started); took > tokenTimeout/2 {
+			if took := time.Since(started); took > objects.TokenTimeout/2 {
 				t.Errorf("%s: the answer took %s", path, took)
 			}
 			if !strings.Contains(got.body, "because") || got.header.Get("Retry-After") != want.retryAfter {
@@ -481,11 +484,72 @@ func TestWhoHasNoPlaceIsToldSo(t *testing.T) {
 	}
 }
 
+// A Session for which there is no place waits for one, as long as its pool may get one.
+func TestASessionWithoutAPlaceIsWaitedForOnlyIfItMayGetOne(t *testing.T) {
+	w := newWorld(t)
+	w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)
+	pool := &v1alpha1.MediaPool{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "pool-"}, Spec: v1alpha1.MediaPoolSpec{PublicURL: "https://rooms.example.org", MaxPods: 2},
+	}
+	if err := w.Create(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Delete(context.Background(), pool); err != nil {
+			t.Error(err)
+		}
+	})
+	ready := func(pods, free int32) {
+		t.Helper()
+		pool.Status.Pods, pool.Status.ReadyPods, pool.Status.FreeSessions = 2, pods, free
+		if err := w.Status().Update(t.Context(), pool); err != nil {
+			t.Fatal(err)
+		}
+	}
+	session := w.held("S1")
+	before := session.DeepCopy()
+	session.Status.PoolName = pool.Name
+	session.Status.Conditions = []metav1.Condition{{
+		Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNoCapacity, LastTransitionTime: metav1.Now(),
+	}}
+	if err := w.Status().Patch(t.Context(), session, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	w.operator.Behave(operatortest.Behaviour{Refuses: v1alpha1.ReasonSessionNotAccepted})
+
+	ready(1, 0) // the second one starts
+	creation := make(chan answer, 1)
+	started := time.Now()
+	go func() { creation <- w.call("POST", "/sessions/S1/connection", "{}") }()
+	eventually(t, "the Connection to be refused", func() bool {
+		var list v1alpha1.ConnectionList
+		return w.List(t.Context(), &list, client.InNamespace(w.namespace)) == nil && len(list.Items) == 1 && len(list.Items[0].Status.Conditions) > 0
+	})
+	select {
+	case got := <-creation:
+		t.Fatalf("it was not waited for: %d %s after %s", got.status, got.body, time.Since(started))
+	case <-time.After(time.Second):
+	}
+	ready(2, 0) // and has taken somebody else's room
+	got := <-creation
+	if got.status != 503 || got.header.Get("Retry-After") != retryAfter || !strings.Contains(got.body, "has all 2 media pods that it may have") {
+		t.Errorf("got %d, %q, %s", got.status, got.header.Get("Retry-After"), got.body)
+	}
+	started = time.Now()
+	w.want(503, "POST", "/tokens", `{"session":"S1"}`)
+	if took := time.Since(started); took > objects.TokenTimeout/2 {
+		t.Errorf("the answer took %s", took)
+	}
+	if got := w.want(200, "GET", "/sessions/S1/connection", ""); got.body != emptyList {
+		t.Errorf("there is %s", got.body)
+	}
+}
+
 func TestASessionThatClosesMeanwhileGivesNoToken(t *testing.T) {
 	w := newWorld(t)
 	w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)
 	w.held("S1")
-	w.operator.set(func(o *operator) { o.silent = true })
+	w.operator.Behave(operatortest.Behaviour{Silent: true})
 	creation := make(chan answer, 1)
 	go func() { creation <- w.call("POST", "/sessions/S1/connection", "{}") }()
 	eventually(t, "the Connection", func() bool {
@@ -512,7 +576,7 @@ func TestASessionThatIsGoneAdmitsNobodyHoweverLateTheCacheIs(t *testing.T) {
 	}
 	admit := func(session *v1alpha1.Session) (*v1alpha1.Connection, error) {
 		spec := v1alpha1.ConnectionSpec{SessionName: session.Name, Type: v1alpha1.ConnectionTypeWebRTC}
-		return api.admit(t.Context(), &call{namespace: w.namespace, session: "s1"}, session, spec, echo{}, time.Now())
+		return api.admit(t.Context(), session, spec, echo{}, time.Now())
 	}
 	var before, after v1alpha1.Session
 	key := client.ObjectKey{Namespace: w.namespace, Name: "s1"}
@@ -521,7 +585,7 @@ func TestASessionThatIsGoneAdmitsNobodyHoweverLateTheCacheIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.want(204, "DELETE", "/sessions/s1", "")
-	if _, err := admit(&before); !errors.Is(err, errSessionClosing) {
+	if _, err := admit(&before); !errors.Is(err, objects.ErrClosing) {
 		t.Errorf("a Session that is gone: %v", err)
 	}
 	w.want(200, "POST", "/sessions", `{"customSessionId":"s1"}`)

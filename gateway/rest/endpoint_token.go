@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/internal/naming"
 )
 
@@ -45,7 +46,7 @@ func (a *API) createToken(ctx context.Context, c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	connection, err := a.admit(ctx, c, session, spec, remembered, now)
+	connection, err := a.admit(ctx, session, spec, remembered, now)
 	if err != nil {
 		return reply{}, err
 	}
@@ -57,7 +58,7 @@ func projectToken(connection *v1alpha1.Connection, sessionID string) tokenJSON {
 		ID:             connection.Status.Token,
 		Token:          connection.Status.Token,
 		CreatedAt:      createdAt(connection),
-		ConnectionID:   connectionID(connection),
+		ConnectionID:   objects.ConnectionID(connection),
 		Session:        sessionID,
 		Data:           connection.Spec.Data,
 		Role:           roles.name(connection.Spec.Role),

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"mediarooms.dev/mediarooms/gateway/objects"
 )
 
 // The numbers are those of section 9 of the REST reference.
@@ -40,12 +42,12 @@ func TestTokens(t *testing.T) {
 	got := w.want(200, "POST", "/tokens", `{"session":"S1","role":"MODERATOR","data":"d","kurentoOptions":{"videoMaxSendBandwidth":777,"allowedFilters":["A"]},"record":false,"type":"IPCAM"}`)
 	object := w.only()
 	want := fmt.Sprintf(`{"id":%q,"token":%q,"createdAt":%d,"connectionId":%q,"session":"S1","data":"d","role":"MODERATOR",`+
-		`"kurentoOptions":{"videoMaxSendBandwidth":777,"allowedFilters":["A"]}}`, object.Status.Token, object.Status.Token, createdAt(object), connectionID(object))
+		`"kurentoOptions":{"videoMaxSendBandwidth":777,"allowedFilters":["A"]}}`, object.Status.Token, object.Status.Token, createdAt(object), objects.ConnectionID(object))
 	if got.body != want {
 		t.Errorf("52: got %s\nwant %s", got.body, want)
 	}
 	shown := w.want(200, "GET", "/sessions/S1/connection", "")
-	if !strings.HasPrefix(shown.body, `{"numberOfElements":1,`) || !strings.Contains(shown.body, `"record":true`) || !strings.Contains(shown.body, connectionID(object)) {
+	if !strings.HasPrefix(shown.body, `{"numberOfElements":1,`) || !strings.Contains(shown.body, `"record":true`) || !strings.Contains(shown.body, objects.ConnectionID(object)) {
 		t.Errorf("52: listed as %s", shown.body)
 	}
 	if got := w.want(200, "POST", "/tokens", `{"session":"S1","kurentoOptions":null}`); strings.Contains(got.body, "kurento") || !strings.Contains(got.body, `"data":"","role":"PUBLISHER"}`) {

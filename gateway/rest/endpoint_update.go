@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/internal/naming"
 )
 
@@ -46,7 +47,7 @@ func (a *API) updateConnection(ctx context.Context, c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	connection, err := a.objects.connection(ctx, session, c.connection)
+	connection, err := a.objects.Connection(ctx, session, c.connection)
 	if err != nil {
 		return reply{}, err
 	}
@@ -62,7 +63,7 @@ func (a *API) updateConnection(ctx context.Context, c *call) (reply, error) {
 		connection.Spec.Record = wanted.record
 	}
 	if connection.Spec.Role != before.Spec.Role || orTrue(connection.Spec.Record) != orTrue(before.Spec.Record) {
-		err := a.objects.live.Patch(ctx, connection, client.MergeFrom(before))
+		err := a.objects.Live.Patch(ctx, connection, client.MergeFrom(before))
 		if apierrors.IsNotFound(err) {
 			return reply{}, errConnectionUnknown
 		} else if err != nil {
@@ -73,7 +74,7 @@ func (a *API) updateConnection(ctx context.Context, c *call) (reply, error) {
 		}
 		// A GET must answer the same: what was waited for is in the cache, and does not know which
 		// of the streams that it receives have ended.
-		current, err := a.objects.connection(ctx, session, c.connection)
+		current, err := a.objects.Connection(ctx, session, c.connection)
 		if err != nil {
 			return reply{}, err
 		}
@@ -89,9 +90,9 @@ func (a *API) updateConnection(ctx context.Context, c *call) (reply, error) {
 func (a *API) waitApplied(ctx context.Context, connection *v1alpha1.Connection) (*v1alpha1.Connection, error) {
 	key := client.ObjectKeyFromObject(connection)
 	seen := connection
-	err := a.objects.members.await(ctx, applyTimeout, key, func() (bool, error) {
+	err := a.objects.AwaitConnection(ctx, applyTimeout, key, func() (bool, error) {
 		var current v1alpha1.Connection
-		err := a.objects.cached.Get(ctx, key, &current)
+		err := a.objects.Cached.Get(ctx, key, &current)
 		switch {
 		case apierrors.IsNotFound(err) || err == nil && current.UID != connection.UID:
 			// Its user has left.
@@ -105,7 +106,7 @@ func (a *API) waitApplied(ctx context.Context, connection *v1alpha1.Connection) 
 		programmed := meta.FindStatusCondition(current.Status.Conditions, v1alpha1.ConditionProgrammed)
 		return programmed != nil && programmed.ObservedGeneration >= connection.Generation && programmed.Reason != v1alpha1.ReasonWaitingForAck, nil
 	})
-	if errors.Is(err, errWaitedTooLong) {
+	if errors.Is(err, objects.ErrWaitedTooLong) {
 		err = nil
 	}
 	return seen, err

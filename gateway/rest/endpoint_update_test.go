@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/test/operatortest"
 )
 
 // only returns the tenant's only Connection.
@@ -86,7 +87,7 @@ func TestAnUpdateHoldsWhenItIsAnswered(t *testing.T) {
 	w := newWorld(t)
 	w.want(200, "POST", "/sessions", `{"customSessionId":"S1"}`)
 	path := "/sessions/S1/connection/" + w.want(200, "POST", "/sessions/S1/connection", "{}").id(t)
-	w.operator.set(func(o *operator) { o.silent = true })
+	w.operator.Behave(operatortest.Behaviour{Silent: true})
 	updated := make(chan answer, 1)
 	go func() { updated <- w.call("PATCH", path, `{"role":"MODERATOR"}`) }()
 	eventually(t, "the change", func() bool { return w.only().Spec.Role == v1alpha1.RoleModerator })
@@ -95,14 +96,14 @@ func TestAnUpdateHoldsWhenItIsAnswered(t *testing.T) {
 		t.Errorf("the answer comes before the media pod knows: %d", got.status)
 	case <-time.After(100 * time.Millisecond):
 	}
-	w.operator.set(func(o *operator) { o.silent = false })
-	if err := w.operator.reconcile(t.Context(), w.only()); err != nil {
+	w.operator.Behave(operatortest.Behaviour{})
+	if err := w.operator.Reconcile(t.Context(), w.only()); err != nil {
 		t.Fatal(err)
 	}
 	if got := <-updated; got.status != 200 {
 		t.Errorf("got %d %s", got.status, got.body)
 	}
-	w.operator.set(func(o *operator) { o.silent = true })
+	w.operator.Behave(operatortest.Behaviour{Silent: true})
 	started := time.Now()
 	w.want(200, "PATCH", path, `{"role":"SUBSCRIBER"}`)
 	if took := time.Since(started); took < applyTimeout || took > applyTimeout+5*time.Second {

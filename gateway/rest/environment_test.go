@@ -5,14 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,27 +19,23 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	kuberest "k8s.io/client-go/rest"
-	toolscache "k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/route"
 	"mediarooms.dev/mediarooms/gateway/tenant"
-	"mediarooms.dev/mediarooms/internal/token"
+	"mediarooms.dev/mediarooms/internal/class"
+	"mediarooms.dev/mediarooms/test/apiserver"
 	"mediarooms.dev/mediarooms/test/openapi"
+	"mediarooms.dev/mediarooms/test/operatortest"
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
@@ -65,44 +58,13 @@ func TestMain(m *testing.M) {
 	os.Exit(runTests(m))
 }
 
-func runTests(m *testing.M) (code int) {
-	flag.Parse()
-	if fuzz := flag.Lookup("test.fuzz"); fuzz.Value.String() != "" {
-		// No target needs an API server, and each of the processes that look for inputs would start
-		// one.
-		return m.Run()
-	}
-	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
-		fmt.Fprintf(os.Stderr, "building the scheme: %v\n", err)
-		return 1
-	}
-	environment := &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
-		ErrorIfCRDPathMissing: true,
-	}
-	var err error
-	if cluster, err = environment.Start(); err != nil {
-		fmt.Fprintf(os.Stderr, "starting an API server (KUBEBUILDER_ASSETS must name a directory with kube-apiserver and etcd): %v\n", err)
-		return 1
-	}
-	cluster.QPS = -1
-	log.SetLogger(logr.Discard())
-	defer func() {
-		if err := environment.Stop(); err != nil {
-			fmt.Fprintf(os.Stderr, "stopping the API server: %v\n", err)
-			code = 1
-		}
-		// controller-runtime leaves these behind when a cache of several namespaces stops.
-		const informer = "sigs.k8s.io/controller-runtime/pkg/cache.newMultiNamespaceInformer"
-		if err := goleak.Find(
-			goleak.IgnoreTopFunction(informer+".func1"),
-			goleak.IgnoreTopFunction(informer+"HandlerRegistration.func1"),
-		); code == 0 && err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}()
-	return m.Run()
+func runTests(m *testing.M) int {
+	return apiserver.Run(m, func(started *kuberest.Config) error {
+		cluster = started
+		cluster.QPS = -1
+		log.SetLogger(logr.Discard())
+		return errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme))
+	})
 }
 
 // world is a tenant with a namespace of its own, an operator for it, and two gateways.
@@ -110,8 +72,9 @@ type world struct {
 	*testing.T
 	client.Client
 	namespace string
-	operator  *operator
+	operator  *operatortest.Operator
 	rooms     *rooms
+	files     files
 	gateways  [2]*httptest.Server
 }
 
@@ -127,9 +90,9 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{T: t, Client: live, namespace: namespace.Name, rooms: &rooms{in: map[string][]string{}, ready: []string{"192.0.2.9:1"}}}
 	w.setPassword(password)
-	w.operator = startOperator(t, live, w.namespace)
+	w.operator = operatortest.Start(t, cluster, live, w.namespace)
 	for i := range w.gateways {
-		w.gateways[i] = startGateway(t, live, w.namespace, w.rooms)
+		w.gateways[i] = startGateway(t, live, w.namespace, w.rooms, &w.files, "")
 	}
 	return w
 }
@@ -152,7 +115,7 @@ func (w *world) held(sessionID string) *v1alpha1.Session {
 	w.Helper()
 	session := &v1alpha1.Session{}
 	eventually(w.T, "the finalizer of Session "+sessionID, func() bool {
-		key := client.ObjectKey{Namespace: w.namespace, Name: objectNames(sessionID)[0]}
+		key := client.ObjectKey{Namespace: w.namespace, Name: objects.Names(sessionID)[0]}
 		return w.Get(w.Context(), key, session) == nil && len(session.Finalizers) > 0
 	})
 	return session
@@ -198,6 +161,24 @@ func (r *rooms) Send(_ context.Context, namespace, sessionID string, signal rout
 	return true, nil
 }
 
+// files stands for the recorders.
+type files struct {
+	mu    sync.Mutex // guards asked
+	asked []string
+}
+
+// Fetch implements Files.
+func (f *files) Fetch(_ context.Context, pool, method, path string, header http.Header) (*http.Response, error) {
+	f.mu.Lock()
+	f.asked = append(f.asked, pool+" "+path)
+	f.mu.Unlock()
+	recorder := httptest.NewRecorder()
+	request := httptest.NewRequest(method, path, nil)
+	request.Header = header
+	http.ServeContent(recorder, request, path, time.Unix(1700000000, 0), strings.NewReader("0123456789abcdef"))
+	return recorder.Result(), nil
+}
+
 // Ready implements Pods.
 func (r *rooms) Ready(context.Context) ([]string, error) {
 	r.mu.Lock()
@@ -214,23 +195,30 @@ func (r *rooms) take() []string {
 	return sent
 }
 
-func startGateway(t *testing.T, live client.Client, namespace string, rooms *rooms) *httptest.Server {
+func startGateway(
+	t *testing.T, live client.Client, namespace string, rooms *rooms, files Files, installation class.Name,
+) *httptest.Server {
 	t.Helper()
-	objects, err := cache.New(cluster, cache.Options{Scheme: scheme, DefaultNamespaces: map[string]cache.Config{namespace: {}}})
+	cached, err := cache.New(cluster, cache.Options{Scheme: scheme, DefaultNamespaces: map[string]cache.Config{namespace: {}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := NewAPI(t.Context(), Config{
-		Tenants: &tenant.Directory{Reader: objects},
-		Address: clientOf,
-		Rooms:   rooms,
-		Pods:    rooms,
-		Client:  live,
-		Cache:   objects,
-		OpenCache: func(namespace string) (cache.Cache, error) {
-			return cache.New(cluster, cache.Options{Scheme: scheme, DefaultNamespaces: map[string]cache.Config{namespace: {}}})
-		},
+	store, err := objects.New(t.Context(), cached, func(namespace string) (cache.Cache, error) {
+		return cache.New(cluster, cache.Options{Scheme: scheme, DefaultNamespaces: map[string]cache.Config{namespace: {}}})
+	}, live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store.Class = installation
+	api, err := NewAPI(Config{
+		Tenants:  &tenant.Directory{Reader: cached},
+		Address:  clientOf,
+		Rooms:    rooms,
+		Pods:     rooms,
+		Objects:  store,
 		Registry: prometheus.NewRegistry(),
+
+		Files: files, DefaultNamespace: namespace,
 
 		GarbageInterval: 15 * time.Minute, GarbageThreshold: time.Hour,
 	})
@@ -238,31 +226,17 @@ func startGateway(t *testing.T, live client.Client, namespace string, rooms *roo
 		t.Fatal(err)
 	}
 	api.hosts = oneHost("")
-	t.Cleanup(api.Close)
-	if _, err := objects.GetInformer(t.Context(), &corev1.Secret{}); err != nil {
+	t.Cleanup(store.Close)
+	if _, err := cached.GetInformer(t.Context(), &corev1.Secret{}); err != nil {
 		t.Fatal(err)
 	}
-	inBackground(t, objects.Start)
-	if !objects.WaitForCacheSync(t.Context()) {
+	operatortest.InBackground(t, cached.Start)
+	if !cached.WaitForCacheSync(t.Context()) {
 		t.Fatal("the caches were not filled")
 	}
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
 	return server
-}
-
-// inBackground runs something until the test ends.
-func inBackground(t *testing.T, run func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-	})
 }
 
 // oneHost is the one host name that is known; "" is none.
@@ -273,151 +247,6 @@ func (h oneHost) LookupHost(_ context.Context, name string) ([]string, error) {
 		return nil, errors.New("no such host")
 	}
 	return []string{"192.0.2.1"}, nil
-}
-
-// operator does what the operator does as far as REST sees it: it adds finalizers, makes tokens,
-// ends streams, and lets go what is deleted.
-type operator struct {
-	live  client.Client
-	queue workqueue.TypedInterface[client.Object]
-
-	mu       sync.Mutex // guards what follows, while it reconciles too: a change holds for all that comes after it
-	silent   bool       // does nothing with what is there
-	stubborn bool       // lets nothing go
-	refuses  string     // why there is no place, a condition's reason; "" when there is one
-}
-
-func startOperator(t *testing.T, live client.Client, namespace string) *operator {
-	t.Helper()
-	objects, err := cache.New(cluster, cache.Options{Scheme: scheme, DefaultNamespaces: map[string]cache.Config{namespace: {}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &operator{live: live, queue: workqueue.NewTyped[client.Object]()}
-	for _, kind := range []client.Object{&v1alpha1.Session{}, &v1alpha1.Connection{}} {
-		informer, err := objects.GetInformer(t.Context(), kind)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-			AddFunc:    o.enqueue,
-			UpdateFunc: func(_, object any) { o.enqueue(object) },
-		}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	inBackground(t, objects.Start)
-	inBackground(t, func(ctx context.Context) error {
-		defer context.AfterFunc(ctx, o.queue.ShutDown)()
-		for {
-			object, ended := o.queue.Get()
-			if ended {
-				return nil
-			}
-			if err := o.reconcile(ctx, object); err != nil && ctx.Err() == nil {
-				return fmt.Errorf("reconciling %T %s: %w", object, object.GetName(), err)
-			}
-			o.queue.Done(object)
-		}
-	})
-	return o
-}
-
-func (o *operator) enqueue(object any) {
-	if object, ok := object.(client.Object); ok {
-		o.queue.Add(object.DeepCopyObject().(client.Object))
-	}
-}
-
-func (o *operator) set(change func(*operator)) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	change(o)
-}
-
-func (o *operator) reconcile(ctx context.Context, object client.Object) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	// The event may be older than what is there.
-	if err := o.live.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	finalizer := v1alpha1.SessionFinalizer
-	connection, isConnection := object.(*v1alpha1.Connection)
-	if isConnection {
-		finalizer = v1alpha1.ConnectionFinalizer
-	}
-	before := object.DeepCopyObject().(client.Object)
-	lock := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	switch {
-	case !object.GetDeletionTimestamp().IsZero():
-		if o.stubborn || !controllerutil.RemoveFinalizer(object, finalizer) {
-			return nil
-		}
-		if !isConnection {
-			var members v1alpha1.ConnectionList
-			if err := o.live.List(ctx, &members, client.InNamespace(object.GetNamespace()), client.MatchingFields{v1alpha1.SessionNameField: object.GetName()}); err != nil {
-				return err
-			}
-			for i := range members.Items {
-				if err := client.IgnoreNotFound(o.live.Delete(ctx, &members.Items[i])); err != nil {
-					return err
-				}
-			}
-		}
-		return ignoreRace(o.live.Patch(ctx, object, lock))
-	case controllerutil.AddFinalizer(object, finalizer):
-		return ignoreRace(o.live.Patch(ctx, object, lock))
-	case !isConnection || o.silent:
-		return nil
-	}
-	status := &connection.Status
-	var session v1alpha1.Session
-	err := o.live.Get(ctx, client.ObjectKey{Namespace: connection.Namespace, Name: connection.Spec.SessionName}, &session)
-	if client.IgnoreNotFound(err) != nil {
-		return err
-	}
-	switch {
-	case err != nil:
-		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonSessionNotFound,
-		})
-		return ignoreRace(o.live.Status().Patch(ctx, connection, client.MergeFrom(before)))
-	case !session.DeletionTimestamp.IsZero():
-		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonDeleting,
-		})
-		return ignoreRace(o.live.Status().Patch(ctx, connection, client.MergeFrom(before)))
-	}
-	if status.Token == "" && o.refuses != "" {
-		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: o.refuses, Message: "because",
-		})
-		return ignoreRace(o.live.Status().Patch(ctx, connection, client.MergeFrom(before)))
-	}
-	if status.Token == "" {
-		status.State = v1alpha1.ConnectionStatePending
-		status.ConnectionID = token.ConnectionID(string(connection.UID))
-		status.Token = token.URL("ws://localhost:4443", connection.Spec.SessionName, "tok_"+connection.Name)
-	}
-	status.Publishers = slices.DeleteFunc(status.Publishers, func(publisher v1alpha1.PublisherStatus) bool {
-		return slices.Contains(connection.Spec.Moderation.EndedStreamIDs, publisher.StreamID)
-	})
-	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-		Type: v1alpha1.ConditionProgrammed, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonProgrammed, ObservedGeneration: connection.Generation,
-	})
-	if equality.Semantic.DeepEqual(before, object) {
-		return nil
-	}
-	return ignoreRace(o.live.Status().Patch(ctx, connection, client.MergeFrom(before)))
-}
-
-// ignoreRace drops errors after which another event comes.
-func ignoreRace(err error) error {
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil
-	}
-	return err
 }
 
 // answer is what a gateway said.

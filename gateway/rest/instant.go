@@ -1,9 +1,6 @@
 package rest
 
 import (
-	"slices"
-	"strings"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,17 +21,4 @@ func milliseconds(instant *metav1.Time, created int64) int64 {
 		return created + 1
 	}
 	return max(instant.UnixMilli(), created+1)
-}
-
-// byCreation orders objects as lists show them.
-func byCreation[T any, P interface {
-	*T
-	client.Object
-}](objects []T) {
-	slices.SortFunc(objects, func(a, b T) int {
-		if difference := createdAt(P(&a)) - createdAt(P(&b)); difference != 0 {
-			return int(max(min(difference, 1), -1))
-		}
-		return strings.Compare(P(&a).GetName(), P(&b).GetName())
-	})
 }

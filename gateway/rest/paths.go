@@ -41,11 +41,11 @@ var endpoints = []endpoint{
 	{http.MethodPost, "api/tokens", (*API).createToken, false},
 	{http.MethodPost, "api/signal", (*API).sendSignal, false},
 
-	{http.MethodPost, "api/recordings/start", (*API).disabled, false},
-	{http.MethodPost, "api/recordings/stop/{recording}", (*API).disabled, false},
-	{http.MethodGet, "api/recordings", (*API).disabled, false},
-	{http.MethodGet, "api/recordings/{recording}", (*API).disabled, false},
-	{http.MethodDelete, "api/recordings/{recording}", (*API).disabled, false},
+	{http.MethodPost, "api/recordings/start", (*API).startRecording, false},
+	{http.MethodPost, "api/recordings/stop/{recording}", (*API).stopRecording, false},
+	{http.MethodGet, "api/recordings", (*API).listRecordings, false},
+	{http.MethodGet, "api/recordings/{recording}", (*API).readRecording, false},
+	{http.MethodDelete, "api/recordings/{recording}", (*API).deleteRecording, false},
 	{http.MethodPost, "api/speech-to-text/load", (*API).disabled, false},
 	{http.MethodPost, "api/speech-to-text/unload", (*API).disabled, false},
 

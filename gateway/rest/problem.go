@@ -9,10 +9,9 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
-)
 
-// errWaitedTooLong means that something that was waited for has not come in time.
-var errWaitedTooLong = errors.New("waited too long")
+	"mediarooms.dev/mediarooms/gateway/objects"
+)
 
 // problem is an answer other than success. Without a message it has no body (openvidu-rest 1.5).
 type problem struct {
@@ -70,6 +69,7 @@ var (
 	errIPCamUnavailable       = &problem{status: http.StatusNotImplemented, message: "IPCAM connections are not available yet"}
 	errTenantNotSeen          = &problem{status: http.StatusServiceUnavailable, message: "The tenant's connections can't be seen. Is mediarooms-rest bound in its namespace?"}
 	errKubernetesNotReachable = &problem{status: http.StatusServiceUnavailable, message: "The cluster's API server can't be reached at the moment"}
+	errFilesUnreachable       = &problem{status: http.StatusServiceUnavailable, message: "The recorder that has the files can't be reached at the moment"}
 	errInternal               = &problem{status: http.StatusInternalServerError, message: "Something went wrong here. The gateway's log says what"}
 	errMalformedBody          = &problem{status: http.StatusForbidden, message: "The body must be one JSON object"}
 	errNoText                 = &problem{status: http.StatusForbidden, message: "The body must be UTF-8"}
@@ -82,9 +82,18 @@ var (
 // log.
 func asProblem(err error) (*problem, bool) {
 	var known *problem
+	var refused *objects.RefusedError
 	switch {
 	case errors.As(err, &known):
 		return known, false
+	case errors.As(err, &refused):
+		return notAdmitted(refused), false
+	case errors.Is(err, objects.ErrClosing):
+		return errSessionClosing, false
+	case errors.Is(err, objects.ErrExists):
+		return errSessionExists, false
+	case errors.Is(err, objects.ErrTenantNotSeen):
+		return errTenantNotSeen, false
 	case apierrors.IsInvalid(err):
 		return badRequest("%s", invalid(err)), false
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
@@ -93,6 +102,20 @@ func asProblem(err error) (*problem, bool) {
 		return errKubernetesNotReachable, true
 	default:
 		return errInternal, true
+	}
+}
+
+// notAdmitted is what the caller is told when a Connection has got no token.
+func notAdmitted(refused *objects.RefusedError) *problem {
+	switch {
+	case refused.Reason == objects.RefusalFull:
+		return &problem{status: http.StatusConflict, message: "The session is full: " + refused.Message}
+	case refused.Reason == objects.RefusalNoCapacity:
+		return &problem{status: http.StatusServiceUnavailable, message: "There is no place: " + refused.Message}
+	case refused.Message == "":
+		return errTokenNotMade
+	default:
+		return &problem{status: http.StatusServiceUnavailable, message: "No token was made in time: " + refused.Message}
 	}
 }
 

@@ -2,9 +2,7 @@ package rest
 
 import (
 	"regexp"
-	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
@@ -238,6 +236,7 @@ func projectSession(session *v1alpha1.Session, connections []connectionJSON) ses
 		Object:                     "session",
 		SessionID:                  id,
 		CreatedAt:                  createdAt(session),
+		Recording:                  session.Status.Recording,
 		MediaMode:                  mediaModes.name(remembered.MediaMode),
 		RecordingMode:              recordingModes.name(spec.RecordingMode),
 		DefaultRecordingProperties: projectRecordingProperties(spec.DefaultRecordingProperties, remembered.ShmSize),
@@ -288,19 +287,4 @@ func orDefault[T comparable](value, fallback T) T {
 		return fallback
 	}
 	return value
-}
-
-// exists says whether REST shows a Session: it is not being closed, and is the one that has its
-// session id.
-func exists(session *v1alpha1.Session) bool {
-	return session.DeletionTimestamp.IsZero() && !hasReason(session.Status.Conditions, v1alpha1.ConditionAccepted, v1alpha1.ReasonSessionIDInUse)
-}
-
-func hasReason(conditions []metav1.Condition, kind, reason string) bool {
-	for _, condition := range conditions {
-		if condition.Type == kind {
-			return condition.Status == metav1.ConditionFalse && strings.EqualFold(condition.Reason, reason)
-		}
-	}
-	return false
 }

@@ -88,7 +88,7 @@ func (d *Directory) Find(ctx context.Context, key string) (Room, error) {
 		return Room{}, fmt.Errorf("looking up a media pod: %w", err)
 	}
 	if err == nil {
-		room.Address = address(&pod)
+		room.Address = AddressOf(&pod, signallingPort)
 		room.Programmed = programmed(session)
 	}
 	return room, nil
@@ -102,8 +102,8 @@ func (d *Directory) Ready(ctx context.Context) ([]string, error) {
 	}
 	var addresses []string
 	for i := range pods.Items {
-		if pod := &pods.Items[i]; ready(pod) && address(pod) != "" {
-			addresses = append(addresses, address(pod))
+		if pod := &pods.Items[i]; ready(pod) && AddressOf(pod, signallingPort) != "" {
+			addresses = append(addresses, AddressOf(pod, signallingPort))
 		}
 	}
 	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
@@ -121,15 +121,16 @@ func programmed(session *v1alpha1.Session) bool {
 	return condition.Status == metav1.ConditionTrue || condition.Reason == v1alpha1.ReasonPodUnreachable
 }
 
-// address returns where a pod takes signalling, or "" when it can't: it has no address, or has
-// ended. A pod that is not ready counts: it may be draining, with its rooms still in it.
-func address(pod *corev1.Pod) string {
+// AddressOf returns where a pod has the port with a name, or "" when it can't be reached there: it
+// has no address, or has ended. A pod that is not ready counts: it may be draining, with its rooms
+// still in it.
+func AddressOf(pod *corev1.Pod, portName string) string {
 	if pod.Status.PodIP == "" || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return ""
 	}
 	for _, container := range pod.Spec.Containers {
 		for _, port := range container.Ports {
-			if port.Name == signallingPort {
+			if port.Name == portName {
 				return net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(port.ContainerPort)))
 			}
 		}

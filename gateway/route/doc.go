@@ -3,6 +3,8 @@
 //
 //	client ── ws(s) /openvidu?sessionId=KEY ──> gateway ── wss, mutual TLS ──> media pod
 //
+// Clients of OpenTok's library come to /opentok, and reach media pods there. All else is the same.
+//
 // A KEY names one Session of the cluster (naming.RoutingKey). What Sessions and media pods there
 // are comes from caches, never from a request to the API server, so that an outage of the API
 // server touches nobody who joins, reconnects or talks.
@@ -15,7 +17,13 @@
 //	                                 which answers joinRoom with 204           comes again after 3 s
 //	unknown      -                   held for up to 1 s, then any ready pod,   any ready pod, which answers connect
 //	                                 which answers joinRoom with 202           with 40007
-//	any          no pod at all       503                                       503
+//	any          no pod at all       the gateway takes the WebSocket itself    503
+//	none         -                   the gateway takes the WebSocket itself    any ready pod, likewise
+//
+// A client that the gateway has taken in gets answers to its pings. When it joins, the table is
+// gone through once more, by the key in the token if there was none in the URL: then a pod goes on
+// with the socket, or the answer is an error (OpenVidu's 204) and the client may call again
+// (docs/adr/0062-the-gateway-takes-in-who-has-no-pod.md).
 //
 // The asymmetry is the client's: it hangs for ever on a refused first handshake, and loops hot on
 // an accepted and then closed reconnection (openvidu-rpc 1.8). A reconnection that a pod refuses

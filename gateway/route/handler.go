@@ -1,6 +1,7 @@
 package route
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -199,7 +200,15 @@ type handshake struct {
 
 func (h *handshake) serve() {
 	ctx := h.r.Context()
-	err := h.route(ctx, h.carry)
+	var err error
+	if h.key != "" || h.reconnect {
+		err = h.route(ctx, h.carry)
+	} else {
+		err = h.receive(ctx) // the token says where to
+	}
+	if ctx.Err() == nil && h.takesIn(err) {
+		err = h.receive(ctx)
+	}
 	if err == nil {
 		return
 	}
@@ -261,14 +270,15 @@ func (h *handshake) route(ctx context.Context, there func(pod string, toldWaitin
 			if h.resumption != "" {
 				return errNoPod // there is no room any more
 			}
-			return h.carryAny(ctx, next.action == actionWaiting)
+			return h.anyPod(ctx, there, next.action == actionWaiting)
 		default:
 			return errNoPod
 		}
 	}
 }
 
-func (h *handshake) carryAny(ctx context.Context, waiting bool) error {
+// anyPod goes to any ready pod.
+func (h *handshake) anyPod(ctx context.Context, there func(pod string, toldWaiting bool) error, waiting bool) error {
 	addresses, err := h.handler.rooms.Ready(ctx)
 	if err != nil {
 		return err
@@ -278,7 +288,7 @@ func (h *handshake) carryAny(ctx context.Context, waiting bool) error {
 	}
 	result := errNoPod
 	for _, address := range addresses {
-		if result = h.carry(address, waiting); !errors.As(result, new(*unreachableError)) {
+		if result = there(address, waiting); !errors.As(result, new(*unreachableError)) {
 			return result
 		}
 	}
@@ -315,7 +325,7 @@ func (h *handshake) ask(ctx context.Context, pod string, toldWaiting bool) (*htt
 	if h.reconnect {
 		query.Set("reconnect", "true")
 	}
-	to := url.URL{Scheme: "https", Host: pod, Path: podhttp.OpenViduPath, RawQuery: query.Encode()}
+	to := url.URL{Scheme: "https", Host: pod, Path: protocolOf(h.r).path, RawQuery: query.Encode()}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("asking the media pod at %s: %w", pod, err)
@@ -348,27 +358,47 @@ func (h *handshake) ask(ctx context.Context, pod string, toldWaiting bool) (*htt
 
 // relay answers the client as the pod has, and carries the WebSocket until it ends.
 func (h *handshake) relay(answer http.Header, pod io.ReadWriteCloser, address string) error {
-	metrics := h.handler.metrics
-	metrics.upgrades.Observe(time.Since(h.arrived).Seconds())
-	metrics.sockets.Inc()
-	defer metrics.sockets.Dec()
+	h.handler.metrics.upgrades.Observe(time.Since(h.arrived).Seconds())
+	client, err := h.accept(answer.Values("Sec-WebSocket-Accept"))
+	if err != nil || client == nil {
+		_ = pod.Close()
+		return err
+	}
+	h.run(client, pod, address)
+	return nil
+}
+
+// accepted is a client whose handshake was answered.
+type accepted struct {
+	conn   net.Conn
+	reader *bufio.Reader
+}
+
+// accept answers the client's handshake. There is no client when it has gone.
+func (h *handshake) accept(accept []string) (*accepted, error) {
 	conn, buffered, err := http.NewResponseController(h.w).Hijack()
 	if err != nil {
-		_ = pod.Close()
-		return fmt.Errorf("taking a client's connection over: %w", err)
+		return nil, fmt.Errorf("taking a client's connection over: %w", err)
 	}
 	switched := http.Response{StatusCode: http.StatusSwitchingProtocols, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{
-		"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Accept": answer.Values("Sec-WebSocket-Accept"),
+		"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Accept": accept,
 	}}
 	if err := errors.Join(switched.Write(buffered), buffered.Flush()); err != nil {
-		_, _ = pod.Close(), conn.Close()
-		return nil // the client has gone
+		_ = conn.Close()
+		return nil, nil
 	}
+	return &accepted{conn, buffered.Reader}, nil
+}
+
+// run carries the WebSocket of a client until it ends.
+func (h *handshake) run(client *accepted, pod io.ReadWriteCloser, address string) {
+	metrics := h.handler.metrics
+	metrics.sockets.Inc()
+	defer metrics.sockets.Dec()
 	ctx := h.r.Context()
 	next := newSuccessor(*h, address)
-	err = relay.Run(ctx, relay.Config{Client: conn, FromClient: buffered.Reader, Pod: pod, Attach: next.attach, Moved: func() bool { return next.moved(ctx) }})
+	err := relay.Run(ctx, relay.Config{Client: client.conn, FromClient: client.reader, Pod: pod, Attach: next.attach, Moved: func() bool { return next.moved(ctx) }})
 	logr.FromContextOrDiscard(ctx).V(1).Info("Signalling socket has ended", "reason", err.Error())
-	return nil
 }
 
 // waitFor returns when something has changed or the time has passed, with an error only when the

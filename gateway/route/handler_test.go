@@ -145,9 +145,15 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 // dial opens a WebSocket as the client does. It returns the status of a refusal.
 func (w *world) dial(query string, header http.Header) (*websocket.Conn, int) {
 	w.t.Helper()
+	return w.dialAt(podhttp.OpenViduPath, query, header)
+}
+
+// dialAt is dial for the clients of a path.
+func (w *world) dialAt(path, query string, header http.Header) (*websocket.Conn, int) {
+	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
 	defer cancel()
-	ws, response, err := websocket.Dial(ctx, w.url+podhttp.OpenViduPath+"?"+query, &websocket.DialOptions{HTTPHeader: header})
+	ws, response, err := websocket.Dial(ctx, w.url+path+"?"+query, &websocket.DialOptions{HTTPHeader: header})
 	if response == nil {
 		w.t.Fatalf("dialling: %v", err)
 	}
@@ -193,6 +199,22 @@ func deadAddress(t *testing.T) string {
 	}
 	defer func() { _ = listener.Close() }()
 	return listener.Addr().String()
+}
+
+// TestThePodIsToldWhichProtocolItIs passes the path of a client protocol on, and no other.
+func TestThePodIsToldWhichProtocolItIs(t *testing.T) {
+	w := newWorld(t, nil)
+	w.rooms.set("demo", Room{Known: true, Address: w.a.address, Programmed: true})
+	for path, want := range map[string]string{podhttp.OpenTokPath: podhttp.OpenTokPath, podhttp.OpenViduPath: podhttp.OpenViduPath, "/other": podhttp.OpenViduPath} {
+		ws, response, err := websocket.Dial(t.Context(), w.url+path+"?sessionId=demo&token=tok_A", nil)
+		if err != nil {
+			t.Fatalf("%s: %v, %v", path, err, response)
+		}
+		if got := (<-w.a.seen).URL.RequestURI(); got != want+"?sessionId=demo" {
+			t.Errorf("%s: the pod got %s", path, got)
+		}
+		_ = ws.CloseNow()
+	}
 }
 
 func TestAKnownRoomIsReached(t *testing.T) {
@@ -340,13 +362,6 @@ func TestARoomThatWaitsForAPod(t *testing.T) {
 		}
 		if w.refusals(refusedNoPod) != 1 {
 			t.Error("the refusal was not counted")
-		}
-	})
-	t.Run("is refused when there is no pod at all", func(t *testing.T) {
-		w := newWorld(t, nil)
-		w.rooms.set("demo", Room{Known: true})
-		if _, status := w.dial("sessionId=demo", nil); status != http.StatusServiceUnavailable {
-			t.Errorf("status = %d, want 503", status)
 		}
 	})
 }

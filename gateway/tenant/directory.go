@@ -1,9 +1,10 @@
-// Package tenant is the single authority on who the tenants of the REST API are, how they prove it,
-// and how a media pod can tell a tenant's secret without being told it.
+// Package tenant is the single authority on who the tenants of the REST APIs are, how they prove
+// it, and how a media pod can tell a tenant's secret without being told it.
 //
-// A tenant is a namespace with a Secret that is named SecretName. Its keys hold the password of the
-// REST API: CurrentKey, and PreviousKey for as long as both the new and the old one are to be
-// valid. Secrets are read at every request, so that a change needs no restart.
+// A tenant of OpenVidu's API is a namespace with a Secret that is named SecretName. Its keys hold
+// the password: CurrentKey, and PreviousKey for as long as both the new and the old one are to be
+// valid. A tenant of OpenTok's has one that is named ProjectSecretName, and may be a tenant of
+// both. Secrets are read at every request, so that a change needs no restart.
 package tenant
 
 import (

@@ -56,6 +56,11 @@ func SignalSent(at time.Time, signal *controlv1.SignalSent) *controlv1.RoomEvent
 	return &controlv1.RoomEvent{TimeUnixMs: UnixMilli(at), Event: &controlv1.RoomEvent_SignalSent{SignalSent: signal}}
 }
 
+// RecordingStatusChanged tells how far a recording is.
+func RecordingStatusChanged(at time.Time, recording *controlv1.RecordingStatusChanged) *controlv1.RoomEvent {
+	return &controlv1.RoomEvent{TimeUnixMs: UnixMilli(at), Event: &controlv1.RoomEvent_RecordingStatusChanged{RecordingStatusChanged: recording}}
+}
+
 // UnixMilli returns a time in milliseconds since 1970; 0 for the zero time.
 func UnixMilli(t time.Time) int64 {
 	if t.IsZero() {

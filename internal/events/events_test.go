@@ -30,6 +30,7 @@ func TestNames(t *testing.T) {
 	for _, event := range []*controlv1.RoomEvent{
 		SessionCreated(at), SessionDestroyed(at, reasons.Disconnect), ParticipantJoined(at, user("A")), ParticipantLeft(at, user("A"), before, reasons.Disconnect),
 		WebRTCConnectionCreated(at, media("A", "")), WebRTCConnectionDestroyed(at, media("A", ""), before, reasons.Unpublish), SignalSent(at, &controlv1.SignalSent{}),
+		RecordingStatusChanged(at, &controlv1.RecordingStatusChanged{}),
 	} {
 		if event.GetTimeUnixMs() != at.UnixMilli() {
 			t.Errorf("%v is of %d", event, event.GetTimeUnixMs())
@@ -38,6 +39,7 @@ func TestNames(t *testing.T) {
 	}
 	want := []string{
 		"sessionCreated", "sessionDestroyed", "participantJoined", "participantLeft", "webrtcConnectionCreated", "webrtcConnectionDestroyed", "signalSent",
+		"recordingStatusChanged",
 	}
 	if !slices.Equal(names, want) {
 		t.Errorf("got %q", names)

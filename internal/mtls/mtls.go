@@ -23,6 +23,8 @@ const (
 	Manager  = "manager.mediarooms.internal"
 	Gateway  = "gateway.mediarooms.internal"
 	MediaPod = "mediapod.mediarooms.internal"
+	// Worker is a pod that takes media out of rooms.
+	Worker = "worker.mediarooms.internal"
 )
 
 // Names of the files in a directory, and of the keys in a Secret.

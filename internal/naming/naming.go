@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/internal/class"
 )
 
 // SessionID returns the identifier of a Session that clients see.
@@ -67,16 +68,16 @@ func PoolOf(session *v1alpha1.Session, pools []v1alpha1.MediaPool) *v1alpha1.Med
 	case session.Spec.PoolName != "":
 		return nil
 	}
-	return DefaultPool(pools)
+	return DefaultPool(pools, "")
 }
 
-// DefaultPool returns the oldest pool that carries the annotation, of equals the first by name; nil
-// when there is none.
-func DefaultPool(pools []v1alpha1.MediaPool) *v1alpha1.MediaPool {
+// DefaultPool returns the oldest pool of an installation that carries the annotation, of equals the
+// first by name; nil when there is none.
+func DefaultPool(pools []v1alpha1.MediaPool, installation class.Name) *v1alpha1.MediaPool {
 	var found *v1alpha1.MediaPool
 	for i := range pools {
 		pool := &pools[i]
-		if pool.Annotations[v1alpha1.DefaultPoolAnnotation] != "true" {
+		if pool.Annotations[v1alpha1.DefaultPoolAnnotation] != "true" || !installation.OwnsPool(pool) {
 			continue
 		}
 		if found == nil || cmp.Or(pool.CreationTimestamp.Compare(found.CreationTimestamp.Time), cmp.Compare(pool.Name, found.Name)) < 0 {

@@ -1,7 +1,7 @@
 // Package podhttp is the single authority on the HTTP between gateway and media pod: which requests
 // a media pod serves to gateways, and what a gateway tells in their headers about the client.
 //
-//	gateway -- GET OpenViduPath, upgraded to a client's WebSocket, with the headers of Client --> media pod
+//	gateway -- GET OpenViduPath or OpenTokPath, upgraded to a client's WebSocket, with the headers of Client --> media pod
 //	gateway -- POST SignalPath: what a server says to a room ---------------------------------->
 //
 // A gateway that Holds outlives the media pod with the client's WebSocket. On that socket, text is
@@ -20,6 +20,9 @@ import (
 // OpenViduPath is where clients open WebSockets of the OpenVidu protocol, at the gateway and at a
 // media pod.
 const OpenViduPath = "/openvidu"
+
+// OpenTokPath is where clients open WebSockets of the protocol for OpenTok.js applications.
+const OpenTokPath = "/opentok"
 
 // SignalPattern is where a media pod takes signals of the server, as a pattern of http.ServeMux.
 // {key} is the routing key of the room.

@@ -29,8 +29,21 @@ const (
 	Unsubscribe Reason = "unsubscribe"
 )
 
+// TokenExpired is why a Connection has ended whose token nobody has used in time: nobody has left.
+// Only its status tells it.
+const TokenExpired Reason = "tokenExpired"
+
 // LastParticipantLeft ends a Session that goes with its last participant. Only events tell it.
 const LastParticipantLeft Reason = "lastParticipantLeft"
+
+// Reasons why a recording ends, besides those why its Session does.
+const (
+	// RecordingStoppedByServer: it was stopped on request.
+	RecordingStoppedByServer Reason = "recordingStoppedByServer"
+	// AutomaticStop: nobody was in the room or published for some time, or it was as long as it may
+	// be.
+	AutomaticStop Reason = "automaticStop"
+)
 
 // Cause is who made a participant leave, as applications that were written for OpenTok know it
 // (ConnectionEvent.reason there, with a small first letter).

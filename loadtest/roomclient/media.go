@@ -2,6 +2,7 @@ package roomclient
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -270,6 +271,30 @@ func (p *peer) Protocol() string {
 		return ""
 	}
 	return pair.Local.Protocol.String()
+}
+
+// AddCandidate takes what the server has said by iceCandidate.
+func (p *peer) AddCandidate(said json.RawMessage) error {
+	var candidate webrtc.ICECandidateInit
+	if err := json.Unmarshal(said, &candidate); err != nil {
+		return fmt.Errorf("reading iceCandidate: %w", err)
+	}
+	return p.pc.AddICECandidate(candidate)
+}
+
+// Reaches says whether a check was answered from a port of the server's.
+func (p *peer) Reaches(port int32) bool {
+	stats := p.pc.GetStats()
+	for _, s := range stats {
+		pair, is := s.(webrtc.ICECandidatePairStats)
+		if !is || pair.State != webrtc.StatsICECandidatePairStateSucceeded {
+			continue
+		}
+		if remote, is := stats[pair.RemoteCandidateID].(webrtc.ICECandidateStats); is && remote.Port == port {
+			return true
+		}
+	}
+	return false
 }
 
 // Ended is closed when the peer connection has failed, or was closed by either side.

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
-	"mediarooms.dev/mediarooms/mediapod/grpcstream"
+	"mediarooms.dev/mediarooms/internal/grpcstream"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -311,16 +311,7 @@ func (st *stream) do(step step) {
 			st.queue(st.reports.whole, step.apply.UID)
 		}
 	case step.remove != nil:
-		if step.remove.silent {
-			rooms.RemoveSilently(step.remove.uid, step.remove.reason)
-		} else {
-			rooms.Remove(step.remove.uid, step.remove.reason)
-		}
-		delete(st.named, step.remove.uid)
-		if st.server.standbys != nil {
-			st.server.standbys.Protect(step.remove.uid, nil)
-		}
-		st.reports.forget(step.remove.uid)
+		st.remove(*step.remove)
 		if step.remove.confirmed {
 			if st.synced {
 				st.queueEvents() // what happened comes before what it has led to

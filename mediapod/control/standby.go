@@ -20,6 +20,9 @@ type Standbys interface {
 	Keep(named map[string]bool)
 	// IsLostTo says whether another pod, by its UID, has taken a room over from this one.
 	IsLostTo(room, pod string) bool
+	// GiveUp lets a room go that another pod may serve by now, whose clients find it there. It
+	// says whether that is so.
+	GiveUp(room string) bool
 	// Serve has this pod take a room over that it is the standby of, before it is made here. It
 	// returns in bounded time. Served says that the room is made.
 	Serve(ctx context.Context, room string)
@@ -104,6 +107,25 @@ func (st *stream) follow(what following) {
 		st.followed[what.uid] = true
 		standbys.Follow(what.uid, what.primary)
 	}
+}
+
+// remove ends a room. The server is locked.
+func (st *stream) remove(what removal) {
+	rooms, standbys := st.server.rooms, st.server.standbys
+	switch {
+	case !what.confirmed && standbys != nil && standbys.GiveUp(what.uid):
+		// The operator does not name it, since its standby has told that it serves it.
+		st.server.log.Info("Letting a room go that its standby may serve", "room", what.uid)
+	case what.silent:
+		rooms.RemoveSilently(what.uid, what.reason)
+	default:
+		rooms.Remove(what.uid, what.reason)
+	}
+	delete(st.named, what.uid)
+	if standbys != nil {
+		standbys.Protect(what.uid, nil)
+	}
+	st.reports.forget(what.uid)
 }
 
 // apply makes a room be as desired, after it was taken over where this pod is its standby. The

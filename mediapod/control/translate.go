@@ -7,6 +7,7 @@ import (
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/events"
+	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -33,6 +34,9 @@ func desiredRoom(message *controlv1.Room) (room.Desired, error) {
 	if desired.UID == "" || desired.Key == "" {
 		return desired, fmt.Errorf("room %q with key %q: %w", desired.UID, desired.Key, errInvalid)
 	}
+	for _, recording := range message.GetRecordings() {
+		desired.Recordings = append(desired.Recordings, desiredRecording(recording))
+	}
 	seen := make(map[string]bool, len(message.GetConnections()))
 	for _, connection := range message.GetConnections() {
 		if seen[connection.GetUid()] {
@@ -47,6 +51,16 @@ func desiredRoom(message *controlv1.Room) (room.Desired, error) {
 	}
 	givePresences(desired.Connections, message.GetConnections())
 	return desired, nil
+}
+
+func desiredRecording(message *controlv1.Recording) room.Recording {
+	recording := room.Recording{
+		ID: message.GetId(), Name: message.GetName(), Stopped: message.GetStopped(), Reason: reasons.Reason(message.GetReason()),
+	}
+	for _, told := range message.GetRoles() {
+		recording.Roles = append(recording.Roles, role(told))
+	}
+	return recording
 }
 
 func desiredConnection(message *controlv1.Connection) (room.Connection, error) {
@@ -83,8 +97,8 @@ func desiredConnection(message *controlv1.Connection) (room.Connection, error) {
 	return connection, nil
 }
 
-// givePresences translates who is in the room, as the pod before had it. What a stream is received
-// by has the connection id of its publisher, as in all client protocols so far.
+// givePresences translates who is in the room, as the pod before had it. What is received of whom
+// is gone is left out.
 func givePresences(connections []room.Connection, messages []*controlv1.Connection) {
 	publisher := make(map[string]string) // stream -> connection id
 	for i, message := range messages {
@@ -105,13 +119,14 @@ func givePresences(connections []room.Connection, messages []*controlv1.Connecti
 			presence.Published = append(presence.Published, publishedStream(stream))
 		}
 		for n, id := range before.GetSubscribers() {
-			reception := room.Reception{SubscriptionID: publisher[id], StreamID: id}
+			if publisher[id] == "" {
+				continue
+			}
+			reception := room.Reception{SubscriptionID: room.LastingID(id, publisher[id]), StreamID: id}
 			if began := before.GetSubscribedUnixMs(); n < len(began) && began[n] != 0 {
 				reception.Began = time.UnixMilli(began[n])
 			}
-			if reception.SubscriptionID != "" {
-				presence.Received = append(presence.Received, reception)
-			}
+			presence.Received = append(presence.Received, reception)
 		}
 		connections[i].Presence = presence
 	}

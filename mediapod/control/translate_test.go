@@ -17,6 +17,7 @@ func TestTranslation(t *testing.T) {
 	got, err := desiredRoom(&controlv1.Room{
 		Uid: "u", Key: "k", SessionId: "s", Generation: 3, ForcedVideoCodec: "VP8", AllowTranscoding: true,
 		Tenant: "t", Name: "n", CreatedUnixMs: 1700000000123, EndsWhenEmpty: true, Known: true,
+		Recordings: []*controlv1.Recording{{Id: "s~1", Name: "daily", Stopped: true, Reason: "automaticStop", Roles: []controlv1.Role{controlv1.Role_ROLE_MODERATOR}}},
 		Connections: []*controlv1.Connection{{
 			Uid: "c", Generation: 4, ConnectionId: "con_A", TokenSha256: digest[:], RpcSessionId: "rpc", Spent: true, Role: 99, ServerData: "data", Record: true,
 			IceServers: []*controlv1.IceServer{{Url: "turn:h", Username: "u", Credential: "c"}}, MaxPublishKbps: 5, MaxReceiveKbps: 6,
@@ -29,6 +30,7 @@ func TestTranslation(t *testing.T) {
 	want := room.Desired{
 		UID: "u", Key: "k", SessionID: "s", Generation: 3, ForcedVideoCodec: "VP8", AllowTranscoding: true,
 		Tenant: "t", Name: "n", Created: time.UnixMilli(1700000000123), EndsWhenEmpty: true, Known: true,
+		Recordings: []room.Recording{{ID: "s~1", Name: "daily", Stopped: true, Reason: "automaticStop", Roles: []room.Role{room.Moderator}}},
 		Connections: []room.Connection{{
 			UID: "c", Generation: 4, ID: "con_A", Token: digest, PrivateID: "rpc", Spent: true, Role: room.Subscriber, ServerData: "data", Record: true,
 			ICEServers: []room.ICEServer{{URL: "turn:h", Username: "u", Credential: "c"}}, MaxPublishKbps: 5, MaxReceiveKbps: 6,
@@ -64,17 +66,17 @@ func TestTranslation(t *testing.T) {
 func TestAPresenceIsWhatWasReported(t *testing.T) {
 	digest := sha256.Sum256([]byte("tok"))
 	at := time.UnixMilli(1700000000123)
-	stream := room.Stream{ID: "str_A", Created: at, StreamOptions: room.StreamOptions{
+	stream := room.Stream{ID: "str_A_con_a", Created: at, StreamOptions: room.StreamOptions{
 		HasAudio: true, HasVideo: true, VideoActive: true, TypeOfVideo: "SCREEN", FrameRate: -1,
 		VideoDimensions: media.Dimensions{Width: 640, Height: 480}, Loopback: true,
 	}}
-	microphone := room.Stream{ID: "str_B", Created: at, StreamOptions: room.StreamOptions{HasAudio: true, AudioActive: true}}
+	microphone := room.Stream{ID: "str_B_con_b", Created: at, StreamOptions: room.StreamOptions{HasAudio: true, AudioActive: true}}
 	before := []room.ConnectionSnapshot{
 		{
 			UID: "a", State: room.Active, ActiveTime: at, Client: room.Client{Metadata: "data", Platform: "browser", Address: "192.0.2.1"},
-			Published: []room.Stream{stream}, Received: []room.Reception{{SubscriptionID: "con_b", StreamID: "str_B", Began: at.Add(time.Second)}},
+			Published: []room.Stream{stream}, Received: []room.Reception{{SubscriptionID: "con_b", StreamID: "str_B_con_b", Began: at.Add(time.Second)}},
 		},
-		{UID: "b", State: room.Active, ActiveTime: at, Published: []room.Stream{microphone}, Received: []room.Reception{{SubscriptionID: "con_a", StreamID: "str_A"}}},
+		{UID: "b", State: room.Active, ActiveTime: at, Published: []room.Stream{microphone}, Received: []room.Reception{{SubscriptionID: "con_a", StreamID: "str_A_con_a"}}},
 		{UID: "c", State: room.Pending},
 	}
 	message := &controlv1.Room{Uid: "u", Key: "k"}

@@ -59,16 +59,23 @@ type Publication interface {
 
 // Subscription is one receiver of one publication. Its methods are safe for concurrent use.
 type Subscription interface {
-	// Answer takes the subscriber's SDP answer to the offer of Subscribe; media starts with it.
-	// ErrSDP when the answer is malformed, ErrCodecRejected when the subscriber can't decode what
-	// the publisher sends.
+	// Answer takes the subscriber's SDP answer to the offer of Subscribe; media starts with it. A
+	// subscriber that can't decode the video gets the audio alone. ErrSDP when the answer is
+	// malformed, ErrCodecRejected when the subscriber can decode nothing of the stream.
 	Answer(ctx context.Context, answer string) error
 
 	// AddICECandidate adds a candidate of the subscriber, as in Publication.
 	AddICECandidate(candidate ICECandidate) error
 
+	// Deliver says which kinds of media are sent; at first both are. It may be called at any time,
+	// also before the answer. Another engine that takes the subscription over sends both again.
+	Deliver(audio, video bool)
+
 	// Transport is what the media goes over now.
 	Transport() Transport
+
+	// VideoPause says why no video is sent for now; see PauseChanged.
+	VideoPause() Pause
 
 	// Close ends the subscription. It is idempotent and returns when nothing of it runs any more.
 	Close() error
@@ -86,8 +93,8 @@ const (
 	TCP
 )
 
-// ICECandidate is a trickled candidate as browsers send it (RFC 8840). Candidate is at most 1024
-// bytes.
+// ICECandidate is a trickled candidate as browsers send and take it (RFC 8840). Candidate is at
+// most 1024 bytes.
 type ICECandidate struct {
 	Candidate     string
 	SDPMid        string
@@ -114,8 +121,13 @@ type PublicationOptions struct {
 	MaxVideoKbps int
 	// VideoDimensions is the size of the video as the client announced it.
 	VideoDimensions Dimensions
+	// Still tells that the video may stand still, as that of a screen.
+	Still bool
 	// Rerouted, when set, is called when Transport has changed. It must not block.
 	Rerouted func() `json:"-"`
+	// Trickle, when set, is called with a candidate of the server that was not in its description,
+	// which the peer is to be told of (RFC 8838). It must not block.
+	Trickle func(ICECandidate) `json:"-"`
 }
 
 // SubscriptionOptions are the limits of one receiver.
@@ -125,14 +137,32 @@ type SubscriptionOptions struct {
 	// MaxVideoKbps bounds what the subscriber is sent; 0 is no limit.
 	MaxVideoKbps int
 	// Outdated, when set, is called at most once, from a goroutine of the engine's, when the
-	// publisher has come back with a codec that this subscription was not offered, or did not
-	// accept when it was, or when the receiver is heard and not reached: it needs a new one
-	// (openvidu-rpc 3.10). It is not called before the subscription was answered. It must not
-	// block.
+	// publisher has come back with a codec that this subscription was not offered, or when the
+	// receiver is heard and not reached: it needs a new one (openvidu-rpc 3.10). It is not called
+	// before the subscription was answered. It must not block.
 	Outdated func() `json:"-"`
 	// Rerouted, when set, is called when Transport has changed. It must not block.
 	Rerouted func() `json:"-"`
+	// PauseChanged, when set, is called when VideoPause has changed. It must not block, nor call
+	// the subscription.
+	PauseChanged func() `json:"-"`
+	// Trickle, when set, is called with a candidate of the server that was not in its description,
+	// which the peer is to be told of (RFC 8838). It must not block.
+	Trickle func(ICECandidate) `json:"-"`
 }
+
+// Pause says why a subscriber gets no video of a stream for now, of which it wants the video.
+type Pause int
+
+// The values of Pause.
+const (
+	// NoPause: it gets the video, or there is none.
+	NoPause Pause = iota
+	// PathPause: the path to the subscriber carries next to none.
+	PathPause
+	// LimitPause: the least that there is of the video is far above MaxVideoKbps.
+	LimitPause
+)
 
 // Reception is how well a publisher's media arrives.
 type Reception struct {
@@ -159,7 +189,7 @@ var (
 	ErrCandidate = errors.New("invalid ICE candidate")
 	// ErrForcedCodec marks an offer without the codec that the session forces.
 	ErrForcedCodec = errors.New("forced codec not offered")
-	// ErrCodecRejected marks a subscriber that can't decode the publisher's codec.
+	// ErrCodecRejected marks a subscriber that can decode nothing of a stream.
 	ErrCodecRejected = errors.New("codec rejected by the subscriber")
 	// ErrPublicationClosed marks a publication that has ended.
 	ErrPublicationClosed = errors.New("publication closed")

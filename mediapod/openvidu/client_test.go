@@ -19,6 +19,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 
+	"mediarooms.dev/mediarooms/mediapod/jsonrpc"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
@@ -324,15 +325,15 @@ func (c *client) callThrough(method, params string) {
 }
 
 // refused requests something that must fail.
-func (c *client) refused(method, params string) Error {
+func (c *client) refused(method, params string) jsonrpc.Error {
 	c.t.Helper()
 	c.request(method, params)
 	return failure(c.t, c.answer())
 }
 
-func failure(t *testing.T, message map[string]json.RawMessage) Error {
+func failure(t *testing.T, message map[string]json.RawMessage) jsonrpc.Error {
 	t.Helper()
-	var refused Error
+	var refused jsonrpc.Error
 	if message["error"] == nil {
 		t.Fatalf("got %s", show(message))
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/internal/podhttp"
+	"mediarooms.dev/mediarooms/mediapod/jsonrpc"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
@@ -54,9 +55,9 @@ func (s *conversation) joined(participant *room.Participant, private string) {
 // Decode implements signalling.Conversation.
 func (*conversation) Decode(message []byte, complete bool) (signalling.Request, error) {
 	if !complete {
-		return signalling.Request{Content: request{ID: trailingID(message)}}, nil
+		return signalling.Request{Content: jsonrpc.Request{ID: jsonrpc.TrailingID(message)}}, nil
 	}
-	decoded, refused := decode(message)
+	decoded, refused := jsonrpc.Decode(message)
 	incoming := signalling.Request{Content: decoded, Ping: decoded.Method == methodPing}
 	if refused != nil {
 		return incoming, refused
@@ -71,8 +72,8 @@ func (*conversation) Decode(message []byte, complete bool) (signalling.Request, 
 }
 
 // content returns what Decode put into a request.
-func content(incoming signalling.Request) request {
-	decoded, _ := incoming.Content.(request)
+func content(incoming signalling.Request) jsonrpc.Request {
+	decoded, _ := incoming.Content.(jsonrpc.Request)
 	return decoded
 }
 
@@ -86,7 +87,7 @@ func (s *conversation) Pong(incoming signalling.Request) []byte {
 func (s *conversation) Refuse(incoming signalling.Request, err error) []byte {
 	refused := wireError(err, nil)
 	if tooLarge := (signalling.TooLargeError{}); errors.As(err, &tooLarge) {
-		refused = bare(codeInvalidRequest, "Invalid request: %v", tooLarge)
+		refused = jsonrpc.Errorf(jsonrpc.CodeInvalidRequest, "Invalid request: %v", tooLarge)
 	}
 	return s.failure(content(incoming), refused)
 }
@@ -139,7 +140,7 @@ func (s *conversation) dispatch(ctx context.Context, c *call) (err error) {
 	m, known := methods[c.params.method]
 	if !known {
 		c.observedMethod = "unknown"
-		return bare(codeMethodNotFound, "Method not found: '%s'", shorten(c.params.method))
+		return jsonrpc.Errorf(jsonrpc.CodeMethodNotFound, "Method not found: '%s'", shorten(c.params.method))
 	}
 	c.observedMethod = c.params.method
 	if !m.anybody && s.participant == nil {
@@ -168,16 +169,13 @@ func (s *conversation) result(id json.RawMessage, result any, private string) []
 }
 
 // failure encodes an error as the answer to a request.
-func (s *conversation) failure(asked request, refused *Error) []byte {
+func (s *conversation) failure(asked jsonrpc.Request, refused *jsonrpc.Error) []byte {
 	s.frontEnd.log.V(1).Info("Refused a request", "method", shorten(asked.Method), "code", refused.Code)
-	id := asked.ID
+	id := asked.AnswerID()
 	if id == nil {
-		if asked.Method != "" {
-			return nil
-		}
-		id = json.RawMessage("null")
+		return nil
 	}
-	data, err := encodeError(id, refused)
+	data, err := jsonrpc.EncodeError(id, refused)
 	if err != nil {
 		s.frontEnd.log.Error(err, "Answering a request")
 	}

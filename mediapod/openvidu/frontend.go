@@ -5,7 +5,6 @@
 package openvidu
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -53,41 +52,9 @@ func New(config Config) *FrontEnd {
 // Handler serves clients' WebSockets and the server's signals, as package podhttp says.
 func (f *FrontEnd) Handler(server *signalling.Server) http.Handler {
 	mux := http.NewServeMux()
-	sockets := server.Handler(f)
-	mux.HandleFunc("GET "+podhttp.OpenViduPath, func(w http.ResponseWriter, r *http.Request) {
-		if f.rooms.Moved(r.URL.Query().Get("sessionId")) {
-			http.Error(w, "the session is on another media pod", http.StatusServiceUnavailable)
-			return
-		}
-		if status := f.resumable(r); status != http.StatusOK {
-			http.Error(w, "the client can't be resumed", status)
-			return
-		}
-		sockets.ServeHTTP(w, r)
-	})
+	mux.Handle("GET "+podhttp.OpenViduPath, server.RoomHandler(f.rooms, f))
 	mux.HandleFunc("POST "+podhttp.SignalPattern, f.serveSignal)
 	return mux
-}
-
-// resumable returns with which status to refuse a handshake by which a gateway resumes a client, or
-// OK. Of a conflict the client must know, so it has to lose its socket; an unavailable room may
-// come here.
-func (f *FrontEnd) resumable(r *http.Request) int {
-	text := podhttp.ReadClient(r).Resume
-	if text == "" {
-		return http.StatusOK
-	}
-	resumption, valid := podhttp.ParseResumption(text)
-	if !valid {
-		return http.StatusConflict
-	}
-	switch err := f.rooms.Unnoticed(r.URL.Query().Get("sessionId"), resumption.PrivateID); {
-	case errors.Is(err, room.ErrNotYet):
-		return http.StatusServiceUnavailable
-	case err != nil:
-		return http.StatusConflict
-	}
-	return http.StatusOK
 }
 
 // Open implements signalling.Protocol.

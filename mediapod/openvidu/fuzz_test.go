@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"mediarooms.dev/mediarooms/mediapod/jsonrpc"
 )
 
 // FuzzDecode checks that whatever comes in is either a request that can be handled or an error that
@@ -19,7 +21,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		request, refused := decode(data)
+		request, refused := jsonrpc.Decode(data)
 		if refused == nil && request.Method == "" {
 			t.Fatal("a request without a method")
 		}
@@ -30,7 +32,7 @@ func FuzzDecode(f *testing.F) {
 		var answer []byte
 		var err error
 		if refused != nil {
-			answer, err = encodeError(id, refused)
+			answer, err = jsonrpc.EncodeError(id, refused)
 		} else {
 			answer, err = encodeResult(id, struct{}{}, "private")
 		}
@@ -49,7 +51,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			_ = compact(request.Params[name])
 		}
-		if id := trailingID(data); id != nil && !json.Valid(id) {
+		if id := jsonrpc.TrailingID(data); id != nil && !json.Valid(id) {
 			t.Fatalf("trailing id %q", id)
 		}
 	})

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"mediarooms.dev/mediarooms/internal/token"
+	"mediarooms.dev/mediarooms/mediapod/jsonrpc"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
@@ -118,7 +119,7 @@ func joinParts(id json.RawMessage, result joinResult, others []room.Announcement
 			p := wireParticipant(other)
 			text := p.Metadata
 			p.Metadata = ""
-			encoded, failed := encode(p)
+			encoded, failed := jsonrpc.Encode(p)
 			before, after, _ := bytes.Cut(encoded, []byte(emptyMetadata))
 			if i > 0 {
 				part = append(part, ',')
@@ -130,7 +131,7 @@ func joinParts(id json.RawMessage, result joinResult, others []room.Announcement
 			for text != "" {
 				piece := text[:pieceOf(text)]
 				text = text[len(piece):]
-				quoted, failed := encode(piece)
+				quoted, failed := jsonrpc.Encode(piece)
 				if !more(quoted[1:len(quoted)-1], failed) {
 					return
 				}
@@ -171,6 +172,9 @@ func (f *FrontEnd) joinResult(joined room.Joined) joinResult {
 		Record:      joined.Record,
 		Role:        roleNames[joined.Role],
 		Life:        f.life,
+	}
+	if joined.Recording != nil {
+		result.RecordingID, result.RecordingName = joined.Recording.ID, joined.Recording.Name
 	}
 	for _, server := range joined.ICEServers {
 		result.CustomICEServers = append(result.CustomICEServers, iceServer(server))
@@ -242,7 +246,7 @@ func connect(_ context.Context, c *call) error {
 		return nil
 	}
 	if c.params.err != nil || s.participant != nil {
-		return bare(codeReconnection, "reconnection error")
+		return jsonrpc.Errorf(codeReconnection, "reconnection error")
 	}
 	err := s.frontEnd.rooms.Resume(s.key, private, s.client, func(resumed room.Resumed) {
 		s.joined(resumed.Participant, private)
@@ -261,7 +265,7 @@ func connect(_ context.Context, c *call) error {
 		return nil
 	}
 	if err != nil {
-		return bare(codeReconnection, "reconnection error")
+		return jsonrpc.Errorf(codeReconnection, "reconnection error")
 	}
 	return nil
 }

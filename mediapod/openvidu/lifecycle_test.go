@@ -310,6 +310,36 @@ func TestWhatALostClientMissedIsToldAfterItsAnswer(t *testing.T) {
 	back.call("echo", `{}`)
 }
 
+// Who loads a page anew in a full room waits for the place of the page before.
+func TestTheUserOfAPageThatIsLeftLeavesSoon(t *testing.T) {
+	for name, test := range map[string]struct {
+		code   websocket.StatusCode
+		window time.Duration
+	}{
+		"closed or loaded anew": {websocket.StatusGoingAway, time.Second},
+		"for another socket":    {4104, 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPod(t, signalling.DefaultLimits(), "A", "B")
+				a, b := p.join("A"), p.join("B")
+				_ = a.ws.Close(test.code, "")
+				time.Sleep(test.window - time.Millisecond)
+				synctest.Wait()
+				if len(b.messages) > 0 {
+					t.Errorf("B was told %s before %v were over", b.notification(), test.window)
+				}
+				time.Sleep(2 * time.Millisecond)
+				synctest.Wait()
+				if len(b.messages) == 0 {
+					t.Fatalf("B was told nothing after %v", test.window)
+				}
+				b.expect(`participantLeft {"connectionId":"con_A","reason":"networkDisconnect"}`)
+			})
+		})
+	}
+}
+
 func TestWhoHasLeftIsClosedInAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPod(t, signalling.DefaultLimits(), "A")

@@ -9,6 +9,7 @@ import (
 	"github.com/coder/websocket"
 
 	"mediarooms.dev/mediarooms/internal/podhttp"
+	"mediarooms.dev/mediarooms/mediapod/jsonrpc"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
 
@@ -26,7 +27,7 @@ func TestLimits(t *testing.T) {
 	for name, c := range map[string]struct {
 		limit func(*signalling.Limits)
 		// over does what is too much, on a socket that has joined, and returns the answer.
-		over func(t *testing.T, p *pod, a *client) Error
+		over func(t *testing.T, p *pod, a *client) jsonrpc.Error
 		code int
 		text string
 		// all says that everybody at the address is affected.
@@ -34,7 +35,7 @@ func TestLimits(t *testing.T) {
 	}{
 		"joins of a connection": {
 			limit: func(l *signalling.Limits) { l.Socket.Joins = scarce(2) },
-			over: func(_ *testing.T, p *pod, _ *client) Error {
+			over: func(_ *testing.T, p *pod, _ *client) jsonrpc.Error {
 				c := p.dial()
 				c.refused("joinRoom", join)
 				c.refused("joinRoom", join)
@@ -44,7 +45,7 @@ func TestLimits(t *testing.T) {
 		},
 		"joins of an address": {
 			limit: func(l *signalling.Limits) { l.Address.Joins = scarce(3) },
-			over: func(_ *testing.T, p *pod, _ *client) Error {
+			over: func(_ *testing.T, p *pod, _ *client) jsonrpc.Error {
 				p.dial().refused("joinRoom", join)
 				return p.dial().refused("joinRoom", join)
 			},
@@ -52,14 +53,14 @@ func TestLimits(t *testing.T) {
 		},
 		"metadata of an address": {
 			limit: func(l *signalling.Limits) { l.Address.Metadata = scarce(100) },
-			over: func(_ *testing.T, p *pod, _ *client) Error {
+			over: func(_ *testing.T, p *pod, _ *client) jsonrpc.Error {
 				return p.dial().refused("joinRoom", strings.Replace(join, `"client"`, `"`+strings.Repeat("x", 100)+`"`, 1))
 			},
 			code: 999, text: "Too many bytes of metadata: at most 1e-09 per second from one address",
 		},
 		"messages of a connection": {
 			limit: func(l *signalling.Limits) { l.Socket.Messages = scarce(4) },
-			over: func(_ *testing.T, _ *pod, a *client) Error {
+			over: func(_ *testing.T, _ *pod, a *client) jsonrpc.Error {
 				a.call("echo", `{}`)
 				a.call("ping", `{}`)
 				return a.refused("echo", `{}`)
@@ -68,7 +69,7 @@ func TestLimits(t *testing.T) {
 		},
 		"messages of an address": {
 			limit: func(l *signalling.Limits) { l.Address.Messages = scarce(4) },
-			over: func(_ *testing.T, _ *pod, a *client) Error { // two joins, without their pings
+			over: func(_ *testing.T, _ *pod, a *client) jsonrpc.Error { // two joins, without their pings
 				a.call("echo", `{}`)
 				a.call("echo", `{}`)
 				a.call("ping", `{}`)
@@ -78,45 +79,45 @@ func TestLimits(t *testing.T) {
 		},
 		"bytes of a connection": {
 			limit: func(l *signalling.Limits) { l.Socket.Bytes = scarce(2000) },
-			over: func(_ *testing.T, _ *pod, a *client) Error {
+			over: func(_ *testing.T, _ *pod, a *client) jsonrpc.Error {
 				return a.refused("sendMessage", `{"message":"`+strings.Repeat("x", 2000)+`"}`)
 			},
 			code: 999, text: "Too many bytes: at most 1e-09 per second from one connection",
 		},
 		"bytes of an address": {
 			limit: func(l *signalling.Limits) { l.Address.Bytes = scarce(2000) },
-			over: func(_ *testing.T, _ *pod, a *client) Error {
+			over: func(_ *testing.T, _ *pod, a *client) jsonrpc.Error {
 				return a.refused("sendMessage", `{"message":"`+strings.Repeat("x", 2000)+`"}`)
 			},
 			code: 999, text: "Too many bytes: at most 1e-09 per second from one address",
 		},
 		"the size of a message": {
 			limit: func(l *signalling.Limits) { l.MessageBytes = 1000 },
-			over: func(_ *testing.T, _ *pod, a *client) Error {
+			over: func(_ *testing.T, _ *pod, a *client) jsonrpc.Error {
 				return a.refused("sendMessage", `{"message":"`+strings.Repeat("x", 1000)+`"}`)
 			},
-			code: codeInvalidRequest, text: "Invalid request: a message may have at most 1000 bytes",
+			code: jsonrpc.CodeInvalidRequest, text: "Invalid request: a message may have at most 1000 bytes",
 		},
 		"the depth of JSON": {
-			over: func(_ *testing.T, _ *pod, a *client) Error {
-				return a.refused("echo", `{"x":`+strings.Repeat("[", maxDepth)+strings.Repeat("]", maxDepth)+`}`)
+			over: func(_ *testing.T, _ *pod, a *client) jsonrpc.Error {
+				return a.refused("echo", `{"x":`+strings.Repeat("[", jsonrpc.MaxDepth)+strings.Repeat("]", jsonrpc.MaxDepth)+`}`)
 			},
-			code: codeInvalidRequest, text: "Invalid request: JSON is nested deeper than 32",
+			code: jsonrpc.CodeInvalidRequest, text: "Invalid request: JSON is nested deeper than 32",
 		},
 		"the depth of a signal": {
-			over: func(_ *testing.T, _ *pod, a *client) Error {
-				return a.refused("sendMessage", `{"message":"`+strings.Repeat("[", maxDepth+1)+`"}`)
+			over: func(_ *testing.T, _ *pod, a *client) jsonrpc.Error {
+				return a.refused("sendMessage", `{"message":"`+strings.Repeat("[", jsonrpc.MaxDepth+1)+`"}`)
 			},
 			code: 600, text: "Provided signal object has not a valid JSON format: it is nested deeper than 32. Code: 600",
 		},
 		"the size of a session description": {
-			over: func(_ *testing.T, _ *pod, a *client) Error {
+			over: func(_ *testing.T, _ *pod, a *client) jsonrpc.Error {
 				return a.refused("publishVideo", strings.Replace(cameraParams, `"offer"`, `"`+strings.Repeat("x", maxSDP+1)+`"`, 1))
 			},
 			code: -1, text: "Request element 'sdpOffer' of RPC method 'publishVideo' is too long: it may have at most 262144 bytes",
 		},
 		"candidates before a stream": {
-			over: func(_ *testing.T, _ *pod, a *client) Error {
+			over: func(_ *testing.T, _ *pod, a *client) jsonrpc.Error {
 				params := `{"endpointName":"con_A","candidate":"","sdpMid":"0","sdpMLineIndex":0}`
 				for range 64 {
 					a.call("onIceCandidate", params)
@@ -126,7 +127,7 @@ func TestLimits(t *testing.T) {
 			code: 304, text: "Unable to add ICE candidate: more than 64 before the stream is published. Code: 304",
 		},
 		"candidates of a stream": {
-			over: func(_ *testing.T, _ *pod, a *client) Error {
+			over: func(_ *testing.T, _ *pod, a *client) jsonrpc.Error {
 				a.publish(cameraParams)
 				params := `{"endpointName":"con_A","candidate":"","sdpMid":"0","sdpMLineIndex":0}`
 				for range 256 {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"mediarooms.dev/mediarooms/mediapod/jsonrpc"
 )
 
 // params reads the parameters of one request. The first one that is wrong decides the error; what
@@ -21,14 +23,14 @@ type params struct {
 // 1.5).
 func (p *params) wrong(name, kind string) {
 	if p.err == nil {
-		p.err = bare(codeParameter, "java.lang.RuntimeException:Request element '%s' is missing in RPC method '%s'. Check that it is given and is %s",
+		p.err = jsonrpc.Errorf(codeParameter, "java.lang.RuntimeException:Request element '%s' is missing in RPC method '%s'. Check that it is given and is %s",
 			name, p.method, kind)
 	}
 }
 
 // has reports whether a parameter is there and not null.
 func (p *params) has(name string) bool {
-	return !absent(p.fields[name])
+	return !jsonrpc.Absent(p.fields[name])
 }
 
 func (p *params) read(name, kind string, into any) {
@@ -57,7 +59,7 @@ func (p *params) text(name string, limit int) string {
 // bound refuses a parameter of more bytes than the limit.
 func (p *params) bound(name string, size, limit int) {
 	if p.err == nil && size > limit {
-		p.err = bare(codeParameter, "Request element '%s' of RPC method '%s' is too long: it may have at most %d bytes", name, p.method, limit)
+		p.err = jsonrpc.Errorf(codeParameter, "Request element '%s' of RPC method '%s' is too long: it may have at most %d bytes", name, p.method, limit)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"mediarooms.dev/mediarooms/mediapod/jsonrpc"
+	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
 )
@@ -273,7 +275,7 @@ func TestErrorsAreTheReferences(t *testing.T) {
 			}
 			got := client.refused(c.method, c.params)
 			if got.Code != c.code || got.Data != c.data || (c.message != "" && got.Message != c.message) {
-				t.Errorf("got  %+v\nwant %+v", got, Error{Code: c.code, Message: c.message, Data: c.data})
+				t.Errorf("got  %+v\nwant %+v", got, jsonrpc.Error{Code: c.code, Message: c.message, Data: c.data})
 			}
 			if ends := strings.HasSuffix(got.Message, fmt.Sprintf(". Code: %d", got.Code)); ends != (c.code > 0 && c.code != codeReconnection) {
 				t.Errorf("the end of %q", got.Message)
@@ -310,20 +312,20 @@ func TestMalformedMessagesAreAnsweredAndHarmNobody(t *testing.T) {
 		raw, id string // of the answer
 		code    int
 	}{
-		"no JSON":                       {raw: "hello", id: "null", code: codeParse},
-		"half of JSON":                  {raw: `{"jsonrpc":"2.0","method":"echo","id":7`, id: "null", code: codeParse},
-		"a batch":                       {raw: `[{"jsonrpc":"2.0","method":"echo","id":7}]`, id: "null", code: codeInvalidRequest},
-		"an empty message":              {raw: "", id: "null", code: codeParse},
-		"a null":                        {raw: "null", id: "null", code: codeInvalidRequest},
-		"no version":                    {raw: `{"method":"echo","id":7}`, id: "7", code: codeInvalidRequest},
-		"no method":                     {raw: `{"jsonrpc":"2.0","id":7}`, id: "7", code: codeInvalidRequest},
-		"a method of a number":          {raw: `{"jsonrpc":"2.0","method":7,"id":"x"}`, id: `"x"`, code: codeInvalidRequest},
-		"an id of an object":            {raw: `{"jsonrpc":"2.0","method":"echo","id":{}}`, id: "null", code: codeInvalidRequest},
-		"a long id":                     {raw: `{"jsonrpc":"2.0","method":"echo","id":"` + strings.Repeat("x", 100) + `"}`, id: "null", code: codeInvalidRequest},
-		"parameters in an array":        {raw: `{"jsonrpc":"2.0","method":"echo","params":[1],"id":7}`, id: "7", code: codeInvalidParams},
-		"deep JSON":                     {raw: `{"jsonrpc":"2.0","method":"echo","params":{"x":` + deep + `},"id":7}`, id: "7", code: codeInvalidRequest},
-		"a message above the limit":     {raw: `{"jsonrpc":"2.0","method":"echo","params":{"x":"` + strings.Repeat("x", 1<<20) + `"},"id":7}`, id: "7", code: codeInvalidRequest},
-		"a big message without id":      {raw: strings.Repeat("x", 1<<20+1), id: "null", code: codeInvalidRequest},
+		"no JSON":                       {raw: "hello", id: "null", code: jsonrpc.CodeParse},
+		"half of JSON":                  {raw: `{"jsonrpc":"2.0","method":"echo","id":7`, id: "null", code: jsonrpc.CodeParse},
+		"a batch":                       {raw: `[{"jsonrpc":"2.0","method":"echo","id":7}]`, id: "null", code: jsonrpc.CodeInvalidRequest},
+		"an empty message":              {raw: "", id: "null", code: jsonrpc.CodeParse},
+		"a null":                        {raw: "null", id: "null", code: jsonrpc.CodeInvalidRequest},
+		"no version":                    {raw: `{"method":"echo","id":7}`, id: "7", code: jsonrpc.CodeInvalidRequest},
+		"no method":                     {raw: `{"jsonrpc":"2.0","id":7}`, id: "7", code: jsonrpc.CodeInvalidRequest},
+		"a method of a number":          {raw: `{"jsonrpc":"2.0","method":7,"id":"x"}`, id: `"x"`, code: jsonrpc.CodeInvalidRequest},
+		"an id of an object":            {raw: `{"jsonrpc":"2.0","method":"echo","id":{}}`, id: "null", code: jsonrpc.CodeInvalidRequest},
+		"a long id":                     {raw: `{"jsonrpc":"2.0","method":"echo","id":"` + strings.Repeat("x", 100) + `"}`, id: "null", code: jsonrpc.CodeInvalidRequest},
+		"parameters in an array":        {raw: `{"jsonrpc":"2.0","method":"echo","params":[1],"id":7}`, id: "7", code: jsonrpc.CodeInvalidParams},
+		"deep JSON":                     {raw: `{"jsonrpc":"2.0","method":"echo","params":{"x":` + deep + `},"id":7}`, id: "7", code: jsonrpc.CodeInvalidRequest},
+		"a message above the limit":     {raw: `{"jsonrpc":"2.0","method":"echo","params":{"x":"` + strings.Repeat("x", 1<<20) + `"},"id":7}`, id: "7", code: jsonrpc.CodeInvalidRequest},
+		"a big message without id":      {raw: strings.Repeat("x", 1<<20+1), id: "null", code: jsonrpc.CodeInvalidRequest},
 		"brackets in strings are fine":  {raw: `{"jsonrpc":"2.0","method":"echo","params":{"x":"` + strings.Repeat("[{\\\"", 100) + `"},"id":7}`, id: "7"},
 		"a request with no parameters":  {raw: `{"jsonrpc":"2.0","method":"echo","id":7}`, id: "7"},
 		"a request with null for them":  {raw: `{"jsonrpc":"2.0","method":"echo","params":null,"id":7}`, id: "7"},
@@ -389,4 +391,33 @@ func TestAClientIsForcedToReconnectAsASubscriber(t *testing.T) {
 	if got := b.refused("reconnectStream", reconnect("true")); got.Code != 105 || got.Data != "{}" {
 		t.Errorf("a stream that has ended: %+v", got)
 	}
+}
+
+func TestAClientIsToldThatItsOwnLimitKeepsItFromAVideo(t *testing.T) {
+	p := newPod(t, signalling.DefaultLimits(), "A", "B")
+	a, b := p.join("A"), p.join("B")
+	a.notification()
+	stream := a.publish(cameraParams)
+	b.notification()
+	b.call("prepareReceiveVideoFrom", `{"sender":"`+stream+`","reconnect":false}`)
+	b.call("receiveVideoFrom", `{"sender":"`+stream+`","sdpAnswer":"answer"}`)
+	told := func(active string) string {
+		return `streamPropertyChanged {"connectionId":"con_A","streamId":"` + stream +
+			`","property":"videoActive","newValue":"` + active + `","reason":"videoMaxRecvBandwidth"}`
+	}
+	pause := func(why media.Pause) {
+		for _, subscription := range p.engine.Subscriptions() {
+			subscription.Pause(why)
+		}
+	}
+	pause(media.LimitPause)
+	b.expect(told("false"))
+	pause(media.NoPause)
+	b.expect(told("true"))
+	pause(media.LimitPause)
+	b.expect(told("false"))
+	// A client that begins anew gets the video at first.
+	b.request("prepareReceiveVideoFrom", `{"sender":"`+stream+`","reconnect":true}`)
+	b.expect(told("true"))
+	b.answer()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"mediarooms.dev/mediarooms/mediapod/jsonrpc"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -32,45 +33,23 @@ const (
 	codeGeneric             = 999
 )
 
-// Codes of the JSON-RPC layer itself.
+// Codes of the reference's own JSON-RPC layer.
 const (
-	codeParse          = -32700
-	codeInvalidRequest = -32600
-	codeMethodNotFound = -32601
-	codeInvalidParams  = -32602
-	codeParameter      = -1
-	codeReconnection   = 40007
+	codeParameter    = -1
+	codeReconnection = 40007
 )
-
-// Error is an error object on the wire.
-type Error struct {
-	Code    int    `json:"code"`
-	Message string `json:"message"`
-	// Data is "{}" for a few methods, else absent.
-	Data string `json:"data,omitempty"`
-}
-
-// Error implements error.
-func (e *Error) Error() string {
-	return e.Message
-}
 
 // refuse makes an error with an OpenVidu code. Its text ends as clients and tests know it
 // (openvidu-rpc 1.4).
-func refuse(code int, format string, args ...any) *Error {
-	return &Error{Code: code, Message: fmt.Sprintf(format, args...) + fmt.Sprintf(". Code: %d", code)}
-}
-
-// bare makes an error of the JSON-RPC layer, without that end.
-func bare(code int, format string, args ...any) *Error {
-	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+func refuse(code int, format string, args ...any) *jsonrpc.Error {
+	return &jsonrpc.Error{Code: code, Message: fmt.Sprintf(format, args...) + fmt.Sprintf(". Code: %d", code)}
 }
 
 // wireError returns what a client is told of an error that its method has no sentence of its own
 // for. The participant is nil before it has joined.
-func wireError(err error, p *room.Participant) *Error {
+func wireError(err error, p *room.Participant) *jsonrpc.Error {
 	var (
-		wire    *Error
+		wire    *jsonrpc.Error
 		missing room.NotFoundError
 		limit   room.LimitError
 	)
@@ -90,12 +69,12 @@ func wireError(err error, p *room.Participant) *Error {
 	return refuse(codeGeneric, "%v", err)
 }
 
-func userNotFound(p *room.Participant, connectionID string) *Error {
+func userNotFound(p *room.Participant, connectionID string) *jsonrpc.Error {
 	return refuse(codeUserNotFound, "User %s not found in session %s", connectionID, p.Room().SessionID())
 }
 
 // streamNotFound refuses to receive a stream that is not there, or whose publisher is not.
-func streamNotFound(p *room.Participant, streamID string) *Error {
+func streamNotFound(p *room.Participant, streamID string) *jsonrpc.Error {
 	publisher := publisherOf(streamID)
 	if !p.Room().Has(publisher) {
 		// The quote that is missing is missing in the reference, too.
@@ -104,19 +83,19 @@ func streamNotFound(p *room.Participant, streamID string) *Error {
 	return refuse(codeUserNotStreaming, "User '%s not streaming media in session '%s'", publisher, p.Room().SessionID())
 }
 
-func noSuchStream(p *room.Participant, streamID string) *Error {
+func noSuchStream(p *room.Participant, streamID string) *jsonrpc.Error {
 	return refuse(codeUserNotStreaming, "Stream '%s' does not exist in Session '%s'", streamID, p.Room().SessionID())
 }
 
-func notStreaming(p *room.Participant) *Error {
+func notStreaming(p *room.Participant) *jsonrpc.Error {
 	return refuse(codeUserNotStreaming, "Participant '%s' is not streaming media", p.ConnectionID())
 }
 
-func noValidToken(what string) *Error {
+func noValidToken(what string) *jsonrpc.Error {
 	return refuse(codeUnauthorized, "%s. The user does not have a valid token", what)
 }
 
-func overLimit(limit room.LimitError) *Error {
+func overLimit(limit room.LimitError) *jsonrpc.Error {
 	text := limit.Error()
 	return refuse(codeGeneric, "%s", strings.ToUpper(text[:1])+text[1:])
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr/funcr"
 
 	"mediarooms.dev/mediarooms/internal/podhttp"
+	"mediarooms.dev/mediarooms/mediapod/jsonrpc"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/room"
 	"mediarooms.dev/mediarooms/mediapod/signalling"
@@ -139,7 +140,7 @@ func (s *session) play(line string) {
 	}
 	message = s.withStreams(message)
 	want := ""
-	decoded, refused := decode([]byte(message))
+	decoded, refused := jsonrpc.Decode([]byte(message))
 	switch {
 	case decoded.ID != nil:
 		want = string(decoded.ID)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"mediarooms.dev/mediarooms/mediapod/jsonrpc"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -23,16 +24,16 @@ type signal struct {
 }
 
 // parseSignal reads a signal, and its recipients: none is everybody.
-func parseSignal(text []byte) (signal, []string, *Error) {
+func parseSignal(text []byte) (signal, []string, *jsonrpc.Error) {
 	var parsed signal
-	if tooDeep(text) {
-		return parsed, nil, refuse(codeSignalFormat, "Provided signal object has not a valid JSON format: it is nested deeper than %d", maxDepth)
+	if jsonrpc.TooDeep(text) {
+		return parsed, nil, refuse(codeSignalFormat, "Provided signal object has not a valid JSON format: it is nested deeper than %d", jsonrpc.MaxDepth)
 	}
 	if !strings.HasPrefix(strings.TrimLeft(string(text[:min(len(text), quotedSignal)]), " \t\r\n"), "{") || json.Unmarshal(text, &parsed) != nil {
 		return parsed, nil, refuse(codeSignalFormat, "Provided signal object '%s' has not a valid JSON format", cut(string(text), quotedSignal))
 	}
 	var to []string
-	if !absent(parsed.To) && json.Unmarshal(parsed.To, &to) != nil {
+	if !jsonrpc.Absent(parsed.To) && json.Unmarshal(parsed.To, &to) != nil {
 		return parsed, nil, refuse(codeSignalTo, `Signal "to" field invalid format: it must be an array of connectionIds`)
 	}
 	return parsed, to, nil
@@ -80,7 +81,7 @@ func (f *FrontEnd) serveSignal(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func signalToNobody() *Error {
+func signalToNobody() *jsonrpc.Error {
 	return refuse(codeSignalTo, `Signal "to" field invalid format: some connectionId does not exist in this session`)
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 
+	"mediarooms.dev/mediarooms/mediapod/jsonrpc"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -161,7 +162,11 @@ func receiveVideoFrom(ctx context.Context, c *call) error {
 // forciblyReconnectSubscriber.
 func (c *call) receive(ctx context.Context, publisher, stream, answer string, forced bool) error {
 	p := c.participant
-	err := p.Answer(ctx, publisher, answer, forced, func() { c.reply(struct{}{}) })
+	reply := func() { c.reply(struct{}{}) }
+	err := p.Answer(ctx, publisher, answer, forced, reply)
+	if errors.Is(err, room.ErrNoOffer) && !forced {
+		err = p.Resubscribe(publisher, stream, reply)
+	}
 	if errors.Is(err, room.ErrNoOffer) {
 		return refuse(codeMediaEndpoint, "User '%s' has no offer to answer for stream '%s': 'prepareReceiveVideoFrom' comes first",
 			p.ConnectionID(), stream)
@@ -169,7 +174,7 @@ func (c *call) receive(ctx context.Context, publisher, stream, answer string, fo
 	return mediaRefused(err, "Error generating SDP response for subscribing user "+p.ConnectionID())
 }
 
-func clientOffers(name string) *Error {
+func clientOffers(name string) *jsonrpc.Error {
 	return refuse(codeOperationImpossible,
 		"Operation not supported: this server makes the offers to subscribers, so '%s' takes the answer to that of 'prepareReceiveVideoFrom', not an offer", name)
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"mediarooms.dev/mediarooms/internal/reasons"
+	"mediarooms.dev/mediarooms/mediapod/jsonrpc"
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
@@ -53,6 +54,20 @@ type joinResult struct {
 	Role             string      `json:"role"`
 	Life             int64       `json:"life"`
 	CustomICEServers []iceServer `json:"customIceServers"`
+	RecordingID      string      `json:"recordingId,omitempty"`
+	RecordingName    string      `json:"recordingName,omitempty"`
+}
+
+// recordingStarted and recordingStopped are the parameters of these (openvidu-rpc 3.11).
+type recordingStarted struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+type recordingStopped struct {
+	ID     string         `json:"id"`
+	Name   string         `json:"name"`
+	Reason reasons.Reason `json:"reason"`
 }
 
 type sessionStatusResult struct {
@@ -90,7 +105,7 @@ func metadata(a room.Announcement) string {
 
 func wireParticipant(a room.Announcement) participant {
 	p := participant{ID: a.ConnectionID, Created: a.Created.UnixMilli(), Metadata: metadata(a)}
-	for _, s := range a.Streams {
+	for _, s := range shownStreams(a) {
 		p.Streams = append(p.Streams, wireStream(s))
 	}
 	return p
@@ -153,19 +168,53 @@ func wireChange(n room.StreamChanged) streamPropertyChanged {
 	return wire
 }
 
+// ownLimit is the reason by which a client is told that its own limit keeps it from a video.
+const ownLimit = "videoMaxRecvBandwidth"
+
+// wirePause tells one client of a pause as if the publisher had switched its video, which
+// applications know how to show.
+func wirePause(n room.VideoPaused) streamPropertyChanged {
+	active := n.VideoActive && n.Pause != media.LimitPause
+	return streamPropertyChanged{n.ConnectionID, n.StreamID, "videoActive", strconv.FormatBool(active), ownLimit}
+}
+
+type iceCandidate struct {
+	SenderConnectionID string `json:"senderConnectionId"`
+	EndpointName       string `json:"endpointName"`
+	SDPMLineIndex      uint16 `json:"sdpMLineIndex"`
+	SDPMid             string `json:"sdpMid"`
+	Candidate          string `json:"candidate"`
+}
+
+// wireCandidate names the endpoint as the reference does (openvidu-rpc 3.8).
+func wireCandidate(n room.CandidateAdded) iceCandidate {
+	endpoint := n.StreamID
+	if n.SubscriptionID != "" {
+		endpoint = n.RecipientID + "_" + n.StreamID
+	}
+	return iceCandidate{n.ConnectionID, endpoint, n.Candidate.SDPMLineIndex, n.Candidate.SDPMid, n.Candidate.Candidate}
+}
+
 type connectionPropertyChanged struct {
 	Property string `json:"property"`
 	NewValue string `json:"newValue"`
 }
 
-// encodeNotification writes what a client is told (openvidu-rpc section 3).
-func encodeNotification(notification room.Notification) ([]byte, error) {
-	message := struct {
-		Version string `json:"jsonrpc"`
-		Method  string `json:"method"`
-		Params  any    `json:"params"`
-	}{Version: "2.0"}
+// muteForced is how a client is told that a moderator wants it muted, for which the protocol has no
+// word: as a signal of the server whose data is the stream's id. Its application may do it.
+func muteForced(n room.StreamMuteForced) any {
+	return map[string]string{"type": signalPrefix + "muteForced", "data": n.StreamID}
+}
 
+// encodeNotification writes what a client is told (openvidu-rpc section 3), nil for what it is not.
+func encodeNotification(notification room.Notification) ([]byte, error) {
+	var message struct {
+		Method string
+		Params any
+	}
+	if hidden(notification) {
+		return nil, nil
+	}
 	switch n := notification.(type) {
 	case room.ParticipantJoined:
 		message.Method, message.Params = "participantJoined", wireParticipant(n.Participant)
@@ -188,31 +237,43 @@ func encodeNotification(notification room.Notification) ([]byte, error) {
 		}{n.Data, n.Type, n.From}
 	case room.StreamChanged:
 		message.Method, message.Params = "streamPropertyChanged", wireChange(n)
+	case room.VideoPaused:
+		message.Method, message.Params = "streamPropertyChanged", wirePause(n)
 	case room.StreamRenewed:
 		message.Method, message.Params = "forciblyReconnectSubscriber", struct {
 			ConnectionID string `json:"connectionId"`
 			StreamID     string `json:"streamId"`
 			SDPOffer     string `json:"sdpOffer"`
 		}{n.ConnectionID, n.StreamID, n.SDPOffer}
+	case room.CandidateAdded:
+		message.Method, message.Params = "iceCandidate", wireCandidate(n)
 	case room.NetworkQualityLevelChanged:
 		message.Method, message.Params = "networkQualityLevelChanged", struct {
 			ConnectionID string `json:"connectionId"`
 			NewValue     int    `json:"newValue"`
 			OldValue     *int   `json:"oldValue,omitempty"`
 		}(n)
+	case room.StreamMuteForced:
+		message.Method, message.Params = "sendMessage", muteForced(n)
+	case room.ForceMuteChanged:
+		return nil, nil // the client has no word for it
 	case room.RoleChanged:
 		message.Method, message.Params = "connectionPropertyChanged", connectionPropertyChanged{"role", roleNames[n.Role]}
+	case room.RecordingStarted:
+		message.Method, message.Params = "recordingStarted", recordingStarted{n.ID, n.Name}
+	case room.RecordingStopped:
+		message.Method, message.Params = "recordingStopped", recordingStopped{n.ID, n.Name, n.Reason}
 	case room.RecordChanged:
 		message.Method, message.Params = "connectionPropertyChanged", connectionPropertyChanged{"record", strconv.FormatBool(n.Record)}
 	default:
 		return nil, fmt.Errorf("encoding a notification: unknown type %T", notification)
 	}
-	return encode(message)
+	return jsonrpc.EncodeNotification(message.Method, message.Params)
 }
 
 // compact returns JSON text without needless space; what is not JSON stays as it is.
 func compact(raw json.RawMessage) string {
-	body, err := encode(raw)
+	body, err := jsonrpc.Encode(raw)
 	if err != nil {
 		return string(raw)
 	}

@@ -61,7 +61,7 @@ func TestAPublisherThatComesBackWithAnotherCodecOutdatesItsSubscriptions(t *test
 	}
 	_, s, answer = subscribe("VP8 only", clientOptions{video: []string{webrtc.MimeTypeVP8}})
 	if err := s.Answer(t.Context(), answer); !errors.Is(err, media.ErrCodecRejected) {
-		t.Errorf("a subscriber that can't decode it: %v", err)
+		t.Errorf("a subscriber that can decode nothing: %v", err)
 	}
 
 	third := videoSource(t, webrtc.MimeTypeVP9, 2_000_000)

@@ -186,7 +186,7 @@ func (e *Engine) end(c *transport.Conn, by *Protection) (end, error) {
 		return end{}, errNoAddress
 	}
 	if by != nil {
-		addresses = slices.Concat(addresses, by.Addresses)
+		addresses = slices.Concat(addresses, by.after(c.Rank()))
 	}
 	name, password := c.Credentials()
 	return end{name: name, password: password, fingerprint: e.identity.fingerprint, addresses: addresses}, nil
@@ -305,6 +305,9 @@ type Stats struct {
 	UDPConnections, TCPConnections int64
 	// StuckConnections counts connections that did not close in time.
 	StuckConnections int64
+	// ReceiveBufferBytes is how much of what has arrived for the media socket, and was not read
+	// yet, the kernel keeps.
+	ReceiveBufferBytes int64
 	// ReceivedPackets counts RTP packets of publishers, ForwardedPackets and ForwardedBytes what
 	// went to subscribers, without retransmissions; WriteErrors what a subscriber's connection did
 	// not take.
@@ -336,6 +339,7 @@ func (e *Engine) Stats() Stats {
 		UDPConnections:         e.gauges.transports[media.UDP].Load(),
 		TCPConnections:         e.gauges.transports[media.TCP].Load(),
 		StuckConnections:       e.gauges.stuck.Load(),
+		ReceiveBufferBytes:     int64(e.sockets.UDP.ReceiveBuffer()),
 		ReceivedPackets:        c.ReceivedPackets.Load(),
 		ForwardedPackets:       c.ForwardedPackets.Load(),
 		ForwardedBytes:         c.ForwardedBytes.Load(),

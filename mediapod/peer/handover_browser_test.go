@@ -175,12 +175,12 @@ func (r *engineRoom) do(what call) (reply, error) {
 		s.Freeze()
 	case "import":
 		if what.Subscription != nil {
-			r.subscriptions[what.Name], err = p.ImportSubscription(*what.Subscription, 1, media.SubscriptionOptions{})
+			r.subscriptions[what.Name], err = p.ImportSubscription(*what.Subscription, media.SubscriptionOptions{})
 		} else {
-			r.publications[what.Name], err = r.engine.ImportPublication(*what.Publication, 1, both)
+			r.publications[what.Name], err = r.engine.ImportPublication(*what.Publication, both)
 		}
 	case "follow":
-		err = errors.Join(p.Follow(*what.Publication, 1), s.Follow(*what.Subscription))
+		err = errors.Join(p.Follow(*what.Publication), s.Follow(*what.Subscription))
 	case "transport": // of both, when they are known
 		got.Transport = min(p.Transport(), s.Transport())
 	case "take over":

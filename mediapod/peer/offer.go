@@ -50,6 +50,9 @@ type end struct {
 // offers.
 const transportCC = 1
 
+// firstMID names the first m-line of our offers.
+const firstMID = "0"
+
 // writeOffer describes what a subscriber is to get: one m-line for each stream, in the order given,
 // with all codecs of its kind.
 func writeOffer(local end, all []streams, codecs []codec) (string, error) {

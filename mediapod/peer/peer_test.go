@@ -240,29 +240,58 @@ func TestForcedCodec(t *testing.T) {
 	}
 }
 
-func TestASubscriberThatCannotDecodeIsTold(t *testing.T) {
+func TestASubscriberThatCannotDecodeTheVideoGetsTheSound(t *testing.T) {
+	for name, early := range map[string]bool{"the video is there": false, "it comes after the offer": true} {
+		t.Run(name, func(t *testing.T) {
+			e := newEngine(t)
+			p := e.NewPublication(both)
+			s := newSource(t, 0, clientOptions{}, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeOpus, webrtc.MimeTypeVP8)
+			if !early {
+				s.publish(p)
+			}
+			c := newClient(t, clientOptions{video: []string{webrtc.MimeTypeH264}})
+			outdated := make(chan struct{}, 1)
+			subscription, offer, err := e.Subscribe(t.Context(), p, media.SubscriptionOptions{Outdated: func() { outdated <- struct{}{} }})
+			c.must(err)
+			answer := c.answer(offer)
+			if early {
+				s.publish(p)
+			}
+			c.must(subscription.Answer(t.Context(), answer))
+			other, _ := subscribe(t, e, p, clientOptions{})
+			s.sendUntil("the sound comes, and the video at who can decode it", func() bool { return len(c.got(audio)) > 20 && len(other.got(video)) > 20 })
+			if n := len(c.got(video)); n != 0 {
+				t.Errorf("%d packets of video came that it can't decode", n)
+			}
+			if n := len(outdated); n != 0 {
+				t.Error("it is to be given the same again")
+			}
+
+			// It gets what it can decode, when that comes.
+			h264 := newSource(t, 5000, clientOptions{video: []string{webrtc.MimeTypeH264}}, webrtc.RTPTransceiverDirectionSendonly,
+				webrtc.MimeTypeOpus, webrtc.MimeTypeH264)
+			h264.publish(p)
+			if !early { // then it was offered that from the start
+				<-outdated
+				c = newClient(t, clientOptions{video: []string{webrtc.MimeTypeH264}})
+				subscription, offer, err = e.Subscribe(t.Context(), p, media.SubscriptionOptions{})
+				c.must(err)
+				c.must(subscription.Answer(t.Context(), c.answer(offer)))
+			}
+			h264.sendUntil("the video comes", func() bool { return len(c.got(video)) > 20 })
+		})
+	}
+}
+
+func TestASubscriberThatCanDecodeNothingIsTold(t *testing.T) {
 	e := newEngine(t)
-	p := e.NewPublication(both)
-	s := newSource(t, 0, clientOptions{}, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeOpus, webrtc.MimeTypeVP8)
+	p := e.NewPublication(media.PublicationOptions{HasVideo: true})
+	s := newSource(t, 0, clientOptions{}, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeVP8)
 	s.publish(p)
 	c := newClient(t, clientOptions{video: []string{webrtc.MimeTypeH264}})
 	subscription, offer, err := e.Subscribe(t.Context(), p, media.SubscriptionOptions{})
 	c.must(err)
 	if err := subscription.Answer(t.Context(), c.answer(offer)); !errors.Is(err, media.ErrCodecRejected) {
-		t.Errorf("answer without the codec: %v", err)
-	}
-}
-
-func TestASubscriberThatCannotDecodeWhatThePublisherComesToSendIsTold(t *testing.T) {
-	e := newEngine(t)
-	p := e.NewPublication(both)
-	c := newClient(t, clientOptions{video: []string{webrtc.MimeTypeH264}})
-	subscription, offer, err := e.Subscribe(t.Context(), p, media.SubscriptionOptions{})
-	c.must(err)
-	answer := c.answer(offer)
-	s := newSource(t, 0, clientOptions{}, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeVP8)
-	s.publish(p)
-	if err := subscription.Answer(t.Context(), answer); !errors.Is(err, media.ErrCodecRejected) {
 		t.Errorf("answer without the codec: %v", err)
 	}
 }

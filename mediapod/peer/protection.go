@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"sync"
 	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
@@ -9,15 +10,24 @@ import (
 
 // Protection is another engine that goes on with the connections of a room when this one is lost.
 type Protection struct {
-	// Addresses of it are told to the peers of the room beside this engine's own. Their Rank is
-	// above 0.
+	// Addresses of it are told to the peers of the room beside this engine's own.
 	Addresses []Address
 	// Permit says until when this engine may send.
 	Permit *transport.Permit
 }
 
+// after returns the addresses as peers of a process are told them that has a rank.
+func (p *Protection) after(rank transport.Rank) []Address {
+	ranked := make([]Address, len(p.Addresses))
+	for i, address := range p.Addresses {
+		address.Rank = rank + 1
+		ranked[i] = address
+	}
+	return ranked
+}
+
 // Protect sets the protection of a room; nil is none. It counts for the connections that are made
-// from then on: the peers of those that there are do not know the other engine.
+// from then on. Those that there are can adopt it.
 func (e *Engine) Protect(room string, by *Protection) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -28,15 +38,62 @@ func (e *Engine) Protect(room string, by *Protection) {
 	}
 }
 
-// protects has a new connection of a room keep to the permit of its protection, which it returns.
-func (e *Engine) protects(room string, c *transport.Conn) *Protection {
+// cover is by whom another engine may go on with a connection, and whether the peer knows of that
+// one. The zero value is by nobody.
+type cover struct {
+	mu       sync.Mutex // guards the fields below
+	by, told *Protection
+}
+
+// begin has a new connection of a room keep to the protection that the room has; the peer is told
+// of it by our description.
+func (c *cover) begin(e *Engine, room string, conn *transport.Conn) {
 	e.mu.Lock()
 	by := e.protections[room]
 	e.mu.Unlock()
 	if by != nil {
-		c.Guard(by.Permit)
+		conn.Guard(by.Permit)
 	}
-	return by
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.by, c.told = by, by
+}
+
+// protection returns it; nil when there is none.
+func (c *cover) protection() *Protection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.by
+}
+
+func (c *cover) is(by *Protection) bool { return by != nil && c.protection() == by }
+
+// adopt has a connection keep to another protection from now on. It does not when as many processes
+// have gone on with the connection as there are ranks.
+func (c *cover) adopt(conn *transport.Conn, by *Protection) {
+	if conn.Rank() >= transport.MaxRank {
+		return
+	}
+	conn.Guard(by.Permit)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.by = by
+}
+
+// announce gives the candidates of a protection that counts and that the peer was not told of.
+func (c *cover) announce(conn *transport.Conn, by *Protection, mid string, tell func(media.ICECandidate)) {
+	c.mu.Lock()
+	due := c.by == by && c.told != by
+	if due {
+		c.told = by
+	}
+	c.mu.Unlock()
+	if !due || tell == nil {
+		return
+	}
+	for _, candidate := range candidates(by.after(conn.Rank())) {
+		tell(media.ICECandidate{Candidate: "candidate:" + candidate, SDPMid: mid})
+	}
 }
 
 // Resume implements media.Engine: it has taken over nothing.
@@ -50,11 +107,34 @@ func (e *Engine) ResumeSubscription(media.Publication, media.SubscriptionOptions
 // ProtectedBy says whether a protection counts for the publisher's connection.
 func (p *Publication) ProtectedBy(by *Protection) bool {
 	c := p.current()
-	return c != nil && by != nil && c.protection == by
+	return c != nil && c.cover.is(by)
 }
 
 // ProtectedBy says whether a protection counts for the subscription.
-func (s *Subscription) ProtectedBy(by *Protection) bool { return by != nil && s.protection == by }
+func (s *Subscription) ProtectedBy(by *Protection) bool { return s.cover.is(by) }
+
+// Adopt has a protection count for the publisher's connection, which none does any more. The peer
+// is to be told by Announce when the other engine knows of the connection.
+func (p *Publication) Adopt(by *Protection) {
+	if c := p.current(); c != nil && c.loopback == nil { // what is sent back does not go over
+		c.cover.adopt(c.conn, by)
+	}
+}
+
+// Adopt has a protection count for the subscription, as that of Publication does.
+func (s *Subscription) Adopt(by *Protection) { s.cover.adopt(s.conn, by) }
+
+// Announce tells the publisher of the other engine, unless it knows.
+func (p *Publication) Announce(by *Protection) {
+	if c := p.current(); c != nil && len(c.lines) > 0 {
+		c.cover.announce(c.conn, by, c.lines[0].mid, p.options.Trickle)
+	}
+}
+
+// Announce tells the subscriber of the other engine, unless it knows.
+func (s *Subscription) Announce(by *Protection) {
+	s.cover.announce(s.conn, by, firstMID, s.options.Trickle)
+}
 
 // Bound and Release say what may be sent to the publisher; see transport.Conn.
 func (p *Publication) Bound(state PublicationState) {

@@ -1,11 +1,13 @@
 package peer
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
 	"github.com/pion/webrtc/v4"
 
+	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/peer/transport"
 )
 
@@ -52,12 +54,15 @@ func TestAnEngineGoesOnAlone(t *testing.T) {
 	}
 }
 
-// What a room is protected by counts for the connections that are made from then on.
+// What a room is protected by counts for the connections that are made from then on, and for those
+// that adopt it. Their peers are told of it once.
 func TestAProtectionCountsForNewConnections(t *testing.T) {
 	first, second := newPair(t)
 	by := &Protection{Permit: transport.NewPermit()}
 	options := both
 	options.Room = "room"
+	var told []media.ICECandidate
+	options.Trickle = func(candidate media.ICECandidate) { told = append(told, candidate) }
 	publish := func() *Publication {
 		p := first.NewPublication(options).(*Publication)
 		newSource(t, 7, clientOptions{}, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeOpus, webrtc.MimeTypeVP8).publish(p)
@@ -74,5 +79,22 @@ func TestAProtectionCountsForNewConnections(t *testing.T) {
 	}
 	if after.ProtectedBy(nil) {
 		t.Error("no protection is one")
+	}
+	for _, p := range []*Publication{before, after, later} {
+		p.Announce(by)
+	}
+	if len(told) > 0 {
+		t.Errorf("who knows of it, or is not protected, is told of %v", told)
+	}
+	for range 2 {
+		before.Adopt(by)
+		before.Announce(by)
+	}
+	want := fmt.Sprintf("candidate:1 1 udp %d 127.0.0.1 %d typ host", transport.Rank(1).Priority(false, 0), second.UDPPort())
+	if !before.ProtectedBy(by) || len(told) == 0 || told[0].Candidate != want || told[0].SDPMid != "0" {
+		t.Errorf("the publisher is told of %v, want %q first", told, want)
+	}
+	if n := len(by.after(0)); len(told) > 2*n {
+		t.Errorf("it is told of %d candidates at %d addresses", len(told), n)
 	}
 }

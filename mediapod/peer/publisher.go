@@ -27,8 +27,7 @@ type publisherConn struct {
 	returned []streams
 	// resumed tells that another engine has served the connection.
 	resumed bool
-	// protection is by whom another engine may go on with it; nil when none can.
-	protection *Protection
+	cover   cover
 
 	mu     sync.Mutex // guards the fields below
 	feeds  map[sfu.Kind]*sfu.Feed
@@ -46,7 +45,7 @@ func (p *Publication) newPublisherConn(d *description) (*publisherConn, error) {
 		return nil, err
 	}
 	if !p.options.Loopback { // what it gets back does not go over
-		c.protection = e.protects(p.options.Room, c.conn)
+		c.cover.begin(e, p.options.Room, c.conn)
 	}
 	if p.options.Loopback {
 		if err := c.loop(); err != nil {
@@ -118,7 +117,7 @@ func (c *publisherConn) loop() error {
 
 // answer describes our end, and lets the publisher connect.
 func (c *publisherConn) answer(d *description) (string, error) {
-	local, err := c.publication.engine.end(c.conn, c.protection)
+	local, err := c.publication.engine.end(c.conn, c.cover.protection())
 	if err != nil {
 		return "", err
 	}
@@ -153,7 +152,7 @@ func (c *publisherConn) open(e encoding, ssrc uint32) receiver {
 	used := e.line.codecs[0]
 	layer, err := c.publish(e, sfu.LayerConfig{
 		SSRC: ssrc, PayloadType: used.payload, Codec: sfu.Codec{Name: used.name, ClockRate: used.clockRate()},
-		AudioLevel: e.line.audioLevel, Feedback: c.conn, Resumed: c.resumed,
+		AudioLevel: e.line.audioLevel, Feedback: c.conn, Resumed: c.resumed, Still: c.publication.options.Still,
 	})
 	if err != nil {
 		return receiver{}

@@ -72,15 +72,6 @@ func (d *description) line(kind sfu.Kind) *mediaLine {
 	return nil
 }
 
-// codecs lists those of all m-lines.
-func (d *description) codecs() []codec {
-	var all []codec
-	for _, line := range d.media {
-		all = append(all, line.codecs...)
-	}
-	return all
-}
-
 func badSDP(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", media.ErrSDP, fmt.Errorf(format, args...))
 }
@@ -143,9 +134,13 @@ func checkAttributes(all []sdp.Attribute) error {
 	return nil
 }
 
+// decodedByAll is the video codec that every browser decodes: RFC 7742, section 5, wants H264 too,
+// which builds without its licence leave out.
+const decodedByAll = "VP8"
+
 // readOffer reads the offer of a publisher and chooses its video codec: the forced one, else the
-// preferred one (that of its previous connection) when it is there, else the first that is
-// supported.
+// preferred one (that of its previous connection) when it is there, else the one that everybody
+// decodes, else the first that is supported.
 func readOffer(text, forced, preferred string) (*description, error) {
 	session, err := parse(text)
 	if err != nil {
@@ -164,14 +159,18 @@ func readOffer(text, forced, preferred string) (*description, error) {
 		if len(codecs) == 0 {
 			return nil, badSDP("it has no supported %s codec", m.MediaName.Media)
 		}
-		if i := slices.IndexFunc(codecs, func(c codec) bool { return c.name == preferred }); i > 0 {
-			return codecs[i : i+1], nil
+		for _, name := range []string{preferred, decodedByAll} {
+			if i := slices.IndexFunc(codecs, func(c codec) bool { return c.name == name }); i >= 0 {
+				return codecs[i : i+1], nil
+			}
 		}
 		return codecs[:1], nil
 	})
 }
 
-// readAnswer reads the answer of a subscriber. The kinds are those that it was offered.
+// readAnswer reads the answer of a subscriber. The kinds are those that it was offered. The answer
+// may reject all m-lines but the first, which has what describes the connection (RFC 9143, section
+// 7.3): who can't decode the video hears the sound.
 func readAnswer(text string, offered []sfu.Kind) (*description, error) {
 	session, err := parse(text)
 	if err != nil {
@@ -180,21 +179,21 @@ func readAnswer(text string, offered []sfu.Kind) (*description, error) {
 	if len(session.MediaDescriptions) != len(offered) {
 		return nil, badSDP("it has %d m-lines, the offer has %d", len(session.MediaDescriptions), len(offered))
 	}
+	taken := session.MediaDescriptions[:0]
 	for i, m := range session.MediaDescriptions {
 		if kind, ok := kindOf(m); !ok || kind != offered[i] {
 			return nil, badSDP("m-line %d is not of the kind that was offered", i)
 		}
 		_, inactive := m.Attribute("inactive")
-		if m.MediaName.Port.Value == 0 || inactive {
+		if m.MediaName.Port.Value != 0 && !inactive && len(supported(m, offered[i])) > 0 {
+			taken = append(taken, m)
+		} else if i == 0 {
 			return nil, fmt.Errorf("%w: %s", media.ErrCodecRejected, m.MediaName.Media)
 		}
 	}
+	session.MediaDescriptions = taken
 	return interpret(session, []string{"active", "passive"}, func(m *sdp.MediaDescription, kind sfu.Kind) ([]codec, error) {
-		codecs := supported(m, kind)
-		if len(codecs) == 0 {
-			return nil, fmt.Errorf("%w: %s", media.ErrCodecRejected, m.MediaName.Media)
-		}
-		return codecs, nil
+		return supported(m, kind), nil
 	})
 }
 
@@ -519,7 +518,7 @@ type Address struct {
 	IP netip.Addr
 	// UDPPort and TCPPort are the ports as seen from outside; 0 is none.
 	UDPPort, TCPPort uint16
-	// Rank is above 0 for an address of a process that is to take over from this one.
+	// Rank is that of the process which has the address, as this engine's peers are told.
 	Rank transport.Rank
 }
 

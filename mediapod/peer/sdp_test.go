@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -101,8 +102,12 @@ func without(text string, prefixes ...string) string {
 	}), "")
 }
 
+// videoFormats finds the formats of the video, in group 1 what is before them.
+var videoFormats = regexp.MustCompile(`(m=video \d+ \S+ )[0-9 ]+`)
+
 func TestTheCodecOfAnOffer(t *testing.T) {
 	for name, c := range map[string]struct {
+		order             string // of the formats; "" leaves them as they are
 		forced, preferred string
 		want              codec
 		err               error
@@ -113,8 +118,15 @@ func TestTheCodecOfAnOffer(t *testing.T) {
 		"forced beats before":                 {forced: "VP8", preferred: "H264", want: codec{"VP8", "", 96, 97}},
 		"one that is not offered":             {forced: "AV1", err: media.ErrForcedCodec},
 		"before is not offered: again, first": {preferred: "AV1", want: codec{"VP8", "", 96, 97}},
+		"what all decode, though not first":   {order: "102 103 98 99 96 97", want: codec{"VP8", "", 96, 97}},
+		"before, though all decode another":   {order: "102 103 98 99 96 97", preferred: "VP9", want: codec{"VP9", "profile-id=0", 98, 99}},
+		"the first, if not all decode any":    {order: "39 40 98 99 102 103", want: codec{"VP9", "profile-id=0", 98, 99}},
 	} {
-		d, err := readOffer(crlf(chromium), c.forced, c.preferred)
+		offer := crlf(chromium)
+		if c.order != "" {
+			offer = videoFormats.ReplaceAllString(offer, "${1}"+c.order)
+		}
+		d, err := readOffer(offer, c.forced, c.preferred)
 		if !errors.Is(err, c.err) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -282,7 +294,7 @@ func TestABadAnswerIsAnErrorAndNothingElse(t *testing.T) {
 		"fewer m-lines":       {good[:strings.Index(good, "m=video")], media.ErrSDP},
 		"another order":       {strings.NewReplacer("m=audio", "m=video", "m=video", "m=audio").Replace(good), media.ErrSDP},
 		"no ICE":              {strings.ReplaceAll(good, "a=ice-pwd", "a=x"), media.ErrSDP},
-		"rejected video":      {strings.ReplaceAll(good, "m=video 9", "m=video 0"), media.ErrCodecRejected},
+		"rejected audio":      {strings.ReplaceAll(good, "m=audio 9", "m=audio 0"), media.ErrCodecRejected},
 		"inactive media":      {strings.ReplaceAll(good, "a=recvonly", "a=inactive"), media.ErrCodecRejected},
 		"only unknown codecs": {strings.ReplaceAll(good, "opus/48000", "speex/8000"), media.ErrCodecRejected},
 	} {

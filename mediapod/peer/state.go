@@ -83,14 +83,12 @@ var (
 // ImportPublication makes a publication whose publisher another engine serves, on standby; see
 // transport.Sockets.Import. A publisher that has no connection yet may have one when it is
 // followed.
-func (e *Engine) ImportPublication(
-	state PublicationState, rank transport.Rank, options media.PublicationOptions,
-) (*Publication, error) {
+func (e *Engine) ImportPublication(state PublicationState, options media.PublicationOptions) (*Publication, error) {
 	if options.Loopback {
 		return nil, fmt.Errorf("importing publication: %w", errLoopback)
 	}
 	p := e.NewPublication(options).(*Publication)
-	if err := p.resume(state, rank); err != nil {
+	if err := p.resume(state); err != nil {
 		_ = p.Close()
 		return nil, fmt.Errorf("importing publication: %w", err)
 	}
@@ -99,7 +97,7 @@ func (e *Engine) ImportPublication(
 
 // resume imports the publisher's connection, in place of the one before. Without one in the state
 // it does nothing.
-func (p *Publication) resume(state PublicationState, rank transport.Rank) error {
+func (p *Publication) resume(state PublicationState) error {
 	if state.Connection.Name == "" {
 		return nil
 	}
@@ -108,9 +106,13 @@ func (p *Publication) resume(state PublicationState, rank transport.Rank) error 
 		lines = append(lines, line.line())
 	}
 	c, err := p.openPublisherConn(lines, true, func(events transport.Events) (*transport.Conn, error) {
-		return p.engine.sockets.Import(state.Connection, rank, events)
+		return p.engine.sockets.Import(state.Connection, events)
 	})
 	if err != nil {
+		return err
+	}
+	if err := c.conn.Listen(); err != nil {
+		c.life.close()
 		return err
 	}
 	p.mu.Lock()
@@ -134,10 +136,10 @@ func (p *Publication) resume(state PublicationState, rank transport.Rank) error 
 
 // Follow notes what the other engine says of a publication that is on standby here. Another
 // connection of the publisher takes the place of the one before.
-func (p *Publication) Follow(state PublicationState, rank transport.Rank) error {
+func (p *Publication) Follow(state PublicationState) error {
 	c := p.current()
 	if c == nil || !c.conn.Is(state.Connection) {
-		if err := p.resume(state, rank); err != nil {
+		if err := p.resume(state); err != nil {
 			return fmt.Errorf("following publication: %w", err)
 		}
 		if c = p.current(); c == nil {
@@ -211,18 +213,20 @@ func (s *Subscription) Freeze() { s.conn.Freeze() }
 
 // ImportSubscription adds a subscriber that another engine serves, on standby; see
 // transport.Sockets.Import.
-func (p *Publication) ImportSubscription(
-	state SubscriptionState, rank transport.Rank, options media.SubscriptionOptions,
-) (*Subscription, error) {
+func (p *Publication) ImportSubscription(state SubscriptionState, options media.SubscriptionOptions) (*Subscription, error) {
 	s := &Subscription{publication: p, options: options}
 	s.note(state.Streams)
 	err := s.open(func(events transport.Events) (*transport.Conn, error) {
-		return p.engine.sockets.Import(state.Connection, rank, events)
+		return p.engine.sockets.Import(state.Connection, events)
 	}, s.resume)
-	if err == nil {
-		err = p.add(s)
-	}
 	if err != nil {
+		return nil, fmt.Errorf("importing subscription: %w", err)
+	}
+	if err := s.conn.Listen(); err != nil {
+		s.life.close()
+		return nil, fmt.Errorf("importing subscription: %w", err)
+	}
+	if err := p.add(s); err != nil {
 		return nil, fmt.Errorf("importing subscription: %w", err)
 	}
 	return s, nil

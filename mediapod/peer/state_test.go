@@ -32,12 +32,12 @@ func TestTheAddressOfTheNextProcessComesFirst(t *testing.T) {
 	}
 	got := candidates([]Address{address(1, 0), address(2, 0), address(3, 1)})
 	want := []string{
-		"1 1 udp 1200000000 192.0.2.3 5 typ host",
+		"1 1 udp 1004000000 192.0.2.3 5 typ host",
 		"2 1 udp 999999999 192.0.2.1 5 typ host",
 		"3 1 udp 999999998 192.0.2.2 5 typ host",
-		"4 1 tcp 1100000000 192.0.2.3 6 typ host tcptype passive",
-		"5 1 tcp 899999999 192.0.2.1 6 typ host tcptype passive",
-		"6 1 tcp 899999998 192.0.2.2 6 typ host tcptype passive",
+		"4 1 tcp 1002000000 192.0.2.3 6 typ host tcptype passive",
+		"5 1 tcp 997999999 192.0.2.1 6 typ host tcptype passive",
+		"6 1 tcp 997999998 192.0.2.2 6 typ host tcptype passive",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the candidates are %q, want %q", got, want)
@@ -66,7 +66,7 @@ func TestASubscriberGoesOverToAnotherEngine(t *testing.T) {
 	subscription, offer, err := first.Subscribe(t.Context(), p, media.SubscriptionOptions{})
 	viewer.must(err)
 	s := subscription.(*Subscription)
-	standby, err := q.(*Publication).ImportSubscription(sent(t, s.Export()), 1, media.SubscriptionOptions{})
+	standby, err := q.(*Publication).ImportSubscription(sent(t, s.Export()), media.SubscriptionOptions{})
 	viewer.must(err)
 	viewer.must(s.Answer(t.Context(), viewer.answer(offer)))
 	viewer.must(standby.Follow(sent(t, s.Export())))
@@ -111,7 +111,7 @@ func BenchmarkFollow(b *testing.B) {
 	for i := range connections {
 		state := sent(b, s.Export())
 		state.Connection.Name = fmt.Sprintf("name-%011d", i)
-		one, err := q.(*Publication).ImportSubscription(state, 1, media.SubscriptionOptions{})
+		one, err := q.(*Publication).ImportSubscription(state, media.SubscriptionOptions{})
 		viewer.must(err)
 		followed = append(followed, one)
 	}

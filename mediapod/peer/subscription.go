@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/peer/transport"
+	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
 	"mediarooms.dev/mediarooms/mediapod/sfu"
 )
 
@@ -22,16 +24,15 @@ type Subscription struct {
 	subscriber  *sfu.Subscriber
 	streams     []streams // in the order of the offer
 	options     media.SubscriptionOptions
-	// protection is by whom another engine may go on with it; nil when none can.
-	protection *Protection
+	cover       cover
 
 	negotiating sync.Mutex // one answer at a time
 	outdating   sync.Once
 
 	// Guarded by publication.mu.
-	codecs   []codec // offered or, once there is an answer, accepted
+	codecs   []codec // those that were offered
 	answered bool
-	lines    []mediaLine // of the answer
+	lines    []mediaLine // those of the answer that are not rejected
 	// followed is what another engine has said last of the streams, which may be behind by the
 	// margin; nil when they are sent by this one.
 	followed *sfu.SubscriberState
@@ -51,7 +52,7 @@ func (p *Publication) subscribe(options media.SubscriptionOptions) (*Subscriptio
 	if err != nil {
 		return nil, "", err
 	}
-	s.protection = e.protects(p.options.Room, s.conn)
+	s.cover.begin(e, p.options.Room, s.conn)
 	offer, err := s.offer()
 	if err != nil {
 		s.life.close()
@@ -84,6 +85,7 @@ func (s *Subscription) open(open func(transport.Events) (*transport.Conn, error)
 		s.conn.Close()
 		return media.ErrPublicationClosed
 	}
+	s.subscriber.NotifyPause(s.options.PauseChanged)
 	s.life = newLife(p.engine, &p.engine.gauges.subscribing, p.logger.WithValues("direction", "subscribe"),
 		lifeEvents{connected: start, ended: s.subscriber.Close, rerouted: s.options.Rerouted}, s.conn.Close)
 	return nil
@@ -105,7 +107,7 @@ func (p *Publication) add(s *Subscription) error {
 }
 
 func (s *Subscription) offer() (string, error) {
-	local, err := s.publication.engine.end(s.conn, s.protection)
+	local, err := s.publication.engine.end(s.conn, s.cover.protection())
 	if err != nil {
 		return "", err
 	}
@@ -126,16 +128,9 @@ func (s *Subscription) Answer(_ context.Context, answer string) error {
 	if err != nil {
 		return fmt.Errorf("taking subscriber's answer: %w", err)
 	}
-	accepted := d.codecs()
 	s.publication.mu.Lock()
-	rejected := s.publication.outdates(accepted) && !s.publication.outdates(s.codecs)
-	s.publication.mu.Unlock()
-	if rejected {
-		return fmt.Errorf("taking subscriber's answer: %w: video", media.ErrCodecRejected)
-	}
-	s.publication.mu.Lock()
-	s.answered, s.codecs, s.lines = true, accepted, d.media
-	outdated := s.publication.outdates(accepted)
+	s.answered, s.lines = true, d.media
+	outdated := s.publication.outdates(s.codecs)
 	s.publication.mu.Unlock()
 	s.life.negotiated()
 	if err := s.conn.Start(d.remote); err != nil {
@@ -165,6 +160,13 @@ func (s *Subscription) AddICECandidate(candidate media.ICECandidate) error {
 	return checkCandidate(candidate)
 }
 
+// Deliver implements media.Subscription.
+func (s *Subscription) Deliver(audio, video bool) {
+	now := time.Now()
+	s.subscriber.Withhold(sfu.Audio, !audio, now)
+	s.subscriber.Withhold(sfu.Video, !video, now)
+}
+
 // Close implements media.Subscription.
 func (s *Subscription) Close() error {
 	s.life.close()
@@ -176,6 +178,17 @@ func (s *Subscription) Close() error {
 
 // Transport implements media.Subscription.
 func (s *Subscription) Transport() media.Transport { return s.life.route() }
+
+// VideoPause implements media.Subscription.
+func (s *Subscription) VideoPause() media.Pause {
+	switch s.subscriber.VideoPause() {
+	case layers.PathPause:
+		return media.PathPause
+	case layers.LimitPause:
+		return media.LimitPause
+	}
+	return media.NoPause
+}
 
 // control takes RTCP.
 func (s *Subscription) control(packets []rtcp.Packet) {
@@ -192,8 +205,9 @@ func (s *Subscription) forward() {
 	s.publication.mu.Lock()
 	lines := s.lines
 	s.publication.mu.Unlock()
-	for i, line := range lines {
-		config := s.streams[i].forwarder(line, s.conn, s.options.MaxVideoKbps)
+	for _, line := range lines {
+		at := slices.IndexFunc(s.streams, func(offered streams) bool { return offered.kind == line.kind })
+		config := s.streams[at].forwarder(line, s.conn, s.options.MaxVideoKbps)
 		if err := s.subscriber.Forward(line.kind, config, time.Now()); err != nil {
 			s.life.logger.V(1).Info("Nothing to forward", "reason", err.Error())
 		}

@@ -100,6 +100,29 @@ func TestReconnectionWindow(t *testing.T) {
 			},
 			want: Disconnected, reason: reasons.NetworkDisconnect,
 		},
+		"who has gone away leaves soon": {
+			play: func(_ *scene, b *user) {
+				b.Depart(b.link)
+				time.Sleep(departureWindow + time.Nanosecond)
+			},
+			want: Disconnected, reason: reasons.NetworkDisconnect,
+		},
+		"who has gone away leaves no sooner than others": {
+			play: func(s *scene, b *user) {
+				s.registry.SetReconnectWindow(time.Millisecond)
+				b.Depart(b.link)
+				time.Sleep(time.Millisecond + time.Nanosecond)
+			},
+			want: Disconnected, reason: reasons.NetworkDisconnect,
+		},
+		"the end of a page whose socket was replaced does not matter": {
+			play: func(s *scene, b *user) {
+				s.must(s.registry.Resume("", "rpc-B", &recorder{scene: s, name: "B", reading: true}, func(Resumed) {}))
+				b.Depart(b.link)
+				time.Sleep(2 * window)
+			},
+			want: Active,
+		},
 		"who may still come back is there": {
 			play: func(_ *scene, b *user) {
 				b.Suspend(b.link)

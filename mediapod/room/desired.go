@@ -51,6 +51,8 @@ type Desired struct {
 	AllowTranscoding bool
 	// Connections are all that may be in the room.
 	Connections []Connection
+	// Recordings are the one that runs, if any, and the last that has ended.
+	Recordings []Recording
 }
 
 // Connection is the desired state of one participant.
@@ -179,6 +181,8 @@ type StreamOptions struct {
 	// FrameRate is not positive when the publisher did not say.
 	FrameRate       int
 	VideoDimensions media.Dimensions
+	// Name and Initials are what the publisher calls the stream; clients may show them.
+	Name, Initials string
 	// Loopback sends the publisher its own media back.
 	Loopback bool
 }

@@ -26,7 +26,7 @@ var (
 	ErrLeft = errors.New("participant has left the room")
 	// ErrEmpty means that nobody is in the room.
 	ErrEmpty = errors.New("nobody is in the room")
-	// ErrTooManyStreams means that it sends as many streams as it may (JoinRequest.MaxStreams).
+	// ErrTooManyStreams means that it sends as many streams as it may (PublishRequest.MaxStreams).
 	ErrTooManyStreams = errors.New("participant sends as many streams as it may")
 	// ErrNoOffer means that the client has no offer to answer.
 	ErrNoOffer = errors.New("no offer to answer")
@@ -75,11 +75,12 @@ const (
 	Publish Operation = iota + 1
 	ForceUnpublish
 	ForceDisconnect
+	ForceMute
 )
 
 // String implements fmt.Stringer.
 func (o Operation) String() string {
-	return [...]string{"do that", "publish", "end a stream of another", "put somebody out"}[o]
+	return [...]string{"do that", "publish", "end a stream of another", "put somebody out", "mute others"}[o]
 }
 
 // ForbiddenError means that the participant may not do that.

@@ -17,12 +17,14 @@ type missed struct {
 	tooMuch       bool
 }
 
-// Expendable reports whether a client stays up to date without a notification: a signal, or a
-// change of a property that rooms know nothing of. Such ones are dropped, the oldest first, where
-// there is not space for all, so that nobody can be thrown out by being told too much.
+// Expendable reports whether a client stays up to date without a notification: a signal, a
+// candidate, a moderator's wish for mute, that video pauses, or a change of a property that rooms
+// know nothing of.
+// Such ones are dropped, the oldest first, where there is not space for all, so that nobody can be
+// thrown out by being told too much.
 func Expendable(notification Notification) bool {
 	switch n := notification.(type) {
-	case SignalReceived:
+	case SignalReceived, CandidateAdded, StreamMuteForced, ForceMuteChanged, VideoPaused:
 		return true
 	case StreamChanged:
 		return !n.Change.known()

@@ -1,6 +1,9 @@
 package room
 
-import "mediarooms.dev/mediarooms/internal/reasons"
+import (
+	"mediarooms.dev/mediarooms/internal/reasons"
+	"mediarooms.dev/mediarooms/mediapod/media"
+)
 
 // Notification is something that a participant is told. The types of this file are all there are;
 // how they look on the wire is for the front ends.
@@ -85,6 +88,36 @@ type StreamRenewed struct {
 	SDPOffer                               string
 }
 
+// CandidateAdded gives a client a candidate of the server for one of its peer connections.
+type CandidateAdded struct {
+	// ConnectionID is the publisher's. SubscriptionID is "" when that is who is told.
+	ConnectionID, StreamID, SubscriptionID string
+	// RecipientID is the connection of who is told.
+	RecipientID string
+	Candidate   media.ICECandidate
+}
+
+// VideoPaused tells a participant whether and why it gets no video of a stream for now.
+type VideoPaused struct {
+	// ConnectionID is the publisher's.
+	ConnectionID, StreamID, SubscriptionID string
+	// Pause is why, and Before what the participant was told before.
+	Pause, Before media.Pause
+	// VideoActive says whether the publisher sends video.
+	VideoActive bool
+}
+
+// StreamMuteForced tells the owner of a stream that a moderator wants its audio muted, which is for
+// the client to do.
+type StreamMuteForced struct {
+	StreamID string
+}
+
+// ForceMuteChanged tells everybody whether streams have to be muted from now on.
+type ForceMuteChanged struct {
+	Active bool
+}
+
 // NetworkQualityLevelChanged tells everybody, the publisher too, how well a publisher's media
 // arrives.
 type NetworkQualityLevelChanged struct {
@@ -113,7 +146,9 @@ func (n ParticipantJoined) Weight() int {
 }
 
 // Weight implements Notification.
-func (n ParticipantPublished) Weight() int { return baseWeight }
+func (n ParticipantPublished) Weight() int {
+	return baseWeight + len(n.Stream.Name) + len(n.Stream.Initials)
+}
 
 // Weight implements Notification.
 func (n ParticipantUnpublished) Weight() int { return baseWeight }
@@ -140,6 +175,18 @@ func (n StreamChanged) Weight() int { return baseWeight + len(n.Change.Value) }
 
 // Weight implements Notification.
 func (n StreamRenewed) Weight() int { return baseWeight + len(n.SDPOffer) }
+
+// Weight implements Notification.
+func (n CandidateAdded) Weight() int { return baseWeight }
+
+// Weight implements Notification.
+func (n VideoPaused) Weight() int { return baseWeight }
+
+// Weight implements Notification.
+func (n StreamMuteForced) Weight() int { return baseWeight }
+
+// Weight implements Notification.
+func (n ForceMuteChanged) Weight() int { return baseWeight }
 
 // Weight implements Notification.
 func (n NetworkQualityLevelChanged) Weight() int { return baseWeight }

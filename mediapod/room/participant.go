@@ -78,12 +78,22 @@ func (p *Participant) Leave() error {
 // reconnection window is over; then it is evicted with reasons.NetworkDisconnect. A sink that the
 // participant no longer has does not matter.
 func (p *Participant) Suspend(sink Sink) {
+	p.suspend(sink, time.Duration(p.room.registry.window.Load()))
+}
+
+// Depart is Suspend for a client that has said it goes away, such as a page that is closed or
+// loaded anew: it hardly comes back, and somebody may wait for its place, so the window is
+// departureWindow at most.
+func (p *Participant) Depart(sink Sink) {
+	p.suspend(sink, min(departureWindow, time.Duration(p.room.registry.window.Load())))
+}
+
+func (p *Participant) suspend(sink Sink, window time.Duration) {
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
 	if p.gone || p.mailbox.sink != sink {
 		return
 	}
-	window := time.Duration(p.room.registry.window.Load())
 	p.mailbox.suspend(window, p.expire)
 	p.room.registry.log.V(1).Info("Participant lost its socket",
 		"room", p.room.uid, "connection", p.id, "window", window.String())

@@ -2,7 +2,7 @@
 // publishes and receives what, what each participant is told, and in which order. It knows no
 // socket, no client protocol and no Kubernetes. A participant may send several streams and receive
 // several, also one twice: streams and subscriptions have ids of their own, which the front end of
-// the client's protocol chooses.
+// the client's protocol chooses, as it says how many streams a participant may send.
 //
 // What should be comes in whole (Registry.Apply), what is goes out whole (Registry.Snapshot,
 // announced by Registry.Changed). Clients act through a Participant; what they are told goes
@@ -27,6 +27,9 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/outbox"
 )
 
+// departureWindow is how long a client may come back that has said it goes away.
+const departureWindow = time.Second
+
 // DefaultReconnectWindow is how long a client that lost its socket may come back, unless set
 // otherwise.
 const DefaultReconnectWindow = 10 * time.Second
@@ -47,6 +50,7 @@ type Registry struct {
 	quality qualityTicker
 
 	changed   *changed.Set
+	watchers  watchers
 	departed  departures
 	resumable resumable
 	outbox    *outbox.Outbox
@@ -75,6 +79,7 @@ func NewRegistry(engine media.Engine, log logr.Logger) *Registry {
 		departed:  departures{byReason: make(map[reasons.Reason]int)},
 		resumable: resumable{rooms: make(map[privateID]*Room)},
 		changed:   changed.NewSet(),
+		watchers:  watchers{byUID: make(map[string][]*Watch)},
 		outbox:    outbox.New(outbox.DefaultLimits),
 	}
 	g.window.Store(int64(DefaultReconnectWindow))
@@ -112,6 +117,7 @@ func (g *Registry) Apply(desired Desired) {
 
 	if before != nil && before != room {
 		before.end(reasons.SessionClosedByServer, false)
+		g.watchers.wake(before.uid)
 	}
 	room.apply(desired)
 }
@@ -147,6 +153,7 @@ func (g *Registry) remove(uid string, reason reasons.Reason, silent bool) {
 	g.mu.Unlock()
 	if known {
 		room.end(reason, silent)
+		g.watchers.wake(uid)
 	}
 }
 
@@ -169,6 +176,7 @@ func (g *Registry) LetGo(uid string) {
 	g.mu.Unlock()
 	if known {
 		room.letGo()
+		g.watchers.wake(uid)
 	}
 }
 
@@ -196,6 +204,7 @@ func (g *Registry) Stop() {
 	g.mu.Unlock()
 	for _, room := range g.rooms() {
 		room.letGo()
+		g.watchers.wake(room.uid)
 	}
 }
 

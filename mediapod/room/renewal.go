@@ -78,6 +78,9 @@ func (p *Participant) completeRenewal(received, renewal *subscription, subscript
 		return
 	}
 	renewal.media, renewal.began = subscription, received.began
+	renewal.noAudio, renewal.noVideo = received.noAudio, received.noVideo
+	renewal.deliver()
+	p.pause(received, media.NoPause) // the new one begins with video
 	p.subscriptions.byID[renewal.id] = renewal
 	// First the client must know: it would take the end of its peer connection for a failure.
 	p.mailbox.notify(StreamRenewed{
@@ -86,5 +89,5 @@ func (p *Participant) completeRenewal(received, renewal *subscription, subscript
 	if received.media != nil {
 		r.registry.release(received.media)
 	}
-	r.registry.changed.Mark(r.uid)
+	r.registry.mark(r.uid)
 }

@@ -2,6 +2,7 @@ package room
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -18,6 +19,16 @@ import (
 // settlingTime is how long a client that is back may take to renew by itself what it receives,
 // before it is made to. It does so at once where it has noticed that no media comes any more.
 const settlingTime = 500 * time.Millisecond
+
+// LastingID returns the id of the one subscription of a participant to a stream that is found again
+// in a room that comes from another pod, since no more than the stream is told of it there: the
+// connection id of the publisher where the stream's id ends in that, else the stream's id.
+func LastingID(streamID, publisherID string) string {
+	if strings.HasSuffix(streamID, "_"+publisherID) {
+		return publisherID
+	}
+	return streamID
+}
 
 // Presence is a participant as the pod had it that the room was on before.
 type Presence struct {
@@ -57,7 +68,7 @@ func (r *Room) restore(seats []*seat) {
 func (r *Room) restoreParticipant(s *seat) {
 	presence := s.desired.Presence
 	s.state, s.activated, s.client = Active, presence.Activated, presence.Client
-	p := r.newParticipant(s, len(presence.Published))
+	p := r.newParticipant(s)
 	p.restored, p.restoredAt = true, time.Now()
 	p.mailbox.suspend(time.Duration(r.registry.window.Load()), p.expire)
 	r.participants = append(r.participants, p)
@@ -107,6 +118,9 @@ func (p *Participant) restoreSubscriptions(receptions []Reception) {
 			received.media, received.outdated = subscription, false
 		}
 		p.subscriptions.byID[received.id] = received
+		if received.media != nil { // it may have paused before there was somebody to tell
+			p.pause(received, received.media.VideoPause())
+		}
 		p.room.recorder.receivesOn(p, received)
 	}
 }
@@ -129,7 +143,7 @@ func (p *Participant) settle() {
 			p.renewAll()
 		}
 	})
-	p.room.registry.changed.Mark(p.room.uid)
+	p.room.registry.mark(p.room.uid)
 }
 
 // stopSettling lets no more offers be made. The room is locked.

@@ -151,6 +151,45 @@ func TestWhoComesBackToARestoredRoom(t *testing.T) {
 	})
 }
 
+// A client may answer an offer that it has got of the pod before. It receives the stream by another
+// offer then, whatever it received before.
+func TestAnOfferOfThePodBeforeIsMadeAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := inCall(t)
+		streamOfA, streamOfB := before.streamOf("A"), before.streamOf("B")
+		for _, id := range []string{streamOfA, streamOfB} {
+			_, err := before.users["C"].PrepareReceive(context.Background(), id)
+			before.must(err)
+		}
+		after := before.lose(t)
+		after.arrive("B")
+		c, _ := after.arrive("C")
+		for _, id := range []string{streamOfA, streamOfB} {
+			if err := c.Receive(context.Background(), id, "answer", func() {}); !errors.Is(err, ErrNoOffer) {
+				t.Errorf("the answer to an offer of another pod: %v", err)
+			}
+			after.must(c.Resubscribe(publisherOf(id), id, after.answered("C")))
+			synctest.Wait()
+			after.must(c.Answer(context.Background(), publisherOf(id), "answer", true, after.answered("C")))
+		}
+		if got := after.state("C").Received; len(got) != 2 || slices.ContainsFunc(got, func(r Reception) bool { return r.Began.IsZero() }) {
+			t.Errorf("C receives %+v", got)
+		}
+		if err := c.Resubscribe("con_X", "str_CAM_0000_con_X", func() {}); !errors.As(err, new(NotFoundError)) {
+			t.Errorf("a stream that there is not: %v", err)
+		}
+		after.golden("an offer of the pod before")
+
+		d := after.join("D")
+		time.Sleep(2 * offerLife)
+		for _, u := range []*user{c, d} {
+			if err := u.Resubscribe(publisherOf(streamOfB), streamOfB, func() { t.Error("answered") }); !errors.Is(err, ErrNoOffer) {
+				t.Errorf("who can't have an offer of another pod: %v", err)
+			}
+		}
+	})
+}
+
 // Who does not come back leaves as after the loss of a socket, with its streams, since when it was
 // there.
 func TestWhoDoesNotComeBackToARestoredRoom(t *testing.T) {

@@ -32,10 +32,13 @@ type Room struct {
 	byToken      map[TokenDigest]*seat
 	byPrivateID  map[privateID]*seat
 	participants []*Participant // in the order in which they joined
+	forceMute    bool           // a moderator wants all audio muted
 	streams      map[string]*stream
 	sequence     int // of streams and subscriptions
 	closed       bool
 	recorder     eventRecorder
+	recordings   []Recording
+	applied      bool // a desired state was
 
 	refusedMetadata time.Time // when the log has told of it last
 
@@ -50,8 +53,6 @@ type JoinRequest struct {
 	Client Client
 	// Claims, when set, are by what the client comes in instead.
 	Claims *Claims
-	// MaxStreams is how many streams it may send at once; 0 is one.
-	MaxStreams int
 }
 
 // Announcement is what participants are told of each other. Streams are those that it sends.
@@ -75,6 +76,10 @@ type Joined struct {
 	Role       Role
 	Record     bool
 	ICEServers []ICEServer
+	// Recording is the one that runs, if the client is told of it; nil otherwise.
+	Recording *Recording
+	// ForceMute says that streams have to be muted (Participant.ForceMuteAll).
+	ForceMute bool
 }
 
 func newRoom(registry *Registry, desired Desired) *Room {
@@ -144,7 +149,8 @@ func (r *Room) apply(desired Desired) {
 	}
 	r.indexPrivateIDs()
 	r.endForbiddenStreams()
-	r.registry.changed.Mark(r.uid)
+	r.applyRecordings(desired.Recordings)
+	r.registry.mark(r.uid)
 }
 
 // indexPrivateIDs notes who is found under which private id: also who is in no desired state. The
@@ -222,7 +228,7 @@ func (r *Room) Join(request JoinRequest, sink Sink, reply func(Joined)) error {
 		return err
 	}
 	s.state, s.activated, s.client = Active, time.Now(), request.Client
-	p := r.newParticipant(s, request.MaxStreams)
+	p := r.newParticipant(s)
 	p.mailbox.sink = sink
 	joined := Joined{
 		Participant: p,
@@ -233,6 +239,8 @@ func (r *Room) Join(request JoinRequest, sink Sink, reply func(Joined)) error {
 		Role:        s.desired.Role,
 		Record:      s.desired.Record,
 		ICEServers:  s.desired.ICEServers,
+		Recording:   r.recordingFor(p),
+		ForceMute:   r.forceMute,
 	}
 	for _, other := range r.participants {
 		if !other.hidden() {
@@ -245,14 +253,13 @@ func (r *Room) Join(request JoinRequest, sink Sink, reply func(Joined)) error {
 	r.participants = append(r.participants, p)
 	r.recorder.joined(p)
 	reply(joined)
-	r.registry.changed.Mark(r.uid)
+	r.registry.mark(r.uid)
 	r.registry.log.Info("Participant joined", "room", r.uid, "connection", p.id)
 	return nil
 }
 
-// newParticipant puts somebody without a sink on a seat, who may send so many streams at once; 0 is
-// one. The room is locked.
-func (r *Room) newParticipant(s *seat, maxStreams int) *Participant {
+// newParticipant puts somebody without a sink on a seat. The room is locked.
+func (r *Room) newParticipant(s *seat) *Participant {
 	s.participant = &Participant{
 		room:          r,
 		id:            s.desired.ID,
@@ -261,7 +268,6 @@ func (r *Room) newParticipant(s *seat, maxStreams int) *Participant {
 		subscriptions: subscriptions{byID: make(map[string]*subscription)},
 		publications: publications{
 			byID: make(map[string]*stream),
-			max:  max(1, maxStreams),
 			rate: rate.NewLimiter(streamsPerSecond, streamsAtOnce),
 		},
 		budget: newParticipantBudget(),
@@ -377,7 +383,7 @@ func (r *Room) remove(p *Participant, reason reasons.Reason) {
 	r.endMedia(p, reason)
 	r.recorder.left(p)
 	r.forgetMetadata()
-	r.registry.changed.Mark(r.uid)
+	r.registry.mark(r.uid)
 	r.registry.log.Info("Participant left", "room", r.uid, "connection", p.id, "reason", reason)
 	if !p.hidden() && !r.closed {
 		r.evictHidden(reasons.SessionClosedByServer)
@@ -470,7 +476,7 @@ func (r *Room) transports() []media.Transport {
 // rerouted notes that the packets of a peer connection go over another transport. The engine calls
 // it, and must not wait for the room.
 func (r *Room) rerouted() {
-	r.registry.changed.Mark(r.uid)
+	r.registry.mark(r.uid)
 }
 
 func (r *Room) count(totals *Totals) {

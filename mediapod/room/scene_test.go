@@ -377,6 +377,16 @@ func show(notification Notification) string {
 		return "connectionPropertyChanged role=" + roleNames[n.Role]
 	case RecordChanged:
 		return fmt.Sprintf("connectionPropertyChanged record=%v", n.Record)
+	case RecordingStarted:
+		return fmt.Sprintf("recordingStarted %s %s", n.ID, n.Name)
+	case RecordingStopped:
+		return fmt.Sprintf("recordingStopped %s %s %s", n.ID, n.Name, n.Reason)
+	case VideoPaused:
+		return fmt.Sprintf("videoPaused %s %s %s: %d, was %d, sent %v", n.ConnectionID, n.StreamID, n.SubscriptionID, n.Pause, n.Before, n.VideoActive)
+	case StreamMuteForced:
+		return "streamMuteForced " + n.StreamID
+	case ForceMuteChanged:
+		return fmt.Sprintf("forceMuteChanged %v", n.Active)
 	}
 	return fmt.Sprintf("%T", notification)
 }

@@ -41,7 +41,6 @@ type stream struct {
 // their participant and are guarded by the room's mutex.
 type publications struct {
 	byID map[string]*stream
-	max  int
 	rate *rate.Limiter // how often it may publish
 }
 
@@ -80,6 +79,8 @@ type PublishRequest struct {
 	SDPOffer string
 	// Candidates are those of the client that came before its offer.
 	Candidates []media.ICECandidate
+	// MaxStreams is how many streams the participant may then send; 0 is one.
+	MaxStreams int
 }
 
 // Streams returns what the participant sends or is about to. The creation time of what is not
@@ -135,7 +136,7 @@ func (p *Participant) reserveStream(request PublishRequest) (*stream, streamLimi
 		err = p.alive()
 	case !p.seat.mayPublish(s.info):
 		err = ForbiddenError{Publish}
-	case len(p.publications.byID) >= p.publications.max:
+	case len(p.publications.byID) >= max(1, request.MaxStreams):
 		err = ErrTooManyStreams
 	case r.streams[s.info.ID] != nil:
 		err = ConflictError{KindStream, s.info.ID}
@@ -183,7 +184,18 @@ func (p *Participant) publicationOptions(id string, options StreamOptions, codec
 		ForcedVideoCodec: codec,
 		MaxVideoKbps:     maxKbps,
 		VideoDimensions:  options.VideoDimensions,
+		Still:            options.HasVideo && options.TypeOfVideo != Camera,
 		Rerouted:         p.room.rerouted,
+		Trickle:          func(candidate media.ICECandidate) { go p.tricklePublished(id, candidate) },
+	}
+}
+
+// tricklePublished tells the client of a candidate of the server for a stream that it sends.
+func (p *Participant) tricklePublished(streamID string, candidate media.ICECandidate) {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if p.publications.byID[streamID] != nil && !p.gone {
+		p.mailbox.notify(CandidateAdded{p.id, streamID, "", p.id, candidate})
 	}
 }
 
@@ -231,7 +243,8 @@ func (p *Participant) announceStream(s *stream, answer string, reply func(Stream
 	r.recorder.sends(s)
 	reply(s.info, answer)
 	p.notifyOthers(ParticipantPublished{ConnectionID: p.id, Stream: s.info})
-	r.registry.changed.Mark(r.uid)
+	r.muteNew(s)
+	r.registry.mark(r.uid)
 	return nil
 }
 
@@ -295,7 +308,7 @@ func (r *Room) liveStream(streamID string) (*stream, error) {
 // must know was told: a client that sees its peer connection end first takes that for a failure.
 func (r *Room) endStream(s *stream, reason reasons.Reason) {
 	r.registry.release(append(r.endReceptions(s, reason), r.endSending(s, reason)...)...)
-	r.registry.changed.Mark(r.uid)
+	r.registry.mark(r.uid)
 }
 
 // endReceptions ends what is received of a stream, and returns what is to be closed. The room is
@@ -352,7 +365,7 @@ func (p *Participant) Reconnect(ctx context.Context, streamID, offer string) (St
 		return Stream{}, "", NotFoundError{KindStream, streamID}
 	}
 	s.info.Created, s.candidates, s.awaited = time.Now(), 0, false
-	p.room.registry.changed.Mark(p.room.uid)
+	p.room.registry.mark(p.room.uid)
 	return s.info, answer, nil
 }
 
@@ -435,6 +448,6 @@ func (p *Participant) ChangeStream(streamID string, change StreamChange) error {
 		s.info.VideoDimensions = *change.VideoDimensions
 	}
 	p.notifyOthers(told)
-	r.registry.changed.Mark(r.uid)
+	r.registry.mark(r.uid)
 	return nil
 }

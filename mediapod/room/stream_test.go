@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
@@ -302,9 +304,9 @@ func TestSeveralStreamsAndSubscriptions(t *testing.T) {
 	ctx := context.Background()
 	s := newScene(t, "A", "B")
 	a, b := s.join("A"), s.join("B")
-	a.publications.max = 2
 	send := func(id string) error {
-		return a.Participant.Publish(ctx, PublishRequest{StreamID: id, Options: camera, SDPOffer: "offer"}, func(Stream, string) {})
+		request := PublishRequest{StreamID: id, Options: camera, SDPOffer: "offer", MaxStreams: 2}
+		return a.Participant.Publish(ctx, request, func(Stream, string) {})
 	}
 	s.must(send("camera"))
 	wantRefusal(t, send("camera"), taken)
@@ -334,4 +336,60 @@ func TestSeveralStreamsAndSubscriptions(t *testing.T) {
 	if got := s.state("B").Received; len(got) != 0 {
 		t.Errorf("B receives %+v", got)
 	}
+}
+
+// One stream is received at most so often at once; who subscribes anew under an id does not count
+// twice.
+func TestSubscriptionsToOneStreamAreBounded(t *testing.T) {
+	ctx := context.Background()
+	s := newScene(t, "A", "B")
+	a, b := s.join("A"), s.join("B")
+	s.must(a.Publish(ctx, camera, "offer", func(Stream, string) {}))
+	subscribe := func(id string) error {
+		_, err := b.Subscribe(ctx, id, a.stream())
+		return err
+	}
+	for i := range maxReceptions {
+		s.must(subscribe(strconv.Itoa(i)))
+	}
+	wantRefusal(t, subscribe("more"), overTheLimit)
+	s.must(subscribe("0"))
+	s.must(b.Unsubscribe("1"))
+	s.must(subscribe("more"))
+}
+
+// What a client does not want of a stream stays so when it gets another offer, until it subscribes
+// anew.
+func TestDelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		s := newScene(t, "A", "B")
+		a, b := s.join("A"), s.join("B")
+		s.must(a.Publish(ctx, camera, "offer", func(Stream, string) {}))
+		delivers := func(audio, video bool) {
+			t.Helper()
+			synctest.Wait()
+			all := s.engine.Subscriptions()
+			if len(all) != 1 {
+				t.Fatalf("%d subscriptions", len(all))
+			}
+			if gotAudio, gotVideo := all[0].Delivers(); gotAudio != audio || gotVideo != video {
+				t.Errorf("delivers audio %t, video %t", gotAudio, gotVideo)
+			}
+		}
+		wantRefusal(t, b.Deliver("one", true, false), noSubscription)
+		_, err := b.Subscribe(ctx, "one", a.stream())
+		s.must(err)
+		delivers(true, true)
+		s.must(b.Deliver("one", true, false))
+		delivers(true, false)
+		s.must(b.Answer(ctx, "one", "answer", false, func() {}))
+		s.outdate()
+		delivers(true, false)
+		_, err = b.Subscribe(ctx, "one", a.stream())
+		s.must(err)
+		delivers(true, true)
+		s.must(b.Leave())
+		wantRefusal(t, b.Deliver("one", true, true), left)
+	})
 }

@@ -12,6 +12,9 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
+// maxReceptions bounds how often one participant receives one stream at once.
+const maxReceptions = 8
+
 // subscription is one participant's reception of one stream. Id and stream never change; the rest
 // is guarded by the room's mutex.
 //
@@ -35,6 +38,10 @@ type subscription struct {
 	// outdated says that the client can't receive what the publisher sends now: it needs another
 	// offer. renewing says that one is being made.
 	outdated, renewing bool
+	// noAudio and noVideo say what the client does not want of the stream.
+	noAudio, noVideo bool
+	// paused is why the client gets no video, as it was told.
+	paused media.Pause
 	// renews says that the offer was sent by StreamRenewed, since the client received the stream
 	// before.
 	renews bool
@@ -80,6 +87,22 @@ func (s *subscriptions) include(streamID string) bool {
 	return false
 }
 
+// of returns how many of them are to the stream.
+func (s *subscriptions) of(stream *stream) (count int) {
+	for _, one := range s.byID {
+		if one.stream == stream {
+			count++
+		}
+	}
+	return count
+}
+
+// replaces reports whether a subscription to the stream takes the place of another one to it.
+func (s *subscriptions) replaces(id string, stream *stream) bool {
+	before := s.byID[id]
+	return before != nil && before.stream == stream
+}
+
 // remove forgets a subscription and returns what is to be closed.
 func (s *subscriptions) remove(one *subscription) []io.Closer {
 	delete(s.byID, one.id)
@@ -109,27 +132,39 @@ func (p *Participant) Subscribe(ctx context.Context, subscriptionID, streamID st
 }
 
 func (p *Participant) beginSubscription(id, streamID string) (*subscription, media.SubscriptionOptions, error) {
-	r := p.room
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var options media.SubscriptionOptions
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
 	if err := p.alive(); err != nil {
-		return nil, options, err
+		return nil, media.SubscriptionOptions{}, err
 	}
-	s, err := r.liveStream(streamID)
+	received, err := p.newSubscription(id, streamID)
 	if err != nil {
-		return nil, options, err
+		return nil, media.SubscriptionOptions{}, err
 	}
-	received := &subscription{id: id, stream: s, order: r.next()}
+	return received, p.subscriptionOptions(received), nil
+}
+
+// newSubscription has a subscription take its place among those of the participant. The room is
+// locked.
+func (p *Participant) newSubscription(id, streamID string) (*subscription, error) {
+	s, err := p.room.liveStream(streamID)
+	if err != nil {
+		return nil, err
+	}
+	if p.subscriptions.of(s) >= maxReceptions && !p.subscriptions.replaces(id, s) {
+		return nil, overLimit("too many subscriptions: at most %d to one stream", maxReceptions)
+	}
+	received := &subscription{id: id, stream: s, order: p.room.next()}
 	if before := p.subscriptions.byID[id]; before != nil && before.stream == s {
 		// A client that receives the stream already begins anew, as after the loss of its network.
 		received.began = before.began
+		p.pause(before, media.NoPause)
 		p.forgetSubscription(before)
 	} else if before != nil {
 		p.dropSubscription(before)
 	}
 	p.subscriptions.byID[id] = received
-	return received, p.subscriptionOptions(received), nil
+	return received, nil
 }
 
 // subscriptionOptions are what the engine is told of a subscription. The room is locked.
@@ -140,6 +175,42 @@ func (p *Participant) subscriptionOptions(received *subscription) media.Subscrip
 		MaxVideoKbps: p.seat.desired.MaxReceiveKbps,
 		Outdated:     func() { go p.outdate(received) }, // the engine must not wait for the room
 		Rerouted:     p.room.rerouted,
+		PauseChanged: func() { go p.pauseChanged(received) },
+		Trickle:      func(candidate media.ICECandidate) { go p.trickleReceived(received, candidate) },
+	}
+}
+
+// pauseChanged tells the client whether it gets the video of a subscription.
+func (p *Participant) pauseChanged(received *subscription) {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if p.subscriptions.has(received) && !p.gone && received.media != nil {
+		p.pause(received, received.media.VideoPause())
+	}
+}
+
+// pause tells the client why it gets no video of a subscription, unless it knows. The room is
+// locked.
+func (p *Participant) pause(received *subscription, why media.Pause) {
+	before := received.paused
+	if why == before {
+		return
+	}
+	received.paused = why
+	s := received.stream
+	p.mailbox.notify(VideoPaused{
+		ConnectionID: s.owner.id, StreamID: s.info.ID, SubscriptionID: received.id,
+		Pause: why, Before: before, VideoActive: s.info.VideoActive,
+	})
+}
+
+// trickleReceived tells the client of a candidate of the server for a subscription.
+func (p *Participant) trickleReceived(received *subscription, candidate media.ICECandidate) {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if p.subscriptions.has(received) && !p.gone {
+		s := received.stream
+		p.mailbox.notify(CandidateAdded{s.owner.id, s.info.ID, received.id, p.id, candidate})
 	}
 }
 
@@ -151,7 +222,32 @@ func (p *Participant) completeSubscription(received *subscription, subscription 
 		return false
 	}
 	received.media = subscription
+	received.deliver()
 	return true
+}
+
+// deliver has that be sent of the stream which the client wants. The room is locked.
+func (s *subscription) deliver() {
+	if s.media != nil {
+		s.media.Deliver(!s.noAudio, !s.noVideo)
+	}
+}
+
+// Deliver says what of a stream is sent to the participant; at first all is. It holds until the
+// client subscribes anew, or another pod takes the room over.
+func (p *Participant) Deliver(subscriptionID string, audio, video bool) error {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if err := p.alive(); err != nil {
+		return err
+	}
+	received := p.subscriptions.byID[subscriptionID]
+	if received == nil {
+		return NotFoundError{KindSubscription, subscriptionID}
+	}
+	received.noAudio, received.noVideo = !audio, !video
+	received.deliver()
+	return nil
 }
 
 func (p *Participant) abandonSubscription(received *subscription) {
@@ -171,7 +267,7 @@ func (p *Participant) dropSubscription(received *subscription) {
 // forgetSubscription ends a subscription. The room is locked.
 func (p *Participant) forgetSubscription(received *subscription) {
 	p.room.registry.release(p.subscriptions.remove(received)...)
-	p.room.registry.changed.Mark(p.room.uid)
+	p.room.registry.mark(p.room.uid)
 }
 
 // endSubscriptions stops receiving everything, and returns what is to be closed. The room is
@@ -207,7 +303,7 @@ func (p *Participant) Answer(ctx context.Context, subscriptionID, answer string,
 	}
 	reply()
 	p.renew(received)
-	p.room.registry.changed.Mark(p.room.uid)
+	p.room.registry.mark(p.room.uid)
 	return nil
 }
 
@@ -229,6 +325,41 @@ func (p *Participant) offered(id string, renewed bool) (*subscription, media.Sub
 		return nil, nil, ErrNoOffer
 	}
 	return received, received.media, nil
+}
+
+// offerLife is how long a client may take to answer an offer.
+const offerLife = 30 * time.Second
+
+// Resubscribe takes the client's answer to an offer of the pod from which its room has come. What
+// that has negotiated is lost, so the client is made another offer by StreamRenewed, once reply was
+// called. It fails with ErrNoOffer when the client can't have such an offer.
+func (p *Participant) Resubscribe(subscriptionID, streamID string, reply func()) error {
+	r := p.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := p.alive(); err != nil {
+		return err
+	}
+	if p.restoredAt.IsZero() || time.Since(p.restoredAt) > offerLife {
+		return ErrNoOffer
+	}
+	received := p.subscriptions.byID[subscriptionID]
+	if received == nil {
+		var err error
+		if received, err = p.newSubscription(subscriptionID, streamID); err != nil {
+			return err
+		}
+		received.answered = true
+		r.recorder.receives(p, received)
+	}
+	if !received.answered {
+		return ErrNoOffer
+	}
+	reply()
+	received.outdated = true
+	p.renew(received)
+	r.registry.mark(r.uid)
+	return nil
 }
 
 // Unsubscribe ends a subscription.

@@ -67,8 +67,11 @@ type Forwarder struct {
 
 	// Guarded by track.mu.
 	selection layers.Selection
-	aimed     *Layer    // the target; nil while nobody publishes, and while the forwarder is paused
-	connected [2]*Layer // the layers that know the forwarder as a receiver: source and target
+	paused    layers.Pause // why nothing is sent of what the subscriber wants
+	notify    func()       // told when that has changed; nil for nobody
+	withheld  bool         // the subscriber does not want it
+	aimed     *Layer       // the target; nil while nobody publishes, and while the forwarder is paused
+	connected [2]*Layer    // the layers that know the forwarder as a receiver: source and target
 
 	mu          *sync.Mutex // the path's, guards the fields below; never held across a write
 	rewriter    *rewrite.Rewriter[*Layer]
@@ -82,6 +85,7 @@ type Forwarder struct {
 	windowStart time.Time
 	windowCount int
 	keepsake    *ring.Packet // while paused: the newest packet that was sent, to probe with
+	showing     showing
 }
 
 type resend struct {
@@ -130,6 +134,18 @@ func (f *Forwarder) pause() {
 	f.renumber(newest, layer, original.Payload)
 	f.keepsake = &original
 	f.mu.Unlock()
+}
+
+// note keeps why nothing is sent of what the subscriber wants, and tells of a change. The caller
+// holds track.mu.
+func (f *Forwarder) note(paused layers.Pause) {
+	if f.paused == paused {
+		return
+	}
+	f.paused = paused
+	if f.notify != nil {
+		f.notify()
+	}
 }
 
 // newest returns the number of the newest packet that was sent, and a copy of what it was; false
@@ -330,7 +346,11 @@ func (f *Forwarder) copy(sequence uint16, now time.Time, as Kind) int {
 	start := len(c.buffer)
 	original, cached := layer.cached(in, c.buffer)
 	f.mu.Lock()
-	if cached {
+	if shown, ok := f.showing.packet(sequence, in); ok {
+		original = shown
+		c.buffer = append(c.buffer, shown.Payload...)
+		f.renumber(sequence, layer, c.buffer[start:])
+	} else if cached {
 		c.buffer = original.Payload
 		f.renumber(sequence, layer, c.buffer[start:])
 	} else if newest, _ := f.rewriter.Newest(); as == probes && f.keepsake != nil && sequence == newest {
@@ -432,6 +452,7 @@ func (f *Forwarder) requestKeyframe(now time.Time) {
 	f.mu.Lock()
 	target := f.target
 	source, _ := f.rewriter.Source()
+	f.showing.askedAt = now
 	f.mu.Unlock()
 	if target != nil {
 		target.RequestKeyframe(now)

@@ -43,6 +43,9 @@ type LayerConfig struct {
 	// Resumed tells that the stream comes from an encoder that has been running for long: the
 	// keyframe to start with has to be asked for.
 	Resumed bool
+	// Still tells that the picture may stand still, as that of a screen or of an application. Then
+	// it is kept, in at most still.MaxBytes.
+	Still bool
 	// Feedback takes the RTCP for the stream's sender.
 	Feedback ControlWriter
 }
@@ -66,6 +69,8 @@ type Layer struct {
 	clock    report.Clock
 	meters   meters
 	sound    level.Meter
+	still    *stillLayer // nil when the picture does not stand still
+	heardAt  time.Time   // when a packet came last that was new
 
 	due []uint16 // owned by tick
 }
@@ -88,6 +93,9 @@ func newLayer(t *Track, config LayerConfig, now time.Time) *Layer {
 		}
 	} else {
 		l.ring = ring.New(audioRing, 0)
+	}
+	if config.Still && l.keyframe != nil {
+		l.still = &stillLayer{}
 	}
 	return l
 }
@@ -222,6 +230,11 @@ func (l *Layer) noteNew(p *packet, at time.Time) (ask bool) {
 	if p.keyframe {
 		l.requests.Arrived()
 	}
+	if l.heardAt = at; l.still != nil {
+		l.still.picture.Put(ring.Packet{
+			Sequence: p.SequenceNumber, Timestamp: p.Timestamp, Marker: p.Marker, Payload: p.Payload,
+		}, p.keyframe)
+	}
 	return l.used && !l.missing.Received(p.SequenceNumber, at) && l.requests.Request(at)
 }
 
@@ -271,6 +284,9 @@ func (l *Layer) send(packets ...rtcp.Packet) {
 }
 
 func (l *Layer) tick(now time.Time) {
+	if l.still != nil {
+		l.show(now)
+	}
 	l.mu.Lock()
 	l.due = l.missing.Due(now, l.due[:0])
 	ask := l.used && l.requests.Due(now)

@@ -20,6 +20,7 @@ type receiver struct {
 	counts
 
 	transport transport
+	sent      map[uint16]bool // the numbers of the newest packets
 	missing   map[uint16]*request
 	newest    uint16 // sequence number
 	started   bool
@@ -115,7 +116,7 @@ const (
 
 func (w *world) receiver(change func(*receiver)) *receiver {
 	w.t.Helper()
-	r := &receiver{world: w, link: link{buffer: 300 * time.Millisecond, delay: 25 * time.Millisecond}, missing: map[uint16]*request{}, layer: -1}
+	r := &receiver{world: w, link: link{buffer: 300 * time.Millisecond, delay: 25 * time.Millisecond}, missing: map[uint16]*request{}, sent: map[uint16]bool{}, layer: -1}
 	if change != nil {
 		change(r)
 	}
@@ -151,8 +152,15 @@ func (r *receiver) send(o *Outgoing) {
 	now := r.world.now
 	bytes := len(o.Payload) + rtpOverhead
 	r.bytes += bytes
-	if o.SSRC == rtxSSRC {
+	switch o.SSRC {
+	case rtxSSRC:
 		r.copies++
+	case mediaSSRC: // a number is the nonce of what is encrypted
+		if r.sent[o.Sequence] {
+			r.world.t.Fatalf("number %d is sent twice", o.Sequence)
+		}
+		r.sent[o.Sequence] = true
+		delete(r.sent, o.Sequence-1<<15)
 	}
 	at := now
 	if r.kbps > 0 {

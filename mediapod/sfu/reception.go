@@ -7,6 +7,7 @@ import (
 
 	"github.com/pion/rtcp"
 
+	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
 	"mediarooms.dev/mediarooms/mediapod/rtp/report"
 )
 
@@ -84,7 +85,7 @@ func (p *Publisher) Paused() (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, f := range t.forwarders {
-		if f.selection.Paused {
+		if f.paused == layers.PathPause {
 			n++
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+
+	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
 )
 
 // simulcast is a publisher whose connection sends layers of the given bitrates, low to high, at 25
@@ -234,5 +236,59 @@ func TestOnlySoManyLayers(t *testing.T) {
 	}
 	if _, err := r.feed.Publish(LayerConfig{Rank: 2, Codec: vp8}, epoch); err != nil {
 		t.Errorf("replacing a layer: %v", err)
+	}
+}
+
+func TestAReceiverWithALimitFarBelowAStreamOfOneLayerIsPaused(t *testing.T) {
+	r := newSimulcast(t, 500)
+	r.play(time.Second)
+	_, other := r.subscribe(r.now)
+	w := &wire{}
+	s, err := r.publisher.Subscribe(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := 0
+	s.NotifyPause(func() { changes++ })
+	config := ForwarderConfig{
+		SSRC: mediaSSRC, RTXSSRC: rtxSSRC, ClockRate: 90_000, Writer: w, MaxKbps: 200,
+		Codecs: map[string]PayloadTypes{"VP8": {Media: mediaPT, RTX: rtxPT}},
+	}
+	if err := s.Forward(Video, config, r.now); err != nil {
+		t.Fatal(err)
+	}
+	r.play(2 * time.Second)
+	r.expect("for a moment", w, 0)
+	if s.VideoPause() != layers.NoPause || changes != 0 {
+		t.Errorf("paused by %d after two seconds", s.VideoPause())
+	}
+	r.play(3 * time.Second)
+	w.take()
+	other.take()
+	r.play(10 * time.Second)
+	if got, _ := w.take(); len(got) != 0 || s.VideoPause() != layers.LimitPause || changes != 1 {
+		t.Errorf("%d packets come, paused by %d, told %d times", len(got), s.VideoPause(), changes)
+	}
+	if n := r.expect("without a limit", other, 0); n < 240 {
+		t.Errorf("%d packets", n)
+	}
+	if n := r.publisher.Paused(); n != 0 {
+		t.Errorf("%d paths carry next to nothing", n)
+	}
+
+	// Whoever does not want the video does not miss it.
+	s.Withhold(Video, true, r.now)
+	if s.VideoPause() != layers.NoPause || changes != 2 {
+		t.Errorf("paused by %d, told %d times", s.VideoPause(), changes)
+	}
+	s.Withhold(Video, false, r.now)
+	if s.VideoPause() != layers.LimitPause || changes != 3 {
+		t.Errorf("paused by %d, told %d times", s.VideoPause(), changes)
+	}
+
+	r.kbps[0] = 150 // the picture stands still
+	r.play(3 * time.Second)
+	if n := r.expect("what fits", w, 0); n < 20 || s.VideoPause() != layers.NoPause || changes != 4 {
+		t.Errorf("%d packets come, paused by %d, told %d times", n, s.VideoPause(), changes)
 	}
 }

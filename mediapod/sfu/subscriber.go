@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+
+	"mediarooms.dev/mediarooms/mediapod/rtp/layers"
 )
 
 // Subscriber is one receiver of a publisher. Its methods are safe for concurrent use.
@@ -16,8 +18,31 @@ type Subscriber struct {
 
 	mu         sync.Mutex // guards the fields below
 	forwarders [kinds]*Forwarder
+	withheld   [kinds]bool // not to be sent
 	reported   [kinds]bool // a first sender report was sent
+	notify     func()      // told when VideoPause has changed; nil for nobody
 	closed     bool
+}
+
+// NotifyPause has a function called when VideoPause has changed. It is to be set before anything is
+// forwarded. It must not block, and not call back.
+func (s *Subscriber) NotifyPause(changed func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notify = changed
+}
+
+// VideoPause says why the subscriber gets no video now, of what it wants.
+func (s *Subscriber) VideoPause() layers.Pause {
+	s.mu.Lock()
+	f := s.forwarders[Video]
+	s.mu.Unlock()
+	if f == nil {
+		return layers.NoPause
+	}
+	f.track.mu.Lock()
+	defer f.track.mu.Unlock()
+	return f.paused
 }
 
 // Forward starts to forward the track of a kind. It must be called only when packets can reach the
@@ -37,6 +62,7 @@ func (s *Subscriber) forward(kind Kind, f *Forwarder, now time.Time) error {
 		return fmt.Errorf("forwarding kind %d twice to one subscriber", kind)
 	}
 	s.forwarders[kind] = f
+	f.withheld, f.notify = s.withheld[kind], s.notify
 	s.mu.Unlock()
 	if err := f.track.add(f, now); err != nil {
 		return err
@@ -49,6 +75,19 @@ func (s *Subscriber) forward(kind Kind, f *Forwarder, now time.Time) error {
 		return ErrClosed
 	}
 	return nil
+}
+
+// Withhold ends the sending of a kind of media, or begins it again: video with the next keyframe,
+// which is asked for. Both may be called before Forward.
+func (s *Subscriber) Withhold(kind Kind, withheld bool, now time.Time) {
+	s.mu.Lock()
+	s.withheld[kind] = withheld
+	f := s.forwarders[kind]
+	closed := s.closed
+	s.mu.Unlock()
+	if f != nil && !closed {
+		f.track.withhold(f, withheld, now)
+	}
 }
 
 // HandleFeedback takes a packet of transport-wide feedback

@@ -123,6 +123,14 @@ func (t *Track) aim(f *Forwarder, now time.Time) *Layer {
 	if t.feed == nil {
 		return nil
 	}
+	if f.withheld {
+		t.pause(f)
+		if t.kind == Video {
+			f.path.want(0, now)
+		}
+		f.note(layers.NoPause)
+		return nil
+	}
 	current := slices.Index(t.feed.layers, f.aimed)
 	before := f.selection
 	var path layers.Path
@@ -132,12 +140,10 @@ func (t *Track) aim(f *Forwarder, now time.Time) *Layer {
 		f.path.want(f.selection.Update(t.feed.measured, current, path, f.config.MaxKbps, pausable, now), now)
 	}
 	s := f.selection
+	f.note(s.Pause())
 	switch {
-	case s.Paused:
-		if f.aimed != nil {
-			f.pause()
-			f.connect()
-		}
+	case s.Pause() != layers.NoPause:
+		t.pause(f)
 		return nil
 	case s.Layer == current:
 		if s.Temporal != before.Temporal {
@@ -155,6 +161,28 @@ func (t *Track) aim(f *Forwarder, now time.Time) *Layer {
 		return nil
 	}
 	return layer
+}
+
+// pause has nothing sent to a forwarder until it is aimed at a layer again. The caller holds t.mu.
+func (t *Track) pause(f *Forwarder) {
+	if f.aimed != nil {
+		f.pause()
+		f.connect()
+	}
+}
+
+// withhold has a forwarder send nothing, or what suits it again.
+func (t *Track) withhold(f *Forwarder, withheld bool, now time.Time) {
+	t.mu.Lock()
+	f.withheld = withheld
+	var layer *Layer
+	if slices.Contains(t.forwarders, f) { // else it is aimed when it is added
+		layer = t.aim(f, now)
+	}
+	t.mu.Unlock()
+	if layer != nil {
+		layer.RequestKeyframe(now)
+	}
 }
 
 func (t *Track) add(f *Forwarder, now time.Time) error {

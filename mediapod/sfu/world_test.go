@@ -19,6 +19,7 @@ type world struct {
 	publisher  *Publisher
 	microphone *Layer
 	muted      bool // nothing comes from the microphone
+	still      bool // the picture may stand still
 	spoken     uint16
 	cameras    []*camera
 	receivers  []*receiver
@@ -84,7 +85,7 @@ func (w *world) connect(pattern []uint8, kbps ...int) {
 			ssrc: uint32(i + 1), kbps: k, pattern: pattern,
 			sequence: uint16(w.random.Uint32()), picture: uint16(w.random.Uint32()) & 0x7fff, wants: true, keyframe: w.now,
 		}
-		layer, err := feed.Publish(LayerConfig{SSRC: c.ssrc, Rank: i, PayloadType: publisherPT, Codec: vp8, Feedback: w.upstream}, w.now)
+		layer, err := feed.Publish(LayerConfig{SSRC: c.ssrc, Rank: i, PayloadType: publisherPT, Codec: vp8, Feedback: w.upstream, Still: w.still}, w.now)
 		if err != nil {
 			w.t.Fatal(err)
 		}

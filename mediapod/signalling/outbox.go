@@ -275,6 +275,10 @@ func (o *outbox) write(ctx context.Context, message outgoing) error {
 			return err
 		}
 	}
+	if data == nil {
+		o.skip()
+		return nil
+	}
 	if err := o.transport.writeText(ctx, data); err != nil {
 		return err
 	}
@@ -284,6 +288,17 @@ func (o *outbox) write(ctx context.Context, message outgoing) error {
 		o.mu.Unlock()
 	}
 	return nil
+}
+
+// skip forgets the newest notification: it is none that the client's protocol tells. That it is on
+// its way is what next has noted.
+func (o *outbox) skip() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if last := len(o.unconfirmed) - 1; last >= 0 {
+		o.lose(o.unconfirmed[last])
+		o.unconfirmed = o.unconfirmed[:last]
+	}
 }
 
 // confirmWritten asks the client what it has received, unless it was asked and has not answered

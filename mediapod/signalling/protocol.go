@@ -40,7 +40,7 @@ type Conversation interface {
 	// outlives the socket.
 	Handle(context.Context, Request)
 
-	// Encode writes what the client's participant is told.
+	// Encode writes what the client's participant is told, nil for what its protocol does not tell.
 	Encode(room.Notification) ([]byte, error)
 }
 

@@ -74,14 +74,14 @@ func (t *talk) do(ctx context.Context, said []string) error {
 	switch said[0] {
 	case "join":
 		where, _ := t.rooms.Lookup(t.key)
-		return where.Join(room.JoinRequest{Token: said[1], MaxStreams: 2}, t.client, func(joined room.Joined) {
+		return where.Join(room.JoinRequest{Token: said[1]}, t.client, func(joined room.Joined) {
 			t.self = joined.Participant
 			t.client.Joined(joined.Participant)
 			done()
 		})
 	case "publish":
 		request := room.PublishRequest{
-			StreamID: said[1] + "@" + t.self.ConnectionID(), Options: room.StreamOptions{HasAudio: true}, SDPOffer: "offer",
+			StreamID: said[1] + "@" + t.self.ConnectionID(), Options: room.StreamOptions{HasAudio: true}, SDPOffer: "offer", MaxStreams: 2,
 		}
 		return t.self.Publish(ctx, request, func(room.Stream, string) { done() })
 	case "subscribe":

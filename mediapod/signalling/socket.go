@@ -193,7 +193,11 @@ func (s *socket) serve(ctx context.Context) error {
 	// What was asked before is still done: a client that leaves does not wait for the answer.
 	s.backlog.end()
 	<-worked
-	if s.participant != nil {
+	switch {
+	case s.participant == nil:
+	case websocket.CloseStatus(err) == websocket.StatusGoingAway:
+		s.participant.Depart(s) // a browser says so when its page is closed or loaded anew
+	default:
 		s.participant.Suspend(s)
 	}
 	s.cancel(err)

@@ -110,6 +110,8 @@ func (k key) compare(other key) int {
 // shareable is a publication or subscription of peer.
 type shareable interface {
 	ProtectedBy(*peer.Protection) bool
+	Adopt(*peer.Protection)
+	Announce(*peer.Protection)
 	// export returns the state as it is now.
 	export() (exported, error)
 	Freeze()
@@ -155,6 +157,7 @@ func (p *publication) key() key { return key{stream: p.options.StreamID} }
 func (p *publication) Answer(ctx context.Context, offer string) (string, error) {
 	answer, err := p.Publication.Answer(ctx, offer)
 	if err == nil {
+		p.engine.connected(p.options.Room, p.key(), p)
 		p.engine.share(ctx, p.options.Room)
 	}
 	return answer, err
@@ -229,7 +232,19 @@ func (e *Engine) Subscribe(
 func (e *Engine) keep(uid string, at key, what shareable) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.serve(uid).items[at] = what
+	r := e.serve(uid)
+	r.items[at] = what
+	r.adopt(what)
+}
+
+// connected notes that a publication which is served here has another connection, unless it has
+// ended.
+func (e *Engine) connected(uid string, at key, what shareable) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r := e.rooms[uid]; r != nil && r.items[at] == what {
+		r.adopt(what)
+	}
 }
 
 // serve returns what is served of a room. The engine is locked.
@@ -238,6 +253,7 @@ func (e *Engine) serve(uid string) *room {
 	if r == nil {
 		r = &room{uid: uid, items: map[key]shareable{}}
 		e.rooms[uid] = r
+		delete(e.lost, uid)
 	}
 	return r
 }

@@ -16,9 +16,6 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/standby/lease"
 )
 
-// standbyRank is the place of a standby among those who serve a connection.
-const standbyRank transport.Rank = 1
-
 // The indices that a lease lets be used are those that a connection bounds.
 var _ = [1]struct{}{}[lease.Block-transport.Block]
 
@@ -60,6 +57,7 @@ type followedPublication struct {
 	said     bool // by the present stream
 	resumed  bool
 	rerouted atomic.Pointer[func()]
+	trickle  atomic.Pointer[func(media.ICECandidate)]
 }
 
 // followedSubscription is a subscription on standby.
@@ -70,6 +68,8 @@ type followedSubscription struct {
 	said               bool   // by the present stream
 	resumed            bool
 	rerouted, outdated atomic.Pointer[func()]
+	paused             atomic.Pointer[func()]
+	trickle            atomic.Pointer[func(media.ICECandidate)]
 	late               atomic.Bool // it was outdated before the room asked
 }
 
@@ -84,6 +84,13 @@ func newFollowed(uid string, from *follower, secret []byte) *followed {
 func call(bound *atomic.Pointer[func()]) {
 	if f := bound.Load(); f != nil && *f != nil {
 		(*f)()
+	}
+}
+
+// trickle gives a candidate to whom it is bound to, if anybody is.
+func trickle(bound *atomic.Pointer[func(media.ICECandidate)], candidate media.ICECandidate) {
+	if f := bound.Load(); f != nil && *f != nil {
+		(*f)(candidate)
 	}
 }
 
@@ -155,15 +162,16 @@ func (f *followed) takePublication(engine *peer.Engine, stream string, raw []byt
 	if known := f.publications[stream]; known != nil {
 		if known.options.ForcedVideoCodec == said.Options.ForcedVideoCodec {
 			known.said = true
-			return known.Follow(said.State, standbyRank)
+			return known.Follow(said.State)
 		}
 		f.endPublication(stream) // it was made anew
 	}
 	p := &followedPublication{options: said.Options, said: true}
 	options := said.Options
 	options.Rerouted = func() { call(&p.rerouted) }
+	options.Trickle = func(candidate media.ICECandidate) { trickle(&p.trickle, candidate) }
 	var err error
-	if p.Publication, err = engine.ImportPublication(said.State, standbyRank, options); err != nil {
+	if p.Publication, err = engine.ImportPublication(said.State, options); err != nil {
 		return err
 	}
 	f.publications[stream] = p
@@ -193,12 +201,14 @@ func (f *followed) takeSubscription(at key, raw []byte) error {
 	s := &followedSubscription{options: said.Options, connection: said.State.Connection.Name, said: true}
 	options := said.Options
 	options.Rerouted = func() { call(&s.rerouted) }
+	options.PauseChanged = func() { call(&s.paused) }
+	options.Trickle = func(candidate media.ICECandidate) { trickle(&s.trickle, candidate) }
 	options.Outdated = func() {
 		s.late.Store(true)
 		call(&s.outdated)
 	}
 	var err error
-	if s.Subscription, err = p.ImportSubscription(said.State, standbyRank, options); err != nil {
+	if s.Subscription, err = p.ImportSubscription(said.State, options); err != nil {
 		return err
 	}
 	f.subscriptions[at] = s
@@ -392,6 +402,7 @@ func (e *Engine) Resume(options media.PublicationOptions) (media.Publication, bo
 	p.resumed = true
 	f.mu.Unlock()
 	p.rerouted.Store(&options.Rerouted)
+	p.trickle.Store(&options.Trickle)
 	resumed := &publication{Publication: p.Publication, engine: e, options: options}
 	e.keep(options.Room, resumed.key(), resumed)
 	return resumed, true
@@ -417,6 +428,8 @@ func (e *Engine) ResumeSubscription(to media.Publication, options media.Subscrip
 	s.resumed = true
 	f.mu.Unlock()
 	s.rerouted.Store(&options.Rerouted)
+	s.paused.Store(&options.PauseChanged)
+	s.trickle.Store(&options.Trickle)
 	s.outdated.Store(&options.Outdated)
 	if s.late.Load() {
 		call(&s.outdated)

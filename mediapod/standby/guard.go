@@ -40,8 +40,9 @@ func (s Standby) is(other *Standby) bool {
 	return other != nil && s.PodUID == other.PodUID && subtle.ConstantTimeCompare(s.Secret, other.Secret) == 1
 }
 
-// Protect sets the standby of a room that this pod serves, nil for none. It counts for the
-// connections that are made from then on.
+// Protect sets the standby of a room that this pod serves, nil for none. It counts at once for the
+// connections that are made from then on; others adopt it when no former standby can take them over
+// any more.
 func (e *Engine) Protect(uid string, by *Standby) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -58,13 +59,22 @@ func (e *Engine) Protect(uid string, by *Standby) {
 		e.clean(r)
 		return
 	}
-	addresses := make([]peer.Address, len(by.Addresses))
-	for i, address := range by.Addresses {
-		address.Rank = standbyRank
-		addresses[i] = address
-	}
-	r.guard = &guard{standby: *by, protection: &peer.Protection{Addresses: addresses, Permit: transport.NewPermit()}}
+	r.guard = &guard{standby: *by, protection: &peer.Protection{Addresses: by.Addresses, Permit: transport.NewPermit()}}
 	e.Engine.Protect(uid, r.guard.protection)
+	r.adoptAll()
+}
+
+// adopt has the standby protect what it does not yet, and no former one does. The engine is locked.
+func (r *room) adopt(what shareable) {
+	if r.guard != nil && len(r.retired) == 0 && !what.ProtectedBy(r.guard.protection) {
+		what.Adopt(r.guard.protection)
+	}
+}
+
+func (r *room) adoptAll() {
+	for _, what := range r.items {
+		r.adopt(what)
+	}
 }
 
 // clean forgets a room of which nothing is left. The engine is locked.
@@ -236,6 +246,30 @@ func (e *Engine) IsLostTo(uid, pod string) bool {
 	return lost && l.to == pod && time.Since(l.at) < lossTime
 }
 
+// GiveUp lets a room go that its standby may serve by now, and says whether that is so: the lease
+// has run out, or the room was lost a short while ago.
+func (e *Engine) GiveUp(uid string) bool {
+	e.mu.Lock()
+	now := time.Now()
+	r := e.rooms[uid]
+	l, gone := e.lost[uid]
+	gone = gone && now.Sub(l.at) < lossTime
+	if r != nil {
+		gone = slices.ContainsFunc(r.guards(), func(g *guard) bool {
+			state := g.lease.State(now)
+			return state == lease.Lapsed || state == lease.Lost
+		})
+	}
+	if gone && r != nil {
+		e.lose(r)
+	}
+	e.mu.Unlock()
+	if gone {
+		e.config.LetGo(uid)
+	}
+	return gone
+}
+
 // left takes in that a standby has promised not to take a room over.
 func (e *Engine) left(l *link, uid string) {
 	e.mu.Lock()
@@ -256,7 +290,10 @@ func (e *Engine) left(l *link, uid string) {
 
 // dismiss forgets former standbys that can't take over any more. The engine is locked.
 func (e *Engine) dismiss(r *room) {
-	now := time.Now()
+	now, before := time.Now(), len(r.retired)
 	r.retired = slices.DeleteFunc(r.retired, func(g *guard) bool { return g.lease.State(now) == lease.Alone })
+	if len(r.retired) < before {
+		r.adoptAll()
+	}
 	e.clean(r)
 }

@@ -16,8 +16,9 @@ import (
 	grpcpeer "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"mediarooms.dev/mediarooms/internal/grpcstream"
 	standbyv1 "mediarooms.dev/mediarooms/internal/standby/v1"
-	"mediarooms.dev/mediarooms/mediapod/grpcstream"
+	"mediarooms.dev/mediarooms/mediapod/peer"
 	"mediarooms.dev/mediarooms/mediapod/standby/lease"
 )
 
@@ -335,13 +336,8 @@ func (l *link) acknowledged(beat uint64, now time.Time) error {
 	if !expected {
 		return errOver
 	}
-	for _, items := range l.told {
-		for _, t := range items {
-			if t.releasing != nil && t.beat <= beat {
-				t.releasing()
-				t.releasing = nil
-			}
-		}
+	for uid, items := range l.told {
+		l.known(uid, items, beat)
 	}
 	for len(l.waiting) > 0 && l.waiting[0].beat <= beat {
 		close(l.waiting[0].done)
@@ -351,6 +347,27 @@ func (l *link) acknowledged(beat uint64, now time.Time) error {
 		return l.sendBeat()
 	}
 	return nil
+}
+
+// known takes in that the standby knows what it was told of a room up to a beat. Clients that are
+// connected are told of the standby then.
+func (l *link) known(uid string, items map[key]*telling, beat uint64) {
+	l.engine.mu.Lock()
+	var by *peer.Protection
+	if r := l.engine.rooms[uid]; r != nil && r.guard != nil && r.guard.link == l {
+		by = r.guard.protection
+	}
+	l.engine.mu.Unlock()
+	for _, t := range items {
+		if t.releasing == nil || t.beat > beat {
+			continue
+		}
+		t.releasing()
+		t.releasing = nil
+		if by != nil && t.secured {
+			t.media.Announce(by)
+		}
+	}
 }
 
 // refused tells the standby of a refusal, unless it has given the room up by itself: it may follow

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
+	"mediarooms.dev/mediarooms/internal/grpcstream"
 	standbyv1 "mediarooms.dev/mediarooms/internal/standby/v1"
-	"mediarooms.dev/mediarooms/mediapod/grpcstream"
 	"mediarooms.dev/mediarooms/mediapod/standby/lease"
 )
 

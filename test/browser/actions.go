@@ -108,6 +108,9 @@ func (p *Participant) ReplaceVideoTrack(width, height int) error {
 	return p.call("replaceTrack", map[string]any{"kind": "video", "width": width, "height": height}, nil)
 }
 
+// StandStill has the track that the page draws, and publishes, not be drawn any more.
+func (p *Participant) StandStill() error { return p.call("standStill", nil, nil) }
+
 // ResizeCapture changes the size of the camera's or screen's picture.
 func (p *Participant) ResizeCapture(width, height int) error {
 	return p.call("resizeCapture", map[string]any{"width": width, "height": height}, nil)
@@ -209,3 +212,12 @@ func (p *Participant) MissCodecs(names ...string) error {
 	}
 	return p.Evaluate(fmt.Sprintf("window.probes.missingCodecs = %s", encoded), nil)
 }
+
+// PreferCodec lets the page be a browser that offers a video codec first: VP8, VP9, H264 or AV1.
+func (p *Participant) PreferCodec(name string) error {
+	return p.Evaluate(fmt.Sprintf("window.probes.favouriteCodec = %q", name), nil)
+}
+
+// UseUDPOnly lets peer connections that the page makes from now on know no TCP address of the
+// server: who loses all UDP has no path any more.
+func (p *Participant) UseUDPOnly() error { return p.Evaluate("window.probes.udpOnly = true", nil) }

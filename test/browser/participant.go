@@ -51,7 +51,7 @@ type Event struct {
 	ConnectionID string `json:"connectionId"`
 	StreamID     string `json:"streamId"`
 	Type         string `json:"type"`
-	Data         string `json:"data"`
+	Data         string `json:"data"` // id and name of a recording
 	Property     string `json:"property"`
 	NewValue     string `json:"newValue"`
 	OldValue     string `json:"oldValue"`

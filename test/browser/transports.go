@@ -38,6 +38,9 @@ type Transport struct {
 	Protocol string `json:"protocol"`
 	// Candidate is the type of the local candidate: host, srflx, prflx, or relay.
 	Candidate string `json:"candidate"`
+	// Reached are the server's addresses from which a check was answered, such as udp
+	// 192.0.2.1:20000.
+	Reached []string `json:"reached"`
 }
 
 // transportCheck sees to it that the pages of tests use media as applications do: with the ICE

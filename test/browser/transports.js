@@ -20,8 +20,15 @@
     return report.get(pair?.localCandidateId);
   }
 
+  /** The server's addresses from which a check was answered, each once. */
+  function reached(report) {
+    const pairs = [...report.values()].filter(({ type, state }) => type === 'candidate-pair' && state === 'succeeded');
+    const remotes = pairs.map((pair) => report.get(pair.remoteCandidateId)).filter(Boolean);
+    return [...new Set(remotes.map(({ protocol, address, port }) => `${protocol} ${address}:${port}`))];
+  }
+
   window.RTCPeerConnection = class RTCPeerConnection extends Plain {
-    #known = { iceServers: null, state: 'new', protocol: '', candidate: '' };
+    #known = { iceServers: null, state: 'new', protocol: '', candidate: '', reached: [] };
     #timer;
     #tcpSince;
 
@@ -36,7 +43,9 @@
     async #look() {
       this.#known.state = this.iceConnectionState;
       try {
-        const local = selected(await this.getStats());
+        const report = await this.getStats();
+        const local = selected(report);
+        this.#known.reached = reached(report);
         if (local && this.iceConnectionState !== 'closed') {
           this.#known.protocol = local.relayProtocol ?? local.protocol;
           this.#known.candidate = local.candidateType;

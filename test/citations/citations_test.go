@@ -19,7 +19,7 @@ var root = filepath.Join("..", "..")
 var (
 	heading  = regexp.MustCompile(`(?m)^#{2,4} (?:Appendix )?(\d+(?:\.\d+)*b?|[A-Z]\b)`)
 	anchor   = regexp.MustCompile(`<a id="(trap-\d+)">`)
-	document = regexp.MustCompile(`\b(openvidu-rpc|openvidu-rest)\b`)
+	document = regexp.MustCompile(`\b(openvidu-rpc|openvidu-rest|opentok-rest|opentok-rpc)\b`)
 	number   = regexp.MustCompile(
 		`^(?:,| and| to)? (?:(trap |section |sections )?(\d+(?:\.\d+)*)|appendix ([A-Z])\b)`)
 	trap    = regexp.MustCompile(`\btraps? (\d+)`)
@@ -119,7 +119,7 @@ func marks(text string) []citation {
 func knownSections(t *testing.T) map[citation]bool {
 	t.Helper()
 	known := map[citation]bool{}
-	for _, name := range []string{"openvidu-rpc", "openvidu-rest"} {
+	for _, name := range []string{"openvidu-rpc", "openvidu-rest", "opentok-rest", "opentok-rpc"} {
 		text := read(t, filepath.Join(root, "docs", "spec", name+".md"))
 		for _, pattern := range []*regexp.Regexp{heading, anchor} {
 			for _, m := range pattern.FindAllStringSubmatch(text, -1) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -28,12 +29,34 @@ func (c *Cluster) KillPod(ctx context.Context, pod *corev1.Pod) error {
 	if len(processes) == 0 {
 		return client.IgnoreNotFound(c.Client.Delete(ctx, pod, &client.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}))
 	}
+	return signal(pod, processes, syscall.SIGKILL)
+}
+
+func signal(pod *corev1.Pod, processes []int, what syscall.Signal) error {
 	for _, process := range processes {
-		if err := syscall.Kill(process, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("killing process %d of pod %s: %w", process, pod.Name, err)
+		if err := syscall.Kill(process, what); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("sending %v to process %d of pod %s: %w", what, process, pod.Name, err)
 		}
 	}
 	return nil
+}
+
+// FreezePod stops a pod's processes for a while. It returns when they go on.
+func (c *Cluster) FreezePod(ctx context.Context, pod *corev1.Pod, duration time.Duration) error {
+	processes, err := containerProcesses(pod)
+	if err != nil {
+		return err
+	}
+	if len(processes) == 0 {
+		return fmt.Errorf("pod %s does not run on this machine", pod.Name)
+	}
+	if err := signal(pod, processes, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, duration)
+	defer cancel()
+	<-ctx.Done()
+	return signal(pod, processes, syscall.SIGCONT)
 }
 
 // PodNetwork is the path of a pod's network namespace, as long as the processes live that its first

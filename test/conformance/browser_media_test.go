@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -162,7 +163,7 @@ func TestWithTranscodingAllowedAPublisherWithoutTheForcedCodecSendsItsOwn(t *tes
 	wantCodec(t, a, b, "video/VP9")
 }
 
-func TestASubscriberThatCannotDecodeGetsAnErrorAndNoBlackPicture(t *testing.T) {
+func TestASubscriberThatCannotDecodeTheVideoHearsTheSound(t *testing.T) {
 	t.Parallel()
 	covers(t, "2.6-errors", "4.9-forced-codec")
 	reserve(t, 3)
@@ -174,19 +175,80 @@ func TestASubscriberThatCannotDecodeGetsAnErrorAndNoBlackPicture(t *testing.T) {
 	c.join(browser.JoinOptions{})
 	a.publish(browser.Publication{})
 	c.gets("streamCreated", about(a))
+	c.must(c.Subscribe(a.id()))
+	c.hears(a)
+	b.receives(a)
+	for _, g := range []*guest{a, b, c} {
+		g.undisturbed()
+	}
+
+	// Of what it can decode nothing of it is told.
+	a.must(a.Unpublish())
+	c.gets("streamDestroyed", about(a))
+	a.publish(browser.Publication{AudioSource: false})
+	c.gets("streamCreated", func(e browser.Event) bool { return e.StreamID == a.stream.StreamID })
 	failure := c.failure(c.Subscribe(a.id()))
 	t.Logf("the subscriber without the codec was told: %s", failure.Message)
 	wantText(t, "the error", failure.Message, "Error on receiveVideoFrom")
 	wantText(t, "the error", failure.Message, `"code":800`)
 	wantText(t, "the error", failure.Message, "codec rejected by the subscriber: video")
 	b.receives(a)
-	b.undisturbed()
-	a.undisturbed()
 	// It may still be in the room, and get what it can decode.
 	c.must(c.MissCodecs())
 	c.must(c.Subscribe(a.id()))
 	c.receives(a)
-	c.undisturbed()
+	for _, g := range []*guest{a, b, c} {
+		g.never("exception", "reconnecting", "connectionDestroyed", "sessionDisconnected")
+	}
+}
+
+// hears makes sure that the sound of another comes, and no picture.
+func (g *guest) hears(other *guest) {
+	g.t.Helper()
+	g.receivesKinds(other, true, false)
+	received, err := g.Received(other.id())
+	g.must(err)
+	if n := received.Video.FramesDecoded; n != 0 {
+		g.t.Errorf("%s has decoded %d frames of what it can't decode", g.Name, n)
+	}
+}
+
+func TestWhatAPublisherPrefersKeepsNobodyFromHearingAndSeeing(t *testing.T) {
+	t.Parallel()
+	covers(t, "4.9-any-codec")
+	reserve(t, 3)
+	r := newRoom(t, nil)
+	a := r.enter(t, "publisher", v1alpha1.RolePublisher)
+	b := r.enter(t, "able", v1alpha1.RoleSubscriber)
+	c := r.open(t, "without H264", nil)
+	c.must(c.MissCodecs("H264"))
+	c.join(browser.JoinOptions{})
+	a.must(a.PreferCodec("H264"))
+	a.publish(browser.Publication{})
+	for _, g := range []*guest{b, c} {
+		g.gets("streamCreated", about(a))
+		if g == c {
+			g.must(g.Subscribe(a.id()))
+		}
+		g.receives(a)
+		wantCodec(t, a, g, "video/VP8")
+		g.undisturbed()
+	}
+
+	// Who has nothing else sends it, and is heard.
+	a.must(a.Unpublish())
+	c.gets("streamDestroyed", about(a))
+	a.must(a.MissCodecs("VP8", "VP9", "AV1"))
+	a.publish(browser.Publication{})
+	b.gets("streamCreated", func(e browser.Event) bool { return e.StreamID == a.stream.StreamID })
+	b.receives(a)
+	wantCodec(t, a, b, "video/H264")
+	c.gets("streamCreated", func(e browser.Event) bool { return e.StreamID == a.stream.StreamID })
+	c.must(c.Subscribe(a.id()))
+	c.hears(a)
+	for _, g := range []*guest{a, b, c} {
+		g.never("exception", "reconnecting", "connectionDestroyed", "sessionDisconnected")
+	}
 }
 
 func TestBandwidthLimitsOfAConnectionHold(t *testing.T) {
@@ -213,6 +275,57 @@ func TestBandwidthLimitsOfAConnectionHold(t *testing.T) {
 	// Encoders meet a bitrate on average.
 	if rate := rateOf(t, b, a, 4*time.Second); rate > 1.3*limit {
 		t.Errorf("%.0f kbps are sent, want at most %d", rate, limit)
+	}
+}
+
+func TestVideoFarAboveAReceiversOwnLimitPauses(t *testing.T) {
+	t.Parallel()
+	covers(t, "4.10-receive-limit")
+	reserve(t, 3)
+	r := newRoom(t, nil)
+	a := r.enter(t, "publisher", v1alpha1.RolePublisher)
+	b := r.enter(t, "without a limit", v1alpha1.RoleSubscriber)
+	c := r.open(t, "with a limit", func(spec *v1alpha1.ConnectionSpec) { spec.Bandwidth.VideoMaxRecvKbps = ptr.To[int32](100) })
+	c.join(browser.JoinOptions{AutoSubscribe: true})
+	a.publish(browser.Publication{Resolution: "640x480", FrameRate: 30, Simulcast: ptr.To(false)})
+	told := func() (values []string) {
+		for _, e := range c.events() {
+			if e.On == "session" && e.Name == "streamPropertyChanged" && e.Property == "videoActive" && e.Reason == "videoMaxRecvBandwidth" {
+				values = append(values, e.NewValue)
+			}
+		}
+		return values
+	}
+	becomes := func(what string, values ...string) {
+		t.Helper()
+		wait.For(t, patience, what, func() error {
+			if got := told(); !slices.Equal(got, values) {
+				return fmt.Errorf("it was told %v", got)
+			}
+			return nil
+		})
+	}
+	becomes("the video to pause", "false")
+	b.receives(a)
+	before, err := c.Received(a.id())
+	c.must(err)
+	c.receivesKinds(a, true, false)
+	b.receives(a)
+	after, err := c.Received(a.id())
+	c.must(err)
+	if n := after.Video.FramesDecoded - before.Video.FramesDecoded; n > 1 { // one that was on its way
+		t.Errorf("%s has got %d frames", c.Name, n)
+	}
+
+	// What a muted camera sends is next to nothing, and no video.
+	a.must(a.MuteVideo(true))
+	becomes("the pause to end", "false", "false")
+	b.gets("streamPropertyChanged", about(a))
+	if n := b.count("streamPropertyChanged"); n != 1 {
+		t.Errorf("%s was told of %d changes, want that of the publisher", b.Name, n)
+	}
+	for _, g := range []*guest{a, b, c} {
+		g.undisturbed()
 	}
 }
 

@@ -182,9 +182,11 @@ func TestALostMediaPathIsRebuilt(t *testing.T) {
 	t.Parallel()
 	covers(t, "2.20-echo", "7.6-ice-grace", "7.6-echo", "2.18-publisher", "9-30")
 	reserve(t, 2)
-	r := newRoom(t, nil)
+	// Another candidate, that of the next standby, would come by trickling, by TCP too.
+	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.Standby = v1alpha1.StandbyNone })
 	a := r.enter(t, "cut", v1alpha1.RolePublisher)
 	b := r.enter(t, "other", v1alpha1.RolePublisher)
+	a.must(a.UseUDPOnly()) // else it goes over to TCP in place of noticing
 	a.must(a.page.LosePackets(0))
 	exchange(a, b)
 	a.must(a.page.LosePackets(100))
@@ -214,6 +216,7 @@ func TestWhenSocketAndMediaAreLostBothComeBack(t *testing.T) {
 	r := newRoom(t, nil)
 	a := r.enter(t, "cut", v1alpha1.RolePublisher)
 	b := r.enter(t, "other", v1alpha1.RolePublisher)
+	a.page.UseTCP() // that is for when all UDP is lost
 	a.must(a.page.LosePackets(0))
 	exchange(a, b)
 	a.must(a.page.LosePackets(100))
@@ -274,23 +277,20 @@ func TestWhoeverClosesReloadsOrCrashesLeavesAfterTheWindow(t *testing.T) {
 		gone[g] = time.Now()
 		leave()
 	}
-	// The user who has reloaded joins again at once, as somebody new, and meets their own ghost.
+	// The user who has reloaded joins again at once, as somebody new. Chromium closes sockets with
+	// 1001 when a page goes, also when that crashes.
 	again := reloaded.another(r, "again", browser.JoinOptions{AutoSubscribe: true})
-	if !slices.Contains(again.joined.Others, reloaded.id()) {
-		t.Errorf("who reloaded was told of %v, want the ghost %s too", again.joined.Others, reloaded.id())
-	}
 	again.publish(browser.Publication{})
 	witness.receives(again)
 	for g, since := range gone {
 		left := witness.waits(2*patience, "connectionDestroyed of "+g.Name, func(e browser.Event) bool {
 			return e.Name == "connectionDestroyed" && e.ConnectionID == g.id()
 		})
-		if after := left.Time().Sub(since); left.Reason != networkLost || after < 9*time.Second || after > 16*time.Second {
-			t.Errorf("%s left with %q after %v, want %s after 10 s", g.Name, left.Reason, after, networkLost)
+		if after := left.Time().Sub(since); left.Reason != networkLost || after < 900*time.Millisecond || after > 7*time.Second {
+			t.Errorf("%s left with %q after %v, want %s after 1 s", g.Name, left.Reason, after, networkLost)
 		}
 		wantDisconnected(t, g, networkLost)
 	}
-	again.gets("connectionDestroyed", about(reloaded))
 	witness.receives(again)
 	if n := witness.count("connectionDestroyed"); n != 3 {
 		t.Errorf("the witness saw %d leave, want 3", n)

@@ -3,9 +3,11 @@
 package conformance
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
@@ -105,6 +107,46 @@ func TestEveryKindOfStreamReachesThoseWhoAreThereAndThoseWhoComeLater(t *testing
 			// The package has ended the application's track, which it can't make again.
 			b.receivesKinds(a, a.stream.HasAudio, a.stream.HasVideo && publication.what.VideoSource != "canvas")
 		})
+	}
+}
+
+// An application that draws a slide sends nothing until it draws the next one, whatever it is
+// asked.
+func TestWhoComesWhileAPictureStandsStillSeesIt(t *testing.T) {
+	t.Parallel()
+	covers(t, "4.8b-custom")
+	reserve(t, 3)
+	r := newRoom(t, nil)
+	a := r.enter(t, "presenter", v1alpha1.RolePublisher)
+	a.publish(browser.Publication{VideoSource: "canvas"})
+	b := r.enter(t, "audience", v1alpha1.RoleSubscriber)
+	b.receives(a)
+	a.must(a.StandStill())
+	seen := func(g *guest) int64 {
+		media, err := g.Received(a.id())
+		g.must(err)
+		return media.Video.FramesDecoded
+	}
+	began, before := time.Now(), int64(0)
+	wait.For(t, patience, "the picture to stand still for three seconds", func() error {
+		if now := seen(b); now != before {
+			began, before = time.Now(), now
+		}
+		if time.Since(began) < 3*time.Second {
+			return fmt.Errorf("%d frames, the last one %v ago", before, time.Since(began))
+		}
+		return nil
+	})
+	late := r.enter(t, "late", v1alpha1.RoleSubscriber)
+	late.gets("streamCreated", about(a))
+	wait.For(t, patience, "who comes late to see the picture", func() error {
+		if seen(late) == 0 {
+			return errors.New("it has no frame")
+		}
+		return nil
+	})
+	if now := seen(b); now != before {
+		t.Errorf("the picture has moved: %d frames more", now-before)
 	}
 }
 

@@ -33,7 +33,7 @@ var transport = []Section{
 		{"1.6-watchdog", "a client that stops pinging loses its socket after three intervals, with code 1000 and the reference's text"},
 	}},
 	{"1.7", "Lost sockets", []Item{
-		{"1.7-window", "a client without a socket, whatever the close code, may resume for ten seconds; then it is evicted with networkDisconnect"},
+		{"1.7-window", "a client without a socket may resume for ten seconds, and for one after the close code 1001; then it is evicted with networkDisconnect"},
 		{"1.7-silent", "a silent client is evicted about 25 s after its last ping"},
 		{"1.7-buffer", "notifications of the window follow the answer to connect"},
 	}},
@@ -164,14 +164,14 @@ var notifications = []Section{
 		{"3.7-recipients", "everybody but the owner, with the stream's current id"},
 		{"3.7-filter", "is never sent with property filter: there are no filters"},
 	}},
-	{"3.8", "iceCandidate", []Item{{"3.8-iceCandidate", "candidates are in the SDP; none that a client could lose are sent"}}},
+	{"3.8", "iceCandidate", []Item{{"3.8-iceCandidate", "candidates are in the SDP; only those of a later standby are sent, once the client is connected"}}},
 	{"3.9", "filterEventDispatched", []Item{{"3.9-absent", "is never sent: there are no filters"}}},
 	{"3.10", "forciblyReconnectSubscriber", []Item{
 		{"3.10-forciblyReconnectSubscriber", "connectionId, streamId and an offer with candidates, to a subscriber whose offer is outdated"},
 	}},
 	{"3.11", "Recordings", []Item{
-		{"3.11-recordingStarted", "is not sent while there are no recordings"},
-		{"3.11-recordingStopped", "is not sent while there are no recordings"},
+		{"3.11-recordingStarted", "id and name, to the roles that the pool names"},
+		{"3.11-recordingStopped", "id, name and reason, to the roles that the pool names"},
 	}},
 	{"3.12", "Broadcasts", []Item{
 		{"3.12-broadcastStarted", "is not sent while there are no broadcasts"},

@@ -16,9 +16,11 @@ var media = []Section{
 		{"4.8b-screen", "a screen share"},
 		{"4.8b-custom", "a track of the application"},
 		{"4.8b-loopback", "subscribeToRemote shows what the server sends back"},
+		{"4.9-any-codec", "without a forced codec VP8 is taken where it is offered; who can't decode the video hears the sound"},
 		{"4.9-forced-codec", "a forced codec is the only one in the answer; 800 when the offer lacks it"},
 		{"4.9-transcoding", "with allowTranscoding a publisher without the forced codec sends its own"},
 		{"4.10-bandwidth", "bandwidth limits of the connection and the pool are in the SDP and in the feedback"},
+		{"4.10-receive-limit", "video far above what a client may receive pauses for it, and it is told"},
 		{"4.11-identifiers", "connection, token and stream ids have the reference's form; each publish has its own"},
 	}},
 }
@@ -51,11 +53,11 @@ var reasons = []Section{
 		{"5.3-sessionDisconnected", "sessionDisconnected with the reason"},
 	}},
 	{"5.4", "Ending a recording", []Item{
-		{"5.4-recordingStoppedByServer", "is not sent while there are no recordings"},
-		{"5.4-automaticStop", "is not sent while there are no recordings"},
-		{"5.4-lastParticipantLeft", "is not sent while there are no recordings"},
-		{"5.4-session-reasons", "sessionClosedByServer, nodeCrashed, openviduServerStopped, mediaServerDisconnect: not sent while there are no recordings"},
-		{"5.4-mediaServerReconnect", "is not sent while there are no recordings"},
+		{"5.4-recordingStoppedByServer", "a Recording was stopped by its object or by REST"},
+		{"5.4-automaticStop", "is not sent in a pool that does not record"},
+		{"5.4-lastParticipantLeft", "is not sent in a pool that does not record"},
+		{"5.4-session-reasons", "sessionClosedByServer, nodeCrashed, openviduServerStopped, mediaServerDisconnect: not sent in a pool that does not record"},
+		{"5.4-mediaServerReconnect", "is not sent: a recording goes on"},
 	}},
 	{"5.5", "Changing a stream", []Item{
 		{"5.5-publishAudio", "audio was muted or unmuted"},
@@ -165,15 +167,15 @@ var policies = []Section{
 		{"7.4-last", "with whenEmpty Delete it ends with its last participant, unused tokens too; the id is free again"},
 		{"7.4-keep", "with whenEmpty Keep it stays"},
 		{"7.4-ip-cameras", "IP cameras count; this version has none, and does not accept a connection of that type"},
-		{"7.4-recording", "the exceptions for recordings do not arise: there are none"},
+		{"7.4-recording", "the exceptions for recordings do not arise in a pool that does not record"},
 		{"7.4-only-recorder", "it also ends when only RECORDER or SPEECH_TO_TEXT are left"},
 		{"7.4-garbage", "a session that nobody joined stays until it is deleted"},
 		{"7.4-closing", "joining while it closes fails at once"},
 	}},
 	{"7.5", "Recording notifications", []Item{
-		{"7.5-none", "no role is told of recordings, neither by notifications nor by joinRoom"},
+		{"7.5-none", "in a pool that does not record no role is told, neither by notifications nor by joinRoom"},
 		{"7.5-moderator", "moderators are not told either, while there are none"},
-		{"7.5-publisher-moderator", "publishers are not told either, while there are none"},
+		{"7.5-publisher-moderator", "publishers and moderators are told, subscribers are not, also who joins while it records"},
 		{"7.5-all", "subscribers are not told either, while there are none"},
 	}},
 	{"7.6", "Timers", []Item{
@@ -188,7 +190,7 @@ var policies = []Section{
 		{"7.6-locks", "nobody waits for a lock: joins and leaves of a busy room are answered at once"},
 		{"7.6-endpoint", "a media endpoint is made, or refused, well before the client's 10 s are over"},
 		{"7.6-garbage", "there is no collection of sessions: they are declared"},
-		{"7.6-recording", "there is no automatic stop of recordings"},
+		{"7.6-recording", "there is no automatic stop of recordings in a pool that does not record"},
 	}},
 }
 

@@ -269,7 +269,8 @@ func TestASubscriberIsGivenAnotherOfferWhenItsOwnIsOutdated(t *testing.T) {
 
 func TestThereAreNoRecordingsToBeToldOf(t *testing.T) {
 	t.Parallel()
-	covers(t, "7.5-none", "7.5-moderator", "7.5-publisher-moderator", "7.5-all", "1.12-absent", "8.5-absent", "1.10-absent", "7.4-recording")
+	covers(t, "7.5-none", "7.5-moderator", "7.5-all", "1.12-absent", "8.5-absent", "1.10-absent", "7.4-recording", "5.4-automaticStop",
+		"5.4-lastParticipantLeft", "5.4-session-reasons")
 	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.RecordingMode = v1alpha1.RecordingModeAlways })
 	r.join(t, "publisher", v1alpha1.RolePublisher).Publishes(rawclient.NewMedia(t), camera)
 	for _, role := range []v1alpha1.Role{v1alpha1.RoleSubscriber, v1alpha1.RolePublisher, v1alpha1.RoleModerator} {

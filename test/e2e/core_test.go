@@ -191,7 +191,8 @@ func (g *guest) undisturbedSince(t *testing.T, since time.Time) {
 	for _, event := range events {
 		switch event.Name {
 		case "exception", "failed", "accessDenied", "reconnecting":
-			if !event.Time().Before(since) {
+			// On a busy machine a stream may play only after 4 s, the package's bound.
+			if !event.Time().Before(since) && event.Exception != "NO_STREAM_PLAYING_EVENT" {
 				t.Errorf("%s got %+v", g.Name, event)
 			}
 		}

@@ -3,9 +3,15 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,9 +19,11 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
+	"mediarooms.dev/mediarooms/test/network"
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
@@ -24,78 +32,223 @@ import (
 // standby a browser's own timers take 7600 and more.
 const takeoverGap = 5000
 
-// takeovers is how often each thing happens to a call: once, or as MEDIAROOMS_ROUNDS says.
+// takeovers is how often each thing happens to a call: twice, since the next standby protects it as
+// well, or as MEDIAROOMS_ROUNDS says.
 func takeovers() int {
 	if more, err := strconv.Atoi(os.Getenv("MEDIAROOMS_ROUNDS")); err == nil {
 		return more
 	}
-	return 1
+	return 2
+}
+
+// ending is something that ends what a media pod does.
+type ending func(t *testing.T, c *lastingCall, pod *corev1.Pod) error
+
+func killed(t *testing.T, _ *lastingCall, pod *corev1.Pod) error {
+	return kube.KillPod(t.Context(), pod)
+}
+
+func deleted(t *testing.T, _ *lastingCall, pod *corev1.Pod) error {
+	return kube.Client.Delete(t.Context(), pod)
+}
+
+func evicted(t *testing.T, _ *lastingCall, pod *corev1.Pod) error {
+	eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}
+	return kube.Client.SubResource("eviction").Create(t.Context(), pod, eviction)
+}
+
+// drained drains the pod's node with kubectl, after which it may have pods again.
+func drained(t *testing.T, _ *lastingCall, pod *corev1.Pod) error {
+	node, ofPool := pod.Spec.NodeName, v1alpha1.PoolLabel+"="+pod.Labels[v1alpha1.PoolLabel]
+	_, err := kube.Kubectl(t.Context(), "drain", node, "--pod-selector", ofPool, "--timeout", "1m")
+	_, after := kube.Kubectl(context.WithoutCancel(t.Context()), "uncordon", node)
+	return errors.Join(err, after)
+}
+
+// rolledOut changes the pool's template.
+func rolledOut(t *testing.T, c *lastingCall, pod *corev1.Pod) error {
+	pool, err := kube.Pool(c.pool)
+	if err != nil {
+		return err
+	}
+	before := pool.DeepCopy()
+	pool.Spec.Template.Metadata.Annotations = map[string]string{"example.org/after": pod.Name}
+	return kube.Client.Patch(t.Context(), pool, client.MergeFrom(before))
+}
+
+// frozen stops the pod's processes for two seconds.
+func frozen(t *testing.T, _ *lastingCall, pod *corev1.Pod) error {
+	return kube.FreezePod(t.Context(), pod, 2*time.Second)
+}
+
+// cutOff has the pod's network pass nothing any more, as when its node is gone.
+func cutOff(t *testing.T, _ *lastingCall, pod *corev1.Pod) error {
+	path, err := kube.PodNetwork(pod)
+	if err != nil {
+		return err
+	}
+	return network.OpenPlace(t, pod.Name, path).Lose(t.Context(), netip.MustParsePrefix("0.0.0.0/0"))
 }
 
 // With a standby, a call goes on when its media pod ends, and the application is told of nothing
 // that concerns media.
 func TestACallGoesOnAtItsStandby(t *testing.T) {
-	ends := map[string]func(*testing.T, *corev1.Pod) error{
-		"killed":  func(t *testing.T, pod *corev1.Pod) error { return kube.KillPod(t.Context(), pod) },
-		"deleted": func(t *testing.T, pod *corev1.Pod) error { return kube.Client.Delete(t.Context(), pod) },
-		"evicted": func(t *testing.T, pod *corev1.Pod) error {
-			eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}
-			return kube.Client.SubResource("eviction").Create(t.Context(), pod, eviction)
-		},
-	}
-	for _, test := range []struct{ browser, end string }{
-		{"Chromium", "killed"}, {"Firefox", "killed"}, {"Chromium", "deleted"}, {"Chromium", "evicted"},
+	for _, test := range []struct {
+		browsers string
+		ends     map[string]ending
+		open     func(t *testing.T, n int) opener
+	}{
+		{"Chromium", map[string]ending{"killed": killed, "deleted": deleted, "evicted": evicted}, func(t *testing.T, n int) opener { return chromium(t, n) }},
+		{"Firefox", map[string]ending{"killed": killed}, func(t *testing.T, n int) opener { return firefox(t, n) }},
 	} {
-		t.Run(fmt.Sprintf("%s, %s", test.browser, test.end), func(t *testing.T) {
-			for range takeovers() {
-				goOnAtStandby(t, test.browser, ends[test.end])
+		for name, end := range test.ends {
+			t.Run(test.browsers+", "+name, func(t *testing.T) {
+				c := newLastingCall(t, test.open)
+				for range takeovers() {
+					c.goesOn(t, end)
+				}
+				c.leaves(t)
+			})
+		}
+	}
+}
+
+// Nor does it matter why a pod has to go. Chromium and Firefox are in one room.
+func TestACallGoesOnWhereverItsPodGoes(t *testing.T) {
+	for name, test := range map[string]struct {
+		end    ending
+		rounds int
+	}{
+		"drained": {drained, takeovers()}, "rolled out": {rolledOut, takeovers()}, "cut off": {cutOff, takeovers()},
+		// A pod that wakes up may be the next standby, at an address that clients know already.
+		"frozen": {frozen, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newLastingCall(t, func(t *testing.T, n int) opener {
+				if n == 1 {
+					return firefox(t, n)
+				}
+				return chromium(t, n)
+			})
+			for range test.rounds {
+				c.goesOn(t, test.end)
 			}
+			c.leaves(t)
 		})
 	}
 }
 
-func goOnAtStandby(t *testing.T, in string, end func(*testing.T, *corev1.Pod) error) {
-	r := newRoomWith(t, func(spec *v1alpha1.SessionSpec) { spec.Standby = v1alpha1.StandbyWarm })
+// lastingCall is a call whose media pods end.
+type lastingCall struct {
+	room
+	pool   string
+	guests []*guest
+	known  map[string]bool // addresses of media pods, by which clients were reached
+	began  time.Time
+}
+
+// newLastingCall begins a call in a pool of its own, whose rooms have standbys.
+func newLastingCall(t *testing.T, open func(t *testing.T, n int) opener) *lastingCall {
+	t.Helper()
+	pool := kube.NewPool(t, func(spec *v1alpha1.MediaPoolSpec) {
+		spec.MinPods, spec.MaxPods, spec.DrainSeconds, spec.Standby = new(int32(2)), 4, 60, v1alpha1.StandbyWarm
+	})
+	r := newRoomWith(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
 	names := []string{"alice", "bob", "carol"}
 	for _, name := range names {
 		r.admit(t, name, v1alpha1.RolePublisher)
 	}
 	r.isProtected(t)
-	guests := make([]*guest, len(names))
+	c := &lastingCall{room: r, pool: pool.Name, known: map[string]bool{}}
 	for n, name := range names {
-		if in == "Firefox" {
-			guests[n] = joinWith(t, firefox(t, n), r.namespace, name)
-		} else {
-			guests[n] = joinWith(t, chromium(t, n), r.namespace, name)
-		}
-		guests[n].publishSmall(t)
+		g := joinWith(t, open(t, n), r.namespace, name)
+		g.publishSmall(t)
+		c.guests = append(c.guests, g)
 	}
-	everyPair(guests, func(receiver, sender *guest) { receiver.advances(t, sender, 30*time.Second) })
-	pod := r.settled(t, guests)
-	session, err := kube.Session(r.namespace, roomName)
-	if err != nil {
+	everyPair(c.guests, func(receiver, sender *guest) { receiver.advances(t, sender, 30*time.Second) })
+	c.began = time.Now()
+	return c
+}
+
+// leaves checks that nobody has noticed anything, and ends the call.
+func (c *lastingCall) leaves(t *testing.T) {
+	t.Helper()
+	for _, g := range c.guests {
+		g.logFrames(t, c.began)
+		g.noticesNothing(t, c.began)
+		g.same(t)
+	}
+	if err := c.guests[0].Signal("still-there", "to all"); err != nil {
 		t.Fatal(err)
 	}
-	standby := session.Status.StandbyPodName
-	everyPair(guests, func(receiver, sender *guest) {
+	for _, g := range c.guests {
+		g.event(t, 20*time.Second, "the signal", isSignal)
+	}
+	for _, g := range c.guests {
+		if err := g.Leave(); err != nil {
+			t.Errorf("%s leaving: %v", g.Name, err)
+		}
+	}
+}
+
+// hasReserve waits until every peer connection has been answered by as many media pods that it did
+// not know before: the room's and its standby, or a new standby.
+func (c *lastingCall) hasReserve(t *testing.T) {
+	t.Helper()
+	pods := 1
+	if len(c.known) == 0 {
+		pods = 2
+	}
+	seen := map[string]bool{}
+	for _, g := range c.guests {
+		wait.For(t, time.Minute, g.Name+" to be answered by the standby", func() error {
+			all, err := g.Transports()
+			if err != nil {
+				return err
+			}
+			for i, transport := range all {
+				unknown := 0
+				for _, address := range transport.Reached {
+					if strings.HasPrefix(address, transport.Protocol+" ") && !c.known[address] {
+						seen[address] = true
+						unknown++
+					}
+				}
+				if unknown < pods {
+					return fmt.Errorf("peer connection %d was answered from %v", i+1, transport.Reached)
+				}
+			}
+			return nil
+		})
+	}
+	maps.Copy(c.known, seen)
+}
+
+// goesOn has something end what the room's media pod does, from which its standby goes on.
+func (c *lastingCall) goesOn(t *testing.T, end ending) {
+	t.Helper()
+	c.hasReserve(t)
+	c.isProtected(t)
+	pod := c.settled(t, c.guests)
+	watched := c.guests
+	everyPair(watched, func(receiver, sender *guest) {
 		if err := receiver.Watch(sender.joined.ConnectionID); err != nil {
 			t.Fatal(err)
 		}
 	})
-	before := time.Now()
-	if err := end(t, pod); err != nil {
+	if err := end(t, c, pod); err != nil {
 		t.Fatal(err)
 	}
-	everyPair(guests, func(receiver, sender *guest) { receiver.advances(t, sender, 30*time.Second) })
-	wait.For(t, 30*time.Second, "the standby to have the room", func() error {
-		session, err := kube.Session(r.namespace, roomName)
-		if err == nil && session.Status.PodName != standby {
-			err = fmt.Errorf("it is on %s, the standby is %s", session.Status.PodName, standby)
+	everyPair(c.guests, func(receiver, sender *guest) { receiver.advances(t, sender, 30*time.Second) })
+	wait.For(t, time.Minute, "the standby to have the room", func() error {
+		session, err := kube.Session(c.namespace, roomName)
+		if err == nil && session.Status.PodName == pod.Name {
+			err = fmt.Errorf("it is on %s", pod.Name)
 		}
 		return err
 	})
-	everyPair(guests, func(receiver, sender *guest) { receiver.advances(t, sender, 30*time.Second) })
-	everyPair(guests, func(receiver, sender *guest) {
+	everyPair(c.guests, func(receiver, sender *guest) { receiver.advances(t, sender, 30*time.Second) })
+	everyPair(watched, func(receiver, sender *guest) {
 		gaps, err := receiver.Gaps(sender.joined.ConnectionID)
 		if err != nil {
 			t.Fatal(err)
@@ -106,26 +259,7 @@ func goOnAtStandby(t *testing.T, in string, end func(*testing.T, *corev1.Pod) er
 			t.Errorf("%s had no new picture of %s for %.0f ms", receiver.Name, sender.Name, gaps.VideoMilliseconds)
 		}
 	})
-	if next := r.settled(t, guests); next.Name != standby {
-		t.Errorf("the room is on %s, the standby was %s", next.Name, standby)
-	}
-	for _, g := range guests {
-		g.logFrames(t, before)
-		g.noticesNothing(t, before)
-		g.same(t)
-	}
-	if err := guests[0].Signal("still-there", "to all"); err != nil {
-		t.Fatal(err)
-	}
-	for _, g := range guests {
-		g.event(t, 20*time.Second, "the signal", isSignal)
-	}
-	for _, g := range guests {
-		if err := g.Leave(); err != nil {
-			t.Errorf("%s leaving: %v", g.Name, err)
-		}
-	}
-	wait.For(t, time.Minute, "the pool to have a warm pod again", kube.Warm)
+	c.settled(t, c.guests)
 }
 
 // isProtected waits until a standby could go on with the room.
@@ -160,3 +294,44 @@ func (g *guest) noticesNothing(t *testing.T, since time.Time) {
 }
 
 func isSignal(event browser.Event) bool { return event.Name == "signal" }
+
+// A call goes on also when its pod is killed while somebody joins and publishes, or mutes.
+func TestACallGoesOnWhileItChanges(t *testing.T) {
+	open := func(t *testing.T, n int) opener { return chromium(t, n) }
+	t.Run("join", func(t *testing.T) {
+		c := newLastingCall(t, open)
+		c.admit(t, "dave", v1alpha1.RolePublisher)
+		token := kube.WaitConnection(t, 20*time.Second, c.namespace, "dave").Status.Token
+		dave := &guest{
+			Participant: open(t, len(c.guests)).OpenParticipant(t, site, "dave"), namespace: c.namespace, connection: "dave",
+		}
+		entered := make(chan error, 1)
+		c.goesOn(t, func(t *testing.T, c *lastingCall, pod *corev1.Pod) error {
+			go func() {
+				var err error
+				if dave.joined, err = dave.Join(token, ""); err == nil {
+					dave.streamID, err = dave.Publish(resolution)
+				}
+				entered <- err
+			}()
+			err := killed(t, c, pod)
+			c.guests = append(slices.Clone(c.guests), dave)
+			return errors.Join(err, <-entered)
+		})
+	})
+	t.Run("mute", func(t *testing.T) {
+		c := newLastingCall(t, open)
+		muted := make(chan error, 1)
+		alice, bob := c.guests[0], c.guests[1]
+		c.goesOn(t, func(t *testing.T, c *lastingCall, pod *corev1.Pod) error {
+			go func() { muted <- alice.MuteAudio(true) }()
+			return killed(t, c, pod)
+		})
+		if err := <-muted; err != nil {
+			t.Fatalf("muting while the pod is killed: %v", err)
+		}
+		bob.event(t, 20*time.Second, "that alice is muted", func(e browser.Event) bool {
+			return e.Name == "streamPropertyChanged" && e.StreamID == alice.streamID && e.Property == "audioActive" && e.NewValue == "false"
+		})
+	})
+}

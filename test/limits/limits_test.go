@@ -20,7 +20,7 @@ var root = filepath.Join("..", "..")
 
 // folders have the code that takes input from outside.
 var folders = []string{
-	"mediapod", "gateway", "internal", "controllers/fleet", "controllers/webhook", "controllers/eventlog",
+	"mediapod", "gateway", "internal", "controllers/fleet", "controllers/webhook", "controllers/eventlog", "recorder",
 }
 
 var (
@@ -59,14 +59,22 @@ var noLimits = map[string]string{
 	"sfu.MaxBurst":                "is the size of a batch; more packets are more batches",
 	"sfu.HeaderBytes":             "is about packets that the pod sends",
 	"sfu.transportExtensionBytes": "is about packets that the pod sends",
+	"sfu.showPackets":             "is about packets that the pod sends",
 	"sfu.probePackets":            "is about packets that the pod sends",
 	"sfu.maxProbeTime":            "is about packets that the pod sends",
 	"sfu.maxOwed":                 "is about packets that the pod sends",
+	"credential.randomBytes":      "is about session ids that the gateway makes",
 	"gateway.stopTimeout":         "bounds the end of the gateway itself",
-	"rest.withdrawTimeout":        "bounds the gateway's own clearing up",
-	"rest.maxEndedStreams":        "bounds what the gateway remembers of its own objects",
-	"rest.maxName":                "is the length of names that the gateway makes",
+	"objects.withdrawTimeout":     "bounds the gateway's own clearing up",
+	"objects.maxName":             "is the length of names that the gateway makes",
 	"route.actionWait":            "is a kind of action",
+	"tap.batchBytes":              "is the size of a part of what the pod sends",
+	"tap.entryBytes":              "is about what the pod's own records take",
+	"matroska.cuesBytes":          "is the size of a part of the recorder's own files",
+	"matroska.cueBytes":           "is about the recorder's own files",
+	"matroska.maxClusterTime":     "is about the recorder's own files",
+	"recorder.stopWait":           "bounds the end of the recorder's own taps",
+	"recorder.stopTimeout":        "bounds the end of the recorder itself",
 	"webhook.maxIdle":             "is how many connections the operator itself keeps",
 }
 

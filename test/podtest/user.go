@@ -48,7 +48,7 @@ func (p *Pod) Join(connection, clientData string) error {
 	}
 	u := &user{room: joined}
 	client := room.Client{Metadata: clientData, Address: Address, Platform: Platform}
-	request := room.JoinRequest{Token: p.config.Token(connection), Client: client, MaxStreams: 16}
+	request := room.JoinRequest{Token: p.config.Token(connection), Client: client}
 	if err := joined.Join(request, u, func(j room.Joined) { u.participant = j.Participant }); err != nil {
 		return fmt.Errorf("joining as %s: %w", connection, err)
 	}
@@ -121,7 +121,7 @@ func (p *Pod) Publish(connection, streamID string) error {
 		HasAudio: true, HasVideo: true, AudioActive: true, VideoActive: true, TypeOfVideo: room.Camera, FrameRate: 30,
 		VideoDimensions: media.Dimensions{Width: 640, Height: 480},
 	}
-	request := room.PublishRequest{StreamID: streamID, Options: options, SDPOffer: "offer"}
+	request := room.PublishRequest{StreamID: streamID, Options: options, SDPOffer: "offer", MaxStreams: 16}
 	if err := u.participant.Publish(context.Background(), request, func(room.Stream, string) {}); err != nil {
 		return fmt.Errorf("publishing %s: %w", streamID, err)
 	}

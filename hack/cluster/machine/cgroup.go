@@ -16,6 +16,16 @@ import (
 
 const cgroupMount = "/sys/fs/cgroup"
 
+// Nodes are machines of their own: what runs beside them (browsers, load clients, compilers) does
+// not take their processors. The kernel gives a cgroup 1024 shares (weight 100) when it is made, as
+// many as it gives to one single process beside it.
+const (
+	// nodesShares is the cgroup v1 weight of all nodes together against one process beside them.
+	nodesShares = "65536"
+	// nodesWeight is the same for cgroup v2, whose range ends there.
+	nodesWeight = "6400"
+)
+
 // hierarchies returns the roots of the cgroup hierarchies: the one of cgroup
 // v2, or the several of v1.
 func hierarchies() (roots []string, unified bool, err error) {
@@ -69,6 +79,30 @@ func CreateCgroup(group string) error {
 			if err := delegate(path); err != nil {
 				return err
 			}
+		}
+		if err := weigh(filepath.Join(root, instance.CgroupRoot)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// weigh gives the cgroup of all instances its part of the processors, where the hierarchy is the
+// one that shares them out.
+func weigh(path string) error {
+	for file, weight := range map[string]string{"cpu.shares": nodesShares, "cpu.weight": nodesWeight} {
+		f, err := os.OpenFile(filepath.Join(path, file), os.O_WRONLY, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("weighing the nodes' cgroup: %w", err)
+		}
+		if _, err := f.WriteString(weight); err != nil {
+			return errors.Join(fmt.Errorf("weighing the nodes' cgroup: %w", err), f.Close())
+		}
+		if err := f.Close(); err != nil {
+			return fmt.Errorf("weighing the nodes' cgroup: %w", err)
 		}
 	}
 	return nil

@@ -900,7 +900,9 @@ type Room struct {
 	Proof []byte `protobuf:"bytes,15,opt,name=proof,proto3" json:"proof,omitempty"`
 	// standby is the pod that is to go on with the room when this one is lost; absent when there is none. The pod lets it follow, and tells clients its
 	// addresses.
-	Standby       *RoomStandby `protobuf:"bytes,16,opt,name=standby,proto3" json:"standby,omitempty"`
+	Standby *RoomStandby `protobuf:"bytes,16,opt,name=standby,proto3" json:"standby,omitempty"`
+	// recordings are the one that runs, if any, and the one that has ended last.
+	Recordings    []*Recording `protobuf:"bytes,17,rep,name=recordings,proto3" json:"recordings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1047,6 +1049,94 @@ func (x *Room) GetStandby() *RoomStandby {
 	return nil
 }
 
+func (x *Room) GetRecordings() []*Recording {
+	if x != nil {
+		return x.Recordings
+	}
+	return nil
+}
+
+// Recording is a recording of a room as its clients are told of it: once that it has started, once that it has ended. What is in the first Room of a uid
+// was told before.
+type Recording struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// id and name as clients know them. Each id is of one recording.
+	Id   string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// stopped says that it has ended, reason why.
+	Stopped bool   `protobuf:"varint,3,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	Reason  string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// roles are those whose participants are told.
+	Roles         []Role `protobuf:"varint,5,rep,packed,name=roles,proto3,enum=mediarooms.control.v1.Role" json:"roles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recording) Reset() {
+	*x = Recording{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recording) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recording) ProtoMessage() {}
+
+func (x *Recording) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recording.ProtoReflect.Descriptor instead.
+func (*Recording) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Recording) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Recording) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Recording) GetStopped() bool {
+	if x != nil {
+		return x.Stopped
+	}
+	return false
+}
+
+func (x *Recording) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Recording) GetRoles() []Role {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
 // RoomStandby is the standby of a room, as the pod is told that serves the room.
 type RoomStandby struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1062,7 +1152,7 @@ type RoomStandby struct {
 
 func (x *RoomStandby) Reset() {
 	*x = RoomStandby{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[8]
+	mi := &file_internal_control_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1164,7 @@ func (x *RoomStandby) String() string {
 func (*RoomStandby) ProtoMessage() {}
 
 func (x *RoomStandby) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[8]
+	mi := &file_internal_control_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1177,7 @@ func (x *RoomStandby) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomStandby.ProtoReflect.Descriptor instead.
 func (*RoomStandby) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RoomStandby) GetPodUid() string {
@@ -1130,7 +1220,7 @@ type Standby struct {
 
 func (x *Standby) Reset() {
 	*x = Standby{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[9]
+	mi := &file_internal_control_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1232,7 @@ func (x *Standby) String() string {
 func (*Standby) ProtoMessage() {}
 
 func (x *Standby) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[9]
+	mi := &file_internal_control_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1245,7 @@ func (x *Standby) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Standby.ProtoReflect.Descriptor instead.
 func (*Standby) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Standby) GetUid() string {
@@ -1209,7 +1299,7 @@ type StandbyStatus struct {
 
 func (x *StandbyStatus) Reset() {
 	*x = StandbyStatus{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[10]
+	mi := &file_internal_control_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1311,7 @@ func (x *StandbyStatus) String() string {
 func (*StandbyStatus) ProtoMessage() {}
 
 func (x *StandbyStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[10]
+	mi := &file_internal_control_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1324,7 @@ func (x *StandbyStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StandbyStatus.ProtoReflect.Descriptor instead.
 func (*StandbyStatus) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StandbyStatus) GetUid() string {
@@ -1298,7 +1388,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[11]
+	mi := &file_internal_control_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1400,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[11]
+	mi := &file_internal_control_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1413,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Connection) GetUid() string {
@@ -1444,7 +1534,7 @@ type Presence struct {
 
 func (x *Presence) Reset() {
 	*x = Presence{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[12]
+	mi := &file_internal_control_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1456,7 +1546,7 @@ func (x *Presence) String() string {
 func (*Presence) ProtoMessage() {}
 
 func (x *Presence) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[12]
+	mi := &file_internal_control_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1469,7 +1559,7 @@ func (x *Presence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Presence.ProtoReflect.Descriptor instead.
 func (*Presence) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Presence) GetActiveUnixMs() int64 {
@@ -1534,7 +1624,7 @@ type Moderation struct {
 
 func (x *Moderation) Reset() {
 	*x = Moderation{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[13]
+	mi := &file_internal_control_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +1636,7 @@ func (x *Moderation) String() string {
 func (*Moderation) ProtoMessage() {}
 
 func (x *Moderation) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[13]
+	mi := &file_internal_control_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,7 +1649,7 @@ func (x *Moderation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moderation.ProtoReflect.Descriptor instead.
 func (*Moderation) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Moderation) GetAudioBlocked() bool {
@@ -1595,7 +1685,7 @@ type IceServer struct {
 
 func (x *IceServer) Reset() {
 	*x = IceServer{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[14]
+	mi := &file_internal_control_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +1697,7 @@ func (x *IceServer) String() string {
 func (*IceServer) ProtoMessage() {}
 
 func (x *IceServer) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[14]
+	mi := &file_internal_control_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +1710,7 @@ func (x *IceServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IceServer.ProtoReflect.Descriptor instead.
 func (*IceServer) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *IceServer) GetUrl() string {
@@ -1659,7 +1749,7 @@ type RemoveRoom struct {
 
 func (x *RemoveRoom) Reset() {
 	*x = RemoveRoom{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[15]
+	mi := &file_internal_control_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1761,7 @@ func (x *RemoveRoom) String() string {
 func (*RemoveRoom) ProtoMessage() {}
 
 func (x *RemoveRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[15]
+	mi := &file_internal_control_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1774,7 @@ func (x *RemoveRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRoom.ProtoReflect.Descriptor instead.
 func (*RemoveRoom) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RemoveRoom) GetUid() string {
@@ -1728,7 +1818,7 @@ type RoomRemoved struct {
 
 func (x *RoomRemoved) Reset() {
 	*x = RoomRemoved{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[16]
+	mi := &file_internal_control_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1830,7 @@ func (x *RoomRemoved) String() string {
 func (*RoomRemoved) ProtoMessage() {}
 
 func (x *RoomRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[16]
+	mi := &file_internal_control_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +1843,7 @@ func (x *RoomRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomRemoved.ProtoReflect.Descriptor instead.
 func (*RoomRemoved) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RoomRemoved) GetUid() string {
@@ -1803,7 +1893,7 @@ type RoomStatus struct {
 
 func (x *RoomStatus) Reset() {
 	*x = RoomStatus{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[17]
+	mi := &file_internal_control_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1815,7 +1905,7 @@ func (x *RoomStatus) String() string {
 func (*RoomStatus) ProtoMessage() {}
 
 func (x *RoomStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[17]
+	mi := &file_internal_control_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1828,7 +1918,7 @@ func (x *RoomStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomStatus.ProtoReflect.Descriptor instead.
 func (*RoomStatus) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RoomStatus) GetUid() string {
@@ -1926,7 +2016,7 @@ type ConnectionStatus struct {
 
 func (x *ConnectionStatus) Reset() {
 	*x = ConnectionStatus{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[18]
+	mi := &file_internal_control_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +2028,7 @@ func (x *ConnectionStatus) String() string {
 func (*ConnectionStatus) ProtoMessage() {}
 
 func (x *ConnectionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[18]
+	mi := &file_internal_control_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2041,7 @@ func (x *ConnectionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionStatus.ProtoReflect.Descriptor instead.
 func (*ConnectionStatus) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ConnectionStatus) GetUid() string {
@@ -2073,7 +2163,7 @@ type PublishedStream struct {
 
 func (x *PublishedStream) Reset() {
 	*x = PublishedStream{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[19]
+	mi := &file_internal_control_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2175,7 @@ func (x *PublishedStream) String() string {
 func (*PublishedStream) ProtoMessage() {}
 
 func (x *PublishedStream) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[19]
+	mi := &file_internal_control_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2188,7 @@ func (x *PublishedStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedStream.ProtoReflect.Descriptor instead.
 func (*PublishedStream) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PublishedStream) GetStreamId() string {
@@ -2184,7 +2274,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[20]
+	mi := &file_internal_control_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2286,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[20]
+	mi := &file_internal_control_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2209,7 +2299,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Heartbeat) GetRooms() int32 {
@@ -2258,7 +2348,7 @@ type RoomJournal struct {
 
 func (x *RoomJournal) Reset() {
 	*x = RoomJournal{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[21]
+	mi := &file_internal_control_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2360,7 @@ func (x *RoomJournal) String() string {
 func (*RoomJournal) ProtoMessage() {}
 
 func (x *RoomJournal) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[21]
+	mi := &file_internal_control_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2373,7 @@ func (x *RoomJournal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomJournal.ProtoReflect.Descriptor instead.
 func (*RoomJournal) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RoomJournal) GetRoom() *RoomIdentity {
@@ -2328,7 +2418,7 @@ type RoomEvents struct {
 
 func (x *RoomEvents) Reset() {
 	*x = RoomEvents{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[22]
+	mi := &file_internal_control_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2430,7 @@ func (x *RoomEvents) String() string {
 func (*RoomEvents) ProtoMessage() {}
 
 func (x *RoomEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[22]
+	mi := &file_internal_control_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2443,7 @@ func (x *RoomEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomEvents.ProtoReflect.Descriptor instead.
 func (*RoomEvents) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RoomEvents) GetRoom() *RoomIdentity {
@@ -2393,7 +2483,7 @@ type RoomIdentity struct {
 
 func (x *RoomIdentity) Reset() {
 	*x = RoomIdentity{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[23]
+	mi := &file_internal_control_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2405,7 +2495,7 @@ func (x *RoomIdentity) String() string {
 func (*RoomIdentity) ProtoMessage() {}
 
 func (x *RoomIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[23]
+	mi := &file_internal_control_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2418,7 +2508,7 @@ func (x *RoomIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomIdentity.ProtoReflect.Descriptor instead.
 func (*RoomIdentity) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RoomIdentity) GetUid() string {
@@ -2474,7 +2564,7 @@ type AckEvents struct {
 
 func (x *AckEvents) Reset() {
 	*x = AckEvents{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[24]
+	mi := &file_internal_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2486,7 +2576,7 @@ func (x *AckEvents) String() string {
 func (*AckEvents) ProtoMessage() {}
 
 func (x *AckEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[24]
+	mi := &file_internal_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2499,7 +2589,7 @@ func (x *AckEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckEvents.ProtoReflect.Descriptor instead.
 func (*AckEvents) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AckEvents) GetUid() string {
@@ -2531,6 +2621,7 @@ type RoomEvent struct {
 	//	*RoomEvent_WebrtcConnectionCreated
 	//	*RoomEvent_WebrtcConnectionDestroyed
 	//	*RoomEvent_SignalSent
+	//	*RoomEvent_RecordingStatusChanged
 	Event         isRoomEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2538,7 +2629,7 @@ type RoomEvent struct {
 
 func (x *RoomEvent) Reset() {
 	*x = RoomEvent{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[25]
+	mi := &file_internal_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2550,7 +2641,7 @@ func (x *RoomEvent) String() string {
 func (*RoomEvent) ProtoMessage() {}
 
 func (x *RoomEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[25]
+	mi := &file_internal_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2563,7 +2654,7 @@ func (x *RoomEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomEvent.ProtoReflect.Descriptor instead.
 func (*RoomEvent) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RoomEvent) GetSequence() uint64 {
@@ -2650,6 +2741,15 @@ func (x *RoomEvent) GetSignalSent() *SignalSent {
 	return nil
 }
 
+func (x *RoomEvent) GetRecordingStatusChanged() *RecordingStatusChanged {
+	if x != nil {
+		if x, ok := x.Event.(*RoomEvent_RecordingStatusChanged); ok {
+			return x.RecordingStatusChanged
+		}
+	}
+	return nil
+}
+
 type isRoomEvent_Event interface {
 	isRoomEvent_Event()
 }
@@ -2682,6 +2782,11 @@ type RoomEvent_SignalSent struct {
 	SignalSent *SignalSent `protobuf:"bytes,9,opt,name=signal_sent,json=signalSent,proto3,oneof"`
 }
 
+type RoomEvent_RecordingStatusChanged struct {
+	// recording_status_changed is the operator's own: a pod tells no such.
+	RecordingStatusChanged *RecordingStatusChanged `protobuf:"bytes,10,opt,name=recording_status_changed,json=recordingStatusChanged,proto3,oneof"`
+}
+
 func (*RoomEvent_SessionCreated) isRoomEvent_Event() {}
 
 func (*RoomEvent_SessionDestroyed) isRoomEvent_Event() {}
@@ -2696,6 +2801,128 @@ func (*RoomEvent_WebrtcConnectionDestroyed) isRoomEvent_Event() {}
 
 func (*RoomEvent_SignalSent) isRoomEvent_Event() {}
 
+func (*RoomEvent_RecordingStatusChanged) isRoomEvent_Event() {}
+
+// RecordingStatusChanged tells that a recording has started, has stopped, is ready or has failed.
+type RecordingStatusChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// status is "started", "stopped", "ready" or "failed", output_mode "INDIVIDUAL", "COMPOSED" or "COMPOSED_QUICK_START".
+	Status     string `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	OutputMode string `protobuf:"bytes,4,opt,name=output_mode,json=outputMode,proto3" json:"output_mode,omitempty"`
+	HasAudio   bool   `protobuf:"varint,5,opt,name=has_audio,json=hasAudio,proto3" json:"has_audio,omitempty"`
+	HasVideo   bool   `protobuf:"varint,6,opt,name=has_video,json=hasVideo,proto3" json:"has_video,omitempty"`
+	// created_unix_ms is when the recording was created, in milliseconds since 1970.
+	CreatedUnixMs int64 `protobuf:"varint,7,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	DurationMs    int64 `protobuf:"varint,8,opt,name=duration_ms,json=durationMs,proto3" json:"duration_ms,omitempty"`
+	SizeBytes     int64 `protobuf:"varint,9,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// reason is why it has ended; "" while it goes on.
+	Reason        string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordingStatusChanged) Reset() {
+	*x = RecordingStatusChanged{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordingStatusChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordingStatusChanged) ProtoMessage() {}
+
+func (x *RecordingStatusChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordingStatusChanged.ProtoReflect.Descriptor instead.
+func (*RecordingStatusChanged) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *RecordingStatusChanged) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RecordingStatusChanged) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RecordingStatusChanged) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *RecordingStatusChanged) GetOutputMode() string {
+	if x != nil {
+		return x.OutputMode
+	}
+	return ""
+}
+
+func (x *RecordingStatusChanged) GetHasAudio() bool {
+	if x != nil {
+		return x.HasAudio
+	}
+	return false
+}
+
+func (x *RecordingStatusChanged) GetHasVideo() bool {
+	if x != nil {
+		return x.HasVideo
+	}
+	return false
+}
+
+func (x *RecordingStatusChanged) GetCreatedUnixMs() int64 {
+	if x != nil {
+		return x.CreatedUnixMs
+	}
+	return 0
+}
+
+func (x *RecordingStatusChanged) GetDurationMs() int64 {
+	if x != nil {
+		return x.DurationMs
+	}
+	return 0
+}
+
+func (x *RecordingStatusChanged) GetSizeBytes() int64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *RecordingStatusChanged) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type SessionCreated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2704,7 +2931,7 @@ type SessionCreated struct {
 
 func (x *SessionCreated) Reset() {
 	*x = SessionCreated{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[26]
+	mi := &file_internal_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2716,7 +2943,7 @@ func (x *SessionCreated) String() string {
 func (*SessionCreated) ProtoMessage() {}
 
 func (x *SessionCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[26]
+	mi := &file_internal_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2729,7 +2956,7 @@ func (x *SessionCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionCreated.ProtoReflect.Descriptor instead.
 func (*SessionCreated) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 type SessionDestroyed struct {
@@ -2741,7 +2968,7 @@ type SessionDestroyed struct {
 
 func (x *SessionDestroyed) Reset() {
 	*x = SessionDestroyed{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[27]
+	mi := &file_internal_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2753,7 +2980,7 @@ func (x *SessionDestroyed) String() string {
 func (*SessionDestroyed) ProtoMessage() {}
 
 func (x *SessionDestroyed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[27]
+	mi := &file_internal_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2766,7 +2993,7 @@ func (x *SessionDestroyed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionDestroyed.ProtoReflect.Descriptor instead.
 func (*SessionDestroyed) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SessionDestroyed) GetReason() string {
@@ -2785,7 +3012,7 @@ type ParticipantJoined struct {
 
 func (x *ParticipantJoined) Reset() {
 	*x = ParticipantJoined{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[28]
+	mi := &file_internal_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +3024,7 @@ func (x *ParticipantJoined) String() string {
 func (*ParticipantJoined) ProtoMessage() {}
 
 func (x *ParticipantJoined) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[28]
+	mi := &file_internal_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +3037,7 @@ func (x *ParticipantJoined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantJoined.ProtoReflect.Descriptor instead.
 func (*ParticipantJoined) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ParticipantJoined) GetParticipant() *ParticipantIdentity {
@@ -2832,7 +3059,7 @@ type ParticipantLeft struct {
 
 func (x *ParticipantLeft) Reset() {
 	*x = ParticipantLeft{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[29]
+	mi := &file_internal_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2844,7 +3071,7 @@ func (x *ParticipantLeft) String() string {
 func (*ParticipantLeft) ProtoMessage() {}
 
 func (x *ParticipantLeft) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[29]
+	mi := &file_internal_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2857,7 +3084,7 @@ func (x *ParticipantLeft) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantLeft.ProtoReflect.Descriptor instead.
 func (*ParticipantLeft) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ParticipantLeft) GetParticipant() *ParticipantIdentity {
@@ -2894,7 +3121,7 @@ type ParticipantIdentity struct {
 
 func (x *ParticipantIdentity) Reset() {
 	*x = ParticipantIdentity{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[30]
+	mi := &file_internal_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2906,7 +3133,7 @@ func (x *ParticipantIdentity) String() string {
 func (*ParticipantIdentity) ProtoMessage() {}
 
 func (x *ParticipantIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[30]
+	mi := &file_internal_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2919,7 +3146,7 @@ func (x *ParticipantIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantIdentity.ProtoReflect.Descriptor instead.
 func (*ParticipantIdentity) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ParticipantIdentity) GetConnectionId() string {
@@ -2966,7 +3193,7 @@ type WebrtcConnectionCreated struct {
 
 func (x *WebrtcConnectionCreated) Reset() {
 	*x = WebrtcConnectionCreated{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[31]
+	mi := &file_internal_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2978,7 +3205,7 @@ func (x *WebrtcConnectionCreated) String() string {
 func (*WebrtcConnectionCreated) ProtoMessage() {}
 
 func (x *WebrtcConnectionCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[31]
+	mi := &file_internal_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2991,7 +3218,7 @@ func (x *WebrtcConnectionCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnectionCreated.ProtoReflect.Descriptor instead.
 func (*WebrtcConnectionCreated) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WebrtcConnectionCreated) GetConnection() *WebrtcConnection {
@@ -3013,7 +3240,7 @@ type WebrtcConnectionDestroyed struct {
 
 func (x *WebrtcConnectionDestroyed) Reset() {
 	*x = WebrtcConnectionDestroyed{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[32]
+	mi := &file_internal_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3025,7 +3252,7 @@ func (x *WebrtcConnectionDestroyed) String() string {
 func (*WebrtcConnectionDestroyed) ProtoMessage() {}
 
 func (x *WebrtcConnectionDestroyed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[32]
+	mi := &file_internal_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3038,7 +3265,7 @@ func (x *WebrtcConnectionDestroyed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnectionDestroyed.ProtoReflect.Descriptor instead.
 func (*WebrtcConnectionDestroyed) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WebrtcConnectionDestroyed) GetConnection() *WebrtcConnection {
@@ -3077,7 +3304,7 @@ type WebrtcConnection struct {
 
 func (x *WebrtcConnection) Reset() {
 	*x = WebrtcConnection{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[33]
+	mi := &file_internal_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3089,7 +3316,7 @@ func (x *WebrtcConnection) String() string {
 func (*WebrtcConnection) ProtoMessage() {}
 
 func (x *WebrtcConnection) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[33]
+	mi := &file_internal_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3102,7 +3329,7 @@ func (x *WebrtcConnection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnection.ProtoReflect.Descriptor instead.
 func (*WebrtcConnection) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WebrtcConnection) GetConnectionId() string {
@@ -3141,7 +3368,7 @@ type SignalSent struct {
 
 func (x *SignalSent) Reset() {
 	*x = SignalSent{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[34]
+	mi := &file_internal_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3153,7 +3380,7 @@ func (x *SignalSent) String() string {
 func (*SignalSent) ProtoMessage() {}
 
 func (x *SignalSent) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[34]
+	mi := &file_internal_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3166,7 +3393,7 @@ func (x *SignalSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalSent.ProtoReflect.Descriptor instead.
 func (*SignalSent) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SignalSent) GetFrom() string {
@@ -3248,7 +3475,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x02ip\x18\x01 \x01(\tR\x02ip\x12\x19\n" +
 	"\budp_port\x18\x02 \x01(\x05R\audpPort\x12\x19\n" +
 	"\btcp_port\x18\x03 \x01(\x05R\atcpPort\"\r\n" +
-	"\vSnapshotEnd\"\x9f\x04\n" +
+	"\vSnapshotEnd\"\xe1\x04\n" +
 	"\x04Room\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1e\n" +
@@ -3269,7 +3496,16 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x05known\x18\r \x01(\bR\x05known\x12\x12\n" +
 	"\x04more\x18\x0e \x01(\bR\x04more\x12\x14\n" +
 	"\x05proof\x18\x0f \x01(\fR\x05proof\x12<\n" +
-	"\astandby\x18\x10 \x01(\v2\".mediarooms.control.v1.RoomStandbyR\astandby\"\x87\x01\n" +
+	"\astandby\x18\x10 \x01(\v2\".mediarooms.control.v1.RoomStandbyR\astandby\x12@\n" +
+	"\n" +
+	"recordings\x18\x11 \x03(\v2 .mediarooms.control.v1.RecordingR\n" +
+	"recordings\"\x94\x01\n" +
+	"\tRecording\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\astopped\x18\x03 \x01(\bR\astopped\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x121\n" +
+	"\x05roles\x18\x05 \x03(\x0e2\x1b.mediarooms.control.v1.RoleR\x05roles\"\x87\x01\n" +
 	"\vRoomStandby\x12\x17\n" +
 	"\apod_uid\x18\x01 \x01(\tR\x06podUid\x12G\n" +
 	"\n" +
@@ -3417,7 +3653,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x05proof\x18\x06 \x01(\fR\x05proof\"9\n" +
 	"\tAckEvents\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
-	"\bsequence\x18\x02 \x01(\x04R\bsequence\"\xd4\x05\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"\xbf\x06\n" +
 	"\tRoomEvent\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12 \n" +
 	"\ftime_unix_ms\x18\x02 \x01(\x03R\n" +
@@ -3429,8 +3665,25 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x19webrtc_connection_created\x18\a \x01(\v2..mediarooms.control.v1.WebrtcConnectionCreatedH\x00R\x17webrtcConnectionCreated\x12r\n" +
 	"\x1bwebrtc_connection_destroyed\x18\b \x01(\v20.mediarooms.control.v1.WebrtcConnectionDestroyedH\x00R\x19webrtcConnectionDestroyed\x12D\n" +
 	"\vsignal_sent\x18\t \x01(\v2!.mediarooms.control.v1.SignalSentH\x00R\n" +
-	"signalSentB\a\n" +
-	"\x05event\"\x10\n" +
+	"signalSent\x12i\n" +
+	"\x18recording_status_changed\x18\n" +
+	" \x01(\v2-.mediarooms.control.v1.RecordingStatusChangedH\x00R\x16recordingStatusChangedB\a\n" +
+	"\x05event\"\xaf\x02\n" +
+	"\x16RecordingStatusChanged\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06status\x18\x03 \x01(\tR\x06status\x12\x1f\n" +
+	"\voutput_mode\x18\x04 \x01(\tR\n" +
+	"outputMode\x12\x1b\n" +
+	"\thas_audio\x18\x05 \x01(\bR\bhasAudio\x12\x1b\n" +
+	"\thas_video\x18\x06 \x01(\bR\bhasVideo\x12&\n" +
+	"\x0fcreated_unix_ms\x18\a \x01(\x03R\rcreatedUnixMs\x12\x1f\n" +
+	"\vduration_ms\x18\b \x01(\x03R\n" +
+	"durationMs\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\t \x01(\x03R\tsizeBytes\x12\x16\n" +
+	"\x06reason\x18\n" +
+	" \x01(\tR\x06reason\"\x10\n" +
 	"\x0eSessionCreated\"*\n" +
 	"\x10SessionDestroyed\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"a\n" +
@@ -3501,7 +3754,7 @@ func file_internal_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_internal_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_internal_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_internal_control_v1_control_proto_goTypes = []any{
 	(StandbyState)(0),                 // 0: mediarooms.control.v1.StandbyState
 	(Role)(0),                         // 1: mediarooms.control.v1.Role
@@ -3514,86 +3767,91 @@ var file_internal_control_v1_control_proto_goTypes = []any{
 	(*TransportAddress)(nil),          // 8: mediarooms.control.v1.TransportAddress
 	(*SnapshotEnd)(nil),               // 9: mediarooms.control.v1.SnapshotEnd
 	(*Room)(nil),                      // 10: mediarooms.control.v1.Room
-	(*RoomStandby)(nil),               // 11: mediarooms.control.v1.RoomStandby
-	(*Standby)(nil),                   // 12: mediarooms.control.v1.Standby
-	(*StandbyStatus)(nil),             // 13: mediarooms.control.v1.StandbyStatus
-	(*Connection)(nil),                // 14: mediarooms.control.v1.Connection
-	(*Presence)(nil),                  // 15: mediarooms.control.v1.Presence
-	(*Moderation)(nil),                // 16: mediarooms.control.v1.Moderation
-	(*IceServer)(nil),                 // 17: mediarooms.control.v1.IceServer
-	(*RemoveRoom)(nil),                // 18: mediarooms.control.v1.RemoveRoom
-	(*RoomRemoved)(nil),               // 19: mediarooms.control.v1.RoomRemoved
-	(*RoomStatus)(nil),                // 20: mediarooms.control.v1.RoomStatus
-	(*ConnectionStatus)(nil),          // 21: mediarooms.control.v1.ConnectionStatus
-	(*PublishedStream)(nil),           // 22: mediarooms.control.v1.PublishedStream
-	(*Heartbeat)(nil),                 // 23: mediarooms.control.v1.Heartbeat
-	(*RoomJournal)(nil),               // 24: mediarooms.control.v1.RoomJournal
-	(*RoomEvents)(nil),                // 25: mediarooms.control.v1.RoomEvents
-	(*RoomIdentity)(nil),              // 26: mediarooms.control.v1.RoomIdentity
-	(*AckEvents)(nil),                 // 27: mediarooms.control.v1.AckEvents
-	(*RoomEvent)(nil),                 // 28: mediarooms.control.v1.RoomEvent
-	(*SessionCreated)(nil),            // 29: mediarooms.control.v1.SessionCreated
-	(*SessionDestroyed)(nil),          // 30: mediarooms.control.v1.SessionDestroyed
-	(*ParticipantJoined)(nil),         // 31: mediarooms.control.v1.ParticipantJoined
-	(*ParticipantLeft)(nil),           // 32: mediarooms.control.v1.ParticipantLeft
-	(*ParticipantIdentity)(nil),       // 33: mediarooms.control.v1.ParticipantIdentity
-	(*WebrtcConnectionCreated)(nil),   // 34: mediarooms.control.v1.WebrtcConnectionCreated
-	(*WebrtcConnectionDestroyed)(nil), // 35: mediarooms.control.v1.WebrtcConnectionDestroyed
-	(*WebrtcConnection)(nil),          // 36: mediarooms.control.v1.WebrtcConnection
-	(*SignalSent)(nil),                // 37: mediarooms.control.v1.SignalSent
+	(*Recording)(nil),                 // 11: mediarooms.control.v1.Recording
+	(*RoomStandby)(nil),               // 12: mediarooms.control.v1.RoomStandby
+	(*Standby)(nil),                   // 13: mediarooms.control.v1.Standby
+	(*StandbyStatus)(nil),             // 14: mediarooms.control.v1.StandbyStatus
+	(*Connection)(nil),                // 15: mediarooms.control.v1.Connection
+	(*Presence)(nil),                  // 16: mediarooms.control.v1.Presence
+	(*Moderation)(nil),                // 17: mediarooms.control.v1.Moderation
+	(*IceServer)(nil),                 // 18: mediarooms.control.v1.IceServer
+	(*RemoveRoom)(nil),                // 19: mediarooms.control.v1.RemoveRoom
+	(*RoomRemoved)(nil),               // 20: mediarooms.control.v1.RoomRemoved
+	(*RoomStatus)(nil),                // 21: mediarooms.control.v1.RoomStatus
+	(*ConnectionStatus)(nil),          // 22: mediarooms.control.v1.ConnectionStatus
+	(*PublishedStream)(nil),           // 23: mediarooms.control.v1.PublishedStream
+	(*Heartbeat)(nil),                 // 24: mediarooms.control.v1.Heartbeat
+	(*RoomJournal)(nil),               // 25: mediarooms.control.v1.RoomJournal
+	(*RoomEvents)(nil),                // 26: mediarooms.control.v1.RoomEvents
+	(*RoomIdentity)(nil),              // 27: mediarooms.control.v1.RoomIdentity
+	(*AckEvents)(nil),                 // 28: mediarooms.control.v1.AckEvents
+	(*RoomEvent)(nil),                 // 29: mediarooms.control.v1.RoomEvent
+	(*RecordingStatusChanged)(nil),    // 30: mediarooms.control.v1.RecordingStatusChanged
+	(*SessionCreated)(nil),            // 31: mediarooms.control.v1.SessionCreated
+	(*SessionDestroyed)(nil),          // 32: mediarooms.control.v1.SessionDestroyed
+	(*ParticipantJoined)(nil),         // 33: mediarooms.control.v1.ParticipantJoined
+	(*ParticipantLeft)(nil),           // 34: mediarooms.control.v1.ParticipantLeft
+	(*ParticipantIdentity)(nil),       // 35: mediarooms.control.v1.ParticipantIdentity
+	(*WebrtcConnectionCreated)(nil),   // 36: mediarooms.control.v1.WebrtcConnectionCreated
+	(*WebrtcConnectionDestroyed)(nil), // 37: mediarooms.control.v1.WebrtcConnectionDestroyed
+	(*WebrtcConnection)(nil),          // 38: mediarooms.control.v1.WebrtcConnection
+	(*SignalSent)(nil),                // 39: mediarooms.control.v1.SignalSent
 }
 var file_internal_control_v1_control_proto_depIdxs = []int32{
 	5,  // 0: mediarooms.control.v1.OperatorMessage.hello:type_name -> mediarooms.control.v1.OperatorHello
 	7,  // 1: mediarooms.control.v1.OperatorMessage.config:type_name -> mediarooms.control.v1.PodConfig
 	10, // 2: mediarooms.control.v1.OperatorMessage.room:type_name -> mediarooms.control.v1.Room
-	18, // 3: mediarooms.control.v1.OperatorMessage.remove_room:type_name -> mediarooms.control.v1.RemoveRoom
+	19, // 3: mediarooms.control.v1.OperatorMessage.remove_room:type_name -> mediarooms.control.v1.RemoveRoom
 	9,  // 4: mediarooms.control.v1.OperatorMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
-	27, // 5: mediarooms.control.v1.OperatorMessage.ack_events:type_name -> mediarooms.control.v1.AckEvents
-	12, // 6: mediarooms.control.v1.OperatorMessage.standby:type_name -> mediarooms.control.v1.Standby
+	28, // 5: mediarooms.control.v1.OperatorMessage.ack_events:type_name -> mediarooms.control.v1.AckEvents
+	13, // 6: mediarooms.control.v1.OperatorMessage.standby:type_name -> mediarooms.control.v1.Standby
 	6,  // 7: mediarooms.control.v1.PodMessage.hello:type_name -> mediarooms.control.v1.PodHello
-	20, // 8: mediarooms.control.v1.PodMessage.room:type_name -> mediarooms.control.v1.RoomStatus
-	19, // 9: mediarooms.control.v1.PodMessage.room_removed:type_name -> mediarooms.control.v1.RoomRemoved
+	21, // 8: mediarooms.control.v1.PodMessage.room:type_name -> mediarooms.control.v1.RoomStatus
+	20, // 9: mediarooms.control.v1.PodMessage.room_removed:type_name -> mediarooms.control.v1.RoomRemoved
 	9,  // 10: mediarooms.control.v1.PodMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
-	23, // 11: mediarooms.control.v1.PodMessage.heartbeat:type_name -> mediarooms.control.v1.Heartbeat
-	24, // 12: mediarooms.control.v1.PodMessage.journal:type_name -> mediarooms.control.v1.RoomJournal
-	25, // 13: mediarooms.control.v1.PodMessage.events:type_name -> mediarooms.control.v1.RoomEvents
-	13, // 14: mediarooms.control.v1.PodMessage.standby:type_name -> mediarooms.control.v1.StandbyStatus
+	24, // 11: mediarooms.control.v1.PodMessage.heartbeat:type_name -> mediarooms.control.v1.Heartbeat
+	25, // 12: mediarooms.control.v1.PodMessage.journal:type_name -> mediarooms.control.v1.RoomJournal
+	26, // 13: mediarooms.control.v1.PodMessage.events:type_name -> mediarooms.control.v1.RoomEvents
+	14, // 14: mediarooms.control.v1.PodMessage.standby:type_name -> mediarooms.control.v1.StandbyStatus
 	8,  // 15: mediarooms.control.v1.PodConfig.advertised:type_name -> mediarooms.control.v1.TransportAddress
-	14, // 16: mediarooms.control.v1.Room.connections:type_name -> mediarooms.control.v1.Connection
-	11, // 17: mediarooms.control.v1.Room.standby:type_name -> mediarooms.control.v1.RoomStandby
-	8,  // 18: mediarooms.control.v1.RoomStandby.advertised:type_name -> mediarooms.control.v1.TransportAddress
-	0,  // 19: mediarooms.control.v1.StandbyStatus.state:type_name -> mediarooms.control.v1.StandbyState
-	1,  // 20: mediarooms.control.v1.Connection.role:type_name -> mediarooms.control.v1.Role
-	17, // 21: mediarooms.control.v1.Connection.ice_servers:type_name -> mediarooms.control.v1.IceServer
-	16, // 22: mediarooms.control.v1.Connection.moderation:type_name -> mediarooms.control.v1.Moderation
-	15, // 23: mediarooms.control.v1.Connection.presence:type_name -> mediarooms.control.v1.Presence
-	22, // 24: mediarooms.control.v1.Presence.publishers:type_name -> mediarooms.control.v1.PublishedStream
-	21, // 25: mediarooms.control.v1.RoomStatus.connections:type_name -> mediarooms.control.v1.ConnectionStatus
-	2,  // 26: mediarooms.control.v1.ConnectionStatus.state:type_name -> mediarooms.control.v1.ConnectionState
-	22, // 27: mediarooms.control.v1.ConnectionStatus.publishers:type_name -> mediarooms.control.v1.PublishedStream
-	26, // 28: mediarooms.control.v1.RoomJournal.room:type_name -> mediarooms.control.v1.RoomIdentity
-	28, // 29: mediarooms.control.v1.RoomJournal.open:type_name -> mediarooms.control.v1.RoomEvent
-	26, // 30: mediarooms.control.v1.RoomEvents.room:type_name -> mediarooms.control.v1.RoomIdentity
-	28, // 31: mediarooms.control.v1.RoomEvents.events:type_name -> mediarooms.control.v1.RoomEvent
-	29, // 32: mediarooms.control.v1.RoomEvent.session_created:type_name -> mediarooms.control.v1.SessionCreated
-	30, // 33: mediarooms.control.v1.RoomEvent.session_destroyed:type_name -> mediarooms.control.v1.SessionDestroyed
-	31, // 34: mediarooms.control.v1.RoomEvent.participant_joined:type_name -> mediarooms.control.v1.ParticipantJoined
-	32, // 35: mediarooms.control.v1.RoomEvent.participant_left:type_name -> mediarooms.control.v1.ParticipantLeft
-	34, // 36: mediarooms.control.v1.RoomEvent.webrtc_connection_created:type_name -> mediarooms.control.v1.WebrtcConnectionCreated
-	35, // 37: mediarooms.control.v1.RoomEvent.webrtc_connection_destroyed:type_name -> mediarooms.control.v1.WebrtcConnectionDestroyed
-	37, // 38: mediarooms.control.v1.RoomEvent.signal_sent:type_name -> mediarooms.control.v1.SignalSent
-	33, // 39: mediarooms.control.v1.ParticipantJoined.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
-	33, // 40: mediarooms.control.v1.ParticipantLeft.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
-	36, // 41: mediarooms.control.v1.WebrtcConnectionCreated.connection:type_name -> mediarooms.control.v1.WebrtcConnection
-	36, // 42: mediarooms.control.v1.WebrtcConnectionDestroyed.connection:type_name -> mediarooms.control.v1.WebrtcConnection
-	22, // 43: mediarooms.control.v1.WebrtcConnection.stream:type_name -> mediarooms.control.v1.PublishedStream
-	3,  // 44: mediarooms.control.v1.MediaPod.Sync:input_type -> mediarooms.control.v1.OperatorMessage
-	4,  // 45: mediarooms.control.v1.MediaPod.Sync:output_type -> mediarooms.control.v1.PodMessage
-	45, // [45:46] is the sub-list for method output_type
-	44, // [44:45] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	15, // 16: mediarooms.control.v1.Room.connections:type_name -> mediarooms.control.v1.Connection
+	12, // 17: mediarooms.control.v1.Room.standby:type_name -> mediarooms.control.v1.RoomStandby
+	11, // 18: mediarooms.control.v1.Room.recordings:type_name -> mediarooms.control.v1.Recording
+	1,  // 19: mediarooms.control.v1.Recording.roles:type_name -> mediarooms.control.v1.Role
+	8,  // 20: mediarooms.control.v1.RoomStandby.advertised:type_name -> mediarooms.control.v1.TransportAddress
+	0,  // 21: mediarooms.control.v1.StandbyStatus.state:type_name -> mediarooms.control.v1.StandbyState
+	1,  // 22: mediarooms.control.v1.Connection.role:type_name -> mediarooms.control.v1.Role
+	18, // 23: mediarooms.control.v1.Connection.ice_servers:type_name -> mediarooms.control.v1.IceServer
+	17, // 24: mediarooms.control.v1.Connection.moderation:type_name -> mediarooms.control.v1.Moderation
+	16, // 25: mediarooms.control.v1.Connection.presence:type_name -> mediarooms.control.v1.Presence
+	23, // 26: mediarooms.control.v1.Presence.publishers:type_name -> mediarooms.control.v1.PublishedStream
+	22, // 27: mediarooms.control.v1.RoomStatus.connections:type_name -> mediarooms.control.v1.ConnectionStatus
+	2,  // 28: mediarooms.control.v1.ConnectionStatus.state:type_name -> mediarooms.control.v1.ConnectionState
+	23, // 29: mediarooms.control.v1.ConnectionStatus.publishers:type_name -> mediarooms.control.v1.PublishedStream
+	27, // 30: mediarooms.control.v1.RoomJournal.room:type_name -> mediarooms.control.v1.RoomIdentity
+	29, // 31: mediarooms.control.v1.RoomJournal.open:type_name -> mediarooms.control.v1.RoomEvent
+	27, // 32: mediarooms.control.v1.RoomEvents.room:type_name -> mediarooms.control.v1.RoomIdentity
+	29, // 33: mediarooms.control.v1.RoomEvents.events:type_name -> mediarooms.control.v1.RoomEvent
+	31, // 34: mediarooms.control.v1.RoomEvent.session_created:type_name -> mediarooms.control.v1.SessionCreated
+	32, // 35: mediarooms.control.v1.RoomEvent.session_destroyed:type_name -> mediarooms.control.v1.SessionDestroyed
+	33, // 36: mediarooms.control.v1.RoomEvent.participant_joined:type_name -> mediarooms.control.v1.ParticipantJoined
+	34, // 37: mediarooms.control.v1.RoomEvent.participant_left:type_name -> mediarooms.control.v1.ParticipantLeft
+	36, // 38: mediarooms.control.v1.RoomEvent.webrtc_connection_created:type_name -> mediarooms.control.v1.WebrtcConnectionCreated
+	37, // 39: mediarooms.control.v1.RoomEvent.webrtc_connection_destroyed:type_name -> mediarooms.control.v1.WebrtcConnectionDestroyed
+	39, // 40: mediarooms.control.v1.RoomEvent.signal_sent:type_name -> mediarooms.control.v1.SignalSent
+	30, // 41: mediarooms.control.v1.RoomEvent.recording_status_changed:type_name -> mediarooms.control.v1.RecordingStatusChanged
+	35, // 42: mediarooms.control.v1.ParticipantJoined.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
+	35, // 43: mediarooms.control.v1.ParticipantLeft.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
+	38, // 44: mediarooms.control.v1.WebrtcConnectionCreated.connection:type_name -> mediarooms.control.v1.WebrtcConnection
+	38, // 45: mediarooms.control.v1.WebrtcConnectionDestroyed.connection:type_name -> mediarooms.control.v1.WebrtcConnection
+	23, // 46: mediarooms.control.v1.WebrtcConnection.stream:type_name -> mediarooms.control.v1.PublishedStream
+	3,  // 47: mediarooms.control.v1.MediaPod.Sync:input_type -> mediarooms.control.v1.OperatorMessage
+	4,  // 48: mediarooms.control.v1.MediaPod.Sync:output_type -> mediarooms.control.v1.PodMessage
+	48, // [48:49] is the sub-list for method output_type
+	47, // [47:48] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_internal_control_v1_control_proto_init() }
@@ -3620,7 +3878,7 @@ func file_internal_control_v1_control_proto_init() {
 		(*PodMessage_Events)(nil),
 		(*PodMessage_Standby)(nil),
 	}
-	file_internal_control_v1_control_proto_msgTypes[25].OneofWrappers = []any{
+	file_internal_control_v1_control_proto_msgTypes[26].OneofWrappers = []any{
 		(*RoomEvent_SessionCreated)(nil),
 		(*RoomEvent_SessionDestroyed)(nil),
 		(*RoomEvent_ParticipantJoined)(nil),
@@ -3628,15 +3886,16 @@ func file_internal_control_v1_control_proto_init() {
 		(*RoomEvent_WebrtcConnectionCreated)(nil),
 		(*RoomEvent_WebrtcConnectionDestroyed)(nil),
 		(*RoomEvent_SignalSent)(nil),
+		(*RoomEvent_RecordingStatusChanged)(nil),
 	}
-	file_internal_control_v1_control_proto_msgTypes[34].OneofWrappers = []any{}
+	file_internal_control_v1_control_proto_msgTypes[36].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_v1_control_proto_rawDesc), len(file_internal_control_v1_control_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   35,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -122,3 +122,19 @@ func (a *Authority) Directory(t testing.TB, name string) string {
 	a.Write(t, directory, name)
 	return directory
 }
+
+// Memory returns a new certificate for a name, and the CA as what it trusts.
+func (a *Authority) Memory(t testing.TB, name string) *mtls.Memory {
+	t.Helper()
+	config, err := mtls.Client(a.Directory(t, name), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := config.GetClientCertificate(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var memory mtls.Memory
+	memory.Set(*certificate, a.Pool())
+	return &memory
+}

@@ -193,7 +193,23 @@ type Subscription struct {
 	// Offer is what the subscriber was offered, Answered the last answer that was taken.
 	Offer, Answered string
 
-	transport media.Transport
+	transport        media.Transport
+	pause            media.Pause
+	noAudio, noVideo bool
+}
+
+// Deliver implements media.Subscription.
+func (s *Subscription) Deliver(audio, video bool) {
+	s.publication.engine.mu.Lock()
+	defer s.publication.engine.mu.Unlock()
+	s.noAudio, s.noVideo = !audio, !video
+}
+
+// Delivers returns what Deliver was told last.
+func (s *Subscription) Delivers() (audio, video bool) {
+	s.publication.engine.mu.Lock()
+	defer s.publication.engine.mu.Unlock()
+	return !s.noAudio, !s.noVideo
 }
 
 // Transport implements media.Subscription: it returns what Route was given.
@@ -209,6 +225,21 @@ func (s *Subscription) Route(transport media.Transport) {
 	s.transport = transport
 	s.publication.engine.mu.Unlock()
 	s.Options.Rerouted()
+}
+
+// VideoPause implements media.Subscription: it returns what Pause was given.
+func (s *Subscription) VideoPause() media.Pause {
+	s.publication.engine.mu.Lock()
+	defer s.publication.engine.mu.Unlock()
+	return s.pause
+}
+
+// Pause lets no video be sent from now on or, with media.NoPause, again.
+func (s *Subscription) Pause(why media.Pause) {
+	s.publication.engine.mu.Lock()
+	s.pause = why
+	s.publication.engine.mu.Unlock()
+	s.Options.PauseChanged()
 }
 
 // Publications returns those that are not closed.

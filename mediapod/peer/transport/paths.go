@@ -2,6 +2,7 @@ package transport
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -158,6 +159,22 @@ func (p *paths) meet(checkBytes int, now time.Time) (questions []question) {
 	return questions
 }
 
+// seek returns what is to be asked where another process reaches the peer, as long as that has
+// answered nothing here. Some peers do not check an address that they are told of late.
+func (p *paths) seek(via route, now time.Time) []question {
+	if p.checkBytes == 0 || slices.ContainsFunc(p.all, func(known *path) bool { return !known.answered.IsZero() }) {
+		return nil
+	}
+	to := p.find(via)
+	to.heard = now // which has it be asked again for a while
+	to.credit = max(to.credit, seekChecks*p.checkBytes)
+	return p.ask(nil, to, now)
+}
+
+// seekChecks is how many checks go where another process reaches the peer, each time that one says
+// so.
+const seekChecks = 3
+
 // tick returns what is to be asked since time has passed, and when to look again. It is told when
 // the peer has given feedback last, as receivers do; zero for never.
 func (p *paths) tick(feedback, now time.Time) (questions []question, next time.Time) {
@@ -303,6 +320,16 @@ func (c *Conn) hear(via route, allowance int, now time.Time) {
 func (c *Conn) meet() {
 	bytes := len(c.request(question{}, c.remoteEnd()))
 	c.choose(func(p *paths) []question { return p.meet(bytes, time.Now()) })
+}
+
+// seek asks the peer where another process reaches it; nowhere when the address is the zero value.
+func (c *Conn) seek(at netip.AddrPort) {
+	if !at.IsValid() {
+		return
+	}
+	c.sockets.learn(c, at)
+	via := route{address: at, socket: c.sockets.UDP}
+	c.choose(func(p *paths) []question { return p.seek(via, time.Now()) })
 }
 
 // tick asks the peer what time brings: for its consent, and again for what it has not answered.

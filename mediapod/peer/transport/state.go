@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -18,6 +19,10 @@ import (
 type State struct {
 	// Name and Password are the ICE user name fragment and password of our end.
 	Name, Password string
+	// Rank is that of the process which has exported the state.
+	Rank Rank `json:",omitzero"`
+	// Address is where the peer has answered checks over UDP; the zero value when it has not.
+	Address netip.AddrPort `json:",omitzero"`
 	// Remote is the peer's end; the zero value until that is known.
 	Remote Remote
 	// Nomination is the number of our last nomination.
@@ -62,6 +67,9 @@ var (
 	errServed    = errors.New("the connection is not on standby")
 )
 
+// Rank is the place of this process among those that the peer is told of.
+func (c *Conn) Rank() Rank { return c.rank }
+
 // Export returns the connection as a value. On standby that is what another process has said last.
 func (c *Conn) Export() State {
 	c.mu.Lock()
@@ -70,9 +78,12 @@ func (c *Conn) Export() State {
 	if followed != nil {
 		return *followed
 	}
-	state := State{Name: c.name, Password: c.password, Remote: remote}
+	state := State{Name: c.name, Password: c.password, Rank: c.rank, Remote: remote}
 	c.pathsMu.Lock()
 	state.Nomination = c.paths.nomination
+	if now := c.paths.now; now != nil && now.tcp == nil && !now.answered.IsZero() {
+		state.Address = now.address
+	}
 	c.pathsMu.Unlock()
 	if k := c.keys.Load(); k != nil {
 		k.export(&state)
@@ -92,11 +103,10 @@ func (c *Conn) Freeze() {
 	}
 }
 
-// Import opens a connection that another process serves, on standby: it answers the peer's checks
-// and learns where the peer is, which keeps the way to it open. It sends no media until TakeOver.
-// The rank is that of this process in the peer's description. It is to be called before the peer
-// gets that: some peers check all addresses at the start and never again.
-func (s *Sockets) Import(state State, rank Rank, events Events) (*Conn, error) {
+// Import makes a connection that another process serves, on standby. It does nothing until Listen.
+// The rank of this process is the one after the other's.
+func (s *Sockets) Import(state State, events Events) (*Conn, error) {
+	rank := state.Rank + 1
 	if err := state.check(rank); err != nil {
 		return nil, fmt.Errorf("importing connection: %w", err)
 	}
@@ -107,10 +117,22 @@ func (s *Sockets) Import(state State, rank Rank, events Events) (*Conn, error) {
 	if state.Remote.Password != "" {
 		c.paths.checkBytes = len(c.request(question{}, state.Remote))
 	}
-	if err := s.add(c); err != nil {
-		return nil, fmt.Errorf("importing connection: %w", err)
-	}
 	return c, nil
+}
+
+// Listen has a connection on standby answer the peer's checks and learn where the peer is, which
+// keeps the way to it open. It sends no media until TakeOver. It is to be called before the peer is
+// told of this process: some peers check an address when they learn of it and never again. It fails
+// when there is such a connection already.
+func (c *Conn) Listen() error {
+	if err := c.sockets.add(c); err != nil {
+		return fmt.Errorf("importing connection: %w", err)
+	}
+	c.mu.Lock()
+	address := c.followed.Address
+	c.mu.Unlock()
+	c.seek(address)
+	return nil
 }
 
 func (s State) check(rank Rank) error {
@@ -129,6 +151,7 @@ func (c *Conn) Follow(state State) error {
 	if met {
 		c.meet()
 	}
+	c.seek(state.Address)
 	return nil
 }
 

@@ -2,10 +2,12 @@ package transport
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -46,7 +48,7 @@ func randomState(random *rand.Rand) State {
 	}
 	text := func() string { return fmt.Sprintf("%x", some(12)) }
 	s := State{
-		Name: text(), Password: text(), Nomination: random.Uint32N(100),
+		Name: text(), Password: text(), Nomination: random.Uint32N(100), Rank: Rank(random.UintN(uint(MaxRank))),
 		Remote: Remote{Name: text(), Password: text(), Hash: "sha-256", Fingerprint: text(), Passive: random.IntN(2) == 0},
 		Sent:   map[uint32]uint64{}, Received: map[uint32]uint64{}, SentControl: map[uint32]uint32{}, ReceivedControl: map[uint32]uint32{},
 	}
@@ -85,11 +87,14 @@ func imported(t testing.TB, s *Sockets, state State) *Conn {
 	if err := json.Unmarshal(raw, &read); err != nil {
 		t.Fatal(err)
 	}
-	c, err := s.Import(read, 1, nothing())
+	c, err := s.Import(read, nothing())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
+	if err := c.Listen(); err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 
@@ -107,6 +112,7 @@ func TestWhatIsImportedIsExportedAgain(t *testing.T) {
 		}
 		got := c.Export()
 		state.Nomination++
+		state.Rank++
 		if !reflect.DeepEqual(got, state) {
 			for _, part := range []struct{ name, got, want any }{
 				{"remote", got.Remote, state.Remote}, {"sent", got.Sent, state.Sent}, {"received", got.Received, state.Received}, {"sent RTCP", got.SentControl, state.SentControl},
@@ -141,7 +147,7 @@ func TestWhatIsNoStateIsNotImported(t *testing.T) {
 		} else {
 			change(&state)
 		}
-		c, err := s.Import(state, 0, nothing())
+		c, err := s.Import(state, nothing())
 		if err == nil {
 			err = c.TakeOver(margin)
 			c.Close()
@@ -151,12 +157,22 @@ func TestWhatIsNoStateIsNotImported(t *testing.T) {
 		}
 	}
 	state := randomState(random)
-	if _, err := s.Import(state, MaxRank+1, nothing()); err == nil {
+	last := randomState(random)
+	last.Rank = MaxRank
+	if _, err := s.Import(last, nothing()); err == nil {
 		t.Error("a rank above the highest is taken")
 	}
 	c := imported(t, s, state)
-	if _, err := s.Import(state, 0, nothing()); !errors.Is(err, errTaken) {
+	again, err := s.Import(state, nothing())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Listen(); !errors.Is(err, errTaken) {
 		t.Errorf("the same again: %v", err)
+	}
+	again.Close()
+	if s.byName[state.Name] != c {
+		t.Error("what was refused takes the other one away")
 	}
 	if err := c.Follow(randomState(random)); !errors.Is(err, errOther) {
 		t.Errorf("the state of another connection: %v", err)
@@ -374,6 +390,46 @@ func TestRTCPGoesOn(t *testing.T) {
 	}
 }
 
+// A peer that does not come to the standby is asked where the other process reaches it, until it
+// has answered, and only so often as that says where it is.
+func TestAStandbySeeksThePeer(t *testing.T) {
+	s := newSockets(t, "127.0.0.1")
+	s.Serve()
+	peer, _ := newReceiver(t, "127.0.0.1")
+	state := randomState(rand.New(rand.NewPCG(7, 9)))
+	state.Address = peer.LocalAddr().(*net.UDPAddr).AddrPort()
+	c := imported(t, s, state)
+	check := decode(t, receive(t, peer, 1))[stun.BindingRequest]
+	if check == nil || nomination(check) != 0 {
+		t.Fatalf("the peer gets %v", check)
+	}
+	for range 2 * seekChecks {
+		c.choose(func(p *paths) []question {
+			p.all[0].askedLast = time.Time{}
+			questions, _ := p.tick(time.Time{}, time.Now())
+			return questions
+		})
+	}
+	c.choose(func(p *paths) []question {
+		if credit := p.all[0].credit; credit < 0 || credit >= p.checkBytes {
+			t.Errorf("credit for %d bytes is left: a check takes %d", credit, p.checkBytes)
+		}
+		return nil
+	})
+	response := stun.MustBuild(stun.NewTransactionIDSetter(check.TransactionID), stun.BindingSuccess,
+		stun.NewShortTermIntegrity(state.Remote.Password), stun.Fingerprint)
+	if !c.answers(response.Raw, route{address: state.Address, socket: s.UDP}) || c.route.Load() == nil {
+		t.Fatal("the answer is not believed")
+	}
+	c.choose(func(p *paths) []question {
+		questions := p.seek(route{address: state.Address, socket: s.UDP}, time.Now())
+		if len(questions) > 0 {
+			t.Error("who has answered is sought on")
+		}
+		return questions
+	})
+}
+
 // A peer that another process serves is asked for nothing but an answer; then it is told to come.
 func TestAStandbyWaitsUntilItTakesOver(t *testing.T) {
 	s := newSockets(t, "127.0.0.1")
@@ -390,8 +446,9 @@ func TestAStandbyWaitsUntilItTakesOver(t *testing.T) {
 	if messages[stun.BindingSuccess] == nil || check == nil || nomination(check) != 0 {
 		t.Fatalf("the peer gets %v", messages)
 	}
-	if priority, err := check.Get(stun.AttrPriority); err != nil || !bytes.Equal(priority, []byte{0x47, 0x86, 0x8c, 0x00}) {
-		t.Errorf("the priority is %x, want that of the first standby: %v", priority, err)
+	want := binary.BigEndian.AppendUint32(nil, (state.Rank+1).Priority(false, 0))
+	if priority, err := check.Get(stun.AttrPriority); err != nil || !bytes.Equal(priority, want) {
+		t.Errorf("the priority is %x, want %x, that of the next process: %v", priority, want, err)
 	}
 	if c.route.Load() != nil {
 		t.Error("an address that has not answered is used")

@@ -142,7 +142,9 @@ func (s *Sockets) add(c *Conn) error {
 func (s *Sockets) remove(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.byName, c.name)
+	if s.byName[c.name] == c {
+		delete(s.byName, c.name)
+	}
 	s.byAddress.remove(c)
 	s.claims.remove(c)
 }

@@ -30,6 +30,8 @@ type UDPSocket struct {
 	// segments tells that the kernel cuts bursts into packets (UDP_SEGMENT, udp(7), since Linux
 	// 4.18).
 	segments atomic.Bool
+	// receiveBuffer is what the kernel grants, in bytes.
+	receiveBuffer int
 	// fullAt is when there was no room to send last, in Unix nanoseconds. behind tells that more
 	// packets may have arrived than are being handled.
 	fullAt atomic.Int64
@@ -87,6 +89,11 @@ func (s *UDPSocket) adopt(original int) error {
 		return fmt.Errorf("asking for the socket's family: %w", err)
 	}
 	s.ipv6 = family == unix.AF_INET6
+	granted, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	if err != nil {
+		return fmt.Errorf("asking for the socket's buffer: %w", err)
+	}
+	s.receiveBuffer = granted / 2 // the kernel says twice what it was asked for, socket(7)
 	// The kernel is asked, since one that does not know of segments would send a burst as one
 	// packet.
 	_, unable := unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT)
@@ -105,6 +112,10 @@ func (s *UDPSocket) adopt(original int) error {
 	}
 	return nil
 }
+
+// ReceiveBuffer is how much of what was not read yet the kernel keeps, in bytes. It may be less
+// than was asked for (net.core.rmem_max).
+func (s *UDPSocket) ReceiveBuffer() int { return s.receiveBuffer }
 
 // Port is the UDP port.
 func (s *UDPSocket) Port() uint16 { return s.port }

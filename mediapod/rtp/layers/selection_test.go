@@ -16,7 +16,7 @@ func TestASelectionFollowsThePath(t *testing.T) {
 	type step struct {
 		path             Path
 		layer, temporal  int
-		paused           bool
+		paused, over     bool
 		wanted           int
 		wait             time.Duration // before the step
 		max, unpauseable int
@@ -63,9 +63,39 @@ func TestASelectionFollowsThePath(t *testing.T) {
 			{path: Path{30, true}, layer: 0, temporal: all},
 			{path: Path{30, true}, wait: time.Minute, layer: 0, temporal: all},
 		}},
-		"a receiver's limit pauses nothing": {[]Layer{plain(400)}, []step{
-			{path: Path{}, layer: 0, temporal: all, max: 50},
-			{path: Path{}, wait: time.Minute, layer: 0, temporal: all, max: 50},
+		"a limit leaves temporal layers out": {[]Layer{layered(400), layered(1600)}, []step{
+			{path: Path{}, layer: 0, temporal: 2, max: 400},
+			{path: Path{}, wait: time.Minute, layer: 0, temporal: 2, max: 380}, // by a little for a while
+			{path: Path{}, layer: 0, temporal: 1, max: 350},
+			{path: Path{}, layer: 0, temporal: 1, max: 390},
+			{path: Path{}, layer: 0, temporal: 2, max: 400},
+			{path: Path{Kbps: 150, Congested: true}, layer: 0, temporal: 0, max: 400},
+			{path: Path{Kbps: 300}, layer: 0, temporal: 1, max: 400, wanted: 460},
+			{path: Path{}, layer: 1, temporal: all},
+		}},
+		"a limit far below what there is": {[]Layer{plain(400)}, []step{
+			{path: Path{}, layer: 0, temporal: 0, max: 300},
+			{path: Path{}, wait: time.Minute, layer: 0, temporal: 0, max: 300},
+			{path: Path{}, layer: 0, temporal: 0, max: 200},
+			{path: Path{}, wait: patience - 1, layer: 0, temporal: 0, max: 200},
+			{path: Path{}, wait: 1, layer: 0, temporal: 0, over: true, max: 200},
+			{path: Path{}, wait: time.Minute, layer: 0, temporal: 0, over: true, max: 300},
+			{path: Path{}, layer: 0, temporal: all, max: 400},
+			{path: Path{}, layer: 0, temporal: 0, max: 200},
+			{path: Path{}, wait: time.Minute, layer: 0, temporal: 0, over: true, max: 200},
+			{path: Path{}, layer: 0, temporal: all},
+		}},
+		"a limit that is exceeded for a moment": {[]Layer{plain(400)}, []step{
+			{path: Path{}, layer: 0, temporal: 0, max: 200},
+			{path: Path{}, wait: patience - 1, layer: 0, temporal: 0, max: 300},
+			{path: Path{}, wait: patience - 1, layer: 0, temporal: 0, max: 200},
+			{path: Path{}, wait: patience - 1, layer: 0, temporal: 0, max: 200},
+		}},
+		"a limit and a path": {[]Layer{plain(400)}, []step{
+			{path: Path{100, true}, layer: 0, temporal: 0, max: 200},
+			{path: Path{100, true}, wait: despair, layer: 0, temporal: 0, paused: true, max: 200, wanted: 460},
+			{path: Path{100, true}, wait: patience, layer: 0, temporal: 0, paused: true, over: true, max: 200},
+			{path: Path{100, false}, layer: 0, temporal: 0, paused: true, wanted: 460},
 		}},
 	} {
 		var s Selection
@@ -78,10 +108,10 @@ func TestASelectionFollowsThePath(t *testing.T) {
 			if c.all[s.Layer].UpTo[temporal] == c.all[s.Layer].UpTo[step.temporal] {
 				temporal = step.temporal // it makes no difference
 			}
-			if s.Layer != step.layer || temporal != step.temporal || s.Paused != step.paused || wanted != step.wanted {
+			if s.Layer != step.layer || temporal != step.temporal || s.Paused != step.paused || s.Over != step.over || wanted != step.wanted {
 				t.Errorf("%s: step %d: %+v, wanted %d; want %+v", name, i, s, wanted, step)
 			}
-			if current = s.Layer; s.Paused {
+			if current = s.Layer; s.Pause() != NoPause {
 				current = -1
 			}
 		}

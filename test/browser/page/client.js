@@ -29,9 +29,10 @@ export function draw({ width = 320, height = 240, frameRate = 15, label = 'canva
   paint();
   const timer = setInterval(paint, 1000 / frameRate);
   const track = canvas.captureStream(frameRate).getVideoTracks()[0];
+  track.stand = () => clearInterval(timer);
   const stop = track.stop.bind(track);
   track.stop = () => {
-    clearInterval(timer);
+    track.stand();
     stop();
   };
   return track;
@@ -78,7 +79,7 @@ export class Client {
       connectionId: connection?.connectionId,
       streamId: event.stream?.streamId,
       type: event.type,
-      data: typeof event.data === 'string' ? event.data : undefined,
+      data: typeof event.data === 'string' ? event.data : name.startsWith('recording') ? `${event.id} ${event.name}` : undefined,
       property: event.changedProperty,
       newValue: event.newValue === undefined ? undefined : JSON.stringify(event.newValue),
       oldValue: event.oldValue === undefined ? undefined : JSON.stringify(event.oldValue),
@@ -235,6 +236,11 @@ export class Client {
         this.#publisher.publishVideo(!video);
       }
     });
+  }
+
+  /** Has the published track, which the page draws, stand still. */
+  standStill() {
+    return this.#try(async () => this.#publisher.stream.getMediaStream().getVideoTracks()[0].stand());
   }
 
   /** Replaces the published track by another: one that the page draws, or the fake microphone again. */

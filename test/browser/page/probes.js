@@ -12,6 +12,10 @@ window.probes = {
   unreachable: false,
   /** Video codecs (VP8, ...) that this browser behaves as if it had never heard of. */
   missingCodecs: [],
+  /** The video codec that this browser offers first; empty leaves that to the browser. */
+  favouriteCodec: '',
+  /** While true, a peer connection knows no TCP address of the server: losing UDP is losing all. */
+  udpOnly: false,
 };
 
 window.WebSocket = class extends WebSocket {
@@ -40,12 +44,14 @@ window.RTCPeerConnection = class extends RTCPeerConnection {
     window.probes.connections.push(this);
   }
 
-  /** A sender does not offer a codec that is missing. */
+  /** A sender does not offer a codec that is missing, and offers its favourite first. */
   createOffer(...args) {
-    const missing = window.probes.missingCodecs;
-    if (missing.length > 0) {
+    const { missingCodecs, favouriteCodec } = window.probes;
+    if (missingCodecs.length > 0 || favouriteCodec) {
+      const name = (codec) => codec.mimeType.replace('video/', '');
       const codecs = RTCRtpReceiver.getCapabilities('video').codecs
-        .filter((codec) => !missing.includes(codec.mimeType.replace('video/', '')));
+        .filter((codec) => !missingCodecs.includes(name(codec)))
+        .sort((a, b) => (name(b) === favouriteCodec) - (name(a) === favouriteCodec));
       for (const transceiver of this.getTransceivers()) {
         if (transceiver.receiver.track.kind === 'video') {
           transceiver.setCodecPreferences(codecs);
@@ -55,11 +61,14 @@ window.RTCPeerConnection = class extends RTCPeerConnection {
     return super.createOffer(...args);
   }
 
-  /** A receiver does not know the name of a codec that is missing. */
+  /** A receiver does not know the name of a codec that is missing, nor TCP if there is to be none. */
   setRemoteDescription(description) {
     let { sdp } = description;
     for (const name of window.probes.missingCodecs) {
       sdp = sdp.replaceAll(` ${name}/90000`, ` X-${name}/90000`);
+    }
+    if (window.probes.udpOnly) {
+      sdp = sdp.replace(/^a=candidate:\S+ \d+ tcp .*\r\n/gim, '');
     }
     return super.setRemoteDescription({ type: description.type, sdp });
   }

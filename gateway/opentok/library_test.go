@@ -1,0 +1,178 @@
+//go:build e2e
+
+package opentok
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"mediarooms.dev/mediarooms/gateway/objects"
+	"mediarooms.dev/mediarooms/test/browser"
+)
+
+// library is a Node process with the unmodified npm package opentok.
+type library struct {
+	*testing.T
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startLibrary(t *testing.T) *library {
+	t.Helper()
+	folder := filepath.Join("testdata", "node")
+	if err := browser.InstallPackages(t.Context(), folder); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command("node", "node.mjs")
+	command.Dir = folder
+	in, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		if err := command.Wait(); err != nil {
+			t.Errorf("the Node process: %v", err)
+		}
+	})
+	return &library{T: t, in: in, out: bufio.NewReader(out)}
+}
+
+// evaluate returns what JavaScript resolves to, as JSON, or the message of what it throws.
+func (l *library) evaluate(script string, values ...any) (value, failure string) {
+	l.Helper()
+	line, err := json.Marshal(fmt.Sprintf(script, values...))
+	if err != nil {
+		l.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(l.in, "%s\n", line); err != nil {
+		l.Fatal(err)
+	}
+	text, err := l.out.ReadBytes('\n')
+	var answer struct {
+		Value json.RawMessage
+		Error string
+	}
+	if err != nil || json.Unmarshal(text, &answer) != nil {
+		l.Fatalf("%s: the process has answered %q, %v", line, text, err)
+	}
+	return string(answer.Value), answer.Error
+}
+
+// text returns what JavaScript resolves to, a string.
+func (l *library) text(script string, values ...any) string {
+	l.Helper()
+	value, failure := l.evaluate(script, values...)
+	var text string
+	if failure != "" || json.Unmarshal([]byte(value), &text) != nil {
+		l.Fatalf("%s: got %s %s", script, value, failure)
+	}
+	return text
+}
+
+// gives checks what JavaScript resolves to.
+func (l *library) gives(want, script string, values ...any) {
+	l.Helper()
+	if value, failure := l.evaluate(script, values...); value != want {
+		l.Errorf("%s: got %s %s, want %s", fmt.Sprintf(script, values...), value, failure, want)
+	}
+}
+
+// fails checks the message of what JavaScript throws, by a regular expression.
+func (l *library) fails(want, script string, values ...any) {
+	l.Helper()
+	if value, failure := l.evaluate(script, values...); failure == "" || !regexp.MustCompile(want).MatchString(failure) {
+		l.Errorf("%s: got %s %q, want %q", fmt.Sprintf(script, values...), value, failure, want)
+	}
+}
+
+func TestTheUnmodifiedLibrary(t *testing.T) {
+	w := newWorld(t)
+	l := startLibrary(t)
+	for _, version := range []string{"2.23.2", "2.19.0"} {
+		t.Run(version, func(t *testing.T) {
+			l.T = t
+			l.text(`ot = new OpenTok[%q](%q, %q, %q), ''`, version, apiKey, apiSecret, w.gateway.URL)
+			l.text(`stranger = new OpenTok[%q](%q, 'ANOTHER_SECRET', %q), ''`, version, apiKey, w.gateway.URL)
+			session := l.text(`does(ot, 'createSession', {mediaMode: 'routed'}).then((made) => made.sessionId)`)
+			l.tokens(w, session)
+			l.rooms(w, session)
+			l.errors(session)
+		})
+	}
+}
+
+// tokens checks that each kind of token that the library makes lets its bearer in.
+func (l *library) tokens(w *world, session string) {
+	l.Helper()
+	for _, options := range []string{`{}`, `{role: 'moderator', data: 'ä&b:c d', initialLayoutClassList: ['focus', 'main']}`} {
+		for _, t1 := range []bool{false, true} {
+			token := l.text(`ot.generateToken(%q, %s, %v)`, session, options, t1)
+			if got := w.ask(session, token); got.status != http.StatusOK {
+				l.Errorf("%s: got %d %s", token, got.status, got.body)
+			}
+			forged := l.text(`stranger.generateToken(%q, %s, %v)`, session, options, t1)
+			if got := w.ask(session, forged); got.status != http.StatusUnauthorized {
+				l.Errorf("%s: got %d %s", forged, got.status, got.body)
+			}
+		}
+	}
+	l.fails("session belongs to the API Key", `ot.generateToken('2_MX41fn41fjZ-')`)
+}
+
+// rooms checks what the library does with a room that somebody is in.
+func (l *library) rooms(w *world, session string) {
+	l.Helper()
+	member := w.enter(session, nil)
+	connection, stream := objects.ConnectionID(member), member.Status.Publishers[0].StreamID
+	l.gives(fmt.Sprintf(`{"id":%q,"name":"","videoType":"camera","layoutClassList":[]}`, stream),
+		`does(ot, 'getStream', %q, %q).then(({id, name, videoType, layoutClassList}) => ({id, name, videoType, layoutClassList}))`, session, stream)
+	l.gives(fmt.Sprintf(`[%q]`, stream), `does(ot, 'listStreams', %q).then((list) => list.map(({id}) => id))`, session)
+	l.gives(`1`, `does(ot, 'setStreamClassLists', %q, [{id: %q, layoutClassList: ['full']}]).then(() => 1)`, session, stream)
+	l.gives(`["full"]`, `does(ot, 'getStream', %q, %q).then((got) => got.layoutClassList)`, session, stream)
+	w.rooms.take()
+	l.gives(`null`, `does(ot, 'signal', %q, null, {type: 'chat', data: 'to all'})`, session)
+	l.gives(`null`, `does(ot, 'signal', %q, %q, {type: 'chat', data: 'to one'})`, session, connection)
+	if got := strings.Join(w.rooms.take(), " "); got != fmt.Sprintf(`{"type":"chat","data":"to all"} {"to":[%q],"type":"chat","data":"to one"}`, connection) {
+		l.Errorf("the signals are %s", got)
+	}
+	l.gives(`null`, `does(ot, 'forceDisconnect', %q, %q)`, session, connection)
+	l.fails("not found", `does(ot, 'forceDisconnect', %q, %q)`, session, connection)
+	l.gives(`[]`, `does(ot, 'listStreams', %q)`, session)
+}
+
+// errors checks that errors reach the application, and do not end its process.
+func (l *library) errors(session string) {
+	l.Helper()
+	const (
+		missing  = "Mediarooms does not have this yet"
+		stranger = "uthentication error|Invalid API key or secret" // of 2.19.0, and of 2.23.2
+	)
+	l.fails(stranger, `does(stranger, 'listStreams', %q)`, session)
+	l.fails(stranger, `does(stranger, 'createSession', {})`)
+	l.fails("not found", `does(ot, 'signal', %q, 'con_Other00000', {type: 'chat', data: ''})`, session)
+	l.fails(missing, `does(ot, 'createSession', {mediaMode: 'routed', archiveMode: 'always'})`)
+	l.fails(missing, `does(ot, 'startArchive', %q, {})`, session)
+	l.fails(missing, `does(ot, 'listArchives', {})`)
+	l.fails(missing, `does(ot, 'forceMuteStream', %q, 'stream')`, session)
+	l.fails(missing, `does(ot, 'forceMuteAll', %q, {active: true})`, session)
+	l.fails(missing, `does(ot, 'dial', %q, 'token', 'sip:a@example.org', {})`, session)
+	l.fails(missing, `does(ot, 'playDTMF', %q, null, '1')`, session)
+	l.fails("", `does(ot, 'startBroadcast', %q, {outputs: {hls: {}}, layout: {type: 'bestFit'}})`, session)
+	l.gives(`"alive"`, `'alive'`)
+}

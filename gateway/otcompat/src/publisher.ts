@@ -1,0 +1,335 @@
+// What a client sends: it is captured, shown, and published over a session.
+
+import { capture, isScreen, listDevices, type CaptureOptions, type Source } from './devices.ts';
+import { asError, notSupported, warnOf, OTError, settle, type Callback } from './errors.ts';
+import { OTEvent, StreamEvent } from './events.ts';
+import { Stream, type Connection, type Dimensions } from './model.ts';
+import { Party, summary, type Link } from './party.ts';
+import { twin } from './twin.ts';
+import { Widget, type Target, type WidgetOptions } from './widget.ts';
+
+/** Options of a publisher. */
+export interface PublisherOptions extends CaptureOptions, WidgetOptions {
+  publishAudio?: boolean;
+  publishVideo?: boolean;
+  initials?: string;
+  videoContentHint?: string;
+}
+
+/** The layers of simulcast, from low to high. Small videos have one. */
+const layers = [{ rid: 'low', scaleResolutionDownBy: 4 }, { rid: 'middle', scaleResolutionDownBy: 2 }, { rid: 'high', scaleResolutionDownBy: 1 }];
+const layeredFrom = 1280; // pixels wide
+
+/** Options that are refused, and those that are not followed, of which the console is told. */
+const refusals = ['videoFilter', 'audioFilter', 'publishCaptions'];
+const hints = [
+  'maxResolution', 'audioBitrate', 'enableDtx', 'scalableVideo', 'scalableScreenshare', 'audioFallback', 'preferredVideoCodecs', 'constraints',
+];
+
+/** One stream to be. */
+export class Publisher extends Party {
+  accessAllowed?: boolean;
+  /** The session that it is published over. */
+  session?: any;
+  protected widget: Widget;
+  #options: PublisherOptions;
+  #media = new MediaStream();
+  #ready: Promise<void>;
+  #link?: Link;
+  #audio: boolean;
+  #video: boolean;
+  #destroyed = false;
+
+  constructor(target: Target, options: PublisherOptions, callback?: Callback<Publisher>) {
+    super();
+    this.#options = options;
+    this.#audio = options.publishAudio ?? true;
+    this.#video = options.publishVideo ?? true;
+    const screen = isScreen(options.videoSource);
+    let refused: unknown;
+    warnOf('a publisher', options, hints);
+    try {
+      const unknown = refusals.find((name) => (options as Record<string, unknown>)[name]);
+      if (unknown) {
+        throw notSupported(`the option ${unknown}`);
+      }
+      this.widget = new Widget('publisher', target, { mirror: !screen && !(options.videoSource instanceof MediaStreamTrack), ...options });
+    } catch (failure) {
+      refused = failure;
+      this.widget = new Widget('publisher', null, { insertDefaultUI: false });
+    }
+    this.widget.video.muted = true;
+    this.widget.onmute = () => this.publishAudio(!this.#audio);
+    this.widget.muted = !this.#audio;
+    this.watchSize();
+    this.#ready = refused ? Promise.reject(refused) : this.#capture();
+    this.#ready.catch(() => {});
+    settle(this.#ready.then(() => this), callback);
+  }
+
+  async #capture(): Promise<void> {
+    // Handlers that are added right after the constructor get all events.
+    await Promise.resolve();
+    this.dispatch(new OTEvent('accessDialogOpened', true));
+    try {
+      this.#media = await capture(this.#options);
+    } catch (failure) {
+      const error = asError(failure, 'OT_HARDWARE_UNAVAILABLE');
+      this.dispatch(new OTEvent('accessDialogClosed'));
+      if (error.name === 'OT_USER_MEDIA_ACCESS_DENIED') {
+        this.accessAllowed = false;
+        this.dispatch(new OTEvent('accessDenied', true), () => this.widget.say('Camera and microphone are not allowed.'));
+      }
+      throw error;
+    }
+    this.dispatch(new OTEvent('accessDialogClosed'));
+    if (this.#destroyed) {
+      this.#stop();
+      throw new OTError('OT_INVALID_PARAMETER', 'the publisher was destroyed');
+    }
+    this.accessAllowed = true;
+    this.#media.getTracks().forEach((track) => this.#adopt(track));
+    this.widget.video.srcObject = this.#media;
+    this.widget.ready(this.#media.getVideoTracks().length > 0);
+    this.meter(this.#media.getAudioTracks()[0]);
+    this.dispatch(new OTEvent('accessAllowed'));
+    this.dispatch(new OTEvent('mediaStreamAvailable', false, { mediaStream: this.#media }));
+    this.dispatch(new OTEvent('videoElementCreated', false, { element: this.widget.video }));
+  }
+
+  /** Makes a track one of the publisher's. */
+  #adopt(track: MediaStreamTrack): void {
+    track.enabled = track.kind === 'audio' ? this.#audio : this.#video;
+    if (track.kind === 'video' && this.#options.videoContentHint) {
+      track.contentHint = this.#options.videoContentHint;
+    }
+    track.addEventListener('ended', () => {
+      this.dispatch(new OTEvent('mediaStopped', false, { track }));
+      if (isScreen(this.#options.videoSource) && track.kind === 'video') {
+        this.session?.endPublisher(this, 'mediaStopped');
+      }
+    });
+  }
+
+  /** Publishes over a session, once the media is there. The session calls it. */
+  async start(session: any, link: Link, connection: Connection): Promise<Stream> {
+    await this.#ready;
+    if (this.stream || this.#destroyed) {
+      throw new OTError('OT_INVALID_PARAMETER', this.stream ? 'the publisher is published already' : 'the publisher was destroyed');
+    }
+    this.session = session;
+    this.#link = link;
+    const video = this.#media.getVideoTracks()[0], audio = this.#media.getAudioTracks()[0];
+    const { width = 0, height = 0, frameRate } = video?.getSettings() ?? {};
+    const described = {
+      hasAudio: Boolean(audio), hasVideo: Boolean(video), name: this.#options.name ?? '', initials: this.#options.initials ?? '',
+      videoType: video && (isScreen(this.#options.videoSource) ? 'screen' : this.#options.videoSource instanceof MediaStreamTrack ? 'custom' : 'camera'),
+      frameRate: frameRate && Math.round(frameRate),
+      videoDimensions: width && height ? { width, height } : undefined,
+    } as const;
+    const peer = this.#connect();
+    try {
+      const sdpOffer = await offer(peer);
+      const answer = await link.request('publish', { ...described, sdpOffer, audioActive: this.#audio, videoActive: this.#video });
+      await peer.setRemoteDescription({ type: 'answer', sdp: answer.sdpAnswer });
+      this.stream = new Stream({
+        ...described, id: answer.streamId, createdAt: answer.createdAt, hasAudio: described.hasAudio && this.#audio,
+        hasVideo: described.hasVideo && this.#video,
+      }, connection);
+    } catch (failure) {
+      this.#disconnect();
+      throw asError(failure, 'OT_SET_REMOTE_DESCRIPTION_FAILED');
+    }
+    return this.stream;
+  }
+
+  /** Makes a peer connection that sends the media, in the place of the one before. */
+  #connect(): RTCPeerConnection {
+    this.peer?.close();
+    const peer = this.peer = new RTCPeerConnection(this.#link?.configuration);
+    for (const track of this.#media.getTracks()) {
+      const layered = track.kind === 'video' && !isScreen(this.#options.videoSource) && (track.getSettings().width ?? 0) >= layeredFrom;
+      peer.addTransceiver(track, { direction: 'sendonly', streams: [this.#media], ...(layered && { sendEncodings: layers }) });
+    }
+    peer.addEventListener('connectionstatechange', () => {
+      if (peer === this.peer && peer.connectionState === 'failed') {
+        void this.renegotiate();
+      }
+    });
+    return peer;
+  }
+
+  /** Sends the media over another peer connection. The session calls it when it is on another media pod. */
+  async renegotiate(): Promise<void> {
+    if (!this.stream || !this.#link) {
+      return;
+    }
+    const peer = this.#connect();
+    try {
+      const answer = await this.#link.request('renegotiate', { streamId: this.stream.streamId, sdpOffer: await offer(peer) }, { again: true });
+      await peer.setRemoteDescription({ type: 'answer', sdp: answer.sdpAnswer });
+    } catch (failure) {
+      console.warn('Mediarooms: the stream could not be sent again', failure);
+    }
+  }
+
+  /** Takes note that the stream has ended. Unless a handler prevents it, the publisher is destroyed. */
+  ended(reason: string): void {
+    const stream = this.stream;
+    this.#disconnect();
+    if (stream) {
+      this.dispatch(new StreamEvent('streamDestroyed', stream, reason), () => this.#remove());
+    }
+  }
+
+  #disconnect(): void {
+    this.peer?.close();
+    this.peer = undefined;
+    this.stream = undefined;
+    this.#link = undefined;
+    this.session = undefined;
+  }
+
+  #stop(): void {
+    this.#media.getTracks().forEach((track) => track.stop());
+  }
+
+  #remove(): void {
+    if (this.#destroyed) {
+      return;
+    }
+    this.#destroyed = true;
+    this.endMedia();
+    this.#stop();
+    this.widget.remove();
+    this.dispatch(new OTEvent('destroyed'));
+  }
+
+  /** Ends everything of the publisher. */
+  get destroy() {
+    return twin((callback?: Callback): this => {
+      this.session?.endPublisher(this, 'clientDisconnected');
+      this.#remove();
+      settle(Promise.resolve(), callback);
+      return this;
+    });
+  }
+
+  publishAudio(on: boolean): void {
+    this.#audio = on;
+    this.widget.muted = !on;
+    this.#media.getAudioTracks().forEach((track) => { track.enabled = on; });
+    settle(this.#changed('hasAudio', { audioActive: on }, on && this.#media.getAudioTracks().length > 0), undefined);
+  }
+
+  get publishVideo() {
+    return twin((on: boolean, callback?: Callback): void => {
+      this.#video = on;
+      this.#media.getVideoTracks().forEach((track) => { track.enabled = on; });
+      this.widget.audioOnly = !on;
+      settle(this.#changed('hasVideo', { videoActive: on }, on && this.#media.getVideoTracks().length > 0), callback);
+    });
+  }
+
+  async #changed(property: 'hasAudio' | 'hasVideo', params: object, value: boolean): Promise<void> {
+    if (!this.stream || !this.#link || this.stream[property] === value) {
+      return;
+    }
+    this.session?.changeStream(this.stream, property, value);
+    await this.#link.request('change', { streamId: this.stream.streamId, ...params }, { again: true }).catch((failure) => {
+      throw asError(failure, 'OT_UNEXPECTED_SERVER_RESPONSE');
+    });
+  }
+
+  protected sizeChanged(videoDimensions: Dimensions): void {
+    const known = this.stream?.videoDimensions;
+    if (this.stream && this.#link && (known?.width !== videoDimensions.width || known?.height !== videoDimensions.height)) {
+      this.session?.changeStream(this.stream, 'videoDimensions', videoDimensions);
+      this.#link.request('change', { streamId: this.stream.streamId, videoDimensions }, { again: true }).catch(() => {});
+    }
+  }
+
+  /** Takes a moderator's wish for mute. */
+  mute(): void {
+    this.publishAudio(false);
+    this.dispatch(new OTEvent('muteForced'));
+  }
+
+  getAudioSource(): MediaStreamTrack | null {
+    return this.#media.getAudioTracks()[0] ?? null;
+  }
+
+  getVideoSource(): { deviceId: string | null; type: string | null; track: MediaStreamTrack | null } {
+    const track = this.#media.getVideoTracks()[0] ?? null;
+    const type = isScreen(this.#options.videoSource) ? 'screen' : this.#options.videoSource instanceof MediaStreamTrack ? 'custom' : 'camera';
+    return { deviceId: track?.getSettings().deviceId ?? null, type: track && type, track };
+  }
+
+  async setAudioSource(source: Source): Promise<void> {
+    await this.#replace('audio', source instanceof MediaStreamTrack ? source :
+      (await capture({ ...this.#options, audioSource: source, videoSource: null })).getAudioTracks()[0]);
+  }
+
+  async setVideoSource(source: Source): Promise<void> {
+    await this.#replace('video', source instanceof MediaStreamTrack ? source :
+      (await capture({ ...this.#options, videoSource: source, audioSource: null })).getVideoTracks()[0]);
+  }
+
+  /** Goes on to the next camera. */
+  async cycleVideo(): Promise<{ deviceId: string }> {
+    const cameras = (await listDevices()).filter((device) => device.kind === 'videoInput');
+    const at = cameras.findIndex((camera) => camera.deviceId === this.getVideoSource().deviceId);
+    const next = cameras[(at + 1) % cameras.length];
+    if (!next || !this.getVideoSource().track) {
+      throw new OTError('OT_NO_DEVICES_FOUND', 'there is no camera to go on to');
+    }
+    await this.setVideoSource(next.deviceId);
+    return { deviceId: next.deviceId };
+  }
+
+  async #replace(kind: 'audio' | 'video', track: MediaStreamTrack): Promise<void> {
+    const before = this.#media.getTracks().find((one) => one.kind === kind);
+    if (!before) {
+      track.stop();
+      throw new OTError('OT_INVALID_PARAMETER', `the publisher has no ${kind}`);
+    }
+    await this.peer?.getSenders().find((sender) => sender.track?.kind === kind)?.replaceTrack(track);
+    this.#media.removeTrack(before);
+    this.#media.addTrack(track);
+    before.stop();
+    this.#adopt(track);
+    if (kind === 'audio') {
+      this.meter(track);
+    }
+  }
+
+  /** Tells the statistics of what is sent: one entry, since the server forwards it. */
+  getStats(callback: Callback<object[]>): void {
+    this.getRtcStats((report) => [{
+      subscriberId: undefined, connectionId: undefined, stats: summary(report, 'outbound-rtp'),
+    }], callback);
+  }
+
+  async getRtcStatsReport(): Promise<object[]> {
+    return [{ rtcStatsReport: await this.report() }];
+  }
+
+  isAudioBlocked(): boolean {
+    return false;
+  }
+
+  async applyVideoFilter(): Promise<void> { throw notSupported('applyVideoFilter'); }
+  async clearVideoFilter(): Promise<void> { throw notSupported('clearVideoFilter'); }
+  async applyAudioFilter(): Promise<void> { throw notSupported('applyAudioFilter'); }
+  async clearAudioFilter(): Promise<void> { throw notSupported('clearAudioFilter'); }
+  async setVideoMediaProcessorConnector(): Promise<void> { throw notSupported('setVideoMediaProcessorConnector'); }
+  async setAudioMediaProcessorConnector(): Promise<void> { throw notSupported('setAudioMediaProcessorConnector'); }
+  async setPreferredResolution(): Promise<void> { throw notSupported('setPreferredResolution'); }
+  async setPreferredFrameRate(): Promise<void> { throw notSupported('setPreferredFrameRate'); }
+  async publishCaptions(): Promise<void> { throw notSupported('publishCaptions'); }
+}
+
+async function offer(peer: RTCPeerConnection): Promise<string> {
+  await peer.setLocalDescription();
+  return peer.localDescription?.sdp ?? '';
+}

@@ -1,0 +1,10 @@
+package tap
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// No goroutine outlives its test.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

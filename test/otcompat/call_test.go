@@ -1,0 +1,129 @@
+//go:build e2e
+
+package otcompat
+
+import (
+	"slices"
+	"testing"
+)
+
+// Two see and hear each other.
+func TestTwoWayCall(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.connect("A"), w.connect("B")
+	a.do("publish('of A')")
+	b.do("publish('of B')")
+	b.until("it knows the stream", "session.streams.find({name: 'of A'}) !== undefined")
+	a.until("it knows the stream", "session.streams.find({name: 'of B'}) !== undefined")
+	a.do("subscribe('of B')")
+	b.do("subscribe('of A')")
+	for u, stream := range map[*user]string{a: "of B", b: "of A"} {
+		u.until("it sees and hears", "received('"+stream+"').then(({frames, sound}) => frames > 10 && sound > 10)")
+		u.until("it shows the video", "!subscribers['"+stream+"'].element.classList.contains('OT_loading')")
+	}
+	shape := value[[]string](b, `(({element}) => [...element.classList, element.querySelector('video').className])(subscribers['of A'])`)
+	for _, class := range []string{"OT_root", "OT_subscriber", "OT_video-element"} {
+		if !slices.Contains(shape, class) {
+			t.Errorf("no class %s in %q", class, shape)
+		}
+	}
+
+	// The publisher switches its video off and on.
+	a.do("publishers['of A'].publishVideo(false)")
+	b.logs("streamPropertyChanged of A hasVideo true false")
+	b.logs("subscriber of A: videoDisabled publishVideo")
+	a.do("publishers['of A'].publishVideo(true)")
+	b.logs("streamPropertyChanged of A hasVideo false true")
+	b.logs("subscriber of A: videoEnabled publishVideo")
+
+	// The subscriber wants no video: none is sent to it.
+	b.do("subscribers['of A'].subscribeToVideo(false)")
+	b.logs("subscriber of A: videoDisabled subscribeToVideo")
+	b.until("no video comes", "received('of A').then(async ({packets}) => { await new Promise((r) => setTimeout(r, 400)); return (await received('of A')).packets === packets; })")
+	b.do("void received('of A').then(({frames}) => { window.before = frames; })")
+	b.do("subscribers['of A'].subscribeToVideo(true)")
+	b.until("video comes again", "received('of A').then(({frames}) => frames > window.before + 5)")
+
+	b.do("session.unsubscribe(subscribers['of A'])")
+	b.logs("subscriber of A: destroyed unsubscribed")
+	a.do("session.unpublish(publishers['of A'])")
+	a.logs("publisher of A: destroyed")
+	b.logs("streamDestroyed of A clientDisconnected")
+}
+
+// A Firefox and a Chromium see and hear each other.
+func TestCallWithFirefox(t *testing.T) {
+	w := newWorldAt(t, ownAddress(t))
+	a, b := w.openFirefox("A"), w.connect("B")
+	a.do("connect()")
+	a.do("publish('of A')")
+	b.do("publish('of B')")
+	b.until("it knows the stream", "session.streams.find({name: 'of A'}) !== undefined")
+	a.until("it knows the stream", "session.streams.find({name: 'of B'}) !== undefined")
+	a.do("subscribe('of B')")
+	b.do("subscribe('of A')")
+	a.until("it sees and hears", "received('of B').then(({frames, sound}) => frames > 10 && sound > 10)")
+	b.until("it sees and hears", "received('of A').then(({frames, sound}) => frames > 10 && sound > 10)")
+	a.do("publishers['of A'].publishAudio(false)")
+	b.logs("streamPropertyChanged of A hasAudio true false")
+	b.do("session.disconnect()")
+	a.logs("connectionDestroyed B clientDisconnected")
+	a.counts(1)
+}
+
+// One connection sends several streams, and one stream is received several times, also by its own
+// publisher.
+func TestSeveralStreams(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.connect("A"), w.connect("B")
+	a.do("publish('camera')")
+	a.do("publish('board', {canvas: true})")
+	b.logs("streamCreated camera of A")
+	b.logs("streamCreated board of A")
+	b.do("subscribe('camera', 'small')")
+	b.do("subscribe('camera', 'large')")
+	b.do("subscribe('board')")
+	a.do("subscribe('camera', 'own', {testNetwork: true})")
+	for u, all := range map[*user][]string{b: {"small", "large", "board"}, a: {"own"}} {
+		for _, one := range all {
+			u.until("it sees "+one, "received('"+one+"').then(({frames}) => frames > 5)")
+		}
+	}
+	if got := value[int](b, "session.getSubscribersForStream(session.streams.find({name: 'camera'})).length"); got != 2 {
+		t.Errorf("%d subscribers", got)
+	}
+	if got := value[string](b, "session.streams.find({name: 'board'}).videoType"); got != "custom" {
+		t.Errorf("the board is %s", got)
+	}
+	a.do("publishers.camera.destroy()")
+	b.logs("streamDestroyed camera clientDisconnected")
+	b.until("the board goes on", "received('board').then(({frames}) => frames > 20)")
+}
+
+func TestSignalsAndModeration(t *testing.T) {
+	w := newWorld(t)
+	m, a := w.connect("M"), w.connect("A")
+	a.logs("connectionCreated M undefined 1")
+	m.logs("connectionCreated A undefined 1")
+	a.do("session.signal.promise({type: 'chat', data: 'hello'})")
+	a.logged("signal:chat hello from A")
+	m.logged("signal:chat hello from A")
+	m.do("session.signal.promise({to: session.connections.find({data: 'A'}), data: 'to you'})")
+	a.logged("signal to you from M")
+
+	a.do("publish('of A')")
+	m.logs("streamCreated of A of A")
+	m.do("session.forceMuteStream(session.streams.find({name: 'of A'}))")
+	a.logs("publisher of A: muteForced")
+	m.logs("streamPropertyChanged of A hasAudio true false")
+	a.do("publishers['of A'].publishAudio(true)")
+	m.logs("streamPropertyChanged of A hasAudio false true")
+	m.do("session.forceMuteAll([])")
+	m.logs("muteForced true")
+	a.logs("publisher of A: muteForced")
+	m.do("session.disableForceMute()")
+	a.logs("muteForced false")
+	m.do("session.forceUnpublish.promise(session.streams.find({name: 'of A'}))")
+	a.logs("publisher of A: streamDestroyed forceUnpublished")
+	m.logs("streamDestroyed of A forceUnpublished")
+}
