@@ -141,6 +141,29 @@ func TestUpperTemporalLayersAreLeftOutOnAPathBelowTheLowestLayer(t *testing.T) {
 	}
 }
 
+func TestAReceiverThatGetsLittleProcessorTimeKeepsItsVideo(t *testing.T) {
+	const frameRate = 10
+	for _, nap := range []time.Duration{200 * time.Millisecond, 500 * time.Millisecond, time.Second} {
+		for seed := range uint64(20) {
+			w := newWorld(t, seed, nil, 150)
+			w.frameRate, w.muted = frameRate, true
+			r := w.receiver(func(r *receiver) { r.nap = nap })
+			w.play(5 * time.Second)
+			r.from()
+			paused := 0
+			for range 600 {
+				w.play(100 * time.Millisecond)
+				paused += w.publisher.Paused()
+			}
+			if paused > 0 || r.count < 60*frameRate*95/100 {
+				t.Errorf("naps of up to %v, seed %d: %d of 600 times without video, %d frames of %d",
+					nap, seed, paused, r.count, 60*frameRate)
+			}
+			t.Logf("naps of up to %v, seed %d: %d paused, %d frames, longest gap %v, %d lost, %d copies", nap, seed, paused, r.count, r.worst, r.lost, r.copies)
+		}
+	}
+}
+
 func TestVideoPausesOnAHopelessPathAndComesBack(t *testing.T) {
 	for name, c := range map[string]struct {
 		pattern []uint8

@@ -135,7 +135,11 @@ func (p *path) video(now time.Time) layers.Path {
 	if p.estimator == nil || p.estimator.Kbps() == 0 {
 		return layers.Path{}
 	}
-	return layers.Path{Kbps: max(p.estimator.Kbps()-p.audio.Kbps(now), 1), Congested: p.estimator.Congested()}
+	return layers.Path{
+		Kbps:      max(p.estimator.Kbps()-p.audio.Kbps(now), 1),
+		Congested: p.estimator.Congested(),
+		Clogged:   p.estimator.Clogged(),
+	}
 }
 
 // want notes which bitrate of video a better layer would take; 0 when there is none.

@@ -19,6 +19,8 @@ type receiver struct {
 	link
 	counts
 
+	nap       time.Duration // for at most how long its computer does something else, again and again
+	napsUntil time.Time
 	transport transport
 	sent      map[uint16]bool // the numbers of the newest packets
 	missing   map[uint16]*request
@@ -203,6 +205,12 @@ func (r *receiver) live() {
 			r.subscriber.HandleRTCP([]rtcp.Packet{r.back[0].packet}, now)
 		}
 		r.back = r.back[1:]
+	}
+	if now.Before(r.napsUntil) {
+		return
+	}
+	if r.nap > 0 {
+		r.napsUntil = now.Add(time.Duration(r.world.random.Int64N(int64(r.nap))))
 	}
 	for len(r.wire) > 0 && !r.wire[0].at.After(now) {
 		r.take(r.wire[0].packet)

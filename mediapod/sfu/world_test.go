@@ -10,7 +10,7 @@ import (
 	"github.com/pion/rtp"
 )
 
-// world is a room in simulated time: a camera of 30 frames a second whose layers come at given
+// world is a room in simulated time: a camera whose layers come at given
 // bitrates, and receivers behind links of given qualities.
 type world struct {
 	t          testing.TB
@@ -18,6 +18,7 @@ type world struct {
 	counters   Counters
 	publisher  *Publisher
 	microphone *Layer
+	frameRate  int  // of the camera, framesPerSecond to begin with
 	muted      bool // nothing comes from the microphone
 	still      bool // the picture may stand still
 	spoken     uint16
@@ -54,7 +55,7 @@ const (
 
 func newWorld(t testing.TB, seed uint64, pattern []uint8, kbps ...int) *world {
 	t.Helper()
-	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 5)), upstream: &wire{}, now: epoch, encoding: 80 * time.Millisecond}
+	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 5)), upstream: &wire{}, now: epoch, frameRate: framesPerSecond, encoding: 80 * time.Millisecond}
 	w.publisher = NewPublisher(&w.counters, 0)
 	w.connect(pattern, kbps...)
 	var err error
@@ -112,7 +113,7 @@ func (w *world) shoot(c *camera) {
 	} else if len(c.pattern) > 0 {
 		layer = c.pattern[n%len(c.pattern)]
 	}
-	size := c.kbps * 1000 / 8 / framesPerSecond * (80 + w.random.IntN(40)) / 100
+	size := c.kbps * 1000 / 8 / w.frameRate * (80 + w.random.IntN(40)) / 100
 	if key {
 		size = max(5*size, 3000)
 	}
@@ -161,7 +162,7 @@ func (w *world) play(duration time.Duration) {
 	w.t.Helper()
 	for end := w.now.Add(duration); w.now.Before(end); w.now = w.now.Add(time.Millisecond) {
 		since := int(w.now.Sub(epoch) / time.Millisecond)
-		if since*framesPerSecond/1000 != (since-1)*framesPerSecond/1000 {
+		if since*w.frameRate/1000 != (since-1)*w.frameRate/1000 {
 			for _, c := range w.cameras {
 				w.shoot(c)
 			}

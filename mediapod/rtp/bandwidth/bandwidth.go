@@ -34,6 +34,9 @@ const (
 	// share of what came through under congestion that becomes the estimate, in percent: the queue
 	// must drain.
 	share = 85
+	// clogged is the queue from which on it is the path's, and not that of a receiver whose computer
+	// is busy: that gets to the newest packets, too, whenever it gets to any.
+	clogged = 200 * time.Millisecond
 	// hold is how long a lower estimate is given to show, before the next one.
 	hold = 600 * time.Millisecond
 	// effect is how long after a lower estimate still as much is sent as before: what is lost of
@@ -84,7 +87,8 @@ type Estimator struct {
 	estimate  int     // kbps; 0 is unknown
 	lost      float64 // the share of packets, of late
 	congested bool
-	queuing   int // intervals in a row with a queue that does not get less
+	losing    bool // the congestion shows by more than a queue
+	queuing   int  // intervals in a row with a queue that does not get less
 	changedAt time.Time
 	probe     probe
 }
@@ -181,6 +185,12 @@ func (e *Estimator) Congested() bool {
 	return e.congested
 }
 
+// Clogged tells that the path does not carry what it is given by far: packets get lost, or wait for
+// longer than they do for a receiver whose computer is busy.
+func (e *Estimator) Clogged() bool {
+	return e.congested && (e.losing || e.Queue() >= clogged)
+}
+
 // Loss returns the share of packets that is lost without congestion, of late, from 0 to 1.
 func (e *Estimator) Loss() float64 {
 	return e.lost
@@ -229,7 +239,7 @@ func (e *Estimator) report(sequence uint16, received bool, arrival time.Duration
 	if kbps, full := e.rise.received(sent, arrival, int(p.bytes)); full {
 		e.rise = rise{}
 		if !e.congested && now.Sub(e.changedAt) >= hold {
-			e.decrease(kbps, now)
+			e.decrease(kbps, false, now)
 		}
 	}
 }
@@ -266,7 +276,7 @@ func (e *Estimator) close(now time.Time) {
 	}
 	switch {
 	case (e.queuing >= patience || loss) && now.Sub(e.changedAt) >= hold:
-		e.decrease(e.capacity(), now)
+		e.decrease(e.capacity(), loss, now)
 	case queue < drained && !loss && (!e.congested || now.Sub(e.changedAt) >= hold):
 		e.congested = false
 		if e.estimate > 0 {
@@ -278,7 +288,9 @@ func (e *Estimator) close(now time.Time) {
 	e.judge(queue, before, loss, now)
 }
 
-func (e *Estimator) decrease(through int, now time.Time) {
+// decrease makes an estimate of what came through under congestion; losing tells that this shows by
+// losses.
+func (e *Estimator) decrease(through int, losing bool, now time.Time) {
 	kbps := max(through*share/100, minKbps)
 	if e.congested && e.estimate > 0 && e.unmoved() {
 		// Less is sent, and the queue is as long as before: it is not ours.
@@ -288,7 +300,7 @@ func (e *Estimator) decrease(through int, now time.Time) {
 	if e.estimate == 0 || kbps < e.estimate {
 		e.estimate = kbps
 	}
-	e.congested = true
+	e.congested, e.losing = true, losing
 	e.changedAt = now
 	e.queuing = 0
 	for i := range e.spans { // what was lost has been counted
@@ -360,7 +372,7 @@ func (e *Estimator) Told(kbps, sending int, now time.Time) {
 	if congested && !e.congested {
 		e.probe.congested(now)
 	}
-	e.congested = congested
+	e.congested, e.losing = congested, congested
 	e.estimate = max(kbps, minKbps)
 	e.judge(0, 0, false, now)
 }

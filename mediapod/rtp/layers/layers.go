@@ -24,6 +24,8 @@ type Path struct {
 	Kbps int
 	// Congested tells that it does not carry what it is given now.
 	Congested bool
+	// Clogged tells that it is congested, and this by far.
+	Clogged bool
 }
 
 // Choose returns the index of the best layer that the path and a limit carry, maxKbps being 0 for

@@ -10,7 +10,7 @@ const (
 	// is better without, in percent: with less than that, next to no picture would get through
 	// whole.
 	hopeless = 60
-	// despair is for how long that must be so.
+	// despair is for how long that must be so, and the path be clogged.
 	despair = 1500 * time.Millisecond
 )
 
@@ -41,7 +41,7 @@ const (
 // for concurrent use.
 //
 //	path carries   nothing known, or      less than the            less than 60 % of the lowest
-//	               all that a layer takes lowest layer             temporal layer, for 1.5 s
+//	               all that a layer takes lowest layer             temporal layer, and clogged, for 1.5 s
 //	receiver gets  that layer             the lowest layer without paused: nothing, until a probe shows that
 //	                                      upper temporal layers    the path carries the lowest temporal layer
 //
@@ -149,7 +149,7 @@ func (s *Selection) follow(all []Layer, current int, path Path, maxKbps int, pau
 		wanted = higher * headroom / 100
 	}
 	switch {
-	case !pausable || !path.Congested || path.Kbps*100 >= chosen.UpTo[0]*hopeless:
+	case !pausable || !path.Clogged || path.Kbps*100 >= chosen.UpTo[0]*hopeless:
 		s.hopelessSince = time.Time{}
 	case s.hopelessSince.IsZero():
 		s.hopelessSince = now
