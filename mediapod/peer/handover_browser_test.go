@@ -175,9 +175,9 @@ func (r *engineRoom) do(what call) (reply, error) {
 		s.Freeze()
 	case "import":
 		if what.Subscription != nil {
-			r.subscriptions[what.Name], err = p.ImportSubscription(*what.Subscription, media.SubscriptionOptions{})
+			r.subscriptions[what.Name], err = p.ImportSubscription(*what.Subscription, media.SubscriptionOptions{}, nil)
 		} else {
-			r.publications[what.Name], err = r.engine.ImportPublication(*what.Publication, both)
+			r.publications[what.Name], err = r.engine.ImportPublication(*what.Publication, both, nil)
 		}
 	case "follow":
 		err = errors.Join(p.Follow(*what.Publication), s.Follow(*what.Subscription))

@@ -20,6 +20,7 @@ type Publication struct {
 	options media.PublicationOptions
 	logger  logr.Logger
 	stream  *sfu.Publisher
+	relay   func(name string, packet []byte) // of connections on standby; nil when it was made here
 
 	negotiating sync.Mutex // one answer at a time
 

@@ -62,6 +62,14 @@ func (p *Publication) Export() PublicationState {
 	return state
 }
 
+// TakeRelayed takes what the publisher has sent to the engine of its standby; see
+// transport.Conn.TakeRelayed.
+func (p *Publication) TakeRelayed(name string, packet []byte) {
+	if c := p.current(); c != nil {
+		c.conn.TakeRelayed(name, packet)
+	}
+}
+
 func (p *Publication) current() *publisherConn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,12 +90,15 @@ var (
 
 // ImportPublication makes a publication whose publisher another engine serves, on standby; see
 // transport.Sockets.Import. A publisher that has no connection yet may have one when it is
-// followed.
-func (e *Engine) ImportPublication(state PublicationState, options media.PublicationOptions) (*Publication, error) {
+// followed. relay, when set, is the transport.Events.Relay of its connections.
+func (e *Engine) ImportPublication(
+	state PublicationState, options media.PublicationOptions, relay func(name string, packet []byte),
+) (*Publication, error) {
 	if options.Loopback {
 		return nil, fmt.Errorf("importing publication: %w", errLoopback)
 	}
 	p := e.NewPublication(options).(*Publication)
+	p.relay = relay
 	if err := p.resume(state); err != nil {
 		_ = p.Close()
 		return nil, fmt.Errorf("importing publication: %w", err)
@@ -106,6 +117,7 @@ func (p *Publication) resume(state PublicationState) error {
 		lines = append(lines, line.line())
 	}
 	c, err := p.openPublisherConn(lines, true, func(events transport.Events) (*transport.Conn, error) {
+		events.Relay = p.relay
 		return p.engine.sockets.Import(state.Connection, events)
 	})
 	if err != nil {
@@ -208,15 +220,22 @@ func (s *Subscription) Export() SubscriptionState {
 	return SubscriptionState{Connection: connection, Streams: s.subscriber.Export()}
 }
 
+// TakeRelayed takes what the subscriber has sent to the engine of its standby; see
+// transport.Conn.TakeRelayed.
+func (s *Subscription) TakeRelayed(name string, packet []byte) { s.conn.TakeRelayed(name, packet) }
+
 // Freeze ends what this engine sends to the subscriber; see transport.Conn.Freeze.
 func (s *Subscription) Freeze() { s.conn.Freeze() }
 
 // ImportSubscription adds a subscriber that another engine serves, on standby; see
-// transport.Sockets.Import.
-func (p *Publication) ImportSubscription(state SubscriptionState, options media.SubscriptionOptions) (*Subscription, error) {
+// transport.Sockets.Import. relay, when set, is the transport.Events.Relay of its connection.
+func (p *Publication) ImportSubscription(
+	state SubscriptionState, options media.SubscriptionOptions, relay func(name string, packet []byte),
+) (*Subscription, error) {
 	s := &Subscription{publication: p, options: options}
 	s.note(state.Streams)
 	err := s.open(func(events transport.Events) (*transport.Conn, error) {
+		events.Relay = relay
 		return p.engine.sockets.Import(state.Connection, events)
 	}, s.resume)
 	if err != nil {

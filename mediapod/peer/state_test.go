@@ -66,7 +66,7 @@ func TestASubscriberGoesOverToAnotherEngine(t *testing.T) {
 	subscription, offer, err := first.Subscribe(t.Context(), p, media.SubscriptionOptions{})
 	viewer.must(err)
 	s := subscription.(*Subscription)
-	standby, err := q.(*Publication).ImportSubscription(sent(t, s.Export()), media.SubscriptionOptions{})
+	standby, err := q.(*Publication).ImportSubscription(sent(t, s.Export()), media.SubscriptionOptions{}, nil)
 	viewer.must(err)
 	viewer.must(s.Answer(t.Context(), viewer.answer(offer)))
 	viewer.must(standby.Follow(sent(t, s.Export())))
@@ -111,7 +111,7 @@ func BenchmarkFollow(b *testing.B) {
 	for i := range connections {
 		state := sent(b, s.Export())
 		state.Connection.Name = fmt.Sprintf("name-%011d", i)
-		one, err := q.(*Publication).ImportSubscription(state, media.SubscriptionOptions{})
+		one, err := q.(*Publication).ImportSubscription(state, media.SubscriptionOptions{}, nil)
 		viewer.must(err)
 		followed = append(followed, one)
 	}

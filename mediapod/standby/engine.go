@@ -116,6 +116,8 @@ type shareable interface {
 	export() (exported, error)
 	Freeze()
 	GoOn(skip uint16)
+	// TakeRelayed takes what the client has sent to the standby.
+	TakeRelayed(name string, packet []byte)
 }
 
 // exported is the state of a publication or subscription.

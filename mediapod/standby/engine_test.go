@@ -214,6 +214,50 @@ func TestTheEndOfAProcessIsSeen(t *testing.T) {
 	}
 }
 
+// addressed is an item that notes what a client has sent to the standby.
+type addressed struct {
+	shareable
+	got chan string
+}
+
+func (a *addressed) TakeRelayed(name string, packet []byte) { a.got <- name + " " + string(packet) }
+
+func TestWhatAClientSendsToTheStandbyReachesItsPod(t *testing.T) {
+	ca := mtlstest.NewAuthority(t)
+	first, second := startPod(t, ca), startPod(t, ca)
+	protected(first, second, 1, 1)
+	got := make(chan string, 8)
+	at := key{stream: "stream"}
+	for _, room := range []string{"room", "of another standby"} {
+		p := first.NewPublication(media.PublicationOptions{Room: room, StreamID: at.stream, HasAudio: true})
+		t.Cleanup(func() {
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		first.mu.Lock()
+		first.rooms[room].items[at] = &addressed{first.rooms[room].items[at], got}
+		first.mu.Unlock()
+	}
+	second.becomes("room", Ready)
+	second.mu.Lock()
+	f := second.followed["room"]
+	second.mu.Unlock()
+	(&followed{uid: "of another standby", from: f.from}).relay(at)("foreign", []byte("packet"))
+	f.relay(key{stream: "unknown"})("foreign", []byte("packet"))
+	packet := []byte("packet")
+	f.relay(at)("its own", packet)
+	packet[0] = '-' // it is not kept
+	select {
+	case what := <-got:
+		if what != "its own packet" {
+			t.Errorf("%q came", what)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("nothing came")
+	}
+}
+
 // What is known of a client's way is not forgotten when the stream breaks: some clients tell it
 // only once.
 func TestConnectionsStayWhenTheStreamBreaks(t *testing.T) {

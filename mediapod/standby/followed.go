@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -171,7 +172,7 @@ func (f *followed) takePublication(engine *peer.Engine, stream string, raw []byt
 	options.Rerouted = func() { call(&p.rerouted) }
 	options.Trickle = func(candidate media.ICECandidate) { trickle(&p.trickle, candidate) }
 	var err error
-	if p.Publication, err = engine.ImportPublication(said.State, options); err != nil {
+	if p.Publication, err = engine.ImportPublication(said.State, options, f.relay(key{stream: stream})); err != nil {
 		return err
 	}
 	f.publications[stream] = p
@@ -208,11 +209,26 @@ func (f *followed) takeSubscription(at key, raw []byte) error {
 		call(&s.outdated)
 	}
 	var err error
-	if s.Subscription, err = p.ImportSubscription(said.State, options); err != nil {
+	if s.Subscription, err = p.ImportSubscription(said.State, options, f.relay(at)); err != nil {
 		return err
 	}
 	f.subscriptions[at] = s
 	return nil
+}
+
+// relay returns what passes on to the pod that serves the room what the client of a publication or
+// subscription has sent here. What the stream has no room for is lost, as it would be on the way.
+func (f *followed) relay(at key) func(name string, packet []byte) {
+	return func(name string, packet []byte) {
+		relayed := &standbyv1.Relay{
+			Uid: f.uid, StreamId: at.stream, Participant: at.participant, Subscription: at.subscription,
+			Connection: name, Packet: slices.Clone(packet),
+		}
+		select {
+		case f.from.relayed <- relayed:
+		default:
+		}
+	}
 }
 
 // endPublication ends what is known of a publication, and of the subscriptions to it.

@@ -19,6 +19,8 @@ const (
 	redial = 100 * time.Millisecond
 	// lookTime is how long it may take to see whether another pod's process still listens.
 	lookTime = 250 * time.Millisecond
+	// maxRelayed is how many packets may wait for their turn on a stream.
+	maxRelayed = 256
 	// maxMessage bounds a message of another pod, in bytes.
 	maxMessage = 4 << 20
 )
@@ -41,6 +43,8 @@ type follower struct {
 	wake    chan struct{} // holds one element when there is something to ask for
 	// askedFor are rooms that are to be handed over.
 	askedFor chan *followed
+	// relayed are packets for the pod.
+	relayed chan *standbyv1.Relay
 
 	mu    sync.Mutex // guards rooms
 	rooms map[string]*followed
@@ -64,7 +68,8 @@ func (e *Engine) Follow(uid string, primary Primary) {
 	if f == nil {
 		f = &follower{
 			engine: e, primary: Primary{PodUID: primary.PodUID, Address: primary.Address},
-			done: make(chan struct{}), wake: make(chan struct{}, 1), askedFor: make(chan *followed), rooms: map[string]*followed{},
+			done: make(chan struct{}), wake: make(chan struct{}, 1), askedFor: make(chan *followed),
+			relayed: make(chan *standbyv1.Relay, maxRelayed), rooms: map[string]*followed{},
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		f.cancel = cancel

@@ -175,8 +175,23 @@ func (l *link) take(message *standbyv1.StandbyMessage) error {
 		return l.acknowledged(m.Ack.GetNumber(), time.Now())
 	case *standbyv1.StandbyMessage_HandOver:
 		return l.handOver(m.HandOver.GetUid())
+	case *standbyv1.StandbyMessage_Relay:
+		l.deliver(m.Relay)
 	}
 	return nil
+}
+
+// deliver takes what a client has sent to the standby of its room.
+func (l *link) deliver(relayed *standbyv1.Relay) {
+	l.engine.mu.Lock()
+	var to shareable
+	if r := l.engine.rooms[relayed.GetUid()]; r != nil && r.guard != nil && r.guard.link == l {
+		to = r.items[key{relayed.GetStreamId(), relayed.GetParticipant(), relayed.GetSubscription()}]
+	}
+	l.engine.mu.Unlock()
+	if to != nil {
+		to.TakeRelayed(relayed.GetConnection(), relayed.GetPacket())
+	}
 }
 
 // begin lets the standby follow a room, when the operator has said so.

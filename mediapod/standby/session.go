@@ -42,6 +42,8 @@ func (s *session) run(ctx context.Context) error {
 			err = s.send(&standbyv1.StandbyMessage{Message: &standbyv1.StandbyMessage_HandOver{
 				HandOver: &standbyv1.HandOver{Uid: room.uid},
 			}})
+		case relayed := <-s.follower.relayed:
+			err = s.send(&standbyv1.StandbyMessage{Message: &standbyv1.StandbyMessage_Relay{Relay: relayed}})
 		case <-s.follower.wake:
 		case now := <-claiming.C:
 			s.follower.decide(now)

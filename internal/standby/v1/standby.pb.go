@@ -10,6 +10,8 @@
 //      | <------------------------------------  |
 //      | Ack{number}                            |   renews the primary's lease, and releases packet indices
 //      | ------------------------------------>  |
+//      | Relay{connection, packet}              |   what a client sends of its handshake to the standby
+//      | ------------------------------------>  |
 //
 // The numbers of fields are never used again, never changed; unknown ones are ignored.
 
@@ -43,6 +45,7 @@ type StandbyMessage struct {
 	//	*StandbyMessage_Want
 	//	*StandbyMessage_Ack
 	//	*StandbyMessage_HandOver
+	//	*StandbyMessage_Relay
 	Message       isStandbyMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -112,6 +115,15 @@ func (x *StandbyMessage) GetHandOver() *HandOver {
 	return nil
 }
 
+func (x *StandbyMessage) GetRelay() *Relay {
+	if x != nil {
+		if x, ok := x.Message.(*StandbyMessage_Relay); ok {
+			return x.Relay
+		}
+	}
+	return nil
+}
+
 type isStandbyMessage_Message interface {
 	isStandbyMessage_Message()
 }
@@ -128,11 +140,17 @@ type StandbyMessage_HandOver struct {
 	HandOver *HandOver `protobuf:"bytes,3,opt,name=hand_over,json=handOver,proto3,oneof"`
 }
 
+type StandbyMessage_Relay struct {
+	Relay *Relay `protobuf:"bytes,4,opt,name=relay,proto3,oneof"`
+}
+
 func (*StandbyMessage_Want) isStandbyMessage_Message() {}
 
 func (*StandbyMessage_Ack) isStandbyMessage_Message() {}
 
 func (*StandbyMessage_HandOver) isStandbyMessage_Message() {}
+
+func (*StandbyMessage_Relay) isStandbyMessage_Message() {}
 
 type PrimaryMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -612,6 +630,95 @@ func (x *Ack) GetNumber() uint64 {
 	return 0
 }
 
+// Relay is a DTLS packet that a client has sent to the standby: until a path is nominated, clients send to whoever answers their checks. The primary trusts
+// it no more than one that comes from the network.
+type Relay struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// uid of the room.
+	Uid      string `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	StreamId string `protobuf:"bytes,2,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
+	// participant and subscription are as in Media.
+	Participant  string `protobuf:"bytes,3,opt,name=participant,proto3" json:"participant,omitempty"`
+	Subscription string `protobuf:"bytes,4,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	// connection is the pods' ICE user name fragment.
+	Connection    string `protobuf:"bytes,5,opt,name=connection,proto3" json:"connection,omitempty"`
+	Packet        []byte `protobuf:"bytes,6,opt,name=packet,proto3" json:"packet,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Relay) Reset() {
+	*x = Relay{}
+	mi := &file_internal_standby_v1_standby_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Relay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Relay) ProtoMessage() {}
+
+func (x *Relay) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_standby_v1_standby_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Relay.ProtoReflect.Descriptor instead.
+func (*Relay) Descriptor() ([]byte, []int) {
+	return file_internal_standby_v1_standby_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Relay) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *Relay) GetStreamId() string {
+	if x != nil {
+		return x.StreamId
+	}
+	return ""
+}
+
+func (x *Relay) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *Relay) GetSubscription() string {
+	if x != nil {
+		return x.Subscription
+	}
+	return ""
+}
+
+func (x *Relay) GetConnection() string {
+	if x != nil {
+		return x.Connection
+	}
+	return ""
+}
+
+func (x *Relay) GetPacket() []byte {
+	if x != nil {
+		return x.Packet
+	}
+	return nil
+}
+
 // HandOver asks the primary to give a room up in good order.
 type HandOver struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -622,7 +729,7 @@ type HandOver struct {
 
 func (x *HandOver) Reset() {
 	*x = HandOver{}
-	mi := &file_internal_standby_v1_standby_proto_msgTypes[8]
+	mi := &file_internal_standby_v1_standby_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -634,7 +741,7 @@ func (x *HandOver) String() string {
 func (*HandOver) ProtoMessage() {}
 
 func (x *HandOver) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_standby_v1_standby_proto_msgTypes[8]
+	mi := &file_internal_standby_v1_standby_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -647,7 +754,7 @@ func (x *HandOver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandOver.ProtoReflect.Descriptor instead.
 func (*HandOver) Descriptor() ([]byte, []int) {
-	return file_internal_standby_v1_standby_proto_rawDescGZIP(), []int{8}
+	return file_internal_standby_v1_standby_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *HandOver) GetUid() string {
@@ -667,7 +774,7 @@ type HandedOver struct {
 
 func (x *HandedOver) Reset() {
 	*x = HandedOver{}
-	mi := &file_internal_standby_v1_standby_proto_msgTypes[9]
+	mi := &file_internal_standby_v1_standby_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +786,7 @@ func (x *HandedOver) String() string {
 func (*HandedOver) ProtoMessage() {}
 
 func (x *HandedOver) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_standby_v1_standby_proto_msgTypes[9]
+	mi := &file_internal_standby_v1_standby_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +799,7 @@ func (x *HandedOver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandedOver.ProtoReflect.Descriptor instead.
 func (*HandedOver) Descriptor() ([]byte, []int) {
-	return file_internal_standby_v1_standby_proto_rawDescGZIP(), []int{9}
+	return file_internal_standby_v1_standby_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *HandedOver) GetUid() string {
@@ -706,11 +813,12 @@ var File_internal_standby_v1_standby_proto protoreflect.FileDescriptor
 
 const file_internal_standby_v1_standby_proto_rawDesc = "" +
 	"\n" +
-	"!internal/standby/v1/standby.proto\x12\x15mediarooms.standby.v1\"\xbe\x01\n" +
+	"!internal/standby/v1/standby.proto\x12\x15mediarooms.standby.v1\"\xf4\x01\n" +
 	"\x0eStandbyMessage\x121\n" +
 	"\x04want\x18\x01 \x01(\v2\x1b.mediarooms.standby.v1.WantH\x00R\x04want\x12.\n" +
 	"\x03ack\x18\x02 \x01(\v2\x1a.mediarooms.standby.v1.AckH\x00R\x03ack\x12>\n" +
-	"\thand_over\x18\x03 \x01(\v2\x1f.mediarooms.standby.v1.HandOverH\x00R\bhandOverB\t\n" +
+	"\thand_over\x18\x03 \x01(\v2\x1f.mediarooms.standby.v1.HandOverH\x00R\bhandOver\x124\n" +
+	"\x05relay\x18\x04 \x01(\v2\x1c.mediarooms.standby.v1.RelayH\x00R\x05relayB\t\n" +
 	"\amessage\"\xc5\x02\n" +
 	"\x0ePrimaryMessage\x124\n" +
 	"\x05media\x18\x01 \x01(\v2\x1c.mediarooms.standby.v1.MediaH\x00R\x05media\x12=\n" +
@@ -740,7 +848,16 @@ const file_internal_standby_v1_standby_proto_rawDesc = "" +
 	"\x04Beat\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\"\x1d\n" +
 	"\x03Ack\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x04R\x06number\"\x1c\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\"\xb4\x01\n" +
+	"\x05Relay\x12\x10\n" +
+	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1b\n" +
+	"\tstream_id\x18\x02 \x01(\tR\bstreamId\x12 \n" +
+	"\vparticipant\x18\x03 \x01(\tR\vparticipant\x12\"\n" +
+	"\fsubscription\x18\x04 \x01(\tR\fsubscription\x12\x1e\n" +
+	"\n" +
+	"connection\x18\x05 \x01(\tR\n" +
+	"connection\x12\x16\n" +
+	"\x06packet\x18\x06 \x01(\fR\x06packet\"\x1c\n" +
 	"\bHandOver\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\"\x1e\n" +
 	"\n" +
@@ -761,7 +878,7 @@ func file_internal_standby_v1_standby_proto_rawDescGZIP() []byte {
 	return file_internal_standby_v1_standby_proto_rawDescData
 }
 
-var file_internal_standby_v1_standby_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_internal_standby_v1_standby_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_internal_standby_v1_standby_proto_goTypes = []any{
 	(*StandbyMessage)(nil), // 0: mediarooms.standby.v1.StandbyMessage
 	(*PrimaryMessage)(nil), // 1: mediarooms.standby.v1.PrimaryMessage
@@ -771,25 +888,27 @@ var file_internal_standby_v1_standby_proto_goTypes = []any{
 	(*Complete)(nil),       // 5: mediarooms.standby.v1.Complete
 	(*Beat)(nil),           // 6: mediarooms.standby.v1.Beat
 	(*Ack)(nil),            // 7: mediarooms.standby.v1.Ack
-	(*HandOver)(nil),       // 8: mediarooms.standby.v1.HandOver
-	(*HandedOver)(nil),     // 9: mediarooms.standby.v1.HandedOver
+	(*Relay)(nil),          // 8: mediarooms.standby.v1.Relay
+	(*HandOver)(nil),       // 9: mediarooms.standby.v1.HandOver
+	(*HandedOver)(nil),     // 10: mediarooms.standby.v1.HandedOver
 }
 var file_internal_standby_v1_standby_proto_depIdxs = []int32{
-	2, // 0: mediarooms.standby.v1.StandbyMessage.want:type_name -> mediarooms.standby.v1.Want
-	7, // 1: mediarooms.standby.v1.StandbyMessage.ack:type_name -> mediarooms.standby.v1.Ack
-	8, // 2: mediarooms.standby.v1.StandbyMessage.hand_over:type_name -> mediarooms.standby.v1.HandOver
-	4, // 3: mediarooms.standby.v1.PrimaryMessage.media:type_name -> mediarooms.standby.v1.Media
-	5, // 4: mediarooms.standby.v1.PrimaryMessage.complete:type_name -> mediarooms.standby.v1.Complete
-	6, // 5: mediarooms.standby.v1.PrimaryMessage.beat:type_name -> mediarooms.standby.v1.Beat
-	9, // 6: mediarooms.standby.v1.PrimaryMessage.handed_over:type_name -> mediarooms.standby.v1.HandedOver
-	3, // 7: mediarooms.standby.v1.PrimaryMessage.refused:type_name -> mediarooms.standby.v1.Refused
-	0, // 8: mediarooms.standby.v1.Standby.Follow:input_type -> mediarooms.standby.v1.StandbyMessage
-	1, // 9: mediarooms.standby.v1.Standby.Follow:output_type -> mediarooms.standby.v1.PrimaryMessage
-	9, // [9:10] is the sub-list for method output_type
-	8, // [8:9] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	2,  // 0: mediarooms.standby.v1.StandbyMessage.want:type_name -> mediarooms.standby.v1.Want
+	7,  // 1: mediarooms.standby.v1.StandbyMessage.ack:type_name -> mediarooms.standby.v1.Ack
+	9,  // 2: mediarooms.standby.v1.StandbyMessage.hand_over:type_name -> mediarooms.standby.v1.HandOver
+	8,  // 3: mediarooms.standby.v1.StandbyMessage.relay:type_name -> mediarooms.standby.v1.Relay
+	4,  // 4: mediarooms.standby.v1.PrimaryMessage.media:type_name -> mediarooms.standby.v1.Media
+	5,  // 5: mediarooms.standby.v1.PrimaryMessage.complete:type_name -> mediarooms.standby.v1.Complete
+	6,  // 6: mediarooms.standby.v1.PrimaryMessage.beat:type_name -> mediarooms.standby.v1.Beat
+	10, // 7: mediarooms.standby.v1.PrimaryMessage.handed_over:type_name -> mediarooms.standby.v1.HandedOver
+	3,  // 8: mediarooms.standby.v1.PrimaryMessage.refused:type_name -> mediarooms.standby.v1.Refused
+	0,  // 9: mediarooms.standby.v1.Standby.Follow:input_type -> mediarooms.standby.v1.StandbyMessage
+	1,  // 10: mediarooms.standby.v1.Standby.Follow:output_type -> mediarooms.standby.v1.PrimaryMessage
+	10, // [10:11] is the sub-list for method output_type
+	9,  // [9:10] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_internal_standby_v1_standby_proto_init() }
@@ -801,6 +920,7 @@ func file_internal_standby_v1_standby_proto_init() {
 		(*StandbyMessage_Want)(nil),
 		(*StandbyMessage_Ack)(nil),
 		(*StandbyMessage_HandOver)(nil),
+		(*StandbyMessage_Relay)(nil),
 	}
 	file_internal_standby_v1_standby_proto_msgTypes[1].OneofWrappers = []any{
 		(*PrimaryMessage_Media)(nil),
@@ -815,7 +935,7 @@ func file_internal_standby_v1_standby_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_standby_v1_standby_proto_rawDesc), len(file_internal_standby_v1_standby_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

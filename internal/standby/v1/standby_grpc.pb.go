@@ -10,6 +10,8 @@
 //      | <------------------------------------  |
 //      | Ack{number}                            |   renews the primary's lease, and releases packet indices
 //      | ------------------------------------>  |
+//      | Relay{connection, packet}              |   what a client sends of its handshake to the standby
+//      | ------------------------------------>  |
 //
 // The numbers of fields are never used again, never changed; unknown ones are ignored.
 

@@ -61,8 +61,10 @@ func fingerprintOf(t *testing.T, certificate tls.Certificate) string {
 // library, which gets DTLS only.
 type dtlsPeer struct {
 	*net.UDPConn
-	t       *testing.T
-	engine  netip.AddrPort
+	t      *testing.T
+	engine netip.AddrPort
+	// standby, when set, is where its DTLS goes instead of the engine.
+	standby netip.AddrPort
 	session *dtls.Conn
 	keys    *keys
 	// alerts and markers count those that came, lost the packets that end a handshake and were lost
@@ -75,12 +77,13 @@ const marker = 63
 
 func (p *dtlsPeer) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
-		n, from, err := p.UDPConn.ReadFrom(b)
+		n, place, err := p.ReadFromUDPAddrPort(b)
+		from := net.UDPAddrFromAddrPort(place)
 		switch {
 		case err != nil:
 			return n, from, err
 		case stun.IsMessage(b[:n]):
-			p.answer(b[:n])
+			p.answer(b[:n], place)
 			continue
 		case n == 0 || b[0] < 20 || b[0] > 63:
 			continue
@@ -98,16 +101,19 @@ func (p *dtlsPeer) ReadFrom(b []byte) (int, net.Addr, error) {
 }
 
 // answer answers a check.
-func (p *dtlsPeer) answer(packet []byte) {
+func (p *dtlsPeer) answer(packet []byte, to netip.AddrPort) {
 	check := &stun.Message{Raw: packet}
 	if check.Decode() != nil || check.Type != stun.BindingRequest {
 		return
 	}
 	answer := stun.MustBuild(stun.NewTransactionIDSetter(check.TransactionID), stun.BindingSuccess, stun.NewShortTermIntegrity(theirPassword))
-	_, _ = p.WriteTo(answer.Raw, nil) // the socket may be closed
+	_, _ = p.WriteToUDPAddrPort(answer.Raw, to) // the socket may be closed
 }
 
 func (p *dtlsPeer) WriteTo(b []byte, _ net.Addr) (int, error) {
+	if p.standby.IsValid() {
+		return p.WriteToUDPAddrPort(b, p.standby)
+	}
 	return p.WriteToUDPAddrPort(b, p.engine)
 }
 
@@ -156,6 +162,12 @@ type associated struct {
 // associate connects a peer, which loses so many of the packets that end the handshake.
 func associate(t *testing.T, passive bool, lose int32) *associated {
 	t.Helper()
+	return associateBy(t, passive, lose, func(*associated) {})
+}
+
+// associateBy connects a peer that sends its part of the handshake where prepare has said.
+func associateBy(t *testing.T, passive bool, lose int32, prepare func(*associated)) *associated {
+	t.Helper()
 	ours, theirs := newCertificate(t), newCertificate(t)
 	a := &associated{t: t, sockets: newSockets(t, "127.0.0.1"), now: time.Now(), ended: make(chan struct{})}
 	a.sockets.Serve()
@@ -182,6 +194,7 @@ func associate(t *testing.T, passive bool, lose int32) *associated {
 		t.Fatal(err)
 	}
 	a.peer.send(request(t, a.conn.name+":them", a.conn.password))
+	prepare(a)
 	a.peer.connect(theirs, !passive)
 	select {
 	case <-connected:
@@ -340,4 +353,47 @@ func TestAFrozenConnectionThatRestsTellsNothing(t *testing.T) {
 	a.conn.Freeze()
 	a.conn.Close()
 	a.quiet("frozen")
+}
+
+// A browser sends its part of the handshake to the standby, when that is who answers its checks by
+// the best pair of candidates.
+func TestAHandshakeByWayOfTheStandby(t *testing.T) {
+	for name, passive := range map[string]bool{"the peer begins": false, "we begin": true} {
+		t.Run(name, func(t *testing.T) {
+			var relayed atomic.Int32
+			a := associateBy(t, passive, 1, func(a *associated) {
+				standby := newSockets(t, "127.0.0.1")
+				standby.Serve()
+				events := nothing()
+				events.Relay = func(name string, packet []byte) {
+					relayed.Add(1)
+					a.conn.TakeRelayed("of another", packet) // is dropped
+					a.conn.TakeRelayed(name, packet)
+				}
+				c, err := standby.Import(a.conn.Export(), events)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(c.Close)
+				if err := c.Listen(); err != nil {
+					t.Fatal(err)
+				}
+				a.peer.standby = netip.AddrPortFrom(a.peer.engine.Addr(), standby.UDP.Port())
+				check := request(t, a.conn.name+":them", a.conn.password)
+				if _, err := a.peer.WriteToUDPAddrPort(check, a.peer.standby); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if relayed.Load() == 0 {
+				t.Error("nothing came by way of the standby")
+			}
+			a.peer.report()
+			wait.For(t, 10*time.Second, "what only who has the keys can send to be heard", func() error {
+				if !a.conn.heardKeys() {
+					return errors.New("nothing of that is heard")
+				}
+				return nil
+			})
+		})
+	}
 }

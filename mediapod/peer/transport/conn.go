@@ -45,6 +45,10 @@ type Events struct {
 	// called by the goroutine that reads the socket, and while a peer moves from UDP to TCP by two.
 	// Without it the peer sends no media; without Feedback it receives none.
 	Media func(packet []byte, at time.Time)
+	// Relay, when set, gets the DTLS that the peer of a connection on standby sends here, for the
+	// process that serves it, which is to take it by TakeRelayed; name is the connection's ICE user
+	// name fragment, of our end. It must not block, and not keep the packet.
+	Relay func(name string, packet []byte)
 }
 
 // rtcpPerSecond is how many RTCP packets the peer may send.
@@ -91,8 +95,9 @@ type Conn struct {
 	rank Rank
 	due  atomic.Int64 // when tick has something to do, in Unix nanoseconds
 
-	frozen atomic.Bool
-	permit atomic.Pointer[Permit] // nil is for ever
+	relayed atomic.Int32 // DTLS packets on standby
+	frozen  atomic.Bool
+	permit  atomic.Pointer[Permit] // nil is for ever
 
 	pathsMu sync.Mutex // guards what follows; nothing else is locked by who holds it
 	paths   paths
@@ -256,19 +261,57 @@ func (c *Conn) receive(packet []byte, via route) {
 	if len(packet) < 2 {
 		return
 	}
-	switch first := packet[0]; {
-	case first >= 20 && first <= 63:
-		if c.keys.Load() != nil {
-			packet = protected(packet)
+	switch {
+	case isDTLS(packet):
+		if !c.relay(packet) {
+			c.receiveDTLS(packet)
 		}
-		if len(packet) > 0 {
-			c.dtls.deliver(packet)
-		}
-	case first >= 128 && first <= 191:
+	case packet[0] >= 128 && packet[0] <= 191:
 		if k := c.keys.Load(); k != nil {
 			c.receiveMedia(k, packet, via)
 		}
 	}
+}
+
+func (c *Conn) receiveDTLS(packet []byte) {
+	if c.keys.Load() != nil {
+		packet = protected(packet)
+	}
+	if len(packet) > 0 {
+		c.dtls.deliver(packet)
+	}
+}
+
+// TakeRelayed takes a packet that the peer has sent to a process where the connection is on standby;
+// see Events.Relay. One of another connection, by its name, or that is no DTLS, is dropped: it is
+// as little trusted as one that comes from the network. It does not keep the packet.
+func (c *Conn) TakeRelayed(name string, packet []byte) {
+	if name == c.name && len(packet) > 1 && isDTLS(packet) {
+		c.receiveDTLS(packet)
+	}
+}
+
+// What a process where a connection is on standby passes on: a handshake takes about ten packets,
+// each of which a peer sends again up to eight times.
+const (
+	maxRelayed      = 100
+	maxRelayedBytes = 1500
+)
+
+// relay passes a DTLS packet on to the process that serves the connection, if that is another one.
+// Browsers send their part of the handshake to whoever answers their checks by the best pair of
+// candidates, and again only after ever longer times.
+func (c *Conn) relay(packet []byte) (on bool) {
+	if c.keys.Load() != nil {
+		return false
+	}
+	c.mu.Lock()
+	on = c.followed != nil
+	c.mu.Unlock()
+	if on && c.events.Relay != nil && len(packet) <= maxRelayedBytes && c.relayed.Add(1) <= maxRelayed {
+		c.events.Relay(c.name, packet)
+	}
+	return on
 }
 
 // receiveMedia takes an RTP or RTCP packet.
@@ -335,6 +378,9 @@ func (c *Conn) sends(ssrc uint32) bool {
 	k := c.keys.Load()
 	return k != nil && k.hears(ssrc)
 }
+
+// isDTLS tells DTLS from all else (RFC 7983). The packet has a byte or more.
+func isDTLS(packet []byte) bool { return packet[0] >= 20 && packet[0] <= 63 }
 
 // isRTCP tells RTCP from RTP (RFC 5761, section 4), and from all else (RFC 7983). The packet has
 // two bytes or more.

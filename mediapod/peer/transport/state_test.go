@@ -194,6 +194,39 @@ func fill64(indices map[uint32]uint64) {
 	}
 }
 
+func TestWhatIsRelayedIsBounded(t *testing.T) {
+	s := newSockets(t, "127.0.0.1")
+	state := randomState(rand.New(rand.NewPCG(7, 8)))
+	relayed := 0
+	events := nothing()
+	events.Relay = func(name string, packet []byte) {
+		if name != state.Name || len(packet) > maxRelayedBytes {
+			t.Errorf("%d bytes of %q are relayed", len(packet), name)
+		}
+		relayed++
+	}
+	c, err := s.Import(state, events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	hello := record(22, 0, make([]byte, 60)...)
+	c.receive(append(hello, make([]byte, maxRelayedBytes)...), route{})
+	for range 2 * maxRelayed {
+		c.receive(hello, route{})
+	}
+	if relayed != maxRelayed {
+		t.Errorf("%d packets are relayed, want %d", relayed, maxRelayed)
+	}
+	c.relayed.Store(0)
+	if err := c.TakeOver(0); err != nil {
+		t.Fatal(err)
+	}
+	if c.receive(hello, route{}); relayed != maxRelayed {
+		t.Error("what is served here is relayed")
+	}
+}
+
 func TestAStateIsNotPrinted(t *testing.T) {
 	state := randomState(rand.New(rand.NewPCG(5, 6)))
 	within := struct {
