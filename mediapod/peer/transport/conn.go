@@ -282,9 +282,9 @@ func (c *Conn) receiveDTLS(packet []byte) {
 	}
 }
 
-// TakeRelayed takes a packet that the peer has sent to a process where the connection is on standby;
-// see Events.Relay. One of another connection, by its name, or that is no DTLS, is dropped: it is
-// as little trusted as one that comes from the network. It does not keep the packet.
+// TakeRelayed takes a packet that the peer has sent to a process that has the connection on
+// standby; see Events.Relay. One of another connection, by its name, or that is no DTLS, is
+// dropped: it is as little trusted as one that comes from the network. It does not keep the packet.
 func (c *Conn) TakeRelayed(name string, packet []byte) {
 	if name == c.name && len(packet) > 1 && isDTLS(packet) {
 		c.receiveDTLS(packet)

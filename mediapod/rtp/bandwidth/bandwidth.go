@@ -34,8 +34,8 @@ const (
 	// share of what came through under congestion that becomes the estimate, in percent: the queue
 	// must drain.
 	share = 85
-	// clogged is the queue from which on it is the path's, and not that of a receiver whose computer
-	// is busy: that gets to the newest packets, too, whenever it gets to any.
+	// clogged is the queue from which on it is the path's, and not that of a receiver whose
+	// computer is busy: that gets to the newest packets, too, whenever it gets to any.
 	clogged = 200 * time.Millisecond
 	// hold is how long a lower estimate is given to show, before the next one.
 	hold = 600 * time.Millisecond
