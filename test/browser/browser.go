@@ -60,6 +60,9 @@ type Place struct {
 	NetworkNamespace string
 	// Addresses say where to connect to, as host:port, instead of a host:port that URLs name.
 	Addresses map[string]string
+	// Cameras is how many cameras it has; 0 is one. All pages share the frames that a camera keeps,
+	// and too many pages stop it.
+	Cameras int
 }
 
 // dial connects to a TCP address of the place, as http.Transport.DialContext.
@@ -88,7 +91,7 @@ func StartAt(place Place) (*Browser, error) {
 		chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("use-fake-device-for-media-stream", true),
+		chromedp.Flag("use-fake-device-for-media-stream", fmt.Sprintf("device-count=%d", max(1, place.Cameras))),
 		chromedp.Flag("use-fake-ui-for-media-stream", true),
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
 		chromedp.Flag("mute-audio", true),

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -16,9 +17,8 @@ import (
 const (
 	// crowdSize is how many clients are in the room; each receives all others.
 	crowdSize = 10
-	// crowdPages is how many of them a browser has. All pages of a browser share the buffers of its
-	// camera; with five pages and more it stops now and then, for seconds or for good.
-	crowdPages = 2
+	// crowdBrowsers is how many browsers they are in.
+	crowdBrowsers = 2
 	// Each video is looked at every crowdWindow, for crowdTime.
 	crowdTime   = time.Minute
 	crowdWindow = 5 * time.Second
@@ -28,16 +28,40 @@ const (
 // At twice this frame rate that takes one core, with sound more than two.
 var crowdPublication = browser.Publication{Resolution: "160x120", FrameRate: 5, AudioSource: false}
 
+// crowdCameras are those of a browser, one for each page. The second of Chromium's fake cameras has
+// no colours, and the third compresses its pictures.
+var crowdCameras = []int{1, 4, 5, 6, 7}
+
+// crowdedBrowsers starts browsers in which each page has a camera of its own. Pages that share one
+// share the frames that it keeps, too: with four of them it stops now and then, for seconds or for
+// good.
+func crowdedBrowsers(t *testing.T) []*browser.Browser {
+	t.Helper()
+	var started []*browser.Browser
+	for range crowdBrowsers {
+		b, err := browser.StartAt(browser.Place{Cameras: slices.Max(crowdCameras)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(b.Close)
+		started = append(started, b)
+	}
+	return started
+}
+
 func TestTenClientsSeeEachOtherForAMinute(t *testing.T) {
 	// Without a standby: two pods that wait for processor time behind ten browsers can't keep to a
 	// lease of 0.6 s, and hold media back.
 	room := newRoomWith(t, func(spec *v1alpha1.SessionSpec) { spec.Standby = v1alpha1.StandbyNone })
 	var crowd []*guest
+	browsers := crowdedBrowsers(t)
 	for number := range crowdSize {
 		name := fmt.Sprintf("guest-%02d", number+1)
 		room.admit(t, name, v1alpha1.RolePublisher)
-		newcomer := joinWith(t, smallPages{chromium(t, number/crowdPages)}, room.namespace, name)
-		stream, err := newcomer.PublishWith(crowdPublication)
+		newcomer := joinWith(t, smallPages{browsers[number%crowdBrowsers]}, room.namespace, name)
+		publication := crowdPublication
+		publication.Camera = crowdCameras[number/crowdBrowsers]
+		stream, err := newcomer.PublishWith(publication)
 		if err != nil {
 			t.Fatalf("publishing as %s: %v", name, err)
 		}

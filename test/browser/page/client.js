@@ -38,6 +38,14 @@ export function draw({ width = 320, height = 240, frameRate = 15, label = 'canva
   return track;
 }
 
+/** The device id of a camera, by its number from 1 on. A page learns the ids when it may use one. */
+async function cameraId(number) {
+  const stream = await navigator.mediaDevices.getUserMedia({ video: true });
+  stream.getTracks().forEach((track) => track.stop());
+  const devices = await navigator.mediaDevices.enumerateDevices();
+  return devices.filter(({ kind }) => kind === 'videoinput')[number - 1].deviceId;
+}
+
 /** The codec and counters of one outbound-rtp or inbound-rtp of video. */
 function videoFigures(report, stat) {
   return {
@@ -151,10 +159,12 @@ export class Client {
 
   /**
    * Publishes. resolution is WIDTHxHEIGHT; audio and video say whether they are on at first; audioSource and videoSource are
-   * false for none, 'screen' for the screen, 'canvas' for a track that the page draws, absent for the fake devices.
+   * false for none, 'screen' for the screen, 'canvas' for a track that the page draws, absent for the fake devices; camera is
+   * the number of one of these.
    */
   async publish({
-    resolution = '320x240', frameRate = 15, audio = true, video = true, audioSource, videoSource, simulcast, loopback = false, filter,
+    resolution = '320x240', frameRate = 15, audio = true, video = true, audioSource, videoSource, camera, simulcast, loopback = false,
+    filter,
   } = {}) {
     const [width, height] = resolution.split('x').map(Number);
     const properties = {
@@ -162,6 +172,9 @@ export class Client {
       videoSource: videoSource === 'canvas' ? draw({ width, height, frameRate }) : videoSource, videoSimulcast: simulcast, filter,
     };
     return this.#try(async () => {
+      if (camera) {
+        properties.videoSource = await cameraId(camera);
+      }
       this.#publisher = this.#openvidu.initPublisher(videos(), properties, (error) => error && this.#record('publisher', 'failed', error));
       for (const name of PUBLISHER_EVENTS) {
         this.#publisher.on(name, (event) => this.#record('publisher', name, event));
