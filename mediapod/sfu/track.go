@@ -136,7 +136,7 @@ func (t *Track) aim(f *Forwarder, now time.Time) *Layer {
 	var path layers.Path
 	if t.kind == Video {
 		path = f.path.video(now)
-		pausable := path.Congested && f.probeable() // it is paused under congestion only
+		pausable := path.Clogged && f.probeable() // on another path it is not paused
 		f.path.want(f.selection.Update(t.feed.measured, current, path, f.config.MaxKbps, pausable, now), now)
 	}
 	s := f.selection

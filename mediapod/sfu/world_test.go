@@ -10,8 +10,8 @@ import (
 	"github.com/pion/rtp"
 )
 
-// world is a room in simulated time: a camera whose layers come at given
-// bitrates, and receivers behind links of given qualities.
+// world is a room in simulated time: a camera whose layers come at given bitrates, and receivers
+// behind links of given qualities.
 type world struct {
 	t          testing.TB
 	random     *rand.Rand

@@ -32,10 +32,10 @@ var crowdPublication = browser.Publication{Resolution: "160x120", FrameRate: 5, 
 // no colours, and the third compresses its pictures.
 var crowdCameras = []int{1, 4, 5, 6, 7}
 
-// crowdedBrowsers starts browsers in which each page has a camera of its own. Pages that share one
-// share the frames that it keeps, too: with four of them it stops now and then, for seconds or for
-// good.
-func crowdedBrowsers(t *testing.T) []*browser.Browser {
+// startCrowdBrowsers starts browsers in which each page has a camera of its own. Pages that share
+// one share the frames that it keeps, too: with four of them it stops now and then, for seconds or
+// for good.
+func startCrowdBrowsers(t *testing.T) []*browser.Browser {
 	t.Helper()
 	var started []*browser.Browser
 	for range crowdBrowsers {
@@ -54,11 +54,11 @@ func TestTenClientsSeeEachOtherForAMinute(t *testing.T) {
 	// lease of 0.6 s, and hold media back.
 	room := newRoomWith(t, func(spec *v1alpha1.SessionSpec) { spec.Standby = v1alpha1.StandbyNone })
 	var crowd []*guest
-	browsers := crowdedBrowsers(t)
+	open := startCrowdBrowsers(t)
 	for number := range crowdSize {
 		name := fmt.Sprintf("guest-%02d", number+1)
 		room.admit(t, name, v1alpha1.RolePublisher)
-		newcomer := joinWith(t, smallPages{browsers[number%crowdBrowsers]}, room.namespace, name)
+		newcomer := joinWith(t, smallPages{open[number%crowdBrowsers]}, room.namespace, name)
 		publication := crowdPublication
 		publication.Camera = crowdCameras[number/crowdBrowsers]
 		stream, err := newcomer.PublishWith(publication)
