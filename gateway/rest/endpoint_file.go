@@ -77,7 +77,6 @@ func (a *API) serveFile(w http.ResponseWriter, r *http.Request, id, name string)
 	switch status {
 	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified, http.StatusRequestedRangeNotSatisfiable, http.StatusPreconditionFailed:
 	case http.StatusNotFound:
-		status = http.StatusNotFound
 	default:
 		status = http.StatusBadGateway
 	}
