@@ -47,8 +47,15 @@ func (p *Participant) Publish(resolution string) (string, error) {
 
 // PublishWith sends something else.
 func (p *Participant) PublishWith(publication Publication) (Stream, error) {
+	camera := 1 // what the browser chooses by itself
+	if page, ok := p.Tab.(*Page); ok && publication.VideoSource == nil {
+		camera = page.camera
+	}
 	var stream Stream
-	err := p.call("publish", publication, &stream)
+	err := p.call("publish", struct {
+		Publication
+		Camera int `json:"camera"`
+	}{publication, camera}, &stream)
 	return stream, err
 }
 

@@ -49,8 +49,9 @@ func Executable() (string, error) {
 
 // Browser is one Chromium process with a profile of its own. Its pages may be used concurrently.
 type Browser struct {
-	ctx    context.Context
-	cancel func()
+	ctx     context.Context
+	cancel  func()
+	cameras cameras
 }
 
 // Place is where a browser runs. The zero value is this machine as it is.
@@ -60,9 +61,6 @@ type Place struct {
 	NetworkNamespace string
 	// Addresses say where to connect to, as host:port, instead of a host:port that URLs name.
 	Addresses map[string]string
-	// Cameras is how many cameras it has; 0 is one. All pages share the frames that a camera keeps,
-	// and too many pages stop it.
-	Cameras int
 }
 
 // dial connects to a TCP address of the place, as http.Transport.DialContext.
@@ -91,7 +89,7 @@ func StartAt(place Place) (*Browser, error) {
 		chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("use-fake-device-for-media-stream", fmt.Sprintf("device-count=%d", max(1, place.Cameras))),
+		chromedp.Flag("use-fake-device-for-media-stream", fakeDevices),
 		chromedp.Flag("use-fake-ui-for-media-stream", true),
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
 		chromedp.Flag("mute-audio", true),
@@ -141,6 +139,7 @@ type Page struct {
 	ctx      context.Context
 	close    context.CancelFunc
 	viewport Viewport
+	camera   int // of its own among the browser's
 
 	running sync.Mutex // held during a call: the actions of a chromedp context must not overlap
 
@@ -213,7 +212,7 @@ func (p *Page) Rotate() error {
 // is written to the test log. A zero viewport leaves the browser's own.
 func (b *Browser) Open(t testing.TB, name, url string, viewport Viewport) *Page {
 	t.Helper()
-	tab := &Page{Name: name, viewport: viewport}
+	tab := &Page{Name: name, viewport: viewport, camera: b.cameras.take()}
 	tab.evaluate = tab.Evaluate
 	tab.ctx, tab.close = chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(func() {
@@ -222,6 +221,7 @@ func (b *Browser) Open(t testing.TB, name, url string, viewport Viewport) *Page 
 			t.Logf("console of %s:\n%s", name, tab.Console())
 		}
 		tab.close()
+		b.cameras.release(tab.camera)
 	})
 	// The first Do binds the tab to its context, so that one has no deadline.
 	if err := chromedp.Do(tab.ctx); err != nil {

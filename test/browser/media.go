@@ -65,11 +65,9 @@ type Publication struct {
 	// AudioSource is nil for the microphone, false for none, "screen" for what the shared tab
 	// plays.
 	AudioSource any `json:"audioSource,omitempty"`
-	// VideoSource is nil for the camera, false for none, "screen", or "canvas" for a track that the
-	// page draws.
+	// VideoSource is nil for the page's own camera, false for none, "screen", or "canvas" for a
+	// track that the page draws.
 	VideoSource any `json:"videoSource,omitempty"`
-	// Camera is the number of the camera, from 1 on; 0 is the browser's choice.
-	Camera int `json:"camera,omitempty"`
 	// Audio and Video say whether they are on at first; nil is on.
 	Audio *bool `json:"audio,omitempty"`
 	Video *bool `json:"video,omitempty"`

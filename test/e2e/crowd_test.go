@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -28,18 +27,12 @@ const (
 // At twice this frame rate that takes one core, with sound more than two.
 var crowdPublication = browser.Publication{Resolution: "160x120", FrameRate: 5, AudioSource: false}
 
-// crowdCameras are those of a browser, one for each page. The second of Chromium's fake cameras has
-// no colours, and the third compresses its pictures.
-var crowdCameras = []int{1, 4, 5, 6, 7}
-
-// startCrowdBrowsers starts browsers in which each page has a camera of its own. Pages that share
-// one share the frames that it keeps, too: with four of them it stops now and then, for seconds or
-// for good.
+// startCrowdBrowsers starts the browsers of the crowd.
 func startCrowdBrowsers(t *testing.T) []*browser.Browser {
 	t.Helper()
 	var started []*browser.Browser
 	for range crowdBrowsers {
-		b, err := browser.StartAt(browser.Place{Cameras: slices.Max(crowdCameras)})
+		b, err := browser.Start()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,9 +52,7 @@ func TestTenClientsSeeEachOtherForAMinute(t *testing.T) {
 		name := fmt.Sprintf("guest-%02d", number+1)
 		room.admit(t, name, v1alpha1.RolePublisher)
 		newcomer := joinWith(t, smallPages{open[number%crowdBrowsers]}, room.namespace, name)
-		publication := crowdPublication
-		publication.Camera = crowdCameras[number/crowdBrowsers]
-		stream, err := newcomer.PublishWith(publication)
+		stream, err := newcomer.PublishWith(crowdPublication)
 		if err != nil {
 			t.Fatalf("publishing as %s: %v", name, err)
 		}

@@ -38,10 +38,8 @@ export function draw({ width = 320, height = 240, frameRate = 15, label = 'canva
   return track;
 }
 
-/** The device id of a camera, by its number from 1 on. A page learns the ids when it may use one. */
+/** The device id of a camera, by its number from 1 on. With fake devices a page is told the ids unasked. */
 async function cameraId(number) {
-  const stream = await navigator.mediaDevices.getUserMedia({ video: true });
-  stream.getTracks().forEach((track) => track.stop());
   const devices = await navigator.mediaDevices.enumerateDevices();
   return devices.filter(({ kind }) => kind === 'videoinput')[number - 1].deviceId;
 }
@@ -160,11 +158,11 @@ export class Client {
   /**
    * Publishes. resolution is WIDTHxHEIGHT; audio and video say whether they are on at first; audioSource and videoSource are
    * false for none, 'screen' for the screen, 'canvas' for a track that the page draws, absent for the fake devices; camera is
-   * the number of one of these.
+   * the number of the page's own camera; 1 is what the browser chooses by itself.
    */
   async publish({
-    resolution = '320x240', frameRate = 15, audio = true, video = true, audioSource, videoSource, camera, simulcast, loopback = false,
-    filter,
+    resolution = '320x240', frameRate = 15, audio = true, video = true, audioSource, videoSource, camera = 1, simulcast,
+    loopback = false, filter,
   } = {}) {
     const [width, height] = resolution.split('x').map(Number);
     const properties = {
@@ -172,7 +170,7 @@ export class Client {
       videoSource: videoSource === 'canvas' ? draw({ width, height, frameRate }) : videoSource, videoSimulcast: simulcast, filter,
     };
     return this.#try(async () => {
-      if (camera) {
+      if (camera > 1) {
         properties.videoSource = await cameraId(camera);
       }
       this.#publisher = this.#openvidu.initPublisher(videos(), properties, (error) => error && this.#record('publisher', 'failed', error));
