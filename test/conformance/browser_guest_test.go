@@ -19,7 +19,7 @@ import (
 
 // seats is how many pages the tests may have open at once: each encodes and decodes video, on a
 // small machine.
-const seats = 6
+const seats = 4
 
 // frameRate of what guests publish, in frames per second.
 const frameRate = 15
