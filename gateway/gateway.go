@@ -188,7 +188,7 @@ func byPath(signals, api, ot, page http.Handler) http.Handler {
 			signals.ServeHTTP(w, r)
 		case rest.Serves(r.URL.Path):
 			api.ServeHTTP(w, r)
-		case r.URL.Path == otcompat.Path:
+		case otcompat.Serves(r.URL.Path):
 			library.ServeHTTP(w, r)
 		case opentok.Serves(r.URL.Path):
 			ot.ServeHTTP(w, r)

@@ -72,8 +72,10 @@ func TestOnePortServesSignallingRESTAndThePage(t *testing.T) {
 	if _, _, header := r.get(r.config.Address, "/"); header.Get("Content-Security-Policy") == "" {
 		t.Error("/ is not the page")
 	}
-	if _, _, header := r.get(r.config.Address, otcompat.Path); header.Get("Cross-Origin-Resource-Policy") != "cross-origin" {
-		t.Error("the library for OpenTok.js applications is not there")
+	for _, path := range []string{otcompat.Path, otcompat.ModulePath, otcompat.TypesPath} {
+		if _, _, header := r.get(r.config.Address, path); header.Get("Cross-Origin-Resource-Policy") != "cross-origin" {
+			t.Errorf("%s, of the library for OpenTok.js applications, is not there", path)
+		}
 	}
 	for path, want := range map[string]int{
 		"/openvidu":                  http.StatusUpgradeRequired,

@@ -3,7 +3,7 @@
 import { OTEvent } from './events.ts';
 
 export type Handler = (event: any) => void;
-export type Handlers = Record<string, Handler>;
+export type Handlers = Record<string, Handler | undefined>;
 
 interface Listener {
   name: string;

@@ -60,7 +60,7 @@ export class Stream {
   readonly initials: string;
   readonly videoType?: 'camera' | 'screen' | 'custom';
   readonly frameRate?: number;
-  readonly hasCaptions = false;
+  readonly hasCaptions: boolean = false;
   hasAudio: boolean;
   hasVideo: boolean;
   videoDimensions: Dimensions;
@@ -99,6 +99,9 @@ export function capabilitiesOf(role: string): Capabilities {
   };
 }
 
+/** Values of properties, or a function that says which objects are meant. */
+export type Matches<T> = { [Name in keyof T]?: unknown } | ((one: T) => boolean);
+
 /** A list of objects under ids, in the order in which they came, with what old applications call on it. */
 export class Collection<T extends object> {
   #all = new Map<string, T>();
@@ -127,12 +130,12 @@ export class Collection<T extends object> {
     return this.#all.size;
   }
 
-  where(matches?: Partial<T> | ((one: T) => boolean)): T[] {
+  where(matches?: Matches<T>): T[] {
     return this.all().filter((one) => typeof matches === 'function' ? matches(one) :
       Object.entries(matches ?? {}).every(([key, value]) => (one as Record<string, unknown>)[key] === value));
   }
 
-  find(matches?: Partial<T> | ((one: T) => boolean)): T | undefined {
+  find(matches?: Matches<T>): T | undefined {
     return this.where(matches)[0];
   }
 

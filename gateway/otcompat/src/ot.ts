@@ -95,7 +95,7 @@ export async function setAudioOutputDevice(deviceId: string): Promise<void> {
   await Promise.all([...document.querySelectorAll<HTMLVideoElement>('.OT_video-element')].map((video) => video.setSinkId(deviceId)));
 }
 
-export function checkScreenSharingCapability(callback?: (capability: object) => void): Promise<object> {
+export function checkScreenSharingCapability(callback?: (capability: OT.ScreenSharingCapability) => void): Promise<OT.ScreenSharingCapability> {
   const supported = Boolean(navigator.mediaDevices?.getDisplayMedia);
   const capability = { supported, supportedSources: { screen: supported, application: supported, window: supported } };
   callback?.(capability);
@@ -105,7 +105,7 @@ export function checkScreenSharingCapability(callback?: (capability: object) => 
 /** Screens are shared without an extension. */
 export function registerScreenSharingExtension(): void {}
 
-export const hasMediaProcessorSupport = twin((): boolean => false);
+export const hasMediaProcessorSupport = Object.assign(() => false, { promise: async () => false });
 export const hasEndToEndEncryptionSupport = (): boolean => false;
 
 export async function getSupportedCodecs(): Promise<{ videoEncoders: string[]; videoDecoders: string[] }> {

@@ -112,8 +112,8 @@ export abstract class Party extends Emitter {
 }
 
 /** Returns the sums of what a report has of one direction, in the form that applications know. */
-export function summary(report: RTCStatsReport, direction: 'inbound-rtp' | 'outbound-rtp'): Record<string, any> {
-  const result: Record<string, any> = { timestamp: Date.now() };
+export function summary(report: RTCStatsReport, direction: 'inbound-rtp' | 'outbound-rtp'): { timestamp: number } & Record<string, any> {
+  const result: { timestamp: number } & Record<string, any> = { timestamp: Date.now() };
   report.forEach((one: any) => {
     if (one.type !== direction) {
       return;

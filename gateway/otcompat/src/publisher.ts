@@ -304,13 +304,13 @@ export class Publisher extends Party {
   }
 
   /** Tells the statistics of what is sent: one entry, since the server forwards it. */
-  getStats(callback: Callback<object[]>): void {
+  getStats(callback: Callback<OT.PublisherStatsContainer[]>): void {
     this.getRtcStats((report) => [{
       subscriberId: undefined, connectionId: undefined, stats: summary(report, 'outbound-rtp'),
     }], callback);
   }
 
-  async getRtcStatsReport(): Promise<object[]> {
+  async getRtcStatsReport(): Promise<OT.PublisherRtcStatsReportContainer[]> {
     return [{ rtcStatsReport: await this.report() }];
   }
 

@@ -219,7 +219,7 @@ export class Subscriber extends Party {
     }
   }
 
-  getStats(callback: Callback<object>): void {
+  getStats(callback: Callback<OT.SubscriberStats>): void {
     this.getRtcStats((report) => summary(report, 'inbound-rtp'), callback);
   }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { load } from './library.mjs';
+import { bundled, load } from './library.mjs';
 
 const OT = await load('ot');
 const text = await readFile(new URL('../../../docs/opentok-browser.md', import.meta.url), 'utf8');
@@ -47,4 +47,11 @@ test('there is one session for each key and id', () => {
   assert.notEqual(OT.initSession('key', 'other'), session);
   assert.deepEqual([session.sessionId, session.id, session.apiKey, session.isConnected()], ['session', 'session', 'key', false]);
   assert.equal(session.capabilities, undefined);
+});
+
+test('the module has all names, and the namespace as its default', async () => {
+  const { named, namespace } = await bundled("export * as named from './ot.ts'; export { default as namespace } from './module.ts';");
+  assert.deepEqual({ ...namespace }, { ...named });
+  const { names } = await bundled("export * as names from './module.ts';");
+  assert.deepEqual(Object.keys(names).sort(), [...Object.keys(named), 'default'].sort());
 });
