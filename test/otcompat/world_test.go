@@ -44,6 +44,7 @@ type world struct {
 	browser *browser.Browser
 	rooms   *room.Registry
 	sockets *sockets
+	mux     *http.ServeMux // of the site
 	url     string
 
 	mu      sync.Mutex // guards what follows
@@ -144,21 +145,26 @@ func ownAddress(t *testing.T) netip.Addr {
 // serve serves the page, the library, the way in and the WebSockets of both protocols on this
 // machine.
 func (w *world) serve(clients, ofOpenVidu http.Handler) *httptest.Server {
-	mux := http.NewServeMux()
-	mux.Handle("/opentok", clients)
-	mux.Handle("/openvidu", ofOpenVidu)
-	mux.Handle("/v2/js/opentok.min.js", otcompat.Handler())
-	mux.HandleFunc("POST /opentok/join", w.join)
-	mux.HandleFunc("GET /{$}", func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = rw.Write(page)
-	})
-	site := httptest.NewUnstartedServer(mux)
+	w.mux = http.NewServeMux()
+	w.mux.Handle("/opentok", clients)
+	w.mux.Handle("/openvidu", ofOpenVidu)
+	w.mux.Handle(otcompat.Path, otcompat.Handler())
+	w.mux.HandleFunc("POST /opentok/join", w.join)
+	w.serves("/{$}", func(string) []byte { return page })
+	site := httptest.NewUnstartedServer(w.mux)
 	w.sockets = &sockets{Listener: site.Listener}
 	site.Listener = w.sockets
 	site.Start()
 	w.url = site.URL
 	return site
+}
+
+// serves adds a page to the site, whose text depends on the user who asks.
+func (w *world) serves(path string, text func(user string) []byte) {
+	w.mux.HandleFunc("GET "+path, func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = rw.Write(text(r.URL.Query().Get("user")))
+	})
 }
 
 // join is what the gateway does: it makes a Connection and tells its token.
@@ -207,7 +213,13 @@ type user struct {
 // open opens a page for a user, who has not connected.
 func (w *world) open(name string) *user {
 	w.t.Helper()
-	opened := w.browser.Open(w.t, name, w.url+"/?user="+name, browser.Viewport{})
+	return w.openAt(name, "/")
+}
+
+// openAt opens another page of the site for a user.
+func (w *world) openAt(name, path string) *user {
+	w.t.Helper()
+	opened := w.browser.Open(w.t, name, w.url+path+"?user="+name, browser.Viewport{})
 	opened.UseICEServers() // the library uses those of the Connection, which has none
 	return &user{Tab: opened, t: w.t, name: name}
 }
@@ -256,7 +268,7 @@ func (u *user) until(what, expression string) {
 	u.t.Helper()
 	wait.For(u.t, patience, u.name+": "+what, func() error {
 		if holds := value[bool](u, expression); !holds {
-			return fmt.Errorf("log: %s", strings.Join(value[[]string](u, "log"), "; "))
+			return fmt.Errorf("log: %s", strings.Join(value[[]string](u, "typeof log === 'undefined' ? [] : log"), "; "))
 		}
 		return nil
 	})
