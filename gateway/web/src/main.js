@@ -28,7 +28,7 @@ const start = new Start(media, {
     invitation = null;
   },
 });
-const room = new Room({
+const room = new Room(media, {
   microphone: async () => {
     await media.setMicrophone(!media.microphoneOn);
     await publish();
@@ -37,6 +37,11 @@ const room = new Room({
     await media.setCamera(!media.cameraOn);
     await publish();
   },
+  choose: async (device, id) => {
+    await media.choose(device, id);
+    await publish();
+  },
+  write: async (text) => call?.write(text),
   screen: share,
   leave: () => call?.leave(),
 });
@@ -86,6 +91,7 @@ async function join(pasted, name) {
     },
     reconnecting: (on) => room.setReconnecting(on),
     notice: (kind, about) => noticed(kind, about),
+    written: (message) => room.written(message),
     ended: end,
   });
   try {

@@ -96,7 +96,7 @@ export class Media {
   }
 
   /**
-   * Uses another device from now on.
+   * Uses another device from now on. What is off stays off, unless it is off because the device before did not work.
    *
    * @param {'microphone' | 'camera'} device
    * @param {string} id as the browser gave it
@@ -105,8 +105,10 @@ export class Media {
     return this.#queue(async () => {
       this.#chosen[device] = id;
       this.#drop(device);
-      this[`${device}On`] = true;
-      await this.#open(device);
+      this[`${device}On`] ||= Boolean(this.problems[device]);
+      if (this[`${device}On`]) {
+        await this.#open(device);
+      }
     });
   }
 

@@ -165,6 +165,9 @@ export const NOTICES = {
   'share-failed': 'Your screen couldn’t be shared.',
   'camera-lost': 'Your camera was disconnected.',
   'microphone-lost': 'Your microphone was disconnected.',
+  'chat-failed': 'Your message couldn’t be sent. Try again.',
+  'recording-started': 'This call is being recorded now.',
+  'recording-stopped': 'The recording has ended.',
   'sound-blocked': 'Your browser holds the sound back. Tap anywhere to hear the others.',
   reconnected: 'You’re connected again.',
 };

@@ -1,4 +1,5 @@
 // The start screen: the invitation, the guest's name and devices, and why joining did not work.
+import { Devices } from './devices.js';
 import { joinProblem, mediaProblem } from './messages.js';
 import { setToggle } from './toggle.js';
 
@@ -6,6 +7,7 @@ const byId = (id) => document.getElementById(id);
 
 export class Start {
   #media;
+  #devices;
   #forget;
   #joining = false;
   /** Whether the invitation has to be pasted. */
@@ -31,11 +33,9 @@ export class Start {
     });
     byId('start-microphone').addEventListener('click', () => media.setMicrophone(!media.microphoneOn));
     byId('start-camera').addEventListener('click', () => media.setCamera(!media.cameraOn));
-    for (const device of ['camera', 'microphone']) {
-      const select = byId(`${device}-select`);
-      select.addEventListener('change', () => media.choose(device, select.value));
-    }
-    navigator.mediaDevices?.addEventListener?.('devicechange', () => this.#listDevices());
+    const field = (device) => ({ select: byId(`${device}-select`), field: byId(`${device}-field`) });
+    const fields = { camera: field('camera'), microphone: field('microphone') };
+    this.#devices = new Devices(media, fields, (device, id) => media.choose(device, id));
   }
 
   /** Shows what the invitation is for. */
@@ -119,17 +119,6 @@ export class Start {
     document.querySelector('.preview').dataset.camera = camera ? 'on' : 'off';
     byId('preview-text').textContent = camera ? '' : cameraOn ? 'Starting your camera…' : 'Your camera is off';
     byId('media-problem').textContent = mediaProblem(problems);
-    this.#listDevices();
-  }
-
-  async #listDevices() {
-    const devices = await this.#media.devices();
-    for (const device of ['camera', 'microphone']) {
-      const select = byId(`${device}-select`);
-      const options = devices[device].map(({ id, label }) => new Option(label, id));
-      select.replaceChildren(...options);
-      select.value = this.#media.current(device) || devices[device][0]?.id || '';
-      byId(`${device}-field`).hidden = options.length === 0;
-    }
+    this.#devices.render();
   }
 }
