@@ -167,3 +167,19 @@ func TestRoomWithItsPanelsFits(t *testing.T) {
 		})
 	}
 }
+
+func TestThePageSpeaksTheLanguageOfItsGuest(t *testing.T) {
+	t.Parallel()
+	s := newSignalling(t)
+	s.set(func(s *signalling) { s.others = []string{"Grace"} })
+	page := openAt(t, s.invitation(), browser.Viewport{Width: 360, Height: 740, Phone: true, Language: "de-AT"})
+	eventually(t, page, shown("join")+` && document.querySelector('[data-testid="camera-select"]').value`)
+	eventually(t, page, `document.documentElement.lang === 'de' && document.getElementById('start-title').textContent === 'Bereit zum Beitreten?'`)
+	inspect(t, page, "german-start")
+	click(t, page, "join")
+	eventually(t, page, `document.querySelector('[data-testid="tile-name"]')?.textContent === 'Ada Lovelace (Sie)'`)
+	inspect(t, page, "german-room")
+	s.tell(t, "participantEvicted", map[string]string{"connectionId": "con_self", "reason": "sessionClosedByServer"})
+	eventually(t, page, shown("end")+` && document.getElementById('end-title').textContent === 'Der Raum ist zu Ende'`)
+	inspect(t, page, "german-end")
+}

@@ -54,7 +54,7 @@ function within(milliseconds, promise, late) {
  * @property {() => void} changed people or their media changed
  * @property {(on: boolean) => void} reconnecting the connection was lost, or came back
  * @property {(reason: string) => void} ended the call is over; called once, and only after join
- * @property {(notice: string, name?: string) => void} notice something that the guest should know: a key of NOTICES, or no-picture
+ * @property {(notice: string, name?: string) => void} notice something that the guest should know: a key of the notices in texts.js
  * @property {(message: {name: string, self: boolean, text: string}) => void} written somebody has written in the chat
  */
 

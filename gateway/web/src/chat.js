@@ -1,5 +1,6 @@
 // The chat: what people write to each other during a call. It is kept by the pages only: who comes later does not see what was
 // written before.
+import { fill, texts } from './texts.js';
 
 /** Characters of a message. */
 const MAX_TEXT = 2000;
@@ -106,7 +107,7 @@ export class Chat {
   add({ name, self, text }) {
     const item = byId('chat-message').content.firstElementChild.cloneNode(true);
     item.dataset.self = String(self);
-    item.querySelector('.author').textContent = self ? 'You' : name;
+    item.querySelector('.author').textContent = self ? texts.page.you : name;
     item.querySelector('time').textContent = new Date().toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
     item.querySelector('.text').textContent = text;
     const list = byId('chat-list');
@@ -138,7 +139,7 @@ export class Chat {
     const badge = byId('chat-unread');
     badge.hidden = count === 0;
     badge.textContent = count > MAX_UNREAD ? `${MAX_UNREAD}+` : String(count);
-    byId('chat-toggle').setAttribute('aria-label', count === 0 ? 'Chat' : `Chat, ${badge.textContent} unread`);
+    byId('chat-toggle').setAttribute('aria-label', count === 0 ? texts.page.chat : fill(texts.page.chatUnread, { count: badge.textContent }));
   }
 
   #scrollDown() {

@@ -1,6 +1,7 @@
 // The grid of people: one tile each, as large as the screen allows.
 import { bestGrid, spotlight } from './layout.js';
 import { colour, initials } from './people.js';
+import { fill, texts } from './texts.js';
 
 /** More people than that share the last tile. */
 export const MAX_TILES = 25;
@@ -77,7 +78,7 @@ export class Grid {
       }
     });
     if (shown.length < all.length) {
-      this.#more.textContent = `+${all.length - shown.length} more`;
+      this.#more.textContent = fill(texts.page.more, { count: all.length - shown.length });
       this.#area.append(this.#more);
     } else {
       this.#more.remove();
@@ -173,7 +174,7 @@ export class Grid {
     element.dataset.camera = person.cameraOn ? 'on' : 'off';
     element.dataset.speaking = String(person.speaking);
     element.dataset.screen = String(person.screen);
-    const name = person.self ? `${person.name} (you)` : person.name;
+    const name = person.self ? fill(texts.page.nameOfYou, { name: person.name }) : person.name;
     element.querySelector('.name').textContent = name;
     element.querySelector('.avatar').textContent = initials(person.name);
     // Pictures have no property for it.
@@ -182,11 +183,11 @@ export class Grid {
     element.dataset.large = String(large);
     const pin = element.querySelector('.pin');
     pin.setAttribute('aria-pressed', String(large));
-    pin.setAttribute('aria-label', `Show ${name} large`);
-    pin.title = large ? 'Show everybody in equal size' : 'Show large';
-    const silent = person.microphoneOn ? '' : ', microphone off';
-    const weak = person.weak ? ', weak connection' : '';
-    element.setAttribute('aria-label', `${name}${silent}${person.cameraOn ? '' : ', camera off'}${weak}`);
+    pin.setAttribute('aria-label', fill(texts.page.showNameLarge, { name }));
+    pin.title = large ? texts.page.showEqual : texts.page.showLarge;
+    const { microphoneOff, cameraOffShort, weakConnection } = texts.page;
+    const facts = [!person.microphoneOn && microphoneOff, !person.cameraOn && cameraOffShort, person.weak && weakConnection];
+    element.setAttribute('aria-label', [name, ...facts.filter(Boolean)].join(', '));
   }
 
   #play(video) {

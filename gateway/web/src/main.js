@@ -6,8 +6,12 @@ import { Media } from './media.js';
 import { callEnd, joinProblemOf } from './messages.js';
 import { Room } from './room.js';
 import { Start } from './start.js';
+import { language, translate } from './texts.js';
 
 const byId = (id) => document.getElementById(id);
+
+document.documentElement.lang = language;
+translate(document);
 
 /** What to join with; null when it has to be asked for, and as soon as it was used. */
 let invitation = null;

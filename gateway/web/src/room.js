@@ -2,7 +2,7 @@
 import { Chat } from './chat.js';
 import { Devices } from './devices.js';
 import { Grid } from './grid.js';
-import { NOTICES, noPicture } from './messages.js';
+import { notice as noticeText } from './messages.js';
 import { setToggle } from './toggle.js';
 
 /** Milliseconds that a notice stays. */
@@ -83,7 +83,7 @@ export class Room {
   /**
    * Shows a message for some seconds.
    *
-   * @param {string} kind a key of NOTICES, or no-picture
+   * @param {string} kind a key of the notices in texts.js
    * @param {string} [name] of the person that it is about
    */
   notice(kind, name) {
@@ -92,7 +92,7 @@ export class Room {
     notice.className = 'notice';
     notice.dataset.testid = 'notice';
     notice.dataset.notice = kind;
-    notice.textContent = kind === 'no-picture' ? noPicture(name) : NOTICES[kind];
+    notice.textContent = noticeText(kind, name);
     notices.querySelector(`[data-notice="${kind}"]`)?.remove();
     notices.append(notice);
     while (notices.children.length > MAX_NOTICES) {
