@@ -345,3 +345,12 @@ func (p *Page) Click(selector string) error {
 	}
 	return nil
 }
+
+// Press presses keys one after the other, in whatever has the focus: letters, and those of the
+// package chromedp/kb.
+func (p *Page) Press(keys string) error {
+	if err := p.do(chromedp.KeyEvent(keys)); err != nil {
+		return fmt.Errorf("pressing %q in %s: %w", keys, p.Name, err)
+	}
+	return nil
+}

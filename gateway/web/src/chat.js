@@ -111,7 +111,8 @@ export class Chat {
     item.querySelector('time').textContent = new Date().toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
     item.querySelector('.text').textContent = text;
     const list = byId('chat-list');
-    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
+    const log = byId('chat-log');
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
     list.append(item);
     while (list.children.length > MAX_MESSAGES) {
       list.firstElementChild.remove();
@@ -143,7 +144,7 @@ export class Chat {
   }
 
   #scrollDown() {
-    const list = byId('chat-list');
-    list.scrollTop = list.scrollHeight;
+    const log = byId('chat-log');
+    log.scrollTop = log.scrollHeight;
   }
 }
