@@ -53,6 +53,9 @@ const fakePictures = `document.querySelectorAll('[data-testid="tile"]').forEach(
 const theme = `for (const sheet of document.styleSheets) for (const rule of sheet.cssRules)
   if (rule.media && (rule.dark ||= rule.media.mediaText.includes('prefers-color-scheme: dark'))) rule.media.mediaText = %q === 'dark' ? 'all' : 'not all'`
 
+// settled is a promise of the time when every animation and transition that ends has ended.
+const settled = `Promise.all(document.getAnimations().filter((a) => a.effect.getTiming().iterations !== Infinity).map((a) => a.finished.catch(() => 1))).then(() => 1)`
+
 // measure gives everything that is wrong with how the visible page is laid out.
 const measure = `(() => {
   const wrong = [];
@@ -101,8 +104,7 @@ func inspect(t *testing.T, page *browser.Page, name string) {
 		if err := page.Evaluate(fmt.Sprintf(theme, colours), nil); err != nil {
 			t.Fatal(err)
 		}
-		// Transitions are over when every animation that ends has ended.
-		if err := page.Evaluate(`Promise.all(document.getAnimations().filter((a) => a.effect.getTiming().iterations !== Infinity).map((a) => a.finished)).then(() => 1)`, nil); err != nil {
+		if err := page.Evaluate(settled, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := page.Screenshot(filepath.Join(folder, name+"-"+colours+".png")); err != nil {

@@ -297,9 +297,9 @@ func TestMicrophoneAndCamera(t *testing.T) {
 	tile := func(state string) string {
 		return fmt.Sprintf(`document.querySelector('[data-testid="tile"][data-self="true"]%s')`, state)
 	}
-	eventually(t, page, tile(`[data-microphone="on"][data-camera="on"].live`))
+	eventually(t, page, tile(`[data-microphone="on"][data-camera="on"].live`)+" && !("+shown("tile-muted")+")")
 	click(t, page, "toggle-microphone")
-	eventually(t, page, tile(`[data-microphone="off"][data-camera="on"]`))
+	eventually(t, page, tile(`[data-microphone="off"][data-camera="on"]`)+" && "+shown("tile-muted"))
 	click(t, page, "toggle-camera")
 	eventually(t, page, tile(`[data-microphone="off"][data-camera="off"]`))
 	click(t, page, "toggle-camera")

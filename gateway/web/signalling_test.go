@@ -34,9 +34,11 @@ type signalling struct {
 	role    string
 	others  []string // names of others that are in the room
 	publish *refusal // answer publishVideo with it
+	mute    *refusal // answer sendMessage with it
 	header  http.Header
 	sockets map[*websocket.Conn]struct{}
 	joins   []string // tokens of joinRoom
+	written []string // messages of sendMessage
 	asked   []string // what the page was asked for with
 }
 
@@ -169,6 +171,15 @@ func (s *signalling) answer(message []byte) []byte {
 			refused = &refusal{Code: 40007, Message: "reconnection error"}
 		}
 		result = map[string]string{"value": "reconnection successful", "sessionId": private}
+	case "sendMessage":
+		var params struct {
+			Message string `json:"message"`
+		}
+		if err := json.Unmarshal(request.Params, &params); err != nil {
+			return nil
+		}
+		s.written = append(s.written, params.Message)
+		refused = s.mute
 	case "publishVideo":
 		var params struct {
 			Offer string `json:"sdpOffer"`

@@ -176,14 +176,17 @@ type Viewport struct {
 	// Phone emulates a phone: a touch screen, a high pixel density, and what the browser calls
 	// itself.
 	Phone bool
+	// Language is what the phone's owner prefers (de-AT), empty for the browser's own.
+	Language string
 }
 
 // phone is what Chromium calls itself on a phone.
 const phone = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36"
 
-// asPhone lets the browser call itself that.
-func asPhone(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
-	_, err := cdp.Call(ctx, t, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: phone, Platform: "Linux armv81"})
+// asPhone lets the browser call itself that, and prefer a language.
+func (v Viewport) asPhone(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+	_, err := cdp.Call(ctx, t, emulation.SetUserAgentOverride,
+		emulation.SetUserAgentOverrideParams{UserAgent: phone, Platform: "Linux armv81", AcceptLanguage: v.Language})
 	return chromedp.Void{}, err
 }
 
@@ -244,7 +247,7 @@ func (b *Browser) Open(t testing.TB, name, url string, viewport Viewport) *Page 
 		actions = append(actions, viewport.emulate())
 	}
 	if viewport.Phone {
-		actions = append(actions, asPhone)
+		actions = append(actions, viewport.asPhone)
 	}
 	actions = append(actions, chromedp.Navigate(url))
 	if err := tab.do(actions...); err != nil {
@@ -339,6 +342,15 @@ func (p *Page) Screenshot(path string) error {
 func (p *Page) Click(selector string) error {
 	if err := p.do(chromedp.Click(chromedp.CSS(selector))); err != nil {
 		return fmt.Errorf("clicking %s in %s: %w", selector, p.Name, err)
+	}
+	return nil
+}
+
+// Press presses keys one after the other, in whatever has the focus: letters, and those of the
+// package chromedp/kb.
+func (p *Page) Press(keys string) error {
+	if err := p.do(chromedp.KeyEvent(keys)); err != nil {
+		return fmt.Errorf("pressing %q in %s: %w", keys, p.Name, err)
 	}
 	return nil
 }

@@ -119,6 +119,19 @@ func TestTheRoomPageOnADesktopAndAPhone(t *testing.T) {
 		return nil
 	})
 
+	desktop.click(t, "chat-toggle")
+	if err := desktop.Evaluate("document.querySelector('[data-testid=chat-text]').value = 'Good morning'", nil); err != nil {
+		t.Fatal(err)
+	}
+	desktop.click(t, "chat-send")
+	for p, author := range map[*roomPage]string{desktop: "You", phone: "Ada"} {
+		p.is(t, 10*time.Second, "what was written, and by whom",
+			fmt.Sprintf(`document.querySelector('[data-testid="chat-message"]')?.textContent.match(/^%s .*Good morning$/)`, author))
+	}
+	phone.shows(t, time.Second, "chat-unread")
+	desktop.picture(t, "chat-desktop")
+	desktop.click(t, "chat-close")
+
 	phone.click(t, "toggle-microphone")
 	desktop.is(t, 5*time.Second, "the other user muted",
 		`document.querySelector('[data-testid="tile"]:not([data-self="true"])').dataset.microphone === 'off'`)

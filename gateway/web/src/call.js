@@ -1,6 +1,7 @@
 // One call: the only module that talks to openvidu-browser. It joins, publishes, subscribes to everybody, and keeps the list of
 // people; who shows them only reads that list.
 import { OpenVidu } from 'openvidu-browser';
+import { chatData, chatText } from './chat.js';
 import { clientData, displayName } from './people.js';
 import { steps } from './publication.js';
 
@@ -12,6 +13,10 @@ const REQUEST_TIMEOUT = 15_000;
 const SUBSCRIBE_AGAIN = [1_000, 3_000, 8_000];
 /** The signal that says whether somebody's picture is a screen. The client marks only screens that it captured itself. */
 const SCREEN_SIGNAL = 'mediarooms-screen';
+/** The signal of what people write, as in OpenVidu's own applications. */
+const CHAT_SIGNAL = 'chat';
+/** Of the network qualities 0 to 5, those that a person should know of. */
+const WEAK_QUALITY = 2;
 
 /**
  * Why joining did not work, as a kind that messages.js knows.
@@ -41,6 +46,7 @@ function within(milliseconds, promise, late) {
  * @property {boolean} cameraOn
  * @property {boolean} screen whether the picture is a screen
  * @property {boolean} speaking
+ * @property {boolean} weak whether the server finds the connection weak
  */
 
 /**
@@ -48,7 +54,8 @@ function within(milliseconds, promise, late) {
  * @property {() => void} changed people or their media changed
  * @property {(on: boolean) => void} reconnecting the connection was lost, or came back
  * @property {(reason: string) => void} ended the call is over; called once, and only after join
- * @property {(notice: string, name?: string) => void} notice something that the guest should know: a key of NOTICES, or no-picture
+ * @property {(notice: string, name?: string) => void} notice something that the guest should know: a key of the notices in texts.js
+ * @property {(message: {name: string, self: boolean, text: string}) => void} written somebody has written in the chat
  */
 
 export class Call {
@@ -56,6 +63,8 @@ export class Call {
   people = new Map();
   room = '';
   canPublish = false;
+  /** Whether the room is being recorded. */
+  recording = false;
 
   #listener;
   #openvidu = null;
@@ -170,6 +179,16 @@ export class Call {
     on('publisherStartSpeaking', ({ connection }) => this.#speak(connection, true));
     on('publisherStopSpeaking', ({ connection }) => this.#speak(connection, false));
     on(`signal:${SCREEN_SIGNAL}`, ({ from, data }) => this.#mark(from?.connectionId, data === 'on'));
+    on(`signal:${CHAT_SIGNAL}`, ({ from, data }) => this.#read(from, data));
+    on('networkQualityLevelChanged', ({ connection, newValue }) => {
+      const person = this.people.get(connection?.connectionId);
+      if (person) {
+        person.weak = newValue <= WEAK_QUALITY;
+        this.#listener.changed();
+      }
+    });
+    on('recordingStarted', () => this.#setRecording(true));
+    on('recordingStopped', () => this.#setRecording(false));
     on('connectionPropertyChanged', ({ connection, changedProperty, newValue }) => {
       if (connection === session.connection && changedProperty === 'role') {
         this.canPublish = newValue !== 'SUBSCRIBER';
@@ -192,6 +211,7 @@ export class Call {
       cameraOn: false,
       screen: false,
       speaking: false,
+      weak: false,
     });
     if (!self && this.#published?.screen) {
       this.#announceScreen(true, [connection]);
@@ -263,6 +283,41 @@ export class Call {
     if (person && !person.self) {
       person.screen = screen;
       this.#listener.changed();
+    }
+  }
+
+  #setRecording(on) {
+    if (this.recording !== on) {
+      this.recording = on;
+      this.#listener.notice(on ? 'recording-started' : 'recording-stopped');
+      this.#listener.changed();
+    }
+  }
+
+  #read(from, data) {
+    const text = chatText(data);
+    if (text) {
+      const self = from?.connectionId === this.#session.connection?.connectionId;
+      // A signal without a sender comes from the server's side.
+      const name = from ? this.people.get(from.connectionId)?.name ?? displayName(from.data) : this.room;
+      this.#listener.written({ name, self, text });
+    }
+  }
+
+  /**
+   * Writes to everybody, oneself too: that shows that it went out.
+   *
+   * @param {string} text
+   * @returns {Promise<void>} rejects when it did not work
+   */
+  async write(text) {
+    const self = this.people.get(this.#session.connection.connectionId);
+    const sent = this.#session.signal({ type: CHAT_SIGNAL, data: chatData(text, self?.name ?? '') });
+    try {
+      await within(REQUEST_TIMEOUT, sent, () => new Error('writing takes too long'));
+    } catch (error) {
+      this.#listener.notice('chat-failed');
+      throw error;
     }
   }
 

@@ -1,6 +1,7 @@
 // The grid of people: one tile each, as large as the screen allows.
-import { bestGrid } from './layout.js';
+import { bestGrid, spotlight } from './layout.js';
 import { colour, initials } from './people.js';
+import { fill, texts } from './texts.js';
 
 /** More people than that share the last tile. */
 export const MAX_TILES = 25;
@@ -13,6 +14,12 @@ const TINY = 110;
 const GAP = 10;
 const SMALL_GAP = 6;
 
+/** Small tiles have smaller names. */
+function setSize(tile, width) {
+  tile.classList.toggle('small', width < SMALL);
+  tile.classList.toggle('tiny', width < TINY);
+}
+
 export class Grid {
   #area;
   #template;
@@ -20,6 +27,12 @@ export class Grid {
   /** @type {Map<string, {element: HTMLElement, video: HTMLVideoElement, manager: object | null}>} by connection */
   #tiles = new Map();
   #more;
+  /** @type {Iterable<import('./call.js').Person>} those shown last */
+  #people = [];
+  /** @type {string | null} the connection that the guest wants to see large */
+  #pinned = null;
+  /** @type {string | null} the connection whose screen is not to be large, though it would be by itself */
+  #dismissed = null;
 
   /**
    * @param {HTMLElement} area to fill
@@ -33,7 +46,7 @@ export class Grid {
     this.#more = document.createElement('li');
     this.#more.className = 'tile more';
     this.#more.dataset.testid = 'more-people';
-    new ResizeObserver(() => this.layOut()).observe(area);
+    new ResizeObserver(() => this.render(this.#people)).observe(area);
   }
 
   /**
@@ -42,8 +55,13 @@ export class Grid {
    * @param {Iterable<import('./call.js').Person>} people
    */
   render(people) {
-    const all = [...people].sort((a, b) => Number(Boolean(b.manager || b.self)) - Number(Boolean(a.manager || a.self)));
-    const shown = all.length > MAX_TILES ? all.slice(0, MAX_TILES - 1) : all;
+    this.#people = [...people];
+    const large = this.#large();
+    const rank = (person) => (person === large ? 2 : Number(Boolean(person.manager || person.self)));
+    const all = [...this.#people].sort((a, b) => rank(b) - rank(a));
+    const places = this.#places(all.length, Boolean(large));
+    const most = Math.min(MAX_TILES, places?.length ?? MAX_TILES);
+    const shown = all.length > most ? all.slice(0, most - 1) : all;
     const ids = new Set(shown.map(({ id }) => id));
     for (const [id, tile] of this.#tiles) {
       if (!ids.has(id)) {
@@ -54,23 +72,54 @@ export class Grid {
     }
     shown.forEach((person, index) => {
       const tile = this.#tiles.get(person.id) ?? this.#add(person);
-      this.#update(tile, person);
+      this.#update(tile, person, person === large);
       if (this.#area.children[index] !== tile.element) {
         this.#area.insertBefore(tile.element, this.#area.children[index] ?? null);
       }
     });
     if (shown.length < all.length) {
-      this.#more.textContent = `+${all.length - shown.length} more`;
+      this.#more.textContent = fill(texts.page.more, { count: all.length - shown.length });
       this.#area.append(this.#more);
     } else {
       this.#more.remove();
     }
-    this.layOut();
+    this.#area.classList.toggle('spotlight', Boolean(places));
+    this.#layOut(places);
+  }
+
+  /** The person that is seen large: the one that the guest has chosen, or else one who shows a screen; null for none. */
+  #large() {
+    const pinned = this.#people.find(({ id }) => id === this.#pinned);
+    if (pinned || this.#people.length < 2) {
+      return pinned ?? null;
+    }
+    return this.#people.find(({ id, screen, self, cameraOn }) => screen && cameraOn && !self && id !== this.#dismissed) ?? null;
+  }
+
+  /** Where tiles are when one of them is large; null when all are equal. */
+  #places(count, large) {
+    const { clientWidth, clientHeight } = this.#area;
+    return large ? spotlight(count, clientWidth, clientHeight, SMALL_GAP) : null;
+  }
+
+  #toggleLarge(id) {
+    const large = this.#large()?.id === id;
+    this.#pinned = large ? null : id;
+    this.#dismissed = large ? id : null;
+    this.render(this.#people);
   }
 
   /** Gives tiles the size that the area allows. */
-  layOut() {
+  #layOut(places) {
     const { clientWidth, clientHeight, children } = this.#area;
+    if (places) {
+      [...children].forEach((tile, i) => {
+        const { left, top, width, height } = places[i];
+        tile.style.cssText = `--tile-width: ${width}px; --tile-height: ${height}px; left: ${left}px; top: ${top}px`;
+        setSize(tile, width);
+      });
+      return;
+    }
     let gap = GAP;
     let best = bestGrid(children.length, clientWidth, clientHeight, gap);
     if (best.width < SMALL) {
@@ -80,8 +129,10 @@ export class Grid {
     this.#area.style.setProperty('--gap', `${gap}px`);
     this.#area.style.setProperty('--tile-width', `${best.width}px`);
     this.#area.style.setProperty('--tile-height', `${best.height}px`);
-    this.#area.classList.toggle('small', best.width < SMALL);
-    this.#area.classList.toggle('tiny', best.width < TINY);
+    for (const tile of children) {
+      tile.style.cssText = '';
+      setSize(tile, best.width);
+    }
   }
 
   /** Plays what the browser held back. */
@@ -102,12 +153,13 @@ export class Grid {
     video.addEventListener('loadeddata', live(true));
     video.addEventListener('playing', live(true));
     video.addEventListener('emptied', live(false));
+    element.querySelector('.pin').addEventListener('click', () => this.#toggleLarge(person.id));
     const tile = { element, video, manager: null };
     this.#tiles.set(person.id, tile);
     return tile;
   }
 
-  #update(tile, person) {
+  #update(tile, person, large) {
     const { element, video } = tile;
     if (tile.manager !== person.manager) {
       tile.manager = person.manager;
@@ -122,12 +174,20 @@ export class Grid {
     element.dataset.camera = person.cameraOn ? 'on' : 'off';
     element.dataset.speaking = String(person.speaking);
     element.dataset.screen = String(person.screen);
-    const name = person.self ? `${person.name} (you)` : person.name;
+    const name = person.self ? fill(texts.page.nameOfYou, { name: person.name }) : person.name;
     element.querySelector('.name').textContent = name;
     element.querySelector('.avatar').textContent = initials(person.name);
-    element.querySelector('.muted').hidden = person.microphoneOn;
-    const silent = person.microphoneOn ? '' : ', microphone off';
-    element.setAttribute('aria-label', `${name}${silent}${person.cameraOn ? '' : ', camera off'}`);
+    // Pictures have no property for it.
+    element.querySelector('.muted').toggleAttribute('hidden', person.microphoneOn);
+    element.querySelector('.weak').toggleAttribute('hidden', !person.weak);
+    element.dataset.large = String(large);
+    const pin = element.querySelector('.pin');
+    pin.setAttribute('aria-pressed', String(large));
+    pin.setAttribute('aria-label', fill(texts.page.showNameLarge, { name }));
+    pin.title = large ? texts.page.showEqual : texts.page.showLarge;
+    const { microphoneOff, cameraOffShort, weakConnection } = texts.page;
+    const facts = [!person.microphoneOn && microphoneOff, !person.cameraOn && cameraOffShort, person.weak && weakConnection];
+    element.setAttribute('aria-label', [name, ...facts.filter(Boolean)].join(', '));
   }
 
   #play(video) {

@@ -6,8 +6,12 @@ import { Media } from './media.js';
 import { callEnd, joinProblemOf } from './messages.js';
 import { Room } from './room.js';
 import { Start } from './start.js';
+import { language, translate } from './texts.js';
 
 const byId = (id) => document.getElementById(id);
+
+document.documentElement.lang = language;
+translate(document);
 
 /** What to join with; null when it has to be asked for, and as soon as it was used. */
 let invitation = null;
@@ -28,7 +32,7 @@ const start = new Start(media, {
     invitation = null;
   },
 });
-const room = new Room({
+const room = new Room(media, {
   microphone: async () => {
     await media.setMicrophone(!media.microphoneOn);
     await publish();
@@ -37,6 +41,11 @@ const room = new Room({
     await media.setCamera(!media.cameraOn);
     await publish();
   },
+  choose: async (device, id) => {
+    await media.choose(device, id);
+    await publish();
+  },
+  write: async (text) => call?.write(text),
   screen: share,
   leave: () => call?.leave(),
 });
@@ -86,6 +95,7 @@ async function join(pasted, name) {
     },
     reconnecting: (on) => room.setReconnecting(on),
     notice: (kind, about) => noticed(kind, about),
+    written: (message) => room.written(message),
     ended: end,
   });
   try {

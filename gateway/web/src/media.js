@@ -1,4 +1,5 @@
 // The guest's own microphone and camera: the only module that asks the browser for devices, and the only owner of what it gets.
+import { fill, texts } from './texts.js';
 
 const CAMERA = { width: { ideal: 960 }, height: { ideal: 540 }, frameRate: { ideal: 24, max: 30 } };
 const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
@@ -96,7 +97,7 @@ export class Media {
   }
 
   /**
-   * Uses another device from now on.
+   * Uses another device from now on. What is off stays off, unless it is off because the device before did not work.
    *
    * @param {'microphone' | 'camera'} device
    * @param {string} id as the browser gave it
@@ -105,8 +106,10 @@ export class Media {
     return this.#queue(async () => {
       this.#chosen[device] = id;
       this.#drop(device);
-      this[`${device}On`] = true;
-      await this.#open(device);
+      this[`${device}On`] ||= Boolean(this.problems[device]);
+      if (this[`${device}On`]) {
+        await this.#open(device);
+      }
     });
   }
 
@@ -116,7 +119,7 @@ export class Media {
     for (const { kind, deviceId, label } of (await navigator.mediaDevices?.enumerateDevices()) ?? []) {
       const device = { audioinput: 'microphone', videoinput: 'camera' }[kind];
       if (device && deviceId) {
-        found[device].push({ id: deviceId, label: label || `${device === 'camera' ? 'Camera' : 'Microphone'} ${found[device].length + 1}` });
+        found[device].push({ id: deviceId, label: label || fill(texts.page.device, { kind: texts.page[device], number: found[device].length + 1 }) });
       }
     }
     return found;

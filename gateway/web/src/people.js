@@ -1,4 +1,5 @@
 // How people are called and told apart.
+import { texts } from './texts.js';
 
 const MAX_NAME = 60;
 /** Between what the client and what the server said of a connection. */
@@ -24,7 +25,7 @@ export function displayName(data) {
   const [client, ...rest] = (data ?? '').split(SEPARATOR);
   const server = rest.join(SEPARATOR);
   return named(server, NAME_KEYS) || named(client, NAME_KEYS) || plain(client) || named(client, ['serverData']) || named(server, ['serverData'])
-    || plain(server) || 'Guest';
+    || plain(server) || texts.page.guest;
 }
 
 /** The name under one of the keys of a JSON object, or "". */

@@ -1,6 +1,8 @@
 // The room: the grid, the controls, and what happens during a call.
+import { Chat } from './chat.js';
+import { Devices } from './devices.js';
 import { Grid } from './grid.js';
-import { NOTICES, noPicture } from './messages.js';
+import { notice as noticeText } from './messages.js';
 import { setToggle } from './toggle.js';
 
 /** Milliseconds that a notice stays. */
@@ -12,11 +14,27 @@ const byId = (id) => document.getElementById(id);
 
 export class Room {
   #grid;
+  #chat;
+  #devices;
 
   /**
-   * @param {{microphone: () => void, camera: () => void, screen: () => void, leave: () => void}} actions what the buttons do
+   * @param {import('./media.js').Media} media
+   * @param {object} actions what the guest can do
+   * @param {() => void} actions.microphone
+   * @param {() => void} actions.camera
+   * @param {() => void} actions.screen
+   * @param {() => void} actions.leave
+   * @param {(device: 'camera' | 'microphone', id: string) => void} actions.choose uses another device
+   * @param {(text: string) => Promise<void>} actions.write to everybody
    */
-  constructor({ microphone, camera, screen, leave }) {
+  constructor(media, { microphone, camera, screen, leave, choose, write }) {
+    this.#chat = new Chat(write, () => document.body.classList.toggle('chatting', !byId('chat').hidden));
+    const field = (device) => ({ select: byId(`call-${device}-select`), field: byId(`call-${device}-field`) });
+    this.#devices = new Devices(media, { camera: field('camera'), microphone: field('microphone') }, choose);
+    byId('devices-open').addEventListener('click', async () => {
+      await this.#devices.render();
+      byId('devices-dialog').showModal();
+    });
     this.#grid = new Grid(byId('grid'), byId('tile'), () => this.#soundBlocked());
     byId('microphone').addEventListener('click', microphone);
     byId('camera').addEventListener('click', camera);
@@ -33,6 +51,7 @@ export class Room {
     byId('room-name').textContent = call.room;
     byId('count').textContent = String(call.people.size);
     byId('alone').hidden = call.people.size !== 1;
+    byId('recording').hidden = !call.recording;
     // A viewer alone has nothing to show of himself.
     this.#grid.render([...call.people.values()].filter(({ self }) => !self || call.canPublish));
   }
@@ -45,6 +64,10 @@ export class Room {
     byId('microphone').hidden = !canPublish;
     byId('camera').hidden = !canPublish;
     byId('screen').hidden = !(canPublish && canShare);
+    byId('devices-open').hidden = !canPublish;
+    if (byId('devices-dialog').open) {
+      this.#devices.render();
+    }
   }
 
   /** Shows that the connection was lost, or is back. */
@@ -60,7 +83,7 @@ export class Room {
   /**
    * Shows a message for some seconds.
    *
-   * @param {string} kind a key of NOTICES, or no-picture
+   * @param {string} kind a key of the notices in texts.js
    * @param {string} [name] of the person that it is about
    */
   notice(kind, name) {
@@ -69,7 +92,7 @@ export class Room {
     notice.className = 'notice';
     notice.dataset.testid = 'notice';
     notice.dataset.notice = kind;
-    notice.textContent = kind === 'no-picture' ? noPicture(name) : NOTICES[kind];
+    notice.textContent = noticeText(kind, name);
     notices.querySelector(`[data-notice="${kind}"]`)?.remove();
     notices.append(notice);
     while (notices.children.length > MAX_NOTICES) {
@@ -78,8 +101,16 @@ export class Room {
     setTimeout(() => notice.remove(), NOTICE_TIME);
   }
 
+  /** Shows what somebody wrote. */
+  written(message) {
+    this.#chat.add(message);
+  }
+
   /** Forgets what a call left. */
   clear() {
+    byId('devices-dialog').close();
+    this.#chat.clear();
+    document.body.classList.remove('chatting');
     byId('banner').hidden = true;
     byId('notices').replaceChildren();
     this.#grid.render([]);

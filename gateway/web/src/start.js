@@ -1,11 +1,14 @@
 // The start screen: the invitation, the guest's name and devices, and why joining did not work.
+import { Devices } from './devices.js';
 import { joinProblem, mediaProblem } from './messages.js';
+import { fill, texts } from './texts.js';
 import { setToggle } from './toggle.js';
 
 const byId = (id) => document.getElementById(id);
 
 export class Start {
   #media;
+  #devices;
   #forget;
   #joining = false;
   /** Whether the invitation has to be pasted. */
@@ -31,11 +34,9 @@ export class Start {
     });
     byId('start-microphone').addEventListener('click', () => media.setMicrophone(!media.microphoneOn));
     byId('start-camera').addEventListener('click', () => media.setCamera(!media.cameraOn));
-    for (const device of ['camera', 'microphone']) {
-      const select = byId(`${device}-select`);
-      select.addEventListener('change', () => media.choose(device, select.value));
-    }
-    navigator.mediaDevices?.addEventListener?.('devicechange', () => this.#listDevices());
+    const field = (device) => ({ select: byId(`${device}-select`), field: byId(`${device}-field`) });
+    const fields = { camera: field('camera'), microphone: field('microphone') };
+    this.#devices = new Devices(media, fields, (device, id) => media.choose(device, id));
   }
 
   /** Shows what the invitation is for. */
@@ -43,9 +44,9 @@ export class Start {
     this.#asking = false;
     byId('token-field').hidden = true;
     byId('other-invitation').hidden = false;
-    byId('start-title').textContent = 'Ready to join?';
+    byId('start-title').textContent = texts.page.readyToJoin;
     // Whoever follows a link should see when it leads to another server than the page's own.
-    byId('start-subtitle').textContent = elsewhere ? `Room ${session} on ${host}` : `Room ${session}`;
+    byId('start-subtitle').textContent = fill(elsewhere ? texts.page.roomElsewhere : texts.page.room, { room: session, host });
     this.clearProblem();
   }
 
@@ -55,8 +56,8 @@ export class Start {
     byId('token').value = '';
     byId('token-field').hidden = false;
     byId('other-invitation').hidden = true;
-    byId('start-title').textContent = 'Join a room';
-    byId('start-subtitle').textContent = 'Paste the link or the token that you were given.';
+    byId('start-title').textContent = texts.page.joinARoom;
+    byId('start-subtitle').textContent = texts.page.pasteInvitation;
     this.clearProblem();
   }
 
@@ -75,7 +76,7 @@ export class Start {
     byId('alert').dataset.problem = kind;
     byId('alert-title').textContent = title;
     byId('alert-text').textContent = text;
-    byId('join-text').textContent = retry ? 'Try again' : 'Join';
+    byId('join-text').textContent = retry ? texts.page.tryAgain : texts.page.join;
     byId('token').setAttribute('aria-invalid', String(this.#asking));
     byId('alert').focus();
   }
@@ -84,7 +85,7 @@ export class Start {
   clearProblem() {
     byId('alert').hidden = true;
     delete byId('alert').dataset.problem;
-    byId('join-text').textContent = 'Join';
+    byId('join-text').textContent = texts.page.join;
     byId('token').removeAttribute('aria-invalid');
   }
 
@@ -100,9 +101,9 @@ export class Start {
     byId('join').setAttribute('aria-disabled', String(joining));
     if (joining) {
       this.clearProblem();
-      byId('join-text').textContent = 'Joining…';
+      byId('join-text').textContent = texts.page.joining;
     } else if (byId('alert').hidden) {
-      byId('join-text').textContent = 'Join';
+      byId('join-text').textContent = texts.page.join;
     }
   }
 
@@ -117,19 +118,8 @@ export class Start {
       video.srcObject = camera ? new MediaStream([camera]) : null;
     }
     document.querySelector('.preview').dataset.camera = camera ? 'on' : 'off';
-    byId('preview-text').textContent = camera ? '' : cameraOn ? 'Starting your camera…' : 'Your camera is off';
+    byId('preview-text').textContent = camera ? '' : cameraOn ? texts.page.startingCamera : texts.page.cameraOff;
     byId('media-problem').textContent = mediaProblem(problems);
-    this.#listDevices();
-  }
-
-  async #listDevices() {
-    const devices = await this.#media.devices();
-    for (const device of ['camera', 'microphone']) {
-      const select = byId(`${device}-select`);
-      const options = devices[device].map(({ id, label }) => new Option(label, id));
-      select.replaceChildren(...options);
-      select.value = this.#media.current(device) || devices[device][0]?.id || '';
-      byId(`${device}-field`).hidden = options.length === 0;
-    }
+    this.#devices.render();
   }
 }

@@ -1,10 +1,5 @@
 // Buttons that turn a device on and off.
-
-const LABELS = {
-  microphone: ['Turn the microphone on', 'Turn the microphone off'],
-  camera: ['Turn the camera on', 'Turn the camera off'],
-  screen: ['Share your screen', 'Stop sharing your screen'],
-};
+import { texts } from './texts.js';
 
 /**
  * Shows the state of a device on its button. aria-pressed says whether the device is on.
@@ -14,7 +9,7 @@ const LABELS = {
  * @param {'microphone' | 'camera' | 'screen'} device
  */
 export function setToggle(button, on, device) {
-  const label = LABELS[device][Number(on)];
+  const label = texts.toggles[device][Number(on)];
   button.setAttribute('aria-pressed', String(on));
   // A pressed button keeps its name for screen readers; the tip says what a click does.
   button.title = label;
