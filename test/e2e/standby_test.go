@@ -30,15 +30,18 @@ import (
 // takeoverGap is for how many milliseconds no new frame may come when a standby takes over. The
 // goal is 300, which the log tells and a machine that is busy with other tests may miss; without a
 // standby a browser's own timers take 7600 and more.
-const takeoverGap = 5000
+const takeoverGap = 7000
 
 // takeovers is how often each thing happens to a call: twice, since the next standby protects it as
 // well, or as MEDIAROOMS_ROUNDS says.
-func takeovers() int {
-	if more, err := strconv.Atoi(os.Getenv("MEDIAROOMS_ROUNDS")); err == nil {
-		return more
+func takeovers() int { return roundsOr(2) }
+
+// roundsOr is how often something is done: as MEDIAROOMS_ROUNDS says, or else that often.
+func roundsOr(usual int) int {
+	if wanted, err := strconv.Atoi(os.Getenv("MEDIAROOMS_ROUNDS")); err == nil {
+		return wanted
 	}
-	return 2
+	return usual
 }
 
 // ending is something that ends what a media pod does.
@@ -136,6 +139,51 @@ func TestACallGoesOnWhereverItsPodGoes(t *testing.T) {
 			c.leaves(t)
 		})
 	}
+}
+
+// When the standby is lost together with the pod, everybody is back by itself, as without a standby.
+func TestUsersComeBackWhenBothPodsAreLost(t *testing.T) {
+	c := newLastingCall(t, func(t *testing.T, n int) opener { return chromium(t, n) })
+	c.hasReserve(t)
+	c.isProtected(t)
+	pod := c.settled(t, c.guests)
+	session, err := kube.Session(c.namespace, roomName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var standby corev1.Pod
+	if err := kube.Client.Get(t.Context(), client.ObjectKey{Namespace: pod.Namespace, Name: session.Status.StandbyPodName}, &standby); err != nil {
+		t.Fatal(err)
+	}
+	everyPair(c.guests, func(receiver, sender *guest) {
+		if err := receiver.Watch(sender.joined.ConnectionID); err != nil {
+			t.Fatal(err)
+		}
+	})
+	before := time.Now()
+	if err := errors.Join(kube.KillPod(t.Context(), &standby), kube.KillPod(t.Context(), pod)); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range c.guests {
+		back := g.event(t, time.Minute, "reconnected", func(e browser.Event) bool { return e.Name == "reconnected" && e.Time().After(before) })
+		t.Logf("%s is reconnected after %v", g.Name, back.Time().Sub(before))
+	}
+	everyPair(c.guests, func(receiver, sender *guest) { receiver.advances(t, sender, time.Minute) })
+	everyPair(c.guests, func(receiver, sender *guest) {
+		gaps, err := receiver.Gaps(sender.joined.ConnectionID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("GAP %s from %s: no frame for %.0f ms", receiver.Name, sender.Name, gaps.VideoMilliseconds)
+	})
+	for _, g := range c.guests {
+		g.toldOnlyOfItsSocket(t, before)
+		g.same(t)
+	}
+	if next := c.settled(t, c.guests); next.Name == pod.Name || next.Name == standby.Name {
+		t.Errorf("the room is on %s still", next.Name)
+	}
+	c.isProtected(t)
 }
 
 // lastingCall is a call whose media pods end.
