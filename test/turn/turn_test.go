@@ -10,14 +10,15 @@ import (
 	"testing"
 	"time"
 
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/network"
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // Browsers with the unmodified openvidu-browser, which reach nothing but a TURN server, publish and
-// subscribe: one reaches it by UDP, and the other by TCP and with the next secret. Who has no valid
-// credential gets nowhere.
+// subscribe: one reaches it by UDP, and the other by TCP and with the next secret. Their call goes
+// on when a standby takes the pod's place. Who has no valid credential gets nowhere.
 func TestClientsThatReachATURNServerOnly(t *testing.T) {
 	if _, err := browser.InstallPage(t.Context()); err != nil {
 		t.Fatal(err)
@@ -37,17 +38,6 @@ func TestClientsThatReachATURNServerOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(firefox.Close)
-	t.Run("a call", func(t *testing.T) {
-		tokens := w.admit("call", time.Now(), w.server("udp", w.secret), w.server("tcp", nextSecret))
-		a := join(t, chromium.OpenParticipant(t, w.site, "A"), tokens[0])
-		b := join(t, firefox.OpenParticipant(t, w.site, "B"), tokens[1])
-		a.publish()
-		b.publish()
-		a.receives(b)
-		b.receives(a)
-		a.goesOver("udp")
-		b.goesOver("tcp")
-	})
 	for name, test := range map[string]struct {
 		secret string
 		made   time.Time
@@ -66,6 +56,19 @@ func TestClientsThatReachATURNServerOnly(t *testing.T) {
 			u.isRefused()
 		})
 	}
+	t.Run("a call", func(t *testing.T) {
+		tokens := w.admit("call", time.Now(), w.server("udp", w.secret), w.server("tcp", nextSecret))
+		a := join(t, chromium.OpenParticipant(t, w.site, "A"), tokens[0])
+		b := join(t, firefox.OpenParticipant(t, w.site, "B"), tokens[1])
+		a.publish()
+		b.publish()
+		receive(t, a, b)
+		a.goesOver("udp")
+		b.goesOver("tcp")
+		w.pod.stop()
+		w.standby.becomes("call", controlv1.StandbyState_STANDBY_STATE_SERVING)
+		receive(t, a, b)
+	})
 }
 
 // user is a participant who has joined.
@@ -99,17 +102,27 @@ func (u *user) publish() {
 	}
 }
 
-// receives waits until frames and sound of another one come.
-func (u *user) receives(from *user) {
-	u.t.Helper()
-	took := wait.For(u.t, patience, u.Name+" to see and hear "+from.Name, func() error {
+// receive waits until two users get more frames and sound of each other.
+func receive(t *testing.T, a, b *user) {
+	t.Helper()
+	received := func(u, from *user) browser.Media {
+		t.Helper()
 		got, err := u.Received(from.id)
-		if err == nil && (got.Video.FramesDecoded < 30 || got.Audio.Packets < 30) {
-			err = fmt.Errorf("got %+v", got)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return err
-	})
-	u.t.Logf("%s sees and hears %s after %v", u.Name, from.Name, took)
+		return got
+	}
+	before := map[*user]browser.Media{a: received(a, b), b: received(b, a)}
+	for u, from := range map[*user]*user{a: b, b: a} {
+		wait.For(t, patience, u.Name+" to see and hear "+from.Name, func() error {
+			got, begin := received(u, from), before[u]
+			if got.Video.FramesDecoded < begin.Video.FramesDecoded+30 || got.Audio.Packets < begin.Audio.Packets+30 {
+				return fmt.Errorf("got %+v, and %+v before", got, begin)
+			}
+			return nil
+		})
+	}
 }
 
 // goesOver checks that what is sent and what is received goes through the relay, and how the relay

@@ -6,7 +6,7 @@
 package turn
 
 import (
-	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -21,10 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/pion/stun/v4"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,8 +35,6 @@ import (
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
 	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/internal/token"
-	"mediarooms.dev/mediarooms/mediapod"
-	"mediarooms.dev/mediarooms/mediapod/signalling"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/network"
 	"mediarooms.dev/mediarooms/test/wait"
@@ -48,21 +43,15 @@ import (
 // patience bounds how long the test waits for anything, on a machine that keeps up.
 const patience = 20 * time.Second
 
-// Where the media pod listens. Nobody else is in its network namespace.
-const (
-	control = "127.0.0.1:9001"
-	signals = "127.0.0.1:9002"
-	media   = 20_000
-)
-
-// world is a media pod, a TURN server, and a network whose browsers reach the latter only.
+// world is a media pod and its standby, a TURN server, and a network whose browsers reach only the
+// last.
 type world struct {
 	t       *testing.T
 	relay   *network.Relay
 	ca      *mtlstest.Authority
 	secret  string // of the TURN server
-	stream  controlv1.MediaPod_SyncClient
-	applied chan string // UIDs of rooms that the pod has
+	pod     *pod
+	standby *pod
 	site    *browser.Site
 	base    string // of the URLs that clients join with
 	keys    token.Keys
@@ -72,12 +61,11 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		t: t, relay: network.NewRelay(t), ca: mtlstest.NewAuthority(t), applied: make(chan string, 16),
-		keys: token.Keys{Current: make([]byte, token.MinKeySize)},
+		t: t, relay: network.NewRelay(t), ca: mtlstest.NewAuthority(t), keys: token.Keys{Current: make([]byte, token.MinKeySize)},
 	}
 	w.runCoturn()
-	w.runPod()
-	w.operate()
+	w.pod = runPod(t, w.ca, w.relay.Server(), 1)
+	w.standby = runPod(t, w.ca, w.relay.Server(), 2)
 	w.serve()
 	return w
 }
@@ -167,72 +155,6 @@ func example(t *testing.T) (configuration string, args []string) {
 	return secret.StringData["turnserver.conf"], daemons.Spec.Template.Spec.Containers[0].Args
 }
 
-// runPod runs the media pod in this process.
-func (w *world) runPod() {
-	w.t.Helper()
-	pod, err := mediapod.New(logr.Discard(), mediapod.Config{
-		ControlAddress: control, SignallingAddress: signals, MediaPort: media,
-		HealthAddress: "127.0.0.1:0", MetricsAddress: "127.0.0.1:0",
-		TLSDirectory: w.ca.Directory(w.t, mtls.MediaPod), PodUID: "pod", Version: "test", Limits: signalling.DefaultLimits(),
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error)
-	go func() { ended <- pod.Run(ctx) }()
-	w.t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			w.t.Errorf("the pod ended with %v", err)
-		}
-	})
-}
-
-// operate opens the control stream, as the operator does.
-func (w *world) operate() {
-	w.t.Helper()
-	config, err := mtls.Client(w.ca.Directory(w.t, mtls.Manager), mtls.MediaPod)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	connection, err := grpc.NewClient("passthrough:///"+control, grpc.WithTransportCredentials(credentials.NewTLS(config)))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { _ = connection.Close() })
-	if w.stream, err = controlv1.NewMediaPodClient(connection).Sync(context.Background()); err != nil {
-		w.t.Fatal(err)
-	}
-	go func() {
-		for {
-			message, err := w.stream.Recv()
-			if err != nil {
-				return
-			}
-			if message.GetRoom().GetRevision() == 1 {
-				select {
-				case w.applied <- message.GetRoom().GetUid():
-				default: // nobody waits for this one
-				}
-			}
-		}
-	}()
-	w.send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Hello{Hello: &controlv1.OperatorHello{PodUid: "pod"}}})
-	w.send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Config{Config: &controlv1.PodConfig{
-		Advertised:             []*controlv1.TransportAddress{{Ip: w.relay.Server().String(), UdpPort: media, TcpPort: media}},
-		ReconnectWindowSeconds: 10,
-	}}})
-	w.send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_SnapshotEnd{SnapshotEnd: &controlv1.SnapshotEnd{}}})
-}
-
-func (w *world) send(message *controlv1.OperatorMessage) {
-	w.t.Helper()
-	if err := w.stream.Send(message); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
 // serve serves the page, and passes WebSockets on as the gateway does, on the browsers' own
 // machine: there is no way over the network.
 func (w *world) serve() {
@@ -251,7 +173,7 @@ func (w *world) serve() {
 	}
 	gateway := &http.Server{ReadHeaderTimeout: patience, Handler: &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(&url.URL{Scheme: "https", Host: signals})
+			r.SetURL(&url.URL{Scheme: "https", Host: w.pod.signals})
 			r.Out.Header.Set(podhttp.HeaderAddress, "192.0.2.7")
 		},
 		Transport: &http.Transport{TLSClientConfig: config},
@@ -286,18 +208,17 @@ func (w *world) admit(room string, now time.Time, servers ...[]v1alpha1.IceServe
 		in.Connections = append(in.Connections, c)
 		tokens = append(tokens, token.URL(w.base, room, identity(c).Token))
 	}
+	secret := make([]byte, sha256.Size)
+	in.Standby = &controlv1.RoomStandby{PodUid: w.standby.uid, Advertised: w.standby.advertised(), Secret: secret}
 	told := desired.Room(in)
 	told.Revision = 1
-	w.send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Room{Room: told}})
-	timeout := time.After(3 * patience)
-	for {
-		select {
-		case uid := <-w.applied:
-			if uid == room {
-				return tokens
-			}
-		case <-timeout:
-			w.t.Fatalf("the pod does not say that it has room %s", room)
-		}
-	}
+	w.pod.send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Room{Room: told}})
+	w.pod.says("it has room "+room, func(m *controlv1.PodMessage) bool {
+		return m.GetRoom().GetUid() == room && m.GetRoom().GetRevision() == 1
+	})
+	w.standby.send(&controlv1.OperatorMessage{Message: &controlv1.OperatorMessage_Standby{Standby: &controlv1.Standby{
+		Uid: room, PodUid: w.pod.uid, Address: w.pod.control, Secret: secret,
+	}}})
+	w.standby.becomes(room, controlv1.StandbyState_STANDBY_STATE_READY)
+	return tokens
 }
