@@ -23,11 +23,8 @@ import (
 // role tells a process of the tests what it is there for.
 const role = "MEDIAROOMS_TEST_ROLE"
 
-// The roles of processes that tests start, each in a network namespace of its own.
-const (
-	rolePod      = "pod"      // runs the test itself, with the media pod and the clients that have good networks
-	roleReceiver = "receiver" // has the bad network
-)
+// roleReceiver has the bad network.
+const roleReceiver = "receiver"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(role) == roleReceiver {
@@ -45,24 +42,6 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Exit(m.Run())
-}
-
-// isolated reports whether this process has a network namespace of its own. If not, it runs the
-// test again in a process that has.
-func isolated(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(role) == rolePod {
-		return true
-	}
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=5m")
-	command.Env = append(os.Environ(), role+"="+rolePod)
-	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	output, err := command.CombinedOutput()
-	t.Logf("%s", output)
-	if err != nil {
-		t.Error(err)
-	}
-	return false
 }
 
 // receive answers an offer on its input and then each line of it with what was received.
@@ -235,7 +214,7 @@ func changed(r roomclient.Reception, layer int, after time.Time) (time.Duration,
 // things, which the receiver nearby shows as well.
 
 func TestALinkThatLosesPackets(t *testing.T) {
-	if !isolated(t) {
+	if !network.Isolated(t) {
 		return
 	}
 	near, far, e := badNetwork(t, network.Quality{Delay: 25 * time.Millisecond, Loss: 0.05})
@@ -252,7 +231,7 @@ func TestALinkThatLosesPackets(t *testing.T) {
 }
 
 func TestALinkThatIsCutAndMended(t *testing.T) {
-	if !isolated(t) {
+	if !network.Isolated(t) {
 		return
 	}
 	quality := network.Quality{Delay: 25 * time.Millisecond, Kbps: 3000, Queue: 300 * time.Millisecond}

@@ -113,7 +113,7 @@ func (c *natCall) survives(what string, all map[string]*tab, happen func()) {
 
 // A NAT may give a client other ports in mid-call.
 func TestCallsBehindANATThatForgets(t *testing.T) {
-	if !isolated(t) {
+	if !network.Isolated(t) {
 		return
 	}
 	nat := network.NewNAT(t)
@@ -151,7 +151,7 @@ func (c *natCall) end() {
 
 // Some networks let UDP out, and nothing of it back in.
 func TestCallsWhereUDPGoesOneWay(t *testing.T) {
-	if !isolated(t) {
+	if !network.Isolated(t) {
 		return
 	}
 	nat := network.NewNAT(t)
@@ -185,7 +185,7 @@ func TestCallsWhereUDPGoesOneWay(t *testing.T) {
 // Inbound UDP may cease in mid-call. Who receives is given another connection. Who publishes has to
 // make one by itself, which is up to the client.
 func TestCallsWhoseUDPBecomesOneWay(t *testing.T) {
-	if !isolated(t) {
+	if !network.Isolated(t) {
 		return
 	}
 	nat := network.NewNAT(t)

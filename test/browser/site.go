@@ -37,16 +37,11 @@ func Serve(ctx context.Context) (*Site, error) {
 	return site, err
 }
 
-// ServeOn installs the page's npm packages when they are missing or older than the lockfile, and
-// serves the page on a listener of the loopback interface. It ends with Close, which closes the
-// listener.
+// ServeOn installs the page's npm packages, as InstallPage does, and serves the page on a listener
+// of the loopback interface. It ends with Close, which closes the listener.
 func ServeOn(ctx context.Context, listener net.Listener) (*Site, error) {
-	_, source, _, ok := runtime.Caller(0)
-	if !ok {
-		return nil, errors.New("finding the page's folder: the source file is unknown")
-	}
-	folder := filepath.Join(filepath.Dir(source), "page")
-	if err := InstallPackages(ctx, folder); err != nil {
+	folder, err := InstallPage(ctx)
+	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
@@ -62,6 +57,17 @@ func ServeOn(ctx context.Context, listener net.Listener) (*Site, error) {
 	}
 	go func() { _ = site.server.Serve(listener) }() // it returns when Close is called
 	return site, nil
+}
+
+// InstallPage installs the page's npm packages when they are missing or older than the lockfile,
+// and returns the page's folder. Tests whose network leads to no registry call it before.
+func InstallPage(ctx context.Context) (folder string, err error) {
+	_, source, _, ok := runtime.Caller(0)
+	if !ok {
+		return "", errors.New("finding the page's folder: the source file is unknown")
+	}
+	folder = filepath.Join(filepath.Dir(source), "page")
+	return folder, InstallPackages(ctx, folder)
 }
 
 // Close stops serving.

@@ -65,8 +65,9 @@ export default defineConfig({
       },
       {
         text: 'Run it', items: [
-          page('Install', '/install'), page('TLS', '/tls'), page('Monitoring', '/monitoring'), page('Upgrade', '/upgrading'),
-          page('Uninstall', '/uninstall'), page('Troubleshooting', '/troubleshooting'), page('Load testing', '/load-testing'),
+          page('Install', '/install'), page('TLS', '/tls'), page('TURN', '/turn'), page('Monitoring', '/monitoring'),
+          page('Upgrade', '/upgrading'), page('Uninstall', '/uninstall'), page('Troubleshooting', '/troubleshooting'),
+          page('Load testing', '/load-testing'),
         ],
       },
       {
