@@ -15,6 +15,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/loadtest/roomclient"
 	"mediarooms.dev/mediarooms/test/rawclient"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 func TestEveryMessageHasTheFormThatTheClientUnpacks(t *testing.T) {
@@ -208,31 +209,44 @@ func TestRequestsAreAnsweredInTheirOrderAndPingDoesNotWait(t *testing.T) {
 	r := newRoom(t, nil)
 	a, b := r.join(t, "a", v1alpha1.RolePublisher), r.join(t, "b", v1alpha1.RolePublisher)
 	stream := a.Publishes(rawclient.NewMedia(t), camera).StreamID
-	// After every fourth request comes a ping: the machine may be slow at sending, so that one of
-	// them has to overtake a request, and not a certain one.
+	// The pod may have answered each request before the next one is sent, by a machine that is slow
+	// at sending. Then there is nothing to overtake, and more are sent.
+	round := 0
+	wait.For(t, patience, "a ping to be answered before the requests that were sent before it", func() error {
+		round++
+		return overtakes(b, stream, round*10_000)
+	})
+}
+
+// overtakes sends requests with a ping after every fourth, with ids from a number on. It checks
+// that all are answered and requests in their order, and gives an error unless a ping was answered
+// before the request that was sent just before it.
+func overtakes(b *member, stream string, first int) error {
+	b.T.Helper()
 	const requests, pings = 40, 10
+	firstPing := first + 1000
 	before := len(b.Messages())
 	for i := range requests {
-		request := fmt.Sprintf(`{"jsonrpc":"2.0","method":"prepareReceiveVideoFrom","params":{"sender":%q,"reconnect":true},"id":%d}`, stream, 1000+i)
-		if err := b.Send(t.Context(), []byte(request)); err != nil {
-			t.Fatal(err)
+		request := fmt.Sprintf(`{"jsonrpc":"2.0","method":"prepareReceiveVideoFrom","params":{"sender":%q,"reconnect":true},"id":%d}`, stream, first+i)
+		if err := b.Send(b.T.Context(), []byte(request)); err != nil {
+			b.T.Fatal(err)
 		}
 		if i%(requests/pings) != requests/pings-1 {
 			continue
 		}
-		if err := b.Send(t.Context(), fmt.Appendf(nil, `{"jsonrpc":"2.0","method":"ping","id":%d}`, 2000+i)); err != nil {
-			t.Fatal(err)
+		if err := b.Send(b.T.Context(), fmt.Appendf(nil, `{"jsonrpc":"2.0","method":"ping","id":%d}`, firstPing+i)); err != nil {
+			b.T.Fatal(err)
 		}
 	}
-	b.answered(before, fmt.Sprint(1000+requests-1))
-	b.answered(before, fmt.Sprint(2000+requests-1))
-	next, answered, overtook := 1000, 0, 0
+	b.answered(before, fmt.Sprint(first+requests-1))
+	b.answered(before, fmt.Sprint(firstPing+requests-1))
+	next, answered, overtook := first, 0, 0
 	for _, message := range b.Messages()[before:] {
 		var parsed struct {
 			ID json.Number `json:"id"`
 		}
 		if err := json.Unmarshal(message.Raw, &parsed); err != nil {
-			t.Fatal(err)
+			b.T.Fatal(err)
 		}
 		if message.Answers == "ping" || message.Notification != nil {
 			continue
@@ -240,24 +254,25 @@ func TestRequestsAreAnsweredInTheirOrderAndPingDoesNotWait(t *testing.T) {
 		id, err := parsed.ID.Int64()
 		switch {
 		case err != nil:
-			t.Fatal(err)
-		case id >= 2000:
+			b.T.Fatal(err)
+		case int(id) >= firstPing:
 			answered++
-			if int(id)-1000 >= next { // the request sent just before it has no answer yet
+			if int(id)-firstPing+first >= next { // the request sent just before it has no answer yet
 				overtook++
 			}
 		case int(id) != next:
-			t.Fatalf("request %d was answered, want %d", id, next)
+			b.T.Fatalf("request %d was answered, want %d", id, next)
 		default:
 			next++
 		}
 	}
-	if next != 1000+requests || answered != pings {
-		t.Errorf("%d of %d requests and %d of %d pings were answered", next-1000, requests, answered, pings)
+	if next != first+requests || answered != pings {
+		b.T.Fatalf("%d of %d requests and %d of %d pings were answered", next-first, requests, answered, pings)
 	}
 	if overtook == 0 {
-		t.Error("all pings waited for the requests before them")
+		return errors.New("all pings waited for the requests before them")
 	}
+	return nil
 }
 
 func TestUnknownMethodsAreAnswered(t *testing.T) {
