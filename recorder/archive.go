@@ -53,6 +53,9 @@ func complete(ctx context.Context, folder string, s *state, job *egressv1.Job) e
 		}
 		f.clean(folder)
 	}
+	if s.packed(folder, job) {
+		return nil
+	}
 	described, err := json.MarshalIndent(describe(s, job), "", "  ")
 	if err != nil {
 		return fmt.Errorf("describing the recording: %w", err)
@@ -65,6 +68,16 @@ func complete(ctx context.Context, folder string, s *state, job *egressv1.Job) e
 		return fmt.Errorf("packing the recording: %w", err)
 	}
 	return nil
+}
+
+// packed says that the JSON and the zip are there: a process before has made them.
+func (s *state) packed(folder string, job *egressv1.Job) bool {
+	for name, size := range map[string]int64{job.GetRecordingId() + ".json": s.Description, job.GetRecordingId() + ".zip": s.Archive} {
+		if info, err := os.Stat(filepath.Join(folder, name)); err != nil || size == 0 || info.Size() != size {
+			return false
+		}
+	}
+	return true
 }
 
 // complete makes the file of its fragments. One that is whole already only gets its name.

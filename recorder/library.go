@@ -30,6 +30,7 @@ type library struct {
 	mu      sync.Mutex                     // guards what follows
 	byUID   map[string]*recording          // those that have a folder
 	refused map[string]*egressv1.JobStatus // jobs that can't be done, by uid
+	erased  map[string]bool                // recordings that go, by uid
 	changes map[string]struct{}            // uids
 	signal  chan struct{}                  // has an element while there are changes
 }
@@ -37,7 +38,7 @@ type library struct {
 func newLibrary(ctx context.Context, root string, s shared) *library {
 	l := &library{
 		shared: s, root: root, ctx: ctx, byUID: map[string]*recording{}, refused: map[string]*egressv1.JobStatus{},
-		changes: map[string]struct{}{}, signal: make(chan struct{}, 1),
+		erased: map[string]bool{}, changes: map[string]struct{}{}, signal: make(chan struct{}, 1),
 	}
 	l.changed = l.mark
 	return l
@@ -160,13 +161,20 @@ func (l *library) remove(uid string) {
 	if !r.lastJob().GetDeleteFiles() {
 		return
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.erased[uid] {
+		return
+	}
+	l.erased[uid] = true
 	l.running.Go(func() {
 		<-r.ended
-		if !over(r.observed().GetState()) {
-			return // the process ends
+		if !r.deleteStored(l.ctx) {
+			return // the process ends; the next one is told again
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		delete(l.erased, uid)
 		if err := os.RemoveAll(r.folder); err != nil {
 			l.log.Error(err, "Deleting a recording")
 			return

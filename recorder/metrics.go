@@ -16,6 +16,7 @@ type metrics struct {
 	registry                                  *prometheus.Registry
 	frames, bytes, leftFrames                 prometheus.Counter
 	lostPackets, droppedPackets, errors, taps prometheus.Counter
+	storedBytes, storeErrors                  prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -32,6 +33,8 @@ func newMetrics() *metrics {
 	m.droppedPackets = counter("mediarooms_recorder_dropped_packets_total", "RTP packets that the media pod dropped, since the recorder did not take them in time.")
 	m.errors = counter("mediarooms_recorder_errors_total", "Errors of the disk.")
 	m.taps = counter("mediarooms_recorder_lost_taps_total", "Connections to media pods that have ended, or did not come about.")
+	m.storedBytes = counter("mediarooms_recorder_stored_bytes_total", "Bytes of files that S3 has taken.")
+	m.storeErrors = counter("mediarooms_recorder_store_errors_total", "Errors of S3: files that it did not take, give or delete.")
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

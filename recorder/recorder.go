@@ -33,6 +33,7 @@ import (
 	egressv1 "mediarooms.dev/mediarooms/internal/egress/v1"
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/program"
+	"mediarooms.dev/mediarooms/recorder/bucket"
 )
 
 // Config is how a recorder runs.
@@ -46,6 +47,9 @@ type Config struct {
 	TLSDirectory string
 	// Directory is where recordings are.
 	Directory string
+	// SecretDirectory is where the Secret is mounted that has the keys of S3: accessKeyId,
+	// secretAccessKey and, where it is needed, ca.crt. It is read when a job names S3.
+	SecretDirectory string
 	// ReserveBytes must stay free there. What is recorded stops before.
 	ReserveBytes uint64
 	// StreamsMax is how many streams the operator may have recorded at the same time.
@@ -111,6 +115,7 @@ func New(log logr.Logger, config Config) (*Recorder, error) {
 	r := &Recorder{config: config, log: log, metrics: newMetrics()}
 	r.shared = shared{
 		log: log, creds: credentials.NewTLS(pods), metrics: r.metrics, free: config.Free, reserve: config.ReserveBytes,
+		store: bucket.New(config.SecretDirectory), uploads: make(chan struct{}, maxUploads),
 	}
 	if err := program.Listen(r.ports()...); err != nil {
 		return nil, err
@@ -186,6 +191,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 	r.log.Info("Recorder stops")
 	cancel()
 	l.running.Wait()
+	defer r.shared.store.Close()
 	o.stop()
 	stopping, done := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer done()
@@ -212,6 +218,10 @@ func (l *library) files() http.Handler {
 		r := l.find(request.PathValue("uid"))
 		if r == nil || !r.offers(name) {
 			http.Error(w, "there is no such file of a complete recording", http.StatusNotFound)
+			return
+		}
+		if at := r.place(); at != nil {
+			r.serveStored(w, request, at, name)
 			return
 		}
 		r.serve(w, request, name)

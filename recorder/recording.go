@@ -17,6 +17,7 @@ import (
 
 	egressv1 "mediarooms.dev/mediarooms/internal/egress/v1"
 	tapv1 "mediarooms.dev/mediarooms/internal/tap/v1"
+	"mediarooms.dev/mediarooms/recorder/bucket"
 )
 
 const (
@@ -49,6 +50,10 @@ type shared struct {
 	free    func(folder string) (uint64, error)
 	reserve uint64
 	changed func(uid string)
+	// store reaches S3, and uploads has room for the recordings that are brought there at the same
+	// time.
+	store   *bucket.Store
+	uploads chan struct{}
 }
 
 // recording is one recording: what the operator wants, what is on the disk, and what goes on. run
@@ -83,6 +88,7 @@ type recording struct {
 	mu      sync.Mutex // guards what follows
 	wanted  *egressv1.Job
 	status  *egressv1.JobStatus
+	stored  *stored // where the files are in S3, once all are; it does not change
 	removed bool
 	poke    chan struct{}
 	ended   chan struct{} // closed when run has returned
@@ -95,7 +101,7 @@ func newRecording(s shared, folder string, st *state, job *egressv1.Job) *record
 		state: st, job: job, wanted: job, streams: map[string]*stream{}, byTrack: map[uint32]*stream{},
 		poke: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
-	r.status = st.status(job)
+	r.status, r.stored = st.status(job), st.Stored.whole()
 	return r
 }
 
@@ -134,7 +140,7 @@ func (r *recording) say() {
 	said := r.state.status(r.job)
 	r.mu.Lock()
 	same := proto.Equal(said, r.status)
-	r.status = said
+	r.status, r.stored = said, r.state.Stored.whole()
 	r.mu.Unlock()
 	if !same {
 		r.shown = time.Now()
@@ -147,6 +153,13 @@ func (r *recording) observed() *egressv1.JobStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.status
+}
+
+// place is where the files are in S3; nil while they are on the disk.
+func (r *recording) place() *stored {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stored
 }
 
 // lastJob is what the operator wants.
@@ -166,6 +179,9 @@ func (r *recording) run(ctx context.Context) {
 	defer func() { r.tap.end() }()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
+	if !r.restore(ctx) {
+		return
+	}
 	r.adopt()
 	r.obey()
 	for r.state.State != egressv1.State_STATE_STOPPED && !over(r.state.State) {
@@ -211,7 +227,7 @@ func (r *recording) obey() {
 			r.trouble(err)
 		}
 	}
-	if (wanted.GetStop() || removed) && r.stopAt.IsZero() {
+	if (wanted.GetStop() || removed) && r.stopAt.IsZero() && r.state.State < egressv1.State_STATE_STOPPED {
 		r.stop(wanted.GetStopReason())
 	}
 }
@@ -438,9 +454,14 @@ func (r *recording) space() error {
 	return nil
 }
 
-// trouble says what is wrong.
+// trouble says what is wrong with the disk.
 func (r *recording) trouble(err error) {
 	r.metrics.errors.Inc()
+	r.complain(err)
+}
+
+// complain says what is wrong.
+func (r *recording) complain(err error) {
 	if r.state.Message != err.Error() {
 		r.log.Info("Recording has trouble", "reason", err.Error())
 	}
@@ -566,36 +587,77 @@ func (r *recording) conclude() {
 	r.say()
 }
 
-// completeAll makes the files complete, and tries again for as long as it takes.
+// completeAll makes the files complete, brings them to where they belong, and tries again for as
+// long as it takes.
 func (r *recording) completeAll(ctx context.Context) {
 	if over(r.state.State) {
+		r.clear()
 		return
 	}
 	for _, f := range r.state.Files {
 		f.Ended = true
 	}
-	for {
-		err := r.complete(ctx)
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		r.trouble(err)
-		select {
-		case <-time.After(completeRetry):
-		case <-ctx.Done():
-			return
-		}
+	if len(r.state.Files) == 0 {
+		r.insist(ctx, completing, func(context.Context) error {
+			return r.settle(egressv1.State_STATE_FAILED, "nothing was published while it was recorded")
+		})
+		return
+	}
+	finish := func(ctx context.Context) error {
+		return errors.Join(complete(ctx, r.folder, r.state, r.job), r.state.save(r.folder))
+	}
+	settle := func(context.Context) error { return r.settle(egressv1.State_STATE_READY, "") }
+	if r.insist(ctx, completing, finish) && r.insist(ctx, storing, r.bring) && r.insist(ctx, completing, settle) {
+		r.clear()
 	}
 }
 
-func (r *recording) complete(ctx context.Context) error {
-	if len(r.state.Files) == 0 {
-		return r.settle(egressv1.State_STATE_FAILED, "nothing was published while it was recorded")
+// activity is something that is tried until it succeeds.
+type activity struct {
+	// first and last bound the pause before the next try.
+	first, last time.Duration
+	// failed takes what went wrong.
+	failed func(*recording, error)
+}
+
+var (
+	completing = activity{completeRetry, completeRetry, (*recording).trouble}
+	storing    = activity{firstStoreRetry, lastStoreRetry, (*recording).unstored}
+)
+
+// insist does something until it succeeds, and says whether it has: not when the process ends, nor
+// when nobody wants the files any more. A word of the operator has it tried at once.
+func (r *recording) insist(ctx context.Context, a activity, do func(context.Context) error) bool {
+	for pause := a.first; ; {
+		if ctx.Err() != nil || r.unwanted() {
+			return false
+		}
+		err := do(ctx)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil || r.unwanted() {
+			return false
+		}
+		a.failed(r, err)
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+			pause = min(2*pause, a.last)
+		case <-r.poke:
+			r.obey()
+			pause = a.first
+		case <-ctx.Done():
+		}
+		timer.Stop()
 	}
-	if err := complete(ctx, r.folder, r.state, r.job); err != nil {
-		return err
-	}
-	return r.settle(egressv1.State_STATE_READY, "")
+}
+
+// unwanted says that the recording and its files are to go.
+func (r *recording) unwanted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.removed && r.wanted.GetDeleteFiles()
 }
 
 // settle writes down how the recording has ended.

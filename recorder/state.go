@@ -33,6 +33,8 @@ type state struct {
 	Files    []*file
 	// Archive and Description are the sizes of the zip and of the JSON, once they are there.
 	Archive, Description int64 `json:",omitempty"`
+	// Stored is where the files are in S3; nil before any is there.
+	Stored *stored `json:",omitempty"`
 }
 
 // file is one file of a stream: what it is made of, and what it becomes.
@@ -190,6 +192,9 @@ func (s *state) status(job *egressv1.Job) *egressv1.JobStatus {
 	}
 	if s.State != egressv1.State_STATE_READY {
 		return said
+	}
+	if s.Stored != nil && s.Stored.Complete {
+		said.Location = s.Stored.location()
 	}
 	for _, f := range s.Files {
 		said.Files = append(said.Files, &egressv1.File{

@@ -117,7 +117,8 @@ const (
 	ReasonReconnecting = "Reconnecting"
 	// ReasonRecording: the recording runs.
 	ReasonRecording = "Recording"
-	// ReasonFinishing: the recording has stopped, and its files are being finished.
+	// ReasonFinishing: the recording has stopped, and its files are being finished, or brought to
+	// S3.
 	ReasonFinishing = "Finishing"
 	// ReasonRecordingFailed: there is nothing to fetch. The message says why.
 	ReasonRecordingFailed = "RecordingFailed"

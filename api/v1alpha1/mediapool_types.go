@@ -246,7 +246,54 @@ type EgressStorage struct {
 	// sizeLimit bounds the emptyDir; 10Gi when absent.
 	// +optional
 	SizeLimit *resource.Quantity `json:"sizeLimit,omitempty"`
+	// s3 is where recordings go when they have ended. The volume has them until
+	// then, and for as long as S3 does not take them.
+	// +optional
+	S3 *S3Storage `json:"s3,omitempty"`
 }
+
+// S3Storage is a bucket of a service that has the API of Amazon S3.
+type S3Storage struct {
+	// endpoint is the URL of the service, such as https://s3.example.org, without
+	// a path. Media and keys can be read by others on the way when it begins with
+	// http://.
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$')",message="`endpoint` must be http:// or https:// with a host and a port, if any, from 1 to 65535, and no path"
+	// +required
+	Endpoint string `json:"endpoint"`
+	// bucket is the name of a bucket that exists.
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9][a-z0-9.-]+[a-z0-9]$') && !self.contains('..')",message="`bucket` must be the name of a bucket: 3 to 63 lower-case letters, digits, `-` and single `.`, with a letter or digit at both ends"
+	// +required
+	Bucket string `json:"bucket"`
+	// region of the bucket.
+	// +kubebuilder:default=us-east-1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$')",message="`region` must be the name of a region: letters, digits and `-`, with a letter or digit at both ends"
+	// +optional
+	Region string `json:"region,omitempty"`
+	// prefix stands before the keys of all objects, with a slash behind it. Keys
+	// are PREFIX/RECORDINGID/UID/FILE.
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$')",message="`prefix` must be names of letters, digits, `.`, `_` and `-` with `/` between them; no name begins with `.`, and there is no `/` at the ends"
+	// +optional
+	Prefix string `json:"prefix,omitempty"`
+	// pathStyle asks for https://HOST/BUCKET/KEY, which most services take. false
+	// asks for https://BUCKET.HOST/KEY.
+	// +kubebuilder:default=true
+	// +optional
+	PathStyle *bool `json:"pathStyle,omitempty"`
+	// secretName is a Secret in the operator's namespace, with the keys
+	// accessKeyId and secretAccessKey, and optionally ca.crt with the certificates
+	// of those that sign the service's. It may be changed at any time.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="`secretName` must be the name of a Secret: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends"
+	// +required
+	SecretName string `json:"secretName"`
+}
+
+// DefaultS3Region is S3Storage.Region where that is absent.
+const DefaultS3Region = "us-east-1"
 
 // PodCapacity bounds what one media pod takes. Beyond it a Session waits
 // with reason NoCapacity.

@@ -46,6 +46,55 @@ func publicURLs() map[string]creation {
 	return table
 }
 
+// bucketOf returns the change of one field of a storage in S3; nil takes it out.
+func bucketOf(field string) set {
+	return func(value any) change {
+		storage := map[string]any{"endpoint": "https://s3.example.org", "bucket": "recordings", "secretName": "recordings-s3", field: value}
+		if value == nil {
+			delete(storage, field)
+		}
+		return change{"spec.egress.storage": map[string]any{"claimName": "buffer", "s3": storage}}
+	}
+}
+
+// buckets tries what a storage in S3 may be.
+func buckets() map[string]creation {
+	const (
+		endpoint = "`endpoint` must be http:// or https:// with a host and a port, if any, from 1 to 65535, and no path"
+		bucket   = "`bucket` must be the name of a bucket: 3 to 63 lower-case letters, digits, `-` and single `.`, with a letter or digit at both ends"
+		region   = "`region` must be the name of a region: letters, digits and `-`, with a letter or digit at both ends"
+		prefix   = "`prefix` must be names of letters, digits, `.`, `_` and `-` with `/` between them; no name begins with `.`, and there is no `/` at the ends"
+		secret   = "`secretName` must be the name of a Secret: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends"
+	)
+	table := make(map[string]creation)
+	for field, values := range map[string]map[string]string{
+		"endpoint": {
+			"https://s3.example.org": "", "http://minio.storage.svc:9000": "", "https://[2001:db8::1]:9000": "", "http://192.0.2.1": "",
+			"s3.example.org": endpoint, "ftp://s3.example.org": endpoint, "https://s3.example.org/": endpoint, "https://s3.example.org/path": endpoint,
+			"https://user:pass@s3.example.org": endpoint, "https://s3.example.org:0": endpoint, "https://s3.example.org:65536": endpoint, "https://s3?x": endpoint,
+		},
+		"bucket": {
+			"recordings": "", "a-1": "", "a.b": "", "ab": bucket, "Recordings": bucket, "a_b": bucket, "-ab": bucket, "ab-": bucket, "a..b": bucket, "a/b": bucket,
+		},
+		"region": {"eu-central-1": "", "garage": "", "eu central": region, "-eu": region, "eu/1": region},
+		"prefix": {
+			"team": "", "team/rooms_1/a.b": "", "/team": prefix, "team/": prefix, "a//b": prefix, "../a": prefix, "a/../b": prefix, "a b": prefix, ".": prefix,
+		},
+		"secretName": {"recordings-s3": "", "a_b": secret, "A": secret},
+	} {
+		for value, want := range values {
+			if want != "" {
+				want = fmt.Sprintf("spec.egress.storage.s3.%s: Invalid value: %q: %s", field, value, want)
+			}
+			table[fmt.Sprintf("%s of S3 is %s", field, value)] = creation{change: bucketOf(field)(value), want: want}
+		}
+	}
+	for _, field := range []string{"endpoint", "bucket", "secretName"} {
+		table["S3 has no "+field] = creation{change: bucketOf(field)(nil), want: "spec.egress.storage.s3." + field + ": Required value"}
+	}
+	return table
+}
+
 // exposure returns the change of some fields of spec.exposure.
 func exposure(fields ...any) change {
 	c := make(change)
@@ -189,6 +238,13 @@ var mediaPoolValidation = kind{
 		enum("spec.egress.access", nil, "Authenticated", "Public"),
 		integer("spec.egress.autoStopSeconds", nil, 0, 86400),
 		text("spec.egress.storage.claimName", nil, 253, ": Invalid value: \"\": `claimName` must ", nil),
+		text("spec.egress.storage.s3.endpoint", bucketOf("endpoint"), 512, ": Invalid value: \"\": `endpoint` must ", func(n int) string { return "https://" + strings.Repeat("a", n-8) }),
+		text("spec.egress.storage.s3.bucket", bucketOf("bucket"), 63, ": Invalid value: \"\": `bucket` must ", nil),
+		text("spec.egress.storage.s3.region", bucketOf("region"), 63, ": Invalid value: \"\": `region` must ", nil),
+		text("spec.egress.storage.s3.prefix", bucketOf("prefix"), 256, ": Invalid value: \"\": `prefix` must ", nil),
+		text("spec.egress.storage.s3.secretName", bucketOf("secretName"), 253, ": Invalid value: \"\": `secretName` must ", nil),
+		boolean("spec.egress.storage.s3.pathStyle", bucketOf("pathStyle")),
+		buckets(),
 		text("spec.template.image", nil, 1024, ": Invalid value: \"\": `image` must ", nil),
 		text("spec.className", nil, 40, ": Invalid value: \"\": `className` must ", nil),
 		text("spec.template.priorityClassName", nil, 253, ": Invalid value: \"\": `priorityClassName` must ", nil),

@@ -58,3 +58,12 @@ const (
 // Webhook's headers. The name is fixed, so that the operator needs rights on no other Secret of a
 // tenant.
 const WebhookSecretName = "mediarooms-webhook"
+
+// Keys of the Secret of an S3Storage.
+const (
+	// S3AccessKey and S3SecretKey are the two parts of the credentials.
+	S3AccessKey = "accessKeyId"
+	S3SecretKey = "secretAccessKey" //nolint:gosec // the name of a key, not its value
+	// S3AuthorityKey has the certificates of those that sign the service's.
+	S3AuthorityKey = "ca.crt"
+)

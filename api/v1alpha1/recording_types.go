@@ -124,7 +124,7 @@ type RecordingSpec struct {
 }
 
 // RecordingStatus is what was observed of a recording. Times and files are
-// those that the recorder has on its volume.
+// those that the recorder has on its volume, or has brought to S3.
 type RecordingStatus struct {
 	// conditions are Accepted (the spec is valid, and there is what to record and
 	// a recorder), Programmed (the recorder has the order) and Ready (the files
@@ -191,6 +191,11 @@ type RecordingStatus struct {
 	// +kubebuilder:validation:MaxLength=2048
 	// +optional
 	URL string `json:"url,omitempty"`
+	// location is where the files are in S3, as s3://BUCKET/KEY with a slash at
+	// the end; absent while they are on the recorder's volume only.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Location string `json:"location,omitempty"`
 	// files are the recording's files; of more than 500 the first.
 	// +kubebuilder:validation:MaxItems=500
 	// +listType=atomic

@@ -20,6 +20,7 @@ func main() {
 	flag.StringVar(&config.MetricsAddress, "metrics-address", ":8080", "where /metrics is served")
 	flag.StringVar(&config.TLSDirectory, "tls-directory", "/etc/mediarooms/tls", "ca.crt, tls.crt and tls.key of this part")
 	flag.StringVar(&config.Directory, "directory", "/recordings", "where recordings are")
+	flag.StringVar(&config.SecretDirectory, "s3-directory", "/etc/mediarooms/s3", "accessKeyId, secretAccessKey and, if needed, ca.crt of S3")
 	flag.Uint64Var(&config.ReserveBytes, "reserve-bytes", 64<<20, "what must stay free there, so that recordings can be completed")
 	flag.IntVar(&config.StreamsMax, "streams-max", 50, "how many streams the operator may have recorded at the same time")
 	verbosity := flag.Int("v", 0, "verbosity of the log: 0 says what has changed, 1 also why nothing did")

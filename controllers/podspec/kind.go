@@ -33,6 +33,9 @@ type Kind struct {
 	// Volume is the directory of the pod's volume, and Directory the flag that takes it; "" for a
 	// kind without one.
 	Volume, Directory string
+	// Keys is the directory of the Secret with the keys to a service that a pod of the kind uses,
+	// and KeysDirectory the flag that takes it; "" for a kind that uses none.
+	Keys, KeysDirectory string
 	// Requests and Limits are what a container gets whose template leaves them open.
 	Requests, Limits corev1.ResourceList
 }
@@ -102,6 +105,7 @@ var Recorder = Kind{
 	// The volume outlives the process, which finishes what a crash has left.
 	Restart: corev1.RestartPolicyAlways,
 	Volume:  "/recordings", Directory: "directory",
+	Keys: "/etc/mediarooms/s3", KeysDirectory: "s3-directory",
 	Requests: corev1.ResourceList{
 		corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi"),
 		corev1.ResourceEphemeralStorage: resource.MustParse("64Mi"),

@@ -25,6 +25,19 @@ const tlsDirectory = "/etc/mediarooms/tls"
 // filesVolume is the name of the volume of a kind that has one.
 const filesVolume = "files"
 
+// keysVolume is the name of the volume with the keys to a service.
+const keysVolume = "keys"
+
+// keys returns a volume with those keys of a Secret that are for S3, and no others: the Secret is
+// named by who makes a pool. A pod runs without them, and says what is missing.
+func keys(secret string) corev1.VolumeSource {
+	source := &corev1.SecretVolumeSource{SecretName: secret, DefaultMode: ptr.To(int32(0o440)), Optional: ptr.To(true)}
+	for _, key := range []string{v1alpha1.S3AccessKey, v1alpha1.S3SecretKey, v1alpha1.S3AuthorityKey} {
+		source.Items = append(source.Items, corev1.KeyToPath{Key: key, Path: key})
+	}
+	return corev1.VolumeSource{Secret: source}
+}
+
 // Image is what pods run whose template says nothing else.
 type Image struct {
 	// Name of the image, with its tag or digest.
@@ -49,6 +62,8 @@ type Spec struct {
 	Image        Image
 	// Volume is where a kind keeps its files that has a volume.
 	Volume corev1.VolumeSource
+	// Keys is the Secret with the keys to a service that the pod uses; "" for none.
+	Keys string
 	// AvoidNodes are nodes on which it comes only if there is no other.
 	AvoidNodes []string
 }
@@ -64,7 +79,7 @@ func (s Spec) Pod() *corev1.Pod {
 			Containers:                    []corev1.Container{s.container()},
 			RestartPolicy:                 cmp.Or(s.Kind.Restart, corev1.RestartPolicyNever),
 			TerminationGracePeriodSeconds: ptr.To(int64(s.GraceSeconds)),
-			// The pods look up no names, and a node without cluster DNS can run them.
+			// Pods without keys look up no names, and a node without cluster DNS can run them.
 			DNSPolicy:   corev1.DNSDefault,
 			HostNetwork: s.exposure().HostNetwork(),
 			// They face the internet and have no business with the API.
@@ -90,6 +105,10 @@ func (s Spec) Pod() *corev1.Pod {
 	}
 	if s.Kind.Volume != "" {
 		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: filesVolume, VolumeSource: s.Volume})
+	}
+	if s.Keys != "" {
+		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: keysVolume, VolumeSource: keys(s.Keys)})
+		pod.Spec.DNSPolicy = corev1.DNSClusterFirst // the service may be one of the cluster
 	}
 	if len(s.AvoidNodes) > 0 {
 		// Spreading, unless the template asks for it, would weigh as much.
@@ -193,16 +212,20 @@ func (s Spec) container() corev1.Container {
 	}
 }
 
-// mounts are the directories of the container: its certificate, and its files if it has any.
+// mounts are the directories of the container: its certificate, and its files and keys if it has
+// any.
 func (s Spec) mounts() []corev1.VolumeMount {
 	mounts := []corev1.VolumeMount{{Name: "tls", MountPath: tlsDirectory, ReadOnly: true}}
 	if s.Kind.Volume != "" {
 		mounts = append(mounts, corev1.VolumeMount{Name: filesVolume, MountPath: s.Kind.Volume})
 	}
+	if s.Keys != "" {
+		mounts = append(mounts, corev1.VolumeMount{Name: keysVolume, MountPath: s.Kind.Keys, ReadOnly: true})
+	}
 	return mounts
 }
 
-// arguments tell the command where to listen, and where its files and its certificate are.
+// arguments tell the command where to listen, and where its files, keys and certificate are.
 func (s Spec) arguments() []string {
 	exposed := s.exposure()
 	out := make([]string, 0, len(s.Kind.Ports)+1)
@@ -215,6 +238,9 @@ func (s Spec) arguments() []string {
 	}
 	if s.Kind.Volume != "" {
 		out = append(out, "--"+s.Kind.Directory+"="+s.Kind.Volume)
+	}
+	if s.Keys != "" {
+		out = append(out, "--"+s.Kind.KeysDirectory+"="+s.Kind.Keys)
 	}
 	return append(out, "--tls-directory="+tlsDirectory)
 }

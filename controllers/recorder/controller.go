@@ -6,7 +6,7 @@
 // There is one per pool, with a name that does not change. Its kubelet restarts its process, which
 // finds its files again. The pod itself is replaced when it has ended for good, and after a change
 // of what it is made from once no Recording of the pool runs; with an emptyDir also only while no
-// Recording has files there: they would be gone.
+// Recording has files there that S3 does not have: they would be gone.
 package recorder
 
 import (
@@ -117,7 +117,7 @@ type observed struct {
 	pod *corev1.Pod
 	// hash is the digest of what the pod is to be made from; "" when there is to be none.
 	hash string
-	// running counts the Recordings of the pool that run, kept those that have files.
+	// running counts the Recordings of the pool that run, kept those that have files on the volume.
 	running, kept int
 }
 
@@ -144,7 +144,9 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.MediaPool) (obs
 		case v1alpha1.RecordingStateStarting, v1alpha1.RecordingStateStarted, v1alpha1.RecordingStateStopped:
 			o.running++
 		case v1alpha1.RecordingStateReady:
-			o.kept++
+			if status.Location == "" { // else S3 has them
+				o.kept++
+			}
 		}
 	}
 	if pool.Spec.Egress != nil && pool.DeletionTimestamp.IsZero() {
@@ -246,8 +248,17 @@ func (r *Reconciler) spec(pool *v1alpha1.MediaPool) podspec.Spec {
 		},
 		Labels: map[string]string{v1alpha1.PoolLabel: pool.Name}, Template: template,
 		Exposure: v1alpha1.Exposure{Type: v1alpha1.ExposureInternal}, GraceSeconds: graceSeconds, Image: r.Image,
-		Volume: volume(pool.Spec.Egress.Storage),
+		Volume: volume(pool.Spec.Egress.Storage), Keys: keys(pool.Spec.Egress.Storage),
 	}
+}
+
+// keys returns the Secret with the keys of S3; "" when the pool uses none. The rest of S3 is told
+// with each job: it may be wrong, and is put right while the pod has files that S3 does not take.
+func keys(storage v1alpha1.EgressStorage) string {
+	if storage.S3 == nil {
+		return ""
+	}
+	return storage.S3.SecretName
 }
 
 // volume returns where the files are to be.
@@ -265,7 +276,11 @@ func volume(storage v1alpha1.EgressStorage) corev1.VolumeSource {
 // hash is the digest of everything that the recorder of a pool is made from.
 func (r *Reconciler) hash(pool *v1alpha1.MediaPool) string {
 	spec := r.spec(pool)
-	parts, err := json.Marshal([]any{spec.Template, spec.Volume, spec.Image})
+	made := []any{spec.Template, spec.Volume, spec.Image}
+	if spec.Keys != "" {
+		made = append(made, spec.Keys)
+	}
+	parts, err := json.Marshal(made)
 	if err != nil {
 		return "unknown" // plain data types always marshal
 	}

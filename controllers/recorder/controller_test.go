@@ -1,12 +1,17 @@
 package recorder
 
 import (
+	"os"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/yaml"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/podspec"
@@ -80,5 +85,75 @@ func TestPods(t *testing.T) {
 	pool.Spec.Egress.Storage = v1alpha1.EgressStorage{ClaimName: "recordings"}
 	if volume := volumeOf(r.spec(pool).Pod()); volume.PersistentVolumeClaim == nil || volume.PersistentVolumeClaim.ClaimName != "recordings" {
 		t.Errorf("its files are in %+v", volume)
+	}
+}
+
+// The pod has the keys of S3, and of their Secret nothing else. What else there is to S3 is told
+// with jobs: it does not replace the pod.
+func TestThePodHasTheKeysOfS3(t *testing.T) {
+	r := Reconciler{Namespace: "system", Image: podspec.Image{Name: "image"}}
+	pool := &v1alpha1.MediaPool{ObjectMeta: metav1.ObjectMeta{Name: "standard"}, Spec: v1alpha1.MediaPoolSpec{Egress: &v1alpha1.Egress{}}}
+	without, plain := r.hash(pool), r.spec(pool).Pod()
+	pool.Spec.Egress.Storage.S3 = &v1alpha1.S3Storage{Endpoint: "https://s3.example.org", Bucket: "rooms", SecretName: "rooms-s3"}
+	with, pod := r.hash(pool), r.spec(pool).Pod()
+	var added []any
+	for _, volume := range pod.Spec.Volumes[len(plain.Spec.Volumes):] {
+		added = append(added, volume)
+	}
+	container, before := pod.Spec.Containers[0], plain.Spec.Containers[0]
+	for _, mount := range container.VolumeMounts[len(before.VolumeMounts):] {
+		added = append(added, mount)
+	}
+	for _, argument := range container.Args {
+		if !slices.Contains(before.Args, argument) {
+			added = append(added, argument)
+		}
+	}
+	got, err := yaml.Marshal(append(added, pod.Spec.DNSPolicy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile("testdata/s3.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(want) {
+		t.Errorf("the pod of a pool with S3 has in addition\n%s", got)
+	}
+	if volume := volumeOf(pod); volume.EmptyDir == nil || plain.Spec.DNSPolicy != corev1.DNSDefault {
+		t.Errorf("its files are in %+v; without S3 it asks %s", volume, plain.Spec.DNSPolicy)
+	}
+	pool.Spec.Egress.Storage.S3.Bucket = "other"
+	if without == with || r.hash(pool) != with {
+		t.Errorf("the pods are %s without S3, %s with it, and %s with another bucket", without, with, r.hash(pool))
+	}
+	pool.Spec.Egress.Storage.S3.SecretName = "other"
+	if r.hash(pool) == with {
+		t.Error("another Secret is the same pod")
+	}
+}
+
+// Files that S3 has do not keep a pod with an emptyDir.
+func TestFilesInS3DoNotKeepAPod(t *testing.T) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	recording := func(name, location string, state v1alpha1.RecordingState) *v1alpha1.Recording {
+		return &v1alpha1.Recording{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
+			Status:     v1alpha1.RecordingStatus{PoolName: "standard", State: state, Location: location},
+		}
+	}
+	r := Reconciler{Namespace: "system", Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+		recording("a", "s3://rooms/a/", v1alpha1.RecordingStateReady), recording("b", "", v1alpha1.RecordingStateReady),
+		recording("c", "", v1alpha1.RecordingStateStopped),
+	).Build()}
+	pool := &v1alpha1.MediaPool{ObjectMeta: metav1.ObjectMeta{Name: "standard"}}
+	o, err := r.observe(t.Context(), pool)
+	if err != nil || o.kept != 1 || o.running != 1 {
+		t.Errorf("observed are %d that run and %d that are kept, %v", o.running, o.kept, err)
 	}
 }

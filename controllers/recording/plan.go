@@ -1,6 +1,7 @@
 package recording
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -191,6 +192,9 @@ func (o observed) job(p plan) *egressv1.Job {
 		Stop: p.reason != "", StopReason: string(p.reason), IgnoreFailedStreams: spec.IgnoreFailedStreams,
 		MaxDurationSeconds: ptr.Deref(spec.MaxDurationSeconds, 0), CreatedUnixMs: o.recording.CreationTimestamp.UnixMilli(),
 	}
+	if o.pool != nil && o.pool.Spec.Egress != nil {
+		job.S3 = destination(o.pool.Spec.Egress.Storage.S3)
+	}
 	if job.Stop {
 		return job
 	}
@@ -198,6 +202,17 @@ func (o observed) job(p plan) *egressv1.Job {
 		job.Source = &egressv1.Source{RoomUid: string(p.session), Address: o.pod.Address, PodUid: o.pod.UID}
 	}
 	return job
+}
+
+// destination returns where the files of a pool's recordings go; nil when they stay on the volume.
+func destination(s3 *v1alpha1.S3Storage) *egressv1.S3 {
+	if s3 == nil {
+		return nil
+	}
+	return &egressv1.S3{
+		Endpoint: s3.Endpoint, Bucket: s3.Bucket, Region: cmp.Or(s3.Region, v1alpha1.DefaultS3Region), Prefix: s3.Prefix,
+		PathStyle: ptr.Deref(s3.PathStyle, true),
+	}
 }
 
 // nameOf returns what people call a recording.

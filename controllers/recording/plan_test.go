@@ -76,6 +76,11 @@ func TestPlans(t *testing.T) {
 			o.session.Status.Publishers, o.recording.Status.IdleSinceTime = 0, &metav1.Time{Time: now.Add(-ago)}
 		}
 	}
+	lost := func(o *observed) { // the recorder has another volume than when it was ready
+		status := &o.recording.Status
+		status.State, status.Reason, status.DurationSeconds, status.Location = v1alpha1.RecordingStateReady, "automaticStop", 61, "s3://rooms/Demo/uid-monday/"
+		status.Files = []v1alpha1.RecordingFile{{Name: "Demo.zip", SizeBytes: 1}}
+	}
 	states := map[string]state{
 		"it waits for somebody in the room": {applied, func(*observed) {}},
 		"it is new":                         {applied, func(o *observed) { o.recording.Finalizers = nil }},
@@ -130,6 +135,26 @@ func TestPlans(t *testing.T) {
 				{Name: "a.webm", SizeBytes: 3565158, DurationMs: 61400}, {Name: "Demo.zip", SizeBytes: 3565158},
 			}}
 		}},
+		"its files go to S3": {running, func(o *observed) {
+			o.pool.Spec.Egress.Storage.S3 = &v1alpha1.S3Storage{Endpoint: "https://s3.example.org", Bucket: "rooms", Prefix: "team", SecretName: "s3"}
+			o.recording.Status.Reason, o.recording.Status.State = "automaticStop", v1alpha1.RecordingStateStopped
+			o.worker.Status = &egressv1.JobStatus{State: egressv1.State_STATE_STOPPED, Message: "bringing Demo.zip to S3: S3 at https://s3.example.org has no bucket \"rooms\""}
+		}},
+		"its files are in S3": {running, func(o *observed) {
+			o.pool.Spec.Egress.Storage.S3 = &v1alpha1.S3Storage{Endpoint: "https://s3.example.org", Bucket: "rooms", Region: "eu", PathStyle: ptr.To(false), SecretName: "s3"}
+			o.recording.Status.Reason, o.recording.Status.State = "automaticStop", v1alpha1.RecordingStateStopped
+			o.worker.Status = &egressv1.JobStatus{
+				State: egressv1.State_STATE_READY, Location: "s3://rooms/Demo/uid-monday/", Files: []*egressv1.File{{Name: "Demo.zip", SizeBytes: 1}},
+			}
+		}},
+		"its files are looked for in S3": {running, func(o *observed) {
+			lost(o)
+			o.worker.Status = &egressv1.JobStatus{State: egressv1.State_STATE_STARTING, Message: "looking for the recording in S3: S3 at https://s3.example.org can't be reached"}
+		}},
+		"its files are not found": {running, func(o *observed) {
+			lost(o)
+			o.worker.Status = &egressv1.JobStatus{State: egressv1.State_STATE_FAILED, Message: "nothing was published while it was recorded"}
+		}},
 		"its files are lost": {running, func(o *observed) {
 			o.recording.Status.Reason, o.recording.Status.State, o.worker.Status = "automaticStop", v1alpha1.RecordingStateReady, nil
 		}},
@@ -148,11 +173,18 @@ func TestPlans(t *testing.T) {
 			if j := a.job; j != nil {
 				fmt.Fprintf(&out, "       folder %s, session %s, name %s, at most %d s, on %s, stop %q\n",
 					j.GetRecordingId(), j.GetSessionId(), j.GetName(), j.GetMaxDurationSeconds(), j.GetSource().GetAddress(), j.GetStopReason())
+				if s3 := j.GetS3(); s3 != nil {
+					fmt.Fprintf(&out, "       to %s, bucket %s in %s, below %q, path style %t\n",
+						s3.GetEndpoint(), s3.GetBucket(), s3.GetRegion(), s3.GetPrefix(), s3.GetPathStyle())
+				}
 			}
 		}
 		after := makeStatus(o, p, true)
 		fmt.Fprintf(&out, "    %s, id %q, ended %q, idle %t, %d s, %q, %s\n", after.State, after.RecordingID, after.Reason, after.IdleSinceTime != nil,
 			after.DurationSeconds, after.Size, after.URL)
+		if after.Location != "" {
+			fmt.Fprintf(&out, "    at %s\n", after.Location)
+		}
 		for _, c := range after.Conditions {
 			fmt.Fprintf(&out, "    %s=%s %s: %s\n", c.Type, c.Status, c.Reason, c.Message)
 		}

@@ -28,6 +28,7 @@ const (
 	maxType     = 128
 	maxReason   = 64
 	maxMessage  = 300
+	maxLocation = 1024
 )
 
 // writeStatus writes the status if it has changed, and then tells of the change. It returns when to
@@ -93,8 +94,8 @@ var states = map[egressv1.State]v1alpha1.RecordingState{
 // fold takes in what a worker has said of a recording. A state never goes back, and what is decided
 // here of its end counts before what the worker says.
 func fold(after *v1alpha1.RecordingStatus, said *egressv1.JobStatus) {
-	if said == nil {
-		return
+	if said == nil || after.State == v1alpha1.RecordingStateReady && said.GetState() != egressv1.State_STATE_READY {
+		return // a recorder that has lost its volume knows less
 	}
 	if state, known := states[said.GetState()]; known && slices.Index(order, state) > slices.Index(order, after.State) {
 		after.State = state
@@ -114,6 +115,7 @@ func fold(after *v1alpha1.RecordingStatus, said *egressv1.JobStatus) {
 	after.DurationSeconds = max(0, int64(math.Round(float64(said.GetDurationMs())/1000)))
 	after.SizeBytes = max(0, said.GetSizeBytes())
 	after.Size = humanSize(after.SizeBytes)
+	after.Location = clip(said.GetLocation(), maxLocation)
 	after.Files = nil
 	for _, file := range said.GetFiles() {
 		if len(after.Files) == maxFiles {
@@ -198,6 +200,10 @@ func readyCondition(o observed, accepted, programmed metav1.Condition, after v1a
 		c.Reason, c.Message = v1alpha1.ReasonRecordingFailed, cmp.Or(said, "it was stopped before it began")
 	case after.State == v1alpha1.RecordingStateReady && o.worker.State == egress.Synced && o.worker.Status == nil && o.recording.Status.State == v1alpha1.RecordingStateReady:
 		c.Reason, c.Message = v1alpha1.ReasonFilesLost, fmt.Sprintf("the recorder of MediaPool %q does not have the files", after.PoolName)
+	case after.State == v1alpha1.RecordingStateReady && o.worker.Status.GetState() == egressv1.State_STATE_FAILED:
+		c.Reason, c.Message = v1alpha1.ReasonFilesLost, fmt.Sprintf("the recorder of MediaPool %q does not have the files", after.PoolName)
+	case after.State == v1alpha1.RecordingStateReady && o.worker.Status != nil && o.worker.Status.GetState() != egressv1.State_STATE_READY:
+		c.Reason, c.Message = v1alpha1.ReasonFinishing, cmp.Or(said, "the recorder looks for the files")
 	case after.State == v1alpha1.RecordingStateReady:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonReady, cmp.Or(said, "the files can be fetched")
 	case after.State == v1alpha1.RecordingStateStopped:

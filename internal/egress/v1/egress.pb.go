@@ -107,7 +107,7 @@ const (
 	State_STATE_STARTING State = 1
 	// STATE_STARTED: media is on the disk.
 	State_STATE_STARTED State = 2
-	// STATE_STOPPED: nothing more is recorded, and the files are being completed.
+	// STATE_STOPPED: nothing more is recorded, and the files are being completed, or brought to S3.
 	State_STATE_STOPPED State = 3
 	// STATE_READY: the files are complete.
 	State_STATE_READY State = 4
@@ -620,7 +620,10 @@ type Job struct {
 	// created_unix_ms is when the Recording was created, in milliseconds since 1970.
 	CreatedUnixMs int64 `protobuf:"varint,13,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
 	// delete_files says that the files go with the job when it is removed.
-	DeleteFiles   bool `protobuf:"varint,14,opt,name=delete_files,json=deleteFiles,proto3" json:"delete_files,omitempty"`
+	DeleteFiles bool `protobuf:"varint,14,opt,name=delete_files,json=deleteFiles,proto3" json:"delete_files,omitempty"`
+	// s3 is where the files go when they are complete; absent: they stay on the worker's disk. It may change until they
+	// are there.
+	S3            *S3 `protobuf:"bytes,15,opt,name=s3,proto3" json:"s3,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -753,6 +756,93 @@ func (x *Job) GetDeleteFiles() bool {
 	return false
 }
 
+func (x *Job) GetS3() *S3 {
+	if x != nil {
+		return x.S3
+	}
+	return nil
+}
+
+// S3 is a place in a bucket. The keys to it are not told: they are mounted into the worker's pod.
+type S3 struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// endpoint is a URL without a path.
+	Endpoint string `protobuf:"bytes,1,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	Bucket   string `protobuf:"bytes,2,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Region   string `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	// prefix stands before all keys, with a slash behind it; "" for none.
+	Prefix string `protobuf:"bytes,4,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// path_style has the bucket in the path of URLs, and not in the name of the host.
+	PathStyle     bool `protobuf:"varint,5,opt,name=path_style,json=pathStyle,proto3" json:"path_style,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *S3) Reset() {
+	*x = S3{}
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *S3) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*S3) ProtoMessage() {}
+
+func (x *S3) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use S3.ProtoReflect.Descriptor instead.
+func (*S3) Descriptor() ([]byte, []int) {
+	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *S3) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *S3) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *S3) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *S3) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *S3) GetPathStyle() bool {
+	if x != nil {
+		return x.PathStyle
+	}
+	return false
+}
+
 // RemoveJob says that a Recording is gone.
 type RemoveJob struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -763,7 +853,7 @@ type RemoveJob struct {
 
 func (x *RemoveJob) Reset() {
 	*x = RemoveJob{}
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[7]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +865,7 @@ func (x *RemoveJob) String() string {
 func (*RemoveJob) ProtoMessage() {}
 
 func (x *RemoveJob) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[7]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +878,7 @@ func (x *RemoveJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveJob.ProtoReflect.Descriptor instead.
 func (*RemoveJob) Descriptor() ([]byte, []int) {
-	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{7}
+	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RemoveJob) GetUid() string {
@@ -813,7 +903,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[8]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +915,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[8]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +928,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{8}
+	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Source) GetRoomUid() string {
@@ -879,14 +969,16 @@ type JobStatus struct {
 	// files are all that can be downloaded.
 	Files []*File `protobuf:"bytes,7,rep,name=files,proto3" json:"files,omitempty"`
 	// message says what is wrong, for people; empty when nothing is.
-	Message       string `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
+	// location is where the files are in S3: s3://BUCKET/KEY, with a slash at its end; empty while they are not there.
+	Location      string `protobuf:"bytes,9,opt,name=location,proto3" json:"location,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JobStatus) Reset() {
 	*x = JobStatus{}
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[9]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -898,7 +990,7 @@ func (x *JobStatus) String() string {
 func (*JobStatus) ProtoMessage() {}
 
 func (x *JobStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[9]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -911,7 +1003,7 @@ func (x *JobStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStatus.ProtoReflect.Descriptor instead.
 func (*JobStatus) Descriptor() ([]byte, []int) {
-	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{9}
+	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *JobStatus) GetUid() string {
@@ -970,6 +1062,13 @@ func (x *JobStatus) GetMessage() string {
 	return ""
 }
 
+func (x *JobStatus) GetLocation() string {
+	if x != nil {
+		return x.Location
+	}
+	return ""
+}
+
 // File is one file of a recording.
 type File struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -991,7 +1090,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[10]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1102,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[10]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1115,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{10}
+	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *File) GetName() string {
@@ -1111,7 +1210,7 @@ const file_internal_egress_v1_egress_proto_rawDesc = "" +
 	"\vSnapshotEnd\"+\n" +
 	"\bCapacity\x12\x1f\n" +
 	"\vstreams_max\x18\x01 \x01(\x05R\n" +
-	"streamsMax\"\xf9\x03\n" +
+	"streamsMax\"\xa3\x04\n" +
 	"\x03Job\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12!\n" +
 	"\frecording_id\x18\x02 \x01(\tR\vrecordingId\x12\x1d\n" +
@@ -1129,13 +1228,21 @@ const file_internal_egress_v1_egress_proto_rawDesc = "" +
 	"\x15ignore_failed_streams\x18\v \x01(\bR\x13ignoreFailedStreams\x120\n" +
 	"\x14max_duration_seconds\x18\f \x01(\x03R\x12maxDurationSeconds\x12&\n" +
 	"\x0fcreated_unix_ms\x18\r \x01(\x03R\rcreatedUnixMs\x12!\n" +
-	"\fdelete_files\x18\x0e \x01(\bR\vdeleteFiles\"\x1d\n" +
+	"\fdelete_files\x18\x0e \x01(\bR\vdeleteFiles\x12(\n" +
+	"\x02s3\x18\x0f \x01(\v2\x18.mediarooms.egress.v1.S3R\x02s3\"\x87\x01\n" +
+	"\x02S3\x12\x1a\n" +
+	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12\x16\n" +
+	"\x06bucket\x18\x02 \x01(\tR\x06bucket\x12\x16\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\x12\x16\n" +
+	"\x06prefix\x18\x04 \x01(\tR\x06prefix\x12\x1d\n" +
+	"\n" +
+	"path_style\x18\x05 \x01(\bR\tpathStyle\"\x1d\n" +
 	"\tRemoveJob\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\"V\n" +
 	"\x06Source\x12\x19\n" +
 	"\broom_uid\x18\x01 \x01(\tR\aroomUid\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x17\n" +
-	"\apod_uid\x18\x03 \x01(\tR\x06podUid\"\x9c\x02\n" +
+	"\apod_uid\x18\x03 \x01(\tR\x06podUid\"\xb8\x02\n" +
 	"\tJobStatus\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x121\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1b.mediarooms.egress.v1.StateR\x05state\x12\x16\n" +
@@ -1146,7 +1253,8 @@ const file_internal_egress_v1_egress_proto_rawDesc = "" +
 	"\n" +
 	"size_bytes\x18\x06 \x01(\x03R\tsizeBytes\x120\n" +
 	"\x05files\x18\a \x03(\v2\x1a.mediarooms.egress.v1.FileR\x05files\x12\x18\n" +
-	"\amessage\x18\b \x01(\tR\amessage\"\xa1\x02\n" +
+	"\amessage\x18\b \x01(\tR\amessage\x12\x1a\n" +
+	"\blocation\x18\t \x01(\tR\blocation\"\xa1\x02\n" +
 	"\x04File\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
@@ -1187,7 +1295,7 @@ func file_internal_egress_v1_egress_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_egress_v1_egress_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_internal_egress_v1_egress_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_internal_egress_v1_egress_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_internal_egress_v1_egress_proto_goTypes = []any{
 	(OutputMode)(0),     // 0: mediarooms.egress.v1.OutputMode
 	(State)(0),          // 1: mediarooms.egress.v1.State
@@ -1198,31 +1306,33 @@ var file_internal_egress_v1_egress_proto_goTypes = []any{
 	(*SnapshotEnd)(nil), // 6: mediarooms.egress.v1.SnapshotEnd
 	(*Capacity)(nil),    // 7: mediarooms.egress.v1.Capacity
 	(*Job)(nil),         // 8: mediarooms.egress.v1.Job
-	(*RemoveJob)(nil),   // 9: mediarooms.egress.v1.RemoveJob
-	(*Source)(nil),      // 10: mediarooms.egress.v1.Source
-	(*JobStatus)(nil),   // 11: mediarooms.egress.v1.JobStatus
-	(*File)(nil),        // 12: mediarooms.egress.v1.File
+	(*S3)(nil),          // 9: mediarooms.egress.v1.S3
+	(*RemoveJob)(nil),   // 10: mediarooms.egress.v1.RemoveJob
+	(*Source)(nil),      // 11: mediarooms.egress.v1.Source
+	(*JobStatus)(nil),   // 12: mediarooms.egress.v1.JobStatus
+	(*File)(nil),        // 13: mediarooms.egress.v1.File
 }
 var file_internal_egress_v1_egress_proto_depIdxs = []int32{
 	4,  // 0: mediarooms.egress.v1.Order.hello:type_name -> mediarooms.egress.v1.Hello
 	8,  // 1: mediarooms.egress.v1.Order.job:type_name -> mediarooms.egress.v1.Job
-	9,  // 2: mediarooms.egress.v1.Order.remove_job:type_name -> mediarooms.egress.v1.RemoveJob
+	10, // 2: mediarooms.egress.v1.Order.remove_job:type_name -> mediarooms.egress.v1.RemoveJob
 	6,  // 3: mediarooms.egress.v1.Order.snapshot_end:type_name -> mediarooms.egress.v1.SnapshotEnd
 	5,  // 4: mediarooms.egress.v1.Report.hello:type_name -> mediarooms.egress.v1.WorkerHello
-	11, // 5: mediarooms.egress.v1.Report.status:type_name -> mediarooms.egress.v1.JobStatus
+	12, // 5: mediarooms.egress.v1.Report.status:type_name -> mediarooms.egress.v1.JobStatus
 	6,  // 6: mediarooms.egress.v1.Report.snapshot_end:type_name -> mediarooms.egress.v1.SnapshotEnd
 	7,  // 7: mediarooms.egress.v1.Report.capacity:type_name -> mediarooms.egress.v1.Capacity
 	0,  // 8: mediarooms.egress.v1.Job.mode:type_name -> mediarooms.egress.v1.OutputMode
-	10, // 9: mediarooms.egress.v1.Job.source:type_name -> mediarooms.egress.v1.Source
-	1,  // 10: mediarooms.egress.v1.JobStatus.state:type_name -> mediarooms.egress.v1.State
-	12, // 11: mediarooms.egress.v1.JobStatus.files:type_name -> mediarooms.egress.v1.File
-	2,  // 12: mediarooms.egress.v1.Worker.Sync:input_type -> mediarooms.egress.v1.Order
-	3,  // 13: mediarooms.egress.v1.Worker.Sync:output_type -> mediarooms.egress.v1.Report
-	13, // [13:14] is the sub-list for method output_type
-	12, // [12:13] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	11, // 9: mediarooms.egress.v1.Job.source:type_name -> mediarooms.egress.v1.Source
+	9,  // 10: mediarooms.egress.v1.Job.s3:type_name -> mediarooms.egress.v1.S3
+	1,  // 11: mediarooms.egress.v1.JobStatus.state:type_name -> mediarooms.egress.v1.State
+	13, // 12: mediarooms.egress.v1.JobStatus.files:type_name -> mediarooms.egress.v1.File
+	2,  // 13: mediarooms.egress.v1.Worker.Sync:input_type -> mediarooms.egress.v1.Order
+	3,  // 14: mediarooms.egress.v1.Worker.Sync:output_type -> mediarooms.egress.v1.Report
+	14, // [14:15] is the sub-list for method output_type
+	13, // [13:14] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_internal_egress_v1_egress_proto_init() }
@@ -1248,7 +1358,7 @@ func file_internal_egress_v1_egress_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_egress_v1_egress_proto_rawDesc), len(file_internal_egress_v1_egress_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
