@@ -141,7 +141,7 @@ func TestACallGoesOnWhereverItsPodGoes(t *testing.T) {
 	}
 }
 
-// When the standby is lost together with the pod, everybody is back by itself, as without a standby.
+// When the standby is lost together with the pod, everybody is back by itself, as without one.
 func TestUsersComeBackWhenBothPodsAreLost(t *testing.T) {
 	c := newLastingCall(t, func(t *testing.T, n int) opener { return chromium(t, n) })
 	c.hasReserve(t)
