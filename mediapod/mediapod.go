@@ -253,9 +253,11 @@ func (p *Pod) clients(observed *metrics) http.Handler {
 	mux.Handle("/", openvidu.New(openvidu.Config{
 		Rooms: p.rooms, Log: p.log.WithName("openvidu"), Observer: protocolMetrics{observed, "openvidu"},
 	}).Handler(p.signalling))
-	mux.Handle(podhttp.OpenTokPath, opentok.New(opentok.Config{
+	ofOpenTok := opentok.New(opentok.Config{
 		Rooms: p.rooms, Log: p.log.WithName("opentok"), Observer: protocolMetrics{observed, "opentok"},
-	}).Handler(p.signalling))
+	}).Handler(p.signalling)
+	mux.Handle(podhttp.OpenTokPath, ofOpenTok)
+	mux.Handle(podhttp.MutePattern, ofOpenTok)
 	return mux
 }
 

@@ -14,6 +14,7 @@ import (
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/route"
 	"mediarooms.dev/mediarooms/gateway/tenant"
+	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
 const (
@@ -30,6 +31,10 @@ type Rooms interface {
 	// when nobody is in the room or somebody whom the signal is for is not. An error that wraps
 	// route.ErrUnreachable means that it is not known who is in the room.
 	Send(ctx context.Context, namespace, sessionID string, signal route.Signal) (sent bool, err error)
+	// Mute tells users of a Session to mute their audio, or that they no longer have to. It returns
+	// false, and nobody was told anything, when nobody is in the room or the stream is not. Errors
+	// are as of Send.
+	Mute(ctx context.Context, namespace, sessionID string, mute podhttp.Mute) (told bool, err error)
 }
 
 // Config is what an API needs.

@@ -168,6 +168,40 @@ func TestSignals(t *testing.T) {
 	w.want(500, http.MethodPost, at+"/signal", `{}`)
 }
 
+func TestForceMute(t *testing.T) {
+	w := newWorld(t)
+	session := w.newSession()
+	at := below + "/session/" + session
+	w.want(404, http.MethodPost, at+"/mute", `{"active":true}`)
+	w.want(404, http.MethodPost, at+"/stream/str_here/mute", "")
+	w.enter(session, nil)
+	w.rooms.take()
+	for _, test := range []struct {
+		path, body string
+		want       int
+	}{
+		{"/stream/str_here/mute", "", 200},
+		{"/stream/str_here/mute", "{}", 200},
+		{"/mute", `{"active":true,"excludedStreamIds":["str_here","other"]}`, 200},
+		{"/mute", `{"active":false,"excludedStreamIds":["str_here"]}`, 200},
+		{"/stream/str_gone/mute", "{}", 404},
+		{"/mute", "", 400},
+		{"/mute", `{"active":"yes"}`, 400},
+		{"/mute", `{"active":true,"excludedStreamIds":"str_here"}`, 400},
+		{"/mute", `{"active":true,"excludedStreamIds":["` + strings.Repeat(`","`, maxExcludedStreams) + `"]}`, 400},
+	} {
+		if got := w.want(test.want, http.MethodPost, at+test.path, test.body); test.want == 200 && got.body != "{}" {
+			t.Errorf("%s %s: got %s", test.path, test.body, got.body)
+		}
+	}
+	want := `{"stream":"str_here"} {"stream":"str_here"} {"all":true,"excluded":["str_here","other"]} {}`
+	if got := strings.Join(w.rooms.take(), " "); got != want {
+		t.Errorf("the room was told %s", got)
+	}
+	w.rooms.fail(route.ErrTooMuch)
+	w.want(429, http.MethodPost, at+"/mute", `{"active":true}`)
+}
+
 func TestConnections(t *testing.T) {
 	w := newWorld(t)
 	session := w.newSession()
@@ -194,7 +228,6 @@ func TestWhatIsNotThereSaysSo(t *testing.T) {
 		"POST /archive": 501, "GET /archive?offset=1&count=2": 501, "GET /archive?": 501, "DELETE /archive/a": 501, "PATCH /archive/a/streams": 501,
 		"POST /broadcast": 501, "PUT /broadcast/b/layout": 501, "POST /captions": 501, "POST /render": 501, "POST /callback": 501, "POST /dial": 501,
 		"POST /connect": 501, "POST " + session + "/play-dtmf": 501, "POST " + session + "/connection/c/play-dtmf": 501,
-		"POST " + session + "/mute": 501, "POST " + session + "/stream/s/mute": 501,
 		"GET /other": 404, "GET /": 404, "GET " + session: 404, "DELETE " + session + "/stream": 405, "GET " + session + "/signal": 405,
 		"GET " + session + "//stream": 404, "GET /session//stream": 404, "GET /session/a.b/stream": 400, "GET /session/%2e%2e/stream": 400,
 		"GET /session/demo/stream": 404, "GET /session/" + credential.NewSessionID("5", w.now()) + "/stream": 400,

@@ -31,6 +31,7 @@ import (
 	"mediarooms.dev/mediarooms/gateway/opentok/credential"
 	"mediarooms.dev/mediarooms/gateway/route"
 	"mediarooms.dev/mediarooms/gateway/tenant"
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/test/apiserver"
 	"mediarooms.dev/mediarooms/test/operatortest"
 	"mediarooms.dev/mediarooms/test/wait"
@@ -141,6 +142,18 @@ func (r *rooms) Send(_ context.Context, _, sessionID string, signal route.Signal
 		return false, r.err
 	}
 	text, err := json.Marshal(signal)
+	r.sent = append(r.sent, string(text))
+	return err == nil, err
+}
+
+// Mute implements Rooms. The only stream that is there is str_here.
+func (r *rooms) Mute(_ context.Context, _, sessionID string, mute podhttp.Mute) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil || len(r.in[sessionID]) == 0 || mute.Stream != "" && mute.Stream != "str_here" {
+		return false, r.err
+	}
+	text, err := json.Marshal(mute)
 	r.sent = append(r.sent, string(text))
 	return err == nil, err
 }

@@ -151,6 +151,12 @@ func (l *library) rooms(w *world, session string) {
 	if got := strings.Join(w.rooms.take(), " "); got != fmt.Sprintf(`{"type":"chat","data":"to all"} {"to":[%q],"type":"chat","data":"to one"}`, connection) {
 		l.Errorf("the signals are %s", got)
 	}
+	l.gives(`1`, `does(ot, 'forceMuteStream', %q, 'str_here').then(() => 1)`, session)
+	l.gives(`1`, `does(ot, 'forceMuteAll', %q, {active: true, excludedStreamIds: ['str_here']}).then(() => 1)`, session)
+	l.gives(`1`, `does(ot, 'disableForceMute', %q).then(() => 1)`, session)
+	if got := strings.Join(w.rooms.take(), " "); got != `{"stream":"str_here"} {"all":true,"excluded":["str_here"]} {}` {
+		l.Errorf("the wishes for mute are %s", got)
+	}
 	l.gives(`null`, `does(ot, 'forceDisconnect', %q, %q)`, session, connection)
 	l.fails("not found", `does(ot, 'forceDisconnect', %q, %q)`, session, connection)
 	l.gives(`[]`, `does(ot, 'listStreams', %q)`, session)
@@ -169,8 +175,6 @@ func (l *library) errors(session string) {
 	l.fails(missing, `does(ot, 'createSession', {mediaMode: 'routed', archiveMode: 'always'})`)
 	l.fails(missing, `does(ot, 'startArchive', %q, {})`, session)
 	l.fails(missing, `does(ot, 'listArchives', {})`)
-	l.fails(missing, `does(ot, 'forceMuteStream', %q, 'stream')`, session)
-	l.fails(missing, `does(ot, 'forceMuteAll', %q, {active: true})`, session)
 	l.fails(missing, `does(ot, 'dial', %q, 'token', 'sip:a@example.org', {})`, session)
 	l.fails(missing, `does(ot, 'playDTMF', %q, null, '1')`, session)
 	l.fails("", `does(ot, 'startBroadcast', %q, {outputs: {hls: {}}, layout: {type: 'bestFit'}})`, session)

@@ -41,9 +41,9 @@ var endpoints = []endpoint{
 	{http.MethodPost, memberPath + "/signal", (*API).sendSignal},
 	{http.MethodGet, roomPath + "/connection", (*API).listConnections},
 	{http.MethodDelete, memberPath, (*API).forceDisconnect},
+	{http.MethodPost, roomPath + "/stream/{stream}/mute", (*API).muteStream},
+	{http.MethodPost, roomPath + "/mute", (*API).muteAll},
 
-	{http.MethodPost, roomPath + "/stream/{stream}/mute", unavailable("Force mute")},
-	{http.MethodPost, roomPath + "/mute", unavailable("Force mute")},
 	{http.MethodPost, roomPath + "/play-dtmf", unavailable("DTMF")},
 	{http.MethodPost, memberPath + "/play-dtmf", unavailable("DTMF")},
 	{http.MethodPost, projectPrefix + "{project}/dial", unavailable("SIP")},

@@ -42,7 +42,7 @@ type Signal struct {
 	Data *string `json:"data,omitempty"`
 }
 
-// Signals takes signals to the media pods. Safe for concurrent use.
+// Signals takes signals, and wishes for mute, to the media pods. Safe for concurrent use.
 type Signals struct {
 	rooms            Rooms
 	client           *http.Client
@@ -77,11 +77,22 @@ func NewSignals(rooms Rooms, identity *tls.Config, defaultNamespace string) *Sig
 // that wraps ErrUnreachable means that it is not known who is in the room, ErrTooMuch that it may
 // be tried again in a while.
 func (s *Signals) Send(ctx context.Context, namespace, sessionID string, signal Signal) (sent bool, err error) {
-	message, err := json.Marshal(signal)
+	return s.tell(ctx, naming.RoutingKey(namespace, sessionID, s.defaultNamespace), podhttp.SignalPath, signal)
+}
+
+// Mute tells users of the Session with a session id to mute their audio, or that they no longer
+// have to. It returns false, and nobody was told anything, when nobody is in the room or the stream
+// is not. Errors are as of Send.
+func (s *Signals) Mute(ctx context.Context, namespace, sessionID string, mute podhttp.Mute) (told bool, err error) {
+	return s.tell(ctx, naming.RoutingKey(namespace, sessionID, s.defaultNamespace), podhttp.MutePath, mute)
+}
+
+// tell posts what is for the room with a routing key to a path of its media pod, once it has one.
+func (s *Signals) tell(ctx context.Context, key string, path func(key string) string, what any) (told bool, err error) {
+	message, err := json.Marshal(what)
 	if err != nil {
 		return false, fmt.Errorf("writing a signal: %w", err)
 	}
-	key := naming.RoutingKey(namespace, sessionID, s.defaultNamespace)
 	began := time.Now()
 	for {
 		changed := s.rooms.Changed()
@@ -96,7 +107,7 @@ func (s *Signals) Send(ctx context.Context, namespace, sessionID string, signal 
 		if room.Address != "" {
 			var status int
 			var written bool
-			status, written, result = s.post(ctx, room.Address, key, message)
+			status, written, result = s.post(ctx, room.Address, path(key), message)
 			switch {
 			case result != nil && written:
 				// It may have arrived. Twice would be worse than an error.
@@ -124,10 +135,10 @@ func (s *Signals) Send(ctx context.Context, namespace, sessionID string, signal 
 }
 
 // post returns a media pod's answer, and whether the request was written at all.
-func (s *Signals) post(ctx context.Context, pod, key string, message []byte) (status int, written bool, err error) {
+func (s *Signals) post(ctx context.Context, pod, path string, message []byte) (status int, written bool, err error) {
 	var wrote atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+pod+podhttp.SignalPath(key), bytes.NewReader(message))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+pod+path, bytes.NewReader(message))
 	if err != nil {
 		return 0, false, fmt.Errorf("sending a signal: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/mtls/mtlstest"
+	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
 // startListener starts a media pod that takes signals, and says what it got: the path, a space and
@@ -88,6 +89,34 @@ func TestSignalsReachTheMediaPod(t *testing.T) {
 			}
 			if message := <-got; message != test.got {
 				t.Errorf("the pod got %s, want %s", message, test.got)
+			}
+		})
+	}
+}
+
+func TestWishesForMuteReachTheMediaPod(t *testing.T) {
+	authority := mtlstest.NewAuthority(t)
+	for name, test := range map[string]struct {
+		mute   podhttp.Mute
+		status int
+		told   bool
+		got    string
+	}{
+		"one":            {podhttp.Mute{Stream: "str_A"}, 204, true, `{"stream":"str_A"}`},
+		"one is missing": {podhttp.Mute{Stream: "str_A"}, 406, false, `{"stream":"str_A"}`},
+		"all":            {podhttp.Mute{All: true, Excluded: []string{"str_B"}}, 204, true, `{"all":true,"excluded":["str_B"]}`},
+		"no more":        {podhttp.Mute{}, 204, true, `{}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address, got := startListener(t, authority, test.status)
+			known := &rooms{}
+			known.set("acme.demo", Room{Known: true, Address: address, Occupied: true})
+			told, err := NewSignals(known, identity(t, authority), "default").Mute(t.Context(), "acme", "demo", test.mute)
+			if told != test.told || err != nil {
+				t.Errorf("got %v and %v", told, err)
+			}
+			if message := <-got; message != "POST /rooms/acme.demo/mute "+test.got {
+				t.Errorf("the pod got %s", message)
 			}
 		})
 	}

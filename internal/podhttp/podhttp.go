@@ -3,6 +3,7 @@
 //
 //	gateway -- GET OpenViduPath or OpenTokPath, upgraded to a client's WebSocket, with the headers of Client --> media pod
 //	gateway -- POST SignalPath: what a server says to a room ---------------------------------->
+//	gateway -- POST MutePath: a Mute, what a server wants of the audio in a room -------------->
 //
 // A gateway that Holds outlives the media pod with the client's WebSocket. On that socket, text is
 // between client and media pod, and binary messages are between media pod and gateway: see
@@ -30,6 +31,23 @@ const SignalPattern = "/rooms/{key}/signal"
 
 // SignalPath returns where a media pod takes signals for the room with a routing key, escaped.
 func SignalPath(key string) string { return "/rooms/" + url.PathEscape(key) + "/signal" }
+
+// MutePattern is where a media pod takes wishes of the server for mute, as a pattern of
+// http.ServeMux. {key} is the routing key of the room.
+const MutePattern = "/rooms/{key}/mute"
+
+// MutePath returns where a media pod takes wishes for mute in the room with a routing key, escaped.
+func MutePath(key string) string { return "/rooms/" + url.PathEscape(key) + "/mute" }
+
+// Mute is what a server wants of the audio in a room, as the JSON of a request.
+type Mute struct {
+	// Stream is the one stream that is to be muted. Without it, the wish is about all.
+	Stream string `json:"stream,omitempty"`
+	// All says whether all streams are to be muted, those to come as well, or no longer.
+	All bool `json:"all,omitempty"`
+	// Excluded are streams that are there and not to be muted with all.
+	Excluded []string `json:"excluded,omitempty"`
+}
 
 // Headers about the client. A gateway passes none of them on from the client itself.
 const (

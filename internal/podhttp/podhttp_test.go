@@ -45,14 +45,16 @@ func TestClientWithoutHeaders(t *testing.T) {
 	}
 }
 
-func TestSignalPathMatchesThePattern(t *testing.T) {
-	for _, key := range []string{"demo", "acme.Demo_1-~", "a/b", "a%2Fb", "ä b"} {
-		got := ""
-		mux := http.NewServeMux()
-		mux.HandleFunc("POST "+SignalPattern, func(_ http.ResponseWriter, r *http.Request) { got = r.PathValue("key") })
-		mux.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "https://pod:1"+SignalPath(key), http.NoBody))
-		if got != key {
-			t.Errorf("%q arrives as %q", key, got)
+func TestPathsMatchTheirPatterns(t *testing.T) {
+	for pattern, path := range map[string]func(key string) string{SignalPattern: SignalPath, MutePattern: MutePath} {
+		for _, key := range []string{"demo", "acme.Demo_1-~", "a/b", "a%2Fb", "ä b"} {
+			got := ""
+			mux := http.NewServeMux()
+			mux.HandleFunc("POST "+pattern, func(_ http.ResponseWriter, r *http.Request) { got = r.PathValue("key") })
+			mux.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "https://pod:1"+path(key), http.NoBody))
+			if got != key {
+				t.Errorf("%s: %q arrives as %q", pattern, key, got)
+			}
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
 
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/mediapod/jsonrpc"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/openvidu"
@@ -56,7 +57,9 @@ func newWorld(t *testing.T, names ...string) *world {
 	server := signalling.NewServer(signalling.Config{Log: logr.Discard(), Limits: signalling.DefaultLimits()})
 	mux := http.NewServeMux()
 	mux.Handle("/", openvidu.New(openvidu.Config{Rooms: w.rooms, Log: logr.Discard(), Observer: w.observed}).Handler(server))
-	mux.Handle("/opentok", New(Config{Rooms: w.rooms, Log: logr.Discard(), Observer: w.observed}).Handler(server))
+	own := New(Config{Rooms: w.rooms, Log: logr.Discard(), Observer: w.observed}).Handler(server)
+	mux.Handle("/opentok", own)
+	mux.Handle(podhttp.MutePattern, own)
 	listener := httptest.NewServer(mux)
 	w.url = listener.URL
 	t.Cleanup(func() {

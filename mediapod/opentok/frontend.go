@@ -42,10 +42,12 @@ type FrontEnd struct {
 // New returns a front end.
 func New(config Config) *FrontEnd { return &FrontEnd{config} }
 
-// Handler serves clients' WebSockets at podhttp.OpenTokPath, as package podhttp says.
+// Handler serves clients' WebSockets at podhttp.OpenTokPath, and the server's wishes for mute at
+// podhttp.MutePattern, as package podhttp says.
 func (f *FrontEnd) Handler(server *signalling.Server) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+podhttp.OpenTokPath, server.RoomHandler(f.config.Rooms, f))
+	mux.HandleFunc("POST "+podhttp.MutePattern, f.serveMute)
 	return mux
 }
 

@@ -11,17 +11,7 @@ func (p *Participant) ForceMute(streamID string, reply func()) error {
 	if err := p.mayForceMute(); err != nil {
 		return err
 	}
-	s, err := r.liveStream(streamID)
-	if err != nil {
-		return err
-	}
-	told := StreamMuteForced{streamID}
-	if err := p.spend(told, 1); err != nil {
-		return err
-	}
-	reply()
-	s.owner.mailbox.notify(told)
-	return nil
+	return r.mute(streamID, p.spend, reply)
 }
 
 // ForceMuteAll lets a moderator ask for the audio of all streams to be muted but those that are
@@ -35,8 +25,70 @@ func (p *Participant) ForceMuteAll(excluded []string, reply func()) error {
 	if err := p.mayForceMute(); err != nil {
 		return err
 	}
+	return r.muteAll(excluded, p.spend, reply)
+}
+
+// DisableForceMute ends what ForceMuteAll has begun: nobody's audio comes back by that.
+func (p *Participant) DisableForceMute(reply func()) error {
+	r := p.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := p.mayForceMute(); err != nil {
+		return err
+	}
+	return r.endMute(p.spend, reply)
+}
+
+// ForceMute is what Participant.ForceMute is for moderators, for the server. It fails with
+// NotFoundError without that stream, LimitError when the server has said too much in the room, and
+// ErrClosed when there is no such room any more.
+func (r *Room) ForceMute(streamID string) error {
+	return r.forServer(func() error { return r.mute(streamID, r.serversBudget.spend, func() {}) })
+}
+
+// ForceMuteAll is what Participant.ForceMuteAll is for moderators, for the server. It fails as
+// ForceMute does, and with ErrEmpty when nobody is there.
+func (r *Room) ForceMuteAll(excluded []string) error {
+	return r.forServer(func() error { return r.muteAll(excluded, r.serversBudget.spend, func() {}) })
+}
+
+// DisableForceMute ends what ForceMuteAll has begun, whoever has called it. It fails as that does.
+func (r *Room) DisableForceMute() error {
+	return r.forServer(func() error { return r.endMute(r.serversBudget.spend, func() {}) })
+}
+
+// forServer does something in a room in which somebody is.
+func (r *Room) forServer(do func() error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	if !r.occupied() {
+		return ErrEmpty
+	}
+	return do()
+}
+
+// mute is ForceMute of whoever may. The room is locked.
+func (r *Room) mute(streamID string, spend func(Notification, int) error, reply func()) error {
+	s, err := r.liveStream(streamID)
+	if err != nil {
+		return err
+	}
+	told := StreamMuteForced{streamID}
+	if err := spend(told, 1); err != nil {
+		return err
+	}
+	reply()
+	s.owner.mailbox.notify(told)
+	return nil
+}
+
+// muteAll is ForceMuteAll of whoever may. The room is locked.
+func (r *Room) muteAll(excluded []string, spend func(Notification, int) error, reply func()) error {
 	told := ForceMuteChanged{Active: true}
-	if err := p.spend(told, len(r.participants)+len(r.streams)); err != nil {
+	if err := spend(told, len(r.participants)+len(r.streams)); err != nil {
 		return err
 	}
 	reply()
@@ -52,16 +104,10 @@ func (p *Participant) ForceMuteAll(excluded []string, reply func()) error {
 	return nil
 }
 
-// DisableForceMute ends what ForceMuteAll has begun: nobody's audio comes back by that.
-func (p *Participant) DisableForceMute(reply func()) error {
-	r := p.room
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := p.mayForceMute(); err != nil {
-		return err
-	}
+// endMute is DisableForceMute of whoever may. The room is locked.
+func (r *Room) endMute(spend func(Notification, int) error, reply func()) error {
 	told := ForceMuteChanged{Active: false}
-	if err := p.spend(told, len(r.participants)); err != nil {
+	if err := spend(told, len(r.participants)); err != nil {
 		return err
 	}
 	reply()

@@ -2,6 +2,7 @@ package room
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -47,4 +48,23 @@ func TestForceMute(t *testing.T) {
 		"M <- answer", "A <- forceMuteChanged false", "B <- forceMuteChanged false", "M <- forceMuteChanged false")
 	told("a later one", func() { send(a, "last", camera) },
 		"B <- participantPublished A last", "M <- participantPublished A last")
+	// The server may what a moderator may.
+	where := m.Room()
+	wantRefusal(t, where.ForceMute("none"), noStream)
+	told("one, by the server", func() { s.must(where.ForceMute("camera")) }, "A <- streamMuteForced camera")
+	told("all, by the server", func() { s.must(where.ForceMuteAll([]string{"camera", "later", "last"})) },
+		"A <- forceMuteChanged true", "B <- forceMuteChanged true", "M <- forceMuteChanged true", "B <- streamMuteForced other")
+	told("no more, by the server", func() { s.must(where.DisableForceMute()) },
+		"A <- forceMuteChanged false", "B <- forceMuteChanged false", "M <- forceMuteChanged false")
+}
+
+func TestNobodyIsMutedWhereNobodyIs(t *testing.T) {
+	where, _ := newScene(t, "A").registry.Lookup("room")
+	for name, do := range map[string]func() error{
+		"one": func() error { return where.ForceMute("camera") }, "all": func() error { return where.ForceMuteAll(nil) }, "no more": where.DisableForceMute,
+	} {
+		if err := do(); !errors.Is(err, ErrEmpty) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
 }

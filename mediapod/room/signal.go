@@ -22,19 +22,18 @@ func (p *Participant) Signal(to []string, signal Signal) error {
 // empty (ErrEmpty), or when the server has said too much in it (LimitError). ErrClosed means that
 // there is no such room any more.
 func (r *Room) Signal(to []string, signal Signal) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return ErrClosed
-	}
-	if !slices.ContainsFunc(r.participants, func(p *Participant) bool { return !p.hidden() }) {
-		return ErrEmpty
-	}
-	recipients, err := r.signal(to, SignalReceived{Signal: signal}, r.serversBudget.spend)
-	if err == nil {
-		r.recorder.signalled("", recipients, signal)
-	}
-	return err
+	return r.forServer(func() error {
+		recipients, err := r.signal(to, SignalReceived{Signal: signal}, r.serversBudget.spend)
+		if err == nil {
+			r.recorder.signalled("", recipients, signal)
+		}
+		return err
+	})
+}
+
+// occupied says whether anybody is there who is seen. The room is locked.
+func (r *Room) occupied() bool {
+	return slices.ContainsFunc(r.participants, func(p *Participant) bool { return !p.hidden() })
 }
 
 // signal notifies the listed connections, each once, or everybody when none is listed, if the
