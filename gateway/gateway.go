@@ -128,6 +128,7 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 	if err != nil {
 		return nil, err
 	}
+	files := newRecorders(cluster.cache, config.Namespace, worker)
 	said := route.NewSignals(cluster.rooms, identity, config.DefaultTenantNamespace)
 	api, err := rest.NewAPI(rest.Config{
 		Tenants:  cluster.tenants,
@@ -137,14 +138,14 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 		Objects:  cluster.objects,
 		Registry: registry,
 
-		Files: newRecorders(cluster.cache, config.Namespace, worker), DefaultNamespace: config.DefaultTenantNamespace,
+		Files: files, DefaultNamespace: config.DefaultTenantNamespace,
 
 		GarbageInterval: config.GarbageInterval, GarbageThreshold: config.GarbageThreshold,
 	})
 	if err != nil {
 		return nil, err
 	}
-	ot, err := opentok.New(opentok.Config{Projects: cluster.projects, Objects: cluster.objects, Rooms: said, Registry: registry})
+	ot, err := opentok.New(opentok.Config{Projects: cluster.projects, Objects: cluster.objects, Rooms: said, Files: files, Registry: registry})
 	if err != nil {
 		return nil, err
 	}

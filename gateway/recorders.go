@@ -18,7 +18,7 @@ import (
 // filesPort is the name of the port of a recorder from which files are fetched.
 const filesPort = "files"
 
-// recorders are the recorder pods as the gateway sees them. It implements rest.Files.
+// recorders are the recorder pods as the gateway sees them. It implements download.Recorders.
 type recorders struct {
 	reader client.Reader
 	// namespace of the pods.
@@ -39,7 +39,7 @@ func newRecorders(reader client.Reader, namespace string, identity *tls.Config) 
 	}}
 }
 
-// Fetch implements rest.Files.
+// Fetch implements download.Recorders.
 func (r *recorders) Fetch(ctx context.Context, pool, method, path string, header http.Header) (*http.Response, error) {
 	var pods corev1.PodList
 	err := r.reader.List(ctx, &pods, client.InNamespace(r.namespace),

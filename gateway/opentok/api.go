@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"mediarooms.dev/mediarooms/gateway/download"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/route"
 	"mediarooms.dev/mediarooms/gateway/tenant"
@@ -45,6 +46,8 @@ type Config struct {
 	Objects *objects.Store
 	// Rooms carries what is said to rooms.
 	Rooms Rooms
+	// Files fetches files of archives.
+	Files download.Recorders
 	// Registry takes the metrics.
 	Registry prometheus.Registerer
 }
@@ -54,6 +57,7 @@ type API struct {
 	projects Projects
 	objects  *objects.Store
 	rooms    Rooms
+	files    download.Recorders
 	joins    joins
 	metrics  *metrics
 }
@@ -64,7 +68,7 @@ func New(config Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &API{projects: config.Projects, objects: config.Objects, rooms: config.Rooms, metrics: metrics}, nil
+	return &API{projects: config.Projects, objects: config.Objects, rooms: config.Rooms, files: config.Files, metrics: metrics}, nil
 }
 
 // call is one request to an endpoint.
@@ -73,8 +77,8 @@ type call struct {
 	r *http.Request
 	// project is whose REST token it has; nil for a request to join.
 	project *tenant.Project
-	// session, connection and stream are the ids in the path.
-	session, connection, stream string
+	// session, connection, stream and archive are the ids in the path.
+	session, connection, stream, archive string
 }
 
 // reply is an answer; its body is nil for none.
@@ -95,6 +99,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	if r.URL.Path == JoinPath && allowOrigins(w, r) {
+		return
+	}
+	if archive, file, found := archiveFile(r); found {
+		a.serveArchive(w, r, archive, file)
 		return
 	}
 	arrived := time.Now()
@@ -120,7 +128,7 @@ func (a *API) answer(ctx context.Context, w http.ResponseWriter, r *http.Request
 		return reply{}, err
 	}
 	*label = endpoint.label()
-	c := &call{w: w, r: r, session: ids["session"], connection: ids["connection"], stream: ids["stream"]}
+	c := &call{w: w, r: r, session: ids["session"], connection: ids["connection"], stream: ids["stream"], archive: ids["archive"]}
 	if r.URL.Path != JoinPath {
 		if c.project, err = a.authenticate(ctx, r, ids["project"]); err != nil {
 			return reply{}, err

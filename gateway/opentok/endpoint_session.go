@@ -58,7 +58,7 @@ func checkSession(form url.Values) error {
 	switch mode := form.Get("archiveMode"); mode {
 	case "", "manual":
 	case "always":
-		return &problem{status: http.StatusNotImplemented, message: "Mediarooms does not have this yet: 'archiveMode' always"}
+		return missing("'archiveMode' always")
 	default:
 		return badRequest("'archiveMode' must be manual or always")
 	}
@@ -68,7 +68,7 @@ func checkSession(form url.Values) error {
 		return badRequest("'p2p.preference' must be enabled or disabled")
 	}
 	if form.Get("e2ee") == "true" {
-		return &problem{status: http.StatusNotImplemented, message: "Mediarooms does not have this yet: 'e2ee'"}
+		return missing("'e2ee'")
 	}
 	return nil
 }

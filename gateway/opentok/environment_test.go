@@ -72,6 +72,15 @@ type world struct {
 	gateway  *httptest.Server
 }
 
+// Fetch implements download.Recorders: each file says where it was fetched from.
+func (w *world) Fetch(_ context.Context, pool, method, path string, header http.Header) (*http.Response, error) {
+	recorder := httptest.NewRecorder()
+	request := httptest.NewRequest(method, path, http.NoBody)
+	request.Header = header
+	http.ServeContent(recorder, request, path, time.Unix(1700000000, 0), strings.NewReader(pool+" "+path))
+	return recorder.Result(), nil
+}
+
 // Find implements Projects.
 func (w *world) Find(_ context.Context, name string) (*tenant.Project, error) {
 	if w.project.Is(name) {
@@ -113,7 +122,7 @@ func (w *world) startGateway() {
 		w.Fatal(err)
 	}
 	w.Cleanup(store.Close)
-	api, err := New(Config{Projects: w, Objects: store, Rooms: w.rooms, Registry: prometheus.NewRegistry()})
+	api, err := New(Config{Projects: w, Objects: store, Rooms: w.rooms, Files: w, Registry: prometheus.NewRegistry()})
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -5,6 +5,7 @@ package opentok
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/test/browser"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // library is a Node process with the unmodified npm package opentok.
@@ -113,6 +115,7 @@ func TestTheUnmodifiedLibrary(t *testing.T) {
 			l.tokens(w, session)
 			l.rooms(w, session)
 			l.errors(session)
+			l.archives(w)
 		})
 	}
 }
@@ -162,6 +165,26 @@ func (l *library) rooms(w *world, session string) {
 	l.gives(`[]`, `does(ot, 'listStreams', %q)`, session)
 }
 
+// archives checks that an application can make an archive, find it, fetch it and delete it.
+func (l *library) archives(w *world) {
+	l.Helper()
+	session := l.text(`does(ot, 'createSession', {mediaMode: 'routed'}).then((made) => made.sessionId)`)
+	w.recorded(session)
+	wait.For(l.T, bound, "the pool to be known", func() error {
+		if _, failure := l.evaluate(`does(ot, 'startArchive', %q, {name: 'daily', outputMode: 'individual'}).then((made) => { archive = made; })`, session); failure != "" {
+			return errors.New(failure)
+		}
+		return nil
+	})
+	l.gives(fmt.Sprintf(`["started","daily",%q]`, session), `[archive.status, archive.name, archive.sessionId]`)
+	l.fails("", `does(ot, 'startArchive', %q, {outputMode: 'individual'})`, session)
+	l.gives(`["available",16,3]`, `does(ot, 'stopArchive', archive.id).then(({status, size, duration}) => [status, size, duration])`)
+	l.gives(`"https://rooms.example.org"`, `does(ot, 'getArchive', archive.id).then(({url}) => new URL(url).origin)`)
+	l.gives(`1`, `does(ot, 'listArchives', {sessionId: %q}).then((list) => list.length)`, session)
+	l.gives(`null`, `does(ot, 'deleteArchive', archive.id)`)
+	l.gives(`0`, `does(ot, 'listArchives', {sessionId: %q}).then((list) => list.length)`, session)
+}
+
 // errors checks that errors reach the application, and do not end its process.
 func (l *library) errors(session string) {
 	l.Helper()
@@ -173,8 +196,8 @@ func (l *library) errors(session string) {
 	l.fails(stranger, `does(stranger, 'createSession', {})`)
 	l.fails("not found", `does(ot, 'signal', %q, 'con_Other00000', {type: 'chat', data: ''})`, session)
 	l.fails(missing, `does(ot, 'createSession', {mediaMode: 'routed', archiveMode: 'always'})`)
-	l.fails(missing, `does(ot, 'startArchive', %q, {})`, session)
-	l.fails(missing, `does(ot, 'listArchives', {})`)
+	l.fails("ession not found", `does(ot, 'startArchive', %q, {outputMode: 'individual'})`, session)
+	l.fails("rchive not found", `does(ot, 'getArchive', 'none')`)
 	l.fails(missing, `does(ot, 'dial', %q, 'token', 'sip:a@example.org', {})`, session)
 	l.fails(missing, `does(ot, 'playDTMF', %q, null, '1')`, session)
 	l.fails("", `does(ot, 'startBroadcast', %q, {outputs: {hls: {}}, layout: {type: 'bestFit'}})`, session)

@@ -15,6 +15,11 @@ const (
 
 	roomPath   = projectPrefix + "{project}/session/{session}"
 	memberPath = roomPath + "/connection/{connection}"
+
+	archivesPath = projectPrefix + "{project}/archive"
+	archivePath  = archivesPath + "/{archive}"
+	// filesPrefix is where files of archives are, by links that have an end.
+	filesPrefix = "/opentok/archive/"
 )
 
 // endpoint is what is served for a method and the paths of a pattern.
@@ -43,7 +48,14 @@ var endpoints = []endpoint{
 	{http.MethodDelete, memberPath, (*API).forceDisconnect},
 	{http.MethodPost, roomPath + "/stream/{stream}/mute", (*API).muteStream},
 	{http.MethodPost, roomPath + "/mute", (*API).muteAll},
+	{http.MethodPost, archivesPath, (*API).startArchive},
+	{http.MethodGet, archivesPath, (*API).listArchives},
+	{http.MethodGet, archivePath, (*API).readArchive},
+	{http.MethodPost, archivePath + "/stop", (*API).stopArchive},
+	{http.MethodDelete, archivePath, (*API).deleteArchive},
 
+	{http.MethodPut, archivePath + "/layout", unavailable("Composed archives")},
+	{http.MethodPatch, archivePath + "/streams", unavailable("Archives of chosen streams")},
 	{http.MethodPost, roomPath + "/play-dtmf", unavailable("DTMF")},
 	{http.MethodPost, memberPath + "/play-dtmf", unavailable("DTMF")},
 	{http.MethodPost, projectPrefix + "{project}/dial", unavailable("SIP")},
@@ -52,7 +64,6 @@ var endpoints = []endpoint{
 
 // tables are the resources whose endpoints all have the same shape, and none of which is there.
 var tables = map[string]string{
-	"archive":   "Archives",
 	"broadcast": "Broadcasts",
 	"captions":  "Captions",
 	"render":    "Experience Composer",
@@ -102,11 +113,16 @@ func match(pattern, path string) (map[string]string, bool) {
 
 // Serves says whether a path is the API's.
 func Serves(path string) bool {
-	return path == JoinPath || path == createPath || strings.HasPrefix(path, projectPrefix)
+	return path == JoinPath || path == createPath || strings.HasPrefix(path, projectPrefix) || strings.HasPrefix(path, filesPrefix)
+}
+
+// missing is the answer to what this version can't do.
+func missing(what string) *problem {
+	return &problem{status: http.StatusNotImplemented, message: "Mediarooms does not have this yet: " + what}
 }
 
 // unavailable serves what this version can't do: 501, and a sentence that says what that is.
 func unavailable(what string) func(*API, context.Context, *call) (reply, error) {
-	failure := &problem{status: http.StatusNotImplemented, message: "Mediarooms does not have this yet: " + what}
+	failure := missing(what)
 	return func(*API, context.Context, *call) (reply, error) { return reply{}, failure }
 }

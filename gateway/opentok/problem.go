@@ -60,6 +60,14 @@ var (
 	errNobodyThere    = &problem{status: http.StatusNotFound, message: "Nobody is connected to the session, or not this connection"}
 	errConnection     = &problem{status: http.StatusNotFound, message: "There is no such connection in the session"}
 	errStream         = &problem{status: http.StatusNotFound, message: "There is no such stream in the session"}
+	errArchive        = &problem{status: http.StatusNotFound, message: "There is no such archive"}
+	errArchiving      = &problem{status: http.StatusConflict, message: "The session is being archived already"}
+	errArchiveRuns    = &problem{status: http.StatusConflict, message: "The archive has not been stopped"}
+	errArchiveStopped = &problem{status: http.StatusConflict, message: "The archive has been stopped already"}
+	errArchiveGoing   = &problem{status: http.StatusInternalServerError, message: "The archive is still being deleted. Ask again"}
+	errLink           = &problem{status: http.StatusForbidden, message: "The link is not valid, or has ended. Ask for the archive again"}
+	errFiles          = &problem{status: http.StatusServiceUnavailable, message: "The recorder that has the files can't be reached at the moment"}
+	errNoRecorder     = &problem{status: http.StatusNotImplemented, message: "The pool of the session does not record"}
 	errDisconnecting  = &problem{status: http.StatusInternalServerError, message: "The connection is still being ended. Ask again"}
 	errChanging       = &problem{status: http.StatusInternalServerError, message: "Others change the connection at the same time. Ask again"}
 

@@ -15,6 +15,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"mediarooms.dev/mediarooms/gateway/download"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/route"
 )
@@ -62,7 +63,7 @@ type Config struct {
 	// Pods knows the media pods.
 	Pods Pods
 	// Files fetches files of recordings.
-	Files Files
+	Files download.Recorders
 	// DefaultNamespace is the tenant whose recordings have no namespace in front of their ids.
 	DefaultNamespace string
 	// GarbageInterval and GarbageThreshold are when the operator deletes sessions that nobody has
@@ -80,7 +81,7 @@ type API struct {
 	objects  *objects.Store
 	rooms    Rooms
 	pods     Pods
-	files    Files
+	files    download.Recorders
 	hosts    resolver
 	metrics  *metrics
 

@@ -3,14 +3,12 @@ package rest
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/download"
 	"mediarooms.dev/mediarooms/gateway/objects"
 )
 
@@ -19,24 +17,6 @@ const (
 	filesPrefix = prefix + "recordings/"
 	// filesEndpoint is what metrics and the log call the download of a file.
 	filesEndpoint = "GET recordings/{recording}/{file}"
-	// pieceTimeout bounds the time that one piece of a file takes to a client: a whole download may
-	// take long.
-	pieceTimeout = time.Minute
-	piece        = 64 << 10
-)
-
-// Files fetches files of recordings from the recorders. *recorders in package gateway is one.
-type Files interface {
-	// Fetch sends a request for a file to the recorder of a pool, with some headers. The caller
-	// closes the answer's body.
-	Fetch(ctx context.Context, pool, method, path string, header http.Header) (*http.Response, error)
-}
-
-// Headers that go to the recorder and come back: those of ranges and of what a client has already
-// (RFC 9110, sections 13 and 14).
-var (
-	askedHeaders    = []string{"Range", "If-Range", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since"}
-	answeredHeaders = []string{"Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "Last-Modified", "Etag"}
 )
 
 // fileOf returns the recording and the file that a path names; false for another path.
@@ -52,64 +32,18 @@ func fileOf(r *http.Request) (recording, file string, found bool) {
 // serveFile serves a file of a recording (openvidu-rest 1.2), with ranges. Where files are public,
 // nobody needs a password; otherwise it is the tenant's.
 func (a *API) serveFile(w http.ResponseWriter, r *http.Request, id, name string) {
-	ctx := r.Context()
-	recording, err := a.findFile(ctx, r, id, name)
+	recording, err := a.findFile(r.Context(), r, id, name)
 	if err != nil {
 		a.turnAway(w, r, err)
 		return
 	}
-	header := make(http.Header)
-	for _, key := range askedHeaders {
-		if value := r.Header.Get(key); value != "" {
-			header.Set(key, value)
-		}
-	}
-	path := "/recordings/" + url.PathEscape(string(recording.UID)) + "/" + url.PathEscape(name)
-	response, err := a.files.Fetch(ctx, recording.Status.PoolName, r.Method, path, header)
+	status, err := download.Serve(w, r, a.files, recording, name)
 	if err != nil {
 		answer := a.refuse(r, filesEndpoint, fmt.Errorf("%w: %w", errFilesUnreachable, err))
 		send(w, answer)
-		a.metrics.count(filesEndpoint, answer.status)
-		return
-	}
-	defer response.Body.Close()
-	status := response.StatusCode
-	switch status {
-	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified, http.StatusRequestedRangeNotSatisfiable, http.StatusPreconditionFailed:
-	case http.StatusNotFound:
-	default:
-		status = http.StatusBadGateway
+		status = answer.status
 	}
 	a.metrics.count(filesEndpoint, status)
-	if status == http.StatusNotFound || status == http.StatusBadGateway {
-		w.WriteHeader(status)
-		return
-	}
-	for _, key := range answeredHeaders {
-		if value := response.Header.Get(key); value != "" {
-			w.Header().Set(key, value)
-		}
-	}
-	w.WriteHeader(status)
-	pass(w, response.Body)
-}
-
-// pass passes a body on, as slowly as the client takes it, until either end goes.
-func pass(w http.ResponseWriter, body io.Reader) {
-	connection, buffer := http.NewResponseController(w), make([]byte, piece)
-	for {
-		n, err := body.Read(buffer)
-		if n > 0 {
-			// A writer without deadlines has no connection that could be slow.
-			_ = connection.SetWriteDeadline(time.Now().Add(pieceTimeout))
-			if _, err := w.Write(buffer[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
 }
 
 // findFile returns the Recording that has a file, if who asks may have it. Nobody learns without a

@@ -29,6 +29,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/download"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/route"
 	"mediarooms.dev/mediarooms/gateway/tenant"
@@ -167,7 +168,7 @@ type files struct {
 	asked []string
 }
 
-// Fetch implements Files.
+// Fetch implements download.Recorders.
 func (f *files) Fetch(_ context.Context, pool, method, path string, header http.Header) (*http.Response, error) {
 	f.mu.Lock()
 	f.asked = append(f.asked, pool+" "+path)
@@ -196,7 +197,7 @@ func (r *rooms) take() []string {
 }
 
 func startGateway(
-	t *testing.T, live client.Client, namespace string, rooms *rooms, files Files, installation class.Name,
+	t *testing.T, live client.Client, namespace string, rooms *rooms, files download.Recorders, installation class.Name,
 ) *httptest.Server {
 	t.Helper()
 	cached, err := cache.New(cluster, cache.Options{Scheme: scheme, DefaultNamespaces: map[string]cache.Config{namespace: {}}})

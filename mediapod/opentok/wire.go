@@ -18,6 +18,14 @@ type joined struct {
 	ForceMute      bool        `json:"forceMute"`
 	ICEServers     []iceServer `json:"iceServers"`
 	Connection     connection  `json:"connection"`
+	// Archive is the one that runs, if the client is told of it.
+	Archive *archive `json:"archive,omitempty"`
+}
+
+// archive is a recording of the room.
+type archive struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
 }
 
 type iceServer struct {
@@ -63,6 +71,9 @@ func wireJoined(j room.Joined) joined {
 	wire := joined{
 		SessionID: j.SessionID, ReconnectionID: j.PrivateID, Role: roleNames[j.Role], ForceMute: j.ForceMute,
 		ICEServers: []iceServer{}, Connection: wireConnection(j.Self),
+	}
+	if j.Recording != nil {
+		wire.Archive = &archive{j.Recording.ID, j.Recording.Name}
 	}
 	for _, server := range j.ICEServers {
 		wire.ICEServers = append(wire.ICEServers, iceServer{server.URL, server.Username, server.Credential})
@@ -197,7 +208,11 @@ func encodeNotification(notification room.Notification) ([]byte, error) {
 		})
 	case room.RoleChanged:
 		return notify("roleChanged", map[string]string{"role": roleNames[n.Role]})
-	case room.NetworkQualityLevelChanged, room.RecordChanged, room.RecordingStarted, room.RecordingStopped:
+	case room.RecordingStarted:
+		return notify("archiveStarted", archive{n.ID, n.Name})
+	case room.RecordingStopped:
+		return notify("archiveStopped", archive{n.ID, n.Name})
+	case room.NetworkQualityLevelChanged, room.RecordChanged:
 		return nil, nil
 	}
 	return nil, fmt.Errorf("encoding a notification: unknown type %T", notification)

@@ -127,3 +127,22 @@ func TestSignalsAndModeration(t *testing.T) {
 	a.logs("publisher of A: streamDestroyed forceUnpublished")
 	m.logs("streamDestroyed of A forceUnpublished")
 }
+
+// Clients hear of an archive, also who joins while it runs, but for the roles that are not told.
+func TestArchivesAreToldOf(t *testing.T) {
+	w := newWorld(t)
+	a, s := w.connect("A"), w.connect("S")
+	w.records(false)
+	a.logs("archiveStarted room~1 daily")
+	late := w.connect("B")
+	late.logs("archiveStarted room~1 daily")
+	w.records(true)
+	for _, u := range []*user{a, late} {
+		u.logs("archiveStopped room~1 daily")
+	}
+	a.do("session.signal.promise({type: 'chat', data: 'over'})")
+	s.logs("signal:chat over from A")
+	if heard := value[bool](s, "log.some((line) => line.startsWith('archive'))"); heard {
+		t.Error("a subscriber has heard of the archive")
+	}
+}

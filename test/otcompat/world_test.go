@@ -183,6 +183,14 @@ func (w *world) join(rw http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(rw).Encode(map[string]string{"url": "ws://" + r.Host + "/opentok?sessionId=room&token=" + secret})
 }
 
+// records has the room be recorded, or not any more.
+func (w *world) records(stopped bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.desired.Recordings = []room.Recording{{ID: "room~1", Name: "daily", Stopped: stopped, Roles: []room.Role{room.Publisher, room.Moderator}}}
+	w.rooms.Apply(w.desired)
+}
+
 // admit makes a Connection for a user and returns its token.
 func (w *world) admit(name string) string {
 	w.mu.Lock()

@@ -180,6 +180,14 @@ declare namespace OT {
     signal: SignalEvent;
     [typed: `signal:${string}`]: SignalEvent;
     muteForced: Event<'muteForced', Session> & { readonly active: boolean };
+    /** Also after joining a session that is being archived. */
+    archiveStarted: ArchiveEvent<'archiveStarted'>;
+    archiveStopped: ArchiveEvent<'archiveStopped'>;
+  }
+
+  interface ArchiveEvent<Type extends string> extends Event<Type, Session> {
+    readonly id: string;
+    readonly name: string;
   }
 
   interface Session extends Emitter<SessionEvents> {

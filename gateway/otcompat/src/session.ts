@@ -166,6 +166,9 @@ export class Session extends Emitter {
       for (const { id, streams } of others) {
         streams.forEach((stream) => this.#addStream(id, stream));
       }
+      if (joined.archive) {
+        this.dispatch(new OTEvent('archiveStarted', false, joined.archive));
+      }
       const held = this.#held ?? [];
       this.#held = undefined;
       held.forEach((tell) => tell());
@@ -224,6 +227,8 @@ export class Session extends Emitter {
       case 'signal': this.#signalled(params); break;
       case 'muteForced': this.#publisherOf(params.streamId)?.mute(); break;
       case 'forceMuteChanged': this.dispatch(new OTEvent('muteForced', false, { active: params.active })); break;
+      case 'archiveStarted':
+      case 'archiveStopped': this.dispatch(new OTEvent(method, false, { id: params.id, name: params.name })); break;
       case 'videoPaused': this.#subscriber(params.subscriptionId)?.videoPaused(params.paused); break;
       case 'subscriptionRenewed': void this.#subscriber(params.subscriptionId)?.renew(params.sdpOffer); break;
       case 'iceCandidate': this.#candidate(params); break;
