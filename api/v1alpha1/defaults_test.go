@@ -109,7 +109,7 @@ drainSeconds: 60
 		},
 		"a Webhook with a url": {
 			base:       minimalWebhook,
-			want:       `{url: "https://app.example.org/events", timeoutSeconds: 10, retrySeconds: 86400, tlsVerification: Full}`,
+			want:       `{url: "https://app.example.org/events", format: OpenVidu, timeoutSeconds: 10, retrySeconds: 86400, tlsVerification: Full}`,
 			conditions: []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionReady},
 		},
 	} {
@@ -254,6 +254,7 @@ headers: [{name: X-Team, value: video}, {name: Authorization, secretKey: authori
 timeoutSeconds: 5
 retrySeconds: 0
 tlsVerification: Full
+format: OpenTok
 caBundle: "-----BEGIN CERTIFICATE-----"
 `,
 			status: `

@@ -38,6 +38,19 @@ const (
 	TLSVerificationNone TLSVerification = "None"
 )
 
+// WebhookFormat is the form of the documents that a Webhook is sent.
+// +kubebuilder:validation:Enum=OpenVidu;OpenTok
+type WebhookFormat string
+
+// Values of WebhookFormat.
+const (
+	// WebhookFormatOpenVidu is the form of OpenVidu's webhook.
+	WebhookFormatOpenVidu WebhookFormat = "OpenVidu"
+	// WebhookFormatOpenTok is the form of OpenTok's session monitoring and of the
+	// callbacks of its archives.
+	WebhookFormatOpenTok WebhookFormat = "OpenTok"
+)
+
 // WebhookSpec is where the events of a namespace's Sessions go.
 // +kubebuilder:validation:XValidation:rule="!has(self.caBundle) || !has(self.tlsVerification) || self.tlsVerification != 'None'",fieldPath=".caBundle",message="`caBundle` may not be set when `tlsVerification` is None"
 // +kubebuilder:validation:XValidation:rule="has(self.className) == has(oldSelf.className) && (!has(self.className) || self.className == oldSelf.className)",fieldPath=".className",message="`className` may not be changed, set or unset after creation"
@@ -58,6 +71,13 @@ type WebhookSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^https?://') || self.matches('^https?://([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?([/?][!-\"$-~]*)?$')",message="`url` must have a host name or an address (IPv6 in brackets), a port, if any, from 1 to 65535, and no user name, fragment or space"
 	// +required
 	URL string `json:"url"`
+
+	// format is the form of the documents: OpenVidu's, or OpenTok's (session
+	// monitoring, and the callbacks of archives). In OpenTok's there are no
+	// signals and no subscriptions, and participants are connections.
+	// +kubebuilder:default=OpenVidu
+	// +optional
+	Format WebhookFormat `json:"format,omitempty"`
 
 	// events are the names of the events that are sent. When absent it is all of
 	// them but HANodeRegistered and HANodeDeregistered. Names of features that

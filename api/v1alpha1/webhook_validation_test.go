@@ -116,6 +116,7 @@ var webhookValidation = kind{
 		text("spec.url", nil, 2048, ": Invalid value: \"\": `url` must ", func(n int) string { return "http://a/" + strings.Repeat("a", n-9) }),
 		text("spec.caBundle", nil, 65536, ": Invalid value: \"\": `caBundle` must ", func(n int) string { return certificate + strings.Repeat("\n", n-len(certificate)) }),
 		enum("spec.tlsVerification", nil, "Full", "None"),
+		enum("spec.format", nil, "OpenVidu", "OpenTok"),
 		integer("spec.timeoutSeconds", nil, 1, 30),
 		integer("spec.retrySeconds", nil, 0, 604800),
 	),

@@ -31,6 +31,8 @@ var usualPauses = pauses{first: 500 * time.Millisecond, last: 15 * time.Second, 
 type settings struct {
 	// target is nil while nothing can be sent.
 	target *target
+	// body makes the document of an event; nil while nothing can be sent.
+	body render
 	// events are those that are wanted; nil is all.
 	events map[v1alpha1.WebhookEvent]bool
 	// retry is how long an event is tried again.
@@ -41,11 +43,11 @@ type settings struct {
 	fingerprint [sha256.Size]byte
 }
 
-func (s settings) wants(name v1alpha1.WebhookEvent) bool {
-	if s.closed {
+func (s settings) wants(entry *eventlog.Entry) bool {
+	if s.closed || s.events != nil && !s.events[entry.Name] {
 		return false
 	}
-	return s.events == nil || s.events[name]
+	return s.body == nil || s.body(entry.Room, entry.Event) != nil
 }
 
 // endpoint delivers events to one Webhook: in order per Session, one of each at a time. It
@@ -112,7 +114,7 @@ func (e *endpoint) begin(group *sync.WaitGroup) {
 func (e *endpoint) Offer(entry *eventlog.Entry) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.settings.wants(entry.Name) {
+	if !e.settings.wants(entry) {
 		return false
 	}
 	e.state.pending++

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/controllers/eventlog"
-	"mediarooms.dev/mediarooms/controllers/openvidu"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
 const (
@@ -32,19 +32,23 @@ const (
 	maxIdle = workers
 )
 
+// render makes the document of an event; nil for an event that has none.
+type render func(*controlv1.RoomIdentity, *controlv1.RoomEvent) []byte
+
 // target is how an endpoint is called. It never changes.
 type target struct {
 	url     string
+	body    render
 	header  http.Header
 	timeout time.Duration
 	client  *http.Client
 }
 
 // newTarget prepares the calls to an endpoint.
-func newTarget(address string, header http.Header, timeout time.Duration, tlsConfig *tls.Config, guard Guard) *target {
+func newTarget(address string, body render, header http.Header, timeout time.Duration, tlsConfig *tls.Config, guard Guard) *target {
 	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second, ControlContext: guard.control}
 	return &target{
-		url: address, header: header, timeout: timeout,
+		url: address, body: body, header: header, timeout: timeout,
 		client: &http.Client{
 			// No proxy: it would be the one to connect, unchecked.
 			Transport: &http.Transport{
@@ -99,9 +103,13 @@ const (
 
 // post sends one event.
 func (t *target) post(ctx context.Context, e *eventlog.Entry) outcome {
+	document := t.body(e.Room, e.Event)
+	if document == nil {
+		return outcome{kind: delivered} // it has waited since before the form was changed
+	}
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(openvidu.Body(e.Room, e.Event)))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(document))
 	if err != nil {
 		return outcome{kind: refused, problem: "the URL can't be used"}
 	}

@@ -18,6 +18,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/controllers/eventlog"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/internal/events"
 )
 
 func TestGuard(t *testing.T) {
@@ -195,5 +198,41 @@ func TestStatus(t *testing.T) {
 				t.Errorf("the second time it is %+v", again)
 			}
 		})
+	}
+}
+
+// What OpenTok does not know is not sent to who wants its form.
+func TestTheFormOfDocuments(t *testing.T) {
+	entry := func(event *controlv1.RoomEvent) *eventlog.Entry {
+		return &eventlog.Entry{Name: v1alpha1.WebhookEvent(events.Name(event)), Room: &controlv1.RoomIdentity{SessionId: "demo"}, Event: event}
+	}
+	now := time.Now()
+	signal := entry(events.SignalSent(now, &controlv1.SignalSent{To: []string{"con_A"}}))
+	joined := entry(events.ParticipantJoined(now, &controlv1.ParticipantIdentity{ConnectionId: "con_A"}))
+	for format, want := range map[v1alpha1.WebhookFormat]struct {
+		signals bool
+		text    string
+	}{
+		"":                             {true, `"event":"participantJoined"`},
+		v1alpha1.WebhookFormatOpenVidu: {true, `"event":"participantJoined"`},
+		v1alpha1.WebhookFormatOpenTok:  {false, `"event":"connectionCreated"`},
+	} {
+		hook := &v1alpha1.Webhook{Spec: v1alpha1.WebhookSpec{URL: "https://app.example.org", Format: format}}
+		s, refused := prepare(hook, nil, nil, Guard{})
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		if got := s.wants(signal); got != want.signals {
+			t.Errorf("%q: a signal is wanted: %t", format, got)
+		}
+		if got := string(s.target.body(joined.Room, joined.Event)); !s.wants(joined) || !strings.Contains(got, want.text) {
+			t.Errorf("%q: a user who joins is %s", format, got)
+		}
+	}
+	hook := &v1alpha1.Webhook{Spec: v1alpha1.WebhookSpec{
+		URL: "https://app.example.org", Format: v1alpha1.WebhookFormatOpenTok, Events: []v1alpha1.WebhookEvent{v1alpha1.EventSessionCreated},
+	}}
+	if s, _ := prepare(hook, nil, nil, Guard{}); s.wants(joined) || !s.wants(entry(events.SessionCreated(now))) {
+		t.Error("the list of events does not count")
 	}
 }

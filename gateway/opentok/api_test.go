@@ -12,8 +12,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"mediarooms.dev/mediarooms/gateway/objects"
-	"mediarooms.dev/mediarooms/gateway/opentok/credential"
 	"mediarooms.dev/mediarooms/gateway/route"
+	"mediarooms.dev/mediarooms/internal/opentokid"
 )
 
 // create makes a session as the Node library does.
@@ -40,7 +40,7 @@ const below = "/v2/project/" + apiKey
 func TestCreateSession(t *testing.T) {
 	w := newWorld(t)
 	id := w.newSession()
-	if credential.APIKeyOf(id) != apiKey || w.newSession() == id {
+	if opentokid.APIKeyOf(id) != apiKey || w.newSession() == id {
 		t.Errorf("the session is %s", id)
 	}
 	for form, want := range map[string]int{
@@ -55,7 +55,7 @@ func TestCreateSession(t *testing.T) {
 	request.Header.Set("Accept", "*/*")
 	got := w.do(request)
 	var sessions sessionsXML
-	if err := xml.Unmarshal([]byte(got.body), &sessions); err != nil || credential.APIKeyOf(sessions.Session.SessionID) != apiKey ||
+	if err := xml.Unmarshal([]byte(got.body), &sessions); err != nil || opentokid.APIKeyOf(sessions.Session.SessionID) != apiKey ||
 		!strings.HasPrefix(got.header.Get("Content-Type"), "application/xml") {
 		t.Errorf("without JSON: got %v %s", got.header, got.body)
 	}
@@ -230,7 +230,7 @@ func TestWhatIsNotThereSaysSo(t *testing.T) {
 		"POST /connect": 501, "POST " + session + "/play-dtmf": 501, "POST " + session + "/connection/c/play-dtmf": 501,
 		"GET /other": 404, "GET /": 404, "GET " + session: 404, "DELETE " + session + "/stream": 405, "GET " + session + "/signal": 405,
 		"GET " + session + "//stream": 404, "GET /session//stream": 404, "GET /session/a.b/stream": 400, "GET /session/%2e%2e/stream": 400,
-		"GET /session/demo/stream": 404, "GET /session/" + credential.NewSessionID("5", w.now()) + "/stream": 400,
+		"GET /session/demo/stream": 404, "GET /session/" + opentokid.NewSessionID("5", w.now()) + "/stream": 400,
 		"GET /session/" + strings.Repeat("a", 65) + "/stream": 400, "GET /session/" + strings.Repeat("a", maxPath) + "/stream": 414,
 		"GET " + session + "/stream?" + url.QueryEscape(strings.Repeat("a", maxQuery+1)): 414,
 	} {

@@ -14,6 +14,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway/opentok/credential"
+	"mediarooms.dev/mediarooms/internal/opentokid"
 	"mediarooms.dev/mediarooms/test/operatortest"
 	"mediarooms.dev/mediarooms/test/wait"
 )
@@ -86,10 +87,10 @@ func TestArchives(t *testing.T) {
 		start(`,"outputMode":"individual","hasAudio":false,"hasVideo":false`): 400, start(`,"outputMode":"individual","streamMode":"some"`): 400,
 		start(`,"outputMode":"individual","name":"` + strings.Repeat("n", maxArchiveName+1) + `"`): 400,
 		start(""): 501, start(`,"outputMode":"composed"`): 501, start(`,"outputMode":"individual","streamMode":"manual"`): 501,
-		start(`,"outputMode":"individual","multiArchiveTag":"a"`):                                    501,
-		`{"sessionId":"` + credential.NewSessionID(apiKey, w.now()) + `","outputMode":"individual"}`: 404,
-		`{"sessionId":"` + credential.NewSessionID("5", w.now()) + `","outputMode":"individual"}`:    400,
-		`{"sessionId":"demo","outputMode":"individual"}`:                                             404,
+		start(`,"outputMode":"individual","multiArchiveTag":"a"`):                                   501,
+		`{"sessionId":"` + opentokid.NewSessionID(apiKey, w.now()) + `","outputMode":"individual"}`: 404,
+		`{"sessionId":"` + opentokid.NewSessionID("5", w.now()) + `","outputMode":"individual"}`:    400,
+		`{"sessionId":"demo","outputMode":"individual"}`:                                            404,
 	} {
 		w.want(want, http.MethodPost, at, body)
 	}

@@ -14,6 +14,7 @@ import (
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/opentok/credential"
 	"mediarooms.dev/mediarooms/internal/creation"
+	"mediarooms.dev/mediarooms/internal/opentokid"
 	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
@@ -137,7 +138,7 @@ func (a *API) openSession(ctx context.Context, namespace, id string) (*v1alpha1.
 			return nil, err
 		case session != nil && objects.Exists(session):
 			return session, nil
-		case session == nil && credential.APIKeyOf(id) == "":
+		case session == nil && opentokid.APIKeyOf(id) == "":
 			return nil, errSessionUnknown
 		case session == nil:
 			// Many may join at once; one of them makes it.

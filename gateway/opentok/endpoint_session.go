@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"mediarooms.dev/mediarooms/gateway/opentok/credential"
+	"mediarooms.dev/mediarooms/internal/opentokid"
 )
 
 // sessionJSON is a session as session/create shows it.
@@ -37,7 +37,7 @@ func (a *API) createSession(_ context.Context, c *call) (reply, error) {
 	}
 	now := time.Now()
 	session := sessionJSON{
-		SessionID: credential.NewSessionID(c.project.APIKey, now),
+		SessionID: opentokid.NewSessionID(c.project.APIKey, now),
 		ProjectID: c.project.APIKey,
 		PartnerID: c.project.APIKey,
 		CreatedAt: now.UTC().Format("Mon Jan 02 15:04:05 MST 2006"),

@@ -15,7 +15,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway/objects"
-	"mediarooms.dev/mediarooms/gateway/opentok/credential"
+	"mediarooms.dev/mediarooms/internal/opentokid"
 	"mediarooms.dev/mediarooms/test/operatortest"
 )
 
@@ -136,7 +136,7 @@ func TestADeclaredSessionIsJoined(t *testing.T) {
 func TestWhoIsNotLetIn(t *testing.T) {
 	w := newWorld(t)
 	session, other := w.newSession(), w.newSession()
-	foreign := credential.NewSessionID("5", time.Now())
+	foreign := opentokid.NewSessionID("5", time.Now())
 	for name, test := range map[string]struct {
 		session, token string
 		status         int

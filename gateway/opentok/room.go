@@ -6,14 +6,15 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/opentok/credential"
+	"mediarooms.dev/mediarooms/internal/opentokid"
 )
 
 // checkSessionID fails for what can't be the id of a session of a project.
 func checkSessionID(project *credential.Project, sessionID string) error {
-	if !credential.WellFormed(sessionID) {
+	if !opentokid.WellFormed(sessionID) {
 		return errSessionID
 	}
-	if key := credential.APIKeyOf(sessionID); key != "" && key != project.APIKey {
+	if key := opentokid.APIKeyOf(sessionID); key != "" && key != project.APIKey {
 		return errForeignSession
 	}
 	return nil
@@ -31,7 +32,7 @@ func (a *API) session(ctx context.Context, c *call) (*v1alpha1.Session, error) {
 		return nil, err
 	case session != nil && objects.Exists(session):
 		return session, nil
-	case credential.APIKeyOf(c.session) == "":
+	case opentokid.APIKeyOf(c.session) == "":
 		return nil, errSessionUnknown
 	}
 	return nil, nil

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/gateway/opentok/credential"
+	"mediarooms.dev/mediarooms/internal/opentokid"
 )
 
 // ProjectSecretName is the name of the Secret with a tenant's OpenTok project, in the tenant's
@@ -94,7 +95,7 @@ func (p *Projects) usable(ctx context.Context, secret *corev1.Secret) bool {
 	if secret.Name != ProjectSecretName {
 		return false
 	}
-	if !credential.ValidAPIKey(value(secret, APIKeyKey)) {
+	if !opentokid.ValidAPIKey(value(secret, APIKeyKey)) {
 		p.complain(ctx, secret, APIKeyKey, "An OpenTok project is not served: its API key must be 1 to 11 letters and digits")
 		return false
 	}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"mediarooms.dev/mediarooms/internal/opentokid"
 )
 
 // What npm opentok 2.23.2 and 2.19.0 made at the time made: a moderator's token of one session,
@@ -271,38 +273,6 @@ func TestAProjectWithoutSecretsLetsNobodyIn(t *testing.T) {
 	}
 }
 
-func TestSessionIDsHaveTheFormOfOpenTok(t *testing.T) {
-	for _, apiKey := range []string{"1", "46000001", "12345678901"} {
-		id := NewSessionID(apiKey, made)
-		if !WellFormed(id) || APIKeyOf(id) != apiKey || NewSessionID(apiKey, made) == id {
-			t.Errorf("%s: got %s of %d characters", apiKey, id, len(id))
-		}
-	}
-	if APIKeyOf(vectorSession) != "123456" || APIKeyOf("1"+vectorSession[1:]) != "123456" {
-		t.Error("the id of the vector is of another project")
-	}
-	encoded := func(text string) string { return "2_" + base64.RawURLEncoding.EncodeToString([]byte(text)) }
-	for name, id := range map[string]string{
-		"nothing": "", "a name": "demo", "another prefix": "3" + vectorSession[1:], "no base64": "2_a",
-		"a newline": vectorSession[:10] + "\n" + vectorSession[10:], "a newline at the end": vectorSession + "\n",
-		"few fields": encoded("1~123456~~5"), "another version": encoded("2~123456~~5~6"), "no key": encoded("1~~~5~6"),
-		"a path": encoded("1~../..~~5~6"), "a long key": encoded("1~123456789012~~5~6"), "a zero": encoded("1~1\x00~~5~6"),
-		"too long": encoded("1~123456~~5~" + strings.Repeat("6", 50)),
-	} {
-		if got := APIKeyOf(id); got != "" {
-			t.Errorf("%s: got %q", name, got)
-		}
-	}
-	for name, id := range map[string]string{"nothing": "", "a slash": "a/b", "a dot": "team.S1", "long": strings.Repeat("a", 65), "no ASCII": "ä"} {
-		if WellFormed(id) {
-			t.Errorf("%s is well-formed", name)
-		}
-	}
-	if ValidAPIKey("") || ValidAPIKey("a-b") || !ValidAPIKey("46000001") {
-		t.Error("an API key is 1 to 11 letters and digits")
-	}
-}
-
 // FuzzToken lets in nobody by a token that the seeds do not contain.
 func FuzzToken(f *testing.F) {
 	seeds := map[string]bool{}
@@ -312,7 +282,7 @@ func FuzzToken(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, token string) {
 		_, _ = Named(token)
-		_ = APIKeyOf(token)
+		_ = opentokid.APIKeyOf(token)
 		said, err := project.VerifyConnect(token, vectorSession, made)
 		if err == nil && !sameToken(seeds, token) {
 			t.Errorf("%q gets in, as %+v", token, said)

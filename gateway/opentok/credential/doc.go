@@ -1,5 +1,5 @@
-// Package credential is the single authority on the session ids of OpenTok, and on whom an OpenTok
-// token lets in: to a session (a connect token, T1 or JWT), or to the REST API (a JWT).
+// Package credential is the single authority on whom an OpenTok token lets in: to a session (a
+// connect token, T1 or JWT), or to the REST API (a JWT).
 //
 // All of it is pure. Tokens are made by applications, offline; the gateway only verifies them
 // (opentok-rest 1.2, 3).

@@ -1,4 +1,6 @@
-package credential
+// Package opentokid is the authority on the ids of OpenTok's projects and sessions: which texts are
+// some, and which project a session is of. Session ids need no store: the project is in them.
+package opentokid
 
 import (
 	"crypto/rand"
