@@ -46,7 +46,7 @@ export class Grid {
     this.#more = document.createElement('li');
     this.#more.className = 'tile more';
     this.#more.dataset.testid = 'more-people';
-    new ResizeObserver(() => this.render(this.#people)).observe(area);
+    new ResizeObserver(() => this.layOut()).observe(area);
   }
 
   /**
@@ -85,6 +85,11 @@ export class Grid {
     }
     this.#area.classList.toggle('spotlight', Boolean(places));
     this.#layOut(places);
+  }
+
+  /** Lays out anew who is shown: the area may have another size. */
+  layOut() {
+    this.render(this.#people);
   }
 
   /** The person that is seen large: the one that the guest has chosen, or else one who shows a screen; null for none. */

@@ -28,7 +28,10 @@ export class Room {
    * @param {(text: string) => Promise<void>} actions.write to everybody
    */
   constructor(media, { microphone, camera, screen, leave, choose, write }) {
-    this.#chat = new Chat(write, () => document.body.classList.toggle('chatting', !byId('chat').hidden));
+    this.#chat = new Chat(write, () => {
+      document.body.classList.toggle('chatting', !byId('chat').hidden);
+      this.#grid.layOut();
+    });
     const field = (device) => ({ select: byId(`call-${device}-select`), field: byId(`call-${device}-field`) });
     this.#devices = new Devices(media, { camera: field('camera'), microphone: field('microphone') }, choose);
     byId('devices-open').addEventListener('click', async () => {
