@@ -63,7 +63,7 @@ var noLimits = map[string]string{
 	"sfu.probePackets":            "is about packets that the pod sends",
 	"sfu.maxProbeTime":            "is about packets that the pod sends",
 	"sfu.maxOwed":                 "is about packets that the pod sends",
-	"credential.randomBytes":      "is about session ids that the gateway makes",
+	"opentokid.randomBytes":       "is about session ids that the gateway makes",
 	"gateway.stopTimeout":         "bounds the end of the gateway itself",
 	"objects.withdrawTimeout":     "bounds the gateway's own clearing up",
 	"objects.maxName":             "is the length of names that the gateway makes",
