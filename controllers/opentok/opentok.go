@@ -58,8 +58,21 @@ type archive struct {
 // archiveStates are the states of archives that are called otherwise than those of recordings.
 var archiveStates = map[string]string{"ready": "available"}
 
-// Body returns what a webhook gets: the document of an event; nil for an event that OpenTok does
-// not know, which are subscriptions and signals.
+// Knows says whether OpenTok has a document for an event: not for subscriptions and signals.
+func Knows(event *controlv1.RoomEvent) bool {
+	switch e := event.GetEvent().(type) {
+	case *controlv1.RoomEvent_WebrtcConnectionCreated:
+		return e.WebrtcConnectionCreated.GetConnection().GetReceivingFrom() == ""
+	case *controlv1.RoomEvent_WebrtcConnectionDestroyed:
+		return e.WebrtcConnectionDestroyed.GetConnection().GetReceivingFrom() == ""
+	case *controlv1.RoomEvent_SessionCreated, *controlv1.RoomEvent_SessionDestroyed, *controlv1.RoomEvent_ParticipantJoined,
+		*controlv1.RoomEvent_ParticipantLeft, *controlv1.RoomEvent_RecordingStatusChanged:
+		return true
+	}
+	return false
+}
+
+// Body returns what a webhook gets: the document of an event that OpenTok knows.
 func Body(room *controlv1.RoomIdentity, event *controlv1.RoomEvent) []byte {
 	about := document{SessionID: room.GetSessionId(), ProjectID: opentokid.APIKeyOf(room.GetSessionId()), Timestamp: event.GetTimeUnixMs()}
 	switch e := event.GetEvent().(type) {
@@ -80,9 +93,6 @@ func Body(room *controlv1.RoomIdentity, event *controlv1.RoomEvent) []byte {
 	case *controlv1.RoomEvent_RecordingStatusChanged:
 		return encode(archived(about, e.RecordingStatusChanged))
 	}
-	if about.Event == "" || strings.HasPrefix(about.Event, "stream") && about.Stream == nil {
-		return nil
-	}
 	return encode(about)
 }
 
@@ -91,11 +101,8 @@ func client(p *controlv1.ParticipantIdentity, joined int64) *connection {
 	return &connection{ID: p.GetConnectionId(), CreatedAt: joined, Data: &data}
 }
 
-// sent returns a stream that somebody sends; nil for one that somebody receives.
+// sent returns a stream that somebody sends.
 func sent(c *controlv1.WebrtcConnection, created int64) *stream {
-	if c.GetReceivingFrom() != "" {
-		return nil
-	}
 	s := &stream{ID: c.GetStream().GetStreamId(), Connection: connection{ID: c.GetConnectionId()}, CreatedAt: created}
 	if c.GetStream().GetHasVideo() {
 		s.VideoType = strings.ToLower(c.GetStream().GetTypeOfVideo())

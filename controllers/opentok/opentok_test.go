@@ -57,6 +57,12 @@ func TestDocuments(t *testing.T) {
 			`"sessionId":"2_MX4xMjM0NTZ-fjE3MDAwMDAwMDAwMDB-QWJDZEVmMDEyMzQ1Njc4OX5-","projectId":"123456","createdAt":1700000001000,"updatedAt":1700000009999,` +
 			`"duration":2,"size":16,"outputMode":"individual","hasAudio":true,"hasVideo":false}`},
 	} {
+		if Knows(test.event) != (test.want != "") {
+			t.Errorf("%s: it is known: %t", name, Knows(test.event))
+		}
+		if test.want == "" {
+			continue
+		}
 		if got := string(Body(room, test.event)); got != test.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", name, got, test.want)
 		}

@@ -31,8 +31,7 @@ var usualPauses = pauses{first: 500 * time.Millisecond, last: 15 * time.Second, 
 type settings struct {
 	// target is nil while nothing can be sent.
 	target *target
-	// body makes the document of an event; nil while nothing can be sent.
-	body render
+	format format
 	// events are those that are wanted; nil is all.
 	events map[v1alpha1.WebhookEvent]bool
 	// retry is how long an event is tried again.
@@ -47,7 +46,7 @@ func (s settings) wants(entry *eventlog.Entry) bool {
 	if s.closed || s.events != nil && !s.events[entry.Name] {
 		return false
 	}
-	return s.body == nil || s.body(entry.Room, entry.Event) != nil
+	return s.format.has(entry.Event)
 }
 
 // endpoint delivers events to one Webhook: in order per Session, one of each at a time. It

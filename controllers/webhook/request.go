@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/controllers/eventlog"
-	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
 const (
@@ -32,23 +31,20 @@ const (
 	maxIdle = workers
 )
 
-// render makes the document of an event; nil for an event that has none.
-type render func(*controlv1.RoomIdentity, *controlv1.RoomEvent) []byte
-
 // target is how an endpoint is called. It never changes.
 type target struct {
 	url     string
-	body    render
+	format  format
 	header  http.Header
 	timeout time.Duration
 	client  *http.Client
 }
 
 // newTarget prepares the calls to an endpoint.
-func newTarget(address string, body render, header http.Header, timeout time.Duration, tlsConfig *tls.Config, guard Guard) *target {
+func newTarget(address string, format format, header http.Header, timeout time.Duration, tlsConfig *tls.Config, guard Guard) *target {
 	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second, ControlContext: guard.control}
 	return &target{
-		url: address, body: body, header: header, timeout: timeout,
+		url: address, format: format, header: header, timeout: timeout,
 		client: &http.Client{
 			// No proxy: it would be the one to connect, unchecked.
 			Transport: &http.Transport{
@@ -103,13 +99,12 @@ const (
 
 // post sends one event.
 func (t *target) post(ctx context.Context, e *eventlog.Entry) outcome {
-	document := t.body(e.Room, e.Event)
-	if document == nil {
+	if !t.format.has(e.Event) {
 		return outcome{kind: delivered} // it has waited since before the form was changed
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(document))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(t.format.body(e.Room, e.Event)))
 	if err != nil {
 		return outcome{kind: refused, problem: "the URL can't be used"}
 	}

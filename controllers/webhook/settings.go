@@ -15,6 +15,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/opentok"
 	"mediarooms.dev/mediarooms/controllers/openvidu"
+	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
 // maxWebhooks is how many Webhooks of a namespace are served, the oldest first: each event costs a
@@ -32,15 +33,12 @@ func (r *refusal) Error() string { return r.reason + ": " + r.message }
 // prepare returns how a Webhook is served, and a refusal when nothing can be sent. It is pure.
 // Events wait for what heals; a Webhook that is one too many gets none.
 func prepare(hook *v1alpha1.Webhook, peers []v1alpha1.Webhook, secret map[string][]byte, guard Guard) (settings, *refusal) {
-	s := settings{body: openvidu.Body, retry: time.Duration(ptr.Deref(hook.Spec.RetrySeconds, 86400)) * time.Second}
+	s := settings{format: formats[hook.Spec.Format], retry: time.Duration(ptr.Deref(hook.Spec.RetrySeconds, 86400)) * time.Second}
 	if len(hook.Spec.Events) > 0 {
 		s.events = make(map[v1alpha1.WebhookEvent]bool, len(hook.Spec.Events))
 		for _, name := range hook.Spec.Events {
 			s.events[name] = true
 		}
-	}
-	if hook.Spec.Format == v1alpha1.WebhookFormatOpenTok {
-		s.body = opentok.Body
 	}
 	header, missing := headers(hook.Spec.Headers, secret)
 	s.fingerprint = fingerprint(hook, header, missing)
@@ -60,8 +58,24 @@ func prepare(hook *v1alpha1.Webhook, peers []v1alpha1.Webhook, secret map[string
 		return s, &refusal{v1alpha1.ReasonInvalid, err.Error()}
 	}
 	timeout := time.Duration(cmp.Or(hook.Spec.TimeoutSeconds, 10)) * time.Second
-	s.target = newTarget(hook.Spec.URL, s.body, header, timeout, config, guard)
+	s.target = newTarget(hook.Spec.URL, s.format, header, timeout, config, guard)
 	return s, nil
+}
+
+// format is a form of the documents that are sent.
+type format struct {
+	// knows says which events have a document; nil is all.
+	knows func(*controlv1.RoomEvent) bool
+	body  func(*controlv1.RoomIdentity, *controlv1.RoomEvent) []byte
+}
+
+// has says whether an event has a document.
+func (f format) has(event *controlv1.RoomEvent) bool { return f.knows == nil || f.knows(event) }
+
+var formats = map[v1alpha1.WebhookFormat]format{
+	"":                             {body: openvidu.Body},
+	v1alpha1.WebhookFormatOpenVidu: {body: openvidu.Body},
+	v1alpha1.WebhookFormatOpenTok:  {knows: opentok.Knows, body: opentok.Body},
 }
 
 // older counts the Webhooks that come before this one.

@@ -225,7 +225,7 @@ func TestTheFormOfDocuments(t *testing.T) {
 		if got := s.wants(signal); got != want.signals {
 			t.Errorf("%q: a signal is wanted: %t", format, got)
 		}
-		if got := string(s.target.body(joined.Room, joined.Event)); !s.wants(joined) || !strings.Contains(got, want.text) {
+		if got := string(s.target.format.body(joined.Room, joined.Event)); !s.wants(joined) || !strings.Contains(got, want.text) {
 			t.Errorf("%q: a user who joins is %s", format, got)
 		}
 	}

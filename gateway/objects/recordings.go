@@ -1,21 +1,58 @@
 package objects
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"regexp"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/internal/hosting"
 )
 
-// lookInterval is how often somebody who waits for a recording looks. Recordings are few, and of a
-// namespace nobody watches them.
-const lookInterval = 200 * time.Millisecond
+const (
+	// lookInterval is how often somebody who waits for a recording looks. Recordings are few, and
+	// of a namespace nobody watches them.
+	lookInterval = 200 * time.Millisecond
+	// recordingStartTimeout bounds the wait for media to flow into a file.
+	recordingStartTimeout = 15 * time.Second
+	// recordingStopTimeout bounds the wait for files to be finished, and for those to go that are
+	// deleted.
+	recordingStopTimeout = 18 * time.Second
+)
+
+// MaxRecordingName bounds the name of a recording, in characters.
+const MaxRecordingName = 255
+
+var recordingNames = regexp.MustCompile(`^[a-zA-Z0-9_~-]+$`)
+
+// ValidRecordingName says whether a text of a length that is allowed may be the name of a
+// recording, of which those of its files are made: letters, digits, '_', '-' and '~'.
+func ValidRecordingName(name string) bool { return recordingNames.MatchString(name) }
+
+// NotStartedError says why a Recording has not started, and was withdrawn.
+type NotStartedError struct {
+	// Recorded says that another Recording of the Session runs.
+	Recorded bool
+	// Why is for people.
+	Why string
+}
+
+// Error implements error.
+func (e *NotStartedError) Error() string { return "the recording has not started: " + e.Why }
+
+// RecordingOver says that nothing comes after a state.
+func RecordingOver(state v1alpha1.RecordingState) bool {
+	return state == v1alpha1.RecordingStateReady || state == v1alpha1.RecordingStateFailed
+}
 
 // RecordingPools returns the MediaPools that record, and host the Sessions of a namespace.
 func (o *Store) RecordingPools(ctx context.Context, namespace string) ([]v1alpha1.MediaPool, error) {
@@ -87,8 +124,10 @@ func (o *Store) Recordings(ctx context.Context, namespace string) ([]v1alpha1.Re
 	return found, nil
 }
 
-// CreateRecording creates a Recording of a Session, under a name of its own.
-func (o *Store) CreateRecording(ctx context.Context, session *v1alpha1.Session, wanted *v1alpha1.Recording) (*v1alpha1.Recording, error) {
+// StartRecording creates a Recording of a Session, under a name of its own, and returns it when it
+// records. One that does not in time is withdrawn, so that it does not begin when nobody expects it
+// any more: then it fails with a NotStartedError.
+func (o *Store) StartRecording(ctx context.Context, session *v1alpha1.Session, wanted *v1alpha1.Recording) (*v1alpha1.Recording, error) {
 	recording := wanted.DeepCopy()
 	recording.Namespace, recording.Name = session.Namespace, newName(session.Name)
 	recording.Spec.SessionName = session.Name
@@ -97,11 +136,60 @@ func (o *Store) CreateRecording(ctx context.Context, session *v1alpha1.Session, 
 	if err := o.Live.Create(ctx, recording); err != nil {
 		return nil, fmt.Errorf("creating a Recording: %w", err)
 	}
-	return recording, nil
+	current, err := o.awaitRecording(ctx, recording, recordingStartTimeout, func(r *v1alpha1.Recording) bool {
+		return r.Status.State != "" && r.Status.State != v1alpha1.RecordingStateStarting || meta.IsStatusConditionFalse(r.Status.Conditions, v1alpha1.ConditionAccepted)
+	})
+	switch {
+	case err != nil:
+	case current == nil:
+		return nil, &NotStartedError{Why: "it was deleted"}
+	case current.Status.State == v1alpha1.RecordingStateStarted, current.Status.State == v1alpha1.RecordingStateStopped, current.Status.State == v1alpha1.RecordingStateReady:
+		started := current.DeepCopy()
+		started.Status.State = v1alpha1.RecordingStateStarted // as it was a moment ago
+		return started, nil
+	default:
+		err = notStarted(current)
+	}
+	withdrawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordingStopTimeout)
+	defer cancel()
+	if _, withdrawErr := o.deleteRecording(withdrawing, recording, 0); withdrawErr != nil {
+		logr.FromContextOrDiscard(ctx).Error(withdrawErr, "Leaving a Recording behind that has not started", "Recording", recording.Name)
+	}
+	return nil, err
 }
 
-// PatchRecording changes the spec of a Recording, and returns it as it is then.
-func (o *Store) PatchRecording(ctx context.Context, recording *v1alpha1.Recording, change func(*v1alpha1.RecordingSpec)) (*v1alpha1.Recording, error) {
+// notStarted says why a Recording has not started.
+func notStarted(recording *v1alpha1.Recording) *NotStartedError {
+	failure := &NotStartedError{Why: "the operator has not answered in time"}
+	if c := meta.FindStatusCondition(recording.Status.Conditions, v1alpha1.ConditionReady); c != nil && c.Reason != v1alpha1.ReasonPending {
+		failure.Why = cmp.Or(c.Message, c.Reason)
+	}
+	if c := meta.FindStatusCondition(recording.Status.Conditions, v1alpha1.ConditionAccepted); c != nil && c.Status == metav1.ConditionFalse {
+		failure.Recorded = c.Reason == v1alpha1.ReasonSessionRecorded
+	}
+	return failure
+}
+
+// StopRecording ends a Recording, and returns it when its files are finished, or after a while as
+// Stopped; nil when it is gone.
+func (o *Store) StopRecording(ctx context.Context, recording *v1alpha1.Recording) (*v1alpha1.Recording, error) {
+	stopped, err := o.patchRecording(ctx, recording, func(spec *v1alpha1.RecordingSpec) { spec.Stop = true })
+	if err != nil {
+		return nil, err
+	}
+	current, err := o.awaitRecording(ctx, stopped, recordingStopTimeout, func(r *v1alpha1.Recording) bool { return RecordingOver(r.Status.State) })
+	if err != nil || current == nil {
+		return nil, err
+	}
+	if !RecordingOver(current.Status.State) {
+		current = current.DeepCopy()
+		current.Status.State = v1alpha1.RecordingStateStopped // that is decided
+	}
+	return current, nil
+}
+
+// patchRecording changes the spec of a Recording, and returns it as it is then.
+func (o *Store) patchRecording(ctx context.Context, recording *v1alpha1.Recording, change func(*v1alpha1.RecordingSpec)) (*v1alpha1.Recording, error) {
 	changed := recording.DeepCopy()
 	change(&changed.Spec)
 	if err := o.Live.Patch(ctx, changed, client.MergeFrom(recording)); err != nil {
@@ -110,9 +198,9 @@ func (o *Store) PatchRecording(ctx context.Context, recording *v1alpha1.Recordin
 	return changed, nil
 }
 
-// AwaitRecording waits until a Recording is as wanted, or a while has passed, and returns it as it
+// awaitRecording waits until a Recording is as wanted, or a while has passed, and returns it as it
 // is then; nil when it is gone.
-func (o *Store) AwaitRecording(ctx context.Context, recording *v1alpha1.Recording, atMost time.Duration, wanted func(*v1alpha1.Recording) bool) (*v1alpha1.Recording, error) {
+func (o *Store) awaitRecording(ctx context.Context, recording *v1alpha1.Recording, atMost time.Duration, wanted func(*v1alpha1.Recording) bool) (*v1alpha1.Recording, error) {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	ticker := time.NewTicker(lookInterval)
@@ -141,8 +229,12 @@ func (o *Store) AwaitRecording(ctx context.Context, recording *v1alpha1.Recordin
 
 // DeleteRecording deletes a Recording and its files, and waits until it has gone. It returns false
 // when it is still going after a while.
-func (o *Store) DeleteRecording(ctx context.Context, recording *v1alpha1.Recording, atMost time.Duration) (gone bool, err error) {
-	changed, err := o.PatchRecording(ctx, recording, func(spec *v1alpha1.RecordingSpec) { spec.OnDelete = v1alpha1.OnDeleteDeleteFiles })
+func (o *Store) DeleteRecording(ctx context.Context, recording *v1alpha1.Recording) (gone bool, err error) {
+	return o.deleteRecording(ctx, recording, recordingStopTimeout)
+}
+
+func (o *Store) deleteRecording(ctx context.Context, recording *v1alpha1.Recording, atMost time.Duration) (gone bool, err error) {
+	changed, err := o.patchRecording(ctx, recording, func(spec *v1alpha1.RecordingSpec) { spec.OnDelete = v1alpha1.OnDeleteDeleteFiles })
 	if apierrors.IsNotFound(err) {
 		return true, nil
 	} else if err != nil {
@@ -153,6 +245,6 @@ func (o *Store) DeleteRecording(ctx context.Context, recording *v1alpha1.Recordi
 	} else if err != nil {
 		return false, fmt.Errorf("deleting Recording %s: %w", recording.Name, err)
 	}
-	left, err := o.AwaitRecording(ctx, changed, atMost, func(*v1alpha1.Recording) bool { return false })
+	left, err := o.awaitRecording(ctx, changed, atMost, func(*v1alpha1.Recording) bool { return false })
 	return left == nil && err == nil, err
 }

@@ -14,6 +14,7 @@ import (
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/route"
 	"mediarooms.dev/mediarooms/internal/opentokid"
+	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
 // create makes a session as the Node library does.
@@ -188,7 +189,7 @@ func TestForceMute(t *testing.T) {
 		{"/mute", "", 400},
 		{"/mute", `{"active":"yes"}`, 400},
 		{"/mute", `{"active":true,"excludedStreamIds":"str_here"}`, 400},
-		{"/mute", `{"active":true,"excludedStreamIds":["` + strings.Repeat(`","`, maxExcludedStreams) + `"]}`, 400},
+		{"/mute", `{"active":true,"excludedStreamIds":["` + strings.Repeat(`","`, podhttp.MaxExcluded) + `"]}`, 400},
 	} {
 		if got := w.want(test.want, http.MethodPost, at+test.path, test.body); test.want == 200 && got.body != "{}" {
 			t.Errorf("%s %s: got %s", test.path, test.body, got.body)

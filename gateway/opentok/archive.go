@@ -3,12 +3,12 @@ package opentok
 import (
 	"cmp"
 	"net/url"
-	"regexp"
 	"time"
 
 	"k8s.io/utils/ptr"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/tenant"
 	"mediarooms.dev/mediarooms/internal/creation"
 )
@@ -25,9 +25,6 @@ const (
 	individual = "individual"
 	automatic  = "auto"
 )
-
-// fileNames are what the files of a Recording may be called.
-var fileNames = regexp.MustCompile(`^[A-Za-z0-9_~-]{1,64}$`)
 
 // archiveJSON is an archive (opentok-rest 4.6).
 type archiveJSON struct {
@@ -80,7 +77,7 @@ func projectArchive(project *tenant.Project, recording *v1alpha1.Recording, now 
 			a.Streams = append(a.Streams, file.StreamID)
 		}
 	}
-	if status.State == v1alpha1.RecordingStateReady || status.State == v1alpha1.RecordingStateFailed {
+	if objects.RecordingOver(status.State) {
 		a.Size, a.Duration = status.SizeBytes, status.DurationSeconds
 		a.UpdatedAt = created + 1000*status.DurationSeconds
 	}

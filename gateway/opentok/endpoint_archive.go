@@ -1,28 +1,22 @@
 package opentok
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
 
-	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/internal/creation"
 )
 
+// A list of archives has usualArchives, or as many as are asked for, up to maxArchives.
 const (
-	// archiveStartTimeout bounds the wait for media to flow into a file.
-	archiveStartTimeout = 15 * time.Second
-	// archiveStopTimeout bounds the wait for files to be finished, and to be deleted. The answer
-	// says "stopped" then.
-	archiveStopTimeout = 15 * time.Second
-	// A list of archives has usualArchives, or as many as are asked for, up to maxArchives.
 	usualArchives = 50
 	maxArchives   = 1000
 )
@@ -94,48 +88,21 @@ func (a *API) startArchive(ctx context.Context, c *call) (reply, error) {
 	if body.Name != "" {
 		annotations[archiveAnnotation] = body.Name
 	}
-	if fileNames.MatchString(body.Name) {
+	if len(body.Name) <= objects.MaxRecordingName && objects.ValidRecordingName(body.Name) {
 		spec.Name = body.Name // clients are told by it
 	}
 	wanted := &v1alpha1.Recording{ObjectMeta: metav1.ObjectMeta{Annotations: annotations}, Spec: spec}
-	recording, err := a.objects.CreateRecording(ctx, session, wanted)
-	if err != nil {
-		return reply{}, err
-	}
-	return a.awaitArchive(ctx, c, recording)
-}
-
-// awaitArchive waits until a Recording records. One that does not is withdrawn, so that it does not
-// begin when nobody expects it any more.
-func (a *API) awaitArchive(ctx context.Context, c *call, recording *v1alpha1.Recording) (reply, error) {
-	current, err := a.objects.AwaitRecording(ctx, recording, archiveStartTimeout, func(r *v1alpha1.Recording) bool {
-		return r.Status.State != "" && r.Status.State != v1alpha1.RecordingStateStarting || meta.IsStatusConditionFalse(r.Status.Conditions, v1alpha1.ConditionAccepted)
-	})
-	if err == nil && current != nil && slices.Contains(
-		[]v1alpha1.RecordingState{v1alpha1.RecordingStateStarted, v1alpha1.RecordingStateStopped, v1alpha1.RecordingStateReady}, current.Status.State) {
-		started := current.DeepCopy()
-		started.Status.State = v1alpha1.RecordingStateStarted // as it was a moment ago
-		return reply{status: http.StatusOK, body: projectArchive(c.project, started, time.Now())}, nil
-	}
-	withdrawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), archiveStopTimeout)
-	defer cancel()
-	if _, withdrawErr := a.objects.DeleteRecording(withdrawing, recording, 0); withdrawErr != nil {
-		logr.FromContextOrDiscard(ctx).Error(withdrawErr, "Leaving a Recording behind that has not started", "Recording", recording.Name)
-	}
+	recording, err := a.objects.StartRecording(ctx, session, wanted)
+	var not *objects.NotStartedError
 	switch {
+	case errors.As(err, &not) && not.Recorded:
+		return reply{}, errArchiving
+	case errors.As(err, &not):
+		return reply{}, &problem{status: http.StatusInternalServerError, message: "The archive has not started: " + not.Why}
 	case err != nil:
 		return reply{}, err
-	case current == nil:
-		return reply{}, errArchive
 	}
-	if c := meta.FindStatusCondition(current.Status.Conditions, v1alpha1.ConditionAccepted); c != nil && c.Reason == v1alpha1.ReasonSessionRecorded {
-		return reply{}, errArchiving
-	}
-	why := "the operator has not answered in time"
-	if c := meta.FindStatusCondition(current.Status.Conditions, v1alpha1.ConditionReady); c != nil && c.Reason != v1alpha1.ReasonPending {
-		why = cmp.Or(c.Message, c.Reason)
-	}
-	return reply{}, &problem{status: http.StatusInternalServerError, message: "The archive has not started: " + why}
+	return reply{status: http.StatusOK, body: projectArchive(c.project, recording, time.Now())}, nil
 }
 
 // archive returns the Recording that a request's path names, of a session of the project.
@@ -160,23 +127,14 @@ func (a *API) stopArchive(ctx context.Context, c *call) (reply, error) {
 	case archiveStates[recording.Status.State] != "started" || recording.Spec.Stop:
 		return reply{}, errArchiveStopped
 	}
-	stopped, err := a.objects.PatchRecording(ctx, recording, func(spec *v1alpha1.RecordingSpec) { spec.Stop = true })
+	stopped, err := a.objects.StopRecording(ctx, recording)
 	if err != nil {
 		return reply{}, err
 	}
-	current, err := a.objects.AwaitRecording(ctx, stopped, archiveStopTimeout, func(r *v1alpha1.Recording) bool {
-		return r.Status.State == v1alpha1.RecordingStateReady || r.Status.State == v1alpha1.RecordingStateFailed
-	})
-	switch {
-	case err != nil:
-		return reply{}, err
-	case current == nil:
+	if stopped == nil {
 		return reply{}, errArchive
-	case archiveStates[current.Status.State] == "started":
-		current = current.DeepCopy()
-		current.Status.State = v1alpha1.RecordingStateStopped // that is decided
 	}
-	return reply{status: http.StatusOK, body: projectArchive(c.project, current, time.Now())}, nil
+	return reply{status: http.StatusOK, body: projectArchive(c.project, stopped, time.Now())}, nil
 }
 
 // readArchive serves GET PROJECT/archive/ARCHIVE.
@@ -231,7 +189,7 @@ func (a *API) deleteArchive(ctx context.Context, c *call) (reply, error) {
 	case archiveStates[recording.Status.State] == "started":
 		return reply{}, errArchiveRuns
 	}
-	gone, err := a.objects.DeleteRecording(ctx, recording, archiveStopTimeout)
+	gone, err := a.objects.DeleteRecording(ctx, recording)
 	if err != nil {
 		return reply{}, err
 	}

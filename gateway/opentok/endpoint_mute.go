@@ -9,9 +9,6 @@ import (
 	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
-// maxExcludedStreams is how many streams may be left out when all are muted.
-const maxExcludedStreams = 1000
-
 // muteJSON is the body of a mute of all streams.
 type muteJSON struct {
 	Active   *bool    `json:"active"`
@@ -35,8 +32,8 @@ func (a *API) muteAll(ctx context.Context, c *call) (reply, error) {
 	if body.Active == nil {
 		return reply{}, badRequest("'active' must be true, to mute, or false, to end that")
 	}
-	if len(body.Excluded) > maxExcludedStreams {
-		return reply{}, badRequest("'excludedStreamIds' may have at most %d streams", maxExcludedStreams)
+	if len(body.Excluded) > podhttp.MaxExcluded {
+		return reply{}, badRequest("'excludedStreamIds' may have at most %d streams", podhttp.MaxExcluded)
 	}
 	wish := podhttp.Mute{All: *body.Active}
 	if wish.All {

@@ -1,26 +1,17 @@
 package rest
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/internal/creation"
-)
-
-const (
-	// startTimeout bounds the wait for media to flow into a file.
-	startTimeout = 15 * time.Second
-	// finishTimeout bounds the wait for files to be finished. The answer says "stopped" then.
-	finishTimeout = 18 * time.Second
 )
 
 // Answers of the endpoints of recordings (openvidu-rest 2.11 to 2.13).
@@ -89,11 +80,17 @@ func (a *API) startRecording(ctx context.Context, c *call) (reply, error) {
 		return reply{}, errNoRecorder
 	}
 	wanted := &v1alpha1.Recording{ObjectMeta: metav1.ObjectMeta{Annotations: creation.Stamp(time.Now())}, Spec: spec}
-	recording, err := a.objects.CreateRecording(ctx, session, wanted)
-	if err != nil {
+	recording, err := a.objects.StartRecording(ctx, session, wanted)
+	var not *objects.NotStartedError
+	switch {
+	case errors.As(err, &not) && not.Recorded:
+		return reply{}, errSessionRecorded
+	case errors.As(err, &not):
+		return reply{http.StatusInternalServerError, plainText("Error starting recording: " + not.Why)}, nil
+	case err != nil:
 		return reply{}, err
 	}
-	return a.awaitStart(ctx, recording)
+	return reply{http.StatusOK, projectRecording(recording)}, nil
 }
 
 // active says whether somebody is in the room of a Session: its status counts with a second's
@@ -109,53 +106,6 @@ func (a *API) active(ctx context.Context, session *v1alpha1.Session) (bool, erro
 		}
 	}
 	return false, nil
-}
-
-// awaitStart waits until a Recording records. One that does not is withdrawn, so that it does not
-// begin when nobody expects it any more.
-func (a *API) awaitStart(ctx context.Context, recording *v1alpha1.Recording) (reply, error) {
-	current, err := a.objects.AwaitRecording(ctx, recording, startTimeout, func(r *v1alpha1.Recording) bool {
-		return r.Status.State != "" && r.Status.State != v1alpha1.RecordingStateStarting || refusal(r) != ""
-	})
-	switch {
-	case err != nil:
-	case current == nil:
-		return reply{http.StatusInternalServerError, plainText("Error starting recording: it was deleted")}, nil
-	case current.Status.State == v1alpha1.RecordingStateStarted, current.Status.State == v1alpha1.RecordingStateStopped, current.Status.State == v1alpha1.RecordingStateReady:
-		started := current.DeepCopy()
-		started.Status.State = v1alpha1.RecordingStateStarted // as it was a moment ago
-		return reply{http.StatusOK, projectRecording(started)}, nil
-	}
-	withdrawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
-	defer cancel()
-	if _, withdrawErr := a.objects.DeleteRecording(withdrawing, recording, 0); withdrawErr != nil {
-		logr.FromContextOrDiscard(ctx).Error(withdrawErr, "Leaving a Recording behind that has not started", "Recording", recording.Name)
-	}
-	switch {
-	case err != nil:
-		return reply{}, err
-	case refusal(current) == v1alpha1.ReasonSessionRecorded:
-		return reply{}, errSessionRecorded
-	}
-	return reply{http.StatusInternalServerError, plainText("Error starting recording: " + why(current))}, nil
-}
-
-// refusal returns why a Recording waits; "" when it does not.
-func refusal(recording *v1alpha1.Recording) string {
-	c := meta.FindStatusCondition(recording.Status.Conditions, v1alpha1.ConditionAccepted)
-	if c == nil || c.Status != metav1.ConditionFalse {
-		return ""
-	}
-	return c.Reason
-}
-
-// why says why a Recording has not started.
-func why(recording *v1alpha1.Recording) string {
-	c := meta.FindStatusCondition(recording.Status.Conditions, v1alpha1.ConditionReady)
-	if c == nil || c.Reason == v1alpha1.ReasonPending {
-		return "the operator has not answered in time"
-	}
-	return cmp.Or(c.Message, c.Reason)
 }
 
 // recording returns the Recording that a request's path names.
@@ -182,20 +132,14 @@ func (a *API) stopRecording(ctx context.Context, c *call) (reply, error) {
 	case recording.Status.State != v1alpha1.RecordingStateStarted || recording.Spec.Stop:
 		return reply{}, errRecordingUnknown
 	}
-	stopped, err := a.objects.PatchRecording(ctx, recording, func(spec *v1alpha1.RecordingSpec) { spec.Stop = true })
+	stopped, err := a.objects.StopRecording(ctx, recording)
 	if err != nil {
 		return reply{}, err
 	}
-	current, err := a.objects.AwaitRecording(ctx, stopped, finishTimeout, func(r *v1alpha1.Recording) bool { return over(r.Status.State) })
-	switch {
-	case err != nil:
-		return reply{}, err
-	case current == nil:
+	if stopped == nil {
 		return reply{}, errRecordingUnknown
-	case current.Status.State == v1alpha1.RecordingStateStarted:
-		current.Status.State = v1alpha1.RecordingStateStopped // that is decided
 	}
-	return reply{http.StatusOK, projectRecording(current)}, nil
+	return reply{http.StatusOK, projectRecording(stopped)}, nil
 }
 
 // readRecording serves GET /recordings/RECORDING (openvidu-rest 2.13).
@@ -232,7 +176,7 @@ func (a *API) deleteRecording(ctx context.Context, c *call) (reply, error) {
 	if state := recording.Status.State; state == v1alpha1.RecordingStateStarting || state == v1alpha1.RecordingStateStarted {
 		return reply{}, errRecordingRuns
 	}
-	gone, err := a.objects.DeleteRecording(ctx, recording, finishTimeout)
+	gone, err := a.objects.DeleteRecording(ctx, recording)
 	if err != nil {
 		return reply{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/internal/creation"
 )
 
@@ -57,18 +58,13 @@ func projectRecording(recording *v1alpha1.Recording) recordingJSON {
 			projected.CustomLayout = &spec.CustomLayoutURL
 		}
 	}
-	if over(status.State) {
+	if objects.RecordingOver(status.State) {
 		projected.Size, projected.Duration = status.SizeBytes, duration(status)
 		if status.URL != "" {
 			projected.URL = &status.URL
 		}
 	}
 	return projected
-}
-
-// over says that nothing comes after a state.
-func over(state v1alpha1.RecordingState) bool {
-	return state == v1alpha1.RecordingStateReady || state == v1alpha1.RecordingStateFailed
 }
 
 // duration returns how long a recording is, in seconds: from the first of its media to the last
@@ -120,9 +116,9 @@ func parseRecording(body map[string]any, session *v1alpha1.Session) (v1alpha1.Re
 		IgnoreFailedStreams: defaults.IgnoreFailedStreams,
 	}
 	switch {
-	case len(name) > maxRecordingName:
-		return spec, badRequest("'name' may not be longer than %d characters", maxRecordingName)
-	case name != "" && !recordingNames.MatchString(name):
+	case len(name) > objects.MaxRecordingName:
+		return spec, badRequest("'name' may not be longer than %d characters", objects.MaxRecordingName)
+	case name != "" && !objects.ValidRecordingName(name):
 		return spec, badRequest("'name' may contain only letters, digits, '_', '-' and '~'")
 	}
 	if hasAudio != nil {

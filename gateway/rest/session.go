@@ -6,6 +6,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/internal/naming"
 )
 
@@ -50,15 +51,13 @@ const (
 	minShmSize        = 134217728
 	maxShmSize        = 1 << 40
 	maxSessionID      = 64
-	maxRecordingName  = 255
 	maxPoolName       = 253
 )
 
 var (
-	sessionIDs     = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
-	recordingNames = regexp.MustCompile(`^[a-zA-Z0-9_~-]+$`)
-	resolutions    = regexp.MustCompile(`^(1[0-9]{3}|[1-9][0-9]{2})x(1[0-9]{3}|[1-9][0-9]{2})$`)
-	poolNames      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
+	sessionIDs  = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+	resolutions = regexp.MustCompile(`^(1[0-9]{3}|[1-9][0-9]{2})x(1[0-9]{3}|[1-9][0-9]{2})$`)
+	poolNames   = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
 )
 
 // parseSession reads the body of POST /sessions. An absent customSessionId leaves the session id
@@ -115,9 +114,9 @@ func parseRecordingProperties(values map[string]any) (*v1alpha1.RecordingPropert
 	}
 	if name, _ := f.text("name"); name != "" {
 		switch {
-		case len(name) > maxRecordingName:
-			f.fail("'%sname' may not be longer than %d characters", f.prefix, maxRecordingName)
-		case !recordingNames.MatchString(name):
+		case len(name) > objects.MaxRecordingName:
+			f.fail("'%sname' may not be longer than %d characters", f.prefix, objects.MaxRecordingName)
+		case !objects.ValidRecordingName(name):
 			f.fail("'%sname' may contain only letters, digits, '_', '-' and '~'", f.prefix)
 		}
 		properties.Name = name

@@ -39,6 +39,9 @@ const MutePattern = "/rooms/{key}/mute"
 // MutePath returns where a media pod takes wishes for mute in the room with a routing key, escaped.
 func MutePath(key string) string { return "/rooms/" + url.PathEscape(key) + "/mute" }
 
+// MaxExcluded bounds Mute.Excluded.
+const MaxExcluded = 1000
+
 // Mute is what a server wants of the audio in a room, as the JSON of a request.
 type Mute struct {
 	// Stream is the one stream that is to be muted. Without it, the wish is about all.

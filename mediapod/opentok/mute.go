@@ -30,7 +30,7 @@ func (f *FrontEnd) serveMute(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var wish podhttp.Mute
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMute)).Decode(&wish); err != nil || len(wish.Excluded) > maxExcluded {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMute)).Decode(&wish); err != nil || len(wish.Excluded) > podhttp.MaxExcluded {
 		http.Error(w, "what is to be muted can't be read", http.StatusBadRequest)
 		return
 	}

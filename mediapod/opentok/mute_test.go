@@ -40,8 +40,8 @@ func TestTheServerForcesMute(t *testing.T) {
 		`{"stream":"str_CAM_con_B"}`: http.StatusNotAcceptable,
 		`{`:                          http.StatusBadRequest,
 		`{"all":"yes"}`:              http.StatusBadRequest,
-		`{"all":true,"excluded":[` + strings.Repeat(`"",`, maxExcluded) + `""]}`: http.StatusBadRequest,
-		`{"all":true,"excluded":["` + strings.Repeat("a", maxMute) + `"]}`:       http.StatusBadRequest,
+		`{"all":true,"excluded":[` + strings.Repeat(`"",`, podhttp.MaxExcluded) + `""]}`: http.StatusBadRequest,
+		`{"all":true,"excluded":["` + strings.Repeat("a", maxMute) + `"]}`:               http.StatusBadRequest,
 	} {
 		w.wants("team.room", body, want)
 	}
