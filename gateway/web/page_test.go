@@ -357,4 +357,6 @@ func TestJoiningWithoutDevices(t *testing.T) {
 	click(t, page, "join")
 	eventually(t, page, shown("room"))
 	eventually(t, page, `document.querySelector('[data-testid="toggle-camera"]').getAttribute('aria-pressed') === 'false'`)
+	click(t, page, "toggle-camera")
+	eventually(t, page, `document.querySelector('[data-notice="camera-problem"]')`)
 }

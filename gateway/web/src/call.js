@@ -112,6 +112,7 @@ export class Call {
    */
   #attempt(token, name) {
     this.people.clear();
+    this.recording = false;
     const openvidu = new OpenVidu();
     openvidu.enableProdMode();
     const session = openvidu.initSession();
@@ -266,7 +267,7 @@ export class Call {
     if (!person || person.manager?.stream !== stream) {
       return;
     }
-    Object.assign(person, { manager: null, microphoneOn: false, cameraOn: false, screen: false, speaking: false });
+    Object.assign(person, { manager: null, microphoneOn: false, cameraOn: false, screen: false, speaking: false, weak: false });
     this.#listener.changed();
   }
 

@@ -33,18 +33,9 @@ const start = new Start(media, {
   },
 });
 const room = new Room(media, {
-  microphone: async () => {
-    await media.setMicrophone(!media.microphoneOn);
-    await publish();
-  },
-  camera: async () => {
-    await media.setCamera(!media.cameraOn);
-    await publish();
-  },
-  choose: async (device, id) => {
-    await media.choose(device, id);
-    await publish();
-  },
+  microphone: () => changeDevice('microphone', media.setMicrophone(!media.microphoneOn)),
+  camera: () => changeDevice('camera', media.setCamera(!media.cameraOn)),
+  choose: (device, id) => changeDevice(device, media.choose(device, id)),
   write: async (text) => call?.write(text),
   screen: share,
   leave: () => call?.leave(),
@@ -69,6 +60,15 @@ function renderMedia() {
   } else {
     start.renderMedia();
   }
+}
+
+/** Publishes what a change of a device has come to, and says when it has come to nothing. */
+async function changeDevice(device, change) {
+  await change;
+  if (media.problems[device] && !media[device]) {
+    room.notice(`${device}-problem`);
+  }
+  await publish();
 }
 
 /** Phones say that they can, and then can't. */
