@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+
+	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
 // codeServiceRestart is the close code of a media pod whose room another one goes on with.
@@ -26,8 +28,10 @@ type downlink struct {
 	answered func(id []byte) // a message with that id has passed
 
 	resumption string // what the next media pod is given; "" for none
-	closed     bool   // a close frame has passed: nothing more comes
-	torn       bool   // a part of a message has passed
+	// coming is the resumption from when the answer with the id comingWith has passed; "" for none.
+	coming, comingWith string
+	closed             bool // a close frame has passed: nothing more comes
+	torn               bool // a part of a message has passed
 
 	held    []byte // what has not passed of a message
 	told    []byte // what has come of a message for the gateway
@@ -100,7 +104,7 @@ func (d *downlink) data(f frame, part []byte, offset uint64, last bool) error {
 	if ends {
 		d.torn = false
 		if d.text && d.reading.id != nil {
-			d.answered(d.reading.id)
+			d.passed(d.reading.id)
 		}
 		d.text = false
 	}
@@ -127,14 +131,33 @@ func (d *downlink) tell(part []byte, ends bool) error {
 		return errTold
 	}
 	if d.told = append(d.told, part...); ends {
-		d.resumption, d.told, d.telling = string(d.told), nil, false
+		d.resume(podhttp.ReadMessage(d.told))
+		d.told, d.telling = nil, false
 	}
 	return nil
+}
+
+// resume takes in how the next media pod resumes the client, once it has the answer with an id. Of
+// an id that is not remembered it is not known when that is.
+func (d *downlink) resume(resumption string, id []byte) {
+	if len(id) == 0 || len(id) > maxID {
+		d.resumption, d.coming = resumption, ""
+		return
+	}
+	d.coming, d.comingWith = resumption, string(id)
+}
+
+// passed takes in that the client has the answer with an id.
+func (d *downlink) passed(id []byte) {
+	if d.coming != "" && d.comingWith == string(id) {
+		d.resumption, d.coming = d.coming, ""
+	}
+	d.answered(id)
 }
 
 // lose forgets what the lost media pod has not sent to its end. It reports whether the client can
 // go on with another one.
 func (d *downlink) lose() bool {
-	d.held, d.told, d.telling, d.text = nil, nil, false, false
+	d.held, d.told, d.telling, d.text, d.coming = nil, nil, false, false, ""
 	return d.resumption != "" && !d.torn && !d.closed
 }

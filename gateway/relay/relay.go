@@ -32,6 +32,9 @@ type Config struct {
 	FromClient *bufio.Reader
 	// Pod is the connection to the media pod, after the handshake.
 	Pod io.ReadWriteCloser
+	// Resumption is what the media pod has told of the client by its answer to the handshake; ""
+	// for nothing.
+	Resumption string
 	// Attach returns the connection to the media pod that goes on with the client, by what the one
 	// before has told. An error means that there is none, and the client has to notice.
 	Attach func(ctx context.Context, resumption string) (io.ReadWriteCloser, error)
@@ -51,7 +54,7 @@ type relay struct {
 func Run(ctx context.Context, config Config) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	r := &relay{Config: config, up: newUplink(config.Pod, config.Moved), cancel: cancel}
-	r.down = &downlink{client: config.Client, answered: r.up.answered}
+	r.down = &downlink{client: config.Client, answered: r.up.answered, resumption: config.Resumption}
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	defer cancel(nil)

@@ -150,7 +150,8 @@ func closing(code int, s string) string { return string([]byte{byte(code >> 8), 
 type scene struct {
 	t      *testing.T
 	client *end
-	pod    *end // the first one
+	pod    *end   // the first one
+	first  string // the resumption by its handshake
 	next   chan io.ReadWriteCloser
 	told   chan string // resumptions that the next media pod was looked for by
 	moved  atomic.Bool
@@ -161,15 +162,21 @@ type scene struct {
 // play runs a scene with its own clock.
 func play(t *testing.T, act func(*scene)) {
 	t.Helper()
+	playFrom(t, "", act)
+}
+
+// playFrom runs a scene whose first media pod has told a resumption by its handshake.
+func playFrom(t *testing.T, resumption string, act func(*scene)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := &scene{t: t, next: make(chan io.ReadWriteCloser, 1), told: make(chan string, 10), ended: make(chan error, 1), cancel: cancel}
+		s := &scene{t: t, next: make(chan io.ReadWriteCloser, 1), told: make(chan string, 10), ended: make(chan error, 1), cancel: cancel, first: resumption}
 		client, clientConn := newEnd(t, true)
 		pod, podConn := newEnd(t, false)
 		s.client, s.pod = client, pod
 		go func() {
 			s.ended <- Run(ctx, Config{
-				Client: clientConn, FromClient: bufio.NewReader(clientConn), Pod: podConn, Moved: func() bool { return s.moved.Load() },
+				Client: clientConn, FromClient: bufio.NewReader(clientConn), Pod: podConn, Resumption: s.first, Moved: func() bool { return s.moved.Load() },
 				Attach: func(ctx context.Context, resumption string) (io.ReadWriteCloser, error) {
 					s.told <- resumption
 					select {
@@ -201,15 +208,22 @@ func (s *scene) tell() {
 // attach lets the next media pod be found, and returns it.
 func (s *scene) attach() *end {
 	s.t.Helper()
-	time.Sleep(pause)
-	if told := <-s.told; told != "secret" {
+	pod, told := s.attachAs()
+	if told != "secret" {
 		s.t.Errorf("the next media pod is looked for by %q", told)
 	}
+	return pod
+}
+
+// attachAs is attach, and returns the resumption by which the media pod is looked for.
+func (s *scene) attachAs() (pod *end, told string) {
+	time.Sleep(pause)
+	told = <-s.told
 	pod, conn := newEnd(s.t, false)
 	s.t.Cleanup(func() { _ = pod.conn.Close() })
 	s.next <- conn
 	synctest.Wait()
-	return pod
+	return pod, told
 }
 
 // over expects that the relay has ended, the client's socket without a word.
@@ -247,8 +261,32 @@ func TestFramesPassUnchanged(t *testing.T) {
 				t.Errorf("got  %v\nwant %v", got[1:7], want)
 			}
 		}
-		s.client.send(opBinary, "what is this")
-		s.pod.expect(again("what is this"))
+	})
+}
+
+// A media pod takes binary messages for what the relay repeats: those of a client do not pass.
+func TestBinaryMessagesOfClientsDoNotPass(t *testing.T) {
+	play(t, func(s *scene) {
+		s.tell()
+		binary := func() {
+			s.client.send(opBinary, request(1))
+			s.client.write(s.client.frame(opBinary, false, request(2)[:9]))
+			s.client.write(s.client.frame(0, true, request(2)[9:]))
+		}
+		binary()
+		s.client.send(opText, request(3))
+		s.pod.expect(text(request(3)))
+		half := s.client.frame(opBinary, true, request(4))
+		s.client.write(half[:20])
+		_ = s.pod.conn.Close()
+		s.client.write(half[20:])
+		binary()
+		s.client.send(opText, request(5))
+		next := s.attach()
+		next.expect(again(request(3)), text(request(5)))
+		binary()
+		s.client.send(opText, request(6))
+		next.expect(text(request(6)))
 	})
 }
 
@@ -334,6 +372,48 @@ func TestTheNextMediaPodGoesOn(t *testing.T) {
 				_ = next.conn.Close() // this one is lost, too
 				third := s.attach()
 				third.expect(again(request(8)))
+			})
+		})
+	}
+}
+
+// A client that has not joined yet is carried to the next media pod as one that comes anew, and
+// what it asks for is repeated. It is joined from when it has the answer.
+func TestAClientThatHasNotJoinedGoesOn(t *testing.T) {
+	for name, test := range map[string]struct {
+		told, want string
+		answered   bool
+	}{
+		"not told":     {"", "new", false},
+		"not answered": {"secret 2", "new", false},
+		"answered":     {"secret 2", "secret", true},
+		"of a request with an id that is too long": {"secret " + strings.Repeat("2", maxID+1), "secret", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			playFrom(t, "new", func(s *scene) {
+				s.client.send(opText, request(1))
+				s.pod.send(opText, response(1))
+				s.client.expect(text(response(1)))
+				s.client.send(opText, request(2))
+				if test.told != "" {
+					s.pod.send(opBinary, test.told)
+				}
+				if test.answered {
+					s.pod.send(opText, response(2))
+					s.client.expect(text(response(2)))
+				}
+				_ = s.pod.conn.Close()
+				next, got := s.attachAs()
+				if got != test.want {
+					t.Errorf("the next media pod is looked for by %q", got)
+				}
+				if test.answered {
+					next.expect()
+					return
+				}
+				next.expect(again(request(2)))
+				next.send(opText, response(2))
+				s.client.expect(text(response(2)))
 			})
 		})
 	}

@@ -50,6 +50,7 @@ type uplink struct {
 	coming  message // what of a message has come
 	whole   bool    // all of that is in coming.raw
 	text    bool    // it is text
+	binary  bool    // it is binary, which only the relay sends
 	reading envelope
 }
 
@@ -59,15 +60,20 @@ func newUplink(pod io.ReadWriteCloser, moved func() bool) *uplink {
 	return u
 }
 
-// data passes a part of a data frame on, of which so many bytes came before.
+// data passes a part of a data frame on, of which so many bytes came before. Binary messages are
+// dropped: media pods would take them for requests that the relay repeats.
 func (u *uplink) data(f frame, part []byte, offset uint64, last bool) {
 	u.mu.Lock()
 	for u.pod == nil && !u.ended && !u.fits(len(part)) {
 		u.freed.Wait()
 	}
 	if f.begins() && offset == 0 {
-		u.text = f.opcode == opText
+		u.text, u.binary = f.opcode == opText, f.opcode == opBinary
 		u.reading.begin()
+	}
+	if u.binary {
+		u.mu.Unlock()
+		return
 	}
 	u.keep(part)
 	u.read(f, part, offset)

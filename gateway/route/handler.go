@@ -364,7 +364,7 @@ func (h *handshake) relay(answer http.Header, pod io.ReadWriteCloser, address st
 		_ = pod.Close()
 		return err
 	}
-	h.run(client, pod, address)
+	h.run(client, found{pod, address, answer.Get(podhttp.HeaderResume)})
 	return nil
 }
 
@@ -391,13 +391,16 @@ func (h *handshake) accept(accept []string) (*accepted, error) {
 }
 
 // run carries the WebSocket of a client until it ends.
-func (h *handshake) run(client *accepted, pod io.ReadWriteCloser, address string) {
+func (h *handshake) run(client *accepted, pod found) {
 	metrics := h.handler.metrics
 	metrics.sockets.Inc()
 	defer metrics.sockets.Dec()
 	ctx := h.r.Context()
-	next := newSuccessor(*h, address)
-	err := relay.Run(ctx, relay.Config{Client: client.conn, FromClient: client.reader, Pod: pod, Attach: next.attach, Moved: func() bool { return next.moved(ctx) }})
+	next := newSuccessor(*h, pod.address)
+	err := relay.Run(ctx, relay.Config{
+		Client: client.conn, FromClient: client.reader, Pod: pod.connection, Resumption: pod.resumption,
+		Attach: next.attach, Moved: func() bool { return next.moved(ctx) },
+	})
 	logr.FromContextOrDiscard(ctx).V(1).Info("Signalling socket has ended", "reason", err.Error())
 }
 

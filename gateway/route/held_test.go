@@ -42,6 +42,7 @@ func startRoomPod(t *testing.T, authority *mtlstest.Authority) *roomPod {
 			return
 		default:
 		}
+		w.Header().Set(podhttp.HeaderResume, "new")
 		ws, err := websocket.Accept(w, r, nil)
 		if err != nil {
 			return
@@ -152,6 +153,28 @@ func TestAClientIsKeptWhenItsMediaPodIsLost(t *testing.T) {
 	h.rooms.set("demo", Room{Known: true, Address: h.second.address}) // not told of the room yet
 	h.rooms.set("demo", Room{Known: true, Address: h.second.address, Programmed: true})
 	h.goesOn()
+}
+
+// Of a client that has not joined the media pod has said by its handshake how it goes on.
+func TestAClientThatHasNotJoinedIsKept(t *testing.T) {
+	h := newHeld(t, usualHolds)
+	ws, status := h.dial("sessionId=demo", nil)
+	if ws == nil {
+		t.Fatalf("refused with %d", status)
+	}
+	pod := <-h.first.lines
+	h.writes(ws, websocket.MessageText, `{"id":1}`)
+	h.reads(pod.ws, websocket.MessageText, `{"id":1}`)
+	h.rooms.set("demo", Room{Known: true, Address: h.second.address, Programmed: true})
+	_ = pod.ws.CloseNow()
+	next := <-h.second.lines
+	defer func() { _ = next.ws.CloseNow() }()
+	if next.client.Resume != "new" || !next.client.Holds {
+		t.Errorf("the next media pod is told %+v", next.client)
+	}
+	h.reads(next.ws, websocket.MessageBinary, `{"id":1}`)
+	h.writes(next.ws, websocket.MessageText, `{"id":1,"result":{}}`)
+	h.reads(ws, websocket.MessageText, `{"id":1,"result":{}}`)
 }
 
 func TestAClientIsKeptWhenItsMediaPodDoesNotAnswer(t *testing.T) {

@@ -116,7 +116,7 @@ func (h *handshake) receive(ctx context.Context) error {
 	}
 	unwatch()
 	client.reader = prelude.Reader()
-	h.run(client, pod.connection, pod.address)
+	h.run(client, pod)
 	return nil
 }
 
@@ -124,6 +124,7 @@ func (h *handshake) receive(ctx context.Context) error {
 type found struct {
 	connection io.ReadWriteCloser
 	address    string
+	resumption string // what the client may be resumed by at another pod; "" for nothing
 }
 
 // converse answers a client until a pod takes it.
@@ -178,7 +179,7 @@ func (h *handshake) find(ctx context.Context, join request) (found, error) {
 			_ = response.Body.Close()
 			return errNoPod
 		}
-		pod = found{connection, address}
+		pod = found{connection, address, response.Header.Get(podhttp.HeaderResume)}
 		return nil
 	})
 	return pod, err

@@ -69,8 +69,9 @@ const (
 	// HeaderHolds is "true" when the gateway can keep the client's WebSocket while its media pod is
 	// replaced.
 	HeaderHolds = "X-Mediarooms-Holds"
-	// HeaderResume is a value of Resumption: the client has joined over another media pod, or over
-	// another socket of this one, and knows nothing of the change.
+	// HeaderResume is a value of Resumption. In a request: the client was on another media pod, or
+	// on another socket of this one, and knows nothing of the change. In the answer to a gateway
+	// that holds: what it is resumed by until the media pod says something else.
 	HeaderResume = "X-Mediarooms-Resume"
 
 	// SessionWaiting is the only value of HeaderSession.

@@ -1,6 +1,7 @@
 package podhttp
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strconv"
 	"strings"
@@ -14,14 +15,14 @@ const MaxResumption = 1024
 const resumptionVersion = "1"
 
 // Resumption is what a media pod needs to go on with a client that it has not heard of. The media
-// pod that the client is on tells it to a gateway that holds, in a binary message; the gateway
-// gives it to the next one in HeaderResume, and does not look into it. It is a secret of the
-// client.
+// pod that the client is on tells it to a gateway that holds: in HeaderResume of its answer to the
+// handshake, and in a binary message whenever it is another one. The gateway gives it to the next
+// pod in HeaderResume, and does not look into it. It is a secret of the client.
 //
 // After a resumption the gateway sends requests that were not answered once more. In a text message
 // is what no media pod has received; in a binary message is what one may have acted upon.
 type Resumption struct {
-	// PrivateID is what the client itself would come back by.
+	// PrivateID is what the client itself would come back by; "" while it has not joined.
 	PrivateID string
 	// PingInterval is how often the client pings; 0 when that is not known.
 	PingInterval time.Duration
@@ -34,13 +35,29 @@ func (r Resumption) Text() string {
 	}, ".")
 }
 
+// Message returns what tells a gateway of the resumption, which counts from when the answer to the
+// request with that id has passed (the JSON text, nil for at once).
+func (r Resumption) Message(requestID []byte) []byte {
+	message := []byte(r.Text())
+	if requestID != nil {
+		message = append(append(message, ' '), requestID...)
+	}
+	return message
+}
+
+// ReadMessage reads such a message, of which the resumption is not looked into.
+func ReadMessage(message []byte) (resumption string, requestID []byte) {
+	text, requestID, _ := bytes.Cut(message, []byte(" "))
+	return string(text), requestID
+}
+
 // ParseResumption reads the text of a resumption.
 func ParseResumption(text string) (Resumption, bool) {
 	version, rest, _ := strings.Cut(text, ".")
 	interval, private, _ := strings.Cut(rest, ".")
 	milliseconds, intervalErr := strconv.ParseUint(interval, 10, 31)
 	id, idErr := base64.RawURLEncoding.DecodeString(private)
-	if version != resumptionVersion || intervalErr != nil || idErr != nil || len(id) == 0 || len(text) > MaxResumption {
+	if version != resumptionVersion || intervalErr != nil || idErr != nil || len(text) > MaxResumption {
 		return Resumption{}, false
 	}
 	return Resumption{PrivateID: string(id), PingInterval: time.Duration(milliseconds) * time.Millisecond}, true

@@ -29,6 +29,15 @@ type Engine interface {
 	// this engine has not taken over any: then it is made anew.
 	Resume(options PublicationOptions) (Publication, bool)
 	ResumeSubscription(publication Publication, options SubscriptionOptions) (Subscription, bool)
+
+	// Remember has the engine that goes on with a room, should this one be lost, know a value that
+	// the room has under a name; nil is none. Nobody may change the value afterwards. It does not
+	// block.
+	Remember(room, name string, value []byte)
+
+	// Remembered returns the values of a room that another engine has served, by name, where this
+	// engine has taken it over.
+	Remembered(room string) map[string][]byte
 }
 
 // Publication is one published stream: what a publisher's peer connection delivers, whoever

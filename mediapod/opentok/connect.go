@@ -40,10 +40,10 @@ func connect(_ context.Context, c *call) error {
 	if address := c.client.Address(); address.IsValid() {
 		client.Address = address.String()
 	}
-	err := where.Join(room.JoinRequest{Token: token.FromURL(tokenURL), Client: client}, c.client, func(joined room.Joined) {
+	err := where.Join(room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Repeated: c.repeated}, c.client, func(joined room.Joined) {
 		c.joined(joined.Participant)
+		c.client.Resumable(joined.PrivateID, c.request.ID)
 		c.replyJoined(joined)
-		c.client.Resumable(joined.PrivateID)
 	})
 	switch {
 	case errors.Is(err, room.ErrToken):
@@ -102,8 +102,8 @@ func resume(_ context.Context, c *call) error {
 	}
 	err := c.Rooms.Resume(c.key, private, c.client, func(resumed room.Resumed) {
 		c.joined(resumed.Participant)
+		c.client.Resumable(private, c.request.ID)
 		c.reply(map[string]bool{"awaitsMedia": resumed.AwaitsMedia})
-		c.client.Resumable(private)
 	})
 	switch {
 	case errors.Is(err, room.ErrClosed):

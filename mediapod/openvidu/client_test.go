@@ -19,6 +19,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 
+	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/mediapod/jsonrpc"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/room"
@@ -195,6 +196,8 @@ type client struct {
 	messages chan map[string]json.RawMessage // what has come, in order
 	binary   chan string                     // what has come for the gateway
 	ended    chan error                      // why the socket ended
+
+	resumption string // by the handshake
 }
 
 func (p *pod) dial(headers ...string) *client {
@@ -223,7 +226,7 @@ func (p *pod) dialRoom(key string, headers ...string) *client {
 		p.t.Fatal(err)
 	}
 	ws.SetReadLimit(-1)
-	c := &client{t: p.t, ws: ws, messages: make(chan map[string]json.RawMessage, 4096), binary: make(chan string, 16), ended: make(chan error, 1)}
+	c := &client{t: p.t, ws: ws, messages: make(chan map[string]json.RawMessage, 4096), binary: make(chan string, 16), ended: make(chan error, 1), resumption: response.Header.Get(podhttp.HeaderResume)}
 	go c.read()
 	p.t.Cleanup(func() { _ = ws.CloseNow() })
 	return c

@@ -1,7 +1,9 @@
 package openvidu
 
 import (
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -34,6 +36,9 @@ func (c *client) closeCode() websocket.StatusCode {
 func TestAGatewayThatHoldsIsToldHowToResume(t *testing.T) {
 	p := newPod(t, signalling.DefaultLimits(), "A", "B")
 	a := p.dial(podhttp.HeaderHolds, "true")
+	if a.resumption != (podhttp.Resumption{}).Text() {
+		t.Errorf("of a client that has not joined the gateway is told %q", a.resumption)
+	}
 	a.call("ping", `{"interval":5000}`)
 	a.refused("joinRoom", joinParams("wss://host:4443?sessionId=team.room&token=tok_X", "team.room"))
 	a.refused("connect", connectParams("rpc-X"))
@@ -41,12 +46,12 @@ func TestAGatewayThatHoldsIsToldHowToResume(t *testing.T) {
 		t.Error("the gateway is told of somebody who is not in the room")
 	}
 	a.call("joinRoom", joinParams("wss://host:4443?sessionId=team.room&token=tok_A", "team.room"))
-	if got := <-a.binary; got != resumption("A") {
+	if got := <-a.binary; got != resumption("A")+" "+strconv.Itoa(a.next-1) {
 		t.Errorf("the gateway is told %q", got)
 	}
 	again := p.dial(podhttp.HeaderHolds, "true")
 	again.call("connect", connectParams("rpc-A"))
-	if got := <-again.binary; got != (podhttp.Resumption{PrivateID: "rpc-A"}).Text() {
+	if got := <-again.binary; got != (podhttp.Resumption{PrivateID: "rpc-A"}).Text()+" "+strconv.Itoa(again.next-1) {
 		t.Errorf("the gateway is told %q", got)
 	}
 	if code := a.closeCode(); code != websocket.StatusNormalClosure {
@@ -61,9 +66,51 @@ func TestNobodyElseIsToldHowToResume(t *testing.T) {
 	again := p.dial()
 	again.call("connect", connectParams("rpc-A"))
 	again.call("echo", "{}")
-	if len(a.binary) != 0 || len(again.binary) != 0 {
-		t.Error("a client gets a binary message")
+	if len(a.binary) != 0 || len(again.binary) != 0 || a.resumption != "" {
+		t.Error("a client is told something for the gateway")
 	}
+}
+
+// A client whose join the pod before has not answered joins here by what the gateway repeats, also
+// when that pod has let it in; and so is its stream published.
+func TestAJoinThatWasNotAnsweredIsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t, signalling.DefaultLimits())
+		anew := podhttp.Resumption{}.Text()
+		if c := p.dialRoom("team.other", podhttp.HeaderHolds, "true", podhttp.HeaderResume, anew); c != nil || p.refused != http.StatusServiceUnavailable {
+			t.Errorf("before the room is here the gateway is answered %d", p.refused)
+		}
+		d := desired("A", "B", "C")
+		d.Connections[0].Spent, d.Connections[0].Presence = true, &room.Presence{Activated: time.Now()}
+		d.Connections[2].Spent, d.Connections[2].Presence = true, &room.Presence{Activated: time.Now()}
+		p.rooms.Apply(d)
+		for _, name := range []string{"A", "B"} {
+			c := p.dial(podhttp.HeaderHolds, "true", podhttp.HeaderResume, anew)
+			join := fmt.Sprintf(`{"jsonrpc":"2.0","method":"joinRoom","params":%s,"id":7}`,
+				joinParams("wss://host:4443?sessionId=team.room&token=tok_"+name, "team.room"))
+			c.repeat(join)
+			if answer := c.message(); answer["error"] != nil || !strings.Contains(show(answer), "con_"+name) {
+				t.Errorf("%s is answered %s", name, show(answer))
+			}
+			if got, want := <-c.binary, (podhttp.Resumption{PrivateID: "rpc-" + name}).Text()+" 7"; got != want {
+				t.Errorf("the gateway is told %q, want %q", got, want)
+			}
+			publish := fmt.Sprintf(`{"jsonrpc":"2.0","method":"publishVideo","params":%s,"id":8}`, cameraParams)
+			c.repeat(publish)
+			first := c.message()
+			c.repeat(publish)
+			second := c.message()
+			if first["error"] != nil || second["error"] != nil || string(first["result"]) == "" {
+				t.Errorf("%s publishes: %s, repeated %s", name, show(first), show(second))
+			}
+			c.send(publish)
+			if refused := failure(t, c.message()); refused.Code != codeUserAlreadyStreams {
+				t.Errorf("%s publishes a second stream: %+v", name, refused)
+			}
+		}
+		stranger := p.dial(podhttp.HeaderHolds, "true", podhttp.HeaderResume, anew)
+		stranger.refused("joinRoom", joinParams("wss://host:4443?sessionId=team.room&token=tok_C", "team.room"))
+	})
 }
 
 // Where the media of a restored room goes on, its clients notice nothing.

@@ -65,11 +65,11 @@ func join(c *call) error {
 		client.Address = address.String()
 	}
 	claims, ignored := s.claims(session, shown)
-	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Claims: claims}
+	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Claims: claims, Repeated: c.repeated}
 	err := where.Join(request, s.client, func(joined room.Joined) {
 		s.joined(joined.Participant, joined.PrivateID)
+		s.client.Resumable(joined.PrivateID, c.id)
 		c.replyJoined(joined)
-		s.client.Resumable(joined.PrivateID)
 	})
 	switch {
 	case errors.Is(err, room.ErrToken) && ignored != nil:
@@ -250,13 +250,13 @@ func connect(_ context.Context, c *call) error {
 	}
 	err := s.frontEnd.rooms.Resume(s.key, private, s.client, func(resumed room.Resumed) {
 		s.joined(resumed.Participant, private)
+		s.client.Resumable(private, c.id)
 		answer := map[string]string{"value": "reconnection successful"}
 		if wait := answerAfter(resumed, s.held); wait > 0 {
 			c.replyLater(answer, wait)
 		} else {
 			c.reply(answer)
 		}
-		s.client.Resumable(private)
 	})
 	if errors.Is(err, room.ErrClosed) {
 		// Any answer but a good one ends the client's session. It comes back elsewhere.

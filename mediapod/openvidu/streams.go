@@ -53,9 +53,19 @@ func (c *call) publish(ctx context.Context, options room.StreamOptions, offer st
 	case is[room.ForbiddenError](err):
 		return noValidToken("Unable to publish video")
 	case errors.Is(err, room.ErrTooManyStreams):
-		return refuse(codeUserAlreadyStreams, "User %s is already publishing in session %s", p.ConnectionID(), p.Room().SessionID())
+		return c.publishAgain(ctx, offer)
 	}
 	return offerRefused(err, p)
+}
+
+// publishAgain answers a client that publishes already. It may not know, since the pod before was
+// lost before it answered.
+func (c *call) publishAgain(ctx context.Context, offer string) error {
+	if own, err := c.ownStream(); c.repeated && err == nil {
+		return c.reconnectOwn(ctx, own, offer)
+	}
+	p := c.participant
+	return refuse(codeUserAlreadyStreams, "User %s is already publishing in session %s", p.ConnectionID(), p.Room().SessionID())
 }
 
 // checkDimensions refuses what is not JSON: clients that join later would never get in with it.

@@ -104,6 +104,12 @@ func (e *Engine) ResumeSubscription(media.Publication, media.SubscriptionOptions
 	return nil, false
 }
 
+// Remember implements media.Engine: nobody goes on with a room.
+func (e *Engine) Remember(string, string, []byte) {}
+
+// Remembered implements media.Engine: it has taken over nothing.
+func (e *Engine) Remembered(string) map[string][]byte { return nil }
+
 // ProtectedBy says whether a protection counts for the publisher's connection.
 func (p *Publication) ProtectedBy(by *Protection) bool {
 	c := p.current()

@@ -61,6 +61,12 @@ func (m *mailbox) suspend(window time.Duration, expire func(loss int)) {
 // waits reports whether the client has not come back since that loss.
 func (m *mailbox) waits(loss int) bool { return m.sink == nil && m.losses == loss }
 
+// begin gives a client its sink that knows nothing yet, and so has missed nothing.
+func (m *mailbox) begin(sink Sink) {
+	m.stopWaiting()
+	m.sink, m.missed = sink, missed{}
+}
+
 // resume gives the client another sink: it gets the reply, then what it missed unless that is
 // stale.
 func (m *mailbox) resume(sink Sink, reply func(), stale func(Notification) bool) {

@@ -73,6 +73,7 @@ func (r *Room) restoreParticipant(s *seat) {
 	p.mailbox.suspend(time.Duration(r.registry.window.Load()), p.expire)
 	r.participants = append(r.participants, p)
 	r.recorder.restored(p)
+	p.remember()
 	for _, info := range presence.Published {
 		p.restoreStream(info)
 	}
@@ -98,6 +99,7 @@ func (p *Participant) restoreStream(info Stream) {
 	}
 	p.publications.byID[info.ID], r.streams[info.ID] = s, s
 	r.recorder.sendsOn(s)
+	s.remember()
 }
 
 // restoreSubscriptions lets a participant receive what it received, once it was made another offer
@@ -122,6 +124,7 @@ func (p *Participant) restoreSubscriptions(receptions []Reception) {
 			p.pause(received, received.media.VideoPause())
 		}
 		p.room.recorder.receivesOn(p, received)
+		p.rememberReception(received)
 	}
 }
 

@@ -53,6 +53,8 @@ type JoinRequest struct {
 	Client Client
 	// Claims, when set, are by what the client comes in instead.
 	Claims *Claims
+	// Repeated says that the client has asked for the same over another pod, and was not answered.
+	Repeated bool
 }
 
 // Announcement is what participants are told of each other. Streams are those that it sends.
@@ -118,7 +120,11 @@ func (r *Room) apply(desired Desired) {
 	}
 	after := make([]*seat, 0, len(desired.Connections))
 	var restored []*seat
-	for _, connection := range desired.Connections {
+	connections := desired.Connections
+	if !r.applied {
+		connections = r.recall(connections)
+	}
+	for _, connection := range connections {
 		s, known := before[connection.UID]
 		delete(before, connection.UID)
 		switch {
@@ -219,43 +225,76 @@ func (s *seat) update(desired Connection) {
 // Join lets a client in whose token is good, and uses the token up: it works once, whoever comes at
 // the same time. The reply is called at the place in the order of what the client is told where its
 // answer belongs: before any notification. It only queues. ErrToken, ErrClosed, ErrMetadata and a
-// ConflictError mean that the client is not let in, and its token is as good as before.
+// ConflictError mean that the client is not let in, and its token is as good as before. A repeated
+// request gets in also by a token that it has used up itself.
 func (r *Room) Join(request JoinRequest, sink Sink, reply func(Joined)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if p, before := r.unanswered(request); before {
+		p.restored = false
+		p.mailbox.begin(sink)
+		reply(p.joined())
+		r.registry.mark(r.uid)
+		return nil
+	}
 	s, err := r.admit(request)
 	if err != nil {
 		return err
 	}
 	s.state, s.activated, s.client = Active, time.Now(), request.Client
 	p := r.newParticipant(s)
-	p.mailbox.sink = sink
-	joined := Joined{
-		Participant: p,
-		Self:        p.announcement(),
-		Others:      make([]Announcement, 0, len(r.participants)),
-		SessionID:   r.sessionID,
-		PrivateID:   s.desired.PrivateID,
-		Role:        s.desired.Role,
-		Record:      s.desired.Record,
-		ICEServers:  s.desired.ICEServers,
-		Recording:   r.recordingFor(p),
-		ForceMute:   r.forceMute,
-	}
-	for _, other := range r.participants {
-		if !other.hidden() {
-			joined.Others = append(joined.Others, other.announcement())
-		}
-		if !p.hidden() {
-			other.mailbox.notify(ParticipantJoined{Participant: joined.Self})
-		}
+	p.mailbox.begin(sink)
+	joined := p.joined()
+	if !p.hidden() {
+		r.notify(ParticipantJoined{Participant: joined.Self})
 	}
 	r.participants = append(r.participants, p)
 	r.recorder.joined(p)
+	p.remember()
 	reply(joined)
 	r.registry.mark(r.uid)
 	r.registry.log.Info("Participant joined", "room", r.uid, "connection", p.id)
 	return nil
+}
+
+// joined is what a client is told that gets in now. The room is locked.
+func (p *Participant) joined() Joined {
+	desired := p.seat.desired
+	joined := Joined{
+		Participant: p,
+		Self:        p.announcement(),
+		Others:      make([]Announcement, 0, len(p.room.participants)),
+		SessionID:   p.room.sessionID,
+		PrivateID:   desired.PrivateID,
+		Role:        desired.Role,
+		Record:      desired.Record,
+		ICEServers:  desired.ICEServers,
+		Recording:   p.room.recordingFor(p),
+		ForceMute:   p.room.forceMute,
+	}
+	for _, other := range p.room.participants {
+		if other != p && !other.hidden() {
+			joined.Others = append(joined.Others, other.announcement())
+		}
+	}
+	return joined
+}
+
+// unanswered returns who was let in on another pod by the same token, which was lost before the
+// client knew. The room is locked.
+func (r *Room) unanswered(request JoinRequest) (*Participant, bool) {
+	if !request.Repeated || request.Claims != nil || r.closed {
+		return nil, false
+	}
+	digest := TokenDigest(sha256.Sum256([]byte(request.Token)))
+	for _, p := range r.participants {
+		token := p.seat.desired.Token
+		away := p.restored && p.mailbox.sink == nil && token != (TokenDigest{})
+		if away && subtle.ConstantTimeCompare(digest[:], token[:]) == 1 {
+			return p, true
+		}
+	}
+	return nil, false
 }
 
 // newParticipant puts somebody without a sink on a seat. The room is locked.
@@ -335,6 +374,7 @@ func (r *Room) letGo() {
 	}
 	r.closed = true
 	r.registry.resumable.update(r, r.byPrivateID, nil)
+	r.forgetAll()
 	var closers []io.Closer
 	for _, p := range r.participants {
 		p.stopSettling()
@@ -382,6 +422,7 @@ func (r *Room) remove(p *Participant, reason reasons.Reason) {
 	}
 	r.endMedia(p, reason)
 	r.recorder.left(p)
+	p.forget()
 	r.forgetMetadata()
 	r.registry.mark(r.uid)
 	r.registry.log.Info("Participant left", "room", r.uid, "connection", p.id, "reason", reason)

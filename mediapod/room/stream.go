@@ -241,6 +241,7 @@ func (p *Participant) announceStream(s *stream, answer string, reply func(Stream
 	}
 	s.live, s.info.Created = true, time.Now()
 	r.recorder.sends(s)
+	s.remember()
 	reply(s.info, answer)
 	p.notifyOthers(ParticipantPublished{ConnectionID: p.id, Stream: s.info})
 	r.muteNew(s)
@@ -319,7 +320,7 @@ func (r *Room) endReceptions(s *stream, reason reasons.Reason) []io.Closer {
 		for _, received := range p.subscriptions.sorted() {
 			if received.stream == s {
 				r.recorder.received(p, received, reason)
-				closers = append(closers, p.subscriptions.remove(received)...)
+				closers = append(closers, p.forgetReceived(received)...)
 			}
 		}
 	}
@@ -334,6 +335,7 @@ func (r *Room) endSending(s *stream, reason reasons.Reason) []io.Closer {
 
 // forgetStream takes a stream out, and returns what is to be closed. The room is locked.
 func (r *Room) forgetStream(s *stream) []io.Closer {
+	s.forget()
 	delete(s.owner.publications.byID, s.info.ID)
 	delete(r.streams, s.info.ID)
 	if s.publication == nil {
@@ -365,6 +367,7 @@ func (p *Participant) Reconnect(ctx context.Context, streamID, offer string) (St
 		return Stream{}, "", NotFoundError{KindStream, streamID}
 	}
 	s.info.Created, s.candidates, s.awaited = time.Now(), 0, false
+	s.remember()
 	p.room.registry.mark(p.room.uid)
 	return s.info, answer, nil
 }
@@ -447,6 +450,7 @@ func (p *Participant) ChangeStream(streamID string, change StreamChange) error {
 	if change.VideoDimensions != nil {
 		s.info.VideoDimensions = *change.VideoDimensions
 	}
+	s.remember()
 	p.notifyOthers(told)
 	r.registry.mark(r.uid)
 	return nil

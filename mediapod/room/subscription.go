@@ -52,6 +52,10 @@ func (s *subscription) received() bool {
 	return s.answered || s.renews
 }
 
+func (s *subscription) reception() Reception {
+	return Reception{SubscriptionID: s.id, StreamID: s.stream.info.ID, Began: s.began}
+}
+
 // subscriptions are what a participant receives, or is about to, by id. They belong to their
 // participant and are guarded by the room's mutex.
 type subscriptions struct {
@@ -68,7 +72,7 @@ func (s *subscriptions) received() []Reception {
 	var received []Reception
 	for _, one := range s.sorted() {
 		if one.received() {
-			received = append(received, Reception{SubscriptionID: one.id, StreamID: one.stream.info.ID, Began: one.began})
+			received = append(received, one.reception())
 		}
 	}
 	return received
@@ -110,6 +114,13 @@ func (s *subscriptions) remove(one *subscription) []io.Closer {
 		return nil
 	}
 	return []io.Closer{one.media}
+}
+
+// forgetReceived forgets a subscription, also at the standby, and returns what is to be closed. The
+// room is locked.
+func (p *Participant) forgetReceived(received *subscription) []io.Closer {
+	p.forgetReception(received)
+	return p.subscriptions.remove(received)
 }
 
 // Subscribe makes the SDP offer by which the client receives a stream. The id of the subscription
@@ -266,7 +277,7 @@ func (p *Participant) dropSubscription(received *subscription) {
 
 // forgetSubscription ends a subscription. The room is locked.
 func (p *Participant) forgetSubscription(received *subscription) {
-	p.room.registry.release(p.subscriptions.remove(received)...)
+	p.room.registry.release(p.forgetReceived(received)...)
 	p.room.registry.mark(p.room.uid)
 }
 
@@ -276,7 +287,7 @@ func (p *Participant) endSubscriptions(reason reasons.Reason) []io.Closer {
 	var closers []io.Closer
 	for _, received := range p.subscriptions.sorted() {
 		p.room.recorder.received(p, received, reason)
-		closers = append(closers, p.subscriptions.remove(received)...)
+		closers = append(closers, p.forgetReceived(received)...)
 	}
 	return closers
 }
@@ -300,6 +311,7 @@ func (p *Participant) Answer(ctx context.Context, subscriptionID, answer string,
 	received.answered = true
 	if p.subscriptions.has(received) {
 		p.room.recorder.receives(p, received)
+		p.rememberReception(received)
 	}
 	reply()
 	p.renew(received)
@@ -351,6 +363,7 @@ func (p *Participant) Resubscribe(subscriptionID, streamID string, reply func())
 		}
 		received.answered = true
 		r.recorder.receives(p, received)
+		p.rememberReception(received)
 	}
 	if !received.answered {
 		return ErrNoOffer

@@ -38,7 +38,14 @@ func resumable(rooms *room.Registry, r *http.Request) int {
 	if !valid {
 		return http.StatusConflict
 	}
-	switch err := rooms.Unnoticed(r.URL.Query().Get("sessionId"), resumption.PrivateID); {
+	key := r.URL.Query().Get("sessionId")
+	if resumption.PrivateID == "" {
+		if _, here := rooms.Lookup(key); !here && key != "" {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusOK
+	}
+	switch err := rooms.Unnoticed(key, resumption.PrivateID); {
 	case errors.Is(err, room.ErrNotYet):
 		return http.StatusServiceUnavailable
 	case err != nil:

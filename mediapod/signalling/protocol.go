@@ -80,9 +80,10 @@ type Client interface {
 	// with the room locked.
 	Joined(*room.Participant)
 
-	// Resumable says by which private id the participant is resumed. A gateway that holds is told;
-	// what is replied before tells the client. It may be called with the room locked.
-	Resumable(privateID string)
+	// Resumable says by which private id the participant is resumed, from when the client has the
+	// answer to the request with that id (the JSON text, nil for at once). A gateway that holds is
+	// told. It is called before that answer, perhaps with the room locked.
+	Resumable(privateID string, requestID []byte)
 
 	// SpendJoin takes an attempt to join with so many bytes of metadata off what the client may do;
 	// the error is a room.LimitError.

@@ -70,6 +70,10 @@ func (s *Server) serve(protocol Protocol, w http.ResponseWriter, r *http.Request
 	}
 	defer s.leave()
 
+	told := podhttp.ReadClient(r)
+	if told.Holds {
+		w.Header().Set(podhttp.HeaderResume, podhttp.Resumption{}.Text()) // it has not joined yet
+	}
 	// Any origin may connect, as with the reference: what lets a client in is its token.
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
@@ -77,7 +81,6 @@ func (s *Server) serve(protocol Protocol, w http.ResponseWriter, r *http.Request
 		return
 	}
 	ws.SetReadLimit(oversizeFactor * s.limits.MessageBytes)
-	told := podhttp.ReadClient(r)
 	client := &socket{
 		server:    s,
 		ws:        ws,

@@ -133,10 +133,10 @@ func (s *socket) Joined(participant *room.Participant) {
 }
 
 // Resumable implements Client.
-func (s *socket) Resumable(privateID string) {
+func (s *socket) Resumable(privateID string, requestID []byte) {
 	if s.holds {
 		resumption := podhttp.Resumption{PrivateID: privateID, PingInterval: s.watchdog.interval()}
-		s.outbox.tellGateway([]byte(resumption.Text()))
+		s.outbox.tellGateway(resumption.Message(requestID))
 	}
 }
 
@@ -212,6 +212,9 @@ func (s *socket) resume() error {
 	}
 	if interval := s.resumption.PingInterval; interval > 0 {
 		s.watchdog.expect(interval)
+	}
+	if s.resumption.PrivateID == "" {
+		return nil // it has not joined
 	}
 	s.watchdog.spoke.Store(true)
 	return s.conversation.Resume(s.resumption.PrivateID)

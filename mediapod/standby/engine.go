@@ -91,23 +91,27 @@ func (e *Engine) Close() error {
 // room is what this pod serves of one room. It is guarded by Engine.mu.
 type room struct {
 	uid   string
-	items map[key]shareable // publications, and subscriptions to them
+	items map[key]shareable // publications, subscriptions to them, and memories
 	guard *guard            // nil without a standby
 	// retired are former standbys that may still take over.
 	retired []*guard
 }
 
-// key names an item of a room: a publication, or a subscription to one.
+// key names an item of a room: a publication, a subscription to one, or a memory.
 type key struct {
 	stream, participant, subscription string
+	memory                            string
 }
 
 // compare sorts subscriptions after what they are to.
 func (k key) compare(other key) int {
-	return cmp.Or(cmp.Compare(k.participant, other.participant), cmp.Compare(k.stream, other.stream), cmp.Compare(k.subscription, other.subscription))
+	return cmp.Or(
+		cmp.Compare(k.participant, other.participant), cmp.Compare(k.stream, other.stream),
+		cmp.Compare(k.subscription, other.subscription), cmp.Compare(k.memory, other.memory),
+	)
 }
 
-// shareable is a publication or subscription of peer.
+// shareable is a publication or subscription of peer, or a memory.
 type shareable interface {
 	ProtectedBy(*peer.Protection) bool
 	Adopt(*peer.Protection)
@@ -120,10 +124,10 @@ type shareable interface {
 	TakeRelayed(name string, packet []byte)
 }
 
-// exported is the state of a publication or subscription.
+// exported is the state of an item.
 type exported struct {
-	state   []byte // JSON text
-	secured bool   // it has keys
+	state   []byte
+	secured bool // it has keys
 	// bound and release have packets be sent as another pod allows that may get the state, and that
 	// has it.
 	bound, release func()
@@ -197,7 +201,9 @@ func (s *subscription) export() (exported, error) {
 	return exported{raw, secured, func() { s.Bound(state) }, func() { s.Release(state) }}, nil
 }
 
-func (s *subscription) key() key { return key{s.stream, s.options.Participant, s.options.ID} }
+func (s *subscription) key() key {
+	return key{stream: s.stream, participant: s.options.Participant, subscription: s.options.ID}
+}
 
 // Close implements media.Subscription.
 func (s *subscription) Close() error {
@@ -264,8 +270,15 @@ func (e *Engine) serve(uid string) *room {
 func (e *Engine) forget(uid string, at key, what shareable) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if r := e.rooms[uid]; r != nil && r.items[at] == what {
+		e.omit(uid, at)
+	}
+}
+
+// omit notes that there is no such item any more. The engine is locked.
+func (e *Engine) omit(uid string, at key) {
 	r := e.rooms[uid]
-	if r == nil || r.items[at] != what {
+	if r == nil || r.items[at] == nil {
 		return
 	}
 	delete(r.items, at)

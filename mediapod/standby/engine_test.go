@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -198,6 +199,67 @@ func TestARoomIsHandedOver(t *testing.T) {
 	second.Served("room")
 	if state := second.Status("room").State; state != None {
 		t.Errorf("what is served is %v", state)
+	}
+}
+
+// What is remembered of a room is known to the standby as it is at last, also what has come before
+// there was one.
+func TestWhatIsRememberedComesAlong(t *testing.T) {
+	ca := mtlstest.NewAuthority(t)
+	first, second := startPod(t, ca), startPod(t, ca)
+	first.Remember("room", "before", []byte("1"))
+	first.Remember("another", "name", []byte("1"))
+	protected(first, second, 1, 1)
+	second.becomes("room", Ready)
+	first.Remember("room", "changed", []byte("1"))
+	first.Remember("room", "changed", []byte("2"))
+	first.Remember("room", "forgotten", []byte("1"))
+	first.Remember("room", "forgotten", nil)
+	first.Remember("room", "never known", nil)
+	if got := second.Remembered("room"); got != nil {
+		t.Errorf("before it was taken over it is %q", got)
+	}
+	first.HandOver(t.Context())
+	second.becomes("room", Serving)
+	want := map[string][]byte{"before": []byte("1"), "changed": []byte("2")}
+	if got := second.Remembered("room"); !reflect.DeepEqual(got, want) {
+		t.Errorf("it is %q, want %q", got, want)
+	}
+	second.Served("room")
+	if got := second.Remembered("room"); got != nil {
+		t.Errorf("once it is served it is %q", got)
+	}
+
+	// The room may not know yet that it was lost; it may come back.
+	first.Remember("room", "late", []byte("1"))
+	if !first.IsLostTo("room", "second") {
+		t.Error("by what a lost room does it counts as served")
+	}
+	first.Serve(t.Context(), "room")
+	first.Remember("room", "late", []byte("1"))
+	if first.IsLostTo("room", "second") || len(first.rooms["room"].items) != 1 {
+		t.Error("a room that is back is not served")
+	}
+}
+
+// What the next stream does not say is not remembered any more.
+func TestWhatIsRememberedIsSaidAnew(t *testing.T) {
+	f := newFollowed("room", &follower{}, secret(1))
+	f.take(&standbyv1.Media{Uid: "room", Memory: "stays", State: []byte("1")})
+	f.take(&standbyv1.Media{Uid: "room", Memory: "ends", State: []byte("1")})
+	f.complete(&lease.Acks{})
+	f.restart()
+	if len(f.memories) != 2 {
+		t.Errorf("the break left %v", f.memories)
+	}
+	f.take(&standbyv1.Media{Uid: "room", Memory: "stays", State: []byte("2")})
+	f.complete(&lease.Acks{})
+	if len(f.memories) != 1 || string(f.memories["stays"].value) != "2" {
+		t.Errorf("the next stream made it %v", f.memories)
+	}
+	f.take(&standbyv1.Media{Uid: "room", Memory: "stays", Gone: true})
+	if len(f.memories) != 0 {
+		t.Errorf("what is gone left %v", f.memories)
 	}
 }
 

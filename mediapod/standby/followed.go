@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,7 @@ type followed struct {
 	mu            sync.Mutex // guards the fields below
 	publications  map[string]*followedPublication
 	subscriptions map[key]*followedSubscription
+	memories      map[string]followedMemory
 	lease         lease.Standby
 	completed     bool // everything was said by the present stream
 	beats         int  // that were acknowledged since
@@ -77,7 +79,7 @@ type followedSubscription struct {
 func newFollowed(uid string, from *follower, secret []byte) *followed {
 	return &followed{
 		uid: uid, from: from, secret: secret, owner: make(chan struct{}),
-		publications: map[string]*followedPublication{}, subscriptions: map[key]*followedSubscription{},
+		publications: map[string]*followedPublication{}, subscriptions: map[key]*followedSubscription{}, memories: map[string]followedMemory{},
 	}
 }
 
@@ -102,9 +104,13 @@ func (f *followed) take(said *standbyv1.Media) {
 	if f.cause != "" || f.permit != nil || f.left {
 		return
 	}
-	at := key{said.GetStreamId(), said.GetParticipant(), said.GetSubscription()}
+	at := key{stream: said.GetStreamId(), participant: said.GetParticipant(), subscription: said.GetSubscription()}
 	var err error
-	switch {
+	switch memory := said.GetMemory(); {
+	case memory != "" && said.GetGone():
+		delete(f.memories, memory)
+	case memory != "":
+		f.memories[memory] = followedMemory{said.GetState(), true}
 	case said.GetGone() && at.participant == "":
 		f.endPublication(at.stream)
 	case said.GetGone():
@@ -134,6 +140,7 @@ func (f *followed) complete(acks *lease.Acks) {
 			f.endPublication(stream)
 		}
 	}
+	maps.DeleteFunc(f.memories, func(_ string, m followedMemory) bool { return !m.said })
 	f.lease.Complete(acks)
 	f.completed = true
 }
@@ -259,6 +266,7 @@ func (f *followed) end() {
 	for stream := range f.publications {
 		f.endPublication(stream)
 	}
+	clear(f.memories)
 }
 
 // restart has everything be said anew, by another stream, unless the room is owned. The connections
@@ -278,6 +286,9 @@ func (f *followed) restart() {
 	}
 	for _, s := range f.subscriptions {
 		s.said = false
+	}
+	for name, m := range f.memories {
+		f.memories[name] = followedMemory{value: m.value}
 	}
 	f.lease, f.permit, f.completed, f.beats = lease.Standby{}, nil, false, 0
 	f.tell(false)
@@ -434,7 +445,7 @@ func (e *Engine) ResumeSubscription(to media.Publication, options media.Subscrip
 	if f == nil {
 		return nil, false
 	}
-	at := key{p.options.StreamID, options.Participant, options.ID}
+	at := key{stream: p.options.StreamID, participant: options.Participant, subscription: options.ID}
 	f.mu.Lock()
 	s := f.subscriptions[at]
 	if s == nil {
@@ -471,6 +482,7 @@ func (e *Engine) takenOver(uid string) *followed {
 func (e *Engine) Serve(ctx context.Context, uid string) {
 	e.mu.Lock()
 	f := e.followed[uid]
+	delete(e.lost, uid)
 	e.mu.Unlock()
 	if f == nil {
 		return
@@ -508,7 +520,7 @@ func (e *Engine) Served(uid string) {
 			f.endPublication(stream)
 		}
 	}
-	f.publications, f.subscriptions = nil, nil
+	f.publications, f.subscriptions, f.memories = nil, nil, nil
 	f.mu.Unlock()
 	f.leave()
 }

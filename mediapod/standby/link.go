@@ -40,6 +40,7 @@ type link struct {
 	requests chan request
 	refusals chan refusal
 	handings chan handing
+	recalled chan struct{} // holds an element when there is a memory to send
 	beats    lease.Beats
 	next     uint64    // the number of the next beat
 	waiting  []request // the oldest first
@@ -82,7 +83,7 @@ func (s *Service) Follow(stream standbyv1.Standby_FollowServer) error {
 	e := s.Engine
 	l := &link{
 		engine: e, stream: stream, requests: make(chan request, maxRequests), refusals: make(chan refusal, maxRequests),
-		handings: make(chan handing), next: 1, told: map[string]map[key]*telling{},
+		handings: make(chan handing), recalled: make(chan struct{}, 1), next: 1, told: map[string]map[key]*telling{},
 	}
 	defer l.end()
 	messages, failed := grpcstream.Receive(l.stream.Context(), l.stream.Recv)
@@ -105,6 +106,8 @@ func (s *Service) Follow(stream standbyv1.Standby_FollowServer) error {
 		case h := <-l.handings:
 			err = l.handOver(h.uid)
 			close(h.done)
+		case <-l.recalled:
+			err = l.shareMemories(time.Now())
 		case now := <-ticker.C:
 			err = l.share(now)
 		}
@@ -186,7 +189,9 @@ func (l *link) deliver(relayed *standbyv1.Relay) {
 	l.engine.mu.Lock()
 	var to shareable
 	if r := l.engine.rooms[relayed.GetUid()]; r != nil && r.guard != nil && r.guard.link == l {
-		to = r.items[key{relayed.GetStreamId(), relayed.GetParticipant(), relayed.GetSubscription()}]
+		to = r.items[key{
+			stream: relayed.GetStreamId(), participant: relayed.GetParticipant(), subscription: relayed.GetSubscription(),
+		}]
 	}
 	l.engine.mu.Unlock()
 	if to != nil {
@@ -219,21 +224,44 @@ func (l *link) begin(want *standbyv1.Want) error {
 
 // share sends what has changed since it was told last, then a beat.
 func (l *link) share(now time.Time) error {
-	e := l.engine
-	e.mu.Lock()
-	var rooms []*room
-	for _, r := range e.rooms {
-		if r.guard != nil && r.guard.link == l {
-			rooms = append(rooms, r)
-		}
-	}
-	e.mu.Unlock()
-	for _, r := range rooms {
+	for _, r := range l.rooms() {
 		if err := l.shareRoom(r, now, false); err != nil {
 			return err
 		}
 	}
 	return l.sendBeat()
+}
+
+// shareMemories sends the memories that have changed since they were told last.
+func (l *link) shareMemories(now time.Time) error {
+	for _, r := range l.rooms() {
+		items, err := l.shareEnds(r)
+		if err != nil {
+			return err
+		}
+		for at, item := range items {
+			if at.memory == "" {
+				continue
+			}
+			if err := l.shareItem(r.uid, at, item, now, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// rooms returns those that the standby follows by the link.
+func (l *link) rooms() []*room {
+	l.engine.mu.Lock()
+	defer l.engine.mu.Unlock()
+	var rooms []*room
+	for _, r := range l.engine.rooms {
+		if r.guard != nil && r.guard.link == l {
+			rooms = append(rooms, r)
+		}
+	}
+	return rooms
 }
 
 // sendBeat sends a beat, if the one before is acknowledged.
@@ -263,27 +291,9 @@ func (l *link) guards() []*guard {
 
 // shareRoom sends what has changed in a room; with last all that there is.
 func (l *link) shareRoom(r *room, now time.Time, last bool) error {
-	e := l.engine
-	e.mu.Lock()
-	g := r.guard
-	if g == nil || g.link != l {
-		e.mu.Unlock()
-		return nil
-	}
-	gone, complete := g.gone, g.complete
-	g.gone = nil
-	items := make(map[key]shareable, len(r.items))
-	for at, media := range r.items {
-		if media.ProtectedBy(g.protection) {
-			items[at] = media
-		}
-	}
-	e.mu.Unlock()
-	for _, at := range gone {
-		delete(l.told[r.uid], at)
-		if err := l.send(r.uid, at, nil, true); err != nil {
-			return err
-		}
+	items, err := l.shareEnds(r)
+	if items == nil || err != nil {
+		return err
 	}
 	// A subscription comes after what it is to.
 	for _, at := range slices.SortedFunc(maps.Keys(items), key.compare) {
@@ -291,20 +301,53 @@ func (l *link) shareRoom(r *room, now time.Time, last bool) error {
 			return err
 		}
 	}
-	if complete || last {
-		return nil
-	}
-	e.mu.Lock()
-	g.complete = g.lease.Follow(&l.beats, time.Now())
-	g.renew(time.Now())
-	complete = g.complete
-	e.mu.Unlock()
-	if !complete {
+	if last || !l.completes(r) {
 		return nil
 	}
 	return l.stream.Send(&standbyv1.PrimaryMessage{Message: &standbyv1.PrimaryMessage_Complete{
 		Complete: &standbyv1.Complete{Uid: r.uid},
 	}})
+}
+
+// shareEnds sends what has ended in a room, and returns what there is; nil when the standby does
+// not follow the room.
+func (l *link) shareEnds(r *room) (map[key]shareable, error) {
+	e := l.engine
+	e.mu.Lock()
+	g := r.guard
+	if g == nil || g.link != l {
+		e.mu.Unlock()
+		return nil, nil
+	}
+	gone := g.gone
+	g.gone = nil
+	items := make(map[key]shareable, len(r.items))
+	for at, item := range r.items {
+		if item.ProtectedBy(g.protection) {
+			items[at] = item
+		}
+	}
+	e.mu.Unlock()
+	for _, at := range gone {
+		delete(l.told[r.uid], at)
+		if err := l.send(r.uid, at, nil, true); err != nil {
+			return nil, err
+		}
+	}
+	return items, nil
+}
+
+// completes notes that the standby was told everything of a room, and says whether that is new.
+func (l *link) completes(r *room) bool {
+	l.engine.mu.Lock()
+	defer l.engine.mu.Unlock()
+	g := r.guard
+	if g == nil || g.link != l || g.complete {
+		return false
+	}
+	g.complete = g.lease.Follow(&l.beats, time.Now())
+	g.renew(time.Now())
+	return g.complete
 }
 
 // shareItem sends the state of a publication or subscription, when it is due and has changed.
@@ -336,7 +379,8 @@ func (l *link) shareItem(uid string, at key, media shareable, now time.Time, las
 
 func (l *link) send(uid string, at key, state []byte, gone bool) error {
 	return l.stream.Send(&standbyv1.PrimaryMessage{Message: &standbyv1.PrimaryMessage_Media{Media: &standbyv1.Media{
-		Uid: uid, StreamId: at.stream, Participant: at.participant, Subscription: at.subscription, State: state, Gone: gone,
+		Uid: uid, StreamId: at.stream, Participant: at.participant, Subscription: at.subscription, Memory: at.memory,
+		State: state, Gone: gone,
 	}}})
 }
 

@@ -407,7 +407,7 @@ func (x *Refused) GetReason() string {
 	return ""
 }
 
-// Media is the whole state of one publication or subscription, or its end.
+// Media is the whole state of one publication or subscription, or its end; or one of a memory.
 type Media struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// uid of the room.
@@ -418,7 +418,9 @@ type Media struct {
 	Subscription string `protobuf:"bytes,4,opt,name=subscription,proto3" json:"subscription,omitempty"`
 	Gone         bool   `protobuf:"varint,5,opt,name=gone,proto3" json:"gone,omitempty"`
 	// state is JSON text of the pod's version. It holds keys.
-	State         []byte `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	State []byte `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	// memory names a value of the room that is not media, with nothing in the other names; state is the value.
+	Memory        string `protobuf:"bytes,7,opt,name=memory,proto3" json:"memory,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -493,6 +495,13 @@ func (x *Media) GetState() []byte {
 		return x.State
 	}
 	return nil
+}
+
+func (x *Media) GetMemory() string {
+	if x != nil {
+		return x.Memory
+	}
+	return ""
 }
 
 // Complete says that everything of a room was sent.
@@ -835,14 +844,15 @@ const file_internal_standby_v1_standby_proto_rawDesc = "" +
 	"\x04port\x18\x04 \x01(\x05R\x04port\"3\n" +
 	"\aRefused\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xa6\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xbe\x01\n" +
 	"\x05Media\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1b\n" +
 	"\tstream_id\x18\x02 \x01(\tR\bstreamId\x12 \n" +
 	"\vparticipant\x18\x03 \x01(\tR\vparticipant\x12\"\n" +
 	"\fsubscription\x18\x04 \x01(\tR\fsubscription\x12\x12\n" +
 	"\x04gone\x18\x05 \x01(\bR\x04gone\x12\x14\n" +
-	"\x05state\x18\x06 \x01(\fR\x05state\"\x1c\n" +
+	"\x05state\x18\x06 \x01(\fR\x05state\x12\x16\n" +
+	"\x06memory\x18\a \x01(\tR\x06memory\"\x1c\n" +
 	"\bComplete\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\"\x1e\n" +
 	"\x04Beat\x12\x16\n" +

@@ -34,6 +34,7 @@ type Engine struct {
 	publications  map[*Publication]struct{}
 	subscriptions map[*Subscription]struct{}
 	made          int
+	memories      map[string]map[string][]byte // by room and name
 }
 
 // Open returns how many publications and subscriptions are not closed.
@@ -76,6 +77,35 @@ func (e *Engine) Resume(media.PublicationOptions) (media.Publication, bool) { re
 // ResumeSubscription implements media.Engine: nothing was taken over.
 func (e *Engine) ResumeSubscription(media.Publication, media.SubscriptionOptions) (media.Subscription, bool) {
 	return nil, false
+}
+
+// TakeOver has the engine know what another one has remembered of a room.
+func (e *Engine) TakeOver(from *Engine, room string) {
+	for name, value := range from.Remembered(room) {
+		e.Remember(room, name, value)
+	}
+}
+
+// Remember implements media.Engine. Remembered returns it.
+func (e *Engine) Remember(room, name string, value []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.memories == nil {
+		e.memories = make(map[string]map[string][]byte)
+	}
+	if e.memories[room] == nil {
+		e.memories[room] = make(map[string][]byte)
+	}
+	if e.memories[room][name] = value; value == nil {
+		delete(e.memories[room], name)
+	}
+}
+
+// Remembered implements media.Engine.
+func (e *Engine) Remembered(room string) map[string][]byte {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maps.Clone(e.memories[room])
 }
 
 func kinds(options media.PublicationOptions) string {

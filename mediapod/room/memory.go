@@ -1,0 +1,183 @@
+package room
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What a room's standby must know at once: who is in the room, what it sends and what it receives.
+// The operator tells the next pod the same, but only what it was told itself; a pod may be lost
+// before that.
+//
+//	joined, announced, answered, changed --> Engine.Remember --> standby --lost--> Engine.Remembered --> Presence
+//
+// Each is a memory of its own, small and complete. What the operator does not know yet is as good
+// as what it does, and a stream is as the memory says.
+
+// The names of memories begin with their kind; ids follow.
+const (
+	participantMemory = "participant"
+	streamMemory      = "stream"
+	receptionMemory   = "reception"
+)
+
+// rememberedParticipant is the memory of who is in the room by a Connection.
+type rememberedParticipant struct {
+	Activated time.Time
+	Client    Client
+}
+
+// rememberedStream is the memory of a stream.
+type rememberedStream struct {
+	Publisher string // its connection id
+	Stream    Stream
+}
+
+// rememberedReception is the memory of what somebody receives.
+type rememberedReception struct {
+	Subscriber string // its connection id
+	Reception  Reception
+}
+
+func memoryName(kind string, ids ...string) string {
+	return kind + "/" + strings.Join(ids, "/")
+}
+
+// remember has the room's standby know a value.
+func (r *Room) remember(value any, kind string, ids ...string) {
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		r.registry.log.Error(err, "Writing what a standby is to know", "room", r.uid, "kind", kind)
+		return
+	}
+	r.engine().Remember(r.uid, memoryName(kind, ids...), encoded)
+}
+
+// forget has the room's standby know a value no longer.
+func (r *Room) forget(kind string, ids ...string) {
+	r.engine().Remember(r.uid, memoryName(kind, ids...), nil)
+}
+
+// remember has the standby know that the participant is in the room. Who has no Connection does not
+// come along.
+func (p *Participant) remember() {
+	if p.seat.claims == nil {
+		p.room.remember(rememberedParticipant{p.seat.activated, p.seat.client}, participantMemory, p.id)
+	}
+}
+
+func (p *Participant) forget() { p.room.forget(participantMemory, p.id) }
+
+// remember has the standby know of a stream that was announced, as it is now.
+func (s *stream) remember() {
+	if s.owner.seat.claims == nil {
+		s.owner.room.remember(rememberedStream{s.owner.id, s.info}, streamMemory, s.info.ID)
+	}
+}
+
+func (s *stream) forget() { s.owner.room.forget(streamMemory, s.info.ID) }
+
+// rememberReception has the standby know what the participant receives.
+func (p *Participant) rememberReception(s *subscription) {
+	if p.seat.claims == nil {
+		p.room.remember(rememberedReception{p.id, s.reception()}, receptionMemory, p.id, s.id)
+	}
+}
+
+func (p *Participant) forgetReception(s *subscription) {
+	p.room.forget(receptionMemory, p.id, s.id)
+}
+
+// forgetAll has the standby know nothing of the room any more. The room is locked.
+func (r *Room) forgetAll() {
+	for _, p := range r.participants {
+		p.forget()
+		for _, s := range p.publications.byID {
+			s.forget()
+		}
+		for _, s := range p.subscriptions.byID {
+			p.forgetReception(s)
+		}
+	}
+}
+
+// recall completes who was in the room on another pod, as the operator has it, with what that pod
+// has remembered.
+func (r *Room) recall(connections []Connection) []Connection {
+	memories := r.engine().Remembered(r.uid)
+	if len(memories) == 0 {
+		return connections
+	}
+	connections = slices.Clone(connections)
+	presences := make(map[string]*Presence, len(connections)) // by connection id
+	for i := range connections {
+		if c := &connections[i]; r.recallParticipant(memories, c) {
+			presences[c.ID] = c.Presence
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(memories)) {
+		switch kind, _, _ := strings.Cut(name, "/"); kind {
+		case streamMemory:
+			var known rememberedStream
+			if r.read(memories, name, &known) && presences[known.Publisher] != nil {
+				presences[known.Publisher].publishes(known.Stream)
+			}
+		case receptionMemory:
+			var known rememberedReception
+			if r.read(memories, name, &known) && presences[known.Subscriber] != nil {
+				presences[known.Subscriber].receives(known.Reception)
+			}
+		}
+	}
+	return connections
+}
+
+// recallParticipant says whether somebody was in the room by a Connection, and gives it a presence
+// of its own then. Whoever has left, as the operator knows, is not in the room.
+func (r *Room) recallParticipant(memories map[string][]byte, c *Connection) bool {
+	if before := c.Presence; before != nil {
+		completed := *before
+		completed.Published, completed.Received = slices.Clone(before.Published), slices.Clone(before.Received)
+		c.Presence = &completed
+		return true
+	}
+	var known rememberedParticipant
+	if c.Spent || !r.read(memories, memoryName(participantMemory, c.ID), &known) {
+		return false
+	}
+	c.Presence = &Presence{Activated: known.Activated, Client: known.Client}
+	return true
+}
+
+// read reads the memory of that name, if there is one.
+func (r *Room) read(memories map[string][]byte, name string, value any) bool {
+	encoded, found := memories[name]
+	if !found {
+		return false
+	}
+	if err := json.Unmarshal(encoded, value); err != nil {
+		// It is of another version of the pod; the operator's word counts.
+		r.registry.log.V(1).Info("Reading what the pod before has remembered", "room", r.uid, "memory", name, "reason", err.Error())
+		return false
+	}
+	return true
+}
+
+// publishes takes in a stream as it was last.
+func (p *Presence) publishes(stream Stream) {
+	at := slices.IndexFunc(p.Published, func(other Stream) bool { return other.ID == stream.ID })
+	if at < 0 {
+		p.Published = append(p.Published, stream)
+		return
+	}
+	p.Published[at] = stream
+}
+
+// receives takes in what was received last under an id.
+func (p *Presence) receives(reception Reception) {
+	p.Received = slices.DeleteFunc(p.Received, func(other Reception) bool { return other.SubscriptionID == reception.SubscriptionID })
+	p.Received = append(p.Received, reception)
+}
