@@ -8,9 +8,9 @@
 // what the client has received.
 //
 // A media pod that has told the relay a resumption, by its handshake or in a binary message, may be
-// replaced. The message may name a request: it counts once the client has the answer to that. It is
-// replaced when its side ends without a close frame, or with the code 1012, or when it is silent and
-// the room is on another one. The client does not notice:
+// replaced. The message may name a request: it counts once the client has the answer to that. The
+// pod is replaced when its side ends without a close frame, or with the code 1012, or when it is
+// silent and the room is on another one. The client does not notice:
 //
 //   - What the client sends waits, within bounds; beyond them the client can't send.
 //   - A request that was not answered is sent once more, in a binary message: the media pod knows

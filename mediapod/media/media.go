@@ -30,14 +30,13 @@ type Engine interface {
 	Resume(options PublicationOptions) (Publication, bool)
 	ResumeSubscription(publication Publication, options SubscriptionOptions) (Subscription, bool)
 
-	// Remember has the engine that goes on with a room, should this one be lost, know a value that
-	// the room has under a name; nil is none. Nobody may change the value afterwards. It does not
-	// block.
-	Remember(room, name string, value []byte)
+	// Remember has the engine that goes on with a room, should this one be lost, know what the room
+	// has under a name; nil is nothing. It does not block.
+	Remember(room, name string, memory Memory)
 
-	// Remembered returns the values of a room that another engine has served, by name, where this
-	// engine has taken it over.
-	Remembered(room string) map[string][]byte
+	// Remembered returns what a room has remembered that another engine has served, by name, where
+	// this engine has taken it over.
+	Remembered(room string) map[string]Memory
 }
 
 // Publication is one published stream: what a publisher's peer connection delivers, whoever

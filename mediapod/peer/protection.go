@@ -105,10 +105,10 @@ func (e *Engine) ResumeSubscription(media.Publication, media.SubscriptionOptions
 }
 
 // Remember implements media.Engine: nobody goes on with a room.
-func (e *Engine) Remember(string, string, []byte) {}
+func (e *Engine) Remember(string, string, media.Memory) {}
 
 // Remembered implements media.Engine: it has taken over nothing.
-func (e *Engine) Remembered(string) map[string][]byte { return nil }
+func (e *Engine) Remembered(string) map[string]media.Memory { return nil }
 
 // ProtectedBy says whether a protection counts for the publisher's connection.
 func (p *Publication) ProtectedBy(by *Protection) bool {

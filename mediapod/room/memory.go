@@ -1,11 +1,12 @@
 package room
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
 // What a room's standby must know at once: who is in the room, what it sends and what it receives.
@@ -48,12 +49,12 @@ func memoryName(kind string, ids ...string) string {
 
 // remember has the room's standby know a value.
 func (r *Room) remember(value any, kind string, ids ...string) {
-	encoded, err := json.Marshal(value)
+	memory, err := media.NewMemory(value)
 	if err != nil {
-		r.registry.log.Error(err, "Writing what a standby is to know", "room", r.uid, "kind", kind)
+		r.registry.log.Error(err, "Remembering what a standby is to know", "room", r.uid, "kind", kind)
 		return
 	}
-	r.engine().Remember(r.uid, memoryName(kind, ids...), encoded)
+	r.engine().Remember(r.uid, memoryName(kind, ids...), memory)
 }
 
 // forget has the room's standby know a value no longer.
@@ -137,7 +138,7 @@ func (r *Room) recall(connections []Connection) []Connection {
 
 // recallParticipant says whether somebody was in the room by a Connection, and gives it a presence
 // of its own then. Whoever has left, as the operator knows, is not in the room.
-func (r *Room) recallParticipant(memories map[string][]byte, c *Connection) bool {
+func (r *Room) recallParticipant(memories map[string]media.Memory, c *Connection) bool {
 	if before := c.Presence; before != nil {
 		completed := *before
 		completed.Published, completed.Received = slices.Clone(before.Published), slices.Clone(before.Received)
@@ -153,12 +154,12 @@ func (r *Room) recallParticipant(memories map[string][]byte, c *Connection) bool
 }
 
 // read reads the memory of that name, if there is one.
-func (r *Room) read(memories map[string][]byte, name string, value any) bool {
-	encoded, found := memories[name]
+func (r *Room) read(memories map[string]media.Memory, name string, value any) bool {
+	memory, found := memories[name]
 	if !found {
 		return false
 	}
-	if err := json.Unmarshal(encoded, value); err != nil {
+	if err := memory.Read(value); err != nil {
 		// It is of another version of the pod; the operator's word counts.
 		r.registry.log.V(1).Info("Reading what the pod before has remembered", "room", r.uid, "memory", name, "reason", err.Error())
 		return false

@@ -221,7 +221,7 @@ func TestWhatIsRememberedComesAlong(t *testing.T) {
 	}
 	first.HandOver(t.Context())
 	second.becomes("room", Serving)
-	want := map[string][]byte{"before": []byte("1"), "changed": []byte("2")}
+	want := map[string]media.Memory{"before": media.Memory("1"), "changed": media.Memory("2")}
 	if got := second.Remembered("room"); !reflect.DeepEqual(got, want) {
 		t.Errorf("it is %q, want %q", got, want)
 	}

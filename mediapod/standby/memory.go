@@ -1,10 +1,13 @@
 package standby
 
-import "mediarooms.dev/mediarooms/mediapod/peer"
+import (
+	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/peer"
+)
 
 // memory is a value of a room, other than media, that its standby knows. It never changes: another
 // value is another memory.
-type memory struct{ value []byte }
+type memory struct{ value media.Memory }
 
 var _ shareable = (*memory)(nil)
 
@@ -22,13 +25,13 @@ func (m *memory) export() (exported, error) {
 
 // followedMemory is a memory of a room that is followed.
 type followedMemory struct {
-	value []byte
+	value media.Memory
 	said  bool // by the present stream
 }
 
-// Remember implements media.Engine. The standby knows the value as soon as the link to it is free.
+// Remember implements media.Engine. The standby knows the memory as soon as the link to it is free.
 // Of a room that was lost, and is about to be let go, nothing is remembered any more.
-func (e *Engine) Remember(uid, name string, value []byte) {
+func (e *Engine) Remember(uid, name string, value media.Memory) {
 	at := key{memory: name}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -45,14 +48,14 @@ func (e *Engine) Remember(uid, name string, value []byte) {
 }
 
 // Remembered implements media.Engine.
-func (e *Engine) Remembered(uid string) map[string][]byte {
+func (e *Engine) Remembered(uid string) map[string]media.Memory {
 	f := e.takenOver(uid)
 	if f == nil {
 		return nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	values := make(map[string][]byte, len(f.memories))
+	values := make(map[string]media.Memory, len(f.memories))
 	for name, m := range f.memories {
 		values[name] = m.value
 	}

@@ -34,7 +34,7 @@ type Engine struct {
 	publications  map[*Publication]struct{}
 	subscriptions map[*Subscription]struct{}
 	made          int
-	memories      map[string]map[string][]byte // by room and name
+	memories      map[string]map[string]media.Memory // by room and name
 }
 
 // Open returns how many publications and subscriptions are not closed.
@@ -81,28 +81,28 @@ func (e *Engine) ResumeSubscription(media.Publication, media.SubscriptionOptions
 
 // TakeOver has the engine know what another one has remembered of a room.
 func (e *Engine) TakeOver(from *Engine, room string) {
-	for name, value := range from.Remembered(room) {
-		e.Remember(room, name, value)
+	for name, memory := range from.Remembered(room) {
+		e.Remember(room, name, memory)
 	}
 }
 
 // Remember implements media.Engine. Remembered returns it.
-func (e *Engine) Remember(room, name string, value []byte) {
+func (e *Engine) Remember(room, name string, memory media.Memory) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.memories == nil {
-		e.memories = make(map[string]map[string][]byte)
+		e.memories = make(map[string]map[string]media.Memory)
 	}
 	if e.memories[room] == nil {
-		e.memories[room] = make(map[string][]byte)
+		e.memories[room] = make(map[string]media.Memory)
 	}
-	if e.memories[room][name] = value; value == nil {
+	if e.memories[room][name] = memory; memory == nil {
 		delete(e.memories[room], name)
 	}
 }
 
 // Remembered implements media.Engine.
-func (e *Engine) Remembered(room string) map[string][]byte {
+func (e *Engine) Remembered(room string) map[string]media.Memory {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return maps.Clone(e.memories[room])
