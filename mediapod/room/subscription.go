@@ -68,10 +68,19 @@ func (s *subscriptions) received() []Reception {
 	var received []Reception
 	for _, one := range s.sorted() {
 		if one.received() {
-			received = append(received, Reception{SubscriptionID: one.id, StreamID: one.stream.info.ID, Began: one.began})
+			received = append(received, one.reception())
 		}
 	}
 	return received
+}
+
+// reception returns what is known of the subscription.
+func (s *subscription) reception() Reception {
+	info := s.stream.info
+	return Reception{
+		SubscriptionID: s.id, StreamID: info.ID, Lasting: s.id == LastingID(info.ID, s.stream.owner.id),
+		Began: s.began, NoAudio: s.noAudio, NoVideo: s.noVideo,
+	}
 }
 
 // has reports whether the subscription was not ended and none has taken its place.
@@ -234,7 +243,7 @@ func (s *subscription) deliver() {
 }
 
 // Deliver says what of a stream is sent to the participant; at first all is. It holds until the
-// client subscribes anew, or another pod takes the room over.
+// client subscribes anew.
 func (p *Participant) Deliver(subscriptionID string, audio, video bool) error {
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
@@ -247,6 +256,7 @@ func (p *Participant) Deliver(subscriptionID string, audio, video bool) error {
 	}
 	received.noAudio, received.noVideo = !audio, !video
 	received.deliver()
+	p.room.registry.mark(p.room.uid)
 	return nil
 }
 
