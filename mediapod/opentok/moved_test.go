@@ -291,7 +291,7 @@ func TestWhatIsDeliveredOutlivesAPod(t *testing.T) {
 		for name, kinds := range wanted {
 			c := back[name]
 			c.await("subscriptionRenewed")
-			if audio, video := w.delivers("con_" + name); audio != kinds.audio || video != kinds.video {
+			if audio, video := w.engine.Delivers("con_" + name); audio != kinds.audio || video != kinds.video {
 				t.Errorf("%s gets audio: %v, video: %v; it wants %+v", name, audio, video, kinds)
 			}
 			c.call("answer", `{"subscriptionId":"con_A","sdpAnswer":"answer","renewed":true}`)
@@ -301,7 +301,7 @@ func TestWhatIsDeliveredOutlivesAPod(t *testing.T) {
 	w.comeBack("B").call("deliver", `{"subscriptionId":"con_A","audio":true,"video":true}`)
 	w = w.move()
 	w.comeBack("B").await("subscriptionRenewed")
-	if audio, video := w.delivers("con_B"); !audio || !video {
+	if audio, video := w.engine.Delivers("con_B"); !audio || !video {
 		t.Errorf("B, who wants all by now, gets audio: %v, video: %v", audio, video)
 	}
 }
@@ -314,16 +314,4 @@ func (c *client) await(method string) {
 			return
 		}
 	}
-}
-
-// delivers returns what is sent to a member of the one stream that it receives.
-func (w *world) delivers(connectionID string) (audio, video bool) {
-	w.t.Helper()
-	for _, s := range w.engine.Subscriptions() {
-		if s.Options.Participant == connectionID {
-			return s.Delivers()
-		}
-	}
-	w.t.Fatalf("%s receives nothing", connectionID)
-	return false, false
 }
