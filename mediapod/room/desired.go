@@ -40,7 +40,7 @@ type Desired struct {
 	Proof []byte
 	// Known says that the Session's beginning is told of already. It holds for a room that is made.
 	Known bool
-	// ForceMute is Snapshot.ForceMute as it was on the pod before. It holds for a room that is made.
+	// ForceMute is Snapshot.ForceMute of the pod before. It holds for a room that is made.
 	ForceMute bool
 	// EndsWhenEmpty says that the Session goes with its last user.
 	EndsWhenEmpty bool
