@@ -55,6 +55,8 @@ type Input struct {
 	Recorded   bool
 	// Keys by which the pod is given a proof of whose room it is.
 	Keys token.Keys
+	// ForceMute says that streams have to be muted, as the pod before has said.
+	ForceMute bool
 	// Begun says that the beginning of the Session was told of.
 	Begun bool
 	// DefaultNamespace is the tenant whose routing keys carry no namespace.
@@ -79,6 +81,7 @@ func Room(in Input) *controlv1.Room {
 		Proof:            proof(in.Keys.Current, RoomIdentity(session)),
 		Standby:          in.Standby,
 		Recordings:       in.Recordings,
+		ForceMute:        in.ForceMute,
 	}
 	switch codec := session.Spec.ForcedVideoCodec; codec {
 	case v1alpha1.ForcedVideoCodecVP8, v1alpha1.ForcedVideoCodecVP9, v1alpha1.ForcedVideoCodecH264:

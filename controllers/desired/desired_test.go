@@ -44,8 +44,11 @@ func input(connections ...v1alpha1.Connection) Input {
 func TestRoom(t *testing.T) {
 	in := input()
 	room := Room(in)
-	if room.Key != "tenant.demo" || room.SessionId != "demo" || room.Generation != 3 || room.ForcedVideoCodec != "" {
+	if room.Key != "tenant.demo" || room.SessionId != "demo" || room.Generation != 3 || room.ForcedVideoCodec != "" || room.ForceMute {
 		t.Errorf("it is %v", room)
+	}
+	if in.ForceMute = true; !Room(in).ForceMute {
+		t.Error("nobody is to be mute on the next pod")
 	}
 	in.Session.Namespace, in.Session.Spec.SessionID, in.Session.Spec.ForcedVideoCodec = "default", "Demo_1", v1alpha1.ForcedVideoCodecVP8
 	if room = Room(in); room.Key != "Demo_1" || room.SessionId != "Demo_1" || room.ForcedVideoCodec != "VP8" {

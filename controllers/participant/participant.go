@@ -71,6 +71,7 @@ func Presence(status v1alpha1.ConnectionStatus, seen *controlv1.ConnectionStatus
 		return &controlv1.Presence{
 			ActiveUnixMs: seen.GetActiveUnixMs(), ClientData: seen.GetClientData(), Ip: seen.GetIp(), Platform: seen.GetPlatform(),
 			Publishers: seen.GetPublishers(), Subscribers: seen.GetSubscribers(), SubscribedUnixMs: seen.GetSubscribedUnixMs(),
+			Withheld: seen.GetWithheld(),
 		}
 	}
 	presence := &controlv1.Presence{ClientData: status.ClientData, Ip: status.IP, Platform: status.Platform, Publishers: Published(status)}

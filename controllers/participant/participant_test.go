@@ -127,20 +127,40 @@ func TestCrash(t *testing.T) {
 }
 
 // What the next pod is told of a user is what the pod before said, or else what status says.
+// checkFilled checks that a test gives a value to each field of messages that a Presence has, or
+// is to have: none may be forgotten.
+func checkFilled(t *testing.T, messages ...proto.Message) {
+	t.Helper()
+	told := (&controlv1.Presence{}).ProtoReflect().Descriptor().Fields()
+	for _, message := range messages {
+		filled := message.ProtoReflect()
+		fields := filled.Descriptor().Fields()
+		for i := range fields.Len() {
+			field := fields.Get(i)
+			_, isStatus := message.(*controlv1.ConnectionStatus)
+			if (!isStatus || told.ByName(field.Name()) != nil) && !filled.Has(field) {
+				t.Errorf("%s has no %s", filled.Descriptor().Name(), field.Name())
+			}
+		}
+	}
+}
+
 func TestPresence(t *testing.T) {
 	stream := &controlv1.PublishedStream{
-		StreamId: "a", CreatedUnixMs: before.UnixMilli(), HasAudio: true, HasVideo: true, VideoActive: true, TypeOfVideo: "SCREEN", FrameRate: 15,
-		VideoDimensions: `{"width":640,"height":480}`, Loopback: true,
+		StreamId: "a", CreatedUnixMs: before.UnixMilli(), HasAudio: true, HasVideo: true, AudioActive: true, VideoActive: true, TypeOfVideo: "SCREEN", FrameRate: 15,
+		VideoDimensions: `{"width":640,"height":480}`, Loopback: true, Name: "Anna", Initials: "A", MuteForced: true,
 	}
 	seen := &controlv1.ConnectionStatus{
 		State: active, ActiveUnixMs: before.UnixMilli(), ClientData: "c", Ip: "1.2.3.4", Platform: "p", Publishers: []*controlv1.PublishedStream{stream},
-		Subscribers: []string{"b"}, SubscribedUnixMs: []int64{now.UnixMilli()},
+		Subscribers: []string{"b"}, SubscribedUnixMs: []int64{now.UnixMilli()}, Withheld: []*controlv1.Withheld{{StreamId: "b", Video: true}},
 	}
+	checkFilled(t, seen, stream)
 	got := Presence(v1alpha1.ConnectionStatus{ClientData: "old"}, seen)
 	want := &controlv1.Presence{
 		ActiveUnixMs: before.UnixMilli(), ClientData: "c", Ip: "1.2.3.4", Platform: "p", Publishers: []*controlv1.PublishedStream{stream},
-		Subscribers: []string{"b"}, SubscribedUnixMs: []int64{now.UnixMilli()},
+		Subscribers: []string{"b"}, SubscribedUnixMs: []int64{now.UnixMilli()}, Withheld: []*controlv1.Withheld{{StreamId: "b", Video: true}},
 	}
+	checkFilled(t, want)
 	if !proto.Equal(got, want) {
 		t.Errorf("by the pod it is\n%v, want\n%v", got, want)
 	}
@@ -149,7 +169,9 @@ func TestPresence(t *testing.T) {
 	got = Presence(status, nil)
 	want.ActiveUnixMs = before.Truncate(time.Second).UnixMilli()
 	want.Publishers[0] = proto.CloneOf(stream)
+	// What a status does not hold is lost with an operator that ends together with the pod.
 	want.Publishers[0].CreatedUnixMs, want.Publishers[0].Loopback, want.SubscribedUnixMs = want.ActiveUnixMs, false, nil
+	want.Publishers[0].Name, want.Publishers[0].Initials, want.Publishers[0].MuteForced, want.Withheld = "", "", false, nil
 	if !proto.Equal(got, want) {
 		t.Errorf("by the status it is\n%v, want\n%v", got, want)
 	}

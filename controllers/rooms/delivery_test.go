@@ -265,6 +265,31 @@ func TestALostPod(t *testing.T) {
 	}
 }
 
+// That streams have to be muted is known while the room is on no pod, until its pod says otherwise.
+func TestThatStreamsHaveToBeMutedIsKept(t *testing.T) {
+	r := session("room")
+	b := newBook(Reservation{Session: r, Pod: "a", Connections: []Connection{guest(r, "in")}})
+	b.send(r, "in")
+	check := func(when string, want bool) {
+		t.Helper()
+		if got := b.Session(r.UID).ForceMute; got != want {
+			t.Errorf("%s it is %v", when, got)
+		}
+	}
+	check("at first", false)
+	b.Observe("a", &controlv1.RoomStatus{Uid: string(r.UID), Revision: 1, Connections: []*controlv1.ConnectionStatus{seen("in", active)}, ForceMute: true})
+	check("once the pod says so", true)
+	b.MarkLost("a")
+	b.Unassign(r.UID, "a")
+	check("without a pod", true)
+	b.place(r, pods(9, 9, "b"))
+	check("on the next pod", true)
+	b.Observe("a", &controlv1.RoomStatus{Uid: string(r.UID), Changes: true})
+	check("when the pod before says otherwise", true)
+	b.Observe("b", &controlv1.RoomStatus{Uid: string(r.UID), Changes: true})
+	check("when its pod says otherwise", false)
+}
+
 // A pod of an earlier version knows nothing of who was in the room: they are out there.
 func TestAPodThatRestoresNobody(t *testing.T) {
 	r := session("room")

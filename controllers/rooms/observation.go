@@ -16,6 +16,7 @@ type sightings struct {
 	epoch       uint64 // of the assignment that it is on
 	generation  int64  // of the Session that the pod has applied; 0 when none
 	media       v1alpha1.MediaConnections
+	forceMute   bool // streams have to be muted, as the last pod has said that it was on
 	visited     bool // somebody has been in it, on whatever pod
 	connections map[types.UID]sighting
 }
@@ -30,7 +31,8 @@ func newSightings() sightings {
 	return sightings{connections: make(map[types.UID]sighting)}
 }
 
-// restart begins with another assignment. What was observed of Connections is kept.
+// restart begins with another assignment. What was observed of Connections is kept, and whether
+// streams have to be muted.
 func (s *sightings) restart(epoch uint64) {
 	s.epoch, s.generation, s.media = epoch, 0, v1alpha1.MediaConnections{}
 }
@@ -53,7 +55,7 @@ func (s *sightings) crash(users []types.UID, at time.Time) {
 func (s *sightings) take(status *controlv1.RoomStatus) (changed []types.UID, concerned bool) {
 	media := v1alpha1.MediaConnections{UDP: status.GetUdpMedia(), TCP: status.GetTcpMedia()}
 	concerned = s.generation != status.GetGeneration() || s.media != media
-	s.generation, s.media = status.GetGeneration(), media
+	s.generation, s.media, s.forceMute = status.GetGeneration(), media, status.GetForceMute()
 	there := make(map[types.UID]bool, len(status.GetConnections()))
 	for _, now := range status.GetConnections() {
 		uid := types.UID(now.GetUid())

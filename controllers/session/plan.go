@@ -223,6 +223,7 @@ func desiredRoom(o observed, elsewhere bool) *sent {
 	}
 	in.Standby = roomStandby(o, elsewhere)
 	in.Recordings, in.Recorded = roomRecordings(o), recorded(o)
+	in.ForceMute = o.room.ForceMute
 	names := make(map[types.UID]types.NamespacedName, len(o.connections))
 	for _, c := range o.connections {
 		if c.Spec.Type != v1alpha1.ConnectionTypeIPCam && (o.room.Admitted[c.UID] || state(c) != v1alpha1.ConnectionStatePending) && !over(o, c) {

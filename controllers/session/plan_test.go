@@ -49,6 +49,9 @@ func describe(p plan) string {
 				fmt.Fprintf(&out, " at %s:%d", at.GetIp(), at.GetUdpPort())
 			}
 		}
+		if room.GetForceMute() {
+			fmt.Fprint(&out, ", to be mute")
+		}
 		for _, c := range room.GetConnections() {
 			fmt.Fprintf(&out, ", %s", a.sent.names[types.UID(c.GetUid())].Name)
 			switch {
@@ -97,6 +100,7 @@ func TestPlans(t *testing.T) {
 		}},
 		"one that waits is tried again":                    {nowhere},
 		"one whose pod is lost is put on another":          {func(o *observed) { o.pod.State = fleet.Lost }},
+		"one whose pod is lost is as mute on another":      {func(o *observed) { o.pod.State = fleet.Lost; o.room.ForceMute = true }},
 		"one whose pod is silent for a moment stays":       {func(o *observed) { o.pod.State = fleet.Broken }},
 		"one whose pod is cut off stays":                   {func(o *observed) { o.pod.State, o.pod.CutOff = fleet.Broken, now }, guests("Active")},
 		"another generation is told":                       {func(o *observed) { o.session.Generation = 2 }},

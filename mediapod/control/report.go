@@ -23,6 +23,12 @@ type reports struct {
 type toldRoom struct {
 	connections map[string]*controlv1.ConnectionStatus
 	udp, tcp    int32
+	forceMute   bool
+}
+
+// is reports whether what was told of a room itself is what a status tells.
+func (r toldRoom) is(status *controlv1.RoomStatus) bool {
+	return r.udp == status.GetUdpMedia() && r.tcp == status.GetTcpMedia() && r.forceMute == status.GetForceMute()
 }
 
 // forget says that a room is gone.
@@ -48,7 +54,7 @@ func (r *reports) changes(snapshot room.Snapshot, revision uint64) []*controlv1.
 	status := roomStatus(snapshot, revision)
 	status.Changes = true
 	status.Gone = r.remember(status)
-	if len(status.Connections) == 0 && len(status.Gone) == 0 && status.GetUdpMedia() == before.udp && status.GetTcpMedia() == before.tcp {
+	if len(status.Connections) == 0 && len(status.Gone) == 0 && before.is(status) {
 		return nil
 	}
 	return statusParts(status)
@@ -80,7 +86,7 @@ func (r *reports) remember(status *controlv1.RoomStatus) (gone []string) {
 	if r.told == nil {
 		r.told = make(map[string]toldRoom)
 	}
-	r.told[status.GetUid()] = toldRoom{after, status.GetUdpMedia(), status.GetTcpMedia()}
+	r.told[status.GetUid()] = toldRoom{after, status.GetUdpMedia(), status.GetTcpMedia(), status.GetForceMute()}
 	return gone
 }
 
@@ -93,7 +99,7 @@ func withoutClient(c *controlv1.ConnectionStatus) *controlv1.ConnectionStatus {
 	return &controlv1.ConnectionStatus{
 		Uid: c.GetUid(), Generation: c.GetGeneration(), State: c.GetState(), ActiveUnixMs: c.GetActiveUnixMs(), DisconnectedUnixMs: c.GetDisconnectedUnixMs(),
 		DisconnectReason: c.GetDisconnectReason(), Publishers: c.GetPublishers(), Subscribers: c.GetSubscribers(), SameClient: true,
-		SubscribedUnixMs: c.GetSubscribedUnixMs(), Restored: c.GetRestored(),
+		SubscribedUnixMs: c.GetSubscribedUnixMs(), Restored: c.GetRestored(), Withheld: c.GetWithheld(),
 	}
 }
 
@@ -107,7 +113,7 @@ func statusParts(status *controlv1.RoomStatus) []*controlv1.PodMessage {
 	for _, connections := range cut(status.GetConnections()) {
 		part := &controlv1.RoomStatus{
 			Uid: status.GetUid(), Revision: status.GetRevision(), Generation: status.GetGeneration(), Changes: status.GetChanges(),
-			Connections: connections, UdpMedia: status.GetUdpMedia(), TcpMedia: status.GetTcpMedia(), More: true,
+			Connections: connections, UdpMedia: status.GetUdpMedia(), TcpMedia: status.GetTcpMedia(), ForceMute: status.GetForceMute(), More: true,
 		}
 		messages = append(messages, statusMessage(part))
 	}

@@ -192,6 +192,21 @@ func TestChangesAreTheWhole(t *testing.T) {
 	wants("a stream", func() bool {
 		return len(known["uid-A"].GetPublishers()) == 1 && state("B") == controlv1.ConnectionState_CONNECTION_STATE_ACTIVE
 	})
+	// B receives the stream, and wants next to nothing of it.
+	if _, err := b.Subscribe(t.Context(), "stream", "stream"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Answer(t.Context(), "stream", "answer", false, func() {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Deliver("stream", false, true); err != nil {
+		t.Fatal(err)
+	}
+	wants("a wish", func() bool { return len(known["uid-B"].GetWithheld()) == 1 })
+	if err := b.Deliver("stream", true, true); err != nil {
+		t.Fatal(err)
+	}
+	wants("the end of it", func() bool { return len(known["uid-B"].GetWithheld()) == 0 })
 	if err := b.Leave(); err != nil {
 		t.Fatal(err)
 	}
@@ -282,5 +297,20 @@ func TestWhatMediaGoesOverIsToldWhenItChanges(t *testing.T) {
 	}
 	if got := r.changes(snapshot, 1); len(got) != 0 {
 		t.Errorf("it is told again: %v", got)
+	}
+}
+
+func TestThatStreamsHaveToBeMutedIsToldWhenItChanges(t *testing.T) {
+	r := reports{inParts: true}
+	snapshot := room.Snapshot{UID: "room", Connections: []room.ConnectionSnapshot{{UID: "a"}}}
+	r.whole(snapshot, 1)
+	for _, muted := range []bool{true, false} {
+		snapshot.ForceMute = muted
+		if got := r.changes(snapshot, 1); len(got) != 1 || got[0].GetRoom().GetForceMute() != muted || len(got[0].GetRoom().GetConnections()) != 0 {
+			t.Errorf("%v: got %v", muted, got)
+		}
+		if got := r.changes(snapshot, 1); len(got) != 0 {
+			t.Errorf("%v is told again: %v", muted, got)
+		}
 	}
 }

@@ -29,6 +29,7 @@ func desiredRoom(message *controlv1.Room) (room.Desired, error) {
 		Known:            message.GetKnown(),
 		EndsWhenEmpty:    message.GetEndsWhenEmpty(),
 		Proof:            message.GetProof(),
+		ForceMute:        message.GetForceMute(),
 		Connections:      make([]room.Connection, 0, len(message.GetConnections())),
 	}
 	if desired.UID == "" || desired.Key == "" {
@@ -118,11 +119,18 @@ func givePresences(connections []room.Connection, messages []*controlv1.Connecti
 		for _, stream := range before.GetPublishers() {
 			presence.Published = append(presence.Published, publishedStream(stream))
 		}
+		withheld := make(map[string]*controlv1.Withheld, len(before.GetWithheld())) // by stream
+		for _, kinds := range before.GetWithheld() {
+			withheld[kinds.GetStreamId()] = kinds
+		}
 		for n, id := range before.GetSubscribers() {
 			if publisher[id] == "" {
 				continue
 			}
-			reception := room.Reception{SubscriptionID: room.LastingID(id, publisher[id]), StreamID: id}
+			reception := room.Reception{
+				SubscriptionID: room.LastingID(id, publisher[id]), StreamID: id, Lasting: true,
+				NoAudio: withheld[id].GetAudio(), NoVideo: withheld[id].GetVideo(),
+			}
 			if began := before.GetSubscribedUnixMs(); n < len(began) && began[n] != 0 {
 				reception.Began = time.UnixMilli(began[n])
 			}
@@ -140,7 +148,9 @@ func publishedStream(message *controlv1.PublishedStream) room.Stream {
 		StreamOptions: room.StreamOptions{
 			HasAudio: message.GetHasAudio(), HasVideo: message.GetHasVideo(), AudioActive: message.GetAudioActive(), VideoActive: message.GetVideoActive(),
 			TypeOfVideo: room.VideoType(message.GetTypeOfVideo()), FrameRate: int(message.GetFrameRate()), Loopback: message.GetLoopback(),
+			Name: message.GetName(), Initials: message.GetInitials(),
 		},
+		MuteForced: message.GetMuteForced(),
 	}
 	if stream.HasVideo && stream.FrameRate == 0 {
 		stream.FrameRate = -1
@@ -170,6 +180,7 @@ func roomStatus(snapshot room.Snapshot, revision uint64) *controlv1.RoomStatus {
 		Connections: make([]*controlv1.ConnectionStatus, 0, len(snapshot.Connections)),
 		UdpMedia:    int32(snapshot.UDP),
 		TcpMedia:    int32(snapshot.TCP),
+		ForceMute:   snapshot.ForceMute,
 	}
 	for _, connection := range snapshot.Connections {
 		status.Connections = append(status.Connections, connectionStatus(connection))
@@ -193,11 +204,24 @@ func connectionStatus(connection room.ConnectionSnapshot) *controlv1.ConnectionS
 	for _, reception := range connection.Received {
 		status.Subscribers = append(status.Subscribers, reception.StreamID)
 		status.SubscribedUnixMs = append(status.SubscribedUnixMs, events.UnixMilli(reception.Began))
+		if reception.Lasting && (reception.NoAudio || reception.NoVideo) {
+			status.Withheld = append(status.Withheld, &controlv1.Withheld{
+				StreamId: reception.StreamID, Audio: reception.NoAudio, Video: reception.NoVideo,
+			})
+		}
 	}
 	for _, stream := range connection.Published {
-		status.Publishers = append(status.Publishers, stream.Published())
+		status.Publishers = append(status.Publishers, sentStream(stream))
 	}
 	return status
+}
+
+// sentStream translates what is known of a stream, with what events do not tell: the next pod of
+// the room has to know it.
+func sentStream(stream room.Stream) *controlv1.PublishedStream {
+	message := stream.Published()
+	message.Name, message.Initials, message.MuteForced = stream.Name, stream.Initials, stream.MuteForced
+	return message
 }
 
 func state(observed room.State) controlv1.ConnectionState {

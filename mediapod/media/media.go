@@ -76,7 +76,7 @@ type Subscription interface {
 	AddICECandidate(candidate ICECandidate) error
 
 	// Deliver says which kinds of media are sent; at first both are. It may be called at any time,
-	// also before the answer. Another engine that takes the subscription over sends both again.
+	// also before the answer. An engine that takes the subscription over sends what this one did.
 	Deliver(audio, video bool)
 
 	// Transport is what the media goes over now.

@@ -204,6 +204,8 @@ func (l LineState) line() mediaLine {
 type SubscriptionState struct {
 	Connection transport.State
 	Streams    sfu.SubscriberState
+	// NoAudio and NoVideo say what the subscriber does not want.
+	NoAudio, NoVideo bool `json:",omitempty"`
 }
 
 // Export returns the subscription as a value. Another engine needs it first before the peer gets
@@ -214,10 +216,15 @@ func (s *Subscription) Export() SubscriptionState {
 	s.publication.mu.Lock()
 	followed := s.followed
 	s.publication.mu.Unlock()
-	if followed != nil {
-		return SubscriptionState{Connection: connection, Streams: *followed}
+	state := SubscriptionState{
+		Connection: connection, NoAudio: s.subscriber.IsWithheld(sfu.Audio), NoVideo: s.subscriber.IsWithheld(sfu.Video),
 	}
-	return SubscriptionState{Connection: connection, Streams: s.subscriber.Export()}
+	if followed != nil {
+		state.Streams = *followed
+	} else {
+		state.Streams = s.subscriber.Export()
+	}
+	return state
 }
 
 // TakeRelayed takes what the subscriber has sent to the engine of its standby; see
@@ -241,6 +248,7 @@ func (p *Publication) ImportSubscription(
 	if err != nil {
 		return nil, fmt.Errorf("importing subscription: %w", err)
 	}
+	s.Deliver(!state.NoAudio, !state.NoVideo)
 	if err := s.conn.Listen(); err != nil {
 		s.life.close()
 		return nil, fmt.Errorf("importing subscription: %w", err)
@@ -256,6 +264,7 @@ func (s *Subscription) Follow(state SubscriptionState) error {
 	if err := s.conn.Follow(state.Connection); err != nil {
 		return err
 	}
+	s.Deliver(!state.NoAudio, !state.NoVideo)
 	s.publication.mu.Lock()
 	defer s.publication.mu.Unlock()
 	s.note(state.Streams)

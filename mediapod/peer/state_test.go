@@ -91,6 +91,81 @@ func TestASubscriberGoesOverToAnotherEngine(t *testing.T) {
 	}
 }
 
+// What a subscriber does not want is not sent by the next engine, until it wants it there.
+func TestWhatIsWithheldIsWithheldByAnotherEngine(t *testing.T) {
+	first, second := newPair(t)
+	p, q := first.NewPublication(both), second.NewPublication(both)
+	source := newSource(t, 65_500, clientOptions{}, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeOpus, webrtc.MimeTypeVP8)
+	source.publish(p)
+	viewer := newClient(t, clientOptions{})
+	subscription, offer, err := first.Subscribe(t.Context(), p, media.SubscriptionOptions{})
+	viewer.must(err)
+	s := subscription.(*Subscription)
+	s.Deliver(false, false)
+	standby, err := q.(*Publication).ImportSubscription(sent(t, s.Export()), media.SubscriptionOptions{}, nil)
+	viewer.must(err)
+	if state := standby.Export(); !state.NoAudio || !state.NoVideo {
+		t.Errorf("the standby is to send audio: %v, video: %v", !state.NoAudio, !state.NoVideo)
+	}
+	s.Deliver(true, false)
+	viewer.must(s.Answer(t.Context(), viewer.answer(offer)))
+	viewer.waitConnected()
+	viewer.must(standby.Follow(sent(t, s.Export())))
+	source.sendUntil("sound", func() bool { return len(viewer.got(webrtc.RTPCodecTypeAudio)) > 20 })
+	source.sendUntil("the way to the standby", func() bool { return standby.Transport() == media.UDP })
+	s.Freeze()
+	viewer.must(standby.Follow(sent(t, s.Export())))
+	viewer.must(standby.TakeOver(0))
+	viewer.must(p.Close())
+	before := len(viewer.got(webrtc.RTPCodecTypeAudio))
+	next := newSource(t, 65_500, clientOptions{}, webrtc.RTPTransceiverDirectionSendonly, webrtc.MimeTypeOpus, webrtc.MimeTypeVP8)
+	next.publish(q)
+	next.sendUntil("sound of the other engine", func() bool { return len(viewer.got(webrtc.RTPCodecTypeAudio)) > before+20 })
+	if n := len(viewer.got(webrtc.RTPCodecTypeVideo)); n != 0 {
+		t.Errorf("%d packets of video came, which is not wanted", n)
+	}
+	standby.Deliver(true, true)
+	next.sendUntil("video, which is wanted now", func() bool { return len(viewer.got(webrtc.RTPCodecTypeVideo)) > 20 })
+}
+
+// A state of the version before lacks something, and one of the next version has something more.
+func TestAStateOfAnotherVersionIsRead(t *testing.T) {
+	first, second := newPair(t)
+	p, q := first.NewPublication(both), second.NewPublication(both)
+	subscription, _, err := first.Subscribe(t.Context(), p, media.SubscriptionOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(subscription.(*Subscription).Export())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"NoAudio", "NoVideo"} {
+		if _, there := fields[name]; there {
+			t.Errorf("%s is there, and says nothing", name)
+		}
+	}
+	fields["Later"] = map[string]any{"Video": true}
+	if raw, err = json.Marshal(fields); err != nil {
+		t.Fatal(err)
+	}
+	var state SubscriptionState
+	if err := json.Unmarshal(raw, &state); err != nil {
+		t.Fatal(err)
+	}
+	standby, err := q.(*Publication).ImportSubscription(state, media.SubscriptionOptions{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := standby.Export(); got.NoAudio || got.NoVideo {
+		t.Errorf("the standby is to send audio: %v, video: %v", !got.NoAudio, !got.NoVideo)
+	}
+}
+
 // What a standby costs: one state of a connection, exported, sent and taken in, and the memory for
 // a connection that is followed.
 func BenchmarkFollow(b *testing.B) {

@@ -40,6 +40,8 @@ type Desired struct {
 	Proof []byte
 	// Known says that the Session's beginning is told of already. It holds for a room that is made.
 	Known bool
+	// ForceMute is Snapshot.ForceMute of the pod before. It holds for a room that is made.
+	ForceMute bool
 	// EndsWhenEmpty says that the Session goes with its last user.
 	EndsWhenEmpty bool
 	// Generation is handed back in the Snapshot once this state holds.
@@ -123,6 +125,8 @@ type Snapshot struct {
 	Connections []ConnectionSnapshot
 	// UDP and TCP count the peer connections by what their packets go over now.
 	UDP, TCP int
+	// ForceMute says that streams have to be muted (Participant.ForceMuteAll).
+	ForceMute bool
 }
 
 // ConnectionSnapshot is the observed state of one participant.
@@ -146,8 +150,12 @@ type ConnectionSnapshot struct {
 // Reception is what is known of one subscription.
 type Reception struct {
 	SubscriptionID, StreamID string
+	// Lasting says that it goes over to another pod: the id is LastingID.
+	Lasting bool
 	// Began is when the client was first told to receive the stream.
 	Began time.Time
+	// NoAudio and NoVideo say what the client does not want of the stream.
+	NoAudio, NoVideo bool
 }
 
 // Client is what a joining client tells of itself.
@@ -164,6 +172,8 @@ type Stream struct {
 	ID      string
 	Created time.Time
 	StreamOptions
+	// MuteForced says that its owner was asked to mute the audio, and has not said yet that it has.
+	MuteForced bool
 }
 
 // VideoType is what a video shows: Camera, or something else that the front ends know.

@@ -9,7 +9,8 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
-// What a room's standby must know at once: who is in the room, what it sends and what it receives.
+// What a room's standby must know at once: who is in the room, what it sends, what it receives, and
+// whether all have to be muted.
 // The operator tells the next pod the same, but only what it was told itself; a pod may be lost
 // before that.
 //
@@ -23,6 +24,7 @@ const (
 	participantMemory = "participant"
 	streamMemory      = "stream"
 	receptionMemory   = "reception"
+	muteMemory        = "mute"
 )
 
 // rememberedParticipant is the memory of who is in the room by a Connection.
@@ -44,7 +46,7 @@ type rememberedReception struct {
 }
 
 func memoryName(kind string, ids ...string) string {
-	return kind + "/" + strings.Join(ids, "/")
+	return strings.Join(append([]string{kind}, ids...), "/")
 }
 
 // remember has the room's standby know a value.
@@ -81,10 +83,11 @@ func (s *stream) remember() {
 
 func (s *stream) forget() { s.owner.room.forget(streamMemory, s.info.ID) }
 
-// rememberReception has the standby know what the participant receives.
+// rememberReception has the standby know what the participant receives. What does not last is made
+// anew by its client.
 func (p *Participant) rememberReception(s *subscription) {
-	if p.seat.claims == nil {
-		p.room.remember(rememberedReception{p.id, s.reception()}, receptionMemory, p.id, s.id)
+	if reception := s.reception(); p.seat.claims == nil && reception.Lasting {
+		p.room.remember(rememberedReception{p.id, reception}, receptionMemory, p.id, s.id)
 	}
 }
 
@@ -92,8 +95,12 @@ func (p *Participant) forgetReception(s *subscription) {
 	p.room.forget(receptionMemory, p.id, s.id)
 }
 
+// rememberMute has the standby know whether all have to be muted.
+func (r *Room) rememberMute() { r.remember(r.forceMute, muteMemory) }
+
 // forgetAll has the standby know nothing of the room any more. The room is locked.
 func (r *Room) forgetAll() {
+	r.forget(muteMemory)
 	for _, p := range r.participants {
 		p.forget()
 		for _, s := range p.publications.byID {
@@ -112,6 +119,7 @@ func (r *Room) recall(connections []Connection) []Connection {
 	if len(memories) == 0 {
 		return connections
 	}
+	r.read(memories, memoryName(muteMemory), &r.forceMute)
 	connections = slices.Clone(connections)
 	presences := make(map[string]*Presence, len(connections)) // by connection id
 	for i := range connections {

@@ -138,6 +138,33 @@ func TestWhatHasEndedIsForgotten(t *testing.T) {
 	}
 }
 
+// So do the wishes of moderators and of who receives go over, of which the operator knows nothing.
+func TestWishesAreRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := inCall(t)
+		before.must(before.users["B"].ForceMuteAll(nil, func() {}))
+		before.must(before.users["C"].Deliver("con_A", true, false))
+		after := before.loseAtOnce(t)
+		if room, _ := after.registry.Lookup(after.desired.Key); !room.forceMute {
+			t.Error("nobody has to be muted any more")
+		}
+		for _, name := range []string{"A", "B", "C"} {
+			want, got := before.state(name), after.state(name)
+			want.Restored = true
+			if !sameState(want, got) {
+				t.Errorf("%s is\n%+v, want\n%+v", name, got, want)
+			}
+		}
+		b, _ := after.arrive("B")
+		after.must(b.DisableForceMute(func() {}))
+		after.desired.ForceMute = true // as the operator knew last
+		third := after.loseAtOnce(t)
+		if room, _ := third.registry.Lookup(third.desired.Key); room.forceMute {
+			t.Error("all have to be muted again")
+		}
+	})
+}
+
 // A memory of another version of the pod costs no more than itself.
 func TestAMemoryThatCantBeReadIsLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -2,6 +2,9 @@ package room
 
 import "slices"
 
+// Wishes for mute go over to another pod: that a room is to be mute, and which streams are to be
+// that are not yet.
+
 // ForceMute lets a moderator ask for the audio of a stream to be muted: the moderator is answered,
 // then the owner is told (StreamMuteForced). It is for the owner's client to do.
 func (p *Participant) ForceMute(streamID string, reply func()) error {
@@ -17,7 +20,7 @@ func (p *Participant) ForceMute(streamID string, reply func()) error {
 // ForceMuteAll lets a moderator ask for the audio of all streams to be muted but those that are
 // excluded, and of those that are published later, until DisableForceMute: the moderator is
 // answered, then everybody is told (ForceMuteChanged), then the owners are (StreamMuteForced).
-// Excluded streams that are not there do not matter. It does not outlive the pod.
+// Excluded streams that are not there do not matter.
 func (p *Participant) ForceMuteAll(excluded []string, reply func()) error {
 	r := p.room
 	r.mu.Lock()
@@ -81,7 +84,7 @@ func (r *Room) mute(streamID string, spend func(Notification, int) error, reply 
 		return err
 	}
 	reply()
-	s.owner.mailbox.notify(told)
+	r.askForMute(s)
 	return nil
 }
 
@@ -93,14 +96,16 @@ func (r *Room) muteAll(excluded []string, spend func(Notification, int) error, r
 	}
 	reply()
 	r.forceMute = true
+	r.rememberMute()
 	r.notify(told)
 	for _, owner := range r.participants {
 		for _, s := range owner.publications.sorted() {
 			if s.live && s.info.HasAudio && !slices.Contains(excluded, s.info.ID) {
-				owner.mailbox.notify(StreamMuteForced{s.info.ID})
+				r.askForMute(s)
 			}
 		}
 	}
+	r.registry.mark(r.uid)
 	return nil
 }
 
@@ -112,7 +117,9 @@ func (r *Room) endMute(spend func(Notification, int) error, reply func()) error 
 	}
 	reply()
 	r.forceMute = false
+	r.rememberMute()
 	r.notify(told)
+	r.registry.mark(r.uid)
 	return nil
 }
 
@@ -130,6 +137,15 @@ func (p *Participant) mayForceMute() error {
 // muteNew asks for a new stream to be muted where all have to be. The room is locked.
 func (r *Room) muteNew(s *stream) {
 	if r.forceMute && s.info.HasAudio {
-		s.owner.mailbox.notify(StreamMuteForced{s.info.ID})
+		r.askForMute(s)
 	}
+}
+
+// askForMute asks the owner of a stream to mute it. The wish stands until the stream is mute. The
+// room is locked.
+func (r *Room) askForMute(s *stream) {
+	s.info.MuteForced = s.info.AudioActive
+	s.remember()
+	s.owner.mailbox.notify(StreamMuteForced{s.info.ID})
+	r.registry.mark(r.uid)
 }

@@ -99,6 +99,9 @@ func (p *Participant) restoreStream(info Stream) {
 	}
 	p.publications.byID[info.ID], r.streams[info.ID] = s, s
 	r.recorder.sendsOn(s)
+	if info.MuteForced { // its client may not have heard of it
+		r.askForMute(s)
+	}
 	s.remember()
 }
 
@@ -112,12 +115,14 @@ func (p *Participant) restoreSubscriptions(receptions []Reception) {
 		}
 		received := &subscription{
 			id: reception.SubscriptionID, stream: s, order: p.room.next(), answered: true, outdated: true, began: reception.Began,
+			noAudio: reception.NoAudio, noVideo: reception.NoVideo,
 		}
 		if received.began.IsZero() {
 			received.began = later(p.seat.activated, s.info.Created)
 		}
 		if subscription, resumed := p.room.engine().ResumeSubscription(s.publication, p.subscriptionOptions(received)); resumed {
 			received.media, received.outdated = subscription, false
+			received.deliver()
 		}
 		p.subscriptions.byID[received.id] = received
 		if received.media != nil { // it may have paused before there was somebody to tell

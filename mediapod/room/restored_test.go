@@ -10,8 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-logr/logr"
+
 	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
+	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 )
 
 // lose makes the scene that is on another pod once this one's is lost: with what was observed here.
@@ -20,6 +23,8 @@ func (s *scene) lose(t *testing.T) *scene {
 	next := newScene(t)
 	next.desired = s.desired
 	next.desired.Known = true
+	observed, _ := s.registry.Snapshot(s.desired.UID)
+	next.desired.ForceMute = observed.ForceMute
 	next.desired.Connections = slices.Clone(s.desired.Connections)
 	for i := range next.desired.Connections {
 		c := &next.desired.Connections[i]
@@ -100,6 +105,86 @@ func TestARoomIsRestoredAsItWas(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What users have asked for holds in a restored room as it did before: names, mute, and what is
+// delivered to them.
+func TestWhatUsersAskedForIsRestored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := inCall(t)
+		streamOfB := before.streamOf("B")
+		named := StreamOptions{HasAudio: true, AudioActive: true, Name: "Anna", Initials: "A"}
+		before.must(before.users["A"].Participant.Publish(context.Background(), PublishRequest{
+			StreamID: "named", Options: named, SDPOffer: "offer", MaxStreams: 2,
+		}, func(Stream, string) {}))
+		before.must(before.users["A"].Deliver("con_B", false, true))
+		before.must(before.users["C"].Deliver("con_A", false, false))
+		before.must(before.users["B"].ForceMuteAll([]string{"named"}, func() {}))
+		after := before.lose(t)
+		for _, name := range []string{"A", "B", "C"} {
+			want, got := before.state(name), after.state(name)
+			want.Restored = true
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s is\n%+v, want\n%+v", name, got, want)
+			}
+		}
+		if got := after.state("A").Published[1]; got.StreamOptions != named || got.MuteForced {
+			t.Errorf("A sends %+v", got)
+		}
+		if got := after.state("A").Received[0]; !got.NoAudio || got.NoVideo || got.StreamID != streamOfB || !got.Lasting {
+			t.Errorf("A receives %+v", got)
+		}
+
+		// D, who is new, has to be mute, and so has B still, who has not heard of it. A was mute.
+		after.join("D")
+		streamOfD := after.publish("D")
+		a, _ := after.arrive("A")
+		after.arrive("B")
+		for name, told := range map[string]string{"A": "", "B": streamOfB, "D": streamOfD} {
+			line := name + " <- streamMuteForced " + memberPattern.ReplaceAllString(streamPattern.ReplaceAllString(told, "stream($2,$1)"), "$1")
+			if got := strings.Contains(after.text(), line); got != (told != "") {
+				t.Errorf("%s is asked to mute: %v\n%s", name, got, after.text())
+			}
+		}
+		time.Sleep(settlingTime)
+		synctest.Wait()
+		if audio, video := after.engine.Delivers("con_A"); audio || !video {
+			t.Errorf("A gets audio: %v, video: %v", audio, video)
+		}
+		after.must(a.Leave())
+		after.must(after.users["B"].DisableForceMute(func() {}))
+		if observed, _ := after.registry.Snapshot(after.desired.UID); observed.ForceMute {
+			t.Error("streams have to be muted still")
+		}
+	})
+}
+
+// takenOver is an engine that goes on with the media of every room.
+type takenOver struct{ *mediatest.Engine }
+
+func (e takenOver) Resume(options media.PublicationOptions) (media.Publication, bool) {
+	return e.NewPublication(options), true
+}
+
+func (e takenOver) ResumeSubscription(p media.Publication, options media.SubscriptionOptions) (media.Subscription, bool) {
+	s, _, err := e.Subscribe(context.Background(), p, options)
+	return s, err == nil
+}
+
+// Media that goes on is what the client wants of it.
+func TestWhatIsDeliveredWhereMediaGoesOn(t *testing.T) {
+	before := inCall(t)
+	before.must(before.users["A"].Deliver("con_B", false, true))
+	engine := takenOver{&mediatest.Engine{}}
+	registry := NewRegistry(engine, logr.Discard())
+	registry.Apply(before.lose(t).desired)
+	for name, want := range map[string]struct{ audio, video bool }{"A": {false, true}, "B": {true, true}} {
+		if audio, video := engine.Delivers("con_" + name); audio != want.audio || video != want.video {
+			t.Errorf("%s gets audio: %v, video: %v", name, audio, video)
+		}
+	}
+	registry.Stop()
+	registry.Wait()
 }
 
 func TestWhoComesBackToARestoredRoom(t *testing.T) {

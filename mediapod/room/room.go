@@ -32,7 +32,7 @@ type Room struct {
 	byToken      map[TokenDigest]*seat
 	byPrivateID  map[privateID]*seat
 	participants []*Participant // in the order in which they joined
-	forceMute    bool           // a moderator wants all audio muted
+	forceMute    bool           // a moderator wants all audio muted, on whatever pod it was said
 	streams      map[string]*stream
 	sequence     int // of streams and subscriptions
 	closed       bool
@@ -91,6 +91,7 @@ func newRoom(registry *Registry, desired Desired) *Room {
 		sessionID: desired.SessionID,
 		byToken:   make(map[TokenDigest]*seat),
 		streams:   make(map[string]*stream),
+		forceMute: desired.ForceMute,
 
 		byPrivateID: make(map[privateID]*seat),
 		recorder:    eventRecorder{outbox: registry.outbox, uid: desired.UID},
@@ -123,6 +124,9 @@ func (r *Room) apply(desired Desired) {
 	connections := desired.Connections
 	if !r.applied {
 		connections = r.recall(connections)
+		if r.forceMute {
+			r.rememberMute()
+		}
 	}
 	for _, connection := range connections {
 		s, known := before[connection.UID]
@@ -388,6 +392,7 @@ func (r *Room) letGo() {
 // shut evicts everybody, one after the other, and lets nobody in any more. The room is locked.
 func (r *Room) shut(reason reasons.Reason) {
 	r.closed = true
+	r.forget(muteMemory)
 	for len(r.participants) > 0 {
 		r.evict(r.participants[0], reason)
 	}
@@ -481,7 +486,9 @@ func (r *Room) find(connectionID string) (*Participant, bool) {
 func (r *Room) snapshot() Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	snapshot := Snapshot{UID: r.uid, Generation: r.generation, Connections: make([]ConnectionSnapshot, 0, len(r.seats))}
+	snapshot := Snapshot{
+		UID: r.uid, Generation: r.generation, Connections: make([]ConnectionSnapshot, 0, len(r.seats)), ForceMute: r.forceMute,
+	}
 	for _, s := range r.seats {
 		snapshot.Connections = append(snapshot.Connections, s.snapshot())
 	}

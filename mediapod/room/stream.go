@@ -443,6 +443,7 @@ func (p *Participant) ChangeStream(streamID string, change StreamChange) error {
 	}
 	if change.AudioActive != nil {
 		s.info.AudioActive = *change.AudioActive
+		s.info.MuteForced = s.info.MuteForced && s.info.AudioActive
 	}
 	if change.VideoActive != nil {
 		s.info.VideoActive = *change.VideoActive

@@ -52,10 +52,6 @@ func (s *subscription) received() bool {
 	return s.answered || s.renews
 }
 
-func (s *subscription) reception() Reception {
-	return Reception{SubscriptionID: s.id, StreamID: s.stream.info.ID, Began: s.began}
-}
-
 // subscriptions are what a participant receives, or is about to, by id. They belong to their
 // participant and are guarded by the room's mutex.
 type subscriptions struct {
@@ -76,6 +72,15 @@ func (s *subscriptions) received() []Reception {
 		}
 	}
 	return received
+}
+
+// reception returns what is known of the subscription.
+func (s *subscription) reception() Reception {
+	info := s.stream.info
+	return Reception{
+		SubscriptionID: s.id, StreamID: info.ID, Lasting: s.id == LastingID(info.ID, s.stream.owner.id),
+		Began: s.began, NoAudio: s.noAudio, NoVideo: s.noVideo,
+	}
 }
 
 // has reports whether the subscription was not ended and none has taken its place.
@@ -245,7 +250,7 @@ func (s *subscription) deliver() {
 }
 
 // Deliver says what of a stream is sent to the participant; at first all is. It holds until the
-// client subscribes anew, or another pod takes the room over.
+// client subscribes anew.
 func (p *Participant) Deliver(subscriptionID string, audio, video bool) error {
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
@@ -258,6 +263,10 @@ func (p *Participant) Deliver(subscriptionID string, audio, video bool) error {
 	}
 	received.noAudio, received.noVideo = !audio, !video
 	received.deliver()
+	if received.answered {
+		p.rememberReception(received)
+	}
+	p.room.registry.mark(p.room.uid)
 	return nil
 }
 

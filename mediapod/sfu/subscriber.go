@@ -90,6 +90,13 @@ func (s *Subscriber) Withhold(kind Kind, withheld bool, now time.Time) {
 	}
 }
 
+// IsWithheld says whether a kind of media is not to be sent.
+func (s *Subscriber) IsWithheld(kind Kind) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.withheld[kind]
+}
+
 // HandleFeedback takes a packet of transport-wide feedback
 // (draft-holmer-rmcat-transport-wide-cc-extensions, section 3.1) that the subscriber sent, as it
 // came: there are many of them. It does not keep raw.

@@ -2,10 +2,12 @@ package standby
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/peer"
 	"mediarooms.dev/mediarooms/mediapod/standby/lease"
+	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // pod is an engine that others can follow.
@@ -260,6 +263,69 @@ func TestWhatIsRememberedIsSaidAnew(t *testing.T) {
 	f.take(&standbyv1.Media{Uid: "room", Memory: "stays", Gone: true})
 	if len(f.memories) != 0 {
 		t.Errorf("what is gone left %v", f.memories)
+	}
+}
+
+// offer is what a browser offers that publishes sound and a picture.
+var offer = strings.ReplaceAll(`v=0
+o=- 1 1 IN IP4 127.0.0.1
+s=-
+t=0 0
+a=group:BUNDLE 0 1
+a=ice-ufrag:abcd
+a=ice-pwd:0123456789012345678901
+a=fingerprint:sha-256 `+strings.TrimSuffix(strings.Repeat("00:", 32), ":")+`
+a=setup:actpass
+m=audio 9 UDP/TLS/RTP/SAVPF 111
+c=IN IP4 0.0.0.0
+a=mid:0
+a=sendonly
+a=rtcp-mux
+a=rtpmap:111 opus/48000/2
+m=video 9 UDP/TLS/RTP/SAVPF 96
+c=IN IP4 0.0.0.0
+a=mid:1
+a=sendonly
+a=rtcp-mux
+a=rtpmap:96 VP8/90000
+`, "\n", "\r\n")
+
+// The standby knows what a client does not want: it sends that neither, before it is told of the
+// room.
+func TestWhatIsWithheldIsKnownToTheStandby(t *testing.T) {
+	ca := mtlstest.NewAuthority(t)
+	first, second := startPod(t, ca), startPod(t, ca)
+	first.SetAdvertisedAddresses([]peer.Address{{IP: netip.MustParseAddr("127.0.0.1"), UDPPort: first.UDPPort()}})
+	protected(first, second, 1, 1)
+	p := first.NewPublication(media.PublicationOptions{Room: "room", StreamID: "stream", HasAudio: true, HasVideo: true})
+	if _, err := p.Answer(t.Context(), offer); err != nil {
+		t.Fatal(err)
+	}
+	s, _, err := first.Subscribe(t.Context(), p, media.SubscriptionOptions{Participant: "B", ID: "A"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.becomes("room", Ready)
+	for _, wanted := range []struct{ audio, video bool }{{true, false}, {false, true}, {true, true}} {
+		s.Deliver(wanted.audio, wanted.video)
+		wait.For(t, 20*time.Second, "the standby knows", func() error {
+			second.mu.Lock()
+			f := second.followed["room"]
+			second.mu.Unlock()
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			known := f.subscriptions[key{stream: "stream", participant: "B", subscription: "A"}]
+			if known == nil {
+				return errUnknown
+			}
+			if state := known.Export(); state.NoAudio == wanted.audio || state.NoVideo == wanted.video {
+				return fmt.Errorf("it is to send audio: %v, video: %v", !state.NoAudio, !state.NoVideo)
+			}
+			return nil
+		})
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

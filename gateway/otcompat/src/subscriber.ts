@@ -69,7 +69,7 @@ export class Subscriber extends Party {
     await this.#answer(sdpOffer, true).catch((failure) => console.warn('Mediarooms: an offer could not be answered', failure));
   }
 
-  /** Says again what is wanted of the stream, which another media pod does not know. */
+  /** Says again what is wanted of the stream, which another media pod may not know. */
   deliverAgain(): void {
     if (!this.#audio || !this.#video) {
       this.#deliver().catch((failure) => console.warn('Mediarooms: what is delivered could not be changed', failure));

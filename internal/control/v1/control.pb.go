@@ -902,7 +902,9 @@ type Room struct {
 	// addresses.
 	Standby *RoomStandby `protobuf:"bytes,16,opt,name=standby,proto3" json:"standby,omitempty"`
 	// recordings are the one that runs, if any, and the one that has ended last.
-	Recordings    []*Recording `protobuf:"bytes,17,rep,name=recordings,proto3" json:"recordings,omitempty"`
+	Recordings []*Recording `protobuf:"bytes,17,rep,name=recordings,proto3" json:"recordings,omitempty"`
+	// force_mute is RoomStatus.force_mute as the pod before has told it. It means nothing to a pod that has the room already.
+	ForceMute     bool `protobuf:"varint,18,opt,name=force_mute,json=forceMute,proto3" json:"force_mute,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1054,6 +1056,13 @@ func (x *Room) GetRecordings() []*Recording {
 		return x.Recordings
 	}
 	return nil
+}
+
+func (x *Room) GetForceMute() bool {
+	if x != nil {
+		return x.ForceMute
+	}
+	return false
 }
 
 // Recording is a recording of a room as its clients are told of it: once that it has started, once that it has ended. What is in the first Room of a uid
@@ -1528,8 +1537,10 @@ type Presence struct {
 	Subscribers []string           `protobuf:"bytes,6,rep,name=subscribers,proto3" json:"subscribers,omitempty"`
 	// subscribed_unix_ms says for each of subscribers since when; it may be absent.
 	SubscribedUnixMs []int64 `protobuf:"varint,7,rep,packed,name=subscribed_unix_ms,json=subscribedUnixMs,proto3" json:"subscribed_unix_ms,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// withheld is what it does not want of subscribers; it may be absent.
+	Withheld      []*Withheld `protobuf:"bytes,8,rep,name=withheld,proto3" json:"withheld,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Presence) Reset() {
@@ -1611,6 +1622,74 @@ func (x *Presence) GetSubscribedUnixMs() []int64 {
 	return nil
 }
 
+func (x *Presence) GetWithheld() []*Withheld {
+	if x != nil {
+		return x.Withheld
+	}
+	return nil
+}
+
+// Withheld says which kinds of media of a stream a participant does not want, and is not sent.
+type Withheld struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	StreamId      string                 `protobuf:"bytes,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
+	Audio         bool                   `protobuf:"varint,2,opt,name=audio,proto3" json:"audio,omitempty"`
+	Video         bool                   `protobuf:"varint,3,opt,name=video,proto3" json:"video,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Withheld) Reset() {
+	*x = Withheld{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Withheld) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Withheld) ProtoMessage() {}
+
+func (x *Withheld) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Withheld.ProtoReflect.Descriptor instead.
+func (*Withheld) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Withheld) GetStreamId() string {
+	if x != nil {
+		return x.StreamId
+	}
+	return ""
+}
+
+func (x *Withheld) GetAudio() bool {
+	if x != nil {
+		return x.Audio
+	}
+	return false
+}
+
+func (x *Withheld) GetVideo() bool {
+	if x != nil {
+		return x.Video
+	}
+	return false
+}
+
 // Moderation says what a participant may not publish. A stream that is not allowed any more ends with forceUnpublishByServer.
 type Moderation struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -1624,7 +1703,7 @@ type Moderation struct {
 
 func (x *Moderation) Reset() {
 	*x = Moderation{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[14]
+	mi := &file_internal_control_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1636,7 +1715,7 @@ func (x *Moderation) String() string {
 func (*Moderation) ProtoMessage() {}
 
 func (x *Moderation) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[14]
+	mi := &file_internal_control_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1649,7 +1728,7 @@ func (x *Moderation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moderation.ProtoReflect.Descriptor instead.
 func (*Moderation) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Moderation) GetAudioBlocked() bool {
@@ -1685,7 +1764,7 @@ type IceServer struct {
 
 func (x *IceServer) Reset() {
 	*x = IceServer{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[15]
+	mi := &file_internal_control_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +1776,7 @@ func (x *IceServer) String() string {
 func (*IceServer) ProtoMessage() {}
 
 func (x *IceServer) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[15]
+	mi := &file_internal_control_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +1789,7 @@ func (x *IceServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IceServer.ProtoReflect.Descriptor instead.
 func (*IceServer) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *IceServer) GetUrl() string {
@@ -1749,7 +1828,7 @@ type RemoveRoom struct {
 
 func (x *RemoveRoom) Reset() {
 	*x = RemoveRoom{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[16]
+	mi := &file_internal_control_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +1840,7 @@ func (x *RemoveRoom) String() string {
 func (*RemoveRoom) ProtoMessage() {}
 
 func (x *RemoveRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[16]
+	mi := &file_internal_control_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +1853,7 @@ func (x *RemoveRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRoom.ProtoReflect.Descriptor instead.
 func (*RemoveRoom) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RemoveRoom) GetUid() string {
@@ -1818,7 +1897,7 @@ type RoomRemoved struct {
 
 func (x *RoomRemoved) Reset() {
 	*x = RoomRemoved{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[17]
+	mi := &file_internal_control_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1830,7 +1909,7 @@ func (x *RoomRemoved) String() string {
 func (*RoomRemoved) ProtoMessage() {}
 
 func (x *RoomRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[17]
+	mi := &file_internal_control_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1843,7 +1922,7 @@ func (x *RoomRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomRemoved.ProtoReflect.Descriptor instead.
 func (*RoomRemoved) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RoomRemoved) GetUid() string {
@@ -1885,15 +1964,17 @@ type RoomStatus struct {
 	// an operator that takes_parts is sent such.
 	More bool `protobuf:"varint,7,opt,name=more,proto3" json:"more,omitempty"`
 	// udp_media and tcp_media count the peer connections of the room by what their packets go over now.
-	UdpMedia      int32 `protobuf:"varint,8,opt,name=udp_media,json=udpMedia,proto3" json:"udp_media,omitempty"`
-	TcpMedia      int32 `protobuf:"varint,9,opt,name=tcp_media,json=tcpMedia,proto3" json:"tcp_media,omitempty"`
+	UdpMedia int32 `protobuf:"varint,8,opt,name=udp_media,json=udpMedia,proto3" json:"udp_media,omitempty"`
+	TcpMedia int32 `protobuf:"varint,9,opt,name=tcp_media,json=tcpMedia,proto3" json:"tcp_media,omitempty"`
+	// force_mute says that a moderator, or the server, wants the audio of streams to be muted that are published from now on.
+	ForceMute     bool `protobuf:"varint,10,opt,name=force_mute,json=forceMute,proto3" json:"force_mute,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RoomStatus) Reset() {
 	*x = RoomStatus{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[18]
+	mi := &file_internal_control_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1905,7 +1986,7 @@ func (x *RoomStatus) String() string {
 func (*RoomStatus) ProtoMessage() {}
 
 func (x *RoomStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[18]
+	mi := &file_internal_control_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1918,7 +1999,7 @@ func (x *RoomStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomStatus.ProtoReflect.Descriptor instead.
 func (*RoomStatus) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RoomStatus) GetUid() string {
@@ -1984,6 +2065,13 @@ func (x *RoomStatus) GetTcpMedia() int32 {
 	return 0
 }
 
+func (x *RoomStatus) GetForceMute() bool {
+	if x != nil {
+		return x.ForceMute
+	}
+	return false
+}
+
 // ConnectionStatus is the observed state of one participant.
 type ConnectionStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2009,14 +2097,16 @@ type ConnectionStatus struct {
 	// subscribed_unix_ms says for each of subscribers since when, in milliseconds since 1970.
 	SubscribedUnixMs []int64 `protobuf:"varint,13,rep,packed,name=subscribed_unix_ms,json=subscribedUnixMs,proto3" json:"subscribed_unix_ms,omitempty"`
 	// restored says that the user comes from another pod (Presence), and has not come back on this one yet.
-	Restored      bool `protobuf:"varint,14,opt,name=restored,proto3" json:"restored,omitempty"`
+	Restored bool `protobuf:"varint,14,opt,name=restored,proto3" json:"restored,omitempty"`
+	// withheld are those of subscribers of which it does not want everything.
+	Withheld      []*Withheld `protobuf:"bytes,15,rep,name=withheld,proto3" json:"withheld,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConnectionStatus) Reset() {
 	*x = ConnectionStatus{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[19]
+	mi := &file_internal_control_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2028,7 +2118,7 @@ func (x *ConnectionStatus) String() string {
 func (*ConnectionStatus) ProtoMessage() {}
 
 func (x *ConnectionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[19]
+	mi := &file_internal_control_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2041,7 +2131,7 @@ func (x *ConnectionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionStatus.ProtoReflect.Descriptor instead.
 func (*ConnectionStatus) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ConnectionStatus) GetUid() string {
@@ -2142,6 +2232,13 @@ func (x *ConnectionStatus) GetRestored() bool {
 	return false
 }
 
+func (x *ConnectionStatus) GetWithheld() []*Withheld {
+	if x != nil {
+		return x.Withheld
+	}
+	return nil
+}
+
 // PublishedStream is one stream that a participant sends.
 type PublishedStream struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -2156,14 +2253,19 @@ type PublishedStream struct {
 	FrameRate       int32  `protobuf:"varint,8,opt,name=frame_rate,json=frameRate,proto3" json:"frame_rate,omitempty"`
 	VideoDimensions string `protobuf:"bytes,9,opt,name=video_dimensions,json=videoDimensions,proto3" json:"video_dimensions,omitempty"`
 	// loopback says that the publisher gets its own media back.
-	Loopback      bool `protobuf:"varint,10,opt,name=loopback,proto3" json:"loopback,omitempty"`
+	Loopback bool `protobuf:"varint,10,opt,name=loopback,proto3" json:"loopback,omitempty"`
+	// name and initials are what the publisher calls the stream. Events do not tell them.
+	Name     string `protobuf:"bytes,11,opt,name=name,proto3" json:"name,omitempty"`
+	Initials string `protobuf:"bytes,12,opt,name=initials,proto3" json:"initials,omitempty"`
+	// mute_forced says that the publisher was asked to mute the audio, and has not said yet that it has. Events do not tell it.
+	MuteForced    bool `protobuf:"varint,13,opt,name=mute_forced,json=muteForced,proto3" json:"mute_forced,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PublishedStream) Reset() {
 	*x = PublishedStream{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[20]
+	mi := &file_internal_control_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2175,7 +2277,7 @@ func (x *PublishedStream) String() string {
 func (*PublishedStream) ProtoMessage() {}
 
 func (x *PublishedStream) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[20]
+	mi := &file_internal_control_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2188,7 +2290,7 @@ func (x *PublishedStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedStream.ProtoReflect.Descriptor instead.
 func (*PublishedStream) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PublishedStream) GetStreamId() string {
@@ -2261,6 +2363,27 @@ func (x *PublishedStream) GetLoopback() bool {
 	return false
 }
 
+func (x *PublishedStream) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PublishedStream) GetInitials() string {
+	if x != nil {
+		return x.Initials
+	}
+	return ""
+}
+
+func (x *PublishedStream) GetMuteForced() bool {
+	if x != nil {
+		return x.MuteForced
+	}
+	return false
+}
+
 // Heartbeat is sent every second, whatever else is sent. An operator that misses it for 4 s takes the pod for cut off.
 type Heartbeat struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -2274,7 +2397,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[21]
+	mi := &file_internal_control_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2286,7 +2409,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[21]
+	mi := &file_internal_control_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2299,7 +2422,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Heartbeat) GetRooms() int32 {
@@ -2348,7 +2471,7 @@ type RoomJournal struct {
 
 func (x *RoomJournal) Reset() {
 	*x = RoomJournal{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[22]
+	mi := &file_internal_control_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2483,7 @@ func (x *RoomJournal) String() string {
 func (*RoomJournal) ProtoMessage() {}
 
 func (x *RoomJournal) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[22]
+	mi := &file_internal_control_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2496,7 @@ func (x *RoomJournal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomJournal.ProtoReflect.Descriptor instead.
 func (*RoomJournal) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RoomJournal) GetRoom() *RoomIdentity {
@@ -2418,7 +2541,7 @@ type RoomEvents struct {
 
 func (x *RoomEvents) Reset() {
 	*x = RoomEvents{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[23]
+	mi := &file_internal_control_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2430,7 +2553,7 @@ func (x *RoomEvents) String() string {
 func (*RoomEvents) ProtoMessage() {}
 
 func (x *RoomEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[23]
+	mi := &file_internal_control_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2443,7 +2566,7 @@ func (x *RoomEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomEvents.ProtoReflect.Descriptor instead.
 func (*RoomEvents) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RoomEvents) GetRoom() *RoomIdentity {
@@ -2483,7 +2606,7 @@ type RoomIdentity struct {
 
 func (x *RoomIdentity) Reset() {
 	*x = RoomIdentity{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[24]
+	mi := &file_internal_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +2618,7 @@ func (x *RoomIdentity) String() string {
 func (*RoomIdentity) ProtoMessage() {}
 
 func (x *RoomIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[24]
+	mi := &file_internal_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +2631,7 @@ func (x *RoomIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomIdentity.ProtoReflect.Descriptor instead.
 func (*RoomIdentity) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RoomIdentity) GetUid() string {
@@ -2564,7 +2687,7 @@ type AckEvents struct {
 
 func (x *AckEvents) Reset() {
 	*x = AckEvents{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[25]
+	mi := &file_internal_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2576,7 +2699,7 @@ func (x *AckEvents) String() string {
 func (*AckEvents) ProtoMessage() {}
 
 func (x *AckEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[25]
+	mi := &file_internal_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2589,7 +2712,7 @@ func (x *AckEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckEvents.ProtoReflect.Descriptor instead.
 func (*AckEvents) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AckEvents) GetUid() string {
@@ -2629,7 +2752,7 @@ type RoomEvent struct {
 
 func (x *RoomEvent) Reset() {
 	*x = RoomEvent{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[26]
+	mi := &file_internal_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2641,7 +2764,7 @@ func (x *RoomEvent) String() string {
 func (*RoomEvent) ProtoMessage() {}
 
 func (x *RoomEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[26]
+	mi := &file_internal_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2654,7 +2777,7 @@ func (x *RoomEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomEvent.ProtoReflect.Descriptor instead.
 func (*RoomEvent) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RoomEvent) GetSequence() uint64 {
@@ -2825,7 +2948,7 @@ type RecordingStatusChanged struct {
 
 func (x *RecordingStatusChanged) Reset() {
 	*x = RecordingStatusChanged{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[27]
+	mi := &file_internal_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2837,7 +2960,7 @@ func (x *RecordingStatusChanged) String() string {
 func (*RecordingStatusChanged) ProtoMessage() {}
 
 func (x *RecordingStatusChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[27]
+	mi := &file_internal_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2850,7 +2973,7 @@ func (x *RecordingStatusChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordingStatusChanged.ProtoReflect.Descriptor instead.
 func (*RecordingStatusChanged) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RecordingStatusChanged) GetId() string {
@@ -2931,7 +3054,7 @@ type SessionCreated struct {
 
 func (x *SessionCreated) Reset() {
 	*x = SessionCreated{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[28]
+	mi := &file_internal_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2943,7 +3066,7 @@ func (x *SessionCreated) String() string {
 func (*SessionCreated) ProtoMessage() {}
 
 func (x *SessionCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[28]
+	mi := &file_internal_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,7 +3079,7 @@ func (x *SessionCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionCreated.ProtoReflect.Descriptor instead.
 func (*SessionCreated) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 type SessionDestroyed struct {
@@ -2968,7 +3091,7 @@ type SessionDestroyed struct {
 
 func (x *SessionDestroyed) Reset() {
 	*x = SessionDestroyed{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[29]
+	mi := &file_internal_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +3103,7 @@ func (x *SessionDestroyed) String() string {
 func (*SessionDestroyed) ProtoMessage() {}
 
 func (x *SessionDestroyed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[29]
+	mi := &file_internal_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +3116,7 @@ func (x *SessionDestroyed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionDestroyed.ProtoReflect.Descriptor instead.
 func (*SessionDestroyed) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SessionDestroyed) GetReason() string {
@@ -3012,7 +3135,7 @@ type ParticipantJoined struct {
 
 func (x *ParticipantJoined) Reset() {
 	*x = ParticipantJoined{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[30]
+	mi := &file_internal_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3147,7 @@ func (x *ParticipantJoined) String() string {
 func (*ParticipantJoined) ProtoMessage() {}
 
 func (x *ParticipantJoined) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[30]
+	mi := &file_internal_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3160,7 @@ func (x *ParticipantJoined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantJoined.ProtoReflect.Descriptor instead.
 func (*ParticipantJoined) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ParticipantJoined) GetParticipant() *ParticipantIdentity {
@@ -3059,7 +3182,7 @@ type ParticipantLeft struct {
 
 func (x *ParticipantLeft) Reset() {
 	*x = ParticipantLeft{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[31]
+	mi := &file_internal_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3071,7 +3194,7 @@ func (x *ParticipantLeft) String() string {
 func (*ParticipantLeft) ProtoMessage() {}
 
 func (x *ParticipantLeft) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[31]
+	mi := &file_internal_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3084,7 +3207,7 @@ func (x *ParticipantLeft) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantLeft.ProtoReflect.Descriptor instead.
 func (*ParticipantLeft) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ParticipantLeft) GetParticipant() *ParticipantIdentity {
@@ -3121,7 +3244,7 @@ type ParticipantIdentity struct {
 
 func (x *ParticipantIdentity) Reset() {
 	*x = ParticipantIdentity{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[32]
+	mi := &file_internal_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3133,7 +3256,7 @@ func (x *ParticipantIdentity) String() string {
 func (*ParticipantIdentity) ProtoMessage() {}
 
 func (x *ParticipantIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[32]
+	mi := &file_internal_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3146,7 +3269,7 @@ func (x *ParticipantIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantIdentity.ProtoReflect.Descriptor instead.
 func (*ParticipantIdentity) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ParticipantIdentity) GetConnectionId() string {
@@ -3193,7 +3316,7 @@ type WebrtcConnectionCreated struct {
 
 func (x *WebrtcConnectionCreated) Reset() {
 	*x = WebrtcConnectionCreated{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[33]
+	mi := &file_internal_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3205,7 +3328,7 @@ func (x *WebrtcConnectionCreated) String() string {
 func (*WebrtcConnectionCreated) ProtoMessage() {}
 
 func (x *WebrtcConnectionCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[33]
+	mi := &file_internal_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3218,7 +3341,7 @@ func (x *WebrtcConnectionCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnectionCreated.ProtoReflect.Descriptor instead.
 func (*WebrtcConnectionCreated) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WebrtcConnectionCreated) GetConnection() *WebrtcConnection {
@@ -3240,7 +3363,7 @@ type WebrtcConnectionDestroyed struct {
 
 func (x *WebrtcConnectionDestroyed) Reset() {
 	*x = WebrtcConnectionDestroyed{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[34]
+	mi := &file_internal_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +3375,7 @@ func (x *WebrtcConnectionDestroyed) String() string {
 func (*WebrtcConnectionDestroyed) ProtoMessage() {}
 
 func (x *WebrtcConnectionDestroyed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[34]
+	mi := &file_internal_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3265,7 +3388,7 @@ func (x *WebrtcConnectionDestroyed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnectionDestroyed.ProtoReflect.Descriptor instead.
 func (*WebrtcConnectionDestroyed) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WebrtcConnectionDestroyed) GetConnection() *WebrtcConnection {
@@ -3304,7 +3427,7 @@ type WebrtcConnection struct {
 
 func (x *WebrtcConnection) Reset() {
 	*x = WebrtcConnection{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[35]
+	mi := &file_internal_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3316,7 +3439,7 @@ func (x *WebrtcConnection) String() string {
 func (*WebrtcConnection) ProtoMessage() {}
 
 func (x *WebrtcConnection) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[35]
+	mi := &file_internal_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3329,7 +3452,7 @@ func (x *WebrtcConnection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnection.ProtoReflect.Descriptor instead.
 func (*WebrtcConnection) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WebrtcConnection) GetConnectionId() string {
@@ -3368,7 +3491,7 @@ type SignalSent struct {
 
 func (x *SignalSent) Reset() {
 	*x = SignalSent{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[36]
+	mi := &file_internal_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3380,7 +3503,7 @@ func (x *SignalSent) String() string {
 func (*SignalSent) ProtoMessage() {}
 
 func (x *SignalSent) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[36]
+	mi := &file_internal_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3393,7 +3516,7 @@ func (x *SignalSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalSent.ProtoReflect.Descriptor instead.
 func (*SignalSent) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SignalSent) GetFrom() string {
@@ -3475,7 +3598,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x02ip\x18\x01 \x01(\tR\x02ip\x12\x19\n" +
 	"\budp_port\x18\x02 \x01(\x05R\audpPort\x12\x19\n" +
 	"\btcp_port\x18\x03 \x01(\x05R\atcpPort\"\r\n" +
-	"\vSnapshotEnd\"\xe1\x04\n" +
+	"\vSnapshotEnd\"\x80\x05\n" +
 	"\x04Room\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1e\n" +
@@ -3499,7 +3622,9 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\astandby\x18\x10 \x01(\v2\".mediarooms.control.v1.RoomStandbyR\astandby\x12@\n" +
 	"\n" +
 	"recordings\x18\x11 \x03(\v2 .mediarooms.control.v1.RecordingR\n" +
-	"recordings\"\x94\x01\n" +
+	"recordings\x12\x1d\n" +
+	"\n" +
+	"force_mute\x18\x12 \x01(\bR\tforceMute\"\x94\x01\n" +
 	"\tRecording\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -3545,7 +3670,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"moderation\x18\r \x01(\v2!.mediarooms.control.v1.ModerationR\n" +
 	"moderation\x12;\n" +
-	"\bpresence\x18\x0e \x01(\v2\x1f.mediarooms.control.v1.PresenceR\bpresence\"\x95\x02\n" +
+	"\bpresence\x18\x0e \x01(\v2\x1f.mediarooms.control.v1.PresenceR\bpresence\"\xd2\x02\n" +
 	"\bPresence\x12$\n" +
 	"\x0eactive_unix_ms\x18\x01 \x01(\x03R\factiveUnixMs\x12\x1f\n" +
 	"\vclient_data\x18\x02 \x01(\tR\n" +
@@ -3556,7 +3681,12 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"publishers\x18\x05 \x03(\v2&.mediarooms.control.v1.PublishedStreamR\n" +
 	"publishers\x12 \n" +
 	"\vsubscribers\x18\x06 \x03(\tR\vsubscribers\x12,\n" +
-	"\x12subscribed_unix_ms\x18\a \x03(\x03R\x10subscribedUnixMs\"\x80\x01\n" +
+	"\x12subscribed_unix_ms\x18\a \x03(\x03R\x10subscribedUnixMs\x12;\n" +
+	"\bwithheld\x18\b \x03(\v2\x1f.mediarooms.control.v1.WithheldR\bwithheld\"S\n" +
+	"\bWithheld\x12\x1b\n" +
+	"\tstream_id\x18\x01 \x01(\tR\bstreamId\x12\x14\n" +
+	"\x05audio\x18\x02 \x01(\bR\x05audio\x12\x14\n" +
+	"\x05video\x18\x03 \x01(\bR\x05video\"\x80\x01\n" +
 	"\n" +
 	"Moderation\x12#\n" +
 	"\raudio_blocked\x18\x01 \x01(\bR\faudioBlocked\x12#\n" +
@@ -3577,7 +3707,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\vRoomRemoved\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
-	"\x05ended\x18\x03 \x01(\bR\x05ended\"\xa1\x02\n" +
+	"\x05ended\x18\x03 \x01(\bR\x05ended\"\xc0\x02\n" +
 	"\n" +
 	"RoomStatus\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
@@ -3590,7 +3720,10 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x04gone\x18\x06 \x03(\tR\x04gone\x12\x12\n" +
 	"\x04more\x18\a \x01(\bR\x04more\x12\x1b\n" +
 	"\tudp_media\x18\b \x01(\x05R\budpMedia\x12\x1b\n" +
-	"\ttcp_media\x18\t \x01(\x05R\btcpMedia\"\xa9\x04\n" +
+	"\ttcp_media\x18\t \x01(\x05R\btcpMedia\x12\x1d\n" +
+	"\n" +
+	"force_mute\x18\n" +
+	" \x01(\bR\tforceMute\"\xe6\x04\n" +
 	"\x10ConnectionStatus\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1e\n" +
 	"\n" +
@@ -3612,7 +3745,8 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\vsame_client\x18\f \x01(\bR\n" +
 	"sameClient\x12,\n" +
 	"\x12subscribed_unix_ms\x18\r \x03(\x03R\x10subscribedUnixMs\x12\x1a\n" +
-	"\brestored\x18\x0e \x01(\bR\brestored\"\xe0\x02\n" +
+	"\brestored\x18\x0e \x01(\bR\brestored\x12;\n" +
+	"\bwithheld\x18\x0f \x03(\v2\x1f.mediarooms.control.v1.WithheldR\bwithheld\"\xb1\x03\n" +
 	"\x0fPublishedStream\x12\x1b\n" +
 	"\tstream_id\x18\x01 \x01(\tR\bstreamId\x12&\n" +
 	"\x0fcreated_unix_ms\x18\x02 \x01(\x03R\rcreatedUnixMs\x12\x1b\n" +
@@ -3625,7 +3759,11 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"frame_rate\x18\b \x01(\x05R\tframeRate\x12)\n" +
 	"\x10video_dimensions\x18\t \x01(\tR\x0fvideoDimensions\x12\x1a\n" +
 	"\bloopback\x18\n" +
-	" \x01(\bR\bloopback\"\x96\x01\n" +
+	" \x01(\bR\bloopback\x12\x12\n" +
+	"\x04name\x18\v \x01(\tR\x04name\x12\x1a\n" +
+	"\binitials\x18\f \x01(\tR\binitials\x12\x1f\n" +
+	"\vmute_forced\x18\r \x01(\bR\n" +
+	"muteForced\"\x96\x01\n" +
 	"\tHeartbeat\x12\x14\n" +
 	"\x05rooms\x18\x01 \x01(\x05R\x05rooms\x12-\n" +
 	"\x12active_connections\x18\x02 \x01(\x05R\x11activeConnections\x12\x1e\n" +
@@ -3754,7 +3892,7 @@ func file_internal_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_internal_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_internal_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_internal_control_v1_control_proto_goTypes = []any{
 	(StandbyState)(0),                 // 0: mediarooms.control.v1.StandbyState
 	(Role)(0),                         // 1: mediarooms.control.v1.Role
@@ -3773,45 +3911,46 @@ var file_internal_control_v1_control_proto_goTypes = []any{
 	(*StandbyStatus)(nil),             // 14: mediarooms.control.v1.StandbyStatus
 	(*Connection)(nil),                // 15: mediarooms.control.v1.Connection
 	(*Presence)(nil),                  // 16: mediarooms.control.v1.Presence
-	(*Moderation)(nil),                // 17: mediarooms.control.v1.Moderation
-	(*IceServer)(nil),                 // 18: mediarooms.control.v1.IceServer
-	(*RemoveRoom)(nil),                // 19: mediarooms.control.v1.RemoveRoom
-	(*RoomRemoved)(nil),               // 20: mediarooms.control.v1.RoomRemoved
-	(*RoomStatus)(nil),                // 21: mediarooms.control.v1.RoomStatus
-	(*ConnectionStatus)(nil),          // 22: mediarooms.control.v1.ConnectionStatus
-	(*PublishedStream)(nil),           // 23: mediarooms.control.v1.PublishedStream
-	(*Heartbeat)(nil),                 // 24: mediarooms.control.v1.Heartbeat
-	(*RoomJournal)(nil),               // 25: mediarooms.control.v1.RoomJournal
-	(*RoomEvents)(nil),                // 26: mediarooms.control.v1.RoomEvents
-	(*RoomIdentity)(nil),              // 27: mediarooms.control.v1.RoomIdentity
-	(*AckEvents)(nil),                 // 28: mediarooms.control.v1.AckEvents
-	(*RoomEvent)(nil),                 // 29: mediarooms.control.v1.RoomEvent
-	(*RecordingStatusChanged)(nil),    // 30: mediarooms.control.v1.RecordingStatusChanged
-	(*SessionCreated)(nil),            // 31: mediarooms.control.v1.SessionCreated
-	(*SessionDestroyed)(nil),          // 32: mediarooms.control.v1.SessionDestroyed
-	(*ParticipantJoined)(nil),         // 33: mediarooms.control.v1.ParticipantJoined
-	(*ParticipantLeft)(nil),           // 34: mediarooms.control.v1.ParticipantLeft
-	(*ParticipantIdentity)(nil),       // 35: mediarooms.control.v1.ParticipantIdentity
-	(*WebrtcConnectionCreated)(nil),   // 36: mediarooms.control.v1.WebrtcConnectionCreated
-	(*WebrtcConnectionDestroyed)(nil), // 37: mediarooms.control.v1.WebrtcConnectionDestroyed
-	(*WebrtcConnection)(nil),          // 38: mediarooms.control.v1.WebrtcConnection
-	(*SignalSent)(nil),                // 39: mediarooms.control.v1.SignalSent
+	(*Withheld)(nil),                  // 17: mediarooms.control.v1.Withheld
+	(*Moderation)(nil),                // 18: mediarooms.control.v1.Moderation
+	(*IceServer)(nil),                 // 19: mediarooms.control.v1.IceServer
+	(*RemoveRoom)(nil),                // 20: mediarooms.control.v1.RemoveRoom
+	(*RoomRemoved)(nil),               // 21: mediarooms.control.v1.RoomRemoved
+	(*RoomStatus)(nil),                // 22: mediarooms.control.v1.RoomStatus
+	(*ConnectionStatus)(nil),          // 23: mediarooms.control.v1.ConnectionStatus
+	(*PublishedStream)(nil),           // 24: mediarooms.control.v1.PublishedStream
+	(*Heartbeat)(nil),                 // 25: mediarooms.control.v1.Heartbeat
+	(*RoomJournal)(nil),               // 26: mediarooms.control.v1.RoomJournal
+	(*RoomEvents)(nil),                // 27: mediarooms.control.v1.RoomEvents
+	(*RoomIdentity)(nil),              // 28: mediarooms.control.v1.RoomIdentity
+	(*AckEvents)(nil),                 // 29: mediarooms.control.v1.AckEvents
+	(*RoomEvent)(nil),                 // 30: mediarooms.control.v1.RoomEvent
+	(*RecordingStatusChanged)(nil),    // 31: mediarooms.control.v1.RecordingStatusChanged
+	(*SessionCreated)(nil),            // 32: mediarooms.control.v1.SessionCreated
+	(*SessionDestroyed)(nil),          // 33: mediarooms.control.v1.SessionDestroyed
+	(*ParticipantJoined)(nil),         // 34: mediarooms.control.v1.ParticipantJoined
+	(*ParticipantLeft)(nil),           // 35: mediarooms.control.v1.ParticipantLeft
+	(*ParticipantIdentity)(nil),       // 36: mediarooms.control.v1.ParticipantIdentity
+	(*WebrtcConnectionCreated)(nil),   // 37: mediarooms.control.v1.WebrtcConnectionCreated
+	(*WebrtcConnectionDestroyed)(nil), // 38: mediarooms.control.v1.WebrtcConnectionDestroyed
+	(*WebrtcConnection)(nil),          // 39: mediarooms.control.v1.WebrtcConnection
+	(*SignalSent)(nil),                // 40: mediarooms.control.v1.SignalSent
 }
 var file_internal_control_v1_control_proto_depIdxs = []int32{
 	5,  // 0: mediarooms.control.v1.OperatorMessage.hello:type_name -> mediarooms.control.v1.OperatorHello
 	7,  // 1: mediarooms.control.v1.OperatorMessage.config:type_name -> mediarooms.control.v1.PodConfig
 	10, // 2: mediarooms.control.v1.OperatorMessage.room:type_name -> mediarooms.control.v1.Room
-	19, // 3: mediarooms.control.v1.OperatorMessage.remove_room:type_name -> mediarooms.control.v1.RemoveRoom
+	20, // 3: mediarooms.control.v1.OperatorMessage.remove_room:type_name -> mediarooms.control.v1.RemoveRoom
 	9,  // 4: mediarooms.control.v1.OperatorMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
-	28, // 5: mediarooms.control.v1.OperatorMessage.ack_events:type_name -> mediarooms.control.v1.AckEvents
+	29, // 5: mediarooms.control.v1.OperatorMessage.ack_events:type_name -> mediarooms.control.v1.AckEvents
 	13, // 6: mediarooms.control.v1.OperatorMessage.standby:type_name -> mediarooms.control.v1.Standby
 	6,  // 7: mediarooms.control.v1.PodMessage.hello:type_name -> mediarooms.control.v1.PodHello
-	21, // 8: mediarooms.control.v1.PodMessage.room:type_name -> mediarooms.control.v1.RoomStatus
-	20, // 9: mediarooms.control.v1.PodMessage.room_removed:type_name -> mediarooms.control.v1.RoomRemoved
+	22, // 8: mediarooms.control.v1.PodMessage.room:type_name -> mediarooms.control.v1.RoomStatus
+	21, // 9: mediarooms.control.v1.PodMessage.room_removed:type_name -> mediarooms.control.v1.RoomRemoved
 	9,  // 10: mediarooms.control.v1.PodMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
-	24, // 11: mediarooms.control.v1.PodMessage.heartbeat:type_name -> mediarooms.control.v1.Heartbeat
-	25, // 12: mediarooms.control.v1.PodMessage.journal:type_name -> mediarooms.control.v1.RoomJournal
-	26, // 13: mediarooms.control.v1.PodMessage.events:type_name -> mediarooms.control.v1.RoomEvents
+	25, // 11: mediarooms.control.v1.PodMessage.heartbeat:type_name -> mediarooms.control.v1.Heartbeat
+	26, // 12: mediarooms.control.v1.PodMessage.journal:type_name -> mediarooms.control.v1.RoomJournal
+	27, // 13: mediarooms.control.v1.PodMessage.events:type_name -> mediarooms.control.v1.RoomEvents
 	14, // 14: mediarooms.control.v1.PodMessage.standby:type_name -> mediarooms.control.v1.StandbyStatus
 	8,  // 15: mediarooms.control.v1.PodConfig.advertised:type_name -> mediarooms.control.v1.TransportAddress
 	15, // 16: mediarooms.control.v1.Room.connections:type_name -> mediarooms.control.v1.Connection
@@ -3821,37 +3960,39 @@ var file_internal_control_v1_control_proto_depIdxs = []int32{
 	8,  // 20: mediarooms.control.v1.RoomStandby.advertised:type_name -> mediarooms.control.v1.TransportAddress
 	0,  // 21: mediarooms.control.v1.StandbyStatus.state:type_name -> mediarooms.control.v1.StandbyState
 	1,  // 22: mediarooms.control.v1.Connection.role:type_name -> mediarooms.control.v1.Role
-	18, // 23: mediarooms.control.v1.Connection.ice_servers:type_name -> mediarooms.control.v1.IceServer
-	17, // 24: mediarooms.control.v1.Connection.moderation:type_name -> mediarooms.control.v1.Moderation
+	19, // 23: mediarooms.control.v1.Connection.ice_servers:type_name -> mediarooms.control.v1.IceServer
+	18, // 24: mediarooms.control.v1.Connection.moderation:type_name -> mediarooms.control.v1.Moderation
 	16, // 25: mediarooms.control.v1.Connection.presence:type_name -> mediarooms.control.v1.Presence
-	23, // 26: mediarooms.control.v1.Presence.publishers:type_name -> mediarooms.control.v1.PublishedStream
-	22, // 27: mediarooms.control.v1.RoomStatus.connections:type_name -> mediarooms.control.v1.ConnectionStatus
-	2,  // 28: mediarooms.control.v1.ConnectionStatus.state:type_name -> mediarooms.control.v1.ConnectionState
-	23, // 29: mediarooms.control.v1.ConnectionStatus.publishers:type_name -> mediarooms.control.v1.PublishedStream
-	27, // 30: mediarooms.control.v1.RoomJournal.room:type_name -> mediarooms.control.v1.RoomIdentity
-	29, // 31: mediarooms.control.v1.RoomJournal.open:type_name -> mediarooms.control.v1.RoomEvent
-	27, // 32: mediarooms.control.v1.RoomEvents.room:type_name -> mediarooms.control.v1.RoomIdentity
-	29, // 33: mediarooms.control.v1.RoomEvents.events:type_name -> mediarooms.control.v1.RoomEvent
-	31, // 34: mediarooms.control.v1.RoomEvent.session_created:type_name -> mediarooms.control.v1.SessionCreated
-	32, // 35: mediarooms.control.v1.RoomEvent.session_destroyed:type_name -> mediarooms.control.v1.SessionDestroyed
-	33, // 36: mediarooms.control.v1.RoomEvent.participant_joined:type_name -> mediarooms.control.v1.ParticipantJoined
-	34, // 37: mediarooms.control.v1.RoomEvent.participant_left:type_name -> mediarooms.control.v1.ParticipantLeft
-	36, // 38: mediarooms.control.v1.RoomEvent.webrtc_connection_created:type_name -> mediarooms.control.v1.WebrtcConnectionCreated
-	37, // 39: mediarooms.control.v1.RoomEvent.webrtc_connection_destroyed:type_name -> mediarooms.control.v1.WebrtcConnectionDestroyed
-	39, // 40: mediarooms.control.v1.RoomEvent.signal_sent:type_name -> mediarooms.control.v1.SignalSent
-	30, // 41: mediarooms.control.v1.RoomEvent.recording_status_changed:type_name -> mediarooms.control.v1.RecordingStatusChanged
-	35, // 42: mediarooms.control.v1.ParticipantJoined.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
-	35, // 43: mediarooms.control.v1.ParticipantLeft.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
-	38, // 44: mediarooms.control.v1.WebrtcConnectionCreated.connection:type_name -> mediarooms.control.v1.WebrtcConnection
-	38, // 45: mediarooms.control.v1.WebrtcConnectionDestroyed.connection:type_name -> mediarooms.control.v1.WebrtcConnection
-	23, // 46: mediarooms.control.v1.WebrtcConnection.stream:type_name -> mediarooms.control.v1.PublishedStream
-	3,  // 47: mediarooms.control.v1.MediaPod.Sync:input_type -> mediarooms.control.v1.OperatorMessage
-	4,  // 48: mediarooms.control.v1.MediaPod.Sync:output_type -> mediarooms.control.v1.PodMessage
-	48, // [48:49] is the sub-list for method output_type
-	47, // [47:48] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	24, // 26: mediarooms.control.v1.Presence.publishers:type_name -> mediarooms.control.v1.PublishedStream
+	17, // 27: mediarooms.control.v1.Presence.withheld:type_name -> mediarooms.control.v1.Withheld
+	23, // 28: mediarooms.control.v1.RoomStatus.connections:type_name -> mediarooms.control.v1.ConnectionStatus
+	2,  // 29: mediarooms.control.v1.ConnectionStatus.state:type_name -> mediarooms.control.v1.ConnectionState
+	24, // 30: mediarooms.control.v1.ConnectionStatus.publishers:type_name -> mediarooms.control.v1.PublishedStream
+	17, // 31: mediarooms.control.v1.ConnectionStatus.withheld:type_name -> mediarooms.control.v1.Withheld
+	28, // 32: mediarooms.control.v1.RoomJournal.room:type_name -> mediarooms.control.v1.RoomIdentity
+	30, // 33: mediarooms.control.v1.RoomJournal.open:type_name -> mediarooms.control.v1.RoomEvent
+	28, // 34: mediarooms.control.v1.RoomEvents.room:type_name -> mediarooms.control.v1.RoomIdentity
+	30, // 35: mediarooms.control.v1.RoomEvents.events:type_name -> mediarooms.control.v1.RoomEvent
+	32, // 36: mediarooms.control.v1.RoomEvent.session_created:type_name -> mediarooms.control.v1.SessionCreated
+	33, // 37: mediarooms.control.v1.RoomEvent.session_destroyed:type_name -> mediarooms.control.v1.SessionDestroyed
+	34, // 38: mediarooms.control.v1.RoomEvent.participant_joined:type_name -> mediarooms.control.v1.ParticipantJoined
+	35, // 39: mediarooms.control.v1.RoomEvent.participant_left:type_name -> mediarooms.control.v1.ParticipantLeft
+	37, // 40: mediarooms.control.v1.RoomEvent.webrtc_connection_created:type_name -> mediarooms.control.v1.WebrtcConnectionCreated
+	38, // 41: mediarooms.control.v1.RoomEvent.webrtc_connection_destroyed:type_name -> mediarooms.control.v1.WebrtcConnectionDestroyed
+	40, // 42: mediarooms.control.v1.RoomEvent.signal_sent:type_name -> mediarooms.control.v1.SignalSent
+	31, // 43: mediarooms.control.v1.RoomEvent.recording_status_changed:type_name -> mediarooms.control.v1.RecordingStatusChanged
+	36, // 44: mediarooms.control.v1.ParticipantJoined.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
+	36, // 45: mediarooms.control.v1.ParticipantLeft.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
+	39, // 46: mediarooms.control.v1.WebrtcConnectionCreated.connection:type_name -> mediarooms.control.v1.WebrtcConnection
+	39, // 47: mediarooms.control.v1.WebrtcConnectionDestroyed.connection:type_name -> mediarooms.control.v1.WebrtcConnection
+	24, // 48: mediarooms.control.v1.WebrtcConnection.stream:type_name -> mediarooms.control.v1.PublishedStream
+	3,  // 49: mediarooms.control.v1.MediaPod.Sync:input_type -> mediarooms.control.v1.OperatorMessage
+	4,  // 50: mediarooms.control.v1.MediaPod.Sync:output_type -> mediarooms.control.v1.PodMessage
+	50, // [50:51] is the sub-list for method output_type
+	49, // [49:50] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_internal_control_v1_control_proto_init() }
@@ -3878,7 +4019,7 @@ func file_internal_control_v1_control_proto_init() {
 		(*PodMessage_Events)(nil),
 		(*PodMessage_Standby)(nil),
 	}
-	file_internal_control_v1_control_proto_msgTypes[26].OneofWrappers = []any{
+	file_internal_control_v1_control_proto_msgTypes[27].OneofWrappers = []any{
 		(*RoomEvent_SessionCreated)(nil),
 		(*RoomEvent_SessionDestroyed)(nil),
 		(*RoomEvent_ParticipantJoined)(nil),
@@ -3888,14 +4029,14 @@ func file_internal_control_v1_control_proto_init() {
 		(*RoomEvent_SignalSent)(nil),
 		(*RoomEvent_RecordingStatusChanged)(nil),
 	}
-	file_internal_control_v1_control_proto_msgTypes[36].OneofWrappers = []any{}
+	file_internal_control_v1_control_proto_msgTypes[37].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_v1_control_proto_rawDesc), len(file_internal_control_v1_control_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   37,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -242,6 +242,16 @@ func (s *Subscription) Delivers() (audio, video bool) {
 	return !s.noAudio, !s.noVideo
 }
 
+// Delivers returns what Deliver was told last for a participant that receives one stream.
+func (e *Engine) Delivers(participant string) (audio, video bool) {
+	for _, s := range e.Subscriptions() {
+		if s.Options.Participant == participant {
+			return s.Delivers()
+		}
+	}
+	return false, false
+}
+
 // Transport implements media.Subscription: it returns what Route was given.
 func (s *Subscription) Transport() media.Transport {
 	s.publication.engine.mu.Lock()
