@@ -23,13 +23,17 @@ type Ring struct {
 	newest  uint16
 	oldest  uint16 // no packet before it is kept
 	started bool
-	spare   [][]byte // buffers for packets to come
+	buffers [][]byte // the payloads of packets that are kept, and memory for packets to come
+	spare   []uint16 // the indices of buffers without a packet; the last maxSpare may have memory
 }
 
-// slot is what is known of a packet: that it came and, while kept, what it was.
+// slot is what is known of a packet: that it came and, while kept, what it was. It has no pointer,
+// and is small: most slots of most rings are never used.
 type slot struct {
-	packet     Packet
-	used, kept bool
+	timestamp          uint32
+	sequence           uint16
+	buffer             uint16 // the index of the payload, while kept
+	marker, used, kept bool
 }
 
 // maxSpare is how many buffers wait for packets: those of a frame come at once, when those of an
@@ -59,14 +63,13 @@ func (r *Ring) Put(p Packet) bool {
 		return false
 	}
 	s := &r.slots[p.Sequence&r.mask]
-	if s.used && s.packet.Sequence == p.Sequence {
+	if s.used && s.sequence == p.Sequence {
 		return false
 	}
 	r.release(s)
-	s.packet, s.used = p, true
-	s.packet.Payload = nil
+	*s = slot{timestamp: p.Timestamp, sequence: p.Sequence, marker: p.Marker, used: true}
 	if s.kept = !seqnum.Newer(r.oldest, p.Sequence); s.kept {
-		s.packet.Payload = append(r.buffer(), p.Payload...)
+		s.buffer = r.keep(p.Payload)
 	}
 	return true
 }
@@ -85,10 +88,10 @@ func (r *Ring) advance(newest uint16) {
 func (r *Ring) expire(newest uint32) {
 	for ; r.oldest != r.newest; r.oldest++ {
 		s := &r.slots[r.oldest&r.mask]
-		if !s.kept || s.packet.Sequence != r.oldest {
+		if !s.kept || s.sequence != r.oldest {
 			continue
 		}
-		if age := int32(newest - s.packet.Timestamp); age >= 0 && uint32(age) <= r.life {
+		if age := int32(newest - s.timestamp); age >= 0 && uint32(age) <= r.life {
 			return
 		}
 		r.release(s)
@@ -97,21 +100,27 @@ func (r *Ring) expire(newest uint32) {
 
 // release gives the buffer of a slot back.
 func (r *Ring) release(s *slot) {
-	if s.kept && len(r.spare) < maxSpare {
-		r.spare = append(r.spare, s.packet.Payload[:0])
+	if !s.kept {
+		return
 	}
-	s.packet.Payload, s.kept = nil, false
+	s.kept = false
+	r.spare = append(r.spare, s.buffer)
+	if surplus := len(r.spare) - maxSpare; surplus > 0 {
+		r.buffers[r.spare[surplus-1]] = nil
+	}
 }
 
-// buffer returns one for a packet.
-func (r *Ring) buffer() []byte {
-	n := len(r.spare)
-	if n == 0 {
-		return nil
+// keep copies a payload into a buffer, and returns the buffer's index.
+func (r *Ring) keep(payload []byte) uint16 {
+	if len(r.spare) == 0 {
+		r.spare = append(r.spare, uint16(len(r.buffers)))
+		r.buffers = append(r.buffers, nil)
 	}
-	b := r.spare[n-1]
-	r.spare = r.spare[:n-1]
-	return b
+	last := len(r.spare) - 1
+	buffer := r.spare[last]
+	r.spare = r.spare[:last]
+	r.buffers[buffer] = append(r.buffers[buffer][:0], payload...)
+	return buffer
 }
 
 // forget drops what lay in the slots of the numbers between the newest packet and its successor:
@@ -133,10 +142,11 @@ func (r *Ring) Get(sequence uint16, buffer []byte) (Packet, bool) {
 		return Packet{}, false
 	}
 	s := &r.slots[sequence&r.mask]
-	if !s.kept || s.packet.Sequence != sequence {
+	if !s.kept || s.sequence != sequence {
 		return Packet{}, false
 	}
-	p := s.packet
-	p.Payload = append(buffer, s.packet.Payload...)
-	return p, true
+	return Packet{
+		Timestamp: s.timestamp, Sequence: s.sequence, Marker: s.marker,
+		Payload: append(buffer, r.buffers[s.buffer]...),
+	}, true
 }
