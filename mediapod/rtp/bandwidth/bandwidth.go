@@ -60,8 +60,11 @@ const (
 
 const (
 	history = 1024 // packets whose report is awaited, a power of two
-	recent  = 10   // intervals that are kept
-	rated   = 3    // intervals over which what comes through is measured
+	// firstHistory is for how many packets there is room at first. Reports come within a fraction
+	// of a second, and most paths carry few packets in that time.
+	firstHistory = 64
+	recent       = 10 // intervals that are kept
+	rated        = 3  // intervals over which what comes through is measured
 	// lossMemory is over about how many packets losses are averaged.
 	lossMemory = 500
 )
@@ -70,7 +73,7 @@ const (
 // use.
 type Estimator struct {
 	epoch    time.Time // what our clock counts from
-	packets  [history]packet
+	packets  []packet  // by sequence number; a power of two of them, none before the first
 	awaited  awaited
 	sequence uint16    // of the next packet
 	usedAt   time.Time // when the newest packet was sent, or the receiver has told something
@@ -93,7 +96,7 @@ type Estimator struct {
 	probe     probe
 }
 
-// packet is what is kept of a packet. Each path has a whole history of them.
+// packet is what is kept of a packet. Each path has up to a whole history of them.
 type packet struct {
 	at       uint32 // ticks of our clock, which wrap
 	sequence uint16
@@ -106,6 +109,33 @@ const (
 	// missing is set in the bytes of a packet that was reported as not received.
 	missing = 1 << 15
 )
+
+// packet returns where what is kept of a packet is, or would be: that of another one may be there.
+func (e *Estimator) packet(sequence uint16) *packet {
+	return &e.packets[int(sequence)&(len(e.packets)-1)]
+}
+
+// waits tells that a report may still change what is kept of a packet.
+func (e *Estimator) waits(p *packet) bool {
+	return p.bytes&missing != 0 || p.bytes != 0 && e.awaited.has(p.sequence)
+}
+
+// makeRoom has room for the next packet, which forgets none that waits while the history is not
+// full.
+func (e *Estimator) makeRoom() {
+	if len(e.packets) == 0 {
+		e.packets = make([]packet, firstHistory)
+	}
+	for len(e.packets) < history && e.waits(e.packet(e.sequence)) {
+		before := e.packets
+		e.packets = make([]packet, 2*len(before))
+		for i := range before {
+			if e.waits(&before[i]) {
+				*e.packet(before[i].sequence) = before[i]
+			}
+		}
+	}
+}
 
 // ticks is a moment on our clock.
 func (e *Estimator) ticks(at time.Time) int64 { return int64(at.Sub(e.epoch) / tick) }
@@ -120,6 +150,10 @@ func (e *Estimator) sent(p *packet, now time.Time) time.Duration {
 type awaited [history / 64]uint64
 
 func (a *awaited) add(sequence uint16) { a[sequence%history/64] |= 1 << (sequence % 64) }
+
+func (a *awaited) has(sequence uint16) bool {
+	return a[sequence%history/64]&(1<<(sequence%64)) != 0
+}
 
 // remove returns false when the packet was not there.
 func (a *awaited) remove(sequence uint16) bool {
@@ -167,10 +201,11 @@ func (e *Estimator) Sent(bytes int, at time.Time) uint16 {
 	if e.epoch.IsZero() {
 		e.epoch = at
 	}
+	e.makeRoom()
 	sequence := e.sequence
 	e.sequence++
 	e.usedAt = at
-	e.packets[sequence%history] = packet{at: uint32(e.ticks(at)), bytes: uint16(min(bytes, missing-1)), sequence: sequence}
+	*e.packet(sequence) = packet{at: uint32(e.ticks(at)), bytes: uint16(min(bytes, missing-1)), sequence: sequence}
 	e.awaited.add(sequence)
 	return sequence
 }
@@ -204,7 +239,10 @@ func (e *Estimator) Queue() time.Duration {
 // report takes that the packet with the given number has arrived at a time of the receiver's clock
 // or, when received is false, that it has not so far. Packets are to be reported in order.
 func (e *Estimator) report(sequence uint16, received bool, arrival time.Duration, now time.Time) {
-	p := &e.packets[sequence%history]
+	if len(e.packets) == 0 {
+		return
+	}
+	p := e.packet(sequence)
 	if p.sequence == sequence && p.bytes&missing != 0 && received { // late
 		p.bytes &^= missing
 		e.current.lost--

@@ -3,6 +3,8 @@ package bandwidth
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -363,6 +365,7 @@ func TestReportsOfWhatWasNotSentAreIgnored(t *testing.T) {
 		e.Sent(1000, epoch.Add(time.Duration(i)*time.Millisecond))
 	}
 	before := e
+	before.packets = slices.Clone(e.packets)
 	for _, base := range []uint16{e.sequence, e.sequence + 1, e.sequence + 1000, e.sequence - history - 1000} {
 		e.Feedback(written(&rtcp.TransportLayerCC{
 			BaseSequenceNumber: base, PacketStatusCount: 500,
@@ -370,7 +373,7 @@ func TestReportsOfWhatWasNotSentAreIgnored(t *testing.T) {
 		}), epoch)
 	}
 	before.reference = e.reference
-	if e != before {
+	if !reflect.DeepEqual(e, before) {
 		t.Error("they were believed")
 	}
 }
@@ -413,7 +416,7 @@ func FuzzFeedback(f *testing.F) {
 			e.Feedback(raw, now)
 			if known {
 				plainly(&other, &report, now)
-				if e != other {
+				if !reflect.DeepEqual(e, other) {
 					t.Fatal("the packet and what it says are read in different ways")
 				}
 				report.BaseSequenceNumber += 200
@@ -428,6 +431,59 @@ func FuzzFeedback(f *testing.F) {
 	})
 }
 
+// What is known of a path is the same as if there were room for the whole history from the start,
+// whatever comes late, twice, or never.
+func TestTheHistoryGrowsWithWhatWaits(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		first := uint16(random.Uint32())
+		grown, whole := Resume(first), Resume(first)
+		whole.packets = make([]packet, history)
+		l := newLink(1000 + random.IntN(5000))
+		l.next, l.lossy, l.jitter = first, 0.02, 30*time.Millisecond // by which some are late
+		now := epoch
+		for range 2000 {
+			for range random.IntN(10) {
+				sequence := grown.Sent(1000, now)
+				if other := whole.Sent(1000, now); other != sequence {
+					t.Fatalf("seed %d: packet %d is number %d", seed, sequence, other)
+				}
+				l.send(sequence, 1000, now.Sub(epoch))
+				now = now.Add(time.Duration(random.IntN(3)) * time.Millisecond)
+			}
+			if random.IntN(5) > 0 {
+				continue
+			}
+			if report := l.report(now.Sub(epoch)); report != nil {
+				raw := written(report)
+				for range 1 + random.IntN(2) {
+					grown.Feedback(raw, now)
+					whole.Feedback(raw, now)
+				}
+			}
+		}
+		a, b := *grown, *whole
+		a.packets, b.packets = nil, nil
+		if !reflect.DeepEqual(a, b) {
+			t.Errorf("seed %d: with a history of %d packets something else is known", seed, len(grown.packets))
+		}
+	}
+}
+
+func TestAPathThatReportsHasASmallHistory(t *testing.T) {
+	l, e := newLink(0), &Estimator{}
+	follow(l, e, repeated(2000, 300), 0)
+	if n := len(e.packets); n != firstHistory {
+		t.Errorf("room for %d packets", n)
+	}
+	for range 5 * history {
+		e.Sent(1000, epoch)
+	}
+	if n := len(e.packets); n != history {
+		t.Errorf("room for %d packets when nothing is reported any more", n)
+	}
+}
+
 func TestTheHistoryIsSmallAndItsClockWraps(t *testing.T) {
 	if size := unsafe.Sizeof(packet{}); size > 8 {
 		t.Errorf("%d bytes for each packet", size)
@@ -437,7 +493,7 @@ func TestTheHistoryIsSmallAndItsClockWraps(t *testing.T) {
 	for _, after := range []time.Duration{tick, time.Second, 38 * time.Hour, 39 * time.Hour, 1000 * time.Hour} {
 		at := epoch.Add(after)
 		sequence := e.Sent(40_000, at)
-		p := &e.packets[sequence%history]
+		p := e.packet(sequence)
 		for _, later := range []time.Duration{-time.Hour, 0, time.Millisecond, time.Minute, 18 * time.Hour} {
 			if got := e.sent(p, at.Add(later)); got > after || got <= after-tick {
 				t.Errorf("sent %v after %v, as of %v later", got, after, later)

@@ -2,6 +2,7 @@ package bandwidth
 
 import (
 	"encoding/binary"
+	"reflect"
 	"testing"
 	"time"
 
@@ -114,7 +115,7 @@ func TestRunsOfLostPacketsCountOnlyForPacketsThatWereSent(t *testing.T) {
 			}
 			e.Feedback(written(report), epoch)
 			plainly(&other, report, epoch)
-			if e != other {
+			if !reflect.DeepEqual(e, other) {
 				t.Errorf("%d lost packets from %d on are not what one after another makes of them", 2*n, first)
 			}
 		}
