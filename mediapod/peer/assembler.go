@@ -2,6 +2,7 @@ package peer
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/sfu"
@@ -17,7 +18,13 @@ const (
 	unidentifiedPackets = 1024
 	// packetBytes is the most that an incoming packet has.
 	packetBytes = 1500
+	// maxSpare is how many buffers a stream keeps for packets to come: most frames have no more.
+	maxSpare = 4
 )
+
+// buffers have room for packets that wait, beyond the few that a stream keeps: now and then many
+// packets of one stream wait, as those of a key frame.
+var buffers = sync.Pool{New: func() any { return new([packetBytes]byte) }}
 
 // receiver takes packets of a stream, in the order in which they came, that have all arrived by the
 // given time. It does not keep them. The zero value is nobody.
@@ -45,10 +52,10 @@ type frameAssembler struct {
 	ssrc  uint32
 	timer *time.Timer
 
-	waiting    [][]byte  // oldest first
-	due        int       // how many of those that wait are to be forwarded
-	dueAt      time.Time // when they were
-	spare      [][]byte  // buffers for packets to come
+	waiting    [][]byte             // oldest first
+	due        int                  // how many of those that wait are to be forwarded
+	dueAt      time.Time            // when they were
+	spare      []*[packetBytes]byte // buffers for packets to come, at most maxSpare
 	encoding   encoding
 	identified bool // encoding is known
 	eager      bool // nothing waits for what comes after it
@@ -86,11 +93,7 @@ func (a *frameAssembler) add(raw []byte, marker bool, now time.Time) {
 		}
 		a.demux.unidentified++
 	}
-	var buffer []byte
-	if n := len(a.spare); n > 0 {
-		buffer, a.spare = a.spare[n-1], a.spare[:n-1]
-	}
-	a.waiting = append(a.waiting, append(buffer[:0], raw...))
+	a.waiting = append(a.waiting, append(a.buffer()[:0], raw...))
 	if !a.identified {
 		return
 	}
@@ -132,9 +135,27 @@ func (a *frameAssembler) next() [][]byte {
 	return burst
 }
 
-// recycle takes buffers back that were forwarded.
+// buffer returns one for a packet.
+func (a *frameAssembler) buffer() *[packetBytes]byte {
+	n := len(a.spare)
+	if n == 0 {
+		return buffers.Get().(*[packetBytes]byte)
+	}
+	buffer := a.spare[n-1]
+	a.spare = a.spare[:n-1]
+	return buffer
+}
+
+// recycle takes the buffers of packets back that were forwarded.
 func (a *frameAssembler) recycle(burst [][]byte) {
-	a.spare = append(a.spare, burst[:min(len(burst), sfu.MaxBurst-len(a.spare))]...)
+	for _, packet := range burst {
+		buffer := (*[packetBytes]byte)(packet[:packetBytes])
+		if len(a.spare) < maxSpare {
+			a.spare = append(a.spare, buffer)
+		} else {
+			buffers.Put(buffer)
+		}
+	}
 	clear(burst)
 }
 

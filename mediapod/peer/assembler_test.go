@@ -251,7 +251,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 		if total != 1+streamPackets {
 			t.Errorf("%d packets were kept while one was forwarded", total)
 		}
-		if n := len(d.streams[7].spare); n > sfu.MaxBurst {
+		if n := len(d.streams[7].spare); n > maxSpare {
 			t.Errorf("%d buffers are kept", n)
 		}
 		for _, size := range []int{0, 1, 11, packetBytes + 1} {
