@@ -16,8 +16,8 @@ import (
 //
 //	joined, announced, answered, changed --> Engine.Remember --> standby --lost--> Engine.Remembered --> Presence
 //
-// Each is a memory of its own, small and complete. What the operator does not know yet is as good
-// as what it does, and a stream is as the memory says.
+// Each is a memory of its own, small and complete. What is remembered of somebody takes the place
+// of what the operator says, which may be old.
 
 // The names of memories begin with their kind; ids follow.
 const (
@@ -112,8 +112,8 @@ func (r *Room) forgetAll() {
 	}
 }
 
-// recall completes who was in the room on another pod, as the operator has it, with what that pod
-// has remembered.
+// recall returns who was in the room on another pod: as that pod has remembered it, or else as the
+// operator has it, which knows later.
 func (r *Room) recall(connections []Connection) []Connection {
 	memories := r.engine().Remembered(r.uid)
 	if len(memories) == 0 {
@@ -132,29 +132,30 @@ func (r *Room) recall(connections []Connection) []Connection {
 		case streamMemory:
 			var known rememberedStream
 			if r.read(memories, name, &known) && presences[known.Publisher] != nil {
-				presences[known.Publisher].publishes(known.Stream)
+				presence := presences[known.Publisher]
+				presence.Published = append(presence.Published, known.Stream)
 			}
 		case receptionMemory:
 			var known rememberedReception
 			if r.read(memories, name, &known) && presences[known.Subscriber] != nil {
-				presences[known.Subscriber].receives(known.Reception)
+				presence := presences[known.Subscriber]
+				presence.Received = append(presence.Received, known.Reception)
 			}
 		}
+	}
+	for _, presence := range presences {
+		slices.SortStableFunc(presence.Published, func(a, b Stream) int { return a.Created.Compare(b.Created) })
+		slices.SortStableFunc(presence.Received, func(a, b Reception) int { return a.Began.Compare(b.Began) })
 	}
 	return connections
 }
 
-// recallParticipant says whether somebody was in the room by a Connection, and gives it a presence
-// of its own then. Whoever has left, as the operator knows, is not in the room.
+// recallParticipant says whether it is remembered that somebody is in the room by a Connection, and
+// begins the presence then. Whoever has left, as the operator knows, is not in the room.
 func (r *Room) recallParticipant(memories map[string]media.Memory, c *Connection) bool {
-	if before := c.Presence; before != nil {
-		completed := *before
-		completed.Published, completed.Received = slices.Clone(before.Published), slices.Clone(before.Received)
-		c.Presence = &completed
-		return true
-	}
 	var known rememberedParticipant
-	if c.Spent || !r.read(memories, memoryName(participantMemory, c.ID), &known) {
+	left := c.Spent && c.Presence == nil
+	if left || !r.read(memories, memoryName(participantMemory, c.ID), &known) {
 		return false
 	}
 	c.Presence = &Presence{Activated: known.Activated, Client: known.Client}
@@ -173,20 +174,4 @@ func (r *Room) read(memories map[string]media.Memory, name string, value any) bo
 		return false
 	}
 	return true
-}
-
-// publishes takes in a stream as it was last.
-func (p *Presence) publishes(stream Stream) {
-	at := slices.IndexFunc(p.Published, func(other Stream) bool { return other.ID == stream.ID })
-	if at < 0 {
-		p.Published = append(p.Published, stream)
-		return
-	}
-	p.Published[at] = stream
-}
-
-// receives takes in what was received last under an id.
-func (p *Presence) receives(reception Reception) {
-	p.Received = slices.DeleteFunc(p.Received, func(other Reception) bool { return other.SubscriptionID == reception.SubscriptionID })
-	p.Received = append(p.Received, reception)
 }
