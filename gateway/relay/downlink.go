@@ -131,7 +131,7 @@ func (d *downlink) tell(part []byte, ends bool) error {
 		return errTold
 	}
 	if d.told = append(d.told, part...); ends {
-		d.resume(podhttp.ReadMessage(d.told))
+		d.resume(podhttp.ParseMessage(d.told))
 		d.told, d.telling = nil, false
 	}
 	return nil

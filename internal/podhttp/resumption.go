@@ -24,16 +24,22 @@ const resumptionVersion = "1"
 type Resumption struct {
 	// PrivateID is what the client itself would come back by; "" while it has not joined.
 	PrivateID string
+	// Socket names the client's socket, on whatever pod it is; "" once the client has joined.
+	Socket string
 	// PingInterval is how often the client pings; 0 when that is not known.
 	PingInterval time.Duration
 }
 
 // Text returns the resumption, in the characters of a header.
 func (r Resumption) Text() string {
-	return strings.Join([]string{
-		resumptionVersion, strconv.FormatInt(r.PingInterval.Milliseconds(), 10), base64.RawURLEncoding.EncodeToString([]byte(r.PrivateID)),
-	}, ".")
+	fields := []string{resumptionVersion, strconv.FormatInt(r.PingInterval.Milliseconds(), 10), encode(r.PrivateID)}
+	if r.Socket != "" {
+		fields = append(fields, encode(r.Socket))
+	}
+	return strings.Join(fields, ".")
 }
+
+func encode(id string) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }
 
 // Message returns what tells a gateway of the resumption, which counts from when the answer to the
 // request with that id has passed (the JSON text, nil for at once).
@@ -45,20 +51,26 @@ func (r Resumption) Message(requestID []byte) []byte {
 	return message
 }
 
-// ReadMessage reads such a message, of which the resumption is not looked into.
-func ReadMessage(message []byte) (resumption string, requestID []byte) {
+// ParseMessage reads such a message, of which the resumption is not looked into.
+func ParseMessage(message []byte) (resumption string, requestID []byte) {
 	text, requestID, _ := bytes.Cut(message, []byte(" "))
 	return string(text), requestID
 }
 
 // ParseResumption reads the text of a resumption.
 func ParseResumption(text string) (Resumption, bool) {
-	version, rest, _ := strings.Cut(text, ".")
-	interval, private, _ := strings.Cut(rest, ".")
-	milliseconds, intervalErr := strconv.ParseUint(interval, 10, 31)
-	id, idErr := base64.RawURLEncoding.DecodeString(private)
-	if version != resumptionVersion || intervalErr != nil || idErr != nil || len(text) > MaxResumption {
+	fields := strings.Split(text, ".")
+	if len(text) > MaxResumption || len(fields) < 3 || fields[0] != resumptionVersion {
 		return Resumption{}, false
 	}
-	return Resumption{PrivateID: string(id), PingInterval: time.Duration(milliseconds) * time.Millisecond}, true
+	milliseconds, intervalErr := strconv.ParseUint(fields[1], 10, 31)
+	private, privateErr := base64.RawURLEncoding.DecodeString(fields[2])
+	socket, socketErr := base64.RawURLEncoding.DecodeString(strings.Join(fields[3:], "."))
+	joined := len(private) > 0
+	if intervalErr != nil || privateErr != nil || socketErr != nil || joined != (len(fields) == 3) || joined == (len(socket) > 0) {
+		return Resumption{}, false
+	}
+	return Resumption{
+		PrivateID: string(private), Socket: string(socket), PingInterval: time.Duration(milliseconds) * time.Millisecond,
+	}, true
 }

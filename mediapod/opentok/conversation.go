@@ -36,7 +36,6 @@ type conversation struct {
 type call struct {
 	*conversation
 	request  jsonrpc.Request
-	repeated bool
 	params   params
 	answered bool
 }
@@ -100,13 +99,13 @@ func (s *conversation) joined(participant *room.Participant) {
 // did so at the right moment itself.
 func (s *conversation) Handle(ctx context.Context, incoming signalling.Request) {
 	asked := content(incoming)
-	c := &call{conversation: s, request: asked, repeated: incoming.Repeated, params: params{fields: asked.Params}}
+	c := &call{conversation: s, request: asked, params: params{fields: asked.Params}}
 	m, known := methods[asked.Method]
 	name, code := asked.Method, 0
 	if !known {
 		name = "unknown"
 	}
-	err := c.run(ctx, m, known)
+	err := c.run(ctx, m, known, incoming.Repeated)
 	switch {
 	case err != nil && c.answered:
 		s.Log.Error(err, "Handling a request that was answered")
@@ -126,7 +125,7 @@ func (s *conversation) Handle(ctx context.Context, incoming signalling.Request) 
 
 // run calls the method. Should that panic, which is a mistake of ours or of a library, it costs no
 // more than the request.
-func (c *call) run(ctx context.Context, m method, known bool) (err error) {
+func (c *call) run(ctx context.Context, m method, known, repeated bool) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.Log.Error(fmt.Errorf("handling %s: %w", c.request.Method, errPanic), "Request panicked",
@@ -139,7 +138,7 @@ func (c *call) run(ctx context.Context, m method, known bool) (err error) {
 		return jsonrpc.Errorf(jsonrpc.CodeMethodNotFound, "no method %q", shorten(c.request.Method))
 	case !m.anybody && c.participant == nil:
 		return refuse(codeNotConnected, nameNotConnected, "%q or %q comes first", methodConnect, methodResume)
-	case m.once && c.repeated:
+	case m.once && repeated:
 		return refuse(codeInternal, nameTimedOut, "the media pod was lost before it answered; it may have handled the request")
 	}
 	return m.handle(ctx, c)

@@ -36,8 +36,8 @@ func (c *client) closeCode() websocket.StatusCode {
 func TestAGatewayThatHoldsIsToldHowToResume(t *testing.T) {
 	p := newPod(t, signalling.DefaultLimits(), "A", "B")
 	a := p.dial(podhttp.HeaderHolds, "true")
-	if a.resumption != (podhttp.Resumption{}).Text() {
-		t.Errorf("of a client that has not joined the gateway is told %q", a.resumption)
+	if other := p.dial(podhttp.HeaderHolds, "true"); a.resumption == "" || a.resumption == other.resumption {
+		t.Errorf("of clients that have not joined the gateway is told %q and %q", a.resumption, other.resumption)
 	}
 	a.call("ping", `{"interval":5000}`)
 	a.refused("joinRoom", joinParams("wss://host:4443?sessionId=team.room&token=tok_X", "team.room"))
@@ -72,23 +72,34 @@ func TestNobodyElseIsToldHowToResume(t *testing.T) {
 }
 
 // A client whose join the pod before has not answered joins here by what the gateway repeats, also
-// when that pod has let it in; and so is its stream published.
+// when that pod has let it in; and so is its stream published. Nobody else comes in by its token.
 func TestAJoinThatWasNotAnsweredIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPod(t, signalling.DefaultLimits())
-		anew := podhttp.Resumption{}.Text()
-		if c := p.dialRoom("team.other", podhttp.HeaderHolds, "true", podhttp.HeaderResume, anew); c != nil || p.refused != http.StatusServiceUnavailable {
-			t.Errorf("before the room is here the gateway is answered %d", p.refused)
+		first := newPod(t, signalling.DefaultLimits(), "A", "B")
+		told := map[string]string{}
+		for _, name := range []string{"A", "B", "X"} {
+			c := first.dial(podhttp.HeaderHolds, "true")
+			told[name] = c.resumption
+			if name == "A" {
+				c.call("joinRoom", joinParams("wss://host:4443?sessionId=team.room&token=tok_A", "team.room"))
+			}
 		}
-		d := desired("A", "B", "C")
-		d.Connections[0].Spent, d.Connections[0].Presence = true, &room.Presence{Activated: time.Now()}
-		d.Connections[2].Spent, d.Connections[2].Presence = true, &room.Presence{Activated: time.Now()}
-		p.rooms.Apply(d)
+		next := newPod(t, signalling.DefaultLimits())
+		if c := next.dialRoom("team.other", podhttp.HeaderHolds, "true", podhttp.HeaderResume, told["A"]); c != nil || next.refused != http.StatusServiceUnavailable {
+			t.Errorf("before the room is here the gateway is answered %d", next.refused)
+		}
+		next.rooms.Remove("uid", "")
+		next.engine.TakeOver(first.engine, "uid")
+		next.rooms.Apply(desired("A", "B"))
+		stranger := next.dial(podhttp.HeaderHolds, "true", podhttp.HeaderResume, told["X"])
+		stranger.refused("joinRoom", joinParams("wss://host:4443?sessionId=team.room&token=tok_A", "team.room"))
 		for _, name := range []string{"A", "B"} {
-			c := p.dial(podhttp.HeaderHolds, "true", podhttp.HeaderResume, anew)
-			join := fmt.Sprintf(`{"jsonrpc":"2.0","method":"joinRoom","params":%s,"id":7}`,
-				joinParams("wss://host:4443?sessionId=team.room&token=tok_"+name, "team.room"))
-			c.repeat(join)
+			c := next.dial(podhttp.HeaderHolds, "true", podhttp.HeaderResume, told[name])
+			if c.resumption != told[name] {
+				t.Errorf("the socket of %s is another one at the next pod", name)
+			}
+			c.repeat(fmt.Sprintf(`{"jsonrpc":"2.0","method":"joinRoom","params":%s,"id":7}`,
+				joinParams("wss://host:4443?sessionId=team.room&token=tok_"+name, "team.room")))
 			if answer := c.message(); answer["error"] != nil || !strings.Contains(show(answer), "con_"+name) {
 				t.Errorf("%s is answered %s", name, show(answer))
 			}
@@ -97,19 +108,17 @@ func TestAJoinThatWasNotAnsweredIsRepeated(t *testing.T) {
 			}
 			publish := fmt.Sprintf(`{"jsonrpc":"2.0","method":"publishVideo","params":%s,"id":8}`, cameraParams)
 			c.repeat(publish)
-			first := c.message()
+			once := c.message()
 			c.repeat(publish)
-			second := c.message()
-			if first["error"] != nil || second["error"] != nil || string(first["result"]) == "" {
-				t.Errorf("%s publishes: %s, repeated %s", name, show(first), show(second))
+			twice := c.message()
+			if once["error"] != nil || twice["error"] != nil || string(once["result"]) == "" {
+				t.Errorf("%s publishes: %s, repeated %s", name, show(once), show(twice))
 			}
 			c.send(publish)
 			if refused := failure(t, c.message()); refused.Code != codeUserAlreadyStreams {
 				t.Errorf("%s publishes a second stream: %+v", name, refused)
 			}
 		}
-		stranger := p.dial(podhttp.HeaderHolds, "true", podhttp.HeaderResume, anew)
-		stranger.refused("joinRoom", joinParams("wss://host:4443?sessionId=team.room&token=tok_C", "team.room"))
 	})
 }
 

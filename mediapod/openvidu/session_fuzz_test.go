@@ -90,6 +90,7 @@ func (p *player) Finish()                              {}
 func (p *player) Move()                                { p.queue = nil }
 func (p *player) Resumable(string, []byte)             {}
 func (p *player) Address() netip.Addr                  { return netip.MustParseAddr("192.0.2.1") }
+func (p *player) Name() string                         { return "" }
 func (p *player) Opened() time.Time                    { return time.Now() }
 func (p *player) Unwelcome() bool                      { return false }
 func (p *player) Joined(participant *room.Participant) { p.participant = participant }

@@ -212,6 +212,7 @@ type seat struct {
 	left        time.Time
 	reason      reasons.Reason
 	client      Client
+	socket      string       // over which it has joined, on whatever pod
 	participant *Participant // while state is Active
 }
 

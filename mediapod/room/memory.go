@@ -10,9 +10,8 @@ import (
 )
 
 // What a room's standby must know at once: who is in the room, what it sends, what it receives, and
-// whether all have to be muted.
-// The operator tells the next pod the same, but only what it was told itself; a pod may be lost
-// before that.
+// whether all have to be muted. The operator tells the next pod the same, but only what it was told
+// itself; a pod may be lost before that.
 //
 //	joined, announced, answered, changed --> Engine.Remember --> standby --lost--> Engine.Remembered --> Presence
 //
@@ -31,6 +30,7 @@ const (
 type rememberedParticipant struct {
 	Activated time.Time
 	Client    Client
+	Socket    string
 }
 
 // rememberedStream is the memory of a stream.
@@ -68,7 +68,7 @@ func (r *Room) forget(kind string, ids ...string) {
 // come along.
 func (p *Participant) remember() {
 	if p.seat.claims == nil {
-		p.room.remember(rememberedParticipant{p.seat.activated, p.seat.client}, participantMemory, p.id)
+		p.room.remember(rememberedParticipant{p.seat.activated, p.seat.client, p.seat.socket}, participantMemory, p.id)
 	}
 }
 
@@ -158,7 +158,7 @@ func (r *Room) recallParticipant(memories map[string]media.Memory, c *Connection
 	if left || !r.read(memories, memoryName(participantMemory, c.ID), &known) {
 		return false
 	}
-	c.Presence = &Presence{Activated: known.Activated, Client: known.Client}
+	c.Presence = &Presence{Activated: known.Activated, Client: known.Client, socket: known.Socket}
 	return true
 }
 

@@ -181,32 +181,39 @@ func TestAMemoryThatCantBeReadIsLeftOut(t *testing.T) {
 	})
 }
 
-// Who was let in, and was not told since the pod was lost, is let in by the same token.
+// Who was let in, and was not told since the pod was lost, is let in over the same socket by the
+// same token; nobody else is.
 func TestAJoinIsRepeatedAtTheNextPod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before := newScene(t, "A", "B")
 		before.join("B")
-		before.join("A")
-		after := before.loseAtOnce(t)
-		b, _ := after.arrive("B")
-		room, _ := after.registry.Lookup(after.desired.Key)
-		join := func(repeated bool) (joined Joined, err error) {
-			link := &recorder{scene: after, name: "A", reading: true}
-			request := JoinRequest{Token: "tok_A", Client: Client{Metadata: "client A"}, Repeated: repeated}
-			err = room.Join(request, link, func(told Joined) { joined = told })
+		join := func(s *scene, token, socket string) (joined Joined, err error) {
+			room, _ := s.registry.Lookup(s.desired.Key)
+			link := &recorder{scene: s, name: "A", reading: true}
+			err = room.Join(JoinRequest{Token: token, Client: Client{Metadata: "client A"}, Socket: socket}, link, func(told Joined) { joined = told })
 			return joined, err
 		}
-		if _, err := join(false); !errors.Is(err, ErrToken) {
-			t.Errorf("somebody else with the token of A: %v", err)
+		if _, err := join(before, "tok_A", "socket"); err != nil {
+			t.Fatal(err)
 		}
-		joined, err := join(true)
+		if _, err := join(before, "tok_A", "socket"); !errors.Is(err, ErrToken) {
+			t.Errorf("once more at the same pod: %v", err)
+		}
+		after := before.loseAtOnce(t)
+		b, _ := after.arrive("B")
+		for _, other := range [][2]string{{"tok_A", ""}, {"tok_A", "another"}, {"tok_B", "socket"}, {"", "socket"}} {
+			if _, err := join(after, other[0], other[1]); !errors.Is(err, ErrToken) {
+				t.Errorf("somebody with token and socket %q: %v", other, err)
+			}
+		}
+		joined, err := join(after, "tok_A", "socket")
 		if err != nil || len(joined.Others) != 1 || joined.Others[0].ConnectionID != b.id || joined.PrivateID != "rpc-A" {
 			t.Fatalf("A is told %+v, %v", joined, err)
 		}
 		if got := after.state("A"); got.Restored || got.State != Active {
 			t.Errorf("A is %+v", got)
 		}
-		if _, err := join(true); !errors.Is(err, ErrToken) {
+		if _, err := join(after, "tok_A", "socket"); !errors.Is(err, ErrToken) {
 			t.Errorf("a second one with the token of A: %v", err)
 		}
 		time.Sleep(time.Hour)

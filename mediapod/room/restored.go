@@ -38,6 +38,8 @@ type Presence struct {
 	// Published are the streams that it sends, Received what it receives.
 	Published []Stream
 	Received  []Reception
+
+	socket string // over which it has joined, where the pod has remembered that
 }
 
 // Resumed is what is known of a client that is back.
@@ -67,7 +69,7 @@ func (r *Room) restore(seats []*seat) {
 // locked.
 func (r *Room) restoreParticipant(s *seat) {
 	presence := s.desired.Presence
-	s.state, s.activated, s.client = Active, presence.Activated, presence.Client
+	s.state, s.activated, s.client, s.socket = Active, presence.Activated, presence.Client, presence.socket
 	p := r.newParticipant(s)
 	p.restored, p.restoredAt = true, time.Now()
 	p.mailbox.suspend(time.Duration(r.registry.window.Load()), p.expire)

@@ -53,8 +53,9 @@ type JoinRequest struct {
 	Client Client
 	// Claims, when set, are by what the client comes in instead.
 	Claims *Claims
-	// Repeated says that the client has asked for the same over another pod, and was not answered.
-	Repeated bool
+	// Socket names what the client joins over, the same on each pod that it is carried to; "" for
+	// nothing. Who was let in over it on a pod that is lost, and may not know, is let in again.
+	Socket string
 }
 
 // Announcement is what participants are told of each other. Streams are those that it sends.
@@ -229,8 +230,7 @@ func (s *seat) update(desired Connection) {
 // Join lets a client in whose token is good, and uses the token up: it works once, whoever comes at
 // the same time. The reply is called at the place in the order of what the client is told where its
 // answer belongs: before any notification. It only queues. ErrToken, ErrClosed, ErrMetadata and a
-// ConflictError mean that the client is not let in, and its token is as good as before. A repeated
-// request gets in also by a token that it has used up itself.
+// ConflictError mean that the client is not let in, and its token is as good as before.
 func (r *Room) Join(request JoinRequest, sink Sink, reply func(Joined)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -245,7 +245,7 @@ func (r *Room) Join(request JoinRequest, sink Sink, reply func(Joined)) error {
 	if err != nil {
 		return err
 	}
-	s.state, s.activated, s.client = Active, time.Now(), request.Client
+	s.state, s.activated, s.client, s.socket = Active, time.Now(), request.Client, request.Socket
 	p := r.newParticipant(s)
 	p.mailbox.begin(sink)
 	joined := p.joined()
@@ -284,17 +284,17 @@ func (p *Participant) joined() Joined {
 	return joined
 }
 
-// unanswered returns who was let in on another pod by the same token, which was lost before the
-// client knew. The room is locked.
+// unanswered returns who was let in over the same socket, by the same token, on another pod, which
+// was lost before the client knew. The room is locked.
 func (r *Room) unanswered(request JoinRequest) (*Participant, bool) {
-	if !request.Repeated || request.Claims != nil || r.closed {
+	if request.Socket == "" || request.Claims != nil || r.closed {
 		return nil, false
 	}
 	digest := TokenDigest(sha256.Sum256([]byte(request.Token)))
 	for _, p := range r.participants {
-		token := p.seat.desired.Token
-		away := p.restored && p.mailbox.sink == nil && token != (TokenDigest{})
-		if away && subtle.ConstantTimeCompare(digest[:], token[:]) == 1 {
+		s := p.seat
+		same := subtle.ConstantTimeCompare([]byte(request.Socket), []byte(s.socket)) & subtle.ConstantTimeCompare(digest[:], s.desired.Token[:])
+		if p.restored && p.mailbox.sink == nil && same == 1 {
 			return p, true
 		}
 	}

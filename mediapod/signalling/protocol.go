@@ -66,6 +66,9 @@ type Client interface {
 
 	// Address is the client's; the zero Addr when it is not known.
 	Address() netip.Addr
+	// Name is a secret of the socket, which is the same at the next media pod while nobody has
+	// joined over it.
+	Name() string
 	// Opened is when the client connected.
 	Opened() time.Time
 	// Unwelcome says that nobody can join over this socket, since there are too many or the room

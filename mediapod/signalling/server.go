@@ -8,6 +8,7 @@ package signalling
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -71,8 +72,13 @@ func (s *Server) serve(protocol Protocol, w http.ResponseWriter, r *http.Request
 	defer s.leave()
 
 	told := podhttp.ReadClient(r)
+	resumption, resumes := podhttp.ParseResumption(told.Resume)
+	name := resumption.Socket
+	if name == "" {
+		name = rand.Text()
+	}
 	if told.Holds {
-		w.Header().Set(podhttp.HeaderResume, podhttp.Resumption{}.Text()) // it has not joined yet
+		w.Header().Set(podhttp.HeaderResume, podhttp.Resumption{Socket: name}.Text()) // it has not joined yet
 	}
 	// Any origin may connect, as with the reference: what lets a client in is its token.
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
@@ -83,6 +89,7 @@ func (s *Server) serve(protocol Protocol, w http.ResponseWriter, r *http.Request
 	ws.SetReadLimit(oversizeFactor * s.limits.MessageBytes)
 	client := &socket{
 		server:    s,
+		name:      name,
 		ws:        ws,
 		log:       s.log,
 		address:   told.Address,
@@ -97,7 +104,7 @@ func (s *Server) serve(protocol Protocol, w http.ResponseWriter, r *http.Request
 	if told.SharedAddress {
 		client.allowance.shared = client.allowance.shared.alone()
 	}
-	if resumption, resumes := podhttp.ParseResumption(told.Resume); resumes {
+	if resumes {
 		client.resumption = &resumption
 	}
 	client.conversation = protocol.Open(client, r)

@@ -67,6 +67,7 @@ type expulsion struct{ error }
 // wait for them.
 type socket struct {
 	server       *Server
+	name         string // wherever the gateway carries the client to before it has joined
 	ws           *websocket.Conn
 	log          logr.Logger
 	address      netip.Addr
@@ -93,6 +94,9 @@ var _ Client = (*socket)(nil)
 
 // Address implements Client.
 func (s *socket) Address() netip.Addr { return s.address }
+
+// Name implements Client.
+func (s *socket) Name() string { return s.name }
 
 // Opened implements Client.
 func (s *socket) Opened() time.Time { return s.opened }

@@ -482,7 +482,7 @@ func (e *Engine) takenOver(uid string) *followed {
 func (e *Engine) Serve(ctx context.Context, uid string) {
 	e.mu.Lock()
 	f := e.followed[uid]
-	delete(e.lost, uid)
+	delete(e.lost, uid) // it is back
 	e.mu.Unlock()
 	if f == nil {
 		return
