@@ -1,7 +1,7 @@
 package charts
 
 import (
-	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,7 +106,7 @@ func removeDefinitions(t *testing.T, c client.Client) {
 		wait.For(t, bound, "the end of "+definition.Name, func() error {
 			err := c.Get(t.Context(), client.ObjectKeyFromObject(definition), definition)
 			if err == nil {
-				return errors.New("it is there")
+				return fmt.Errorf("it is %+v", definition.Status.Conditions)
 			}
 			return client.IgnoreNotFound(err)
 		})
