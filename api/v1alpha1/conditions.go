@@ -16,6 +16,9 @@ const (
 	// ConditionProgressing says of a MediaPool whether its pods are, or are becoming, what its spec
 	// wants. It is False while pods fail to start.
 	ConditionProgressing = "Progressing"
+	// ConditionRecorderReady says of a MediaPool that records whether its recorder runs. Other pools
+	// have no such condition.
+	ConditionRecorderReady = "RecorderReady"
 	// ConditionProtected says of a Session whether a standby could go on with the room now, if its
 	// media pod was lost.
 	ConditionProtected = "Protected"
@@ -102,7 +105,7 @@ const (
 	// ReasonRollingOut: pods of a MediaPool are being made or replaced.
 	ReasonRollingOut = "RollingOut"
 	// ReasonStartFailed: the last media pod that was made did not start. With Ready: the pool's
-	// minimum of pods is there, but not of its current template.
+	// minimum of pods is there, but not of its current template. With RecorderReady: the recorder.
 	ReasonStartFailed = "StartFailed"
 )
 

@@ -485,7 +485,8 @@ type PodTemplateMetadata struct {
 type MediaPoolStatus struct {
 	// conditions are Accepted (the spec is valid), Ready (the pool's minimum of
 	// pods can host rooms) and Progressing (pods start, or all have). All three are
-	// always there, Unknown while undecided.
+	// always there, Unknown while undecided. RecorderReady (the recorder runs) is there
+	// when the pool records.
 	// +kubebuilder:default={{type: "Accepted", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Ready", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Progressing", status: "Unknown", reason: "Pending", message: "Waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}}
 	// +listType=map
 	// +listMapKey=type

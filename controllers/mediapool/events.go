@@ -19,6 +19,7 @@ const (
 	eventPodUnreachable = "PodUnreachable"
 	eventFull           = "Full"
 	eventStartFailed    = "StartFailed"
+	eventRecorderFailed = "RecorderFailed"
 	eventServersIgnored = "IceServersIgnored"
 	eventRemovalGivenUp = "RemovalGivenUp"
 	actionScaling       = "Scaling"
@@ -53,6 +54,10 @@ func (r *Reconciler) publish(o observed, before, after v1alpha1.MediaPoolStatus)
 	stopped, progress := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionProgressing), meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionProgressing)
 	if progress.Reason == v1alpha1.ReasonStartFailed && (stopped == nil || stopped.Message != progress.Message) {
 		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeWarning, eventStartFailed, actionScaling, "%s", progress.Message)
+	}
+	could, can := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionRecorderReady), meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionRecorderReady)
+	if can != nil && can.Reason == v1alpha1.ReasonStartFailed && (could == nil || could.Message != can.Message) {
+		r.Recorder.Eventf(o.pool, nil, corev1.EventTypeWarning, eventRecorderFailed, actionObserving, "%s", can.Message)
 	}
 	said := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionAccepted)
 	if o.ignored != "" && (said == nil || !strings.HasSuffix(said.Message, o.ignored)) {

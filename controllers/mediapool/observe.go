@@ -26,6 +26,8 @@ type observed struct {
 	// hash is what a pod of the pool would be made from now.
 	hash string
 	pods []podFacts
+	// recorder of a pool that records; nil when there is none.
+	recorder *corev1.Pod
 	// ports are those of the nodes, of all pools.
 	ports exposure.Ports
 	// budget is how many pods have to stay by the PodDisruptionBudget; nil when there is none.
@@ -79,6 +81,11 @@ func (r *Reconciler) observe(ctx context.Context, pool *v1alpha1.MediaPool) (obs
 	nodes, err := r.nodes(ctx)
 	if err != nil {
 		return o, err
+	}
+	if pool.Spec.Egress != nil {
+		if o.recorder, err = r.recorder(ctx, pool.Name); err != nil {
+			return o, err
+		}
 	}
 	if o.budget, err = r.budget(ctx, pool.Name); err != nil {
 		return o, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -60,6 +61,11 @@ func makeStatus(o observed, failed error) v1alpha1.MediaPoolStatus {
 	}
 	status.SetConditions(&after.Conditions, o.pool.Generation, o.now, accepted,
 		readyCondition(o, after, failed), progressingCondition(o))
+	if o.pool.Spec.Egress == nil {
+		meta.RemoveStatusCondition(&after.Conditions, v1alpha1.ConditionRecorderReady)
+	} else {
+		status.SetConditions(&after.Conditions, o.pool.Generation, o.now, recorderCondition(o.recorder))
+	}
 	return after
 }
 
@@ -145,10 +151,8 @@ func (p podFacts) unschedulable(o observed) string {
 
 // waitingReason says why the container of a pod can't start yet; "" when it is about to.
 func waitingReason(pod *corev1.Pod) string {
-	for _, container := range pod.Status.ContainerStatuses {
-		if waiting := container.State.Waiting; waiting != nil && waiting.Reason != "" && waiting.Reason != "ContainerCreating" {
-			return "a pod can't start: " + waiting.Reason + said(waiting.Message)
-		}
+	if w := waiting(pod); w != nil {
+		return "a pod can't start: " + w.Reason + said(w.Message)
 	}
 	return ""
 }
