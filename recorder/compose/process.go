@@ -9,7 +9,11 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
+
+// killWait is how long what it says is waited for when it was killed.
+const killWait = 5 * time.Second
 
 // maxSaid bounds what is kept of what a process says.
 const maxSaid = 400
@@ -38,7 +42,7 @@ func (e *refusedError) Error() string {
 // when the context ends, and when this process does. No shell is involved.
 func (c Composer) start(ctx context.Context, args []string, in, out bool) (*process, error) {
 	command := exec.CommandContext(ctx, c.Program, args...)
-	command.Env = []string{"LC_ALL=C"}
+	command.Env, command.WaitDelay = []string{"LC_ALL=C"}, killWait
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	said := &tail{}
 	command.Stderr = said

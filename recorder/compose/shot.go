@@ -21,7 +21,7 @@ func (w *work) shoot(ctx context.Context, shot Shot) error {
 		return nil
 	}
 	length := w.film.time(shot.Next) - w.film.time(shot.First)
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, limit(length))
 	defer cancel()
 	var sources []*source
 	defer func() {
