@@ -125,16 +125,20 @@ func (r *recording) wait(ctx context.Context, c *composition) error {
 	}
 	film, result, progress := r.film(), make(chan error, 1), make(chan int, 1)
 	go func() { result <- r.make(ctx, film, into, progress) }()
-	said := time.Time{}
+	said, full := time.Time{}, error(nil)
 	for {
 		select {
 		case err := <-result:
-			return err
+			return cmp.Or(full, err)
 		case percent := <-progress:
-			if time.Since(said) >= progressPause {
-				said = time.Now()
-				r.state.Message = fmt.Sprintf("Composing %d %%", percent)
-				r.say()
+			if time.Since(said) < progressPause {
+				continue
+			}
+			said = time.Now()
+			r.state.Message = fmt.Sprintf("Composing %d %%", percent)
+			r.say()
+			if full = r.space(); full != nil {
+				cancel() // calls that are recorded come first
 			}
 		case <-r.poke:
 			r.obey()

@@ -197,7 +197,7 @@ func TestComposedRecordings(t *testing.T) {
 	}
 	w.want(200, "POST", "/recordings/stop/S", "")
 	// Sound alone has no layout.
-	sound := w.want(200, "POST", "/recordings/start", `{"session":"S","hasVideo":false,"recordingLayout":"CUSTOM"}`)
+	sound := w.want(200, "POST", "/recordings/start", `{"session":"S","hasVideo":false,"recordingLayout":"CUSTOM","customLayout":"mine"}`)
 	if n := keysOf(t, sound.body); n != 12 || !strings.Contains(sound.body, `"hasAudio":true,"hasVideo":false,`) {
 		t.Errorf("137 sound is %s, with %d keys", sound.body, n)
 	}

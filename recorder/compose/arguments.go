@@ -19,6 +19,11 @@ func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), '
 // local names a file so that ffmpeg takes it for nothing else.
 func local(path string) string { return "file:" + path }
 
+// reading has a clip read as what it is, whatever is in it: it can name no other file.
+func reading(clip Clip) []string {
+	return []string{"-threads", "1", "-protocol_whitelist", "file", "-f", "matroska", "-i", local(clip.Path)}
+}
+
 // decoding has the frames of a clip come out of the standard output, in the size of its cell: one
 // for each frame of the shot, as long as the clip goes on. The one before the shot is its first,
 // if there is one.
@@ -35,7 +40,7 @@ func (f Film) decoding(shot Shot, clip Clip, cell layout.Cell) []string {
 	} else if from < 0 {
 		args = append(args, "-itsoffset", seconds(-from))
 	}
-	return append(args, "-threads", "1", "-i", local(clip.Path), "-map", "0:v:0",
+	return append(append(args, reading(clip)...), "-map", "0:v:0",
 		"-filter_threads", "1", "-vf", fit+",fps="+rate+",trim=start=0,format=yuv420p", "-fps_mode", "cfr", "-r", rate,
 		"-frames:v", strconv.Itoa(shot.Next-shot.First), "-f", "rawvideo", "pipe:1")
 }
@@ -70,7 +75,7 @@ func (f Film) mixing(to codec, path string) []string {
 		if !clip.Audio {
 			continue
 		}
-		args = append(args, "-threads", "1", "-vn", "-i", local(clip.Path))
+		args = append(append(args, "-vn"), reading(clip)...)
 		graph = append(graph, fmt.Sprintf("[%d:a:0]aresample=48000:async=1:min_hard_comp=0.03:first_pts=0,"+
 			"aformat=sample_fmts=fltp:channel_layouts=stereo,adelay=%dS:all=1[a%d]", n, samples(clip.Start), n))
 		mixed += fmt.Sprintf("[a%d]", n)

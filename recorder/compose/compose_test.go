@@ -19,6 +19,22 @@ import (
 	"mediarooms.dev/mediarooms/recorder/matroska"
 )
 
+// shot is where the files are that tests compose: each is made once.
+var shot string
+
+// TestMain removes them.
+func TestMain(m *testing.M) {
+	var err error
+	if shot, err = os.MkdirTemp("", "compose"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	if err := os.RemoveAll(shot); err != nil {
+		panic(err)
+	}
+	os.Exit(code)
+}
+
 // run runs ffmpeg or ffprobe, and returns what comes out.
 func run(t *testing.T, program string, args ...string) []byte {
 	t.Helper()
@@ -32,11 +48,14 @@ func run(t *testing.T, program string, args ...string) []byte {
 	return out
 }
 
-// shoot makes a file of one colour, with a beep of a tenth of a second in each second from a time
-// on, in which the picture is white.
+// shoot makes a file of one colour, with a beep of a fifth of a second in each second, in which the
+// picture is white.
 func shoot(t *testing.T, name, colour, size string, rate int, length time.Duration, sound bool) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), name+".webm")
+	path := filepath.Join(shot, fmt.Sprintf("%s-%s-%d-%v-%t.webm", name, size, rate, length, sound))
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
 	args := []string{
 		"-loglevel", "error", "-f", "lavfi", "-i",
 		fmt.Sprintf("color=%s:s=%s:r=%d:d=%f,drawbox=c=white:t=fill:enable='lt(mod(t,1),0.2)'", colour, size, rate, length.Seconds()),
@@ -133,8 +152,8 @@ func made(t *testing.T, film compose.Film, name string) string {
 }
 
 func TestVideosAreInTheirCellsAndSoundGoesWithThem(t *testing.T) {
-	red := shoot(t, "red", "0xff0000", "320x240", 15, 6*time.Second, true)
-	blue := shoot(t, "blue", "0x0000ff", "240x320", 30, 4*time.Second, true)
+	red := shoot(t, "red", "0xff0000", "160x120", 15, 6*time.Second, true)
+	blue := shoot(t, "blue", "0x0000ff", "120x160", 30, 4*time.Second, true)
 	film := compose.Film{
 		Width: 320, Height: 180, FrameRate: 25, Audio: true, Video: true,
 		Clips: []compose.Clip{

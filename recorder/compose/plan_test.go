@@ -80,11 +80,11 @@ func TestFfmpegIsToldSo(t *testing.T) {
 		got  []string
 		want string
 	}{
-		"decoding": {film.decoding(shot, second, cell), start + "-noaccurate_seek -ss 0.500000 -threads 1 -i file:/r/-i;$(b).webm -map 0:v:0 -filter_threads 1 " +
+		"decoding": {film.decoding(shot, second, cell), start + "-noaccurate_seek -ss 0.500000 -threads 1 -protocol_whitelist file -f matroska -i file:/r/-i;$(b).webm -map 0:v:0 -filter_threads 1 " +
 			"-vf scale=640:720:force_original_aspect_ratio=increase:flags=bilinear,crop=640:720,fps=25,trim=start=0,format=yuv420p -fps_mode cfr -r 25 -frames:v 50 -f rawvideo pipe:1"},
 		"encoding": {film.encoding("/r/x"), start + "-f rawvideo -pixel_format yuv420p -video_size 1280x720 -framerate 25 -i pipe:0 " +
 			"-c:v libx264 -preset veryfast -crf 26 -bf 0 -g 100 -threads 2 -f h264 file:/r/x"},
-		"mixing": {film.mixing(aac, "/r/x"), start + "-threads 1 -vn -i file:/r/a.webm -threads 1 -vn -i file:/r/-i;$(b).webm -filter_complex_threads 1 -filter_complex " +
+		"mixing": {film.mixing(aac, "/r/x"), start + "-vn -threads 1 -protocol_whitelist file -f matroska -i file:/r/a.webm -vn -threads 1 -protocol_whitelist file -f matroska -i file:/r/-i;$(b).webm -filter_complex_threads 1 -filter_complex " +
 			"anullsrc=r=48000:cl=stereo:d=6.000000[s];" +
 			"[0:a:0]aresample=48000:async=1:min_hard_comp=0.03:first_pts=0,aformat=sample_fmts=fltp:channel_layouts=stereo,adelay=0S:all=1[a0];" +
 			"[1:a:0]aresample=48000:async=1:min_hard_comp=0.03:first_pts=0,aformat=sample_fmts=fltp:channel_layouts=stereo,adelay=72000S:all=1[a1];" +
