@@ -17,6 +17,7 @@ import (
 	tapv1 "mediarooms.dev/mediarooms/internal/tap/v1"
 	"mediarooms.dev/mediarooms/recorder"
 	"mediarooms.dev/mediarooms/recorder/matroska"
+	"mediarooms.dev/mediarooms/test/s3"
 )
 
 // ffmpeg runs it, and returns what comes out.
@@ -199,6 +200,27 @@ func TestSoundIsMixed(t *testing.T) {
 	if n := len(ffmpeg(t, "-i", w.path("str_red_.webm"), "-f", "s16le", "-ac", "1", "-ar", "8000", "-")) / 2 / 8; n < 5800 || n > 6200 {
 		t.Errorf("six seconds take %d ms", n)
 	}
+}
+
+// What is composed goes to S3, and the streams do not. That of a stream that can't be decoded is
+// silence.
+func TestACompositionGoesToS3(t *testing.T) {
+	server := s3.New(t, "recordings")
+	w, job := ended(t, server, func(job *egressv1.Job) {
+		job.Mode, job.HasVideo = egressv1.OutputMode_OUTPUT_MODE_COMPOSED_AUDIO, false
+	})
+	w.record(false, keysOf(s3.Secret(t, s3.AccessKey, s3.SecretKey)))
+	w.want(job)
+	w.snapshotEnd()
+	ready := w.awaitState("uid-1", egressv1.State_STATE_READY)
+	if files := ready.GetFiles(); len(files) != 1 || files[0].GetName() != "rec-1.webm" || ready.GetLocation() != "s3://recordings/"+prefix {
+		t.Errorf("it is ready as %v", ready)
+	}
+	want := []string{prefix + ".state.json", prefix + "rec-1.webm"}
+	if keys := server.Keys("recordings"); !slices.Equal(keys, want) {
+		t.Errorf("S3 has %q, want %q", keys, want)
+	}
+	w.stays(".state.json")
 }
 
 // A recorder that is killed while it composes goes on with what it has made.

@@ -86,6 +86,11 @@ func (f Film) mixing(to codec, path string) []string {
 		"-map", "[out]", "-c:a", to.name, "-b:a", to.rate, "-ar", "48000", "-f", to.format, local(path))
 }
 
+// listening decodes the first sound of a clip, for nothing.
+func listening(clip Clip) []string {
+	return append(append(append(append([]string{}, quiet...), "-vn"), reading(clip)...), "-map", "0:a:0", "-frames:a", "1", "-f", "null", "pipe:1")
+}
+
 func samples(d time.Duration) int { return int(math.Round(d.Seconds() * 48_000)) }
 
 // joining puts the pictures of the standard input and the sound together; sound is "" without.

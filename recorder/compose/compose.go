@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -119,13 +120,57 @@ func (w *work) make(ctx context.Context, whole string) error {
 	return nil
 }
 
-// mix makes the sound.
+// mix makes the sound, of the files that can be read.
 func (w *work) mix(ctx context.Context, to codec, name string) error {
-	mixing := func(path string) []string { return w.film.mixing(to, path) }
-	if err := w.once(ctx, name, limit(w.film.Length()), nil, mixing); err != nil {
+	mix := func(film Film) error {
+		return w.once(ctx, name, limit(film.Length()), nil, func(path string) []string { return film.mixing(to, path) })
+	}
+	err := mix(w.film)
+	if errors.As(err, new(*refusedError)) {
+		heard, broken, listened := w.listen(ctx)
+		switch {
+		case listened != nil:
+			err = listened
+		case broken:
+			err = mix(heard)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("mixing the sound: %w", err)
 	}
 	return nil
+}
+
+// listen returns the film without the sound of files that can't be read, and whether there are any.
+func (w *work) listen(ctx context.Context) (heard Film, broken bool, err error) {
+	heard = w.film
+	heard.Clips = slices.Clone(heard.Clips)
+	for i, clip := range heard.Clips {
+		if _, err := os.Stat(clip.Path); err != nil {
+			return heard, false, err // it may come back, and the others with it
+		}
+		if !clip.Audio {
+			continue
+		}
+		err := w.try(ctx, time.Minute, listening(clip))
+		if errors.As(err, new(*refusedError)) {
+			heard.Clips[i].Audio, broken = false, true
+		} else if err != nil {
+			return heard, false, err
+		}
+	}
+	return heard, broken, nil
+}
+
+// try runs ffmpeg for nothing but how it ends.
+func (w *work) try(ctx context.Context, within time.Duration, arguments []string) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	p, err := w.start(ctx, arguments, false, false)
+	if err != nil {
+		return err
+	}
+	return p.wait()
 }
 
 // all writes the pictures of all shots.

@@ -291,13 +291,17 @@ func TestAFileThatIsBroken(t *testing.T) {
 	if err := os.WriteFile(broken, bytes.Repeat([]byte("no film "), 100), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	green := shoot(t, "green", "0x00ff00", "160x120", 10, time.Second, false)
-	film := compose.Film{Width: 320, Height: 180, FrameRate: 10, Video: true, Clips: []compose.Clip{
-		{Path: broken, End: time.Second, Video: true}, {Path: green, End: time.Second, Video: true},
+	green := shoot(t, "green", "0x00ff00", "160x120", 10, time.Second, true)
+	film := compose.Film{Width: 320, Height: 180, FrameRate: 10, Audio: true, Video: true, Clips: []compose.Clip{
+		{Path: broken, End: time.Second, Audio: true, Video: true}, {Path: green, End: time.Second, Audio: true, Video: true},
 	}}
-	s := look(t, made(t, film, "film.mp4"), 32, 18)
+	path := made(t, film, "film.mp4")
+	s := look(t, path, 32, 18)
 	if left, right := s.at(7, 8, 9), s.at(7, 24, 9); left != "" || right != "g" {
 		t.Errorf("there is %q beside %q", left, right)
+	}
+	if heard := beeps(t, path); len(heard) != 1 {
+		t.Errorf("beeps are at %v", heard)
 	}
 }
 
@@ -347,7 +351,7 @@ func TestACompositionGoesOnWhereItWasEnded(t *testing.T) {
 func TestWhatFfmpegSaysIsTold(t *testing.T) {
 	film := compose.Film{Width: 160, Height: 120, FrameRate: 10, Audio: true, Clips: []compose.Clip{{Path: "/nowhere/a.webm", End: time.Second, Audio: true}}}
 	err := compositor().Compose(t.Context(), film, compose.Files{Film: filepath.Join(t.TempDir(), "film.mp4")})
-	if err == nil || !strings.Contains(err.Error(), "mixing the sound: ffmpeg has ended with code 1: file:/nowhere/a.webm: No such file or directory") {
+	if err == nil || !strings.Contains(err.Error(), "mixing the sound: stat /nowhere/a.webm: no such file or directory") {
 		t.Errorf("the error is %v", err)
 	}
 	err = compose.Composer{Program: "/nowhere/ffmpeg"}.Compose(t.Context(), film, compose.Files{Film: filepath.Join(t.TempDir(), "film.mp4")})
