@@ -1,11 +1,11 @@
 // Package recorder is a worker that records the streams of rooms, each into a file of its own, of
-// which it composes one if that is wanted. It is the authority on what recordings are on the disk and how they come about: it takes jobs from
-// the operator (internal/egress/v1), media from media pods (internal/tap/v1), and gives files to
-// the gateway.
+// which it composes one if that is wanted. It is the authority on what recordings are on the disk
+// and how they come about: it takes jobs from the operator (internal/egress/v1), media from media
+// pods (internal/tap/v1), and gives files to the gateway.
 //
 //	operator --Job--> orders --> library --> recording --Open--> media pod
 //	         <-JobStatus--                    | stream: frames -> clock -> matroska -> fragments
-//	gateway  <--files-------------------------'           at the end: files, JSON, zip, or one composed file
+//	gateway  <--files-------------------------'           at the end: files, JSON, zip; or one file
 //
 // What it knows is on the disk, so that another process goes on where one was killed: the state of
 // a recording says up to which position of the tap its fragments go.
