@@ -130,7 +130,7 @@ func (w *world) stays(names ...string) {
 	})
 }
 
-// colours are what is on the left and on the right of the film in each second.
+// colours are what is on the left and on the right of the film, second by second.
 func (w *world) colours() string {
 	w.t.Helper()
 	pixels := ffmpeg(w.t, "-ss", "0.5", "-i", w.path("rec-1.mp4"), "-vf", "fps=1,format=rgb24,scale=2:1:flags=area", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
@@ -146,7 +146,6 @@ func (w *world) colours() string {
 				said.WriteByte('-')
 			}
 		}
-		said.WriteByte(' ')
 	}
 	return said.String()
 }
@@ -169,7 +168,7 @@ func TestStreamsAreComposedWhenTheyHaveEnded(t *testing.T) {
 		t.Errorf("six seconds take %d ms", d)
 	}
 	w.stays(".state.json", "rec-1.jpg", "rec-1.mp4")
-	if got := w.colours(); !strings.HasPrefix(got, "rr rr rb rb bb ") {
+	if got := w.colours(); !strings.HasPrefix(got, "rrrrrbrbbb") {
 		t.Errorf("the film shows %q", got)
 	}
 	answer, body, err := w.get(mtls.Gateway, "/recordings/uid-1/rec-1.mp4", "")
@@ -255,7 +254,7 @@ func TestACompositionSurvivesTheRecorder(t *testing.T) {
 	w.snapshotEnd()
 	w.awaitState("uid-1", egressv1.State_STATE_READY)
 	w.stays(".state.json", "rec-1.jpg", "rec-1.mp4")
-	if got := w.colours(); !strings.HasPrefix(got, "rr rr rb rb bb ") {
+	if got := w.colours(); !strings.HasPrefix(got, "rrrrrbrbbb") {
 		t.Errorf("the film shows %q", got)
 	}
 	told, err := os.ReadFile(said)

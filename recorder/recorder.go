@@ -54,8 +54,8 @@ type Config struct {
 	SecretDirectory string
 	// ReserveBytes must stay free there. What is recorded stops before.
 	ReserveBytes uint64
-	// FFmpeg is the program that composes recordings, as a path or by its name. Where there is none,
-	// jobs of composed recordings are refused.
+	// FFmpeg is the program that composes recordings, as a path or by its name. Where there is
+	// none, jobs of composed recordings are refused.
 	FFmpeg string
 	// Nice is how much that leaves to others: from 0 to 19.
 	Nice int

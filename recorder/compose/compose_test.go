@@ -274,13 +274,13 @@ func TestSoundOnly(t *testing.T) {
 	if p, codecs := probe(t, path); codecs != "opus" || !strings.HasPrefix(p.Format.Duration, "6.3") {
 		t.Errorf("it is %q %+v", codecs, p)
 	}
-	heard, want := beeps(t, path), []time.Duration{0, 1000, 2000, 3300, 4300, 5300}
+	heard, want := beeps(t, path), []int{0, 1000, 2000, 3300, 4300, 5300}
 	if len(heard) != len(want) {
 		t.Fatalf("beeps are at %v", heard)
 	}
 	for i := range want {
-		if apart := heard[i] - want[i]*time.Millisecond; apart > 40*time.Millisecond || apart < -40*time.Millisecond {
-			t.Errorf("beep %d is at %v, want %v ms", i, heard[i], int(want[i]))
+		if apart := heard[i] - time.Duration(want[i])*time.Millisecond; apart > 40*time.Millisecond || apart < -40*time.Millisecond {
+			t.Errorf("beep %d is at %v, want %d ms", i, heard[i], want[i])
 		}
 	}
 }

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// MaxCells is how many videos are shown at the same time. Of more the first ones are: each takes
-	// a decoder's memory.
+	// MaxCells is how many videos are shown at the same time. Of more the first ones are: each
+	// takes a decoder's memory.
 	MaxCells = 25
 	// leastShot is the time of the shortest shot: what follows sooner is shown with it.
 	leastShot = 200 * time.Millisecond
