@@ -5,6 +5,9 @@
 IMAGE ?= mediarooms.dev/mediarooms:dev
 export IMAGE
 
+# RECORDER_IMAGE is the name of the image of recorders that compose.
+RECORDER_IMAGE ?= mediarooms.dev/mediarooms-recorder:dev
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -94,6 +97,11 @@ vet: ## Run go vet.
 .PHONY: image
 image: sbom ## Build the image IMAGE from bin/, with buildah or docker.
 	hack/image $(IMAGE)
+
+.PHONY: recorder-image
+recorder-image: ## Build the image RECORDER_IMAGE of recorders that compose, from bin/recorder and Debian's ffmpeg.
+	hack/ffmpeg .local/ffmpeg
+	DOCKERFILE=Dockerfile.recorder hack/image $(RECORDER_IMAGE)
 
 .PHONY: release
 release: ## Build a release of VERSION into dist/: image, chart, manifests, bills of materials, checksums.

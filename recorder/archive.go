@@ -41,17 +41,8 @@ type describedFile struct {
 // complete makes everything of a recording that is to stay, of what was written of it. It may be
 // repeated after an error, and after a crash at any point.
 func complete(ctx context.Context, folder string, s *state, job *egressv1.Job) error {
-	for _, f := range s.Files {
-		if f.Size > 0 {
-			continue
-		}
-		if err := f.complete(ctx, folder); err != nil {
-			return fmt.Errorf("completing %s: %w", f.name(), err)
-		}
-		if err := s.save(folder); err != nil {
-			return err
-		}
-		f.clean(folder)
+	if err := completeFiles(ctx, folder, s); err != nil {
+		return err
 	}
 	if s.packed(folder, job) {
 		return nil
@@ -66,6 +57,23 @@ func complete(ctx context.Context, folder string, s *state, job *egressv1.Job) e
 	s.Description = int64(len(described))
 	if s.Archive, err = archive(ctx, folder, s, job, described); err != nil {
 		return fmt.Errorf("packing the recording: %w", err)
+	}
+	return nil
+}
+
+// completeFiles makes the files of the streams.
+func completeFiles(ctx context.Context, folder string, s *state) error {
+	for _, f := range s.Files {
+		if f.Size > 0 {
+			continue
+		}
+		if err := f.complete(ctx, folder); err != nil {
+			return fmt.Errorf("completing %s: %w", f.name(), err)
+		}
+		if err := s.save(folder); err != nil {
+			return err
+		}
+		f.clean(folder)
 	}
 	return nil
 }

@@ -83,8 +83,6 @@ func check(job *egressv1.Job) error {
 		return errors.New("the job has no uid")
 	case !folderName.MatchString(job.GetRecordingId()):
 		return fmt.Errorf("recording id %q: it has 1 to 128 letters, digits and any of -_~. and begins with no dot", job.GetRecordingId())
-	case job.GetMode() != egressv1.OutputMode_OUTPUT_MODE_INDIVIDUAL:
-		return fmt.Errorf("output mode %s: this worker records INDIVIDUAL only", job.GetMode())
 	case !job.GetHasAudio() && !job.GetHasVideo():
 		return errors.New("neither audio nor video is to be recorded")
 	}
@@ -110,7 +108,7 @@ func (l *library) apply(job *egressv1.Job) {
 
 // begin makes a recording. The library is locked.
 func (l *library) begin(job *egressv1.Job) error {
-	if err := check(job); err != nil {
+	if err := cmp.Or(check(job), l.checkMode(job)); err != nil {
 		return err
 	}
 	folder, err := l.folder(job.GetRecordingId())

@@ -16,7 +16,7 @@ type metrics struct {
 	registry                                  *prometheus.Registry
 	frames, bytes, leftFrames                 prometheus.Counter
 	lostPackets, droppedPackets, errors, taps prometheus.Counter
-	storedBytes, storeErrors                  prometheus.Counter
+	storedBytes, storeErrors, composeErrors   prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -35,6 +35,7 @@ func newMetrics() *metrics {
 	m.taps = counter("mediarooms_recorder_lost_taps_total", "Connections to media pods that have ended, or did not come about.")
 	m.storedBytes = counter("mediarooms_recorder_stored_bytes_total", "Bytes of files that S3 has taken.")
 	m.storeErrors = counter("mediarooms_recorder_store_errors_total", "Errors of S3: files that it did not take, give or delete.")
+	m.composeErrors = counter("mediarooms_recorder_compose_errors_total", "Compositions that have failed, and are tried again.")
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -1,11 +1,11 @@
-// Package recorder is a worker that records the streams of rooms, each into a file of its own. It
-// is the authority on what recordings are on the disk and how they come about: it takes jobs from
-// the operator (internal/egress/v1), media from media pods (internal/tap/v1), and gives files to
-// the gateway.
+// Package recorder is a worker that records the streams of rooms, each into a file of its own, of
+// which it composes one if that is wanted. It is the authority on what recordings are on the disk
+// and how they come about: it takes jobs from the operator (internal/egress/v1), media from media
+// pods (internal/tap/v1), and gives files to the gateway.
 //
 //	operator --Job--> orders --> library --> recording --Open--> media pod
 //	         <-JobStatus--                    | stream: frames -> clock -> matroska -> fragments
-//	gateway  <--files-------------------------'           at the end: files, JSON, zip
+//	gateway  <--files-------------------------'           at the end: files, JSON, zip; or one file
 //
 // What it knows is on the disk, so that another process goes on where one was killed: the state of
 // a recording says up to which position of the tap its fragments go.
@@ -20,6 +20,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -34,6 +35,7 @@ import (
 	"mediarooms.dev/mediarooms/internal/mtls"
 	"mediarooms.dev/mediarooms/internal/program"
 	"mediarooms.dev/mediarooms/recorder/bucket"
+	"mediarooms.dev/mediarooms/recorder/compose"
 )
 
 // Config is how a recorder runs.
@@ -52,6 +54,11 @@ type Config struct {
 	SecretDirectory string
 	// ReserveBytes must stay free there. What is recorded stops before.
 	ReserveBytes uint64
+	// FFmpeg is the program that composes recordings, as a path or by its name. Where there is
+	// none, jobs of composed recordings are refused.
+	FFmpeg string
+	// Nice is how much that leaves to others: from 0 to 19.
+	Nice int
 	// StreamsMax is how many streams the operator may have recorded at the same time.
 	StreamsMax int
 	// PodUID is the Kubernetes UID of the pod. The operator must know it.
@@ -116,6 +123,7 @@ func New(log logr.Logger, config Config) (*Recorder, error) {
 	r.shared = shared{
 		log: log, creds: credentials.NewTLS(pods), metrics: r.metrics, free: config.Free, reserve: config.ReserveBytes,
 		store: bucket.New(config.SecretDirectory), uploads: make(chan struct{}, maxUploads),
+		composer: composer(config), compositions: make(chan struct{}, maxCompositions),
 	}
 	if err := program.Listen(r.ports()...); err != nil {
 		return nil, err
@@ -128,6 +136,15 @@ func New(log logr.Logger, config Config) (*Recorder, error) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	)
 	return r, nil
+}
+
+// composer returns what composes recordings; without a program when there is none.
+func composer(config Config) compose.Composer {
+	program, err := exec.LookPath(config.FFmpeg)
+	if err != nil {
+		program = ""
+	}
+	return compose.Composer{Program: program, Nice: config.Nice}
 }
 
 // freeBytesOf asks the file system.

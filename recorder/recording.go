@@ -18,6 +18,7 @@ import (
 	egressv1 "mediarooms.dev/mediarooms/internal/egress/v1"
 	tapv1 "mediarooms.dev/mediarooms/internal/tap/v1"
 	"mediarooms.dev/mediarooms/recorder/bucket"
+	"mediarooms.dev/mediarooms/recorder/compose"
 )
 
 const (
@@ -32,6 +33,8 @@ const (
 	progressInterval = 10 * time.Second
 	// completeRetry is how long after an error a recording is tried to be completed again.
 	completeRetry = 2 * time.Second
+	// lastComposeRetry bounds that of a recording that is composed.
+	lastComposeRetry = time.Minute
 	// firstRetry and lastRetry bound how long it takes until a tap is opened again.
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 2 * time.Second
@@ -54,6 +57,10 @@ type shared struct {
 	// time.
 	store   *bucket.Store
 	uploads chan struct{}
+	// composer makes one file of those of the streams, and compositions has room for the recordings
+	// for which it does at the same time.
+	composer     compose.Composer
+	compositions chan struct{}
 }
 
 // recording is one recording: what the operator wants, what is on the disk, and what goes on. run
@@ -370,7 +377,7 @@ func (r *recording) record(record *tapv1.Record) {
 // described takes what is known of a stream.
 func (r *recording) described(said *tapv1.Stream) {
 	s := r.streams[said.GetId()]
-	if said.GetEnded() || !said.GetRecord() || !r.includes(said) {
+	if said.GetEnded() || !r.includes(said) {
 		if s != nil {
 			r.end(s)
 		}
@@ -391,8 +398,12 @@ func (r *recording) described(said *tapv1.Stream) {
 
 func anyTrack(said *tapv1.Stream) uint32 { return max(said.GetAudioTrack(), said.GetVideoTrack()) }
 
-// includes tells whether the recording has the kinds of media of a stream.
+// includes tells whether the recording has a stream: its kinds of media and, where it gets a file
+// of its own, its word that it may be recorded (openvidu-rest 6.5).
 func (r *recording) includes(said *tapv1.Stream) bool {
+	if !said.GetRecord() && !composes(r.job.GetMode()) {
+		return false
+	}
 	return said.GetHasAudio() && r.job.GetHasAudio() || said.GetHasVideo() && r.job.GetHasVideo()
 }
 
@@ -603,11 +614,14 @@ func (r *recording) completeAll(ctx context.Context) {
 		})
 		return
 	}
-	finish := func(ctx context.Context) error {
+	finishing, finish := completing, func(ctx context.Context) error {
 		return errors.Join(complete(ctx, r.folder, r.state, r.job), r.state.save(r.folder))
 	}
+	if composes(r.job.GetMode()) {
+		finishing, finish = composing, r.compose
+	}
 	settle := func(context.Context) error { return r.settle(egressv1.State_STATE_READY, "") }
-	if r.insist(ctx, completing, finish) && r.insist(ctx, storing, r.bring) && r.insist(ctx, completing, settle) {
+	if r.insist(ctx, finishing, finish) && r.insist(ctx, storing, r.bring) && r.insist(ctx, completing, settle) {
 		r.clear()
 	}
 }
@@ -622,6 +636,7 @@ type activity struct {
 
 var (
 	completing = activity{completeRetry, completeRetry, (*recording).trouble}
+	composing  = activity{completeRetry, lastComposeRetry, (*recording).uncomposed}
 	storing    = activity{firstStoreRetry, lastStoreRetry, (*recording).unstored}
 )
 

@@ -33,6 +33,8 @@ type state struct {
 	Files    []*file
 	// Archive and Description are the sizes of the zip and of the JSON, once they are there.
 	Archive, Description int64 `json:",omitempty"`
+	// Composed is what the files of a composed recording have become; nil before.
+	Composed *composition `json:",omitempty"`
 	// Stored is where the files are in S3; nil before any is there.
 	Stored *stored `json:",omitempty"`
 }
@@ -162,9 +164,12 @@ func (s *state) setJob(job *egressv1.Job) error {
 	return nil
 }
 
-// size is that of the streams' files: that is what OpenVidu calls the size of a recording
-// (openvidu-rest 6.4).
+// size is that of the streams' files, or of the composed one: that is what OpenVidu calls the size
+// of a recording (openvidu-rest 6.4).
 func (s *state) size() int64 {
+	if s.Composed != nil {
+		return s.Composed.Size
+	}
 	var all int64
 	for _, f := range s.Files {
 		all += f.bytes()
@@ -174,14 +179,22 @@ func (s *state) size() int64 {
 
 // duration is from the first start to the last end.
 func (s *state) duration() time.Duration {
-	var start, end int64
+	var end int64
+	for _, f := range s.Files {
+		end = max(end, f.EndUnixUs)
+	}
+	return time.Duration(end-s.start()) * time.Microsecond
+}
+
+// start is when the first file begins.
+func (s *state) start() int64 {
+	var start int64
 	for i, f := range s.Files {
 		if i == 0 || f.StartUnixUs < start {
 			start = f.StartUnixUs
 		}
-		end = max(end, f.EndUnixUs)
 	}
-	return time.Duration(end-start) * time.Microsecond
+	return start
 }
 
 // status is what the operator is told.
@@ -195,6 +208,10 @@ func (s *state) status(job *egressv1.Job) *egressv1.JobStatus {
 	}
 	if s.Stored != nil && s.Stored.Complete {
 		said.Location = s.Stored.location()
+	}
+	if s.Composed != nil {
+		said.Files = s.Composed.files(s, job)
+		return said
 	}
 	for _, f := range s.Files {
 		said.Files = append(said.Files, &egressv1.File{
@@ -219,6 +236,10 @@ func contentType(name string) string {
 		return "video/webm"
 	case ".mkv":
 		return "video/x-matroska"
+	case ".mp4":
+		return "video/mp4"
+	case ".jpg":
+		return "image/jpeg"
 	case ".zip":
 		return "application/zip"
 	case ".json":

@@ -71,6 +71,9 @@ func (s *stored) whole() *stored {
 
 // names are all files of a recording that is complete.
 func (s *state) names(job *egressv1.Job) []string {
+	if s.Composed != nil {
+		return s.Composed.names()
+	}
 	names := make([]string, 0, len(s.Files)+2)
 	for _, f := range s.Files {
 		names = append(names, f.name())
@@ -181,19 +184,20 @@ func (r *recording) unstored(err error) {
 	r.complain(err)
 }
 
-// clear removes what S3 has, too, from the disk.
+// clear removes from the disk what S3 has, too, and what a composed file was made of.
 func (r *recording) clear() {
-	if r.state.Stored.whole() == nil {
+	kept := []string{stateFile}
+	switch {
+	case r.state.State != egressv1.State_STATE_READY:
+		return
+	case r.state.Stored.whole() != nil:
+	case r.state.Composed != nil:
+		kept = append(kept, r.state.Composed.names()...)
+	default:
 		return
 	}
-	entries, err := os.ReadDir(r.folder)
-	for _, entry := range entries {
-		if entry.Name() != stateFile {
-			err = errors.Join(err, os.Remove(filepath.Join(r.folder, entry.Name())))
-		}
-	}
-	if err != nil {
-		r.log.Error(err, "Removing files that S3 has")
+	if err := cleared(r.folder, kept...); err != nil {
+		r.log.Error(err, "Removing files that are not needed any more")
 	}
 }
 

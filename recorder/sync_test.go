@@ -45,7 +45,7 @@ func (f *film) Open(stream tapv1.Tap_OpenServer) error {
 		if err != nil {
 			return nil //nolint:nilerr // the recorder has stopped
 		}
-		if message.GetAck().GetPosition() > uint64(len(f.records)-200) {
+		if message.GetAck().GetPosition() > uint64(max(0, len(f.records)-200)) {
 			close(f.taken)
 			<-stream.Context().Done()
 			return nil

@@ -2,6 +2,7 @@ package recorder_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -42,6 +43,7 @@ const patience = 2 * time.Minute
 const (
 	processDirectory = "TEST_RECORDER_DIRECTORY"
 	processTLS       = "TEST_RECORDER_TLS"
+	processFFmpeg    = "TEST_RECORDER_FFMPEG"
 )
 
 // TestMain is also the recorder's program, for tests that kill it.
@@ -60,6 +62,7 @@ func config(directory, tls string) recorder.Config {
 	return recorder.Config{
 		ControlAddress: "127.0.0.1:0", FilesAddress: "127.0.0.1:0", HealthAddress: "127.0.0.1:0", MetricsAddress: "127.0.0.1:0",
 		TLSDirectory: tls, Directory: directory, StreamsMax: 50, PodUID: "worker-uid", Version: "test",
+		FFmpeg: cmp.Or(os.Getenv(processFFmpeg), "ffmpeg"),
 	}
 }
 
@@ -98,6 +101,7 @@ type worker struct {
 	statuses map[string]*egressv1.JobStatus
 	synced   bool
 	states   []egressv1.State
+	messages []string
 }
 
 func newWorld(t *testing.T, names ...string) *world {
@@ -323,6 +327,7 @@ func (w *worker) hear(stream egressv1.Worker_SyncClient) {
 		if status := report.GetStatus(); status != nil {
 			w.statuses[status.GetUid()] = status
 			w.states = append(w.states, status.GetState())
+			w.messages = append(w.messages, status.GetMessage())
 		}
 		if report.GetSnapshotEnd() != nil {
 			w.synced = true

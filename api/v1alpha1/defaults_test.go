@@ -317,7 +317,7 @@ exposure: {type: HostNetwork, portRange: {first: 20000, last: 20100}, publicAddr
 iceServers: [{url: "stun:host"}]
 bandwidth: {videoMaxSendKbps: 1000, videoMaxRecvKbps: 2000}
 networkQuality: {intervalSeconds: 7}
-egress: {storage: {claimName: recordings, s3: {endpoint: "https://s3.example.org", bucket: rooms, region: eu, prefix: a, pathStyle: false, secretName: s3}}, resources: {limits: {memory: 1Gi}}, notification: All, access: Public, autoStopSeconds: 0}
+egress: {storage: {claimName: recordings, s3: {endpoint: "https://s3.example.org", bucket: rooms, region: eu, prefix: a, pathStyle: false, secretName: s3}}, resources: {limits: {memory: 1Gi}}, notification: All, access: Public, autoStopSeconds: 0, compositor: {image: composes}}
 reconnectWindowSeconds: 20
 pendingConnectionSeconds: 60
 drainSeconds: 30
@@ -357,7 +357,7 @@ exposure: {type: LoadBalancer, publicAddress: 192.0.2.7, service: {annotations: 
 iceServers: [{url: "stun:host"}]
 bandwidth: {videoMaxSendKbps: 1000, videoMaxRecvKbps: 2000}
 networkQuality: {intervalSeconds: 7}
-egress: {storage: {sizeLimit: 20Gi, s3: {endpoint: "http://192.0.2.1", bucket: rooms, region: eu, prefix: a, pathStyle: true, secretName: s3}}, resources: {limits: {memory: 1Gi}}, notification: None, access: Authenticated, autoStopSeconds: 60}
+egress: {storage: {sizeLimit: 20Gi, s3: {endpoint: "http://192.0.2.1", bucket: rooms, region: eu, prefix: a, pathStyle: true, secretName: s3}}, resources: {limits: {memory: 1Gi}}, notification: None, access: Authenticated, autoStopSeconds: 60, compositor: {image: composes}}
 reconnectWindowSeconds: 20
 pendingConnectionSeconds: 60
 drainSeconds: 30

@@ -206,7 +206,8 @@ type Egress struct {
 	// +optional
 	Storage EgressStorage `json:"storage,omitzero"`
 	// resources of the recorder's container. What is absent is requests of 100m
-	// CPU, 128Mi memory and 64Mi ephemeral storage, and a limit of 1Gi memory.
+	// CPU, 128Mi memory and 64Mi ephemeral storage, and a limit of 1Gi memory, or
+	// 2Gi with a compositor.
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 	// notification says which clients are told that a recording starts and stops
@@ -228,6 +229,22 @@ type Egress struct {
 	// +kubebuilder:validation:Maximum=86400
 	// +optional
 	AutoStopSeconds *int32 `json:"autoStopSeconds,omitempty"`
+	// compositor has the recorder compose recordings: of the files of all streams
+	// it makes one, when the recording has stopped. When absent, only recordings
+	// of the outputMode Individual are made.
+	// +optional
+	Compositor *Compositor `json:"compositor,omitempty"`
+}
+
+// Compositor is how a recorder composes recordings.
+type Compositor struct {
+	// image of the recorder, which has ffmpeg beside the program. It counts
+	// instead of template.image. With it the limit of memory, where resources
+	// says nothing, is 2Gi.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +required
+	Image string `json:"image"`
 }
 
 // DefaultAutoStopSeconds is Egress.AutoStopSeconds where that is absent.

@@ -237,6 +237,7 @@ var mediaPoolValidation = kind{
 		enum("spec.egress.notification", nil, "None", "Moderators", "PublishersAndModerators", "All"),
 		enum("spec.egress.access", nil, "Authenticated", "Public"),
 		integer("spec.egress.autoStopSeconds", nil, 0, 86400),
+		text("spec.egress.compositor.image", nil, 512, ": Invalid value: \"\": spec.egress.compositor.image in body should be at least 1 chars long", nil),
 		text("spec.egress.storage.claimName", nil, 253, ": Invalid value: \"\": `claimName` must ", nil),
 		text("spec.egress.storage.s3.endpoint", bucketOf("endpoint"), 512, ": Invalid value: \"\": `endpoint` must ", func(n int) string { return "https://" + strings.Repeat("a", n-8) }),
 		text("spec.egress.storage.s3.bucket", bucketOf("bucket"), 63, ": Invalid value: \"\": `bucket` must ", nil),

@@ -48,9 +48,9 @@ type RecordingSpec struct {
 	// +required
 	SessionName string `json:"sessionName"`
 	// outputMode is Individual (one file per stream), Composed (one file with
-	// all videos in a grid) or ComposedQuickStart (the same, and the renderer
-	// already runs when the recording is started). This version records only
-	// Individual; the others are not accepted (reason Unsupported).
+	// all videos in a grid, made when the recording has stopped) or
+	// ComposedQuickStart (the same). Composed recordings need a MediaPool with
+	// spec.egress.compositor; others do not accept them (reason Unsupported).
 	// +kubebuilder:default=Composed
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="`outputMode` may not be changed"
 	// +optional
@@ -73,7 +73,8 @@ type RecordingSpec struct {
 	HasVideo *bool `json:"hasVideo,omitempty"`
 	// layout arranges the videos of a composed recording: BestFit,
 	// PictureInPicture, VerticalPresentation, HorizontalPresentation, or Custom
-	// for the one at customLayoutURL.
+	// for the one at customLayoutURL. Custom is not available yet (reason
+	// Unsupported). The others are BestFit for now, as in OpenVidu.
 	// +kubebuilder:default=BestFit
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="`layout` may not be changed"
 	// +optional

@@ -22,6 +22,8 @@ func main() {
 	flag.StringVar(&config.Directory, "directory", "/recordings", "where recordings are")
 	flag.StringVar(&config.SecretDirectory, "s3-directory", "/etc/mediarooms/s3", "accessKeyId, secretAccessKey and, if needed, ca.crt of S3")
 	flag.Uint64Var(&config.ReserveBytes, "reserve-bytes", 64<<20, "what must stay free there, so that recordings can be completed")
+	flag.StringVar(&config.FFmpeg, "ffmpeg", "ffmpeg", "the program that composes recordings; where there is none, composed recordings are refused")
+	flag.IntVar(&config.Nice, "ffmpeg-nice", 10, "how much that leaves to others, from 0 to 19")
 	flag.IntVar(&config.StreamsMax, "streams-max", 50, "how many streams the operator may have recorded at the same time")
 	verbosity := flag.Int("v", 0, "verbosity of the log: 0 says what has changed, 1 also why nothing did")
 	flag.Parse()

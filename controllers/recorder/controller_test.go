@@ -88,6 +88,36 @@ func TestPods(t *testing.T) {
 	}
 }
 
+// A recorder that composes has another image, and more memory unless the pool says how much.
+func TestThePodComposes(t *testing.T) {
+	r := Reconciler{Namespace: "system", Image: podspec.Image{Name: "image"}}
+	pool := &v1alpha1.MediaPool{ObjectMeta: metav1.ObjectMeta{Name: "standard"}, Spec: v1alpha1.MediaPoolSpec{
+		Egress: &v1alpha1.Egress{}, Template: v1alpha1.PodTemplate{Image: "theirs"},
+	}}
+	before := r.hash(pool)
+	for _, test := range []struct {
+		requests, limits, wantRequest, wantLimit string
+	}{{"", "", "128Mi", "2Gi"}, {"256Mi", "", "256Mi", "2Gi"}, {"3Gi", "", "3Gi", "3Gi"}, {"", "1Gi", "", "1Gi"}} {
+		pool.Spec.Egress.Compositor = &v1alpha1.Compositor{Image: "composes"}
+		pool.Spec.Egress.Resources = &corev1.ResourceRequirements{Requests: memory(test.requests), Limits: memory(test.limits)}
+		container := r.spec(pool).Pod().Spec.Containers[0]
+		request, requested := container.Resources.Requests[corev1.ResourceMemory]
+		if container.Image != "composes" || container.Resources.Limits.Memory().String() != test.wantLimit || requested && request.String() != test.wantRequest || requested != (test.wantRequest != "") {
+			t.Errorf("with %+v it is %s with %+v", test, container.Image, container.Resources)
+		}
+	}
+	if r.hash(pool) == before {
+		t.Error("it is the same pod as before")
+	}
+}
+
+func memory(quantity string) corev1.ResourceList {
+	if quantity == "" {
+		return nil
+	}
+	return corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(quantity)}
+}
+
 // The pod has the keys of S3, and of their Secret nothing else. What else there is to S3 is told
 // with jobs: it does not replace the pod.
 func TestThePodHasTheKeysOfS3(t *testing.T) {

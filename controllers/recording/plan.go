@@ -3,6 +3,8 @@ package recording
 import (
 	"cmp"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -92,16 +94,19 @@ func makePlan(o observed) plan {
 func acceptance(o observed) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse}
 	spec := o.recording.Spec
+	composed := spec.OutputMode != v1alpha1.RecordingOutputModeIndividual
 	switch {
 	case o.recording.Status.SessionUID != "":
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, "there is a recorder for the Session"
-	case spec.OutputMode != v1alpha1.RecordingOutputModeIndividual:
-		c.Reason = v1alpha1.ReasonUnsupported
-		c.Message = fmt.Sprintf("`outputMode` %s is not available yet; Individual is", spec.OutputMode)
+	case composed && spec.Layout == v1alpha1.RecordingLayoutCustom && ptr.Deref(spec.HasVideo, true):
+		c.Reason, c.Message = v1alpha1.ReasonUnsupported, "`layout` Custom is not available yet; BestFit is"
 	case o.session == nil || !o.session.DeletionTimestamp.IsZero():
 		c.Reason, c.Message = v1alpha1.ReasonSessionNotFound, fmt.Sprintf("there is no Session %q in this namespace", spec.SessionName)
 	case o.pool == nil || o.session.Status.PodName == "":
 		c.Reason, c.Message = v1alpha1.ReasonSessionNotAccepted, fmt.Sprintf("Session %q is on no media pod", spec.SessionName)
+	case composed && (o.pool.Spec.Egress == nil || o.pool.Spec.Egress.Compositor == nil):
+		c.Reason = v1alpha1.ReasonUnsupported
+		c.Message = fmt.Sprintf("MediaPool %q does not compose recordings: it has no `egress.compositor`", o.pool.Name)
 	case o.pool.Spec.Egress == nil:
 		c.Reason = v1alpha1.ReasonNoRecorder
 		c.Message = fmt.Sprintf("MediaPool %q does not record: it has no `egress`", o.pool.Name)
@@ -188,9 +193,12 @@ func (o observed) job(p plan) *egressv1.Job {
 	spec := o.recording.Spec
 	job := &egressv1.Job{
 		Uid: string(o.recording.UID), RecordingId: o.folder + p.recordingID, SessionId: p.sessionID, Name: nameOf(o.recording, p.recordingID),
-		Mode: egressv1.OutputMode_OUTPUT_MODE_INDIVIDUAL, HasAudio: ptr.Deref(spec.HasAudio, true), HasVideo: ptr.Deref(spec.HasVideo, true),
+		Mode: mode(spec), HasAudio: ptr.Deref(spec.HasAudio, true), HasVideo: ptr.Deref(spec.HasVideo, true),
 		Stop: p.reason != "", StopReason: string(p.reason), IgnoreFailedStreams: spec.IgnoreFailedStreams,
 		MaxDurationSeconds: ptr.Deref(spec.MaxDurationSeconds, 0), CreatedUnixMs: o.recording.CreationTimestamp.UnixMilli(),
+	}
+	if job.GetMode() == egressv1.OutputMode_OUTPUT_MODE_COMPOSED {
+		job.Picture = picture(spec)
 	}
 	if o.pool != nil && o.pool.Spec.Egress != nil {
 		job.S3 = destination(o.pool.Spec.Egress.Storage.S3)
@@ -202,6 +210,35 @@ func (o observed) job(p plan) *egressv1.Job {
 		job.Source = &egressv1.Source{RoomUid: string(p.session), Address: o.pod.Address, PodUid: o.pod.UID}
 	}
 	return job
+}
+
+// mode returns what becomes of the streams.
+func mode(spec v1alpha1.RecordingSpec) egressv1.OutputMode {
+	switch {
+	case spec.OutputMode == v1alpha1.RecordingOutputModeIndividual:
+		return egressv1.OutputMode_OUTPUT_MODE_INDIVIDUAL
+	case ptr.Deref(spec.HasVideo, true):
+		return egressv1.OutputMode_OUTPUT_MODE_COMPOSED
+	}
+	return egressv1.OutputMode_OUTPUT_MODE_COMPOSED_AUDIO
+}
+
+// picture returns how a composed recording looks; what is not said is OpenVidu's default
+// (openvidu-rest 3.2).
+func picture(spec v1alpha1.RecordingSpec) *egressv1.Picture {
+	const (
+		defaultWidth, defaultHeight = 1280, 720
+		defaultFrameRate            = 25
+	)
+	p := &egressv1.Picture{Width: defaultWidth, Height: defaultHeight, FrameRate: cmp.Or(spec.FrameRate, defaultFrameRate)}
+	if w, h, found := strings.Cut(spec.Resolution, "x"); found {
+		width, err := strconv.ParseInt(w, 10, 32)
+		height, otherErr := strconv.ParseInt(h, 10, 32)
+		if err == nil && otherErr == nil {
+			p.Width, p.Height = int32(width), int32(height)
+		}
+	}
+	return p
 }
 
 // destination returns where the files of a pool's recordings go; nil when they stay on the volume.

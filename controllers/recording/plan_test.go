@@ -92,11 +92,36 @@ func TestPlans(t *testing.T) {
 			joined(o)
 			o.recording.Spec.Name, o.recording.Spec.MaxDurationSeconds = "m", ptr.To(int64(60))
 		}},
-		"there is no Session":                {applied, func(o *observed) { o.session, o.pool = nil, nil }},
-		"its Session waits for a pod":        {applied, func(o *observed) { o.session.Status.PodName = "" }},
-		"its pool does not record":           {applied, func(o *observed) { joined(o); o.pool.Spec.Egress = nil }},
-		"another one runs":                   {applied, func(o *observed) { joined(o); o.rival = "sunday" }},
-		"it would be a grid":                 {applied, func(o *observed) { joined(o); o.recording.Spec.OutputMode = v1alpha1.RecordingOutputModeComposed }},
+		"there is no Session":         {applied, func(o *observed) { o.session, o.pool = nil, nil }},
+		"its Session waits for a pod": {applied, func(o *observed) { o.session.Status.PodName = "" }},
+		"its pool does not record":    {applied, func(o *observed) { joined(o); o.pool.Spec.Egress = nil }},
+		"another one runs":            {applied, func(o *observed) { joined(o); o.rival = "sunday" }},
+		"it would be a grid":          {applied, func(o *observed) { joined(o); o.recording.Spec.OutputMode = v1alpha1.RecordingOutputModeComposed }},
+		"it is a grid": {applied, func(o *observed) {
+			joined(o)
+			o.recording.Spec.OutputMode, o.recording.Spec.Resolution, o.recording.Spec.FrameRate = v1alpha1.RecordingOutputModeComposedQuickStart, "1920x1080", 30
+			o.pool.Spec.Egress.Compositor = &v1alpha1.Compositor{Image: "composes"}
+		}},
+		"it is the sound of a grid": {applied, func(o *observed) {
+			joined(o)
+			o.recording.Spec.OutputMode, o.recording.Spec.HasVideo = v1alpha1.RecordingOutputModeComposed, ptr.To(false)
+			o.pool.Spec.Egress.Compositor = &v1alpha1.Compositor{Image: "composes"}
+		}},
+		"it has a layout of its own": {applied, func(o *observed) {
+			joined(o)
+			o.recording.Spec.OutputMode, o.recording.Spec.Layout = v1alpha1.RecordingOutputModeComposed, v1alpha1.RecordingLayoutCustom
+			o.pool.Spec.Egress.Compositor = &v1alpha1.Compositor{Image: "composes"}
+		}},
+		"it is being composed": {running, func(o *observed) {
+			o.recording.Status.Reason, o.recording.Status.State = "automaticStop", v1alpha1.RecordingStateStopped
+			o.worker.Status = &egressv1.JobStatus{State: egressv1.State_STATE_STOPPED, Message: "Composing 40 %"}
+		}},
+		"it is composed": {running, func(o *observed) {
+			o.recording.Status.Reason, o.recording.Status.State = "automaticStop", v1alpha1.RecordingStateStopped
+			o.worker.Status = &egressv1.JobStatus{State: egressv1.State_STATE_READY, DurationMs: 61400, SizeBytes: 9, Files: []*egressv1.File{
+				{Name: "m.mp4", SizeBytes: 9, DurationMs: 61400}, {Name: "Demo.jpg", SizeBytes: 1},
+			}}
+		}},
 		"it is stopped before it began":      {applied, func(o *observed) { o.recording.Spec.Stop = true }},
 		"it runs":                            {running, func(*observed) {}},
 		"the room is on another pod":         {running, func(o *observed) { o.pod.UID, o.pod.Address = "uid-other", "192.0.2.2:7443" }},
@@ -173,6 +198,9 @@ func TestPlans(t *testing.T) {
 			if j := a.job; j != nil {
 				fmt.Fprintf(&out, "       folder %s, session %s, name %s, at most %d s, on %s, stop %q\n",
 					j.GetRecordingId(), j.GetSessionId(), j.GetName(), j.GetMaxDurationSeconds(), j.GetSource().GetAddress(), j.GetStopReason())
+				if j.GetMode() != egressv1.OutputMode_OUTPUT_MODE_INDIVIDUAL {
+					fmt.Fprintf(&out, "       as %s, %dx%d, %d a second\n", j.GetMode(), j.GetPicture().GetWidth(), j.GetPicture().GetHeight(), j.GetPicture().GetFrameRate())
+				}
 				if s3 := j.GetS3(); s3 != nil {
 					fmt.Fprintf(&out, "       to %s, bucket %s in %s, below %q, path style %t\n",
 						s3.GetEndpoint(), s3.GetBucket(), s3.GetRegion(), s3.GetPrefix(), s3.GetPathStyle())

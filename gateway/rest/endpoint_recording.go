@@ -17,7 +17,8 @@ import (
 // Answers of the endpoints of recordings (openvidu-rest 2.11 to 2.13).
 var (
 	errNoRecorder        = &problem{status: http.StatusNotImplemented}
-	errNotComposed       = &problem{status: http.StatusNotImplemented, message: "'outputMode' must be INDIVIDUAL: composed recordings are not available yet"}
+	errNotComposed       = &problem{status: http.StatusNotImplemented, message: "'outputMode' must be INDIVIDUAL: the session's media pool does not compose recordings"}
+	errNoCustomLayout    = &problem{status: http.StatusNotImplemented, message: "'recordingLayout' CUSTOM is not available yet; BEST_FIT is"}
 	errRecordingUnknown  = &problem{status: http.StatusNotFound}
 	errRecordingStarting = &problem{status: http.StatusNotAcceptable}
 	errRecordingRuns     = &problem{status: http.StatusConflict}
@@ -69,15 +70,8 @@ func (a *API) startRecording(ctx context.Context, c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if spec.OutputMode != outputIndividual {
-		return reply{}, errNotComposed
-	}
-	pool, err := a.objects.Pool(ctx, session.Status.PoolName)
-	if err != nil {
+	if err := a.recordable(ctx, session, spec); err != nil {
 		return reply{}, err
-	}
-	if pool == nil || pool.Spec.Egress == nil {
-		return reply{}, errNoRecorder
 	}
 	wanted := &v1alpha1.Recording{ObjectMeta: metav1.ObjectMeta{Annotations: creation.Stamp(time.Now())}, Spec: spec}
 	recording, err := a.objects.StartRecording(ctx, session, wanted)
@@ -91,6 +85,23 @@ func (a *API) startRecording(ctx context.Context, c *call) (reply, error) {
 		return reply{}, err
 	}
 	return reply{http.StatusOK, projectRecording(recording)}, nil
+}
+
+// recordable fails when the pool of a Session does not make what is wanted.
+func (a *API) recordable(ctx context.Context, session *v1alpha1.Session, spec v1alpha1.RecordingSpec) error {
+	pool, err := a.objects.Pool(ctx, session.Status.PoolName)
+	composed := spec.OutputMode != outputIndividual
+	switch {
+	case err != nil:
+		return err
+	case pool == nil || pool.Spec.Egress == nil:
+		return errNoRecorder
+	case composed && pool.Spec.Egress.Compositor == nil:
+		return errNotComposed
+	case composed && *spec.HasVideo && spec.Layout == layoutCustom:
+		return errNoCustomLayout
+	}
+	return nil
 }
 
 // active says whether somebody is in the room of a Session: its status counts with a second's

@@ -172,6 +172,38 @@ func TestRecordings(t *testing.T) {
 	})
 }
 
+// What a pool with a compositor makes. Only the operator knows how: the keys are those of composed
+// recordings.
+func TestComposedRecordings(t *testing.T) {
+	w := newWorld(t)
+	pool := w.recordingPool("")
+	w.active("S", `,"defaultRecordingProperties":{"outputMode":"COMPOSED_QUICK_START","frameRate":30}`, pool.Name)
+	refused := w.want(501, "POST", "/recordings/start", `{"session":"S"}`)
+	if !strings.Contains(refused.body, "the session's media pool does not compose recordings") {
+		t.Errorf("without a compositor: %s", refused.body)
+	}
+	before := pool.DeepCopy()
+	pool.Spec.Egress.Compositor = &v1alpha1.Compositor{Image: "composes"}
+	if err := w.Patch(t.Context(), pool, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the compositor is known", func() bool {
+		got := w.call("POST", "/recordings/start", `{"session":"S","recordingLayout":"CUSTOM","customLayout":"mine"}`)
+		return got.status == 501 && strings.Contains(got.body, "'recordingLayout' CUSTOM is not available yet")
+	})
+	started := w.want(200, "POST", "/recordings/start", `{"session":"S","outputMode":"COMPOSED","resolution":"640x480"}`)
+	if n := keysOf(t, started.body); n != 15 || !strings.Contains(started.body, `"outputMode":"COMPOSED_QUICK_START","resolution":"640x480","frameRate":30,"recordingLayout":"BEST_FIT",`) {
+		t.Errorf("120 started is %s, with %d keys", started.body, n)
+	}
+	w.want(200, "POST", "/recordings/stop/S", "")
+	// Sound alone has no layout.
+	sound := w.want(200, "POST", "/recordings/start", `{"session":"S","hasVideo":false,"recordingLayout":"CUSTOM","customLayout":"mine"}`)
+	if n := keysOf(t, sound.body); n != 12 || !strings.Contains(sound.body, `"hasAudio":true,"hasVideo":false,`) {
+		t.Errorf("137 sound is %s, with %d keys", sound.body, n)
+	}
+	w.want(200, "POST", "/recordings/stop/S~1", "")
+}
+
 // Files are for who has the tenant's password, unless the pool says otherwise.
 func TestFilesOfRecordings(t *testing.T) {
 	w := newWorld(t)

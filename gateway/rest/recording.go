@@ -72,8 +72,8 @@ func projectRecording(recording *v1alpha1.Recording) recordingJSON {
 func duration(status *v1alpha1.RecordingStatus) float64 {
 	first, last, known := int64(0), int64(0), false
 	for _, file := range status.Files {
-		if file.StreamID == "" {
-			continue
+		if file.StreamID == "" && file.DurationMilliseconds == 0 {
+			continue // no media
 		}
 		begins, ends := file.StartOffsetMilliseconds, file.StartOffsetMilliseconds+file.DurationMilliseconds
 		if !known {

@@ -5,10 +5,13 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -17,6 +20,76 @@ import (
 	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/wait"
 )
+
+// applyRecording makes a Recording, which goes at the end of the test.
+func applyRecording(t *testing.T, recording *v1alpha1.Recording) {
+	t.Helper()
+	if err := kube.Client.Create(t.Context(), recording); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := kube.Client.Delete(context.Background(), recording); err != nil {
+			t.Error(err)
+		}
+		wait.For(t, time.Minute, "the Recording to be gone", func() error { return kube.Gone(recording) })
+	})
+}
+
+// recordingIs waits until a Recording is in a state.
+func recordingIs(t *testing.T, recording *v1alpha1.Recording, state v1alpha1.RecordingState) {
+	t.Helper()
+	wait.For(t, 3*time.Minute, "the Recording to be "+string(state), func() error {
+		if err := kube.Client.Get(t.Context(), client.ObjectKeyFromObject(recording), recording); err != nil {
+			return err
+		}
+		if recording.Status.State != state {
+			return fmt.Errorf("it is %+v", recording.Status)
+		}
+		return nil
+	})
+}
+
+// compositor is the image of recorders that compose: the operator's with a suffix.
+func compositor(t *testing.T) *v1alpha1.Compositor {
+	t.Helper()
+	var operator appsv1.Deployment
+	if err := kube.Client.Get(t.Context(), client.ObjectKey{Namespace: cluster.Namespace, Name: "mediarooms-manager"}, &operator); err != nil {
+		t.Fatal(err)
+	}
+	return &v1alpha1.Compositor{Image: strings.Replace(operator.Spec.Template.Spec.Containers[0].Image, ":", "-recorder:", 1)}
+}
+
+// A composed recording is one file of all streams, for players that know none of their codecs.
+func TestAComposedRecordingIsOneFile(t *testing.T) {
+	t.Parallel()
+	covers(t, "3.11-recordingStopped")
+	reserve(t, 2)
+	pool := kube.NewPool(t, func(spec *v1alpha1.MediaPoolSpec) {
+		spec.Egress = &v1alpha1.Egress{Access: v1alpha1.RecordingAccessPublic, Compositor: compositor(t)}
+	})
+	r := newRoom(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
+	first := r.enter(t, "first", v1alpha1.RolePublisher)
+	first.publish(browser.Publication{})
+	recording := &v1alpha1.Recording{
+		ObjectMeta: metav1.ObjectMeta{Namespace: cluster.DefaultTenant, Name: r.name},
+		Spec:       v1alpha1.RecordingSpec{SessionName: r.name, Name: "grid", Resolution: "640x360", FrameRate: 10, OnDelete: v1alpha1.OnDeleteDeleteFiles},
+	}
+	applyRecording(t, recording)
+	recordingIs(t, recording, v1alpha1.RecordingStateStarted)
+	second := r.enter(t, "second", v1alpha1.RolePublisher)
+	second.publish(browser.Publication{})
+	first.receives(second)
+	kubectl(t, "patch", "recording", recording.Name, "--type=merge", "-p", `{"spec":{"stop":true}}`)
+	first.gets("recordingStopped", func(e browser.Event) bool { return e.Reason == "recordingStoppedByServer" })
+	recordingIs(t, recording, v1alpha1.RecordingStateReady)
+	if s := recording.Status; len(s.Files) != 2 || s.Files[0].Name != "grid.mp4" || s.DurationSeconds == 0 || !strings.HasSuffix(s.URL, "/grid.mp4") {
+		t.Errorf("the Recording is %+v", s)
+	}
+	out, err := exec.CommandContext(t.Context(), "ffprobe", "-loglevel", "error", "-show_entries", "stream=codec_name,width,height", "-of", "csv=p=0", recording.Status.URL).CombinedOutput()
+	if err != nil || string(out) != "h264,640,360\naac\n" {
+		t.Errorf("its file has %q, %v", out, err)
+	}
+}
 
 // A Recording that is applied records, its participants are told, and its files are there after its
 // stop.
@@ -39,27 +112,8 @@ func TestARecordingIsToldOfAndHasItsFiles(t *testing.T) {
 			SessionName: r.name, OutputMode: v1alpha1.RecordingOutputModeIndividual, Name: "a-name", OnDelete: v1alpha1.OnDeleteDeleteFiles,
 		},
 	}
-	if err := kube.Client.Create(t.Context(), recording); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := kube.Client.Delete(context.Background(), recording); err != nil {
-			t.Error(err)
-		}
-		wait.For(t, time.Minute, "the Recording to be gone", func() error { return kube.Gone(recording) })
-	})
-	is := func(state v1alpha1.RecordingState) {
-		t.Helper()
-		wait.For(t, time.Minute, "the Recording to be "+string(state), func() error {
-			if err := kube.Client.Get(t.Context(), client.ObjectKeyFromObject(recording), recording); err != nil {
-				return err
-			}
-			if recording.Status.State != state {
-				return fmt.Errorf("it is %+v", recording.Status)
-			}
-			return nil
-		})
-	}
+	applyRecording(t, recording)
+	is := func(state v1alpha1.RecordingState) { recordingIs(t, recording, state) }
 	is(v1alpha1.RecordingStateStarted)
 	told := recording.Status.RecordingID + " a-name"
 	publisher.gets("recordingStarted", func(e browser.Event) bool { return e.Data == told })

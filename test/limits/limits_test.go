@@ -73,6 +73,7 @@ var noLimits = map[string]string{
 	"matroska.cuesBytes":          "is the size of a part of the recorder's own files",
 	"matroska.cueBytes":           "is about the recorder's own files",
 	"matroska.maxClusterTime":     "is about the recorder's own files",
+	"compose.killWait":            "bounds the end of the recorder's own processes",
 	"recorder.stopWait":           "bounds the end of the recorder's own taps",
 	"recorder.stopTimeout":        "bounds the end of the recorder itself",
 	"webhook.maxIdle":             "is how many connections the operator itself keeps",

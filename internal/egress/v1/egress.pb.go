@@ -55,6 +55,8 @@ const (
 	OutputMode_OUTPUT_MODE_INDIVIDUAL OutputMode = 1
 	// OUTPUT_MODE_COMPOSED_AUDIO is one file with the sound of all streams.
 	OutputMode_OUTPUT_MODE_COMPOSED_AUDIO OutputMode = 2
+	// OUTPUT_MODE_COMPOSED is one file with the videos of all streams in a grid, and their sound.
+	OutputMode_OUTPUT_MODE_COMPOSED OutputMode = 3
 )
 
 // Enum value maps for OutputMode.
@@ -63,11 +65,13 @@ var (
 		0: "OUTPUT_MODE_UNSPECIFIED",
 		1: "OUTPUT_MODE_INDIVIDUAL",
 		2: "OUTPUT_MODE_COMPOSED_AUDIO",
+		3: "OUTPUT_MODE_COMPOSED",
 	}
 	OutputMode_value = map[string]int32{
 		"OUTPUT_MODE_UNSPECIFIED":    0,
 		"OUTPUT_MODE_INDIVIDUAL":     1,
 		"OUTPUT_MODE_COMPOSED_AUDIO": 2,
+		"OUTPUT_MODE_COMPOSED":       3,
 	}
 )
 
@@ -107,7 +111,7 @@ const (
 	State_STATE_STARTING State = 1
 	// STATE_STARTED: media is on the disk.
 	State_STATE_STARTED State = 2
-	// STATE_STOPPED: nothing more is recorded, and the files are being completed, or brought to S3.
+	// STATE_STOPPED: nothing more is recorded, and the files are being completed, composed, or brought to S3.
 	State_STATE_STOPPED State = 3
 	// STATE_READY: the files are complete.
 	State_STATE_READY State = 4
@@ -623,7 +627,9 @@ type Job struct {
 	DeleteFiles bool `protobuf:"varint,14,opt,name=delete_files,json=deleteFiles,proto3" json:"delete_files,omitempty"`
 	// s3 is where the files go when they are complete; absent: they stay on the worker's disk. It may change until they
 	// are there.
-	S3            *S3 `protobuf:"bytes,15,opt,name=s3,proto3" json:"s3,omitempty"`
+	S3 *S3 `protobuf:"bytes,15,opt,name=s3,proto3" json:"s3,omitempty"`
+	// picture is that of a composed recording.
+	Picture       *Picture `protobuf:"bytes,16,opt,name=picture,proto3" json:"picture,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -763,6 +769,76 @@ func (x *Job) GetS3() *S3 {
 	return nil
 }
 
+func (x *Job) GetPicture() *Picture {
+	if x != nil {
+		return x.Picture
+	}
+	return nil
+}
+
+// Picture is how the video of a composed recording looks.
+type Picture struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// width and height in pixels, of which an odd one is made even.
+	Width  int32 `protobuf:"varint,1,opt,name=width,proto3" json:"width,omitempty"`
+	Height int32 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	// frame_rate is in frames per second.
+	FrameRate     int32 `protobuf:"varint,3,opt,name=frame_rate,json=frameRate,proto3" json:"frame_rate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Picture) Reset() {
+	*x = Picture{}
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Picture) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Picture) ProtoMessage() {}
+
+func (x *Picture) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Picture.ProtoReflect.Descriptor instead.
+func (*Picture) Descriptor() ([]byte, []int) {
+	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Picture) GetWidth() int32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
+}
+
+func (x *Picture) GetHeight() int32 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *Picture) GetFrameRate() int32 {
+	if x != nil {
+		return x.FrameRate
+	}
+	return 0
+}
+
 // S3 is a place in a bucket. The keys to it are not told: they are mounted into the worker's pod.
 type S3 struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -780,7 +856,7 @@ type S3 struct {
 
 func (x *S3) Reset() {
 	*x = S3{}
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[7]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -792,7 +868,7 @@ func (x *S3) String() string {
 func (*S3) ProtoMessage() {}
 
 func (x *S3) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[7]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -805,7 +881,7 @@ func (x *S3) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use S3.ProtoReflect.Descriptor instead.
 func (*S3) Descriptor() ([]byte, []int) {
-	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{7}
+	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *S3) GetEndpoint() string {
@@ -853,7 +929,7 @@ type RemoveJob struct {
 
 func (x *RemoveJob) Reset() {
 	*x = RemoveJob{}
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[8]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +941,7 @@ func (x *RemoveJob) String() string {
 func (*RemoveJob) ProtoMessage() {}
 
 func (x *RemoveJob) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[8]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +954,7 @@ func (x *RemoveJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveJob.ProtoReflect.Descriptor instead.
 func (*RemoveJob) Descriptor() ([]byte, []int) {
-	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{8}
+	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RemoveJob) GetUid() string {
@@ -903,7 +979,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[9]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -915,7 +991,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[9]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -928,7 +1004,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{9}
+	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Source) GetRoomUid() string {
@@ -968,7 +1044,7 @@ type JobStatus struct {
 	SizeBytes int64 `protobuf:"varint,6,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	// files are all that can be downloaded.
 	Files []*File `protobuf:"bytes,7,rep,name=files,proto3" json:"files,omitempty"`
-	// message says what is wrong, for people; empty when nothing is.
+	// message says what is wrong or, while a recording is composed, how far that is, for people; else it is empty.
 	Message string `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
 	// location is where the files are in S3: s3://BUCKET/KEY, with a slash at its end; empty while they are not there.
 	Location      string `protobuf:"bytes,9,opt,name=location,proto3" json:"location,omitempty"`
@@ -978,7 +1054,7 @@ type JobStatus struct {
 
 func (x *JobStatus) Reset() {
 	*x = JobStatus{}
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[10]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1066,7 @@ func (x *JobStatus) String() string {
 func (*JobStatus) ProtoMessage() {}
 
 func (x *JobStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[10]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1079,7 @@ func (x *JobStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobStatus.ProtoReflect.Descriptor instead.
 func (*JobStatus) Descriptor() ([]byte, []int) {
-	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{10}
+	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *JobStatus) GetUid() string {
@@ -1090,7 +1166,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[11]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1102,7 +1178,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_egress_v1_egress_proto_msgTypes[11]
+	mi := &file_internal_egress_v1_egress_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1115,7 +1191,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{11}
+	return file_internal_egress_v1_egress_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *File) GetName() string {
@@ -1210,7 +1286,7 @@ const file_internal_egress_v1_egress_proto_rawDesc = "" +
 	"\vSnapshotEnd\"+\n" +
 	"\bCapacity\x12\x1f\n" +
 	"\vstreams_max\x18\x01 \x01(\x05R\n" +
-	"streamsMax\"\xa3\x04\n" +
+	"streamsMax\"\xdc\x04\n" +
 	"\x03Job\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12!\n" +
 	"\frecording_id\x18\x02 \x01(\tR\vrecordingId\x12\x1d\n" +
@@ -1229,7 +1305,13 @@ const file_internal_egress_v1_egress_proto_rawDesc = "" +
 	"\x14max_duration_seconds\x18\f \x01(\x03R\x12maxDurationSeconds\x12&\n" +
 	"\x0fcreated_unix_ms\x18\r \x01(\x03R\rcreatedUnixMs\x12!\n" +
 	"\fdelete_files\x18\x0e \x01(\bR\vdeleteFiles\x12(\n" +
-	"\x02s3\x18\x0f \x01(\v2\x18.mediarooms.egress.v1.S3R\x02s3\"\x87\x01\n" +
+	"\x02s3\x18\x0f \x01(\v2\x18.mediarooms.egress.v1.S3R\x02s3\x127\n" +
+	"\apicture\x18\x10 \x01(\v2\x1d.mediarooms.egress.v1.PictureR\apicture\"V\n" +
+	"\aPicture\x12\x14\n" +
+	"\x05width\x18\x01 \x01(\x05R\x05width\x12\x16\n" +
+	"\x06height\x18\x02 \x01(\x05R\x06height\x12\x1d\n" +
+	"\n" +
+	"frame_rate\x18\x03 \x01(\x05R\tframeRate\"\x87\x01\n" +
 	"\x02S3\x12\x1a\n" +
 	"\bendpoint\x18\x01 \x01(\tR\bendpoint\x12\x16\n" +
 	"\x06bucket\x18\x02 \x01(\tR\x06bucket\x12\x16\n" +
@@ -1266,12 +1348,13 @@ const file_internal_egress_v1_egress_proto_rawDesc = "" +
 	"\vduration_ms\x18\a \x01(\x03R\n" +
 	"durationMs\x12\x1b\n" +
 	"\thas_audio\x18\b \x01(\bR\bhasAudio\x12\x1b\n" +
-	"\thas_video\x18\t \x01(\bR\bhasVideo*e\n" +
+	"\thas_video\x18\t \x01(\bR\bhasVideo*\x7f\n" +
 	"\n" +
 	"OutputMode\x12\x1b\n" +
 	"\x17OUTPUT_MODE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16OUTPUT_MODE_INDIVIDUAL\x10\x01\x12\x1e\n" +
-	"\x1aOUTPUT_MODE_COMPOSED_AUDIO\x10\x02*{\n" +
+	"\x1aOUTPUT_MODE_COMPOSED_AUDIO\x10\x02\x12\x18\n" +
+	"\x14OUTPUT_MODE_COMPOSED\x10\x03*{\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATE_STARTING\x10\x01\x12\x11\n" +
@@ -1295,7 +1378,7 @@ func file_internal_egress_v1_egress_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_egress_v1_egress_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_internal_egress_v1_egress_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_internal_egress_v1_egress_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_internal_egress_v1_egress_proto_goTypes = []any{
 	(OutputMode)(0),     // 0: mediarooms.egress.v1.OutputMode
 	(State)(0),          // 1: mediarooms.egress.v1.State
@@ -1306,33 +1389,35 @@ var file_internal_egress_v1_egress_proto_goTypes = []any{
 	(*SnapshotEnd)(nil), // 6: mediarooms.egress.v1.SnapshotEnd
 	(*Capacity)(nil),    // 7: mediarooms.egress.v1.Capacity
 	(*Job)(nil),         // 8: mediarooms.egress.v1.Job
-	(*S3)(nil),          // 9: mediarooms.egress.v1.S3
-	(*RemoveJob)(nil),   // 10: mediarooms.egress.v1.RemoveJob
-	(*Source)(nil),      // 11: mediarooms.egress.v1.Source
-	(*JobStatus)(nil),   // 12: mediarooms.egress.v1.JobStatus
-	(*File)(nil),        // 13: mediarooms.egress.v1.File
+	(*Picture)(nil),     // 9: mediarooms.egress.v1.Picture
+	(*S3)(nil),          // 10: mediarooms.egress.v1.S3
+	(*RemoveJob)(nil),   // 11: mediarooms.egress.v1.RemoveJob
+	(*Source)(nil),      // 12: mediarooms.egress.v1.Source
+	(*JobStatus)(nil),   // 13: mediarooms.egress.v1.JobStatus
+	(*File)(nil),        // 14: mediarooms.egress.v1.File
 }
 var file_internal_egress_v1_egress_proto_depIdxs = []int32{
 	4,  // 0: mediarooms.egress.v1.Order.hello:type_name -> mediarooms.egress.v1.Hello
 	8,  // 1: mediarooms.egress.v1.Order.job:type_name -> mediarooms.egress.v1.Job
-	10, // 2: mediarooms.egress.v1.Order.remove_job:type_name -> mediarooms.egress.v1.RemoveJob
+	11, // 2: mediarooms.egress.v1.Order.remove_job:type_name -> mediarooms.egress.v1.RemoveJob
 	6,  // 3: mediarooms.egress.v1.Order.snapshot_end:type_name -> mediarooms.egress.v1.SnapshotEnd
 	5,  // 4: mediarooms.egress.v1.Report.hello:type_name -> mediarooms.egress.v1.WorkerHello
-	12, // 5: mediarooms.egress.v1.Report.status:type_name -> mediarooms.egress.v1.JobStatus
+	13, // 5: mediarooms.egress.v1.Report.status:type_name -> mediarooms.egress.v1.JobStatus
 	6,  // 6: mediarooms.egress.v1.Report.snapshot_end:type_name -> mediarooms.egress.v1.SnapshotEnd
 	7,  // 7: mediarooms.egress.v1.Report.capacity:type_name -> mediarooms.egress.v1.Capacity
 	0,  // 8: mediarooms.egress.v1.Job.mode:type_name -> mediarooms.egress.v1.OutputMode
-	11, // 9: mediarooms.egress.v1.Job.source:type_name -> mediarooms.egress.v1.Source
-	9,  // 10: mediarooms.egress.v1.Job.s3:type_name -> mediarooms.egress.v1.S3
-	1,  // 11: mediarooms.egress.v1.JobStatus.state:type_name -> mediarooms.egress.v1.State
-	13, // 12: mediarooms.egress.v1.JobStatus.files:type_name -> mediarooms.egress.v1.File
-	2,  // 13: mediarooms.egress.v1.Worker.Sync:input_type -> mediarooms.egress.v1.Order
-	3,  // 14: mediarooms.egress.v1.Worker.Sync:output_type -> mediarooms.egress.v1.Report
-	14, // [14:15] is the sub-list for method output_type
-	13, // [13:14] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	12, // 9: mediarooms.egress.v1.Job.source:type_name -> mediarooms.egress.v1.Source
+	10, // 10: mediarooms.egress.v1.Job.s3:type_name -> mediarooms.egress.v1.S3
+	9,  // 11: mediarooms.egress.v1.Job.picture:type_name -> mediarooms.egress.v1.Picture
+	1,  // 12: mediarooms.egress.v1.JobStatus.state:type_name -> mediarooms.egress.v1.State
+	14, // 13: mediarooms.egress.v1.JobStatus.files:type_name -> mediarooms.egress.v1.File
+	2,  // 14: mediarooms.egress.v1.Worker.Sync:input_type -> mediarooms.egress.v1.Order
+	3,  // 15: mediarooms.egress.v1.Worker.Sync:output_type -> mediarooms.egress.v1.Report
+	15, // [15:16] is the sub-list for method output_type
+	14, // [14:15] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_internal_egress_v1_egress_proto_init() }
@@ -1358,7 +1443,7 @@ func file_internal_egress_v1_egress_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_egress_v1_egress_proto_rawDesc), len(file_internal_egress_v1_egress_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
