@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	kuberest "k8s.io/client-go/rest"
 
+	"mediarooms.dev/mediarooms/gateway/failures"
 	"mediarooms.dev/mediarooms/gateway/opentok"
 	"mediarooms.dev/mediarooms/gateway/otcompat"
 	"mediarooms.dev/mediarooms/gateway/rest"
@@ -129,10 +130,12 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 		return nil, err
 	}
 	files := newRecorders(cluster.cache, config.Namespace, worker)
+	wrong := &failures.Counter{}
 	said := route.NewSignals(cluster.rooms, identity, config.DefaultTenantNamespace)
 	api, err := rest.NewAPI(rest.Config{
 		Tenants:  cluster.tenants,
 		Address:  func(r *http.Request) netip.Prefix { return proxies.Client(r).Prefix() },
+		Failures: wrong,
 		Rooms:    said,
 		Pods:     cluster.rooms,
 		Objects:  cluster.objects,
