@@ -44,6 +44,9 @@ func TestTheChartIsWhatKustomizeMakes(t *testing.T) {
 		"TLS in the gateway": {
 			"resources: [../default]\ncomponents: [../https]\n", []string{"--set", "gateway.tls.secretName=mediarooms-gateway-serving"},
 		},
+		"the console": {
+			"resources: [../default]\ncomponents: [../console]\n", []string{"--set", "gateway.console.enabled=true"},
+		},
 		"all components": {
 			"resources: [../default]\ncomponents: [../network-policy, ../monitoring]\n",
 			[]string{"--set", "networkPolicy.enabled=true,alerts.enabled=true,metrics.podMonitor.enabled=true,dashboard.enabled=true"},

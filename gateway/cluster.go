@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
@@ -37,7 +39,10 @@ type cluster struct {
 	tenants        *tenant.Directory
 	projects       *tenant.Projects
 	notices        *tenant.Notices
-	synced         atomic.Bool
+	live           client.Client
+	// watched is what only the console needs; nil without one.
+	watched *watched
+	synced  atomic.Bool
 }
 
 func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*cluster, error) {
@@ -62,6 +67,8 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 		{corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace},
 		{corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace},
 		{corev1.SchemeGroupVersion.WithKind("Event"), meta.RESTScopeNamespace},
+		{authenticationv1.SchemeGroupVersion.WithKind("TokenReview"), meta.RESTScopeRoot},
+		{authorizationv1.SchemeGroupVersion.WithKind("SubjectAccessReview"), meta.RESTScopeRoot},
 	} {
 		mapper.Add(known.kind, known.scope)
 		// A cache of some namespaces only looks up the scope of lists by their own kind.
@@ -118,7 +125,12 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 	tenants := &tenant.Directory{Reader: cached}
 	c := &cluster{
 		cache: cached, projectSecrets: projectSecrets, objects: store, rooms: rooms,
-		tenants: tenants, projects: &tenant.Projects{Reader: projectSecrets}, notices: tenant.NewNotices(tenants, live),
+		tenants: tenants, projects: &tenant.Projects{Reader: projectSecrets}, notices: tenant.NewNotices(tenants, live), live: live,
+	}
+	if config.Console {
+		if c.watched, err = newWatched(ctx, kubernetes, scheme, mapper); err != nil {
+			return nil, err
+		}
 	}
 	return c, c.watchTenants(ctx)
 }
@@ -167,6 +179,9 @@ func (c *cluster) run(ctx context.Context) error {
 	running, ctx := errgroup.WithContext(ctx)
 	running.Go(func() error { return c.cache.Start(ctx) })
 	running.Go(func() error { return c.projectSecrets.Start(ctx) })
+	if c.watched != nil {
+		running.Go(func() error { return c.watched.Start(ctx) })
+	}
 	if err := running.Wait(); err != nil {
 		return fmt.Errorf("running the caches: %w", err)
 	}

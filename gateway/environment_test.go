@@ -20,6 +20,8 @@ import (
 	"github.com/coder/websocket"
 	"github.com/go-logr/logr"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -66,7 +68,7 @@ func runTests(m *testing.M) int {
 // prepare installs what an installation has.
 func prepare(cluster *kuberest.Config) error {
 	scheme := runtime.NewScheme()
-	err := errors.Join(corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
+	err := errors.Join(corev1.AddToScheme(scheme), authenticationv1.AddToScheme(scheme), authorizationv1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
 	if err != nil {
 		return err
 	}
@@ -88,7 +90,17 @@ func prepare(cluster *kuberest.Config) error {
 	}); err != nil {
 		return err
 	}
-	text, err := os.ReadFile(filepath.Join("..", "config", "gateway", "rbac.yaml"))
+	for _, part := range []string{"gateway", "console"} {
+		if err := apply(ctx, filepath.Join("..", "config", part, "rbac.yaml")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply creates the objects of a file.
+func apply(ctx context.Context, file string) error {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}

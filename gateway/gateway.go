@@ -1,6 +1,6 @@
 // Package gateway puts the gateway together: the signalling's way to the media pods (route), the
-// REST APIs of OpenVidu (rest) and OpenTok (opentok) and the room page (web) on one port, with what
-// they know of the cluster, and the gateway's start and end.
+// REST APIs of OpenVidu (rest) and OpenTok (opentok), the room page (web) and the console on one
+// port, with what they know of the cluster, and the gateway's start and end.
 //
 // A gateway holds no state that a restart would lose. Any number of them run side by side.
 package gateway
@@ -22,6 +22,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	kuberest "k8s.io/client-go/rest"
 
+	"mediarooms.dev/mediarooms/gateway/console"
+	"mediarooms.dev/mediarooms/gateway/failures"
 	"mediarooms.dev/mediarooms/gateway/opentok"
 	"mediarooms.dev/mediarooms/gateway/otcompat"
 	"mediarooms.dev/mediarooms/gateway/rest"
@@ -49,6 +51,8 @@ type Config struct {
 	DefaultTenantNamespace string
 	// Class of this installation, where a cluster has several.
 	Class class.Name
+	// Console serves the console. It needs rights of its own.
+	Console bool
 	// TrustedProxyNetworks is where the proxies in front are whose X-Forwarded-For is believed.
 	TrustedProxyNetworks []netip.Prefix
 	// MaxSockets and MaxSocketsPerAddress bound signalling sockets; 0 is no bound.
@@ -129,10 +133,13 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 		return nil, err
 	}
 	files := newRecorders(cluster.cache, config.Namespace, worker)
+	wrong := &failures.Counter{}
+	address := func(r *http.Request) netip.Prefix { return proxies.Client(r).Prefix() }
 	said := route.NewSignals(cluster.rooms, identity, config.DefaultTenantNamespace)
 	api, err := rest.NewAPI(rest.Config{
 		Tenants:  cluster.tenants,
-		Address:  func(r *http.Request) netip.Prefix { return proxies.Client(r).Prefix() },
+		Address:  address,
+		Failures: wrong,
 		Rooms:    said,
 		Pods:     cluster.rooms,
 		Objects:  cluster.objects,
@@ -153,9 +160,15 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 	if err != nil {
 		return nil, err
 	}
+	var shown http.Handler // nil without a console
+	if config.Console {
+		if shown, err = newConsole(cluster, config, wrong, address, registry); err != nil {
+			return nil, err
+		}
+	}
 
 	g := &Gateway{config: config, cluster: cluster, signals: signals, bounds: bounds}
-	g.clients = g.server(ctx, config.Address, byPath(signals, api, ot, page))
+	g.clients = g.server(ctx, config.Address, byPath(signals, api, ot, page, shown))
 	ends := expiries{identityLabel: func() (*tls.Certificate, error) { return identity.GetClientCertificate(nil) }}
 	if config.ServingCertificateDirectory != "" {
 		certificate := &servingCertificate{directory: config.ServingCertificateDirectory}
@@ -180,8 +193,8 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 }
 
 // byPath sends each request to the part whose path it is. A path is taken as it came: nothing is
-// redirected before it is known who asks.
-func byPath(signals, api, ot, page http.Handler) http.Handler {
+// redirected before it is known who asks. The console is nil when it is off.
+func byPath(signals, api, ot, page, shown http.Handler) http.Handler {
 	library := otcompat.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -193,6 +206,8 @@ func byPath(signals, api, ot, page http.Handler) http.Handler {
 			library.ServeHTTP(w, r)
 		case opentok.Serves(r.URL.Path):
 			ot.ServeHTTP(w, r)
+		case shown != nil && console.Serves(r.URL.Path):
+			shown.ServeHTTP(w, r)
 		default:
 			page.ServeHTTP(w, r)
 		}

@@ -1,5 +1,5 @@
-// Command gateway is the door for clients: signalling WebSockets, the OpenVidu REST API and the
-// room page on one port.
+// Command gateway is the door for clients: signalling WebSockets, the OpenVidu REST API, the
+// room page and the console on one port.
 package main
 
 import (
@@ -31,6 +31,7 @@ func main() {
 		c.Class = class.Name(name)
 		return nil
 	})
+	flag.BoolVar(&c.Console, "console", false, "serve the console at /console/; it needs the role mediarooms-console")
 	flag.Func("trusted-proxy-networks", "where the proxies in front are whose X-Forwarded-For is believed, as CIDRs separated by commas; default none", func(text string) error {
 		networks, err := route.ParseNetworks(text)
 		c.TrustedProxyNetworks = append(c.TrustedProxyNetworks, networks...)

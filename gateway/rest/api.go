@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mediarooms.dev/mediarooms/gateway/download"
+	"mediarooms.dev/mediarooms/gateway/failures"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/route"
 )
@@ -58,6 +59,8 @@ type Config struct {
 	Objects *objects.Store
 	// Address returns what counts as one caller for the limit of wrong passwords.
 	Address func(*http.Request) netip.Prefix
+	// Failures counts wrong passwords, for all parts of the gateway that take them.
+	Failures *failures.Counter
 	// Rooms carries what is said to rooms.
 	Rooms Rooms
 	// Pods knows the media pods.
@@ -77,7 +80,7 @@ type Config struct {
 type API struct {
 	tenants  Tenants
 	address  func(*http.Request) netip.Prefix
-	failures failures
+	failures *failures.Counter
 	objects  *objects.Store
 	rooms    Rooms
 	pods     Pods
@@ -97,7 +100,7 @@ func NewAPI(config Config) (*API, error) {
 		return nil, err
 	}
 	return &API{
-		tenants: config.Tenants, address: config.Address, objects: config.Objects, rooms: config.Rooms, pods: config.Pods, hosts: net.DefaultResolver, metrics: metrics,
+		tenants: config.Tenants, address: config.Address, failures: config.Failures, objects: config.Objects, rooms: config.Rooms, pods: config.Pods, hosts: net.DefaultResolver, metrics: metrics,
 		bodyTimeout: bodyTimeout,
 		files:       config.Files, defaultNamespace: config.DefaultNamespace,
 		garbageInterval: config.GarbageInterval, garbageThreshold: config.GarbageThreshold,
@@ -186,7 +189,7 @@ func (a *API) turnAway(w http.ResponseWriter, r *http.Request, err error) {
 		// Without it the Java client never sends its credentials.
 		w.Header().Set("WWW-Authenticate", `Basic realm="Realm"`)
 	case http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", strconv.Itoa(int(failureRecovery.Seconds())))
+		w.Header().Set("Retry-After", strconv.Itoa(int(failures.Recovery.Seconds())))
 	}
 	send(w, answer)
 	a.metrics.count(unauthenticated, answer.status)

@@ -30,6 +30,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway/download"
+	"mediarooms.dev/mediarooms/gateway/failures"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/route"
 	"mediarooms.dev/mediarooms/gateway/tenant"
@@ -214,6 +215,7 @@ func startGateway(
 	api, err := NewAPI(Config{
 		Tenants:  &tenant.Directory{Reader: cached},
 		Address:  clientOf,
+		Failures: &failures.Counter{},
 		Rooms:    rooms,
 		Pods:     rooms,
 		Objects:  store,

@@ -26,7 +26,7 @@ mediarooms.file (dict "root" $ "file" PATH) writes the objects of a file.
 {{- $_ := set . "namespace" $namespace }}
 {{- end }}
 {{- $binds := and (eq $object.kind "RoleBinding") (eq $object.metadata.name "mediarooms-rest") }}
-{{- $role := and (eq $object.kind "ClusterRole") (not (has $object.metadata.name (list "mediarooms-manager" "mediarooms-gateway"))) }}
+{{- $role := and (eq $object.kind "ClusterRole") (not (has $object.metadata.name (list "mediarooms-manager" "mediarooms-gateway" "mediarooms-console"))) }}
 {{- if and .root.Values.class (or $binds (eq $object.kind "ClusterRoleBinding") (and (eq $object.kind "ClusterRole") (not $role))) }}
 {{- $_ := set $object.metadata "name" (printf "%s-%s" $object.metadata.name .root.Values.class) }}
 {{- if eq $object.kind "ClusterRoleBinding" }}

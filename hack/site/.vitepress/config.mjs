@@ -72,7 +72,7 @@ export default defineConfig({
       },
       {
         text: 'Use it', items: [
-          page('The room page', '/room-page'), page('kubectl mediarooms', '/plugin'), page('Moderation', '/moderation'), page('Recordings', '/recording'),
+          page('The room page', '/room-page'), page('The console', '/console'), page('kubectl mediarooms', '/plugin'), page('Moderation', '/moderation'), page('Recordings', '/recording'),
           page('Webhooks', '/webhooks'), page('OpenTok', '/opentok'), page('OpenTok in browsers', '/opentok-browser'),
         ],
       },

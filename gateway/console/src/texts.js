@@ -1,0 +1,326 @@
+// Every text that the console shows, by language. A new language is one more object here, with the same keys; {name} and the
+// like are filled in. English is what is used where no language of the browser is here.
+
+const en = {
+  problems: {
+    unauthenticated: 'This password or token is not valid.',
+    expired: 'Your sign-in has ended. Sign in again.',
+    'too-many': 'Too many wrong passwords came from your address. Wait a minute, and try again.',
+    forbidden: 'This token may not list Sessions in any namespace that has some. Name the namespace that you want to see.',
+    namespace: 'You may not list Sessions in this namespace.',
+    'many-namespaces': 'You may not list the Sessions of all namespaces, and there are many of them. Name the one that you want to see.',
+    malformed: 'This is no name of a namespace.',
+    unavailable: 'The cluster doesn’t answer at the moment. Try again.',
+    unreachable: 'The gateway can’t be reached. Check your connection, and try again.',
+    unknown: 'There is no such room any more, or you may not see it.',
+    other: 'Something went wrong. Try again.',
+  },
+  states: {
+    ready: 'Ready',
+    waiting: 'Waiting',
+    closing: 'Closing',
+    draining: 'Draining',
+    failed: 'Failed',
+    active: 'In the room',
+    pending: 'Invited',
+    disconnected: 'Left',
+    starting: 'Starting',
+    started: 'Recording',
+    stopped: 'Finishing',
+  },
+  roles: { Subscriber: 'Subscriber', Publisher: 'Publisher', Moderator: 'Moderator' },
+  ends: {
+    disconnect: 'Left',
+    networkDisconnect: 'Connection lost',
+    nodeCrashed: 'Media pod lost',
+    forceDisconnectByServer: 'Removed by the server',
+    forceDisconnectByUser: 'Removed by a moderator',
+    sessionClosedByServer: 'Room closed',
+    tokenExpired: 'Never came',
+    unknown: 'Unknown',
+  },
+  units: { second: '{n} s', minute: '{n} min', hour: '{n} h', day: '{n} d' },
+  page: {
+    console: 'Console',
+    signIn: 'Sign in',
+    signInText: 'See rooms, people and load, live. Nothing can be changed here.',
+    signingIn: 'Signing in…',
+    signOut: 'Sign out',
+    how: 'Sign in with',
+    byPassword: 'Tenant password',
+    byToken: 'Kubernetes token',
+    password: 'Password of the REST API',
+    token: 'Bearer token',
+    tokenHint: 'kubectl create token NAME makes one',
+    namespace: 'Namespace',
+    namespaceHint: 'Empty: all that you may see',
+    kept: 'Kept in this tab only, for 8 hours at most.',
+    views: 'Views',
+    rooms: 'Rooms',
+    fleet: 'Pools and pods',
+    recordings: 'Recordings',
+    events: 'Events',
+    live: 'Live',
+    paused: 'Connecting…',
+    stale: 'The gateway doesn’t answer. What you see is from {age} ago.',
+    allNamespaces: 'All namespaces',
+    people: 'People',
+    streams: 'Streams',
+    mediaTCP: 'Media over TCP',
+    tcp: 'Over TCP',
+    standbyPod: 'standby {pod}',
+    summary: 'Summary',
+    sinceOpened: 'since you opened this page',
+    waitingCount: '{n} waiting',
+    invitedCount: '{n} invited',
+    recordingCount: '{n} being recorded',
+    ofConnections: '{tcp} of {all} connections',
+    noConnections: 'no media connections',
+    allReady: 'all ready',
+    nothingRecorded: 'none recorded',
+    nobodyInvited: 'nobody invited',
+    chart: '{name}: {now} now, {most} at most {since}',
+    find: 'Find a room',
+    room: 'Room',
+    state: 'State',
+    pod: 'Pod',
+    node: 'Node',
+    pool: 'Pool',
+    age: 'Age',
+    standby: 'Standby',
+    noStandby: 'none',
+    notWanted: 'not wanted',
+    notPlaced: 'not placed',
+    recording: 'Recording',
+    ofMax: '{n} of {max}',
+    plusInvited: '{n} + {pending}',
+    noRooms: 'There are no rooms.',
+    noneFound: 'No room has this in its name.',
+    roomsLeft: '{n} more rooms are not shown. Search for them by name.',
+    latest: 'Latest events',
+    noEvents: 'Nothing has happened in the last hour.',
+    noRecordings: 'There are no recordings.',
+    noPools: 'There are no media pools.',
+    noPods: 'There are no media pods.',
+    hiddenPeople: 'You may see the room, but not who is in it: that needs the right to list connections in {namespace}.',
+    hiddenEvents: 'You may not list events here.',
+    hiddenRecordings: 'You may not list recordings here.',
+    unseenPeople: 'The gateway sees people in namespaces of tenants only: mediarooms-rest must be bound in {namespace}, with a Secret mediarooms-rest.',
+    unseenEvents: 'The gateway can’t see events: it lacks the role mediarooms-console, or has just started.',
+    unseenRecordings: 'The gateway can’t see recordings: it lacks the role mediarooms-console, or has just started.',
+    back: 'All rooms',
+    facts: 'Facts',
+    connections: 'Media connections',
+    overUDP: '{n} over UDP',
+    overTCP: '{n} over TCP',
+    ends: 'How visits ended',
+    noEnds: 'Nobody has left yet.',
+    nobody: 'Nobody is here, and nobody is invited.',
+    peopleLeft: '{n} more are not shown.',
+    receives: 'Receives {n}',
+    sendsNothing: 'sends nothing',
+    audio: 'Audio',
+    video: 'Video',
+    screen: 'Screen',
+    muted: '{kind}, off',
+    since: 'for {age}',
+    ago: '{age} ago',
+    podsReady: '{ready} of {pods} pods ready, {max} at most',
+    peopleOn: '{n} people',
+    roomsOf: '{n} of {max} rooms',
+    peopleOf: '{n} of {max} people',
+    followed: 'follows {n}',
+    recorder: 'Recorder',
+    pods: 'Pods',
+    pools: 'Pools',
+    files: '{n} files',
+    times: '{n} times',
+    warning: 'Warning',
+  },
+};
+
+/** @type {typeof en} */
+const de = {
+  problems: {
+    unauthenticated: 'Dieses Passwort oder Token ist nicht gültig.',
+    expired: 'Deine Anmeldung ist abgelaufen. Melde dich neu an.',
+    'too-many': 'Von deiner Adresse kamen zu viele falsche Passwörter. Warte eine Minute und versuche es noch einmal.',
+    forbidden: 'Dieses Token darf in keinem Namespace mit Sessions diese auflisten. Nenne den Namespace, den du sehen willst.',
+    namespace: 'Du darfst in diesem Namespace keine Sessions auflisten.',
+    'many-namespaces': 'Du darfst nicht die Sessions aller Namespaces auflisten, und es sind viele. Nenne den, den du sehen willst.',
+    malformed: 'So heißt kein Namespace.',
+    unavailable: 'Der Cluster antwortet gerade nicht. Versuche es noch einmal.',
+    unreachable: 'Das Gateway ist nicht erreichbar. Prüfe deine Verbindung und versuche es noch einmal.',
+    unknown: 'Diesen Raum gibt es nicht mehr, oder du darfst ihn nicht sehen.',
+    other: 'Etwas ist schiefgegangen. Versuche es noch einmal.',
+  },
+  states: {
+    ready: 'Bereit',
+    waiting: 'Wartet',
+    closing: 'Schließt',
+    draining: 'Wird geleert',
+    failed: 'Gescheitert',
+    active: 'Im Raum',
+    pending: 'Eingeladen',
+    disconnected: 'Gegangen',
+    starting: 'Beginnt',
+    started: 'Nimmt auf',
+    stopped: 'Wird fertig',
+  },
+  roles: { Subscriber: 'Zuschauer', Publisher: 'Teilnehmer', Moderator: 'Moderator' },
+  ends: {
+    disconnect: 'Gegangen',
+    networkDisconnect: 'Verbindung verloren',
+    nodeCrashed: 'Media-Pod verloren',
+    forceDisconnectByServer: 'Vom Server entfernt',
+    forceDisconnectByUser: 'Vom Moderator entfernt',
+    sessionClosedByServer: 'Raum geschlossen',
+    tokenExpired: 'Nie gekommen',
+    unknown: 'Unbekannt',
+  },
+  units: { second: '{n} s', minute: '{n} min', hour: '{n} h', day: '{n} T' },
+  page: {
+    console: 'Konsole',
+    signIn: 'Anmelden',
+    signInText: 'Räume, Menschen und Last, live. Ändern kann man hier nichts.',
+    signingIn: 'Anmeldung läuft…',
+    signOut: 'Abmelden',
+    how: 'Anmelden mit',
+    byPassword: 'Mandantenpasswort',
+    byToken: 'Kubernetes-Token',
+    password: 'Passwort der REST-API',
+    token: 'Bearer-Token',
+    tokenHint: 'kubectl create token NAME macht eines',
+    namespace: 'Namespace',
+    namespaceHint: 'Leer: alles, was du sehen darfst',
+    kept: 'Bleibt nur in diesem Tab, höchstens 8 Stunden.',
+    views: 'Ansichten',
+    rooms: 'Räume',
+    fleet: 'Pools und Pods',
+    recordings: 'Aufnahmen',
+    events: 'Ereignisse',
+    live: 'Live',
+    paused: 'Verbindet…',
+    stale: 'Das Gateway antwortet nicht. Was du siehst, ist {age} alt.',
+    allNamespaces: 'Alle Namespaces',
+    people: 'Menschen',
+    streams: 'Streams',
+    mediaTCP: 'Medien über TCP',
+    tcp: 'Über TCP',
+    standbyPod: 'Standby {pod}',
+    summary: 'Überblick',
+    sinceOpened: 'seit du diese Seite geöffnet hast',
+    waitingCount: '{n} warten',
+    invitedCount: '{n} eingeladen',
+    recordingCount: '{n} mit Aufnahme',
+    ofConnections: '{tcp} von {all} Verbindungen',
+    noConnections: 'keine Medienverbindungen',
+    allReady: 'alle bereit',
+    nothingRecorded: 'keine Aufnahme',
+    nobodyInvited: 'niemand eingeladen',
+    chart: '{name}: jetzt {now}, höchstens {most} {since}',
+    find: 'Raum suchen',
+    room: 'Raum',
+    state: 'Zustand',
+    pod: 'Pod',
+    node: 'Node',
+    pool: 'Pool',
+    age: 'Alter',
+    standby: 'Standby',
+    noStandby: 'keiner',
+    notWanted: 'nicht gewünscht',
+    notPlaced: 'ohne Platz',
+    recording: 'Aufnahme',
+    ofMax: '{n} von {max}',
+    plusInvited: '{n} + {pending}',
+    noRooms: 'Es gibt keine Räume.',
+    noneFound: 'Kein Raum hat das im Namen.',
+    roomsLeft: '{n} weitere Räume werden nicht gezeigt. Suche sie nach Namen.',
+    latest: 'Neueste Ereignisse',
+    noEvents: 'In der letzten Stunde ist nichts geschehen.',
+    noRecordings: 'Es gibt keine Aufnahmen.',
+    noPools: 'Es gibt keine Media-Pools.',
+    noPods: 'Es gibt keine Media-Pods.',
+    hiddenPeople: 'Du darfst den Raum sehen, aber nicht, wer darin ist: dafür musst du in {namespace} Connections auflisten dürfen.',
+    hiddenEvents: 'Du darfst hier keine Ereignisse auflisten.',
+    hiddenRecordings: 'Du darfst hier keine Aufnahmen auflisten.',
+    unseenPeople: 'Das Gateway sieht Menschen nur in Namespaces von Mandanten: mediarooms-rest muss in {namespace} gebunden sein, mit einem Secret mediarooms-rest.',
+    unseenEvents: 'Das Gateway sieht keine Ereignisse: ihm fehlt die Rolle mediarooms-console, oder es ist eben gestartet.',
+    unseenRecordings: 'Das Gateway sieht keine Aufnahmen: ihm fehlt die Rolle mediarooms-console, oder es ist eben gestartet.',
+    back: 'Alle Räume',
+    facts: 'Fakten',
+    connections: 'Medienverbindungen',
+    overUDP: '{n} über UDP',
+    overTCP: '{n} über TCP',
+    ends: 'Wie Besuche endeten',
+    noEnds: 'Noch niemand ist gegangen.',
+    nobody: 'Niemand ist hier, und niemand ist eingeladen.',
+    peopleLeft: '{n} weitere werden nicht gezeigt.',
+    receives: 'Empfängt {n}',
+    sendsNothing: 'sendet nichts',
+    audio: 'Ton',
+    video: 'Bild',
+    screen: 'Bildschirm',
+    muted: '{kind}, aus',
+    since: 'seit {age}',
+    ago: 'vor {age}',
+    podsReady: '{ready} von {pods} Pods bereit, höchstens {max}',
+    peopleOn: '{n} Menschen',
+    roomsOf: '{n} von {max} Räumen',
+    peopleOf: '{n} von {max} Menschen',
+    followed: 'folgt {n}',
+    recorder: 'Recorder',
+    pods: 'Pods',
+    pools: 'Pools',
+    files: '{n} Dateien',
+    times: '{n} Mal',
+    warning: 'Warnung',
+  },
+};
+
+export const LANGUAGES = { en, de };
+
+/**
+ * The first language that is there of those that somebody prefers: de for de-AT.
+ *
+ * @param {readonly string[]} preferred as navigator.languages
+ * @returns {keyof typeof LANGUAGES}
+ */
+export function languageOf(preferred) {
+  const short = preferred.map((tag) => tag.toLowerCase().split('-')[0]);
+  return short.find((tag) => Object.hasOwn(LANGUAGES, tag)) ?? 'en';
+}
+
+/** The page's language. */
+export const language = languageOf(globalThis.navigator?.languages ?? []);
+
+/** Its texts. */
+export const texts = LANGUAGES[language];
+
+/**
+ * A text with values in it.
+ *
+ * @param {string} text with {name}
+ * @param {Record<string, string | number>} values by name
+ */
+export function fill(text, values) {
+  return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+}
+
+/**
+ * Writes the texts of the language into elements that name them: data-text for the content, data-label and data-placeholder
+ * for attributes.
+ *
+ * @param {ParentNode} root
+ */
+export function translate(root) {
+  for (const element of root.querySelectorAll('[data-text]')) {
+    element.textContent = texts.page[element.dataset.text];
+  }
+  for (const element of root.querySelectorAll('[data-label]')) {
+    element.setAttribute('aria-label', texts.page[element.dataset.label]);
+  }
+  for (const element of root.querySelectorAll('[data-placeholder]')) {
+    element.setAttribute('placeholder', texts.page[element.dataset.placeholder]);
+  }
+}
