@@ -80,8 +80,12 @@ func (s *conversation) Refuse(incoming signalling.Request, err error) []byte {
 }
 
 // Encode implements signalling.Conversation.
-func (*conversation) Encode(notification room.Notification) ([]byte, error) {
-	return encodeNotification(notification)
+func (*conversation) Encode(notification room.Notification) ([][]byte, error) {
+	message, err := encodeNotification(notification)
+	if message == nil || err != nil {
+		return nil, err
+	}
+	return [][]byte{message}, nil
 }
 
 // Resume implements signalling.Conversation.

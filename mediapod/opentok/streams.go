@@ -105,23 +105,28 @@ const (
 
 // newStreamID makes the id of a new stream, in the form that all ids of streams have: a capital
 // letter and three more characters at random. The first stream of a connection ends in the
-// connection's id: that is the one that clients of OpenVidu are told of. The others end in
-// something else.
+// connection's id. Each of the others ends in a connection id of its own, which is that of the
+// participant that clients of OpenVidu see send it.
 func newStreamID(options room.StreamOptions, connectionID string, beside []room.Stream) string {
 	kind, end := "MIC", "_"+connectionID
 	if options.HasVideo {
 		kind = string(options.TypeOfVideo)[:3]
 	}
 	if slices.ContainsFunc(beside, func(s room.Stream) bool { return strings.HasSuffix(s.ID, end) }) {
-		end += "_more"
+		end = "_con_" + randomName(10)
 	}
-	random := make([]byte, 4)
+	return "str_" + kind + "_" + randomName(4) + end
+}
+
+// randomName returns so many characters at random, of which the first is a capital letter.
+func randomName(length int) string {
+	random := make([]byte, length)
 	_, _ = rand.Read(random) // it never fails (it ends the process instead)
 	random[0] = upper[int(random[0])%len(upper)]
 	for i := 1; i < len(random); i++ {
 		random[i] = alphanumeric[int(random[i])%len(alphanumeric)]
 	}
-	return "str_" + kind + "_" + string(random) + end
+	return string(random)
 }
 
 // renegotiate gives a stream of the client's another peer connection (opentok-rpc 2.5).
