@@ -287,8 +287,8 @@ func TestStreamIDs(t *testing.T) {
 	form := regexp.MustCompile(`^str_(CAM|SCR|MIC)_[A-Z][0-9A-Za-z]{3}_con_(A|[A-Z][0-9A-Za-z]{9})$`)
 	screen := room.StreamOptions{HasVideo: true, TypeOfVideo: "SCREEN"}
 	for range 100 {
-		first := newStreamID(room.StreamOptions{HasAudio: true}, "con_A", nil)
-		second := newStreamID(screen, "con_A", []room.Stream{{ID: first}})
+		first := newStreamID(room.StreamOptions{HasAudio: true}, "con_A", nil, "offer")
+		second := newStreamID(screen, "con_A", []room.Stream{{ID: first}}, "another")
 		if !form.MatchString(first) || !form.MatchString(second) || strings.HasSuffix(second, "_con_A") || !strings.HasSuffix(first, "_con_A") {
 			t.Errorf("got %s, %s", first, second)
 		}
