@@ -129,10 +129,11 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 		return nil, err
 	}
 	files := newRecorders(cluster.cache, config.Namespace, worker)
+	address := func(r *http.Request) netip.Prefix { return proxies.Client(r).Prefix() }
 	said := route.NewSignals(cluster.rooms, identity, config.DefaultTenantNamespace)
 	api, err := rest.NewAPI(rest.Config{
 		Tenants:  cluster.tenants,
-		Address:  func(r *http.Request) netip.Prefix { return proxies.Client(r).Prefix() },
+		Address:  address,
 		Rooms:    said,
 		Pods:     cluster.rooms,
 		Objects:  cluster.objects,
@@ -145,7 +146,7 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 	if err != nil {
 		return nil, err
 	}
-	ot, err := opentok.New(opentok.Config{Projects: cluster.projects, Objects: cluster.objects, Rooms: said, Files: files, Registry: registry})
+	ot, err := opentok.New(opentok.Config{Projects: cluster.projects, Address: address, Objects: cluster.objects, Rooms: said, Files: files, Registry: registry})
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mediarooms.dev/mediarooms/gateway/download"
+	"mediarooms.dev/mediarooms/gateway/failures"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/route"
 )
@@ -77,7 +78,7 @@ type Config struct {
 type API struct {
 	tenants  Tenants
 	address  func(*http.Request) netip.Prefix
-	failures failures
+	failures failures.Counter
 	objects  *objects.Store
 	rooms    Rooms
 	pods     Pods
@@ -186,7 +187,7 @@ func (a *API) turnAway(w http.ResponseWriter, r *http.Request, err error) {
 		// Without it the Java client never sends its credentials.
 		w.Header().Set("WWW-Authenticate", `Basic realm="Realm"`)
 	case http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", strconv.Itoa(int(failureRecovery.Seconds())))
+		w.Header().Set("Retry-After", strconv.Itoa(int(failures.Recovery.Seconds())))
 	}
 	send(w, answer)
 	a.metrics.count(unauthenticated, answer.status)

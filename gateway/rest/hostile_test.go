@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"mediarooms.dev/mediarooms/gateway/failures"
 	"mediarooms.dev/mediarooms/test/cost"
 )
 
@@ -51,10 +52,10 @@ func knock(api http.Handler, password string) int {
 
 func TestTheRightPasswordIsNeverRefusedForOthersWrongOnes(t *testing.T) {
 	api := door(t)
-	for range 3 * failuresAtOnce {
+	for range 3 * failures.AtOnce {
 		knock(api, "wrong")
 	}
-	for range 3 * failuresAtOnce {
+	for range 3 * failures.AtOnce {
 		if got := knock(api, "right"); got != http.StatusOK {
 			t.Fatalf("after wrong passwords from the same address: got %d", got)
 		}
@@ -67,7 +68,7 @@ func TestTheRightPasswordIsNeverRefusedForOthersWrongOnes(t *testing.T) {
 func TestWrongPasswordsAtTheSameTimeAreCountedEach(t *testing.T) {
 	api := door(t)
 	tries := &sync.WaitGroup{}
-	got := make(chan int, 10*failuresAtOnce)
+	got := make(chan int, 10*failures.AtOnce)
 	begin, come := make(chan struct{}), make(chan struct{})
 	api.tenants = crowd{gate{begin}, come}
 	for range cap(got) {
@@ -85,8 +86,8 @@ func TestWrongPasswordsAtTheSameTimeAreCountedEach(t *testing.T) {
 			refused++
 		}
 	}
-	if refused > failuresAtOnce {
-		t.Errorf("%d of %d wrong passwords at the same time were answered, want %d", refused, cap(got), failuresAtOnce)
+	if refused > failures.AtOnce {
+		t.Errorf("%d of %d wrong passwords at the same time were answered, want %d", refused, cap(got), failures.AtOnce)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mediarooms.dev/mediarooms/gateway/failures"
 )
 
 func TestTheLimitsAreThoseThatTheDocumentationSays(t *testing.T) {
@@ -14,8 +16,8 @@ func TestTheLimitsAreThoseThatTheDocumentationSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range []string{
-		fmt.Sprintf("| wrong passwords | %d at once, then 1 in %.0f s |", failuresAtOnce, failureRecovery.Seconds()),
-		fmt.Sprintf("| addresses whose wrong passwords are remembered | %d |", maxFailing),
+		fmt.Sprintf("| wrong passwords | %d at once, then 1 in %.0f s |", failures.AtOnce, failures.Recovery.Seconds()),
+		fmt.Sprintf("| addresses whose wrong passwords are remembered | %d |", failures.MaxAddresses),
 		fmt.Sprintf("| body | %d bytes, %d elements, %d members |", maxBody, maxElements, maxMembers),
 		fmt.Sprintf("| time to send a body | %.0f s |", bodyTimeout.Seconds()),
 		fmt.Sprintf("| path | %d bytes |", maxPath),
