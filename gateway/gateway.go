@@ -152,7 +152,7 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 	if err != nil {
 		return nil, err
 	}
-	ot, err := opentok.New(opentok.Config{Projects: cluster.projects, Objects: cluster.objects, Rooms: said, Files: files, Registry: registry})
+	ot, err := opentok.New(opentok.Config{Projects: cluster.projects, Address: address, Objects: cluster.objects, Rooms: said, Files: files, Registry: registry})
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,5 @@
-// Package failures is the single authority on how many wrong passwords of one address are answered,
-// whatever part of the gateway they are told to: who guesses may not begin anew at another one.
+// Package failures is the single authority on how often clients at one address may show a wrong
+// secret: a password, whatever part of the gateway it is told to, or a token.
 package failures
 
 import (
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Bounds of wrong passwords from one address.
+// Bounds of failures of one address.
 const (
 	// AtOnce is how many of an address are answered at once.
 	AtOnce = 20
@@ -18,8 +18,7 @@ const (
 	MaxAddresses = 10000
 )
 
-// Counter counts the wrong passwords of each address. The zero value works. Safe for concurrent
-// use.
+// Counter counts the failures of each address. The zero value works. Safe for concurrent use.
 //
 // An address without a failure for AtOnce*Recovery has none left. So two generations are enough,
 // each that long: a failure puts its address into the newer one, and the older one is dropped as a

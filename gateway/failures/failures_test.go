@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestWrongPasswordsOfOneAddressAreBounded(t *testing.T) {
+func TestFailuresOfOneAddressAreBounded(t *testing.T) {
 	var f Counter
 	start := time.Unix(1000, 0)
 	one, other := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mediarooms.dev/mediarooms/gateway/download"
+	"mediarooms.dev/mediarooms/gateway/failures"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/route"
 	"mediarooms.dev/mediarooms/gateway/tenant"
@@ -42,6 +44,8 @@ type Rooms interface {
 type Config struct {
 	// Projects knows who may ask.
 	Projects Projects
+	// Address returns where a request comes from, as far as it counts for limits.
+	Address func(*http.Request) netip.Prefix
 	// Objects are the Sessions and Connections of the tenants.
 	Objects *objects.Store
 	// Rooms carries what is said to rooms.
@@ -55,6 +59,8 @@ type Config struct {
 // API serves OpenTok's REST API, and lets clients join. Safe for concurrent use.
 type API struct {
 	projects Projects
+	address  func(*http.Request) netip.Prefix
+	failures failures.Counter
 	objects  *objects.Store
 	rooms    Rooms
 	files    download.Recorders
@@ -68,7 +74,7 @@ func New(config Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &API{projects: config.Projects, objects: config.Objects, rooms: config.Rooms, files: config.Files, metrics: metrics}, nil
+	return &API{projects: config.Projects, address: config.Address, objects: config.Objects, rooms: config.Rooms, files: config.Files, metrics: metrics}, nil
 }
 
 // call is one request to an endpoint.
@@ -147,7 +153,7 @@ func refuse(r *http.Request, endpoint string, err error) reply {
 }
 
 func send(w http.ResponseWriter, answer reply) {
-	if answer.status == http.StatusServiceUnavailable {
+	if answer.status == http.StatusServiceUnavailable || answer.status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	if answer.body == nil {

@@ -26,7 +26,11 @@ func (a *API) authenticate(ctx context.Context, r *http.Request, inPath string) 
 	if token == "" {
 		return nil, errNoToken
 	}
-	project, err := a.bearer(ctx, token)
+	var project *tenant.Project
+	err := a.counted(r, func() (err error) {
+		project, err = a.bearer(ctx, token)
+		return err
+	})
 	switch {
 	case err != nil:
 		return nil, forbidden(err)
@@ -34,6 +38,29 @@ func (a *API) authenticate(ctx context.Context, r *http.Request, inPath string) 
 		return nil, errOtherProject
 	}
 	return project, nil
+}
+
+// counted verifies a token, and counts a wrong one for the address that a request comes from: beyond
+// its limit the error is errTooManyWrong. A right token is good whatever others at the same address
+// have tried.
+func (a *API) counted(r *http.Request, verify func() error) error {
+	from := a.address(r)
+	// The failure is counted before it is known whether it is one: else as many tries as come at
+	// the same time would all count as the first.
+	counted := a.failures.Take(from, time.Now())
+	err := verify()
+	wrong := false
+	if err != nil {
+		refusal, _ := asProblem(err)
+		wrong = refusal.status == http.StatusUnauthorized
+	}
+	switch {
+	case counted && !wrong:
+		a.failures.GiveBack(from)
+	case wrong && !counted:
+		return errTooManyWrong
+	}
+	return err
 }
 
 // forbidden returns an error that says who asks as one of status 403: the Node library up to 2.19.0

@@ -13,6 +13,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/opentok/credential"
+	"mediarooms.dev/mediarooms/gateway/tenant"
 	"mediarooms.dev/mediarooms/internal/creation"
 	"mediarooms.dev/mediarooms/internal/opentokid"
 	"mediarooms.dev/mediarooms/internal/podhttp"
@@ -55,18 +56,13 @@ func (a *API) join(ctx context.Context, c *call) (reply, error) {
 	if request.APIKey == "" || request.SessionID == "" || request.Token == "" {
 		return reply{}, badRequest("The body must have 'apiKey', 'sessionId' and 'token'")
 	}
-	project, err := a.projects.Find(ctx, request.APIKey)
-	switch {
-	case err != nil:
-		return reply{}, err
-	case project == nil:
-		return reply{}, errUnknownProject
-	}
-	if err := checkSessionID(&project.Project, request.SessionID); err != nil {
-		return reply{}, err
-	}
 	now := time.Now()
-	said, err := project.VerifyConnect(request.Token, request.SessionID, now)
+	var project *tenant.Project
+	var said credential.Connect
+	err := a.counted(c.r, func() (err error) {
+		project, said, err = a.verify(ctx, request, now)
+		return err
+	})
 	if err != nil {
 		return reply{}, err
 	}
@@ -82,6 +78,22 @@ func (a *API) join(ctx context.Context, c *call) (reply, error) {
 		return reply{}, err
 	}
 	return reply{status: http.StatusOK, body: joinAnswer{URL: address}}, nil
+}
+
+// verify returns what the token of somebody who asks to join says, and whose project it is of.
+func (a *API) verify(ctx context.Context, request joinRequest, now time.Time) (*tenant.Project, credential.Connect, error) {
+	project, err := a.projects.Find(ctx, request.APIKey)
+	switch {
+	case err != nil:
+		return nil, credential.Connect{}, err
+	case project == nil:
+		return nil, credential.Connect{}, errUnknownProject
+	}
+	if err := checkSessionID(&project.Project, request.SessionID); err != nil {
+		return nil, credential.Connect{}, err
+	}
+	said, err := project.VerifyConnect(request.Token, request.SessionID, now)
+	return project, said, err
 }
 
 // admission returns the Connection that a connect token asks for.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -122,7 +123,8 @@ func (w *world) startGateway() {
 		w.Fatal(err)
 	}
 	w.Cleanup(store.Close)
-	api, err := New(Config{Projects: w, Objects: store, Rooms: w.rooms, Files: w, Registry: prometheus.NewRegistry()})
+	from := func(*http.Request) netip.Prefix { return netip.MustParsePrefix("192.0.2.1/32") }
+	api, err := New(Config{Projects: w, Address: from, Objects: store, Rooms: w.rooms, Files: w, Registry: prometheus.NewRegistry()})
 	if err != nil {
 		w.Fatal(err)
 	}

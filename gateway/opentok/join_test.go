@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/failures"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/internal/opentokid"
 	"mediarooms.dev/mediarooms/test/operatortest"
@@ -130,6 +131,34 @@ func TestADeclaredSessionIsJoined(t *testing.T) {
 	}
 	if got := w.want(200, http.MethodGet, below+"/session/demo/stream", ""); !strings.Contains(got.body, `"count":1`) {
 		t.Errorf("got %s", got.body)
+	}
+}
+
+// Wrong tokens are counted by address, to join as for REST. A right one is always good.
+func TestGuessingTokensIsRefused(t *testing.T) {
+	w := newWorld(t)
+	session := w.newSession()
+	rest := func(token string) answer {
+		request := w.request(http.MethodGet, below+"/session/"+session+"/connection", "")
+		request.Header.Set(authHeader, token)
+		return w.do(request)
+	}
+	for range failures.AtOnce / 2 {
+		if got := w.ask(session, "wrong"); got.status != http.StatusUnauthorized {
+			t.Fatalf("a wrong token to join: got %d %s", got.status, got.body)
+		}
+		if got := rest("wrong"); got.status != http.StatusForbidden {
+			t.Fatalf("a wrong token of REST: got %d %s", got.status, got.body)
+		}
+	}
+	for _, got := range []answer{w.ask(session, "wrong"), rest("wrong")} {
+		if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, nameAuthentication) {
+			t.Errorf("after %d wrong ones: got %d %s", failures.AtOnce, got.status, got.body)
+		}
+	}
+	w.enter(session, nil)
+	if got := rest(restTokenOf(t, nil)); got.status != http.StatusOK {
+		t.Errorf("a right token: got %d %s", got.status, got.body)
 	}
 }
 

@@ -52,6 +52,7 @@ var (
 
 	errNoToken        = &problem{status: http.StatusUnauthorized, message: "The header X-OPENTOK-AUTH, or Authorization with Bearer, must have a REST token"}
 	errUnknownProject = &problem{status: http.StatusUnauthorized, message: "There is no project with this API key or application id", name: nameAuthentication}
+	errTooManyWrong   = &problem{http.StatusTooManyRequests, "Too many wrong tokens from this address", nameAuthentication}
 	errOtherProject   = &problem{status: http.StatusForbidden, message: "The token is not of the project in the path"}
 
 	errSessionID      = &problem{http.StatusBadRequest, "The session id must be one that POST /session/create returns: 1 to 64 letters, digits, _ and -", nameInvalidSessionID}

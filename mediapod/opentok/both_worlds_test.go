@@ -1,8 +1,8 @@
 package opentok
 
 import (
-	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -15,11 +15,10 @@ func TestBothWorldsInOneRoom(t *testing.T) {
 	v := w.joinOpenVidu("V")
 	a.expect(`connectionCreated {"id":"con_V","createdAt":0,"data":"data of V","streams":[]}`)
 
-	// Streams. The second one of a connection does not exist for clients of OpenVidu.
+	// Streams. The second one of a connection is another participant for clients of OpenVidu.
 	camera, screen := a.publish(cameraParams), a.publish(screenParams)
-	published := `{"id":"str_CAM_con_A","createdAt":0,"hasAudio":true,"hasVideo":true,"audioActive":true,"videoActive":true,` +
-		`"typeOfVideo":"CAMERA","frameRate":30,"videoDimensions":"{\"width\":640,\"height\":480}","filter":{}}`
-	v.expect(`participantPublished {"id":"con_A","streams":[` + published + `]}`)
+	v.expect(`participantPublished {"id":"con_A","streams":[` + cameraForOpenVidu + `]}`)
+	v.expect(furtherJoined, `participantPublished {"id":"con_further","streams":[`+furtherStream+`]}`)
 	v.call("prepareReceiveVideoFrom", fmt.Sprintf(`{"sender":%q,"reconnect":false}`, camera))
 	v.call("receiveVideoFrom", fmt.Sprintf(`{"sender":%q,"sdpAnswer":"answer"}`, camera))
 	v.call("publishVideo", openViduCamera)
@@ -35,6 +34,7 @@ func TestBothWorldsInOneRoom(t *testing.T) {
 	// Changes.
 	a.call("change", fmt.Sprintf(`{"streamId":%q,"videoActive":false}`, screen))
 	a.call("change", fmt.Sprintf(`{"streamId":%q,"videoActive":false}`, camera))
+	v.expect(`streamPropertyChanged {"connectionId":"con_further","streamId":"str_SCR_con_further","property":"videoActive","newValue":"false","reason":"publishProperty"}`)
 	v.expect(`streamPropertyChanged {"connectionId":"con_A","streamId":"str_CAM_con_A","property":"videoActive","newValue":"false","reason":"publishProperty"}`)
 	v.call("streamPropertyChanged", openViduChanged)
 	a.expect(`streamPropertyChanged {"connectionId":"con_V","streamId":"str_CAM_con_V","hasAudio":false}`)
@@ -61,6 +61,7 @@ func TestBothWorldsInOneRoom(t *testing.T) {
 	v.expect(`participantUnpublished {"connectionId":"con_V","reason":"forceUnpublishByUser"}`)
 	a.expect(`streamDestroyed {"connectionId":"con_V","streamId":"str_CAM_con_V","reason":"forceUnpublished"}`)
 	a.call("unpublish", fmt.Sprintf(`{"streamId":%q}`, screen))
+	v.expect(`participantUnpublished {"connectionId":"con_further","reason":"unpublish"}`, `participantLeft {"connectionId":"con_further","reason":"disconnect"}`)
 	v.call("forceUnpublish", fmt.Sprintf(`{"streamId":%q}`, camera))
 	a.expect(`streamDestroyed {"connectionId":"con_A","streamId":"str_CAM_con_A","reason":"forceUnpublished"}`)
 	v.expect(`participantUnpublished {"connectionId":"con_A","reason":"forceUnpublishByUser"}`)
@@ -86,26 +87,94 @@ func (w *world) streamOf(t *testing.T, connectionID string) string {
 	return ""
 }
 
-// A client of OpenVidu that joins is told of one stream of a connection.
-func TestAClientOfOpenViduSeesOneStreamOfAConnection(t *testing.T) {
+const (
+	cameraForOpenVidu = `{"id":"str_CAM_con_A","createdAt":0,"hasAudio":true,"hasVideo":true,"audioActive":true,"videoActive":true,` +
+		`"typeOfVideo":"CAMERA","frameRate":30,"videoDimensions":"{\"width\":640,\"height\":480}","filter":{}}`
+	furtherJoined = `participantJoined {"id":"con_further","createdAt":0,"metadata":"data of A"}`
+	furtherStream = `{"id":"str_SCR_con_further","createdAt":0,"hasAudio":false,"hasVideo":true,"videoActive":true,` +
+		`"typeOfVideo":"SCREEN","frameRate":-1,"filter":{}}`
+)
+
+// connectionIn returns the connection id at the end of a stream's id.
+func connectionIn(streamID string) string { return streamID[strings.LastIndex(streamID, "con_"):] }
+
+// A client of OpenVidu that joins sees another participant for each further stream of a connection.
+// They leave with the connection.
+func TestAClientOfOpenViduThatJoinsSeesFurtherStreams(t *testing.T) {
 	w := newWorld(t, "A", "V")
 	a := w.join("A")
-	camera := a.publish(cameraParams)
+	a.publish(cameraParams)
 	a.publish(screenParams)
 	v := w.dial("/openvidu", "V")
-	var joined struct {
-		Value []struct {
-			Metadata string
-			Streams  []struct{ ID string }
-		}
-	}
 	answer := v.call("joinRoom", `{"token":"?sessionId=team.room&token=tok_V","session":"team.room"}`)
-	if err := json.Unmarshal([]byte(answer), &joined); err != nil {
-		t.Fatal(err)
-	}
-	if len(joined.Value) != 1 || joined.Value[0].Metadata != "data of A" || len(joined.Value[0].Streams) != 1 || joined.Value[0].Streams[0].ID != camera {
-		t.Errorf("got %+v", joined)
+	_, got, _ := strings.Cut(steady(answer), `"value":`)
+	want := `[{"id":"con_A","createdAt":0,"metadata":"data of A","streams":[` + cameraForOpenVidu + `]},` +
+		`{"id":"con_further","createdAt":0,"metadata":"data of A","streams":[` + furtherStream + `]}]}`
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	a.call("leave", `{}`)
-	v.expect(`participantLeft {"connectionId":"con_A","reason":"disconnect"}`)
+	v.expect(`participantLeft {"connectionId":"con_further","reason":"disconnect"}`, `participantLeft {"connectionId":"con_A","reason":"disconnect"}`)
+}
+
+// What a client of OpenVidu does with the participant that stands for a further stream is done with
+// that stream: to receive it, and no more; to force it out, which leaves the other streams be. A
+// signal to it is one to the client that sends the stream.
+func TestAFurtherStreamIsAParticipantToClientsOfOpenVidu(t *testing.T) {
+	w := newWorld(t, "A", "B", "V:moderator", "W")
+	a, b := w.join("A"), w.join("B")
+	v, other := w.joinOpenVidu("V"), w.joinOpenVidu("W")
+	camera, screen := a.publish(cameraParams), a.publish(screenParams)
+	standIn := connectionIn(screen)
+	for _, stream := range []string{camera, screen} {
+		v.call("prepareReceiveVideoFrom", fmt.Sprintf(`{"sender":%q,"reconnect":false}`, stream))
+		v.call("receiveVideoFrom", fmt.Sprintf(`{"sender":%q,"sdpAnswer":"answer"}`, stream))
+		v.call("onIceCandidate", fmt.Sprintf(`{"endpointName":%q,"candidate":"candidate:1","sdpMid":"0","sdpMLineIndex":0}`, connectionIn(stream)))
+	}
+	w.receives(t, "con_V", camera, screen)
+	v.call("unsubscribeFromVideo", fmt.Sprintf(`{"sender":%q}`, standIn))
+	w.receives(t, "con_V", camera)
+	v.call("unsubscribeFromVideo", fmt.Sprintf(`{"sender":%q}`, standIn)) // again
+
+	a.told, b.told, v.told, other.told = nil, nil, nil, nil
+	v.call("sendMessage", fmt.Sprintf(`{"message":"{\"to\":[\"%s\"],\"data\":\"hi\",\"type\":\"signal:chat\"}"}`, standIn))
+	v.call("forceDisconnect", fmt.Sprintf(`{"connectionId":%q}`, standIn))
+	for {
+		if told := notification(a.message()); strings.HasPrefix(told, "signal ") {
+			if want := `signal {"from":"con_V","type":"chat","data":"hi"}`; told != want {
+				t.Errorf("got %s, want %s", told, want)
+			}
+			break
+		}
+	}
+	a.expect(`streamDestroyed {"connectionId":"con_A","streamId":"str_SCR_con_further","reason":"forceUnpublished"}`)
+	v.expect(`participantUnpublished {"connectionId":"con_further","reason":"forceUnpublishByUser"}`,
+		`participantLeft {"connectionId":"con_further","reason":"forceDisconnectByUser"}`)
+	w.receives(t, "con_V", camera)
+	if answer := v.ask("forceDisconnect", fmt.Sprintf(`{"connectionId":%q}`, standIn)); !strings.Contains(string(answer["error"]), "102") {
+		t.Errorf("a stand-in that has left is put out: %s", answer["result"])
+	}
+	if answer := other.ask("forceDisconnect", `{"connectionId":"con_A"}`); !strings.Contains(string(answer["error"]), "401") {
+		t.Errorf("somebody who may not puts A out: %s", answer["result"])
+	}
+}
+
+// receives checks which streams a connection receives.
+func (w *world) receives(t *testing.T, connectionID string, want ...string) {
+	t.Helper()
+	snapshot, _ := w.rooms.Snapshot("uid")
+	for _, c := range snapshot.Connections {
+		if c.UID != "uid-"+strings.TrimPrefix(connectionID, "con_") {
+			continue
+		}
+		var got []string
+		for _, one := range c.Received {
+			got = append(got, one.StreamID)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s receives %v, want %v", connectionID, got, want)
+		}
+		return
+	}
+	t.Errorf("%s is not there", connectionID)
 }

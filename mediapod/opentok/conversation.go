@@ -36,6 +36,7 @@ type conversation struct {
 type call struct {
 	*conversation
 	request  jsonrpc.Request
+	repeated bool
 	params   params
 	answered bool
 }
@@ -80,8 +81,12 @@ func (s *conversation) Refuse(incoming signalling.Request, err error) []byte {
 }
 
 // Encode implements signalling.Conversation.
-func (*conversation) Encode(notification room.Notification) ([]byte, error) {
-	return encodeNotification(notification)
+func (*conversation) Encode(notification room.Notification) ([][]byte, error) {
+	message, err := encodeNotification(notification)
+	if message == nil || err != nil {
+		return nil, err
+	}
+	return [][]byte{message}, nil
 }
 
 // Resume implements signalling.Conversation.
@@ -99,13 +104,13 @@ func (s *conversation) joined(participant *room.Participant) {
 // did so at the right moment itself.
 func (s *conversation) Handle(ctx context.Context, incoming signalling.Request) {
 	asked := content(incoming)
-	c := &call{conversation: s, request: asked, params: params{fields: asked.Params}}
+	c := &call{conversation: s, request: asked, repeated: incoming.Repeated, params: params{fields: asked.Params}}
 	m, known := methods[asked.Method]
 	name, code := asked.Method, 0
 	if !known {
 		name = "unknown"
 	}
-	err := c.run(ctx, m, known, incoming.Repeated)
+	err := c.run(ctx, m, known)
 	switch {
 	case err != nil && c.answered:
 		s.Log.Error(err, "Handling a request that was answered")
@@ -125,7 +130,7 @@ func (s *conversation) Handle(ctx context.Context, incoming signalling.Request) 
 
 // run calls the method. Should that panic, which is a mistake of ours or of a library, it costs no
 // more than the request.
-func (c *call) run(ctx context.Context, m method, known, repeated bool) (err error) {
+func (c *call) run(ctx context.Context, m method, known bool) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.Log.Error(fmt.Errorf("handling %s: %w", c.request.Method, errPanic), "Request panicked",
@@ -138,7 +143,7 @@ func (c *call) run(ctx context.Context, m method, known, repeated bool) (err err
 		return jsonrpc.Errorf(jsonrpc.CodeMethodNotFound, "no method %q", shorten(c.request.Method))
 	case !m.anybody && c.participant == nil:
 		return refuse(codeNotConnected, nameNotConnected, "%q or %q comes first", methodConnect, methodResume)
-	case m.once && repeated:
+	case m.once && c.repeated:
 		return refuse(codeInternal, nameTimedOut, "the media pod was lost before it answered; it may have handled the request")
 	}
 	return m.handle(ctx, c)

@@ -44,7 +44,7 @@ var methods = map[string]method{
 	methodResume:  {handle: resume, anybody: true},
 	"leave":       {handle: leave},
 
-	"publish":     {handle: publish, once: true},
+	"publish":     {handle: publish},
 	"renegotiate": {handle: renegotiate},
 	"unpublish":   {handle: unpublish},
 	"change":      {handle: change},

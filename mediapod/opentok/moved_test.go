@@ -315,3 +315,26 @@ func (c *client) await(method string) {
 		}
 	}
 }
+
+// A client of OpenVidu sees the participant that stands for a further stream on the next pod, too,
+// where it receives the stream anew.
+func TestAFurtherStreamOutlivesAPodForAClientOfOpenVidu(t *testing.T) {
+	w := newPod(t, desiredMembers())
+	a, v := w.join("A"), w.joinOpenVidu("B")
+	a.publish(cameraParams)
+	screen := a.publish(screenParams)
+	v.call("prepareReceiveVideoFrom", fmt.Sprintf(`{"sender":%q,"reconnect":false}`, screen))
+	v.call("receiveVideoFrom", fmt.Sprintf(`{"sender":%q,"sdpAnswer":"answer"}`, screen))
+	w = w.move()
+	v = w.dial("/openvidu", "B")
+	v.call("connect", `{"sessionId":"private-B","reconnect":true}`)
+	want := `forciblyReconnectSubscriber {"connectionId":"con_further","streamId":"str_SCR_con_further","sdpOffer":`
+	if got := steady(notification(v.message())); !strings.HasPrefix(got, want) {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	v.call("reconnectStream", fmt.Sprintf(`{"stream":%q,"sdpString":"answer","forciblyReconnect":true}`, screen))
+	w.receives(t, "con_B", screen)
+	w.comeBack("A").call("unpublish", fmt.Sprintf(`{"streamId":%q}`, screen))
+	v.expect(`participantUnpublished {"connectionId":"con_further","reason":"unpublish"}`,
+		`participantLeft {"connectionId":"con_further","reason":"disconnect"}`)
+}

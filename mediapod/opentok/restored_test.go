@@ -3,6 +3,7 @@ package opentok
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ func TestAClientComesBackOnAnotherPod(t *testing.T) {
 }
 
 // A gateway that keeps a client's socket sends again what was not answered. What must not be done
-// twice is refused.
+// twice is refused; a stream that is there is answered for again.
 func TestRequestsAreRepeated(t *testing.T) {
 	w := newWorld(t, "A", "B")
 	a, b := w.join("A"), w.join("B")
@@ -68,10 +69,17 @@ func TestRequestsAreRepeated(t *testing.T) {
 		return err
 	})
 	t.Cleanup(func() { _ = again.ws.CloseNow() })
-	for method, params := range map[string]string{"publish": cameraParams, "signal": `{}`} {
-		again.refused(method, params, codeInternal, nameTimedOut)
-	}
+	again.refused("signal", `{}`, codeInternal, nameTimedOut)
 	again.refused("unpublish", `{"streamId":"none"}`, codeInvalidStream, nameStreamNotFound)
+	camera := again.publish(cameraParams) // it was not handled before
+	if repeated := again.publish(cameraParams); repeated != camera {
+		t.Errorf("the stream is %s, and then %s", camera, repeated)
+	}
+	other := strings.Replace(screenParams, `"offer"`, `"another"`, 1)
+	if screen := again.publish(other); screen == camera || again.publish(other) != screen {
+		t.Errorf("another stream is %s", screen)
+	}
+	b.expect(`streamCreated {"connectionId":"con_A","stream":`+cameraOfA+`}`, `streamCreated {"connectionId":"con_A","stream":`+screenOfA+`}`)
 	again.binary = false
 	again.call("signal", `{"to":"con_B","data":"once"}`)
 	b.expect(`signal {"from":"con_A","data":"once"}`)

@@ -3,6 +3,7 @@ package opentok
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,16 +28,32 @@ func publish(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	request := room.PublishRequest{
-		StreamID: newStreamID(options, c.participant.ConnectionID(), streams), Options: options, SDPOffer: offer, MaxStreams: maxStreams,
+	if before, found := madeBy(offer, streams); found && c.repeated {
+		return c.publishAgain(ctx, before, offer)
 	}
-	return c.participant.Publish(ctx, request, func(published room.Stream, sdpAnswer string) {
-		c.reply(struct {
-			ID        string `json:"streamId"`
-			Created   int64  `json:"createdAt"`
-			SDPAnswer string `json:"sdpAnswer"`
-		}{published.ID, published.Created.UnixMilli(), sdpAnswer})
-	})
+	request := room.PublishRequest{
+		StreamID: newStreamID(options, c.participant.ConnectionID(), streams, offer), Options: options, SDPOffer: offer, MaxStreams: maxStreams,
+	}
+	return c.participant.Publish(ctx, request, c.replyPublished)
+}
+
+// publishAgain answers a client whose stream is there, but which does not know, since the pod before
+// was lost before it answered.
+func (c *call) publishAgain(ctx context.Context, stream, offer string) error {
+	again, sdpAnswer, err := c.participant.Reconnect(ctx, stream, offer)
+	if err != nil {
+		return err
+	}
+	c.replyPublished(again, sdpAnswer)
+	return nil
+}
+
+func (c *call) replyPublished(published room.Stream, sdpAnswer string) {
+	c.reply(struct {
+		ID        string `json:"streamId"`
+		Created   int64  `json:"createdAt"`
+		SDPAnswer string `json:"sdpAnswer"`
+	}{published.ID, published.Created.UnixMilli(), sdpAnswer})
 }
 
 // readOptions reads what a stream is announced with.
@@ -103,25 +120,47 @@ const (
 	alphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-// newStreamID makes the id of a new stream, in the form that all ids of streams have: a capital
-// letter and three more characters at random. The first stream of a connection ends in the
-// connection's id: that is the one that clients of OpenVidu are told of. The others end in
-// something else.
-func newStreamID(options room.StreamOptions, connectionID string, beside []room.Stream) string {
+// newStreamID makes the id of a new stream, in the form that all ids of streams have: with a capital
+// letter and three more characters, which are a mark of its offer. The first stream of a connection
+// ends in the connection's id. Each of the others ends in a connection id of its own, which is that
+// of the participant that clients of OpenVidu see send it.
+func newStreamID(options room.StreamOptions, connectionID string, beside []room.Stream, offer string) string {
 	kind, end := "MIC", "_"+connectionID
 	if options.HasVideo {
 		kind = string(options.TypeOfVideo)[:3]
 	}
 	if slices.ContainsFunc(beside, func(s room.Stream) bool { return strings.HasSuffix(s.ID, end) }) {
-		end += "_more"
+		random := make([]byte, 10)
+		_, _ = rand.Read(random) // it never fails (it ends the process instead)
+		end = "_con_" + spell(random)
 	}
-	random := make([]byte, 4)
-	_, _ = rand.Read(random) // it never fails (it ends the process instead)
-	random[0] = upper[int(random[0])%len(upper)]
-	for i := 1; i < len(random); i++ {
-		random[i] = alphanumeric[int(random[i])%len(alphanumeric)]
+	return "str_" + kind + "_" + mark(offer) + end
+}
+
+// mark returns what the ids of streams have of the offer that they were made by. No two offers of a
+// client are the same (RFC 8839, section 5.4: ice-ufrag and ice-pwd are random).
+func mark(offer string) string {
+	sum := sha256.Sum256([]byte(offer))
+	return spell(sum[:4])
+}
+
+// madeBy returns the id of the stream that was made by an offer, and announced.
+func madeBy(offer string, streams []room.Stream) (string, bool) {
+	for _, s := range streams {
+		if parts := strings.SplitN(s.ID, "_", 4); len(parts) == 4 && parts[2] == mark(offer) && !s.Created.IsZero() {
+			return s.ID, true
+		}
 	}
-	return "str_" + kind + "_" + string(random) + end
+	return "", false
+}
+
+// spell writes bytes as letters and digits, of which the first is a capital letter.
+func spell(bytes []byte) string {
+	text := []byte{upper[int(bytes[0])%len(upper)]}
+	for _, b := range bytes[1:] {
+		text = append(text, alphanumeric[int(b)%len(alphanumeric)])
+	}
+	return string(text)
 }
 
 // renegotiate gives a stream of the client's another peer connection (opentok-rpc 2.5).

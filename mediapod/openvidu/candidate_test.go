@@ -19,7 +19,7 @@ func TestACandidateIsTold(t *testing.T) {
 		},
 	} {
 		got, err := encodeNotification(n)
-		if err != nil || string(got) != want {
+		if err != nil || len(got) != 1 || string(got[0]) != want {
 			t.Errorf("%+v is %s, %v, want %s", n, got, err, want)
 		}
 	}

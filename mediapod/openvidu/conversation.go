@@ -93,7 +93,7 @@ func (s *conversation) Refuse(incoming signalling.Request, err error) []byte {
 }
 
 // Encode implements signalling.Conversation.
-func (*conversation) Encode(notification room.Notification) ([]byte, error) {
+func (*conversation) Encode(notification room.Notification) ([][]byte, error) {
 	return encodeNotification(notification)
 }
 

@@ -91,8 +91,9 @@ func (c *call) replyJoined(joined room.Joined) {
 	if c.id == nil {
 		return
 	}
-	answer := signalling.LongAnswer{Parts: joinParts(c.id, c.frontEnd.joinResult(joined), joined.Others, c.private)}
-	for _, other := range joined.Others {
+	others := shownOthers(joined.Others)
+	answer := signalling.LongAnswer{Parts: joinParts(c.id, c.frontEnd.joinResult(joined), others, c.private)}
+	for _, other := range others {
 		answer.Weight += room.ParticipantJoined{Participant: other}.Weight()
 	}
 	c.client.ReplyInParts(answer)

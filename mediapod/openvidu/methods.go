@@ -113,12 +113,15 @@ func sendMessage(_ context.Context, c *call) error {
 		return refused
 	}
 	signal := room.Signal{Type: parsed.Type, Data: parsed.Data, Topic: withoutPrefix(parsed.Type)}
-	if err := c.participant.Signal(to, signal); is[room.NotFoundError](err) {
-		return signalToNobody()
-	} else if err != nil {
-		return err
+	p := c.participant
+	err := p.Signal(to, signal)
+	if is[room.NotFoundError](err) {
+		err = p.Signal(behind(p.Room(), to), signal)
 	}
-	return nil
+	if is[room.NotFoundError](err) {
+		return signalToNobody()
+	}
+	return err
 }
 
 func forceDisconnect(_ context.Context, c *call) error {
@@ -126,7 +129,12 @@ func forceDisconnect(_ context.Context, c *call) error {
 	if c.params.err != nil {
 		return c.params.err
 	}
-	err := c.participant.ForceDisconnect(connectionID, func() { c.reply(struct{}{}) })
+	p := c.participant
+	reply := func() { c.reply(struct{}{}) }
+	err := p.ForceDisconnect(connectionID, reply)
+	if one, stands := standIns(p.Room())[connectionID]; stands && is[room.NotFoundError](err) {
+		err = p.ForceUnpublish(one.streamID, reply)
+	}
 	switch {
 	case is[room.ForbiddenError](err):
 		return noValidToken("Unable to force disconnect")

@@ -13,7 +13,7 @@ func TestRecordingsOnTheWire(t *testing.T) {
 		`{"jsonrpc":"2.0","method":"recordingStopped","params":{"id":"room~1","name":"daily","reason":"recordingStoppedByServer"}}`: room.RecordingStopped{ID: "room~1", Name: "daily", Reason: reasons.RecordingStoppedByServer},
 	} {
 		got, err := encodeNotification(notification)
-		if err != nil || string(got) != want {
+		if err != nil || len(got) != 1 || string(got[0]) != want {
 			t.Errorf("got %s, %v, want %s", got, err, want)
 		}
 	}

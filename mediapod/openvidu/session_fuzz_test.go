@@ -190,20 +190,28 @@ func (s *session) withStreams(message string) string {
 
 // check looks at what a client gets, and returns the id of an answer.
 func (s *session) check(out queued) (id string, answer bool) {
-	data := out.answer
-	if out.notification != nil {
-		var err error
-		if data, err = encodeNotification(out.notification); err != nil {
-			s.t.Fatalf("%#v: %v", out.notification, err)
-		}
+	if out.notification == nil {
+		return s.checkMessage(out.answer, false)
 	}
+	told, err := encodeNotification(out.notification)
+	if err != nil {
+		s.t.Fatalf("%#v: %v", out.notification, err)
+	}
+	for _, data := range told {
+		s.checkMessage(data, true)
+	}
+	return "", false
+}
+
+// checkMessage is check for one message, a notification or an answer.
+func (s *session) checkMessage(data []byte, isNotification bool) (id string, answer bool) {
 	var message map[string]json.RawMessage
 	if err := json.Unmarshal(data, &message); err != nil || string(message["jsonrpc"]) != `"2.0"` {
 		s.t.Fatalf("%q is no message: %v", data, err)
 	}
 	_, result := message["result"]
 	_, failed := message["error"]
-	if out.notification != nil {
+	if isNotification {
 		if message["method"] == nil || message["params"] == nil || message["id"] != nil {
 			s.t.Fatalf("%q is no notification", data)
 		}

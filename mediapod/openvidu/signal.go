@@ -64,7 +64,11 @@ func (f *FrontEnd) serveSignal(w http.ResponseWriter, r *http.Request) {
 	var limit room.LimitError
 	// Listeners of the client hear no type without the prefix.
 	signal := room.Signal{Type: withPrefix(message.Type), Data: message.Data, Topic: message.Type}
-	switch err := where.Signal(to, signal); {
+	err = where.Signal(to, signal)
+	if is[room.NotFoundError](err) {
+		err = where.Signal(behind(where, to), signal)
+	}
+	switch {
 	case errors.Is(err, room.ErrClosed):
 		http.Error(w, "no such room", http.StatusNotFound)
 	case errors.As(err, &limit):

@@ -115,8 +115,7 @@ func unpublishVideo(_ context.Context, c *call) error {
 	return nil
 }
 
-// publisher returns the connection id of a stream's publisher. It is the id of the subscription,
-// too: a client receives one stream of each participant.
+// publisher returns the connection id of a stream's publisher.
 func (c *call) publisher(stream string) (string, error) {
 	p := c.participant
 	if err := p.Alive(); err != nil {
@@ -141,7 +140,7 @@ func prepareReceiveVideoFrom(ctx context.Context, c *call) error {
 		return refuse(codeUserNotStreaming, "Can loopback only when publishing media")
 	}
 	const doing = "Unable to create subscriber endpoint"
-	offer, err := p.Subscribe(ctx, publisher, stream)
+	offer, err := p.Subscribe(ctx, room.LastingID(stream, publisher), stream)
 	if errors.Is(err, room.ErrSubscriptionEnded) {
 		return refuse(codeMediaEndpoint, "%s: %v", doing, err)
 	}
@@ -165,17 +164,17 @@ func receiveVideoFrom(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.receive(ctx, publisher, stream, answer, false)
+	return c.receive(ctx, room.LastingID(stream, publisher), stream, answer, false)
 }
 
 // receive takes the answer to the offer of prepareReceiveVideoFrom or, when forced, to that of
 // forciblyReconnectSubscriber.
-func (c *call) receive(ctx context.Context, publisher, stream, answer string, forced bool) error {
+func (c *call) receive(ctx context.Context, subscription, stream, answer string, forced bool) error {
 	p := c.participant
 	reply := func() { c.reply(struct{}{}) }
-	err := p.Answer(ctx, publisher, answer, forced, reply)
+	err := p.Answer(ctx, subscription, answer, forced, reply)
 	if errors.Is(err, room.ErrNoOffer) && !forced {
-		err = p.Resubscribe(publisher, stream, reply)
+		err = p.Resubscribe(subscription, stream, reply)
 	}
 	if errors.Is(err, room.ErrNoOffer) {
 		return refuse(codeMediaEndpoint, "User '%s' has no offer to answer for stream '%s': 'prepareReceiveVideoFrom' comes first",
@@ -196,13 +195,20 @@ func unsubscribeFromVideo(_ context.Context, c *call) error {
 	}
 	p := c.participant
 	err := p.Unsubscribe(publisher)
-	switch {
-	case !is[room.NotFoundError](err):
+	if !is[room.NotFoundError](err) {
 		return err
+	}
+	subscription := subscriptionTo(p.Room(), publisher)
+	switch {
+	case subscription != publisher:
+		err = p.Unsubscribe(subscription)
 	case !p.Room().Has(publisher):
 		return userNotFound(p, publisher)
 	}
-	return nil // it is not received
+	if is[room.NotFoundError](err) {
+		return nil // it is not received
+	}
+	return err
 }
 
 // reconnectStream rebuilds the peer connection of a stream: of the client's own one, also when it
@@ -228,7 +234,7 @@ func reconnectStream(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.receive(ctx, publisher, stream, sdp, forced)
+	return c.receive(ctx, room.LastingID(stream, publisher), stream, sdp, forced)
 }
 
 func (c *call) reconnectOwn(ctx context.Context, stream, offer string) error {
@@ -271,7 +277,11 @@ func onIceCandidate(_ context.Context, c *call) error {
 func (c *call) addCandidate(owner string, candidate media.ICECandidate) error {
 	s := c.conversation
 	if owner != s.participant.ConnectionID() {
-		return s.participant.AddSubscriberCandidate(owner, candidate)
+		err := s.participant.AddSubscriberCandidate(owner, candidate)
+		if is[room.NotFoundError](err) {
+			err = s.participant.AddSubscriberCandidate(subscriptionTo(s.participant.Room(), owner), candidate)
+		}
+		return err
 	}
 	streams, err := s.participant.Streams()
 	switch {

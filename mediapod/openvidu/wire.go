@@ -105,7 +105,7 @@ func metadata(a room.Announcement) string {
 
 func wireParticipant(a room.Announcement) participant {
 	p := participant{ID: a.ConnectionID, Created: a.Created.UnixMilli(), Metadata: metadata(a)}
-	for _, s := range shownStreams(a) {
+	for _, s := range a.Streams {
 		p.Streams = append(p.Streams, wireStream(s))
 	}
 	return p
@@ -206,14 +206,25 @@ func muteForced(n room.StreamMuteForced) any {
 	return map[string]string{"type": signalPrefix + "muteForced", "data": n.StreamID}
 }
 
-// encodeNotification writes what a client is told (openvidu-rpc section 3), nil for what it is not.
-func encodeNotification(notification room.Notification) ([]byte, error) {
+// encodeNotification writes what a client is told (openvidu-rpc section 3): the messages, none for
+// what it is not told.
+func encodeNotification(notification room.Notification) ([][]byte, error) {
+	var messages [][]byte
+	for _, n := range shown(notification) {
+		message, err := encodeShown(n)
+		if err != nil {
+			return nil, err
+		}
+		messages = append(messages, message)
+	}
+	return messages, nil
+}
+
+// encodeShown writes one message.
+func encodeShown(notification room.Notification) ([]byte, error) {
 	var message struct {
 		Method string
 		Params any
-	}
-	if hidden(notification) {
-		return nil, nil
 	}
 	switch n := notification.(type) {
 	case room.ParticipantJoined:
@@ -226,7 +237,7 @@ func encodeNotification(notification room.Notification) ([]byte, error) {
 	case room.ParticipantUnpublished:
 		message.Method, message.Params = "participantUnpublished", departure{n.ConnectionID, n.Reason}
 	case room.ParticipantLeft:
-		message.Method, message.Params = "participantLeft", departure(n)
+		message.Method, message.Params = "participantLeft", departure{n.ConnectionID, n.Reason}
 	case room.ParticipantEvicted:
 		message.Method, message.Params = "participantEvicted", departure(n)
 	case room.SignalReceived:
@@ -255,8 +266,6 @@ func encodeNotification(notification room.Notification) ([]byte, error) {
 		}(n)
 	case room.StreamMuteForced:
 		message.Method, message.Params = "sendMessage", muteForced(n)
-	case room.ForceMuteChanged:
-		return nil, nil // the client has no word for it
 	case room.RoleChanged:
 		message.Method, message.Params = "connectionPropertyChanged", connectionPropertyChanged{"role", roleNames[n.Role]}
 	case room.RecordingStarted:

@@ -41,6 +41,9 @@ type ParticipantJoined struct {
 type ParticipantPublished struct {
 	ConnectionID string
 	Stream       Stream
+	// ClientData and ServerData are what the client and the server say of the publisher. They are
+	// there where the stream's id does not end in the publisher's (LastingID).
+	ClientData, ServerData string
 }
 
 // ParticipantUnpublished says that a stream has ended while its publisher stays.
@@ -49,10 +52,12 @@ type ParticipantUnpublished struct {
 	Reason                 reasons.Reason
 }
 
-// ParticipantLeft is for those who stay. It also ends the streams of the one who has left.
+// ParticipantLeft is for those who stay. It also ends the streams of the one who has left, whose
+// ids StreamIDs are.
 type ParticipantLeft struct {
 	ConnectionID string
 	Reason       reasons.Reason
+	StreamIDs    []string
 }
 
 // ParticipantEvicted is for the one who must go, and only for it.
@@ -147,14 +152,14 @@ func (n ParticipantJoined) Weight() int {
 
 // Weight implements Notification.
 func (n ParticipantPublished) Weight() int {
-	return baseWeight + len(n.Stream.Name) + len(n.Stream.Initials)
+	return baseWeight + len(n.Stream.Name) + len(n.Stream.Initials) + len(n.ClientData) + len(n.ServerData)
 }
 
 // Weight implements Notification.
 func (n ParticipantUnpublished) Weight() int { return baseWeight }
 
 // Weight implements Notification.
-func (n ParticipantLeft) Weight() int { return baseWeight }
+func (n ParticipantLeft) Weight() int { return baseWeight * (1 + len(n.StreamIDs)) }
 
 // Weight implements Notification.
 func (n ParticipantEvicted) Weight() int { return baseWeight }

@@ -415,7 +415,7 @@ func (r *Room) remove(p *Participant, reason reasons.Reason) {
 	s.state, s.left, s.reason, s.participant = Disconnected, time.Now(), reason, nil
 	r.participants = slices.DeleteFunc(r.participants, func(other *Participant) bool { return other == p })
 	if !p.hidden() {
-		r.notify(ParticipantLeft{ConnectionID: p.id, Reason: reason})
+		r.notify(ParticipantLeft{ConnectionID: p.id, Reason: reason, StreamIDs: p.publications.ids()})
 	}
 	for _, other := range r.participants {
 		delete(other.heardLevels, p.id)
@@ -471,6 +471,20 @@ func (r *Room) Publisher(streamID string) (connectionID string, err error) {
 		return "", err
 	}
 	return s.owner.id, nil
+}
+
+// Publishers returns the connection id of the publisher of each stream that was announced, by the
+// stream's id.
+func (r *Room) Publishers() map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	publishers := make(map[string]string, len(r.streams))
+	for id, s := range r.streams {
+		if s.live {
+			publishers[id] = s.owner.id
+		}
+	}
+	return publishers
 }
 
 // find returns the participant with the connection id. The room is locked.

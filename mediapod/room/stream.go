@@ -60,6 +60,15 @@ func (p *publications) live() []Stream {
 	return live
 }
 
+// ids returns the ids of the streams that were announced, by creation.
+func (p *publications) ids() []string {
+	var ids []string
+	for _, s := range p.live() {
+		ids = append(ids, s.ID)
+	}
+	return ids
+}
+
 // has reports whether the stream was not ended.
 func (p *publications) has(s *stream) bool { return p.byID[s.info.ID] == s }
 
@@ -243,10 +252,19 @@ func (p *Participant) announceStream(s *stream, answer string, reply func(Stream
 	r.recorder.sends(s)
 	s.remember()
 	reply(s.info, answer)
-	p.notifyOthers(ParticipantPublished{ConnectionID: p.id, Stream: s.info})
+	p.notifyOthers(p.published(s))
 	r.muteNew(s)
 	r.registry.mark(r.uid)
 	return nil
+}
+
+// published is what others are told of a new stream. The room is locked.
+func (p *Participant) published(s *stream) ParticipantPublished {
+	told := ParticipantPublished{ConnectionID: p.id, Stream: s.info}
+	if LastingID(s.info.ID, p.id) != p.id {
+		told.ClientData, told.ServerData = p.seat.client.Metadata, p.seat.desired.ServerData
+	}
+	return told
 }
 
 // Unpublish ends a stream of the participant's and tells everybody else.

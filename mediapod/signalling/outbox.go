@@ -65,7 +65,7 @@ type transport interface {
 // broke is told again on the next socket.
 type outbox struct {
 	transport transport
-	encode    func(room.Notification) ([]byte, error)
+	encode    func(room.Notification) ([][]byte, error)
 	wake      chan struct{} // holds an element when run has something to do
 
 	mu          sync.Mutex // guards what follows
@@ -82,7 +82,7 @@ type outbox struct {
 	ending      error // why the socket ends once everything is written; nil when it does not
 }
 
-func newOutbox(transport transport, encode func(room.Notification) ([]byte, error)) *outbox {
+func newOutbox(transport transport, encode func(room.Notification) ([][]byte, error)) *outbox {
 	return &outbox{transport: transport, encode: encode, wake: make(chan struct{}, 1)}
 }
 
@@ -268,25 +268,30 @@ func (o *outbox) write(ctx context.Context, message outgoing) error {
 	if message.long.Parts != nil {
 		return o.transport.writeParts(ctx, message.long.Parts)
 	}
-	data := message.answer
 	if message.notification != nil {
-		var err error
-		if data, err = o.encode(message.notification); err != nil {
-			return err
-		}
+		return o.writeNotification(ctx, message.notification)
 	}
-	if data == nil {
+	return o.transport.writeText(ctx, message.answer)
+}
+
+// writeNotification writes all messages of a notification, which then counts as written.
+func (o *outbox) writeNotification(ctx context.Context, notification room.Notification) error {
+	messages, err := o.encode(notification)
+	if err != nil {
+		return err
+	}
+	if len(messages) == 0 {
 		o.skip()
 		return nil
 	}
-	if err := o.transport.writeText(ctx, data); err != nil {
-		return err
+	for _, message := range messages {
+		if err := o.transport.writeText(ctx, message); err != nil {
+			return err
+		}
 	}
-	if message.notification != nil {
-		o.mu.Lock()
-		o.written++
-		o.mu.Unlock()
-	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.written++
 	return nil
 }
 

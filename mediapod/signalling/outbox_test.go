@@ -71,10 +71,39 @@ func (w *wire) drop(cause error) {
 
 func (w *wire) expended(count int) { w.lost += count }
 
-func encodeAny(n room.Notification) ([]byte, error) { return fmt.Appendf(nil, "%#v", n), nil }
+func encodeAny(n room.Notification) ([][]byte, error) {
+	return [][]byte{fmt.Appendf(nil, "%#v", n)}, nil
+}
 
-func left(id string) room.Notification {
-	return room.ParticipantLeft{ConnectionID: id, Reason: reasons.Disconnect}
+func ended(id string) room.Notification {
+	return room.ParticipantUnpublished{ConnectionID: id, Reason: reasons.Unpublish}
+}
+
+// A notification that is several messages is written, confirmed and returned as one.
+func TestOutboxTakesAllMessagesOfANotificationForOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{confirms: make(chan struct{})}
+		o := newOutbox(w, func(room.Notification) ([][]byte, error) {
+			return [][]byte{[]byte("comes"), []byte("sends")}, nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() { _ = o.run(ctx, &group) })
+		o.notify(ended("1"))
+		synctest.Wait()
+		w.confirms <- struct{}{}
+		synctest.Wait()
+		o.notify(ended("2"))
+		synctest.Wait()
+		cancel()
+		group.Wait()
+		if missed := o.release(); len(missed) != 1 || missed[0] != ended("2") {
+			t.Errorf("got %v", missed)
+		}
+		if got := strings.Join(w.written, " "); got != "comes sends comes sends" {
+			t.Errorf("written: %s", got)
+		}
+	})
 }
 
 func TestOutboxReturnsWhatWasNotConfirmed(t *testing.T) {
@@ -85,10 +114,10 @@ func TestOutboxReturnsWhatWasNotConfirmed(t *testing.T) {
 		var group sync.WaitGroup
 		group.Go(func() { _ = o.run(ctx, &group) })
 
-		o.notify(left("1"))
-		o.notify(left("2"))
+		o.notify(ended("1"))
+		o.notify(ended("2"))
 		synctest.Wait()
-		o.notify(left("3")) // while the client is asked about the first two
+		o.notify(ended("3")) // while the client is asked about the first two
 		synctest.Wait()
 		w.confirms <- struct{}{}
 		synctest.Wait() // asked about the third
@@ -96,16 +125,16 @@ func TestOutboxReturnsWhatWasNotConfirmed(t *testing.T) {
 		synctest.Wait()
 		cancel() // the socket breaks
 		group.Wait()
-		o.notify(left("4"))
+		o.notify(ended("4"))
 
 		missed := o.release()
-		if len(missed) != 2 || missed[0] != left("3") || missed[1] != left("4") {
+		if len(missed) != 2 || missed[0] != ended("3") || missed[1] != ended("4") {
 			t.Errorf("got %v", missed)
 		}
 		if len(w.written) != 4 {
 			t.Errorf("written: %q", w.written)
 		}
-		o.notify(left("5"))
+		o.notify(ended("5"))
 		if missed := o.release(); len(missed) != 0 {
 			t.Errorf("got %v of a released outbox", missed)
 		}
@@ -117,10 +146,10 @@ func TestOutboxOfARoomThatMovesIsWrittenToItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{confirms: make(chan struct{})}
 		o := newOutbox(w, encodeAny)
-		o.notify(left("1"))
+		o.notify(ended("1"))
 		o.tellGateway([]byte("resumption"))
 		o.move()
-		o.notify(left("2"))
+		o.notify(ended("2"))
 		o.reply([]byte("refused"))
 		var group sync.WaitGroup
 		ctx, cancel := context.WithCancel(t.Context())
@@ -148,7 +177,7 @@ func TestASlowClientLosesSignalsAndNotItsSocket(t *testing.T) {
 			data := strings.Repeat("x", size)
 			for i := range 10000 {
 				if i%10 == 0 && i < 5000 {
-					o.notify(left(fmt.Sprint(i)))
+					o.notify(ended(fmt.Sprint(i)))
 				}
 				o.notify(spoken(data))
 				if i%10 == 5 && i < 5000 {
@@ -158,21 +187,21 @@ func TestASlowClientLosesSignalsAndNotItsSocket(t *testing.T) {
 			if w.dropped != nil || w.lost == 0 {
 				t.Fatalf("the socket ends with %v, %d signals are lost", w.dropped, w.lost)
 			}
-			bytes, leavers, signals := 0, 0, 0
+			bytes, others, signals := 0, 0, 0
 			for _, m := range o.queue {
 				bytes += m.weight()
 				switch m.notification.(type) {
-				case room.ParticipantLeft:
-					leavers++
+				case room.ParticipantUnpublished:
+					others++
 				case room.SignalReceived:
 					signals++
 				}
 			}
-			if bytes != o.queuedBytes || bytes > maxQueuedBytes || len(o.queue) > maxQueued || leavers != 500 || signals+w.lost != 10000 {
-				t.Errorf("%d messages of %d bytes, counted %d; %d leavers, %d signals, %d lost", len(o.queue), bytes, o.queuedBytes, leavers, signals, w.lost)
+			if bytes != o.queuedBytes || bytes > maxQueuedBytes || len(o.queue) > maxQueued || others != 500 || signals+w.lost != 10000 {
+				t.Errorf("%d messages of %d bytes, counted %d; %d others, %d signals, %d lost", len(o.queue), bytes, o.queuedBytes, others, signals, w.lost)
 			}
 			for range maxQueued {
-				o.notify(left("x"))
+				o.notify(ended("x"))
 			}
 			if !errors.Is(w.dropped, errNotReading) {
 				t.Errorf("with too much that matters the socket ends with %v", w.dropped)
@@ -189,7 +218,7 @@ func TestOutboxForgetsWhatAClientThatNeverConfirmsHasHadLongSince(t *testing.T) 
 		var group sync.WaitGroup
 		group.Go(func() { _ = o.run(ctx, &group) })
 		for range 3 * maxUnconfirmed {
-			o.notify(left("x"))
+			o.notify(ended("x"))
 			synctest.Wait()
 		}
 		if missed := o.release(); len(missed) != maxUnconfirmed {
@@ -209,7 +238,7 @@ func TestLargeSignalsThatNobodyConfirmsAreForgotten(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var group sync.WaitGroup
 		group.Go(func() { _ = o.run(ctx, &group) })
-		o.notify(left("first"))
+		o.notify(ended("first"))
 		for range 3 {
 			for range 20 {
 				o.notify(spoken(strings.Repeat("x", 1<<20)))
@@ -217,7 +246,7 @@ func TestLargeSignalsThatNobodyConfirmsAreForgotten(t *testing.T) {
 			}
 			w.confirms <- struct{}{} // the first ones only
 			synctest.Wait()
-			o.notify(left("x"))
+			o.notify(ended("x"))
 			synctest.Wait()
 		}
 		bytes, others := 0, 0
@@ -240,7 +269,7 @@ func TestAClientThatDoesNotReadIsDropped(t *testing.T) {
 	for name, fill := range map[string]func(*outbox){
 		"many messages": func(o *outbox) {
 			for range maxQueued + 2 {
-				o.notify(left("x"))
+				o.notify(ended("x"))
 			}
 		},
 		"big messages": func(o *outbox) {
@@ -278,7 +307,7 @@ func TestAWriteThatTakesTooLongEndsTheSocket(t *testing.T) {
 		w := &wire{blocked: make(chan struct{})}
 		o := newOutbox(w, encodeAny)
 		var group sync.WaitGroup
-		o.notify(left("x"))
+		o.notify(ended("x"))
 		began := time.Now()
 		if err := o.run(t.Context(), &group); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)

@@ -40,8 +40,9 @@ type Conversation interface {
 	// outlives the socket.
 	Handle(context.Context, Request)
 
-	// Encode writes what the client's participant is told, nil for what its protocol does not tell.
-	Encode(room.Notification) ([]byte, error)
+	// Encode writes what the client's participant is told: the messages, one after the other, none
+	// for what its protocol does not tell.
+	Encode(room.Notification) ([][]byte, error)
 }
 
 // Request is a decoded message of a client.

@@ -100,16 +100,16 @@ func (t *talk) do(ctx context.Context, said []string) error {
 }
 
 // Encode implements signalling.Conversation.
-func (*talk) Encode(notification room.Notification) ([]byte, error) {
+func (*talk) Encode(notification room.Notification) ([][]byte, error) {
 	switch n := notification.(type) {
 	case room.ParticipantJoined:
-		return fmt.Append(nil, "came ", n.Participant.ConnectionID), nil
+		return [][]byte{fmt.Append(nil, "came ", n.Participant.ConnectionID)}, nil
 	case room.ParticipantPublished:
-		return fmt.Append(nil, "sends ", n.Stream.ID), nil
+		return [][]byte{fmt.Append(nil, "sends ", n.Stream.ID)}, nil
 	case room.ParticipantUnpublished:
-		return fmt.Append(nil, "ended ", n.StreamID), nil
+		return [][]byte{fmt.Append(nil, "ended ", n.StreamID)}, nil
 	}
-	return []byte("something"), nil
+	return [][]byte{[]byte("something")}, nil
 }
 
 // talker is a client of the protocol.

@@ -13,15 +13,25 @@ import (
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
+// joinOpenVidu opens a page with the real client of OpenVidu, which joins.
+func (w *world) joinOpenVidu(name string) *browser.Participant {
+	w.t.Helper()
+	site, err := browser.Serve(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = site.Close() })
+	v := w.browser.OpenParticipant(w.t, site, name)
+	if _, err := v.Join(strings.Replace(w.url, "http", "ws", 1)+"?sessionId=room&token="+w.admit(name), "client data"); err != nil {
+		w.t.Fatal(err)
+	}
+	return v
+}
+
 // A client of OpenVidu and one of this library, each of them the real one, see and hear each other,
 // and each is told of the other in its own words.
 func TestAnOpenViduClientInTheSameSession(t *testing.T) {
 	w := newWorld(t)
-	site, err := browser.Serve(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = site.Close() })
 	must := func(errs ...error) {
 		t.Helper()
 		if err := errors.Join(errs...); err != nil {
@@ -29,13 +39,11 @@ func TestAnOpenViduClientInTheSameSession(t *testing.T) {
 		}
 	}
 	a := w.connect("A")
-	v := w.browser.OpenParticipant(t, site, "V")
-	_, err = v.Join(strings.Replace(w.url, "http", "ws", 1)+"?sessionId=room&token="+w.admit("V"), "client data")
-	must(err)
+	v := w.joinOpenVidu("V")
 	a.logs("connectionCreated V undefined 1")
 	must(v.Listen("chat"))
 
-	_, err = v.Publish("320x240")
+	_, err := v.Publish("320x240")
 	must(err)
 	a.do("publish('camera')")
 	a.do("publish('board', {canvas: true})")
@@ -80,4 +88,66 @@ func TestAnOpenViduClientInTheSameSession(t *testing.T) {
 	if created != 1 {
 		t.Errorf("V was told of %d streams of A", created)
 	}
+}
+
+// Clients of OpenVidu, those who are there and those who come later, see the camera and the board of
+// one client of this library as two participants. When one of them ends, only that goes.
+func TestAnOpenViduClientSeesEachStreamOfAConnection(t *testing.T) {
+	w := newWorld(t)
+	a, v := w.connect("A"), w.joinOpenVidu("V")
+	a.do("publish('camera')")
+	a.do("publish('board', {canvas: true})")
+	camera := value[string](a, "session.connection.connectionId")
+	board := value[string](a, "(({streamId}) => streamId.slice(streamId.lastIndexOf('con_')))(publishers.board.stream)")
+	if camera == board {
+		t.Fatalf("both streams are those of %s", camera)
+	}
+	late := w.joinOpenVidu("L")
+	for _, one := range []*browser.Participant{v, late} {
+		moves(t, one, camera)
+		moves(t, one, board)
+	}
+	a.do("session.unpublish(publishers.board)")
+	for _, one := range []*browser.Participant{v, late} {
+		told(t, one, "streamDestroyed", board, "unpublish")
+		told(t, one, "connectionDestroyed", board, "disconnect")
+		moves(t, one, camera)
+	}
+	a.do("session.disconnect()")
+	for _, one := range []*browser.Participant{v, late} {
+		told(t, one, "connectionDestroyed", camera, "disconnect")
+	}
+}
+
+// moves waits until somebody sees some more frames of a connection.
+func moves(t *testing.T, p *browser.Participant, connectionID string) {
+	t.Helper()
+	var first int64 = -1
+	wait.For(t, patience, p.Name+" sees "+connectionID+" move", func() error {
+		got, err := p.Received(connectionID)
+		if err != nil {
+			return err
+		}
+		if first < 0 {
+			first = got.Video.FramesDecoded
+		}
+		if got.Video.FramesDecoded < first+10 {
+			return fmt.Errorf("got %+v, and %d frames at first", got, first)
+		}
+		return nil
+	})
+}
+
+// told waits until somebody has had an event of a connection.
+func told(t *testing.T, p *browser.Participant, kind, connectionID, reason string) {
+	t.Helper()
+	wait.For(t, patience, fmt.Sprintf("%s is told %s of %s", p.Name, kind, connectionID), func() error {
+		events, err := p.Events()
+		if err == nil && !slices.ContainsFunc(events, func(e browser.Event) bool {
+			return e.Name == kind && e.ConnectionID == connectionID && e.Reason == reason
+		}) {
+			err = fmt.Errorf("got %+v", events)
+		}
+		return err
+	})
 }

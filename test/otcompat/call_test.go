@@ -146,3 +146,35 @@ func TestArchivesAreToldOf(t *testing.T) {
 		t.Error("a subscriber has heard of the archive")
 	}
 }
+
+// watchesSockets keeps the sockets that a page opens, and which answers and wishes for delivery it
+// sends.
+const watchesSockets = `(() => {
+	window.sockets = [];
+	window.sent = [];
+	window.WebSocket = class extends WebSocket {
+		constructor(url) { super(url); sockets.push(this); }
+		send(text) {
+			const { method } = JSON.parse(text);
+			if (method === 'answer' || method === 'deliver') sent.push(method);
+			super.send(text);
+		}
+	};
+})()`
+
+// What is not wanted of a stream is said again after each new offer: the media pod that makes it in
+// the place of one that was lost may not know.
+func TestWhatIsNotWantedIsSaidAgainAfterAnOffer(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.connect("A"), w.open("B")
+	b.do(watchesSockets)
+	b.do("connect()")
+	a.do("publish('camera')")
+	b.until("it knows the stream", "session.streams.find({name: 'camera'}) !== undefined")
+	b.do("subscribe('camera', 'camera', {subscribeToVideo: false})")
+	// Whoever answers an offer that is no longer good is made another one.
+	b.do(`sockets.at(-1).send(JSON.stringify({jsonrpc: '2.0', id: 'late', method: 'answer',
+		params: {subscriptionId: subscribers.camera.subscriptionId, sdpAnswer: 'late', renewed: true}}))`)
+	b.until("it has answered and said it again", "sent.join() === 'answer,answer,answer,deliver'")
+	b.until("it hears the other", "received('camera').then(({frames, sound}) => frames === 0 && sound > 10)")
+}

@@ -64,9 +64,17 @@ export class Subscriber extends Party {
     this.dispatch(new OTEvent('mediaStreamAvailable', false, { mediaStream: this.#media }));
   }
 
-  /** Receives over another peer connection, as the server offers. */
+  /**
+   * Receives over another peer connection, as the server offers. A media pod that makes the offer in
+   * the place of one whose answer was lost does not know what is wanted of the stream.
+   */
   async renew(sdpOffer: string): Promise<void> {
-    await this.#answer(sdpOffer, true).catch((failure) => console.warn('Mediarooms: an offer could not be answered', failure));
+    try {
+      await this.#answer(sdpOffer, true);
+      this.deliverAgain();
+    } catch (failure) {
+      console.warn('Mediarooms: an offer could not be answered', failure);
+    }
   }
 
   /** Says again what is wanted of the stream, which another media pod may not know. */
