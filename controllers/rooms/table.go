@@ -414,8 +414,7 @@ func (t *Table) Session(uid types.UID) View {
 	}
 	view := View{
 		Known: true, Assignment: r.at, Admitted: make(map[types.UID]bool, len(r.admitted)), Sending: r.delivery.view(t.clock.Now()),
-		Generation: r.seen.generation, Visited: r.seen.visited, Media: r.seen.media, ForceMute: r.seen.forceMute,
-		Levels: r.seen.levels,
+		Generation: r.seen.generation, Visited: r.seen.visited, Media: r.seen.media, ForceMute: r.seen.forceMute, Levels: r.seen.levels,
 		Seen: make(map[types.UID]*controlv1.ConnectionStatus, len(r.seen.connections)),
 		Held: make(map[types.UID]bool, len(r.seen.connections)), Lost: r.lost,
 		Standby: r.standby.StandbyView, Taken: r.taken,

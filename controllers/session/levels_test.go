@@ -22,10 +22,12 @@ func TestServiceLevels(t *testing.T) {
 		want   *v1alpha1.ServiceLevels
 		wait   time.Duration
 	}{
-		"as the pod says":  {func(*observed) {}, shown, 0},
-		"a silent minute":  {func(o *observed) { o.room.Levels = nil }, nil, 0},
-		"on no pod":        {func(o *observed) { nowhere(o); o.room.Levels = told }, nil, 0},
-		"figures can't be": {func(o *observed) { o.room.Levels = &controlv1.RoomLevels{Joins: -1, WorstLossPercent: 101, SinceUnixMs: now.UnixMilli()} }, &v1alpha1.ServiceLevels{WorstLossPercent: 100, SinceTime: metav1.NewTime(now)}, 0},
+		"as the pod says": {func(*observed) {}, shown, 0},
+		"a silent minute": {func(o *observed) { o.room.Levels = nil }, nil, 0},
+		"on no pod":       {func(o *observed) { nowhere(o); o.room.Levels = told }, nil, 0},
+		"figures can't be": {func(o *observed) {
+			o.room.Levels = &controlv1.RoomLevels{Joins: -1, WorstLossPercent: 101, SinceUnixMs: now.UnixMilli()}
+		}, &v1alpha1.ServiceLevels{WorstLossPercent: 100, SinceTime: metav1.NewTime(now)}, 0},
 		"a pod that is cut off": {
 			func(o *observed) { o.pod.State, o.pod.CutOff = fleet.Broken, now.Add(-20*time.Second) }, shown, 40 * time.Second,
 		},

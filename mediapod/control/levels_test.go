@@ -41,7 +41,8 @@ func (p *pipe) Send(message *controlv1.PodMessage) error {
 	return nil
 }
 
-// Service levels are told once in 10 s at most, go by themselves, and a room without news is silent.
+// Service levels are told once in 10 s at most, and go by themselves. A room without news is
+// silent.
 func TestServiceLevelsAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rooms := room.NewRegistry(&mediatest.Engine{}, logr.Discard())

@@ -10,8 +10,8 @@ import (
 )
 
 // What a room's standby must know at once: who is in the room, what it sends, what it receives,
-// whether all have to be muted, and what the last minute was like. The operator tells the next pod the same, but only what it was told
-// itself; a pod may be lost before that.
+// whether all have to be muted, and what the last minute was like. The operator tells the next pod
+// the same, but only what it was told itself; a pod may be lost before that.
 //
 //	joined, announced, answered, changed --> Engine.Remember --> standby --lost--> Engine.Remembered --> Presence
 //
