@@ -193,6 +193,7 @@ pendingConnections: 1
 publishers: 2
 recording: true
 mediaConnections: {udp: 5, tcp: 1}
+serviceLevels: {joins: 3, failedJoins: 1, medianJoinMilliseconds: 240, worstLossPercent: 2, sinceTime: "2026-01-01T00:00:00Z"}
 `,
 		},
 		"Connection": {

@@ -271,6 +271,41 @@ type SessionStatus struct {
 	// +kubebuilder:default={}
 	// +optional
 	MediaConnections MediaConnections `json:"mediaConnections,omitzero"`
+	// serviceLevels are how the room has served its users in the last minute,
+	// about. They are written once in 10 s at most, and go when a minute was
+	// without news: nobody has come, and next to nothing was lost.
+	// +optional
+	ServiceLevels *ServiceLevels `json:"serviceLevels,omitempty"`
+}
+
+// ServiceLevels are how a room has served its users in the last minute.
+type ServiceLevels struct {
+	// joins counts the users who got in.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=0
+	// +optional
+	Joins int32 `json:"joins"`
+	// failedJoins counts the attempts to get in that the media pod has refused.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=0
+	// +optional
+	FailedJoins int32 `json:"failedJoins"`
+	// medianJoinMilliseconds is how long getting in took half of them at most,
+	// from the open socket to the answer. Absent while that is not known.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	MedianJoinMilliseconds int32 `json:"medianJoinMilliseconds,omitempty"`
+	// worstLossPercent is the greatest share of media packets that was lost
+	// between a user and the media pod, in either direction, before repairs: at
+	// most 1, 2, 5, 10, 20, 50 or 100 of a hundred. 0 is less than one in 200.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	// +kubebuilder:default=0
+	// +optional
+	WorstLossPercent int32 `json:"worstLossPercent"`
+	// sinceTime is when the figures became so.
+	// +required
+	SinceTime metav1.Time `json:"sinceTime"`
 }
 
 // MediaConnections counts peer connections by transport.
@@ -305,6 +340,8 @@ type MediaConnections struct {
 // +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.status.poolName`,priority=1,description="The MediaPool that hosts the room"
 // +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.status.nodeName`,priority=1,description="The node of the media pod"
 // +kubebuilder:printcolumn:name="Standby",type=string,JSONPath=`.status.standbyPodName`,priority=1,description="The media pod that goes on with the room when the first one is lost"
+// +kubebuilder:printcolumn:name="Joined",type=integer,JSONPath=`.status.serviceLevels.joins`,priority=1,description="Users who got in within the last minute"
+// +kubebuilder:printcolumn:name="Loss",type=integer,JSONPath=`.status.serviceLevels.worstLossPercent`,priority=1,description="The worst loss of media packets in the last minute, in percent"
 // +kubebuilder:printcolumn:name="SessionID",type=string,JSONPath=`.status.sessionID`,priority=1,description="The identifier that clients see"
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",message="`metadata.name` must be at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends"
 type Session struct {

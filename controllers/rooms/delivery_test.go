@@ -290,6 +290,36 @@ func TestThatStreamsHaveToBeMutedIsKept(t *testing.T) {
 	check("when its pod says otherwise", false)
 }
 
+// What the last minute was like is known through a takeover, until the next pod says what it was.
+func TestServiceLevelsAreKept(t *testing.T) {
+	r := session("room")
+	b := newBook(Reservation{Session: r, Pod: "a"})
+	b.send(r)
+	says := func(pod string, joins int32, want int32, wakes int) {
+		t.Helper()
+		b.woken = nil
+		status := &controlv1.RoomStatus{Uid: string(r.UID), Changes: true}
+		if joins > 0 {
+			status.Levels = &controlv1.RoomLevels{Joins: joins}
+		}
+		b.Observe(pod, status)
+		if got := b.Session(r.UID).Levels.GetJoins(); got != want || len(b.woken) != wakes {
+			t.Errorf("%s says %d: %d joins, and woken are %v", pod, joins, got, b.woken)
+		}
+	}
+	says("a", 3, 3, 1)
+	says("a", 3, 3, 0)
+	b.MarkLost("a")
+	b.Unassign(r.UID, "a")
+	b.place(r, pods(9, 9, "b"))
+	says("a", 9, 3, 0) // it is not its pod any more
+	says("b", 4, 4, 1)
+	says("b", 0, 0, 1)
+	if b.Session(r.UID).Levels != nil {
+		t.Error("a minute without news is something")
+	}
+}
+
 // A pod of an earlier version knows nothing of who was in the room: they are out there.
 func TestAPodThatRestoresNobody(t *testing.T) {
 	r := session("room")

@@ -17,6 +17,7 @@ type sightings struct {
 	generation  int64  // of the Session that the pod has applied; 0 when none
 	media       v1alpha1.MediaConnections
 	forceMute   bool // streams have to be muted, as the last pod has said that it was on
+	levels      *controlv1.RoomLevels
 	visited     bool // somebody has been in it, on whatever pod
 	connections map[types.UID]sighting
 }
@@ -31,8 +32,8 @@ func newSightings() sightings {
 	return sightings{connections: make(map[types.UID]sighting)}
 }
 
-// restart begins with another assignment. What was observed of Connections is kept, and whether
-// streams have to be muted.
+// restart begins with another assignment. What was observed of Connections is kept, whether
+// streams have to be muted, and what the last minute was like: the next pod says so anew.
 func (s *sightings) restart(epoch uint64) {
 	s.epoch, s.generation, s.media = epoch, 0, v1alpha1.MediaConnections{}
 }
@@ -54,7 +55,8 @@ func (s *sightings) crash(users []types.UID, at time.Time) {
 // something has changed, and whether the Session is concerned.
 func (s *sightings) take(status *controlv1.RoomStatus) (changed []types.UID, concerned bool) {
 	media := v1alpha1.MediaConnections{UDP: status.GetUdpMedia(), TCP: status.GetTcpMedia()}
-	concerned = s.generation != status.GetGeneration() || s.media != media
+	concerned = s.generation != status.GetGeneration() || s.media != media || !proto.Equal(s.levels, status.GetLevels())
+	s.levels = status.GetLevels()
 	s.generation, s.media, s.forceMute = status.GetGeneration(), media, status.GetForceMute()
 	there := make(map[types.UID]bool, len(status.GetConnections()))
 	for _, now := range status.GetConnections() {

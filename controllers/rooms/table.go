@@ -388,6 +388,9 @@ type View struct {
 	Media      v1alpha1.MediaConnections
 	// ForceMute says that streams have to be muted, as the pod has said that it is or was on.
 	ForceMute bool
+	// Levels are how it has served its users in the last minute, as the pod has said that it is or
+	// was on; nil when there is nothing to tell. They are not to be changed.
+	Levels *controlv1.RoomLevels
 	// Seen is what pods observed of each Connection. The values are not to be changed. Held are
 	// those of which the present pod has told.
 	Seen map[types.UID]*controlv1.ConnectionStatus
@@ -411,7 +414,7 @@ func (t *Table) Session(uid types.UID) View {
 	}
 	view := View{
 		Known: true, Assignment: r.at, Admitted: make(map[types.UID]bool, len(r.admitted)), Sending: r.delivery.view(t.clock.Now()),
-		Generation: r.seen.generation, Visited: r.seen.visited, Media: r.seen.media, ForceMute: r.seen.forceMute,
+		Generation: r.seen.generation, Visited: r.seen.visited, Media: r.seen.media, ForceMute: r.seen.forceMute, Levels: r.seen.levels,
 		Seen: make(map[types.UID]*controlv1.ConnectionStatus, len(r.seen.connections)),
 		Held: make(map[types.UID]bool, len(r.seen.connections)), Lost: r.lost,
 		Standby: r.standby.StandbyView, Taken: r.taken,

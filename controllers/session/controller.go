@@ -275,7 +275,7 @@ func (r *Reconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	plan := makePlan(observed)
 	err = r.apply(ctx, &observed, plan.actions)
 	again, statusErr := r.writeStatus(ctx, &observed, err)
-	return ctrl.Result{RequeueAfter: soonest(again, plan.again, r.untilCollection(observed))}, errors.Join(err, statusErr)
+	return ctrl.Result{RequeueAfter: soonest(again, plan.again, r.untilCollection(observed), untilStale(observed))}, errors.Join(err, statusErr)
 }
 
 // owns says whether a Session is this installation's.

@@ -80,9 +80,11 @@ func makeStatus(o observed, succeeded bool) v1alpha1.SessionStatus {
 		}
 	}
 	after.Publishers, after.MediaConnections = o.room.Publishers, o.room.Media
+	after.ServiceLevels = serviceLevels(o)
 	if o.pod.State == fleet.Connecting {
 		// This leader is new and the pod about to say what it knows.
 		after.Publishers, after.MediaConnections = o.session.Status.Publishers, o.session.Status.MediaConnections
+		after.ServiceLevels = o.session.Status.ServiceLevels.DeepCopy()
 	}
 	after.Recording = recorded(o)
 	if succeeded {

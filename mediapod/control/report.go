@@ -24,11 +24,13 @@ type toldRoom struct {
 	connections map[string]*controlv1.ConnectionStatus
 	udp, tcp    int32
 	forceMute   bool
+	levels      *controlv1.RoomLevels
 }
 
 // is reports whether what was told of a room itself is what a status tells.
 func (r toldRoom) is(status *controlv1.RoomStatus) bool {
-	return r.udp == status.GetUdpMedia() && r.tcp == status.GetTcpMedia() && r.forceMute == status.GetForceMute()
+	return r.udp == status.GetUdpMedia() && r.tcp == status.GetTcpMedia() && r.forceMute == status.GetForceMute() &&
+		proto.Equal(r.levels, status.GetLevels())
 }
 
 // forget says that a room is gone.
@@ -86,7 +88,7 @@ func (r *reports) remember(status *controlv1.RoomStatus) (gone []string) {
 	if r.told == nil {
 		r.told = make(map[string]toldRoom)
 	}
-	r.told[status.GetUid()] = toldRoom{after, status.GetUdpMedia(), status.GetTcpMedia(), status.GetForceMute()}
+	r.told[status.GetUid()] = toldRoom{after, status.GetUdpMedia(), status.GetTcpMedia(), status.GetForceMute(), status.GetLevels()}
 	return gone
 }
 
@@ -114,6 +116,7 @@ func statusParts(status *controlv1.RoomStatus) []*controlv1.PodMessage {
 		part := &controlv1.RoomStatus{
 			Uid: status.GetUid(), Revision: status.GetRevision(), Generation: status.GetGeneration(), Changes: status.GetChanges(),
 			Connections: connections, UdpMedia: status.GetUdpMedia(), TcpMedia: status.GetTcpMedia(), ForceMute: status.GetForceMute(), More: true,
+			Levels: status.GetLevels(),
 		}
 		messages = append(messages, statusMessage(part))
 	}

@@ -27,6 +27,9 @@ const (
 	// reportInterval is the least time between two reports of rooms; what changes meanwhile goes
 	// into one.
 	reportInterval = 50 * time.Millisecond
+	// levelsInterval is how often the service levels of rooms are brought up to date: each change
+	// is a write of a Session's status.
+	levelsInterval = 10 * time.Second
 )
 
 // MaxMessageBytes is the size of a message of the operator: thousands of connections with all their
@@ -208,6 +211,8 @@ func (st *stream) run() error {
 	messages, failed := grpcstream.Receive(st.grpc.Context(), st.grpc.Recv)
 	heartbeat := time.NewTicker(heartbeatInterval)
 	defer heartbeat.Stop()
+	levels := time.NewTicker(levelsInterval)
+	defer levels.Stop()
 	later := time.NewTimer(0)
 	defer later.Stop()
 	<-later.C
@@ -239,6 +244,8 @@ func (st *stream) run() error {
 			later.Reset(max(0, reportInterval-time.Since(st.reported)))
 		case <-later.C:
 			err = st.report()
+		case <-levels.C:
+			st.server.rooms.MeasureLevels()
 		case <-heartbeat.C:
 			if err = st.grpc.Send(st.heartbeat()); err == nil {
 				err = st.report()

@@ -3,11 +3,13 @@ package control
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/internal/events"
 	"mediarooms.dev/mediarooms/internal/reasons"
+	"mediarooms.dev/mediarooms/mediapod/levels"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -181,11 +183,23 @@ func roomStatus(snapshot room.Snapshot, revision uint64) *controlv1.RoomStatus {
 		UdpMedia:    int32(snapshot.UDP),
 		TcpMedia:    int32(snapshot.TCP),
 		ForceMute:   snapshot.ForceMute,
+		Levels:      roomLevels(snapshot.Levels),
 	}
 	for _, connection := range snapshot.Connections {
 		status.Connections = append(status.Connections, connectionStatus(connection))
 	}
 	return status
+}
+
+// roomLevels translates service levels; a minute without news is nil.
+func roomLevels(l room.Levels) *controlv1.RoomLevels {
+	if l.Figures == (levels.Figures{}) {
+		return nil
+	}
+	return &controlv1.RoomLevels{
+		Joins: int32(l.Joins), FailedJoins: int32(l.Failed), MedianJoinMs: int32(min(l.MedianJoin.Milliseconds(), math.MaxInt32)),
+		WorstLossPercent: int32(l.LostPercent), SinceUnixMs: events.UnixMilli(l.Since),
+	}
 }
 
 func connectionStatus(connection room.ConnectionSnapshot) *controlv1.ConnectionStatus {

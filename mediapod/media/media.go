@@ -85,6 +85,10 @@ type Subscription interface {
 	// VideoPause says why no video is sent for now; see PauseChanged.
 	VideoPause() Pause
 
+	// Loss is the share of packets that is lost on the way to the subscriber of late, from 0 to 1;
+	// 0 while that is not known.
+	Loss() float64
+
 	// Close ends the subscription. It is idempotent and returns when nothing of it runs any more.
 	Close() error
 }

@@ -40,7 +40,8 @@ func connect(_ context.Context, c *call) error {
 	if address := c.client.Address(); address.IsValid() {
 		client.Address = address.String()
 	}
-	err := where.Join(room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Socket: c.client.Name()}, c.client, func(joined room.Joined) {
+	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Socket: c.client.Name(), Opened: c.client.Opened()}
+	err := where.Join(request, c.client, func(joined room.Joined) {
 		c.joined(joined.Participant)
 		c.client.Resumable(joined.PrivateID, c.request.ID)
 		c.replyJoined(joined)

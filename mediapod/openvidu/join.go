@@ -65,7 +65,7 @@ func join(c *call) error {
 		client.Address = address.String()
 	}
 	claims, ignored := s.claims(session, shown)
-	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Claims: claims, Socket: s.client.Name()}
+	request := room.JoinRequest{Token: token.FromURL(tokenURL), Client: client, Claims: claims, Socket: s.client.Name(), Opened: s.client.Opened()}
 	err := where.Join(request, s.client, func(joined room.Joined) {
 		s.joined(joined.Participant, joined.PrivateID)
 		s.client.Resumable(joined.PrivateID, c.id)

@@ -190,6 +190,9 @@ func (s *Subscription) VideoPause() media.Pause {
 	return media.NoPause
 }
 
+// Loss implements media.Subscription.
+func (s *Subscription) Loss() float64 { return s.subscriber.Loss() }
+
 // control takes RTCP.
 func (s *Subscription) control(packets []rtcp.Packet) {
 	s.subscriber.HandleRTCP(packets, time.Now())

@@ -127,6 +127,8 @@ type Snapshot struct {
 	UDP, TCP int
 	// ForceMute says that streams have to be muted (Participant.ForceMuteAll).
 	ForceMute bool
+	// Levels are the service levels of the last minute (Registry.MeasureLevels).
+	Levels Levels
 }
 
 // ConnectionSnapshot is the observed state of one participant.

@@ -9,9 +9,9 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
-// What a room's standby must know at once: who is in the room, what it sends, what it receives, and
-// whether all have to be muted. The operator tells the next pod the same, but only what it was told
-// itself; a pod may be lost before that.
+// What a room's standby must know at once: who is in the room, what it sends, what it receives,
+// whether all have to be muted, and what the last minute was like. The operator tells the next pod
+// the same, but only what it was told itself; a pod may be lost before that.
 //
 //	joined, announced, answered, changed --> Engine.Remember --> standby --lost--> Engine.Remembered --> Presence
 //
@@ -24,6 +24,7 @@ const (
 	streamMemory      = "stream"
 	receptionMemory   = "reception"
 	muteMemory        = "mute"
+	levelsMemory      = "levels"
 )
 
 // rememberedParticipant is the memory of who is in the room by a Connection.
@@ -101,6 +102,7 @@ func (r *Room) rememberMute() { r.remember(r.forceMute, muteMemory) }
 // forgetAll has the standby know nothing of the room any more. The room is locked.
 func (r *Room) forgetAll() {
 	r.forget(muteMemory)
+	r.forget(levelsMemory)
 	for _, p := range r.participants {
 		p.forget()
 		for _, s := range p.publications.byID {
@@ -120,6 +122,7 @@ func (r *Room) recall(connections []Connection) []Connection {
 		return connections
 	}
 	r.read(memories, memoryName(muteMemory), &r.forceMute)
+	r.recallLevels(memories)
 	connections = slices.Clone(connections)
 	presences := make(map[string]*Presence, len(connections)) // by connection id
 	for i := range connections {

@@ -18,7 +18,7 @@ type qualityTicker struct {
 }
 
 // SetNetworkQualityInterval sets how often participants are told of changes of the publishers'
-// network quality. 0 is never, and then nothing is measured. After Stop it does nothing.
+// network quality. 0 is never, and then nothing is measured for it. After Stop it does nothing.
 func (g *Registry) SetNetworkQualityInterval(interval time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -58,25 +58,12 @@ func (g *Registry) stopMeasuring() {
 // measure takes what is observed of every publisher, and tells everybody what has changed for them.
 func (r *Room) measure(now time.Time) {
 	r.mu.Lock()
-	streams := make([]*stream, 0, len(r.streams))
-	for _, p := range r.participants {
-		for _, s := range p.publications.sorted() {
-			if s.live {
-				streams = append(streams, s)
-			}
-		}
-	}
+	streams := r.liveStreams()
 	r.mu.Unlock()
-
-	receptions := make([]*media.Reception, len(streams))
-	for i, s := range streams {
-		if reception, ok := s.publication.Reception(); ok {
-			receptions[i] = &reception
-		}
-	}
-
+	receptions := receptionsOf(streams)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.lost(receptions)
 	for i, s := range streams {
 		if s.owner.publications.has(s) { // it has not ended meanwhile
 			s.measure(receptions[i], now)
@@ -87,6 +74,31 @@ func (r *Room) measure(now time.Time) {
 			r.notifyQuality(p, level)
 		}
 	}
+}
+
+// liveStreams returns the streams that were announced. The room is locked.
+func (r *Room) liveStreams() []*stream {
+	streams := make([]*stream, 0, len(r.streams))
+	for _, p := range r.participants {
+		for _, s := range p.publications.sorted() {
+			if s.live {
+				streams = append(streams, s)
+			}
+		}
+	}
+	return streams
+}
+
+// receptionsOf returns what was observed of each stream since it was asked for last; nil is
+// nothing. The room is not locked.
+func receptionsOf(streams []*stream) []*media.Reception {
+	receptions := make([]*media.Reception, len(streams))
+	for i, s := range streams {
+		if reception, ok := s.publication.Reception(); ok {
+			receptions[i] = &reception
+		}
+	}
+	return receptions
 }
 
 // quality is the network quality level of a publisher: that of the stream that arrives worst.

@@ -33,6 +33,7 @@ type Room struct {
 	byPrivateID  map[privateID]*seat
 	participants []*Participant // in the order in which they joined
 	forceMute    bool           // a moderator wants all audio muted, on whatever pod it was said
+	service      service
 	streams      map[string]*stream
 	sequence     int // of streams and subscriptions
 	closed       bool
@@ -56,6 +57,8 @@ type JoinRequest struct {
 	// Socket names what the client joins over, the same on each pod that it is carried to; "" for
 	// nothing. Who was let in over it on a pod that is lost, and may not know, is let in again.
 	Socket string
+	// Opened is when the client has opened its socket; zero when that is not known.
+	Opened time.Time
 }
 
 // Announcement is what participants are told of each other. Streams are those that it sends.
@@ -242,6 +245,7 @@ func (r *Room) Join(request JoinRequest, sink Sink, reply func(Joined)) error {
 		return nil
 	}
 	s, err := r.admit(request)
+	r.attempted(request, err)
 	if err != nil {
 		return err
 	}
@@ -393,6 +397,7 @@ func (r *Room) letGo() {
 func (r *Room) shut(reason reasons.Reason) {
 	r.closed = true
 	r.forget(muteMemory)
+	r.forget(levelsMemory)
 	for len(r.participants) > 0 {
 		r.evict(r.participants[0], reason)
 	}
@@ -502,6 +507,7 @@ func (r *Room) snapshot() Snapshot {
 	defer r.mu.Unlock()
 	snapshot := Snapshot{
 		UID: r.uid, Generation: r.generation, Connections: make([]ConnectionSnapshot, 0, len(r.seats)), ForceMute: r.forceMute,
+		Levels: Levels{r.service.told, r.service.since},
 	}
 	for _, s := range r.seats {
 		snapshot.Connections = append(snapshot.Connections, s.snapshot())

@@ -128,6 +128,16 @@ func (p *path) repair() (copies int, limited bool, again time.Duration) {
 	return copies, true, p.estimator.Queue()
 }
 
+// loss returns the share of packets that is lost of late.
+func (p *path) loss() float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.estimator == nil {
+		return 0
+	}
+	return p.estimator.Loss()
+}
+
 // video returns what the path carries of video.
 func (p *path) video(now time.Time) layers.Path {
 	p.mu.Lock()

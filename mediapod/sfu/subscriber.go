@@ -45,6 +45,10 @@ func (s *Subscriber) VideoPause() layers.Pause {
 	return f.paused
 }
 
+// Loss returns the share of packets that the path loses of late, from 0 to 1; 0 when that is not
+// known.
+func (s *Subscriber) Loss() float64 { return s.path.loss() }
+
 // Forward starts to forward the track of a kind. It must be called only when packets can reach the
 // subscriber: a keyframe is asked for now.
 func (s *Subscriber) Forward(kind Kind, config ForwarderConfig, now time.Time) error {

@@ -124,7 +124,7 @@ func TestKubectlGetAndDescribeReadWell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table(t, wide, "NAME", "READY", "REASON", "POD", "ACTIVE", "AGE", "POOL", "NODE", "STANDBY", "SESSIONID")
+	table(t, wide, "NAME", "READY", "REASON", "POD", "ACTIVE", "AGE", "POOL", "NODE", "STANDBY", "JOINED", "LOSS", "SESSIONID")
 	pools, err := kube.Kubectl(t.Context(), "get", "mediapools")
 	if err != nil {
 		t.Fatal(err)

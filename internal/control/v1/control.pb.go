@@ -1967,7 +1967,9 @@ type RoomStatus struct {
 	UdpMedia int32 `protobuf:"varint,8,opt,name=udp_media,json=udpMedia,proto3" json:"udp_media,omitempty"`
 	TcpMedia int32 `protobuf:"varint,9,opt,name=tcp_media,json=tcpMedia,proto3" json:"tcp_media,omitempty"`
 	// force_mute says that a moderator, or the server, wants the audio of streams to be muted that are published from now on.
-	ForceMute     bool `protobuf:"varint,10,opt,name=force_mute,json=forceMute,proto3" json:"force_mute,omitempty"`
+	ForceMute bool `protobuf:"varint,10,opt,name=force_mute,json=forceMute,proto3" json:"force_mute,omitempty"`
+	// levels are the service levels of the last minute; absent when there is nothing to tell. They change once in 10 s at most.
+	Levels        *RoomLevels `protobuf:"bytes,11,opt,name=levels,proto3" json:"levels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2072,6 +2074,94 @@ func (x *RoomStatus) GetForceMute() bool {
 	return false
 }
 
+func (x *RoomStatus) GetLevels() *RoomLevels {
+	if x != nil {
+		return x.Levels
+	}
+	return nil
+}
+
+// RoomLevels are how a room has served its users in about the last minute.
+type RoomLevels struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// joins counts who got in, failed_joins the attempts that were refused.
+	Joins       int32 `protobuf:"varint,1,opt,name=joins,proto3" json:"joins,omitempty"`
+	FailedJoins int32 `protobuf:"varint,2,opt,name=failed_joins,json=failedJoins,proto3" json:"failed_joins,omitempty"`
+	// median_join_ms is how long joining took, from the open socket to the answer; 0 when it is not known.
+	MedianJoinMs int32 `protobuf:"varint,3,opt,name=median_join_ms,json=medianJoinMs,proto3" json:"median_join_ms,omitempty"`
+	// worst_loss_percent is the greatest share of packets that was lost between a client and the pod.
+	WorstLossPercent int32 `protobuf:"varint,4,opt,name=worst_loss_percent,json=worstLossPercent,proto3" json:"worst_loss_percent,omitempty"`
+	// since_unix_ms is when the figures became so, in milliseconds since 1970.
+	SinceUnixMs   int64 `protobuf:"varint,5,opt,name=since_unix_ms,json=sinceUnixMs,proto3" json:"since_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomLevels) Reset() {
+	*x = RoomLevels{}
+	mi := &file_internal_control_v1_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomLevels) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomLevels) ProtoMessage() {}
+
+func (x *RoomLevels) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_v1_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomLevels.ProtoReflect.Descriptor instead.
+func (*RoomLevels) Descriptor() ([]byte, []int) {
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RoomLevels) GetJoins() int32 {
+	if x != nil {
+		return x.Joins
+	}
+	return 0
+}
+
+func (x *RoomLevels) GetFailedJoins() int32 {
+	if x != nil {
+		return x.FailedJoins
+	}
+	return 0
+}
+
+func (x *RoomLevels) GetMedianJoinMs() int32 {
+	if x != nil {
+		return x.MedianJoinMs
+	}
+	return 0
+}
+
+func (x *RoomLevels) GetWorstLossPercent() int32 {
+	if x != nil {
+		return x.WorstLossPercent
+	}
+	return 0
+}
+
+func (x *RoomLevels) GetSinceUnixMs() int64 {
+	if x != nil {
+		return x.SinceUnixMs
+	}
+	return 0
+}
+
 // ConnectionStatus is the observed state of one participant.
 type ConnectionStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2106,7 +2196,7 @@ type ConnectionStatus struct {
 
 func (x *ConnectionStatus) Reset() {
 	*x = ConnectionStatus{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[20]
+	mi := &file_internal_control_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2118,7 +2208,7 @@ func (x *ConnectionStatus) String() string {
 func (*ConnectionStatus) ProtoMessage() {}
 
 func (x *ConnectionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[20]
+	mi := &file_internal_control_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2131,7 +2221,7 @@ func (x *ConnectionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionStatus.ProtoReflect.Descriptor instead.
 func (*ConnectionStatus) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ConnectionStatus) GetUid() string {
@@ -2265,7 +2355,7 @@ type PublishedStream struct {
 
 func (x *PublishedStream) Reset() {
 	*x = PublishedStream{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[21]
+	mi := &file_internal_control_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2367,7 @@ func (x *PublishedStream) String() string {
 func (*PublishedStream) ProtoMessage() {}
 
 func (x *PublishedStream) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[21]
+	mi := &file_internal_control_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2380,7 @@ func (x *PublishedStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedStream.ProtoReflect.Descriptor instead.
 func (*PublishedStream) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PublishedStream) GetStreamId() string {
@@ -2397,7 +2487,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[22]
+	mi := &file_internal_control_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2499,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[22]
+	mi := &file_internal_control_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2512,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Heartbeat) GetRooms() int32 {
@@ -2471,7 +2561,7 @@ type RoomJournal struct {
 
 func (x *RoomJournal) Reset() {
 	*x = RoomJournal{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[23]
+	mi := &file_internal_control_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +2573,7 @@ func (x *RoomJournal) String() string {
 func (*RoomJournal) ProtoMessage() {}
 
 func (x *RoomJournal) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[23]
+	mi := &file_internal_control_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +2586,7 @@ func (x *RoomJournal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomJournal.ProtoReflect.Descriptor instead.
 func (*RoomJournal) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RoomJournal) GetRoom() *RoomIdentity {
@@ -2541,7 +2631,7 @@ type RoomEvents struct {
 
 func (x *RoomEvents) Reset() {
 	*x = RoomEvents{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[24]
+	mi := &file_internal_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2553,7 +2643,7 @@ func (x *RoomEvents) String() string {
 func (*RoomEvents) ProtoMessage() {}
 
 func (x *RoomEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[24]
+	mi := &file_internal_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2566,7 +2656,7 @@ func (x *RoomEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomEvents.ProtoReflect.Descriptor instead.
 func (*RoomEvents) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RoomEvents) GetRoom() *RoomIdentity {
@@ -2606,7 +2696,7 @@ type RoomIdentity struct {
 
 func (x *RoomIdentity) Reset() {
 	*x = RoomIdentity{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[25]
+	mi := &file_internal_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2708,7 @@ func (x *RoomIdentity) String() string {
 func (*RoomIdentity) ProtoMessage() {}
 
 func (x *RoomIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[25]
+	mi := &file_internal_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2721,7 @@ func (x *RoomIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomIdentity.ProtoReflect.Descriptor instead.
 func (*RoomIdentity) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RoomIdentity) GetUid() string {
@@ -2687,7 +2777,7 @@ type AckEvents struct {
 
 func (x *AckEvents) Reset() {
 	*x = AckEvents{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[26]
+	mi := &file_internal_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2699,7 +2789,7 @@ func (x *AckEvents) String() string {
 func (*AckEvents) ProtoMessage() {}
 
 func (x *AckEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[26]
+	mi := &file_internal_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2712,7 +2802,7 @@ func (x *AckEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckEvents.ProtoReflect.Descriptor instead.
 func (*AckEvents) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AckEvents) GetUid() string {
@@ -2752,7 +2842,7 @@ type RoomEvent struct {
 
 func (x *RoomEvent) Reset() {
 	*x = RoomEvent{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[27]
+	mi := &file_internal_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2764,7 +2854,7 @@ func (x *RoomEvent) String() string {
 func (*RoomEvent) ProtoMessage() {}
 
 func (x *RoomEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[27]
+	mi := &file_internal_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2777,7 +2867,7 @@ func (x *RoomEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomEvent.ProtoReflect.Descriptor instead.
 func (*RoomEvent) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RoomEvent) GetSequence() uint64 {
@@ -2948,7 +3038,7 @@ type RecordingStatusChanged struct {
 
 func (x *RecordingStatusChanged) Reset() {
 	*x = RecordingStatusChanged{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[28]
+	mi := &file_internal_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2960,7 +3050,7 @@ func (x *RecordingStatusChanged) String() string {
 func (*RecordingStatusChanged) ProtoMessage() {}
 
 func (x *RecordingStatusChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[28]
+	mi := &file_internal_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2973,7 +3063,7 @@ func (x *RecordingStatusChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordingStatusChanged.ProtoReflect.Descriptor instead.
 func (*RecordingStatusChanged) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RecordingStatusChanged) GetId() string {
@@ -3054,7 +3144,7 @@ type SessionCreated struct {
 
 func (x *SessionCreated) Reset() {
 	*x = SessionCreated{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[29]
+	mi := &file_internal_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3066,7 +3156,7 @@ func (x *SessionCreated) String() string {
 func (*SessionCreated) ProtoMessage() {}
 
 func (x *SessionCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[29]
+	mi := &file_internal_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3079,7 +3169,7 @@ func (x *SessionCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionCreated.ProtoReflect.Descriptor instead.
 func (*SessionCreated) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 type SessionDestroyed struct {
@@ -3091,7 +3181,7 @@ type SessionDestroyed struct {
 
 func (x *SessionDestroyed) Reset() {
 	*x = SessionDestroyed{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[30]
+	mi := &file_internal_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3103,7 +3193,7 @@ func (x *SessionDestroyed) String() string {
 func (*SessionDestroyed) ProtoMessage() {}
 
 func (x *SessionDestroyed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[30]
+	mi := &file_internal_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3116,7 +3206,7 @@ func (x *SessionDestroyed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionDestroyed.ProtoReflect.Descriptor instead.
 func (*SessionDestroyed) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SessionDestroyed) GetReason() string {
@@ -3135,7 +3225,7 @@ type ParticipantJoined struct {
 
 func (x *ParticipantJoined) Reset() {
 	*x = ParticipantJoined{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[31]
+	mi := &file_internal_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3147,7 +3237,7 @@ func (x *ParticipantJoined) String() string {
 func (*ParticipantJoined) ProtoMessage() {}
 
 func (x *ParticipantJoined) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[31]
+	mi := &file_internal_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3160,7 +3250,7 @@ func (x *ParticipantJoined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantJoined.ProtoReflect.Descriptor instead.
 func (*ParticipantJoined) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ParticipantJoined) GetParticipant() *ParticipantIdentity {
@@ -3182,7 +3272,7 @@ type ParticipantLeft struct {
 
 func (x *ParticipantLeft) Reset() {
 	*x = ParticipantLeft{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[32]
+	mi := &file_internal_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3194,7 +3284,7 @@ func (x *ParticipantLeft) String() string {
 func (*ParticipantLeft) ProtoMessage() {}
 
 func (x *ParticipantLeft) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[32]
+	mi := &file_internal_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3207,7 +3297,7 @@ func (x *ParticipantLeft) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantLeft.ProtoReflect.Descriptor instead.
 func (*ParticipantLeft) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ParticipantLeft) GetParticipant() *ParticipantIdentity {
@@ -3244,7 +3334,7 @@ type ParticipantIdentity struct {
 
 func (x *ParticipantIdentity) Reset() {
 	*x = ParticipantIdentity{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[33]
+	mi := &file_internal_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +3346,7 @@ func (x *ParticipantIdentity) String() string {
 func (*ParticipantIdentity) ProtoMessage() {}
 
 func (x *ParticipantIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[33]
+	mi := &file_internal_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3269,7 +3359,7 @@ func (x *ParticipantIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParticipantIdentity.ProtoReflect.Descriptor instead.
 func (*ParticipantIdentity) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ParticipantIdentity) GetConnectionId() string {
@@ -3316,7 +3406,7 @@ type WebrtcConnectionCreated struct {
 
 func (x *WebrtcConnectionCreated) Reset() {
 	*x = WebrtcConnectionCreated{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[34]
+	mi := &file_internal_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3328,7 +3418,7 @@ func (x *WebrtcConnectionCreated) String() string {
 func (*WebrtcConnectionCreated) ProtoMessage() {}
 
 func (x *WebrtcConnectionCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[34]
+	mi := &file_internal_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3341,7 +3431,7 @@ func (x *WebrtcConnectionCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnectionCreated.ProtoReflect.Descriptor instead.
 func (*WebrtcConnectionCreated) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WebrtcConnectionCreated) GetConnection() *WebrtcConnection {
@@ -3363,7 +3453,7 @@ type WebrtcConnectionDestroyed struct {
 
 func (x *WebrtcConnectionDestroyed) Reset() {
 	*x = WebrtcConnectionDestroyed{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[35]
+	mi := &file_internal_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3375,7 +3465,7 @@ func (x *WebrtcConnectionDestroyed) String() string {
 func (*WebrtcConnectionDestroyed) ProtoMessage() {}
 
 func (x *WebrtcConnectionDestroyed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[35]
+	mi := &file_internal_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3388,7 +3478,7 @@ func (x *WebrtcConnectionDestroyed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnectionDestroyed.ProtoReflect.Descriptor instead.
 func (*WebrtcConnectionDestroyed) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WebrtcConnectionDestroyed) GetConnection() *WebrtcConnection {
@@ -3427,7 +3517,7 @@ type WebrtcConnection struct {
 
 func (x *WebrtcConnection) Reset() {
 	*x = WebrtcConnection{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[36]
+	mi := &file_internal_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3439,7 +3529,7 @@ func (x *WebrtcConnection) String() string {
 func (*WebrtcConnection) ProtoMessage() {}
 
 func (x *WebrtcConnection) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[36]
+	mi := &file_internal_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3452,7 +3542,7 @@ func (x *WebrtcConnection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebrtcConnection.ProtoReflect.Descriptor instead.
 func (*WebrtcConnection) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WebrtcConnection) GetConnectionId() string {
@@ -3491,7 +3581,7 @@ type SignalSent struct {
 
 func (x *SignalSent) Reset() {
 	*x = SignalSent{}
-	mi := &file_internal_control_v1_control_proto_msgTypes[37]
+	mi := &file_internal_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3503,7 +3593,7 @@ func (x *SignalSent) String() string {
 func (*SignalSent) ProtoMessage() {}
 
 func (x *SignalSent) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_v1_control_proto_msgTypes[37]
+	mi := &file_internal_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3516,7 +3606,7 @@ func (x *SignalSent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalSent.ProtoReflect.Descriptor instead.
 func (*SignalSent) Descriptor() ([]byte, []int) {
-	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_internal_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SignalSent) GetFrom() string {
@@ -3707,7 +3797,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\vRoomRemoved\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
-	"\x05ended\x18\x03 \x01(\bR\x05ended\"\xc0\x02\n" +
+	"\x05ended\x18\x03 \x01(\bR\x05ended\"\xfb\x02\n" +
 	"\n" +
 	"RoomStatus\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1a\n" +
@@ -3723,7 +3813,15 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\ttcp_media\x18\t \x01(\x05R\btcpMedia\x12\x1d\n" +
 	"\n" +
 	"force_mute\x18\n" +
-	" \x01(\bR\tforceMute\"\xe6\x04\n" +
+	" \x01(\bR\tforceMute\x129\n" +
+	"\x06levels\x18\v \x01(\v2!.mediarooms.control.v1.RoomLevelsR\x06levels\"\xbd\x01\n" +
+	"\n" +
+	"RoomLevels\x12\x14\n" +
+	"\x05joins\x18\x01 \x01(\x05R\x05joins\x12!\n" +
+	"\ffailed_joins\x18\x02 \x01(\x05R\vfailedJoins\x12$\n" +
+	"\x0emedian_join_ms\x18\x03 \x01(\x05R\fmedianJoinMs\x12,\n" +
+	"\x12worst_loss_percent\x18\x04 \x01(\x05R\x10worstLossPercent\x12\"\n" +
+	"\rsince_unix_ms\x18\x05 \x01(\x03R\vsinceUnixMs\"\xe6\x04\n" +
 	"\x10ConnectionStatus\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1e\n" +
 	"\n" +
@@ -3892,7 +3990,7 @@ func file_internal_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_internal_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_internal_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_internal_control_v1_control_proto_goTypes = []any{
 	(StandbyState)(0),                 // 0: mediarooms.control.v1.StandbyState
 	(Role)(0),                         // 1: mediarooms.control.v1.Role
@@ -3917,24 +4015,25 @@ var file_internal_control_v1_control_proto_goTypes = []any{
 	(*RemoveRoom)(nil),                // 20: mediarooms.control.v1.RemoveRoom
 	(*RoomRemoved)(nil),               // 21: mediarooms.control.v1.RoomRemoved
 	(*RoomStatus)(nil),                // 22: mediarooms.control.v1.RoomStatus
-	(*ConnectionStatus)(nil),          // 23: mediarooms.control.v1.ConnectionStatus
-	(*PublishedStream)(nil),           // 24: mediarooms.control.v1.PublishedStream
-	(*Heartbeat)(nil),                 // 25: mediarooms.control.v1.Heartbeat
-	(*RoomJournal)(nil),               // 26: mediarooms.control.v1.RoomJournal
-	(*RoomEvents)(nil),                // 27: mediarooms.control.v1.RoomEvents
-	(*RoomIdentity)(nil),              // 28: mediarooms.control.v1.RoomIdentity
-	(*AckEvents)(nil),                 // 29: mediarooms.control.v1.AckEvents
-	(*RoomEvent)(nil),                 // 30: mediarooms.control.v1.RoomEvent
-	(*RecordingStatusChanged)(nil),    // 31: mediarooms.control.v1.RecordingStatusChanged
-	(*SessionCreated)(nil),            // 32: mediarooms.control.v1.SessionCreated
-	(*SessionDestroyed)(nil),          // 33: mediarooms.control.v1.SessionDestroyed
-	(*ParticipantJoined)(nil),         // 34: mediarooms.control.v1.ParticipantJoined
-	(*ParticipantLeft)(nil),           // 35: mediarooms.control.v1.ParticipantLeft
-	(*ParticipantIdentity)(nil),       // 36: mediarooms.control.v1.ParticipantIdentity
-	(*WebrtcConnectionCreated)(nil),   // 37: mediarooms.control.v1.WebrtcConnectionCreated
-	(*WebrtcConnectionDestroyed)(nil), // 38: mediarooms.control.v1.WebrtcConnectionDestroyed
-	(*WebrtcConnection)(nil),          // 39: mediarooms.control.v1.WebrtcConnection
-	(*SignalSent)(nil),                // 40: mediarooms.control.v1.SignalSent
+	(*RoomLevels)(nil),                // 23: mediarooms.control.v1.RoomLevels
+	(*ConnectionStatus)(nil),          // 24: mediarooms.control.v1.ConnectionStatus
+	(*PublishedStream)(nil),           // 25: mediarooms.control.v1.PublishedStream
+	(*Heartbeat)(nil),                 // 26: mediarooms.control.v1.Heartbeat
+	(*RoomJournal)(nil),               // 27: mediarooms.control.v1.RoomJournal
+	(*RoomEvents)(nil),                // 28: mediarooms.control.v1.RoomEvents
+	(*RoomIdentity)(nil),              // 29: mediarooms.control.v1.RoomIdentity
+	(*AckEvents)(nil),                 // 30: mediarooms.control.v1.AckEvents
+	(*RoomEvent)(nil),                 // 31: mediarooms.control.v1.RoomEvent
+	(*RecordingStatusChanged)(nil),    // 32: mediarooms.control.v1.RecordingStatusChanged
+	(*SessionCreated)(nil),            // 33: mediarooms.control.v1.SessionCreated
+	(*SessionDestroyed)(nil),          // 34: mediarooms.control.v1.SessionDestroyed
+	(*ParticipantJoined)(nil),         // 35: mediarooms.control.v1.ParticipantJoined
+	(*ParticipantLeft)(nil),           // 36: mediarooms.control.v1.ParticipantLeft
+	(*ParticipantIdentity)(nil),       // 37: mediarooms.control.v1.ParticipantIdentity
+	(*WebrtcConnectionCreated)(nil),   // 38: mediarooms.control.v1.WebrtcConnectionCreated
+	(*WebrtcConnectionDestroyed)(nil), // 39: mediarooms.control.v1.WebrtcConnectionDestroyed
+	(*WebrtcConnection)(nil),          // 40: mediarooms.control.v1.WebrtcConnection
+	(*SignalSent)(nil),                // 41: mediarooms.control.v1.SignalSent
 }
 var file_internal_control_v1_control_proto_depIdxs = []int32{
 	5,  // 0: mediarooms.control.v1.OperatorMessage.hello:type_name -> mediarooms.control.v1.OperatorHello
@@ -3942,15 +4041,15 @@ var file_internal_control_v1_control_proto_depIdxs = []int32{
 	10, // 2: mediarooms.control.v1.OperatorMessage.room:type_name -> mediarooms.control.v1.Room
 	20, // 3: mediarooms.control.v1.OperatorMessage.remove_room:type_name -> mediarooms.control.v1.RemoveRoom
 	9,  // 4: mediarooms.control.v1.OperatorMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
-	29, // 5: mediarooms.control.v1.OperatorMessage.ack_events:type_name -> mediarooms.control.v1.AckEvents
+	30, // 5: mediarooms.control.v1.OperatorMessage.ack_events:type_name -> mediarooms.control.v1.AckEvents
 	13, // 6: mediarooms.control.v1.OperatorMessage.standby:type_name -> mediarooms.control.v1.Standby
 	6,  // 7: mediarooms.control.v1.PodMessage.hello:type_name -> mediarooms.control.v1.PodHello
 	22, // 8: mediarooms.control.v1.PodMessage.room:type_name -> mediarooms.control.v1.RoomStatus
 	21, // 9: mediarooms.control.v1.PodMessage.room_removed:type_name -> mediarooms.control.v1.RoomRemoved
 	9,  // 10: mediarooms.control.v1.PodMessage.snapshot_end:type_name -> mediarooms.control.v1.SnapshotEnd
-	25, // 11: mediarooms.control.v1.PodMessage.heartbeat:type_name -> mediarooms.control.v1.Heartbeat
-	26, // 12: mediarooms.control.v1.PodMessage.journal:type_name -> mediarooms.control.v1.RoomJournal
-	27, // 13: mediarooms.control.v1.PodMessage.events:type_name -> mediarooms.control.v1.RoomEvents
+	26, // 11: mediarooms.control.v1.PodMessage.heartbeat:type_name -> mediarooms.control.v1.Heartbeat
+	27, // 12: mediarooms.control.v1.PodMessage.journal:type_name -> mediarooms.control.v1.RoomJournal
+	28, // 13: mediarooms.control.v1.PodMessage.events:type_name -> mediarooms.control.v1.RoomEvents
 	14, // 14: mediarooms.control.v1.PodMessage.standby:type_name -> mediarooms.control.v1.StandbyStatus
 	8,  // 15: mediarooms.control.v1.PodConfig.advertised:type_name -> mediarooms.control.v1.TransportAddress
 	15, // 16: mediarooms.control.v1.Room.connections:type_name -> mediarooms.control.v1.Connection
@@ -3963,36 +4062,37 @@ var file_internal_control_v1_control_proto_depIdxs = []int32{
 	19, // 23: mediarooms.control.v1.Connection.ice_servers:type_name -> mediarooms.control.v1.IceServer
 	18, // 24: mediarooms.control.v1.Connection.moderation:type_name -> mediarooms.control.v1.Moderation
 	16, // 25: mediarooms.control.v1.Connection.presence:type_name -> mediarooms.control.v1.Presence
-	24, // 26: mediarooms.control.v1.Presence.publishers:type_name -> mediarooms.control.v1.PublishedStream
+	25, // 26: mediarooms.control.v1.Presence.publishers:type_name -> mediarooms.control.v1.PublishedStream
 	17, // 27: mediarooms.control.v1.Presence.withheld:type_name -> mediarooms.control.v1.Withheld
-	23, // 28: mediarooms.control.v1.RoomStatus.connections:type_name -> mediarooms.control.v1.ConnectionStatus
-	2,  // 29: mediarooms.control.v1.ConnectionStatus.state:type_name -> mediarooms.control.v1.ConnectionState
-	24, // 30: mediarooms.control.v1.ConnectionStatus.publishers:type_name -> mediarooms.control.v1.PublishedStream
-	17, // 31: mediarooms.control.v1.ConnectionStatus.withheld:type_name -> mediarooms.control.v1.Withheld
-	28, // 32: mediarooms.control.v1.RoomJournal.room:type_name -> mediarooms.control.v1.RoomIdentity
-	30, // 33: mediarooms.control.v1.RoomJournal.open:type_name -> mediarooms.control.v1.RoomEvent
-	28, // 34: mediarooms.control.v1.RoomEvents.room:type_name -> mediarooms.control.v1.RoomIdentity
-	30, // 35: mediarooms.control.v1.RoomEvents.events:type_name -> mediarooms.control.v1.RoomEvent
-	32, // 36: mediarooms.control.v1.RoomEvent.session_created:type_name -> mediarooms.control.v1.SessionCreated
-	33, // 37: mediarooms.control.v1.RoomEvent.session_destroyed:type_name -> mediarooms.control.v1.SessionDestroyed
-	34, // 38: mediarooms.control.v1.RoomEvent.participant_joined:type_name -> mediarooms.control.v1.ParticipantJoined
-	35, // 39: mediarooms.control.v1.RoomEvent.participant_left:type_name -> mediarooms.control.v1.ParticipantLeft
-	37, // 40: mediarooms.control.v1.RoomEvent.webrtc_connection_created:type_name -> mediarooms.control.v1.WebrtcConnectionCreated
-	38, // 41: mediarooms.control.v1.RoomEvent.webrtc_connection_destroyed:type_name -> mediarooms.control.v1.WebrtcConnectionDestroyed
-	40, // 42: mediarooms.control.v1.RoomEvent.signal_sent:type_name -> mediarooms.control.v1.SignalSent
-	31, // 43: mediarooms.control.v1.RoomEvent.recording_status_changed:type_name -> mediarooms.control.v1.RecordingStatusChanged
-	36, // 44: mediarooms.control.v1.ParticipantJoined.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
-	36, // 45: mediarooms.control.v1.ParticipantLeft.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
-	39, // 46: mediarooms.control.v1.WebrtcConnectionCreated.connection:type_name -> mediarooms.control.v1.WebrtcConnection
-	39, // 47: mediarooms.control.v1.WebrtcConnectionDestroyed.connection:type_name -> mediarooms.control.v1.WebrtcConnection
-	24, // 48: mediarooms.control.v1.WebrtcConnection.stream:type_name -> mediarooms.control.v1.PublishedStream
-	3,  // 49: mediarooms.control.v1.MediaPod.Sync:input_type -> mediarooms.control.v1.OperatorMessage
-	4,  // 50: mediarooms.control.v1.MediaPod.Sync:output_type -> mediarooms.control.v1.PodMessage
-	50, // [50:51] is the sub-list for method output_type
-	49, // [49:50] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	24, // 28: mediarooms.control.v1.RoomStatus.connections:type_name -> mediarooms.control.v1.ConnectionStatus
+	23, // 29: mediarooms.control.v1.RoomStatus.levels:type_name -> mediarooms.control.v1.RoomLevels
+	2,  // 30: mediarooms.control.v1.ConnectionStatus.state:type_name -> mediarooms.control.v1.ConnectionState
+	25, // 31: mediarooms.control.v1.ConnectionStatus.publishers:type_name -> mediarooms.control.v1.PublishedStream
+	17, // 32: mediarooms.control.v1.ConnectionStatus.withheld:type_name -> mediarooms.control.v1.Withheld
+	29, // 33: mediarooms.control.v1.RoomJournal.room:type_name -> mediarooms.control.v1.RoomIdentity
+	31, // 34: mediarooms.control.v1.RoomJournal.open:type_name -> mediarooms.control.v1.RoomEvent
+	29, // 35: mediarooms.control.v1.RoomEvents.room:type_name -> mediarooms.control.v1.RoomIdentity
+	31, // 36: mediarooms.control.v1.RoomEvents.events:type_name -> mediarooms.control.v1.RoomEvent
+	33, // 37: mediarooms.control.v1.RoomEvent.session_created:type_name -> mediarooms.control.v1.SessionCreated
+	34, // 38: mediarooms.control.v1.RoomEvent.session_destroyed:type_name -> mediarooms.control.v1.SessionDestroyed
+	35, // 39: mediarooms.control.v1.RoomEvent.participant_joined:type_name -> mediarooms.control.v1.ParticipantJoined
+	36, // 40: mediarooms.control.v1.RoomEvent.participant_left:type_name -> mediarooms.control.v1.ParticipantLeft
+	38, // 41: mediarooms.control.v1.RoomEvent.webrtc_connection_created:type_name -> mediarooms.control.v1.WebrtcConnectionCreated
+	39, // 42: mediarooms.control.v1.RoomEvent.webrtc_connection_destroyed:type_name -> mediarooms.control.v1.WebrtcConnectionDestroyed
+	41, // 43: mediarooms.control.v1.RoomEvent.signal_sent:type_name -> mediarooms.control.v1.SignalSent
+	32, // 44: mediarooms.control.v1.RoomEvent.recording_status_changed:type_name -> mediarooms.control.v1.RecordingStatusChanged
+	37, // 45: mediarooms.control.v1.ParticipantJoined.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
+	37, // 46: mediarooms.control.v1.ParticipantLeft.participant:type_name -> mediarooms.control.v1.ParticipantIdentity
+	40, // 47: mediarooms.control.v1.WebrtcConnectionCreated.connection:type_name -> mediarooms.control.v1.WebrtcConnection
+	40, // 48: mediarooms.control.v1.WebrtcConnectionDestroyed.connection:type_name -> mediarooms.control.v1.WebrtcConnection
+	25, // 49: mediarooms.control.v1.WebrtcConnection.stream:type_name -> mediarooms.control.v1.PublishedStream
+	3,  // 50: mediarooms.control.v1.MediaPod.Sync:input_type -> mediarooms.control.v1.OperatorMessage
+	4,  // 51: mediarooms.control.v1.MediaPod.Sync:output_type -> mediarooms.control.v1.PodMessage
+	51, // [51:52] is the sub-list for method output_type
+	50, // [50:51] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_internal_control_v1_control_proto_init() }
@@ -4019,7 +4119,7 @@ func file_internal_control_v1_control_proto_init() {
 		(*PodMessage_Events)(nil),
 		(*PodMessage_Standby)(nil),
 	}
-	file_internal_control_v1_control_proto_msgTypes[27].OneofWrappers = []any{
+	file_internal_control_v1_control_proto_msgTypes[28].OneofWrappers = []any{
 		(*RoomEvent_SessionCreated)(nil),
 		(*RoomEvent_SessionDestroyed)(nil),
 		(*RoomEvent_ParticipantJoined)(nil),
@@ -4029,14 +4129,14 @@ func file_internal_control_v1_control_proto_init() {
 		(*RoomEvent_SignalSent)(nil),
 		(*RoomEvent_RecordingStatusChanged)(nil),
 	}
-	file_internal_control_v1_control_proto_msgTypes[37].OneofWrappers = []any{}
+	file_internal_control_v1_control_proto_msgTypes[38].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_v1_control_proto_rawDesc), len(file_internal_control_v1_control_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -225,6 +225,7 @@ type Subscription struct {
 
 	transport        media.Transport
 	pause            media.Pause
+	loss             float64
 	noAudio, noVideo bool
 }
 
@@ -280,6 +281,20 @@ func (s *Subscription) Pause(why media.Pause) {
 	s.pause = why
 	s.publication.engine.mu.Unlock()
 	s.Options.PauseChanged()
+}
+
+// Loss implements media.Subscription: it returns what Lose was given.
+func (s *Subscription) Loss() float64 {
+	s.publication.engine.mu.Lock()
+	defer s.publication.engine.mu.Unlock()
+	return s.loss
+}
+
+// Lose has a share of the packets be lost from now on.
+func (s *Subscription) Lose(share float64) {
+	s.publication.engine.mu.Lock()
+	defer s.publication.engine.mu.Unlock()
+	s.loss = share
 }
 
 // Publications returns those that are not closed.
