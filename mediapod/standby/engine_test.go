@@ -21,6 +21,7 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/peer"
 	"mediarooms.dev/mediarooms/mediapod/standby/lease"
+	"mediarooms.dev/mediarooms/test/network"
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
@@ -31,7 +32,8 @@ type pod struct {
 	t       *testing.T
 	address string
 	server  *grpc.Server
-	gone    chan string // rooms that it was to let go
+	wire    *network.Wire // to the server
+	gone    chan string   // rooms that it was to let go
 }
 
 func startPod(t *testing.T, ca *mtlstest.Authority) *pod {
@@ -52,7 +54,7 @@ func startPod(t *testing.T, ca *mtlstest.Authority) *pod {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pod{t: t, address: listener.Addr().String(), gone: make(chan string, 8)}
+	p := &pod{t: t, address: listener.Addr().String(), wire: network.NewWire(), gone: make(chan string, 8)}
 	p.Engine = NewEngine(inner, Config{
 		Log: logr.Discard(), Credentials: credentials.NewTLS(client),
 		ControlPort: func() int { return listener.Addr().(*net.TCPAddr).Port },
@@ -63,9 +65,10 @@ func startPod(t *testing.T, ca *mtlstest.Authority) *pod {
 	serving := make(chan struct{})
 	go func() {
 		defer close(serving)
-		_ = p.server.Serve(listener)
+		_ = p.server.Serve(p.wire.Listener(listener))
 	}()
 	t.Cleanup(func() {
+		p.wire.Cut(false)
 		if err := p.Close(); err != nil {
 			t.Error(err)
 		}

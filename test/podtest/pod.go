@@ -20,6 +20,7 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/control"
 	"mediarooms.dev/mediarooms/mediapod/media/mediatest"
 	"mediarooms.dev/mediarooms/mediapod/room"
+	"mediarooms.dev/mediarooms/test/network"
 )
 
 // Config is what a Pod needs.
@@ -36,7 +37,7 @@ type Pod struct {
 	controlv1.UnimplementedMediaPodServer
 	config Config
 	server *grpc.Server
-	wire   *wire
+	wire   *network.Wire
 
 	mu      sync.Mutex // guards what follows
 	rooms   *room.Registry
@@ -62,11 +63,11 @@ func Start(config Config) (*Pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
-	p := &Pod{config: config, wire: newWire(), breaks: make(chan struct{}), record: newRecord()}
+	p := &Pod{config: config, wire: network.NewWire(), breaks: make(chan struct{}), record: newRecord()}
 	p.begin()
 	p.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(mtls.ServerFrom(config.Identity, mtls.Manager))))
 	controlv1.RegisterMediaPodServer(p.server, p)
-	go func() { _ = p.server.Serve(listener{inner, p.wire}) }() // it ends with Stop
+	go func() { _ = p.server.Serve(p.wire.Listener(inner)) }() // it ends with Stop
 	return p, nil
 }
 
@@ -81,7 +82,7 @@ func (p *Pod) begin() {
 
 // Stop ends the pod at once, as a killed process does.
 func (p *Pod) Stop() {
-	p.wire.cut(false)
+	p.wire.Cut(false)
 	p.server.Stop()
 	p.mu.Lock()
 	rooms := p.rooms
@@ -95,7 +96,7 @@ func (p *Pod) Mute(muted bool) { p.spoil(func(f *faults) { f.muted = muted }) }
 
 // Cut has nothing pass between the pod and the operator, either way, or everything again. Neither
 // is told.
-func (p *Pod) Cut(cut bool) { p.wire.cut(cut) }
+func (p *Pod) Cut(cut bool) { p.wire.Cut(cut) }
 
 // Deafen has the pod ignore what it is told of rooms. It goes on to say that it lives.
 func (p *Pod) Deafen() { p.spoil(func(f *faults) { f.deaf = true }) }
