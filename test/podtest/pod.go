@@ -136,14 +136,6 @@ func (p *Pod) Restart() {
 	p.Break()
 }
 
-// Measure has the pod tell of service levels that have changed, at once.
-func (p *Pod) Measure() {
-	p.mu.Lock()
-	rooms := p.rooms
-	p.mu.Unlock()
-	rooms.MeasureLevels()
-}
-
 // Streams returns how many streams there have been.
 func (p *Pod) Streams() int {
 	p.mu.Lock()

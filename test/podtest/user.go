@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/media"
@@ -16,9 +15,6 @@ const (
 	Address  = "192.0.2.7"
 	Platform = "Test 1.0"
 )
-
-// JoinTime is how long joining takes a client at least.
-const JoinTime = 80 * time.Millisecond
 
 var errNobody = errors.New("there is no such participant")
 
@@ -52,7 +48,7 @@ func (p *Pod) Join(connection, clientData string) error {
 	}
 	u := &user{room: joined}
 	client := room.Client{Metadata: clientData, Address: Address, Platform: Platform}
-	request := room.JoinRequest{Token: p.config.Token(connection), Client: client, Opened: time.Now().Add(-JoinTime)}
+	request := room.JoinRequest{Token: p.config.Token(connection), Client: client}
 	if err := joined.Join(request, u, func(j room.Joined) { u.participant = j.Participant }); err != nil {
 		return fmt.Errorf("joining as %s: %w", connection, err)
 	}
