@@ -300,11 +300,12 @@ type MediaConnections struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether a client can use the room now"
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why it is ready or not"
 // +kubebuilder:printcolumn:name="Pod",type=string,JSONPath=`.status.podName`,description="The media pod that hosts the room"
+// +kubebuilder:printcolumn:name="Standby",type=string,JSONPath=`.status.standbyPodName`,description="The media pod that goes on with the room when the first one is lost"
+// +kubebuilder:printcolumn:name="Protected",type=string,JSONPath=`.status.conditions[?(@.type=="Protected")].status`,description="Whether it could go on now"
 // +kubebuilder:printcolumn:name="Active",type=integer,JSONPath=`.status.activeConnections`,description="Users in the room"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`,description="Time since the Session was created"
 // +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.status.poolName`,priority=1,description="The MediaPool that hosts the room"
 // +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.status.nodeName`,priority=1,description="The node of the media pod"
-// +kubebuilder:printcolumn:name="Standby",type=string,JSONPath=`.status.standbyPodName`,priority=1,description="The media pod that goes on with the room when the first one is lost"
 // +kubebuilder:printcolumn:name="SessionID",type=string,JSONPath=`.status.sessionID`,priority=1,description="The identifier that clients see"
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && !self.metadata.name.contains('.')",message="`metadata.name` must be at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends"
 type Session struct {
