@@ -19,6 +19,8 @@ const (
 	eventDraining       = "Draining"
 	eventPodUnreachable = "PodUnreachable"
 	eventPodReachable   = "PodReachable"
+	eventProtected      = "Protected"
+	eventDegraded       = "Degraded"
 	eventWaiting        = "Waiting"
 	eventRefused        = "Refused"
 	eventNotClosed      = "CloseGivenUp"
@@ -51,6 +53,7 @@ func (r *Reconciler) publish(s *v1alpha1.Session, before, after v1alpha1.Session
 		r.Recorder.Eventf(s, nil, corev1.EventTypeNormal, eventPlaced, actionPlacing, "Placed on media pod %s", after.PodName)
 	}
 	r.publishReach(s, before, after)
+	r.publishProtection(s, before, after)
 	now := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionAccepted)
 	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionAccepted)
 	if now.Status == metav1.ConditionFalse && (was == nil || was.Reason != now.Reason) {
@@ -59,6 +62,22 @@ func (r *Reconciler) publish(s *v1alpha1.Session, before, after v1alpha1.Session
 			reason = eventWaiting
 		}
 		r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, reason, actionAdmitting, "%s: %s", now.Reason, now.Message)
+	}
+}
+
+// publishProtection tells, of a room that somebody is in, that calls would not outlive its media pod
+// any more, or would again.
+func (r *Reconciler) publishProtection(s *v1alpha1.Session, before, after v1alpha1.SessionStatus) {
+	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionProtected)
+	now := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionProtected)
+	if was == nil || was.Status == now.Status || before.ActiveConnections == 0 || after.ActiveConnections == 0 {
+		return
+	}
+	switch {
+	case now.Status == metav1.ConditionTrue:
+		r.Recorder.Eventf(s, nil, corev1.EventTypeNormal, eventProtected, actionObserving, "Protected: %s", now.Message)
+	case now.Reason != v1alpha1.ReasonNotWanted:
+		r.Recorder.Eventf(s, nil, corev1.EventTypeWarning, eventDegraded, actionObserving, "Degraded, no standby: %s", now.Message)
 	}
 }
 

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/controllers/fleet"
 	"mediarooms.dev/mediarooms/controllers/placement"
@@ -153,5 +156,36 @@ func TestProtected(t *testing.T) {
 		if s.StandbyPodName != o.room.Standby.Pod || s.StandbyNodeName != o.standby.Node || strings.Contains(fmt.Sprint(s), "secret") {
 			t.Errorf("%s: the status is %+v", sentence, s)
 		}
+	}
+}
+
+// Whoever looks at a call reads when it would not outlive its pod, and when it would again; of an
+// empty room nobody cares.
+func TestItIsToldWhenACallIsProtectedNoMore(t *testing.T) {
+	status := func(users int32, protected metav1.ConditionStatus, reason, message string) v1alpha1.SessionStatus {
+		return v1alpha1.SessionStatus{ActiveConnections: users, Conditions: []metav1.Condition{
+			{Type: v1alpha1.ConditionProtected, Status: protected, Reason: reason, Message: message},
+		}}
+	}
+	ready := status(2, metav1.ConditionTrue, v1alpha1.ReasonStandbyReady, "calls go on")
+	lagging := status(2, metav1.ConditionFalse, v1alpha1.ReasonStandbyBehind, "it does not know all")
+	none := status(2, metav1.ConditionFalse, v1alpha1.ReasonNoStandby, "there is no other pod")
+	unwanted := status(2, metav1.ConditionFalse, v1alpha1.ReasonNotWanted, "nobody wants one")
+	empty := status(0, metav1.ConditionFalse, v1alpha1.ReasonNoStandby, "there is no other pod")
+	recorder := events.NewFakeRecorder(20)
+	r := Reconciler{Recorder: recorder}
+	for _, step := range [][2]v1alpha1.SessionStatus{
+		{{}, ready}, {ready, ready}, {ready, lagging}, {lagging, none}, {none, ready}, {ready, unwanted}, {ready, empty}, {empty, ready},
+	} {
+		r.publishProtection(&v1alpha1.Session{}, step[0], step[1])
+	}
+	close(recorder.Events)
+	var told []string
+	for event := range recorder.Events {
+		told = append(told, event)
+	}
+	want := []string{"Warning Degraded Degraded, no standby: it does not know all", "Normal Protected Protected: calls go on"}
+	if !slices.Equal(told, want) {
+		t.Errorf("told was %q", told)
 	}
 }

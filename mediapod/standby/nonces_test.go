@@ -217,11 +217,12 @@ func (p *tappedPod) state() lease.State {
 }
 
 // outcome waits until it is decided who goes on with the call: the standby, the pod itself, or
-// nobody (nil), when the machine is too busy for the times of a lease.
+// nobody (nil), when the machine is too busy for the times of a lease. A pod that is not run every
+// lease.Lag decides nothing.
 func (c *tappedCall) outcome() (by *tappedPod) {
 	c.t.Helper()
 	lapsed := false
-	wait.For(c.t, longWait, "it to be decided who goes on with the call", func() error {
+	err := wait.Poll(c.t.Context(), longWait, func() error {
 		state := c.serving.state()
 		switch {
 		case c.next.Status("room").State == Serving:
@@ -234,6 +235,9 @@ func (c *tappedCall) outcome() (by *tappedPod) {
 		}
 		return nil
 	})
+	if err != nil {
+		c.t.Logf("it is not decided who goes on with the call: %v", err)
+	}
 	if by == nil && wait.Poll(c.t.Context(), handOverTime, c.next.serves) == nil {
 		by = c.next // the room was on its way there
 	}

@@ -61,7 +61,9 @@ type Info struct {
 	Kubeconfig string `json:"kubeconfig"`
 	Kubectl    string `json:"kubectl"`
 	GatewayURL string `json:"gatewayURL"`
-	Nodes      []Node `json:"nodes"`
+	// Program controls the cluster, empty when it is not local.
+	Program string `json:"cluster"`
+	Nodes   []Node `json:"nodes"`
 }
 
 // Cluster is the cluster under test. It is safe for concurrent use.

@@ -117,8 +117,8 @@ func newCutRig(t *testing.T, machine *network.Machine, gateway string, observers
 	return rig
 }
 
-// siteOn serves the page on a machine, until the end of the test.
-func siteOn(t *testing.T, machine *network.Machine) *browser.Site {
+// siteOn serves the page on a host, until the end of the test.
+func siteOn(t *testing.T, machine clientHost) *browser.Site {
 	t.Helper()
 	listener, err := machine.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {

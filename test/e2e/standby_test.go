@@ -195,27 +195,50 @@ type lastingCall struct {
 	began  time.Time
 }
 
-// newLastingCall begins a call in a pool of its own, whose rooms have standbys.
+// newLastingCall begins a call of three in a pool of its own, whose rooms have standbys.
 func newLastingCall(t *testing.T, open func(t *testing.T, n int) opener) *lastingCall {
+	t.Helper()
+	c := newLastingRoom(t)
+	for n, name := range []string{"alice", "bob", "carol"} {
+		c.enters(t, open(t, n), name, cutPublication)
+	}
+	c.begins(t)
+	return c
+}
+
+// newLastingRoom makes a room that nobody is in yet, in a pool that changes have changed.
+func newLastingRoom(t *testing.T, changes ...func(*v1alpha1.MediaPoolSpec)) *lastingCall {
 	t.Helper()
 	pool := kube.NewPool(t, func(spec *v1alpha1.MediaPoolSpec) {
 		spec.MinPods, spec.MaxPods, spec.DrainSeconds, spec.Standby = new(int32(2)), 4, 60, v1alpha1.StandbyWarm
+		for _, change := range changes {
+			change(spec)
+		}
 	})
 	r := newRoomWith(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
-	names := []string{"alice", "bob", "carol"}
-	for _, name := range names {
-		r.admit(t, name, v1alpha1.RolePublisher)
-	}
 	r.isProtected(t)
-	c := &lastingCall{room: r, pool: pool.Name, known: map[string]bool{}}
-	for n, name := range names {
-		g := joinWith(t, open(t, n), r.namespace, name)
-		g.publishSmall(t)
-		c.guests = append(c.guests, g)
+	return &lastingCall{room: r, pool: pool.Name, known: map[string]bool{}}
+}
+
+// enters lets somebody join, and publish.
+func (c *lastingCall) enters(t *testing.T, in opener, name string, publication browser.Publication) *guest {
+	t.Helper()
+	c.admit(t, name, v1alpha1.RolePublisher)
+	g := joinWith(t, in, c.namespace, name)
+	stream, err := g.PublishWith(publication)
+	if err != nil {
+		t.Fatalf("publishing as %s: %v", name, err)
 	}
+	g.streamID = stream.StreamID
+	c.guests = append(c.guests, g)
+	return g
+}
+
+// begins waits until everybody sees everybody.
+func (c *lastingCall) begins(t *testing.T) {
+	t.Helper()
 	everyPair(c.guests, func(receiver, sender *guest) { receiver.advances(t, sender, 30*time.Second) })
 	c.began = time.Now()
-	return c
 }
 
 // leaves checks that nobody has noticed anything, and ends the call.

@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -61,9 +63,15 @@ func TestMediaFindsTheTransportThatIsOpen(t *testing.T) {
 	}
 }
 
-// openOn starts a browser on a machine. There it reaches the gateway and the page by the addresses
-// that tokens and tests have for them; its media goes over the machine's link.
-func openOn(t *testing.T, machine *network.Machine, name string) opener {
+// clientHost is where browsers are: a network.Machine or a network.Home.
+type clientHost interface {
+	Namespace() string
+	Listen(ctx context.Context, address string) (net.Listener, error)
+}
+
+// openOn starts a browser on a host. There it reaches the gateway and the page by the addresses
+// that tokens and tests have for them; its media goes over the host's link.
+func openOn(t *testing.T, machine clientHost, name string) opener {
 	t.Helper()
 	public, err := url.Parse(kube.GatewayURL)
 	if err != nil {
