@@ -71,8 +71,8 @@ func TestPrinterColumns(t *testing.T) {
 				"nodeName": "node", "standbyPodName": "other", "sessionID": "Room",
 				"serviceLevels": map[string]any{"joins": int64(7), "worstLossPercent": int64(5), "sinceTime": "2026-01-01T00:00:00Z"},
 			},
-			want:  "Name Ready Reason Pod Active Age [Pool] [Node] [Standby] [Joined] [Loss] [SessionID]",
-			cells: "demo True Ready pod 2 AGE default node other 7 5 Room",
+			want:  "Name Ready Reason Pod Standby Protected Active Age [Pool] [Node] [Joined] [Loss] [SessionID]",
+			cells: "demo True Ready pod other <nil> 2 AGE default node 7 5 Room",
 		},
 		"Connection": {
 			base: minimalConnection, path: "namespaces/default/connections",

@@ -102,10 +102,10 @@ func TestKubectlGetAndDescribeReadWell(t *testing.T) {
 	if !found {
 		t.Fatalf("kubectl get does not print two tables:\n%s", both)
 	}
-	rows := table(t, sessions, "NAME", "READY", "REASON", "POD", "ACTIVE", "AGE")
+	rows := table(t, sessions, "NAME", "READY", "REASON", "POD", "STANDBY", "PROTECTED", "ACTIVE", "AGE")
 	row := rows["session.mediarooms.dev/"+demo]
-	if want := []string{"True", "Ready", session.Status.PodName, "0"}; len(row) < 5 || !slices.Equal(row[:4], want) {
-		t.Errorf("row of Session demo is %q, want it to begin with %q", row, want)
+	if row["READY"] != "True" || row["REASON"] != "Ready" || row["POD"] != session.Status.PodName || row["ACTIVE"] != "0" || row["AGE"] == "" {
+		t.Errorf("the row of Session demo is %q", row)
 	}
 	rows = table(t, connections, "NAME", "SESSION", "ROLE", "STATE", "READY", "AGE")
 	for _, name := range []string{guest1, guest2} {
@@ -114,9 +114,8 @@ func TestKubectlGetAndDescribeReadWell(t *testing.T) {
 			t.Fatal(err)
 		}
 		row := rows["connection.mediarooms.dev/"+name]
-		want := []string{demo, string(connection.Spec.Role), "Pending", "True"}
-		if len(row) < 5 || !slices.Equal(row[:4], want) {
-			t.Errorf("row of Connection %s is %q, want it to begin with %q", name, row, want)
+		if row["SESSION"] != demo || row["ROLE"] != string(connection.Spec.Role) || row["STATE"] != "Pending" || row["READY"] != "True" || row["AGE"] == "" {
+			t.Errorf("the row of Connection %s is %q", name, row)
 		}
 	}
 
@@ -124,7 +123,7 @@ func TestKubectlGetAndDescribeReadWell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table(t, wide, "NAME", "READY", "REASON", "POD", "ACTIVE", "AGE", "POOL", "NODE", "STANDBY", "JOINED", "LOSS", "SESSIONID")
+	table(t, wide, "NAME", "READY", "REASON", "POD", "STANDBY", "PROTECTED", "ACTIVE", "AGE", "POOL", "NODE", "JOINED", "LOSS", "SESSIONID")
 	pools, err := kube.Kubectl(t.Context(), "get", "mediapools")
 	if err != nil {
 		t.Fatal(err)
@@ -152,18 +151,25 @@ func TestKubectlGetAndDescribeReadWell(t *testing.T) {
 	}
 }
 
-// table checks the header of one of kubectl's tables and returns its rows by their first column,
-// without it.
-func table(t *testing.T, text string, header ...string) map[string][]string {
+// table returns the cells of what kubectl get prints, by the object's name and the column. A cell
+// begins below the first letter of its column's name, and may be empty.
+func table(t *testing.T, text string, header ...string) map[string]map[string]string {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	if got := strings.Fields(lines[0]); !slices.Equal(got, header) {
-		t.Errorf("columns are %q, want %q", got, header)
+		t.Fatalf("columns are %q, want %q", got, header)
 	}
-	rows := map[string][]string{}
+	rows := map[string]map[string]string{}
 	for _, line := range lines[1:] {
-		fields := strings.Fields(line)
-		rows[fields[0]] = fields[1:]
+		row := map[string]string{}
+		for i, column := range header {
+			begin, end := strings.Index(lines[0], column), len(line)
+			if i+1 < len(header) {
+				end = min(end, strings.Index(lines[0], header[i+1]))
+			}
+			row[column] = strings.TrimSpace(line[min(begin, end):end])
+		}
+		rows[row["NAME"]] = row
 	}
 	return rows
 }
