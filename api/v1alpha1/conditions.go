@@ -16,8 +16,8 @@ const (
 	// ConditionProgressing says of a MediaPool whether its pods are, or are becoming, what its spec
 	// wants. It is False while pods fail to start.
 	ConditionProgressing = "Progressing"
-	// ConditionRecorderReady says of a MediaPool that records whether its recorder runs. Other pools
-	// have no such condition.
+	// ConditionRecorderReady says of a MediaPool that records whether its recorder runs. Other
+	// pools have no such condition.
 	ConditionRecorderReady = "RecorderReady"
 	// ConditionProtected says of a Session whether a standby could go on with the room now, if its
 	// media pod was lost.

@@ -65,8 +65,8 @@ func (r *Reconciler) publish(s *v1alpha1.Session, before, after v1alpha1.Session
 	}
 }
 
-// publishProtection tells, of a room that somebody is in, that calls would not outlive its media pod
-// any more, or would again.
+// publishProtection tells, of a room that somebody is in, that calls would not outlive its media
+// pod any more, or would again.
 func (r *Reconciler) publishProtection(s *v1alpha1.Session, before, after v1alpha1.SessionStatus) {
 	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionProtected)
 	now := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionProtected)

@@ -156,8 +156,8 @@ func says(testID, text string) string {
 	return fmt.Sprintf(`document.querySelector('[data-testid=%q]').innerText.includes(%q)`, testID, text)
 }
 
-// click clicks an element that is shown. The pointer would take many calls into the browser, and the
-// keyboard's test shows that controls are reached.
+// click clicks an element that is shown. The pointer would take many calls into the browser, and
+// the keyboard's test shows that controls are reached.
 func click(t *testing.T, page *browser.Page, selector string) {
 	t.Helper()
 	var clicked bool

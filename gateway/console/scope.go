@@ -19,11 +19,6 @@ type scope struct {
 	namespaces []string // without all
 }
 
-// has says whether a namespace is in the scope.
-func (s scope) has(namespace string) bool {
-	return s.all || slices.Contains(s.namespaces, namespace)
-}
-
 // scopeOf returns what a viewer sees: the namespace that was asked for, or all that may be seen.
 // Without any it fails.
 func (c *Console) scopeOf(ctx context.Context, who viewer, asked string) (scope, error) {

@@ -40,9 +40,9 @@ func (a *API) authenticate(ctx context.Context, r *http.Request, inPath string) 
 	return project, nil
 }
 
-// counted verifies a token, and counts a wrong one for the address that a request comes from: beyond
-// its limit the error is errTooManyWrong. A right token is good whatever others at the same address
-// have tried.
+// counted verifies a token, and counts a wrong one for the address that a request comes from:
+// beyond its limit the error is errTooManyWrong. A right token is good whatever others at the same
+// address have tried.
 func (a *API) counted(r *http.Request, verify func() error) error {
 	from := a.address(r)
 	// The failure is counted before it is known whether it is one: else as many tries as come at

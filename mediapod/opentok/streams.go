@@ -37,8 +37,8 @@ func publish(ctx context.Context, c *call) error {
 	return c.participant.Publish(ctx, request, c.replyPublished)
 }
 
-// publishAgain answers a client whose stream is there, but which does not know, since the pod before
-// was lost before it answered.
+// publishAgain answers a client whose stream is there, but which does not know, since the pod
+// before was lost before it answered.
 func (c *call) publishAgain(ctx context.Context, stream, offer string) error {
 	again, sdpAnswer, err := c.participant.Reconnect(ctx, stream, offer)
 	if err != nil {
@@ -120,10 +120,10 @@ const (
 	alphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-// newStreamID makes the id of a new stream, in the form that all ids of streams have: with a capital
-// letter and three more characters, which are a mark of its offer. The first stream of a connection
-// ends in the connection's id. Each of the others ends in a connection id of its own, which is that
-// of the participant that clients of OpenVidu see send it.
+// newStreamID makes the id of a new stream, in the form that all ids of streams have: with a
+// capital letter and three more characters, which are a mark of its offer. The first stream of a
+// connection ends in the connection's id. Each of the others ends in a connection id of its own,
+// which is that of the participant that clients of OpenVidu see send it.
 func newStreamID(options room.StreamOptions, connectionID string, beside []room.Stream, offer string) string {
 	kind, end := "MIC", "_"+connectionID
 	if options.HasVideo {

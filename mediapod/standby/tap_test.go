@@ -11,9 +11,9 @@ import (
 	"mediarooms.dev/mediarooms/mediapod/peer"
 )
 
-// record is what lies between clients and pods, and keeps what the pods send, in the order in which
-// it was seen. Each client is known to all pods by one address, which anybody may send to, as behind
-// a full-cone NAT: some clients check an address only when they are checked from there.
+// record is what lies between clients and pods, and keeps what the pods send, in the order in
+// which it was seen. Each client is known to all pods by one address, which anybody may send to, as
+// behind a full-cone NAT: some clients check an address only when they are checked from there.
 //
 //	client == tap of a pod -- the client's way -- pod
 type record struct {

@@ -90,8 +90,8 @@ func TestAnOpenViduClientInTheSameSession(t *testing.T) {
 	}
 }
 
-// Clients of OpenVidu, those who are there and those who come later, see the camera and the board of
-// one client of this library as two participants. When one of them ends, only that goes.
+// Clients of OpenVidu, those who are there and those who come later, see the camera and the board
+// of one client of this library as two participants. When one of them ends, only that goes.
 func TestAnOpenViduClientSeesEachStreamOfAConnection(t *testing.T) {
 	w := newWorld(t)
 	a, v := w.connect("A"), w.joinOpenVidu("V")
