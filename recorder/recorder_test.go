@@ -430,7 +430,7 @@ func TestJobsThatCannotBeDoneAreRefused(t *testing.T) {
 		func(j *egressv1.Job) { j.RecordingId = "../x" },
 		func(j *egressv1.Job) { j.RecordingId = ".x" },
 		func(j *egressv1.Job) { j.RecordingId = "" },
-		func(j *egressv1.Job) { j.Mode = egressv1.OutputMode_OUTPUT_MODE_COMPOSED_AUDIO },
+		func(j *egressv1.Job) { j.Mode = egressv1.OutputMode_OUTPUT_MODE_UNSPECIFIED },
 		func(j *egressv1.Job) { j.HasAudio, j.HasVideo = false, false },
 	} {
 		job := w.job()
