@@ -106,6 +106,7 @@ func TestACallGoesOnWhateverIsSent(t *testing.T) {
 		})
 		if thorough() {
 			t.Run("ten people", tenGoOn)
+			t.Run("operator, gateways and API server killed", noticesNothing)
 		}
 	}
 }
@@ -125,10 +126,11 @@ func tenGoOn(t *testing.T) {
 	c.leaves(t)
 }
 
-// A call notices nothing when the operator, the gateways and the API server are killed at once, and
-// status is right as soon as they are back. A gateway that starts can't route without the API
-// server, so the pool gives users the time that one takes to come back on a busy machine.
-func TestACallNoticesNothingOfTheOthers(t *testing.T) {
+// noticesNothing has the operator, the gateways and the API server killed at once during a call,
+// which notices nothing; status is right as soon as they are back. A gateway that starts can't
+// route without the API server, so the pool gives users the time that one takes to come back on a
+// busy machine.
+func noticesNothing(t *testing.T) {
 	c := newLastingRoom(t, func(spec *v1alpha1.MediaPoolSpec) { spec.ReconnectWindowSeconds = 120 })
 	c.enters(t, chromium(t, 0), "alice", cutPublication)
 	c.enters(t, firefox(t, 0), "bob", cutPublication)
