@@ -65,25 +65,23 @@ func (c *Console) authenticate(ctx context.Context, r *http.Request) (viewer, er
 	if !given {
 		return nil, errUnauthenticated
 	}
-	from := c.config.Address(r)
-	counted := c.config.Failures.Take(from, time.Now())
 	var namespace string
 	var err error
-	if user == username && password != "" {
-		namespace, err = c.config.Tenants.Holder(ctx, password)
-	}
-	if counted && (namespace != "" || err != nil) {
-		c.config.Failures.GiveBack(from)
-	}
+	tooMany := c.config.Failures.Try(c.config.Address(r), func() (wrong bool) {
+		if user == username && password != "" {
+			namespace, err = c.config.Tenants.Holder(ctx, password)
+		}
+		return namespace == "" && err == nil
+	})
 	switch {
 	case err != nil:
 		return nil, err
-	case namespace != "":
-		return tenantViewer(namespace), nil
-	case !counted:
+	case tooMany:
 		return nil, errTooMany
+	case namespace == "":
+		return nil, errUnauthenticated
 	}
-	return nil, errUnauthenticated
+	return tenantViewer(namespace), nil
 }
 
 // bearer returns the token of a header.

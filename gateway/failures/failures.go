@@ -29,6 +29,18 @@ type Counter struct {
 	began        time.Time                  // when the newer generation began
 }
 
+// Try has a secret verified, and counts a wrong one for an address. It reports whether there were
+// too many: then nobody may be told that this one was wrong. A right secret is good whatever others
+// at the same address have tried.
+func (c *Counter) Try(from netip.Prefix, verify func() (wrong bool)) (tooMany bool) {
+	counted := c.Take(from, time.Now())
+	wrong := verify()
+	if counted && !wrong {
+		c.GiveBack(from)
+	}
+	return wrong && !counted
+}
+
 // Take counts a failure of an address, unless it has too many: then it returns false. It is called
 // before it is known whether there is a failure: else as many tries as come at the same time would
 // all count as the first.

@@ -41,23 +41,16 @@ func (a *API) authenticate(ctx context.Context, r *http.Request, inPath string) 
 }
 
 // counted verifies a token, and counts a wrong one for the address that a request comes from:
-// beyond its limit the error is errTooManyWrong. A right token is good whatever others at the same
-// address have tried.
-func (a *API) counted(r *http.Request, verify func() error) error {
-	from := a.address(r)
-	// The failure is counted before it is known whether it is one: else as many tries as come at
-	// the same time would all count as the first.
-	counted := a.failures.Take(from, time.Now())
-	err := verify()
-	wrong := false
-	if err != nil {
+// beyond its limit the error is errTooManyWrong.
+func (a *API) counted(r *http.Request, verify func() error) (err error) {
+	tooMany := a.failures.Try(a.address(r), func() (wrong bool) {
+		if err = verify(); err == nil {
+			return false
+		}
 		refusal, _ := asProblem(err)
-		wrong = refusal.status == http.StatusUnauthorized
-	}
-	switch {
-	case counted && !wrong:
-		a.failures.GiveBack(from)
-	case wrong && !counted:
+		return refusal.status == http.StatusUnauthorized
+	})
+	if tooMany {
 		return errTooManyWrong
 	}
 	return err

@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	"net/http"
-	"time"
 )
 
 // username is the only user of the API (openvidu-rest 1.1).
@@ -20,23 +19,20 @@ func (a *API) authenticate(ctx context.Context, r *http.Request) (namespace stri
 	if !given {
 		return "", errUnauthenticated
 	}
-	from := a.address(r)
-	counted := a.failures.Take(from, time.Now())
-	// The user name is no secret.
-	if user == username && password != "" {
-		namespace, err = a.tenants.Holder(ctx, password)
-	}
-	if counted && (namespace != "" || err != nil) {
-		a.failures.GiveBack(from)
-	}
+	tooMany := a.failures.Try(a.address(r), func() (wrong bool) {
+		// The user name is no secret.
+		if user == username && password != "" {
+			namespace, err = a.tenants.Holder(ctx, password)
+		}
+		return namespace == "" && err == nil
+	})
 	switch {
 	case err != nil:
 		return "", err
-	case namespace != "":
-		return namespace, nil
-	case !counted:
+	case tooMany:
 		return "", errTooManyFailures
-	default:
+	case namespace == "":
 		return "", errUnauthenticated
 	}
+	return namespace, nil
 }
