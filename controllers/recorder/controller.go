@@ -50,6 +50,9 @@ const graceSeconds = 60
 // defaultSize of the emptyDir of a pool that does not say.
 var defaultSize = resource.MustParse("10Gi")
 
+// composingLimits are those of a recorder that composes, where its pool says nothing.
+var composingLimits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("2Gi")}
+
 // Workers is what this controller needs of the streams to the workers.
 type Workers interface {
 	See(egress.Worker)
@@ -240,11 +243,12 @@ func (r *Reconciler) spec(pool *v1alpha1.MediaPool) podspec.Spec {
 		Tolerations: pool.Spec.Template.Tolerations, PriorityClassName: pool.Spec.Template.PriorityClassName,
 		ImagePullSecrets: pool.Spec.Template.ImagePullSecrets, Resources: pool.Spec.Egress.Resources,
 	}
+	kind := podspec.Recorder
 	if compositor := pool.Spec.Egress.Compositor; compositor != nil {
-		template.Image, template.Resources = compositor.Image, composing(template.Resources)
+		template.Image, kind.Limits = compositor.Image, composingLimits
 	}
 	return podspec.Spec{
-		Kind: podspec.Recorder, Namespace: r.Namespace, Name: Name(pool.Name),
+		Kind: kind, Namespace: r.Namespace, Name: Name(pool.Name),
 		Owner: metav1.OwnerReference{
 			APIVersion: v1alpha1.GroupVersion.String(), Kind: "MediaPool", Name: pool.Name, UID: pool.UID,
 			Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(false),
@@ -253,34 +257,6 @@ func (r *Reconciler) spec(pool *v1alpha1.MediaPool) podspec.Spec {
 		Exposure: v1alpha1.Exposure{Type: v1alpha1.ExposureInternal}, GraceSeconds: graceSeconds, Image: r.Image,
 		Volume: volume(pool.Spec.Egress.Storage), Keys: keys(pool.Spec.Egress.Storage),
 	}
-}
-
-// composingMemory is the limit of memory of a recorder that composes, where nothing is said.
-var composingMemory = resource.MustParse("2Gi")
-
-// composing returns the resources of a recorder that composes.
-func composing(given *corev1.ResourceRequirements) *corev1.ResourceRequirements {
-	out := &corev1.ResourceRequirements{}
-	if given != nil {
-		given.DeepCopyInto(out)
-	}
-	if _, limited := out.Limits[corev1.ResourceMemory]; limited {
-		return out
-	}
-	if out.Limits == nil {
-		out.Limits = make(corev1.ResourceList)
-	}
-	limit := composingMemory
-	if requested, found := out.Requests[corev1.ResourceMemory]; found && requested.Cmp(limit) > 0 {
-		limit = requested
-	} else if !found { // Kubernetes would take the limit for it
-		if out.Requests == nil {
-			out.Requests = make(corev1.ResourceList)
-		}
-		out.Requests[corev1.ResourceMemory] = podspec.Recorder.Requests[corev1.ResourceMemory]
-	}
-	out.Limits[corev1.ResourceMemory] = limit
-	return out
 }
 
 // keys returns the Secret with the keys of S3; "" when the pool uses none. The rest of S3 is told
