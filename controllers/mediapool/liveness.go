@@ -76,10 +76,8 @@ func planLiveness(o observed, p *plan) {
 
 // scheduledTime returns since when a pod is on its node.
 func scheduledTime(pod *corev1.Pod) time.Time {
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionTrue {
-			return condition.LastTransitionTime.Time
-		}
+	if scheduled := podCondition(pod, corev1.PodScheduled); scheduled != nil && scheduled.Status == corev1.ConditionTrue {
+		return scheduled.LastTransitionTime.Time
 	}
 	return pod.CreationTimestamp.Time
 }

@@ -100,10 +100,8 @@ func pauseAfter(failures int) time.Duration {
 // endedTime returns when a pod has ended; of one that has not, since when it can't be scheduled.
 func endedTime(pod *corev1.Pod) time.Time {
 	ended := pod.CreationTimestamp.Time
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodScheduled {
-			ended = condition.LastTransitionTime.Time
-		}
+	if scheduled := podCondition(pod, corev1.PodScheduled); scheduled != nil {
+		ended = scheduled.LastTransitionTime.Time
 	}
 	for _, container := range pod.Status.ContainerStatuses {
 		if t := container.State.Terminated; t != nil && t.FinishedAt.After(ended) {
@@ -182,12 +180,20 @@ func portTaken(pod *corev1.Pod) bool {
 
 // unschedulable returns why a pod can't be scheduled; "" when it can.
 func unschedulable(pod *corev1.Pod) string {
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-			return condition.Message
-		}
+	if scheduled := podCondition(pod, corev1.PodScheduled); scheduled != nil && scheduled.Status == corev1.ConditionFalse {
+		return scheduled.Message
 	}
 	return ""
+}
+
+// podCondition returns a condition of a pod; nil when it has none.
+func podCondition(pod *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
+	for i := range pod.Status.Conditions {
+		if pod.Status.Conditions[i].Type == kind {
+			return &pod.Status.Conditions[i]
+		}
+	}
+	return nil
 }
 
 // ending says how a pod has ended.
