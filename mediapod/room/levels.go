@@ -60,10 +60,7 @@ func (g *Registry) measures() bool {
 
 // measureLoss takes what was lost on the way from publishers.
 func (r *Room) measureLoss() {
-	r.mu.Lock()
-	streams := r.liveStreams()
-	r.mu.Unlock()
-	receptions := receptionsOf(streams)
+	_, receptions := r.observe()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lost(receptions)

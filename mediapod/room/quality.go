@@ -57,10 +57,7 @@ func (g *Registry) stopMeasuring() {
 
 // measure takes what is observed of every publisher, and tells everybody what has changed for them.
 func (r *Room) measure(now time.Time) {
-	r.mu.Lock()
-	streams := r.liveStreams()
-	r.mu.Unlock()
-	receptions := receptionsOf(streams)
+	streams, receptions := r.observe()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lost(receptions)
@@ -76,8 +73,10 @@ func (r *Room) measure(now time.Time) {
 	}
 }
 
-// liveStreams returns the streams that were announced. The room is locked.
-func (r *Room) liveStreams() []*stream {
+// observe returns the streams that were announced, and what was observed of each since it was asked
+// for last; nil is nothing.
+func (r *Room) observe() ([]*stream, []*media.Reception) {
+	r.mu.Lock()
 	streams := make([]*stream, 0, len(r.streams))
 	for _, p := range r.participants {
 		for _, s := range p.publications.sorted() {
@@ -86,19 +85,14 @@ func (r *Room) liveStreams() []*stream {
 			}
 		}
 	}
-	return streams
-}
-
-// receptionsOf returns what was observed of each stream since it was asked for last; nil is
-// nothing. The room is not locked.
-func receptionsOf(streams []*stream) []*media.Reception {
+	r.mu.Unlock()
 	receptions := make([]*media.Reception, len(streams))
 	for i, s := range streams {
 		if reception, ok := s.publication.Reception(); ok {
 			receptions[i] = &reception
 		}
 	}
-	return receptions
+	return streams, receptions
 }
 
 // quality is the network quality level of a publisher: that of the stream that arrives worst.
