@@ -1,5 +1,6 @@
 // Package page is the single authority on how the gateway serves a page that was built into it:
 // what browsers may keep, in which coding files come, and the security headers that all pages have.
+// bundle.mjs builds pages, and languages.js chooses their language.
 package page
 
 import (

@@ -1,5 +1,6 @@
 // Every text that the console shows, by language. A new language is one more object here, with the same keys; {name} and the
 // like are filled in. English is what is used where no language of the browser is here.
+import * as pages from '../../page/languages.js';
 
 const en = {
   problems: {
@@ -280,16 +281,8 @@ const de = {
 
 export const LANGUAGES = { en, de };
 
-/**
- * The first language that is there of those that somebody prefers: de for de-AT.
- *
- * @param {readonly string[]} preferred as navigator.languages
- * @returns {keyof typeof LANGUAGES}
- */
-export function languageOf(preferred) {
-  const short = preferred.map((tag) => tag.toLowerCase().split('-')[0]);
-  return short.find((tag) => Object.hasOwn(LANGUAGES, tag)) ?? 'en';
-}
+/** The language that somebody gets who prefers some. */
+export const languageOf = (preferred) => pages.languageOf(LANGUAGES, preferred);
 
 /** The page's language. */
 export const language = languageOf(globalThis.navigator?.languages ?? []);
@@ -297,30 +290,7 @@ export const language = languageOf(globalThis.navigator?.languages ?? []);
 /** Its texts. */
 export const texts = LANGUAGES[language];
 
-/**
- * A text with values in it.
- *
- * @param {string} text with {name}
- * @param {Record<string, string | number>} values by name
- */
-export function fill(text, values) {
-  return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
-}
+export { fill } from '../../page/languages.js';
 
-/**
- * Writes the texts of the language into elements that name them: data-text for the content, data-label and data-placeholder
- * for attributes.
- *
- * @param {ParentNode} root
- */
-export function translate(root) {
-  for (const element of root.querySelectorAll('[data-text]')) {
-    element.textContent = texts.page[element.dataset.text];
-  }
-  for (const element of root.querySelectorAll('[data-label]')) {
-    element.setAttribute('aria-label', texts.page[element.dataset.label]);
-  }
-  for (const element of root.querySelectorAll('[data-placeholder]')) {
-    element.setAttribute('placeholder', texts.page[element.dataset.placeholder]);
-  }
-}
+/** Writes the texts of the language into elements that name them. */
+export const translate = (root) => pages.translate(root, texts.page);

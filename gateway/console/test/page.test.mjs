@@ -6,29 +6,10 @@ import { credentialOf, kept, keep, forget, sendable } from '../src/credential.js
 import { bytes, duration, length, percent } from '../src/format.js';
 import { final } from '../src/feed.js';
 import { History } from '../src/history.js';
+import { checkLanguages } from '../../page/languages.check.mjs';
 import { fill, LANGUAGES, languageOf } from '../src/texts.js';
 
-/** Every text of a language with the path of its keys. */
-function paths(value, path = '') {
-  if (typeof value === 'string') {
-    return [[path, value]];
-  }
-  return Object.entries(value).flatMap(([key, inner]) => paths(inner, `${path}/${key}`));
-}
-
-const placeholders = (text) => [...text.matchAll(/\{\w+\}/g)].map(([name]) => name).sort().join();
-
-for (const [language, texts] of Object.entries(LANGUAGES)) {
-  test(`${language} has every text of English, with the same values in it`, () => {
-    const theirs = new Map(paths(texts));
-    const english = paths(LANGUAGES.en);
-    assert.deepEqual([...theirs.keys()], english.map(([path]) => path));
-    for (const [path, text] of english) {
-      assert.ok(theirs.get(path).trim(), path);
-      assert.equal(placeholders(theirs.get(path)), placeholders(text), path);
-    }
-  });
-}
+checkLanguages(LANGUAGES);
 
 test('what the page says before its script runs is its English', async () => {
   const page = await readFile(new URL('../src/index.html', import.meta.url), 'utf8');
