@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"mediarooms.dev/mediarooms/test/browser"
-	"mediarooms.dev/mediarooms/test/wait"
 )
 
 // patience is how long a page may take for what it does by itself.
@@ -131,24 +130,7 @@ func openAt(t *testing.T, url string, viewport browser.Viewport) *browser.Page {
 // eventually waits until a JavaScript expression is true.
 func eventually(t *testing.T, page *browser.Page, expression string) {
 	t.Helper()
-	wait.For(t, patience, expression, func() error {
-		var seen struct {
-			Holds bool
-			Text  string
-		}
-		if err := page.Evaluate("({Holds: Boolean("+expression+"), Text: document.body.innerText})", &seen); err != nil {
-			t.Fatal(err)
-		}
-		if !seen.Holds {
-			return fmt.Errorf("the page says:\n%s", seen.Text)
-		}
-		return nil
-	})
-}
-
-// shown is an expression that is true while an element is visible.
-func shown(testID string) string {
-	return fmt.Sprintf(`document.querySelector('[data-testid=%q]')?.checkVisibility()`, testID)
+	page.Await(t, patience, expression)
 }
 
 // says is an expression that is true while an element has a text.
@@ -190,10 +172,10 @@ func evaluate(t *testing.T, page *browser.Page, expression string, result any) {
 func signedIn(t *testing.T, g *gatewayOfTests, viewport browser.Viewport) *browser.Page {
 	t.Helper()
 	page := openAt(t, g.url(), viewport)
-	eventually(t, page, shown("secret"))
+	eventually(t, page, browser.Shown("secret"))
 	evaluate(t, page, fmt.Sprintf(`document.querySelector('#secret').value = %q`, secretOfTests), nil)
 	click(t, page, `[data-testid="submit"]`)
-	eventually(t, page, shown("console")+" && "+says("rooms", "weekly"))
+	eventually(t, page, browser.Shown("console")+" && "+says("rooms", "weekly"))
 	return page
 }
 
@@ -201,7 +183,7 @@ func TestSigningInThatGoesWrong(t *testing.T) {
 	t.Parallel()
 	g := serveTests(t)
 	page := openAt(t, g.url(), browser.Viewport{})
-	eventually(t, page, shown("secret"))
+	eventually(t, page, browser.Shown("secret"))
 	try := func(secret, want string) {
 		t.Helper()
 		evaluate(t, page, fmt.Sprintf(`document.querySelector('#secret').value = %q`, secret), nil)
@@ -227,12 +209,12 @@ func TestATokenIsSentWithItsNamespace(t *testing.T) {
 	t.Parallel()
 	g := serveTests(t)
 	page := openAt(t, g.url(), browser.Viewport{})
-	eventually(t, page, shown("by-password"))
+	eventually(t, page, browser.Shown("by-password"))
 	click(t, page, "#by-token")
-	eventually(t, page, shown("namespace"))
+	eventually(t, page, browser.Shown("namespace"))
 	evaluate(t, page, fmt.Sprintf(`document.querySelector('#secret').value = %q; document.querySelector('#namespace').value = 'acme'`, tokenOfTests), nil)
 	click(t, page, `[data-testid="submit"]`)
-	eventually(t, page, shown("console"))
+	eventually(t, page, browser.Shown("console"))
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, url := range g.asked {
@@ -253,11 +235,11 @@ func TestWhatIsShownIsLive(t *testing.T) {
 	})
 	eventually(t, page, says("rooms", "brand-new")+" && "+says("summary", "4711"))
 	g.set(func(g *gatewayOfTests) { g.broken = true })
-	eventually(t, page, shown("stale")+` && document.querySelector('#live').dataset.live === 'false'`)
+	eventually(t, page, browser.Shown("stale")+` && document.querySelector('#live').dataset.live === 'false'`)
 	g.set(func(g *gatewayOfTests) { g.broken = false })
-	eventually(t, page, "!("+shown("stale")+")")
+	eventually(t, page, "!("+browser.Shown("stale")+")")
 	g.set(func(g *gatewayOfTests) { g.problem = errUnauthenticated })
-	eventually(t, page, shown("sign-in")+` && document.querySelector('#alert').dataset.problem === 'expired'`)
+	eventually(t, page, browser.Shown("sign-in")+` && document.querySelector('#alert').dataset.problem === 'expired'`)
 	var left string
 	evaluate(t, page, "JSON.stringify({...sessionStorage}) + document.querySelector('#console').textContent", &left)
 	if strings.Contains(left, "brand-new") || strings.Contains(left, "Basic") {
@@ -272,13 +254,13 @@ func TestAReloadKeepsTheSignInAndSigningOutEndsIt(t *testing.T) {
 	if err := page.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, page, shown("console")+" && "+says("rooms", "weekly"))
+	eventually(t, page, browser.Shown("console")+" && "+says("rooms", "weekly"))
 	click(t, page, `[data-testid="sign-out"]`)
-	eventually(t, page, shown("sign-in"))
+	eventually(t, page, browser.Shown("sign-in"))
 	if err := page.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, page, shown("sign-in"))
+	eventually(t, page, browser.Shown("sign-in"))
 	var cookies string
 	evaluate(t, page, "document.cookie", &cookies)
 	if cookies != "" {
@@ -302,7 +284,7 @@ func TestNamesAreTextsOnly(t *testing.T) {
 		}
 	})
 	page := openAt(t, g.url(), browser.Viewport{})
-	eventually(t, page, shown("secret"))
+	eventually(t, page, browser.Shown("secret"))
 	evaluate(t, page, fmt.Sprintf(`document.querySelector('#secret').value = %q`, secretOfTests), nil)
 	click(t, page, `[data-testid="submit"]`)
 	eventually(t, page, says("rooms", hostile)+" && "+says("viewer", hostile))
@@ -326,11 +308,11 @@ func TestTheViews(t *testing.T) {
 	click(t, page, `[data-testid="to-events"]`)
 	eventually(t, page, says("view-events", "PodLost"))
 	click(t, page, `[data-testid="to-rooms"]`)
-	eventually(t, page, shown("search"))
+	eventually(t, page, browser.Shown("search"))
 	evaluate(t, page, `document.querySelector('#search').value = 'weekly'; document.querySelector('#search').dispatchEvent(new Event('input'))`, nil)
 	eventually(t, page, `document.querySelectorAll('#rooms-list a').length === 1`)
 	click(t, page, "#rooms-list a")
-	eventually(t, page, says("room", "Grace Hopper")+" && "+says("room", "3 over TCP")+" && "+says("room", "Connection lost: 1"))
+	eventually(t, page, says("room", "Grace Hopper")+" && "+says("room", "3 over TCP")+" && "+says("room", "Connection lost: 1")+" && "+says("room", "≤ 2 %")+" && "+says("room", "420 ms"))
 	evaluate(t, page, `location.hash = '#/room/acme/gone'`, nil)
 	eventually(t, page, says("room", "no such room"))
 	g.set(func(g *gatewayOfTests) {
@@ -339,7 +321,7 @@ func TestTheViews(t *testing.T) {
 		g.details["weekly"].People, g.details["weekly"].Ends = nil, nil
 	})
 	click(t, page, `[data-testid="back"]`)
-	eventually(t, page, shown("search")+" && !("+shown("to-fleet")+")")
+	eventually(t, page, browser.Shown("search")+" && !("+browser.Shown("to-fleet")+")")
 	click(t, page, `[data-testid="to-events"]`)
 	eventually(t, page, says("view-events", "may not list events"))
 	click(t, page, `[data-testid="to-recordings"]`)
@@ -381,11 +363,11 @@ func TestTheConsoleByKeyboardOnly(t *testing.T) {
 	t.Parallel()
 	g := serveTests(t)
 	page := openAt(t, g.url(), browser.Viewport{})
-	eventually(t, page, shown("secret"))
+	eventually(t, page, browser.Shown("secret"))
 	goTo(t, page, "#by-password")
 	goTo(t, page, "#secret")
 	press(t, page, secretOfTests+kb.Enter)
-	eventually(t, page, shown("console")+" && "+says("rooms", "weekly"))
+	eventually(t, page, browser.Shown("console")+" && "+says("rooms", "weekly"))
 	goTo(t, page, `#rooms-list li[data-key="acme/weekly"] a`)
 	// What is refreshed keeps the focus.
 	g.set(func(g *gatewayOfTests) { g.overview.Totals.Streams = 815 })
@@ -394,13 +376,13 @@ func TestTheConsoleByKeyboardOnly(t *testing.T) {
 	eventually(t, page, says("room", "Grace Hopper"))
 	goTo(t, page, ".back")
 	press(t, page, kb.Enter)
-	eventually(t, page, shown("search"))
+	eventually(t, page, browser.Shown("search"))
 	goTo(t, page, `#views a[data-view="fleet"]`)
 	press(t, page, kb.Enter)
-	eventually(t, page, shown("view-fleet"))
+	eventually(t, page, browser.Shown("view-fleet"))
 	goTo(t, page, "#sign-out")
 	press(t, page, kb.Enter)
-	eventually(t, page, shown("sign-in"))
+	eventually(t, page, browser.Shown("sign-in"))
 }
 
 var viewports = map[string]browser.Viewport{
@@ -474,9 +456,9 @@ func TestTheViewsFitAndAreAccessible(t *testing.T) {
 			t.Parallel()
 			g := serveTests(t)
 			page := openAt(t, g.url(), viewport)
-			eventually(t, page, shown("secret"))
+			eventually(t, page, browser.Shown("secret"))
 			click(t, page, `[data-testid="submit"]`)
-			eventually(t, page, shown("alert"))
+			eventually(t, page, browser.Shown("alert"))
 			inspect(t, page, device+"-sign-in")
 			page = signedIn(t, g, viewport)
 			// A chart is one with some values.
@@ -505,18 +487,18 @@ func exampleOverview() overview {
 	now := time.Now().Unix()
 	o := overview{
 		Viewer: whom{Name: "system:serviceaccount:platform:console-viewer"},
-		Totals: totals{Rooms: 64, Ready: 62, Waiting: 2, People: 312, Pending: 9, Streams: 481, UDP: 1460, TCP: 52, Recording: 2},
+		Totals: totals{Rooms: 64, Ready: 62, Waiting: 2, figures: figures{People: 312, Pending: 9, Streams: 481, UDP: 1460, TCP: 52}, Recording: 2},
 	}
 	for i, r := range []room{
-		{ID: "weekly", Name: "weekly", People: 24, Pending: 3, Max: 50, Streams: 31, UDP: 176, TCP: 3, Recording: true, Pod: "default-7k2p9", Standby: "default-x4m8t"},
-		{ID: "all-hands-2026", Name: "all-hands-2026", People: 112, Streams: 4, UDP: 420, TCP: 31, Pod: "default-x4m8t"},
-		{Namespace: "clinic", ID: "room_4711", Name: "room-4711", People: 2, Streams: 4, UDP: 8, Pod: "default-7k2p9", Standby: "default-x4m8t"},
-		{Namespace: "clinic", ID: "room_4712", Name: "room-4712", People: 2, Pending: 1, Streams: 3, TCP: 7, Pod: "default-7k2p9"},
-		{Namespace: "school-of-music-and-performing-arts", ID: "violin-lesson-of-thursday-afternoon-with-a-long-name", Name: "violin", People: 3, Streams: 6, UDP: 18, Pod: "music-q9wz2"},
-		{ID: "standup", Name: "standup", People: 7, Streams: 8, UDP: 56, Pod: "default-x4m8t"},
-		{ID: "late", Name: "late", State: stateWaiting, Reason: "NoCapacity", Message: `MediaPool "music" has all 2 media pods that it may have, and none has room now`, Pool: "music"},
-		{ID: "old", Name: "old", State: stateClosing, Pod: "default-7k2p9"},
-		{ID: "empty", Name: "empty", Pod: "default-x4m8t"},
+		{ID: "weekly", Name: "weekly", Max: 50, Recording: true, figures: figures{People: 24, Pending: 3, Streams: 31, UDP: 176, TCP: 3}, place: place{Pod: "default-7k2p9", Standby: "default-x4m8t"}, Served: served{Joins: 4, Failed: 1, Milliseconds: 420, LossPercent: 2}},
+		{ID: "all-hands-2026", Name: "all-hands-2026", figures: figures{People: 112, Streams: 4, UDP: 420, TCP: 31}, place: place{Pod: "default-x4m8t"}},
+		{Namespace: "clinic", ID: "room_4711", Name: "room-4711", figures: figures{People: 2, Streams: 4, UDP: 8}, place: place{Pod: "default-7k2p9", Standby: "default-x4m8t"}},
+		{Namespace: "clinic", ID: "room_4712", Name: "room-4712", figures: figures{People: 2, Pending: 1, Streams: 3, TCP: 7}, place: place{Pod: "default-7k2p9"}},
+		{Namespace: "school-of-music-and-performing-arts", ID: "violin-lesson-of-thursday-afternoon-with-a-long-name", Name: "violin", figures: figures{People: 3, Streams: 6, UDP: 18}, place: place{Pod: "music-q9wz2"}},
+		{ID: "standup", Name: "standup", figures: figures{People: 7, Streams: 8, UDP: 56}, place: place{Pod: "default-x4m8t"}},
+		{ID: "late", Name: "late", State: stateWaiting, Reason: "NoCapacity", Message: `MediaPool "music" has all 2 media pods that it may have, and none has room now`, place: place{Pool: "music"}},
+		{ID: "old", Name: "old", State: stateClosing, place: place{Pod: "default-7k2p9"}},
+		{ID: "empty", Name: "empty", place: place{Pod: "default-x4m8t"}},
 	} {
 		r.Created = now - int64(700*(i+1)*(i+1))
 		if r.Namespace == "" {

@@ -52,15 +52,11 @@ func viewerOf(who viewer, seen scope) whom {
 
 // totals sums the rooms that the viewer sees.
 type totals struct {
-	Rooms     int   `json:"rooms"`
-	Ready     int   `json:"ready"`
-	Waiting   int   `json:"waiting"`
-	People    int32 `json:"people"`
-	Pending   int32 `json:"pending"`
-	Streams   int32 `json:"streams"`
-	UDP       int32 `json:"udp"`
-	TCP       int32 `json:"tcp"`
-	Recording int   `json:"recording"`
+	Rooms   int `json:"rooms"`
+	Ready   int `json:"ready"`
+	Waiting int `json:"waiting"`
+	figures
+	Recording int `json:"recording"`
 }
 
 func (t *totals) add(r *room) {
@@ -71,11 +67,7 @@ func (t *totals) add(r *room) {
 	case stateWaiting:
 		t.Waiting++
 	}
-	t.People += r.People
-	t.Pending += r.Pending
-	t.Streams += r.Streams
-	t.UDP += r.UDP
-	t.TCP += r.TCP
+	t.figures.add(r.figures)
 	if r.Recording {
 		t.Recording++
 	}

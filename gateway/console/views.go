@@ -37,31 +37,68 @@ type room struct {
 	// Reason and Message are those of the condition that says why the room is not ready.
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
-	Pool    string `json:"pool,omitempty"`
-	Pod     string `json:"pod,omitempty"`
-	Node    string `json:"node,omitempty"`
+	place
+	figures
+	Max       int32  `json:"max,omitempty"`
+	Served    served `json:"served"`
+	Recording bool   `json:"recording"`
+	Created   int64  `json:"created"`
+}
+
+// place is where a room is.
+type place struct {
+	Pool string `json:"pool,omitempty"`
+	Pod  string `json:"pod,omitempty"`
+	Node string `json:"node,omitempty"`
 	// Standby is the pod that follows; Protected the reason of the condition Protected, "" for
 	// none.
 	Standby   string `json:"standby,omitempty"`
 	Protected string `json:"protected,omitempty"`
-	People    int32  `json:"people"`
-	Pending   int32  `json:"pending"`
-	Max       int32  `json:"max,omitempty"`
-	Streams   int32  `json:"streams"`
-	UDP       int32  `json:"udp"`
-	TCP       int32  `json:"tcp"`
-	Recording bool   `json:"recording"`
-	Created   int64  `json:"created"`
+}
+
+// figures are what is in a room, or in all.
+type figures struct {
+	People  int32 `json:"people"`
+	Pending int32 `json:"pending"`
+	Streams int32 `json:"streams"`
+	UDP     int32 `json:"udp"`
+	TCP     int32 `json:"tcp"`
+}
+
+func (f *figures) add(other figures) {
+	f.People += other.People
+	f.Pending += other.Pending
+	f.Streams += other.Streams
+	f.UDP += other.UDP
+	f.TCP += other.TCP
+}
+
+// served is how a room has served its users in the last minute.
+type served struct {
+	Joins  int32 `json:"joins"`
+	Failed int32 `json:"failed"`
+	// Milliseconds that half of Joins took at most; 0 when that is not known.
+	Milliseconds int32 `json:"milliseconds,omitempty"`
+	LossPercent  int32 `json:"lossPercent"`
+}
+
+func servedOf(levels *v1alpha1.ServiceLevels) served {
+	if levels == nil {
+		return served{}
+	}
+	return served{levels.Joins, levels.FailedJoins, levels.MedianJoinMilliseconds, levels.WorstLossPercent}
 }
 
 func roomOf(session *v1alpha1.Session) room {
 	status := &session.Status
 	r := room{
 		Namespace: session.Namespace, Name: session.Name, ID: naming.SessionID(session), State: stateReady,
-		Pool: status.PoolName, Pod: status.PodName, Node: status.NodeName, Standby: status.StandbyPodName,
-		People: status.ActiveConnections, Pending: status.PendingConnections, Streams: status.Publishers,
-		UDP: status.MediaConnections.UDP, TCP: status.MediaConnections.TCP, Recording: status.Recording,
-		Created: seconds(session.CreationTimestamp.Time),
+		place: place{Pool: status.PoolName, Pod: status.PodName, Node: status.NodeName, Standby: status.StandbyPodName},
+		figures: figures{
+			People: status.ActiveConnections, Pending: status.PendingConnections, Streams: status.Publishers,
+			UDP: status.MediaConnections.UDP, TCP: status.MediaConnections.TCP,
+		},
+		Served: servedOf(status.ServiceLevels), Recording: status.Recording, Created: seconds(session.CreationTimestamp.Time),
 	}
 	if session.Spec.MaxConnections != nil {
 		r.Max = *session.Spec.MaxConnections

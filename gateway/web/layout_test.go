@@ -137,7 +137,7 @@ func TestScreensFit(t *testing.T) {
 
 			s.set(func(s *signalling) { s.refusal, s.silent = nil, true })
 			page = openAt(t, s.invitation(), viewport)
-			eventually(t, page, shown("join"))
+			eventually(t, page, browser.Shown("join"))
 			click(t, page, "join")
 			inspect(t, page, device+"-joining")
 
@@ -156,7 +156,7 @@ func TestRoomFits(t *testing.T) {
 			t.Parallel()
 			s := newSignalling(t)
 			page := openAt(t, s.invitation(), viewport)
-			eventually(t, page, shown("join"))
+			eventually(t, page, browser.Shown("join"))
 			click(t, page, "join")
 			eventually(t, page, `document.querySelector('[data-testid="tile"][data-self="true"].live')`)
 			people := 1
@@ -173,7 +173,7 @@ func TestRoomFits(t *testing.T) {
 			}
 			s.set(func(s *signalling) { s.refuse = true })
 			s.drop()
-			eventually(t, page, shown("reconnecting"))
+			eventually(t, page, browser.Shown("reconnecting"))
 			inspect(t, page, device+"-reconnecting")
 			s.set(func(s *signalling) { s.refuse = false })
 			eventually(t, page, `document.querySelector('[data-notice="reconnected"]')`)
@@ -183,9 +183,9 @@ func TestRoomFits(t *testing.T) {
 			inspect(t, page, device+"-removed")
 
 			page = openAt(t, newSignalling(t).invitation(), viewport)
-			eventually(t, page, shown("join"))
+			eventually(t, page, browser.Shown("join"))
 			click(t, page, "join")
-			eventually(t, page, shown("room"))
+			eventually(t, page, browser.Shown("room"))
 			click(t, page, "leave")
 			eventually(t, page, ended("disconnect"))
 			inspect(t, page, device+"-left")

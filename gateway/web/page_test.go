@@ -53,32 +53,15 @@ func open(t *testing.T, url string) *browser.Page {
 // eventually waits until a JavaScript expression is true.
 func eventually(t *testing.T, page *browser.Page, expression string) {
 	t.Helper()
-	wait.For(t, patience, expression, func() error {
-		var seen struct {
-			Holds bool
-			Text  string
-		}
-		if err := page.Evaluate("({Holds: Boolean("+expression+"), Text: document.body.innerText})", &seen); err != nil {
-			t.Fatal(err)
-		}
-		if !seen.Holds {
-			return fmt.Errorf("the page says:\n%s", seen.Text)
-		}
-		return nil
-	})
-}
-
-// shown is an expression that is true while an element is visible.
-func shown(testID string) string {
-	return fmt.Sprintf(`document.querySelector('[data-testid=%q]')?.checkVisibility()`, testID)
+	page.Await(t, patience, expression)
 }
 
 func problem(kind string) string {
-	return shown("message") + fmt.Sprintf(` && document.querySelector('[data-testid="message"]').dataset.problem === %q`, kind)
+	return browser.Shown("message") + fmt.Sprintf(` && document.querySelector('[data-testid="message"]').dataset.problem === %q`, kind)
 }
 
 func ended(reason string) string {
-	return shown("end") + fmt.Sprintf(` && document.getElementById('ending').dataset.reason === %q`, reason)
+	return browser.Shown("end") + fmt.Sprintf(` && document.getElementById('ending').dataset.reason === %q`, reason)
 }
 
 func click(t *testing.T, page *browser.Page, testID string) {
@@ -92,9 +75,9 @@ func click(t *testing.T, page *browser.Page, testID string) {
 func joined(t *testing.T, s *signalling) *browser.Page {
 	t.Helper()
 	page := open(t, s.invitation())
-	eventually(t, page, shown("join"))
+	eventually(t, page, browser.Shown("join"))
 	click(t, page, "join")
-	eventually(t, page, shown("room"))
+	eventually(t, page, browser.Shown("room"))
 	return page
 }
 
@@ -102,7 +85,7 @@ func TestJoiningAnotherWayThanByLink(t *testing.T) {
 	t.Parallel()
 	s := newSignalling(t)
 	page := open(t, s.url(""))
-	eventually(t, page, shown("token-input"))
+	eventually(t, page, browser.Shown("token-input"))
 	click(t, page, "join")
 	eventually(t, page, problem("no-token"))
 	paste := func(text string) {
@@ -114,23 +97,23 @@ func TestJoiningAnotherWayThanByLink(t *testing.T) {
 	paste("ws://" + s.host() + "?sessionId=demo")
 	eventually(t, page, problem("malformed-token"))
 	paste(s.invitation())
-	eventually(t, page, shown("room"))
+	eventually(t, page, browser.Shown("room"))
 }
 
 func TestJoiningByALinkOfBefore(t *testing.T) {
 	t.Parallel()
 	s := newSignalling(t)
 	page := open(t, s.oldInvitation())
-	eventually(t, page, shown("join"))
+	eventually(t, page, browser.Shown("join"))
 	click(t, page, "join")
-	eventually(t, page, shown("room"))
+	eventually(t, page, browser.Shown("room"))
 }
 
 func TestAnInvitationInTheAddressOfAPageThatIsOpen(t *testing.T) {
 	t.Parallel()
 	s := newSignalling(t)
 	page := open(t, s.url(""))
-	eventually(t, page, shown("token-input"))
+	eventually(t, page, browser.Shown("token-input"))
 	// As a guest does who pastes the link where the page's address is: browsers load nothing for
 	// that.
 	if err := page.Evaluate(fmt.Sprintf("location.href = %q", s.invitation()), nil); err != nil {
@@ -139,7 +122,7 @@ func TestAnInvitationInTheAddressOfAPageThatIsOpen(t *testing.T) {
 	wait.For(t, patience, "the invitation to be taken", func() error {
 		var taken bool
 		// The page loads again in the meantime, and can't be asked then.
-		if err := page.Evaluate("!("+shown("token-input")+") && "+shown("join"), &taken); err != nil {
+		if err := page.Evaluate("!("+browser.Shown("token-input")+") && "+browser.Shown("join"), &taken); err != nil {
 			return err
 		}
 		if !taken {
@@ -148,7 +131,7 @@ func TestAnInvitationInTheAddressOfAPageThatIsOpen(t *testing.T) {
 		return nil
 	})
 	click(t, page, "join")
-	eventually(t, page, shown("room"))
+	eventually(t, page, browser.Shown("room"))
 }
 
 func TestJoiningThatGoesWrong(t *testing.T) {
@@ -182,13 +165,13 @@ func TestJoiningThatGoesWrong(t *testing.T) {
 				url = s.url(test.query)
 			}
 			page := open(t, url)
-			eventually(t, page, shown("start"))
+			eventually(t, page, browser.Shown("start"))
 			if test.query == "" {
 				click(t, page, "join")
 			}
 			eventually(t, page, problem(test.want))
 			// There is always a way to go on.
-			eventually(t, page, `!document.getElementById('join').disabled && (`+shown("token-input")+` || `+shown("other-invitation")+`)`)
+			eventually(t, page, `!document.getElementById('join').disabled && (`+browser.Shown("token-input")+` || `+browser.Shown("other-invitation")+`)`)
 			if console := page.Console(); strings.Contains(console, secret) || strings.Contains(console, private) {
 				t.Errorf("the console holds a secret:\n%s", console)
 			}
@@ -201,11 +184,11 @@ func TestJoiningGoesOnWhenTheServerComesBack(t *testing.T) {
 	s := newSignalling(t)
 	s.set(func(s *signalling) { s.refuse = true })
 	page := open(t, s.invitation())
-	eventually(t, page, shown("join"))
+	eventually(t, page, browser.Shown("join"))
 	click(t, page, "join")
 	wait.For(t, patience, "the page to try to connect", wait.True(func() bool { return s.refusals() > 0 }))
 	s.set(func(s *signalling) { s.refuse = false })
-	eventually(t, page, shown("room"))
+	eventually(t, page, browser.Shown("room"))
 }
 
 func TestTokenLeavesNoTrace(t *testing.T) {
@@ -249,7 +232,7 @@ func TestCallsEndWithAReason(t *testing.T) {
 			s.tell(t, "participantEvicted", map[string]string{"connectionId": "con_self", "reason": reason})
 			eventually(t, page, ended(reason))
 			click(t, page, "end-action")
-			eventually(t, page, shown("token-input"))
+			eventually(t, page, browser.Shown("token-input"))
 		})
 	}
 	t.Run("own leave", func(t *testing.T) {
@@ -264,13 +247,13 @@ func TestReconnecting(t *testing.T) {
 	t.Parallel()
 	s := newSignalling(t)
 	page := joined(t, s)
-	eventually(t, page, "!("+shown("reconnecting")+")")
+	eventually(t, page, "!("+browser.Shown("reconnecting")+")")
 	s.set(func(s *signalling) { s.refuse = true })
 	s.drop()
-	eventually(t, page, shown("reconnecting"))
+	eventually(t, page, browser.Shown("reconnecting"))
 	s.set(func(s *signalling) { s.refuse = false })
-	eventually(t, page, "!("+shown("reconnecting")+")")
-	eventually(t, page, shown("room"))
+	eventually(t, page, "!("+browser.Shown("reconnecting")+")")
+	eventually(t, page, browser.Shown("room"))
 }
 
 func TestPeopleComeAndGo(t *testing.T) {
@@ -288,7 +271,7 @@ func TestPeopleComeAndGo(t *testing.T) {
 	for _, id := range []string{"con_other0", "con_other1", "con_late"} {
 		s.tell(t, "participantLeft", map[string]string{"connectionId": id, "reason": "disconnect"})
 	}
-	eventually(t, page, count("1")+" && "+shown("alone"))
+	eventually(t, page, count("1")+" && "+browser.Shown("alone"))
 }
 
 func TestMicrophoneAndCamera(t *testing.T) {
@@ -297,9 +280,9 @@ func TestMicrophoneAndCamera(t *testing.T) {
 	tile := func(state string) string {
 		return fmt.Sprintf(`document.querySelector('[data-testid="tile"][data-self="true"]%s')`, state)
 	}
-	eventually(t, page, tile(`[data-microphone="on"][data-camera="on"].live`)+" && !("+shown("tile-muted")+")")
+	eventually(t, page, tile(`[data-microphone="on"][data-camera="on"].live`)+" && !("+browser.Shown("tile-muted")+")")
 	click(t, page, "toggle-microphone")
-	eventually(t, page, tile(`[data-microphone="off"][data-camera="on"]`)+" && "+shown("tile-muted"))
+	eventually(t, page, tile(`[data-microphone="off"][data-camera="on"]`)+" && "+browser.Shown("tile-muted"))
 	click(t, page, "toggle-camera")
 	eventually(t, page, tile(`[data-microphone="off"][data-camera="off"]`))
 	click(t, page, "toggle-camera")
@@ -332,7 +315,7 @@ func TestViewers(t *testing.T) {
 			s.set(setup)
 			page := joined(t, s)
 			eventually(t, page, `document.querySelector('[data-notice="viewer"]')`)
-			eventually(t, page, "!("+shown("toggle-microphone")+") && !("+shown("toggle-camera")+") && "+shown("leave"))
+			eventually(t, page, "!("+browser.Shown("toggle-microphone")+") && !("+browser.Shown("toggle-camera")+") && "+browser.Shown("leave"))
 		})
 	}
 }
@@ -355,7 +338,7 @@ func TestJoiningWithoutDevices(t *testing.T) {
 	page := open(t, s.invitation())
 	eventually(t, page, `document.querySelector('[data-testid="media-message"]').textContent.includes('blocked')`)
 	click(t, page, "join")
-	eventually(t, page, shown("room"))
+	eventually(t, page, browser.Shown("room"))
 	eventually(t, page, `document.querySelector('[data-testid="toggle-camera"]').getAttribute('aria-pressed') === 'false'`)
 	click(t, page, "toggle-camera")
 	eventually(t, page, `document.querySelector('[data-notice="camera-problem"]')`)

@@ -35,9 +35,9 @@ func TestPeopleWriteToEachOther(t *testing.T) {
 		s.tell(t, "sendMessage", map[string]string{"from": from, "type": "signal:chat", "data": data})
 	}
 	hear("con_other0", `{"message":"<i>Hi</i>","nickname":"somebody else"}`)
-	eventually(t, page, shown("chat-unread")+` && document.getElementById('chat-unread').textContent === '1'`)
+	eventually(t, page, browser.Shown("chat-unread")+` && document.getElementById('chat-unread').textContent === '1'`)
 	click(t, page, "chat-toggle")
-	eventually(t, page, shown("chat")+" && !("+shown("chat-unread")+") && "+says("Grace Hopper: <i>Hi</i>"))
+	eventually(t, page, browser.Shown("chat")+" && !("+browser.Shown("chat-unread")+") && "+says("Grace Hopper: <i>Hi</i>"))
 	eventually(t, page, `document.activeElement.id === 'chat-text'`)
 
 	write(t, page, "Hello\nGrace")
@@ -65,7 +65,7 @@ func TestPeopleWriteToEachOther(t *testing.T) {
 	if err := page.Evaluate(`document.getElementById('chat-text').dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true }))`, nil); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, page, "!("+shown("chat")+") && document.activeElement.id === 'chat-toggle'")
+	eventually(t, page, "!("+browser.Shown("chat")+") && document.activeElement.id === 'chat-toggle'")
 }
 
 func TestOnePersonIsSeenLarge(t *testing.T) {
@@ -97,7 +97,7 @@ func TestDevicesAreChangedInTheCall(t *testing.T) {
 	click(t, page, "toggle-microphone")
 	eventually(t, page, `document.querySelector('[data-testid="tile"][data-microphone="off"]')`)
 	click(t, page, "devices-open")
-	eventually(t, page, shown("call-camera-select")+" && "+shown("call-microphone-select"))
+	eventually(t, page, browser.Shown("call-camera-select")+" && "+browser.Shown("call-microphone-select"))
 	inspect(t, page, "desktop-devices")
 	for device, option := range map[string]int{"camera": 3, "microphone": 2} {
 		change := fmt.Sprintf(`(() => {
@@ -112,7 +112,7 @@ func TestDevicesAreChangedInTheCall(t *testing.T) {
 	}
 	eventually(t, page, `document.querySelector('[data-testid="tile"] video').srcObject.getVideoTracks()[0].getSettings().deviceId === window.cameraChosen`)
 	click(t, page, "devices-close")
-	eventually(t, page, "!("+shown("devices-dialog")+")")
+	eventually(t, page, "!("+browser.Shown("devices-dialog")+")")
 	// Who is muted is not heard by choosing another microphone.
 	eventually(t, page, `document.querySelector('[data-testid="tile"][data-microphone="off"][data-camera="on"]')`)
 	click(t, page, "toggle-microphone")
@@ -126,14 +126,14 @@ func TestMarksOfTheRoom(t *testing.T) {
 	s.set(func(s *signalling) { s.others = []string{"Grace"} })
 	page := joined(t, s)
 	weak := `document.querySelector('[data-connection-id="con_other0"] [data-testid="tile-weak"]').checkVisibility()`
-	eventually(t, page, "!("+shown("recording")+") && !"+weak)
+	eventually(t, page, "!("+browser.Shown("recording")+") && !"+weak)
 	s.tell(t, "recordingStarted", map[string]string{"id": "demo", "name": "demo"})
 	s.tell(t, "networkQualityLevelChanged", map[string]any{"connectionId": "con_other0", "newValue": 1, "oldValue": 5})
-	eventually(t, page, shown("recording")+` && document.querySelector('[data-notice="recording-started"]')`)
+	eventually(t, page, browser.Shown("recording")+` && document.querySelector('[data-notice="recording-started"]')`)
 	eventually(t, page, weak+` && document.querySelector('[data-connection-id="con_other0"]').getAttribute('aria-label').includes('weak connection')`)
 	s.tell(t, "recordingStopped", map[string]string{"id": "demo", "name": "demo", "reason": "recordingStoppedByServer"})
 	s.tell(t, "networkQualityLevelChanged", map[string]any{"connectionId": "con_other0", "newValue": 4, "oldValue": 1})
-	eventually(t, page, "!("+shown("recording")+") && !"+weak)
+	eventually(t, page, "!("+browser.Shown("recording")+") && !"+weak)
 }
 
 // TestRoomWithItsPanelsFits looks at the chat on each screen, with one person large.
@@ -144,7 +144,7 @@ func TestRoomWithItsPanelsFits(t *testing.T) {
 			s := newSignalling(t)
 			s.set(func(s *signalling) { s.others = names[:7] })
 			page := openAt(t, s.invitation(), viewport)
-			eventually(t, page, shown("join"))
+			eventually(t, page, browser.Shown("join"))
 			click(t, page, "join")
 			eventually(t, page, `document.querySelector('[data-testid="tile"][data-self="true"].live')`)
 			if err := page.Evaluate(fakePictures, nil); err != nil {
@@ -160,9 +160,9 @@ func TestRoomWithItsPanelsFits(t *testing.T) {
 			for i, text := range []string{"Good morning! Can everybody hear me?", "Yes, loud and clear.", "https://example.org/a/very/long/address/that/does/not/fit/into/one/line", "Let’s begin."} {
 				s.tell(t, "sendMessage", map[string]string{"from": []string{"con_other0", "con_self"}[i%2], "type": "signal:chat", "data": text})
 			}
-			eventually(t, page, shown("chat-unread"))
+			eventually(t, page, browser.Shown("chat-unread"))
 			click(t, page, "chat-toggle")
-			eventually(t, page, shown("chat"))
+			eventually(t, page, browser.Shown("chat"))
 			inspect(t, page, device+"-chat")
 		})
 	}
@@ -173,13 +173,13 @@ func TestThePageSpeaksTheLanguageOfItsGuest(t *testing.T) {
 	s := newSignalling(t)
 	s.set(func(s *signalling) { s.others = []string{"Grace"} })
 	page := openAt(t, s.invitation(), browser.Viewport{Width: 360, Height: 740, Phone: true, Language: "de-AT"})
-	eventually(t, page, shown("join")+` && document.querySelector('[data-testid="camera-select"]').value`)
+	eventually(t, page, browser.Shown("join")+` && document.querySelector('[data-testid="camera-select"]').value`)
 	eventually(t, page, `document.documentElement.lang === 'de' && document.getElementById('start-title').textContent === 'Bereit zum Beitreten?'`)
 	inspect(t, page, "german-start")
 	click(t, page, "join")
 	eventually(t, page, `document.querySelector('[data-testid="tile-name"]')?.textContent === 'Ada Lovelace (Sie)'`)
 	inspect(t, page, "german-room")
 	s.tell(t, "participantEvicted", map[string]string{"connectionId": "con_self", "reason": "sessionClosedByServer"})
-	eventually(t, page, shown("end")+` && document.getElementById('end-title').textContent === 'Der Raum ist zu Ende'`)
+	eventually(t, page, browser.Shown("end")+` && document.getElementById('end-title').textContent === 'Der Raum ist zu Ende'`)
 	inspect(t, page, "german-end")
 }

@@ -194,7 +194,17 @@ function ends(detail) {
 /** The figures of a room that have a history. */
 export function roomFigures({ room }) {
   const all = room.udp + room.tcp;
-  return { people: room.people, streams: room.streams, tcp: all ? Math.round((100 * room.tcp) / all) : 0 };
+  return { people: room.people, streams: room.streams, loss: room.served.lossPercent, tcp: all ? Math.round((100 * room.tcp) / all) : 0 };
+}
+
+/** The worst loss of the last minute, of which a step is known. */
+const lossOf = ({ lossPercent }) => (lossPercent ? fill(t.atMost, { n: lossPercent }) : t.hardlyAny);
+
+function joins({ joins: n, failed, milliseconds }) {
+  return h('div.panel', { 'data-key': 'joins' }, h('h3', null, t.joins), h('p.panel-value', null, String(n)),
+    milliseconds > 0 && h('p.panel-note', null, fill(t.joinTime, { n: milliseconds })),
+    failed > 0 && h('p.panel-note', null, fill(t.failedJoins, { n: failed })),
+    h('p.panel-note', null, t.lastMinute));
 }
 
 /** One room. */
@@ -211,6 +221,8 @@ export function room(detail, { now, history }) {
     h('div.panels', { 'data-key': 'panels' },
       chart(t.people, String(r.people), line(t.people, history.of('people'))),
       chart(t.streams, String(r.streams), line(t.streams, history.of('streams'))),
+      chart(t.loss, lossOf(r.served), line(t.loss, history.of('loss'), { unit: ' %' })),
+      joins(r.served),
       h('div.panel', { 'data-key': 'media' }, h('h3', null, t.connections), r.udp + r.tcp
         ? share([{ count: r.udp, kind: 'good', text: fill(t.overUDP, { n: r.udp }) }, { count: r.tcp, kind: 'warn', text: fill(t.overTCP, { n: r.tcp }) }])
         : empty(t.noConnections)),
