@@ -73,7 +73,7 @@ func (d *downlink) carry(reader *bufio.Reader, epoch int) error {
 func (d *downlink) control(f frame, whole []byte, epoch int) error {
 	switch {
 	case f.opcode == opPing && epoch > 0 && f.payload < maxControl:
-		return d.write(controlFrame(opPing, append([]byte{ordinal(epoch)}, f.unmasked(whole)...), false))
+		return d.write(shortFrame(opPing, append([]byte{ordinal(epoch)}, f.unmasked(whole)...), false))
 	case f.opcode == opClose:
 		payload := f.unmasked(whole)
 		if len(payload) >= 2 && binary.BigEndian.Uint16(payload) == codeServiceRestart && d.resumption != "" && !d.torn {

@@ -59,8 +59,8 @@ func Run(ctx context.Context, config Config) error {
 	defer reading.Wait()
 	defer cancel(nil)
 	context.AfterFunc(ctx, func() {
+		r.up.end() // first: what ends now is not the client's doing
 		_ = r.Client.Close()
-		r.up.end()
 	})
 	reading.Go(func() { r.fromClient(ctx) })
 	err := r.toClient(ctx)
@@ -76,6 +76,7 @@ func (r *relay) fromClient(ctx context.Context) {
 		f, err := peekFrame(r.FromClient)
 		switch {
 		case err != nil:
+			r.up.gone()
 		case f.control():
 			err = f.whole(r.FromClient, func(whole []byte) error { return r.control(f, whole) })
 		default:

@@ -317,6 +317,34 @@ func TestCloseFramesPass(t *testing.T) {
 	})
 }
 
+// A media pod knows from the gateway that a client has gone, and takes everything else for the loss
+// of the gateway.
+func TestAMediaPodIsToldThatTheClientHasGone(t *testing.T) {
+	for name, c := range map[string]struct {
+		act  func(*scene)
+		want []received
+	}{
+		"its connection ends":  {func(s *scene) { _ = s.client.conn.Close() }, []received{again("gone")}},
+		"it closes its socket": {func(s *scene) { s.client.send(opClose, closing(1001, "")); _ = s.client.conn.Close() }, []received{{opClose, true, closing(1001, "")}}},
+		"in the middle": {func(s *scene) {
+			s.client.write(s.client.frame(opText, true, "incomplete")[:9])
+			_ = s.client.conn.Close()
+		}, nil},
+		"between two fragments": {func(s *scene) { s.client.write(s.client.frame(opText, false, "begin")); _ = s.client.conn.Close() }, []received{{opText, false, "begin"}, again("gone")}},
+		"the gateway stops":     {func(s *scene) { s.cancel() }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *scene) {
+				c.act(s)
+				s.pod.expect(c.want...)
+				if !s.pod.isOver() {
+					t.Error("the media pod's connection is open")
+				}
+			})
+		})
+	}
+}
+
 func TestTheNextMediaPodGoesOn(t *testing.T) {
 	for name, lose := range map[string]func(*scene){
 		"killed": func(s *scene) { _ = s.pod.conn.Close() },

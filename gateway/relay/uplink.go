@@ -4,6 +4,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"mediarooms.dev/mediarooms/internal/podhttp"
 )
 
 // Bounds of what is kept of one client's messages: those that were not answered, those that wait
@@ -101,7 +103,7 @@ func (u *uplink) control(f frame, whole []byte) bool {
 	if f.opcode == opPong && epoch > 0 {
 		payload := f.unmasked(whole)
 		if len(payload) > 0 && payload[0] == ordinal(epoch) {
-			send(pod, controlFrame(opPong, payload[1:], true))
+			send(pod, shortFrame(opPong, payload[1:], true))
 		}
 		return !final
 	}
@@ -278,6 +280,19 @@ func (u *uplink) attached() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.pod != nil
+}
+
+// gone tells the media pod that the client has ended its connection, unless that knows by a close
+// frame. It is called between two frames. After the end it says nothing: then the relay ends, not
+// the client.
+func (u *uplink) gone() {
+	u.mu.Lock()
+	pod := u.pod
+	if u.final || u.ended {
+		pod = nil
+	}
+	u.mu.Unlock()
+	send(pod, shortFrame(opBinary, []byte(podhttp.ClientGone), true))
 }
 
 // leave is for when the client sends nothing more. It reports whether a media pod is told.

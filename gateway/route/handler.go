@@ -339,7 +339,7 @@ func (h *handshake) ask(ctx context.Context, pod string, toldWaiting bool) (*htt
 	}
 	client := podhttp.Client{
 		Address: h.from.Address, SharedAddress: h.from.Shared, SessionWaiting: toldWaiting, SecretDigests: h.digests,
-		Holds: true, Resume: h.resumption,
+		Holds: true, Tells: true, Resume: h.resumption,
 	}
 	if h.reconnect {
 		client.Held = time.Since(h.arrived)

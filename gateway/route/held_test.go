@@ -87,7 +87,7 @@ func newHeld(t *testing.T, times holds) *held {
 		t.Fatalf("refused with %d", status)
 	}
 	h.ws, h.pod = ws, <-h.first.lines
-	if !h.pod.client.Holds || h.pod.client.Resume != "" {
+	if !h.pod.client.Holds || !h.pod.client.Tells || h.pod.client.Resume != "" {
 		t.Errorf("the media pod is told %+v", h.pod.client)
 	}
 	h.writes(h.pod.ws, websocket.MessageText, `{"jsonrpc":"2.0","id":0,"result":{}}`)

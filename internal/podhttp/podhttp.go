@@ -7,7 +7,7 @@
 //
 // A gateway that Holds outlives the media pod with the client's WebSocket. On that socket, text is
 // between client and media pod, and binary messages are between media pod and gateway: see
-// Resumption.
+// Resumption, and ClientGone of a gateway that Tells.
 package podhttp
 
 import (
@@ -69,6 +69,8 @@ const (
 	// HeaderHolds is "true" when the gateway can keep the client's WebSocket while its media pod is
 	// replaced.
 	HeaderHolds = "X-Mediarooms-Holds"
+	// HeaderTells is "true" when the gateway says ClientGone.
+	HeaderTells = "X-Mediarooms-Tells"
 	// HeaderResume is a value of Resumption. In a request: the client was on another media pod, or
 	// on another socket of this one, and knows nothing of the change. In the answer to a gateway
 	// that holds: what it is resumed by until the media pod says something else.
@@ -77,6 +79,11 @@ const (
 	// SessionWaiting is the only value of HeaderSession.
 	SessionWaiting = "waiting"
 )
+
+// ClientGone is the binary message of a gateway that Tells, before it ends a WebSocket whose client
+// has ended its connection without a close frame. A WebSocket that ends without either has lost the
+// gateway, and perhaps not the client.
+const ClientGone = "gone"
 
 // Client is what a gateway tells about the client of a WebSocket.
 type Client struct {
@@ -92,6 +99,8 @@ type Client struct {
 	Held time.Duration
 	// Holds says that the gateway can keep the client's WebSocket while its media pod is replaced.
 	Holds bool
+	// Tells says that the gateway says ClientGone.
+	Tells bool
 	// Resume is the text of a Resumption when this replaces a socket that the media pod has lost;
 	// else "".
 	Resume string
@@ -126,6 +135,10 @@ func (c Client) Write(header http.Header) {
 	if c.Holds {
 		set(HeaderHolds, "true")
 	}
+	set(HeaderTells, "")
+	if c.Tells {
+		set(HeaderTells, "true")
+	}
 	set(HeaderResume, c.Resume)
 }
 
@@ -139,6 +152,7 @@ func ReadClient(r *http.Request) Client {
 		SecretDigests:  r.Header.Get(HeaderSecretDigests),
 		Held:           held(r),
 		Holds:          r.Header.Get(HeaderHolds) == "true",
+		Tells:          r.Header.Get(HeaderTells) == "true",
 		Resume:         r.Header.Get(HeaderResume),
 	}
 }

@@ -12,16 +12,17 @@ import (
 // What the gateway writes is what the media pod reads, whatever the client has sent.
 func TestClientInHeaders(t *testing.T) {
 	for name, c := range map[string]Client{
-		"all":         {netip.MustParseAddr("2001:db8::1"), true, true, FormatSecretDigests([][]byte{[]byte("secret")}), 1500 * time.Millisecond, true, "1.resumption"},
+		"all":         {netip.MustParseAddr("2001:db8::1"), true, true, FormatSecretDigests([][]byte{[]byte("secret")}), 1500 * time.Millisecond, true, true, "1.resumption"},
 		"an IPv4":     {Address: netip.MustParseAddr("192.0.2.1")},
 		"shared":      {Address: netip.MustParseAddr("10.0.0.1"), SharedAddress: true},
 		"it waits":    {Address: netip.MustParseAddr("192.0.2.1"), SessionWaiting: true},
 		"it was held": {Address: netip.MustParseAddr("192.0.2.1"), Held: 7 * time.Second},
 		"it is held":  {Holds: true, Address: netip.MustParseAddr("192.0.2.1")},
+		"it is told":  {Tells: true, Address: netip.MustParseAddr("192.0.2.1")},
 		"a tenant's":  {Address: netip.MustParseAddr("192.0.2.1"), SecretDigests: "salt:digest"},
 	} {
 		r := httptest.NewRequest(http.MethodGet, OpenViduPath, http.NoBody)
-		Client{netip.MustParseAddr("203.0.113.1"), true, true, "forged:forged", time.Second, true, "forged"}.Write(r.Header)
+		Client{netip.MustParseAddr("203.0.113.1"), true, true, "forged:forged", time.Second, true, true, "forged"}.Write(r.Header)
 		c.Write(r.Header)
 		if got := ReadClient(r); got != c {
 			t.Errorf("%s: wrote %+v, read %+v", name, c, got)

@@ -56,6 +56,9 @@ type Publication interface {
 	// Transport is what the publisher's media comes over now.
 	Transport() Transport
 
+	// Heard is when something authentic came from the publisher last; the zero value for never.
+	Heard() time.Time
+
 	// Reception returns what was observed of the publisher since it was last called. It is false
 	// while there is nothing to say: no connection, or nothing arrived yet.
 	Reception() (Reception, bool)
@@ -81,6 +84,9 @@ type Subscription interface {
 
 	// Transport is what the media goes over now.
 	Transport() Transport
+
+	// Heard is when something came from the subscriber last, as in Publication.
+	Heard() time.Time
 
 	// VideoPause says why no video is sent for now; see PauseChanged.
 	VideoPause() Pause

@@ -84,6 +84,44 @@ func TestWhoseNetworkIsGoneIsLostInTime(t *testing.T) {
 	})
 }
 
+// A pod whose gateway is lost keeps a client whose media goes on, and no other one: that of a gateway
+// which says that the client has gone, or does not say so of any.
+func TestWhoseGatewayIsLostStaysWhileItsMediaGoesOn(t *testing.T) {
+	window := room.DefaultReconnectWindow
+	for name, c := range map[string]struct {
+		told  string // in the header
+		last  string // the gateway's word
+		stays bool
+	}{
+		"the gateway is lost":   {told: "true", stays: true},
+		"the client has gone":   {told: "true", last: podhttp.ClientGone},
+		"a gateway of long ago": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPod(t, signalling.DefaultLimits(), "A")
+				a := p.dial(podhttp.HeaderHolds, "true", podhttp.HeaderTells, c.told)
+				a.joinAs("A")
+				a.publish(cameraParams)
+				if c.last != "" {
+					a.repeat(c.last)
+				}
+				_ = a.ws.CloseNow()
+				lost := time.Now()
+				for time.Since(lost) < 2*window {
+					for _, publication := range p.engine.Publications() {
+						publication.Hear(time.Now())
+					}
+					time.Sleep(time.Second)
+				}
+				if stays := p.state("A").State == room.Active; stays != c.stays {
+					t.Errorf("A stays: %t, want %t", stays, c.stays)
+				}
+			})
+		})
+	}
+}
+
 // Whoever has not joined has a minute to do so, whatever else it does.
 func TestWhoDoesNotJoinIsSentAway(t *testing.T) {
 	for name, play := range map[string]func(*client){

@@ -120,6 +120,17 @@ func (p *Publication) Transport() media.Transport {
 	return conn.life.route()
 }
 
+// Heard implements media.Publication.
+func (p *Publication) Heard() time.Time {
+	p.mu.Lock()
+	conn := p.conn
+	p.mu.Unlock()
+	if conn == nil {
+		return time.Time{}
+	}
+	return conn.conn.Heard()
+}
+
 // AddICECandidate implements media.Publication.
 func (p *Publication) AddICECandidate(candidate media.ICECandidate) error {
 	return checkCandidate(candidate)

@@ -179,6 +179,9 @@ func (s *Subscription) Close() error {
 // Transport implements media.Subscription.
 func (s *Subscription) Transport() media.Transport { return s.life.route() }
 
+// Heard implements media.Subscription.
+func (s *Subscription) Heard() time.Time { return s.conn.Heard() }
+
 // VideoPause implements media.Subscription.
 func (s *Subscription) VideoPause() media.Pause {
 	switch s.subscriber.VideoPause() {

@@ -54,6 +54,11 @@ func (m *mailbox) move() {
 func (m *mailbox) suspend(window time.Duration, expire func(loss int)) {
 	m.release()
 	m.losses++
+	m.waitOn(window, expire)
+}
+
+// waitOn waits for a client that has not come back for a while more.
+func (m *mailbox) waitOn(window time.Duration, expire func(loss int)) {
 	loss := m.losses
 	m.timer = time.AfterFunc(window, func() { expire(loss) })
 }

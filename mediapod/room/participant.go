@@ -29,6 +29,8 @@ type Participant struct {
 	restored   bool
 	restoredAt time.Time
 	renewal    *time.Timer
+	// strandedUntil is until when a client may come back that has no socket, while its media is heard.
+	strandedUntil time.Time
 }
 
 // ConnectionID returns the public id.
@@ -78,22 +80,31 @@ func (p *Participant) Leave() error {
 // reconnection window is over; then it is evicted with reasons.NetworkDisconnect. A sink that the
 // participant no longer has does not matter.
 func (p *Participant) Suspend(sink Sink) {
-	p.suspend(sink, time.Duration(p.room.registry.window.Load()))
+	p.suspend(sink, time.Duration(p.room.registry.window.Load()), 0)
 }
 
 // Depart is Suspend for a client that has said it goes away, such as a page that is closed or
 // loaded anew: it hardly comes back, and somebody may wait for its place, so the window is
 // departureWindow at most.
 func (p *Participant) Depart(sink Sink) {
-	p.suspend(sink, min(departureWindow, time.Duration(p.room.registry.window.Load())))
+	p.suspend(sink, min(departureWindow, time.Duration(p.room.registry.window.Load())), 0)
 }
 
-func (p *Participant) suspend(sink Sink, window time.Duration) {
+// Strand is Suspend for a client that may know nothing of it: what has carried its messages is lost
+// with its sink. It may come back for longer, while its media shows that it is there.
+func (p *Participant) Strand(sink Sink) {
+	p.suspend(sink, time.Duration(p.room.registry.window.Load()), strandedWindow)
+}
+
+// suspend has the participant wait for its client for a window, and then as long as its media is
+// heard for the rest of another one.
+func (p *Participant) suspend(sink Sink, window, whileHeard time.Duration) {
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
 	if p.gone || p.mailbox.sink != sink {
 		return
 	}
+	p.strandedUntil = time.Now().Add(whileHeard)
 	p.mailbox.suspend(window, p.expire)
 	p.room.registry.log.V(1).Info("Participant lost its socket",
 		"room", p.room.uid, "connection", p.id, "window", window.String())
@@ -120,9 +131,28 @@ func (p *Participant) resume(sink Sink, reply func(Resumed)) bool {
 func (p *Participant) expire(loss int) {
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
-	if !p.gone && p.mailbox.waits(loss) {
+	switch {
+	case p.gone || !p.mailbox.waits(loss):
+	case time.Now().Before(p.strandedUntil) && time.Since(p.heard()) <= hearingTime:
+		p.mailbox.waitOn(hearingTime, p.expire)
+	default:
 		p.room.evict(p, reasons.NetworkDisconnect)
 	}
+}
+
+// heard is when the client's media was heard last. The room is locked.
+func (p *Participant) heard() (last time.Time) {
+	for _, s := range p.publications.byID {
+		if s.publication != nil {
+			last = later(last, s.publication.Heard())
+		}
+	}
+	for _, s := range p.subscriptions.byID {
+		if s.media != nil {
+			last = later(last, s.media.Heard())
+		}
+	}
+	return last
 }
 
 // ForceDisconnect lets a moderator throw somebody out, itself included: the others are told, the

@@ -30,6 +30,13 @@ import (
 // departureWindow is how long a client may come back that has said it goes away.
 const departureWindow = time.Second
 
+// A client that is stranded may come back for strandedWindow, if that is longer, while its media is
+// heard: it is there as long as it was heard hearingTime ago or less.
+const (
+	strandedWindow = 5 * time.Minute
+	hearingTime    = 5 * time.Second
+)
+
 // DefaultReconnectWindow is how long a client that lost its socket may come back, unless set
 // otherwise.
 const DefaultReconnectWindow = 10 * time.Second

@@ -317,6 +317,83 @@ func TestWhoDoesNotComeBackToARestoredRoom(t *testing.T) {
 	})
 }
 
+// A client that is stranded stays beyond its window while its media is heard, for a bounded time.
+func TestAStrandedClientStaysWhileItsMediaIsHeard(t *testing.T) {
+	const never = -time.Second
+	for name, c := range map[string]struct {
+		strand bool
+		hears  func(s *scene, until time.Time)
+		heard  time.Duration // for how long, or never
+		want   time.Duration // until it is evicted
+	}{
+		"no media":       {true, func(*scene, time.Time) {}, never, DefaultReconnectWindow},
+		"it has gone":    {true, hearPublisher, 3 * time.Second, DefaultReconnectWindow},
+		"it sends":       {true, hearPublisher, 58 * time.Second, 65 * time.Second},
+		"it receives":    {true, hearSubscriber, 58 * time.Second, 65 * time.Second},
+		"for ever":       {true, hearPublisher, time.Hour, strandedWindow},
+		"its own socket": {false, hearPublisher, time.Hour, DefaultReconnectWindow},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := inCall(t)
+				a := s.users["A"]
+				began := time.Now()
+				if c.strand {
+					a.Strand(a.link)
+				} else {
+					a.Suspend(a.link)
+				}
+				for time.Since(began) <= 2*strandedWindow && s.state("A").State == Active {
+					if since := time.Since(began); since <= c.heard {
+						c.hears(s, time.Now())
+					}
+					time.Sleep(time.Second)
+				}
+				state := s.state("A")
+				if got := state.DisconnectedTime.Sub(began); state.Reason != reasons.NetworkDisconnect || got != c.want {
+					t.Errorf("left after %v for %q, want %v", got, state.Reason, c.want)
+				}
+			})
+		})
+	}
+}
+
+// A client that comes back and is lost again by its own doing is not stranded any more.
+func TestAClientIsStrandedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := inCall(t)
+		a := s.users["A"]
+		a.Strand(a.link)
+		time.Sleep(time.Second)
+		back, _ := s.arrive("A")
+		back.Suspend(back.link)
+		began := time.Now()
+		for time.Since(began) < strandedWindow && s.state("A").State == Active {
+			hearPublisher(s, time.Now())
+			time.Sleep(time.Second)
+		}
+		if got := s.state("A").DisconnectedTime.Sub(began); got != DefaultReconnectWindow {
+			t.Errorf("left after %v", got)
+		}
+	})
+}
+
+func hearPublisher(s *scene, until time.Time) {
+	for _, p := range s.engine.Publications() {
+		if p.Options.StreamID == s.streamOf("A") {
+			p.Hear(until)
+		}
+	}
+}
+
+func hearSubscriber(s *scene, until time.Time) {
+	for _, one := range s.engine.Subscriptions() {
+		if one.Options.Participant == "con_A" {
+			one.Hear(until)
+		}
+	}
+}
+
 // A token that was used before works no more, and one that was not still does.
 func TestTokensOfARestoredRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -96,6 +96,7 @@ func (s *Server) serve(protocol Protocol, w http.ResponseWriter, r *http.Request
 		opened:    time.Now(),
 		unwelcome: sockets > s.limits.Sockets || told.SessionWaiting,
 		holds:     told.Holds,
+		tells:     told.Tells,
 		allowance: allowance{own: newBudget("connection", s.limits.Socket)},
 		backlog:   newBacklog(),
 	}

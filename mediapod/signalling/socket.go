@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
@@ -74,6 +75,8 @@ type socket struct {
 	opened       time.Time
 	unwelcome    bool
 	holds        bool                // the gateway outlives this pod with the client
+	tells        bool                // the gateway says when the client has gone
+	gone         bool                // it has said so, or an incomplete message does
 	resumption   *podhttp.Resumption // what the gateway resumes; nil for a client of its own
 	allowance    allowance
 	conversation Conversation
@@ -191,6 +194,7 @@ func (s *socket) serve(ctx context.Context) error {
 	})
 
 	err := s.read(ctx)
+	severed := s.tells && !s.gone && severs(err)
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
@@ -201,6 +205,8 @@ func (s *socket) serve(ctx context.Context) error {
 	case s.participant == nil:
 	case websocket.CloseStatus(err) == websocket.StatusGoingAway:
 		s.participant.Depart(s) // a browser says so when its page is closed or loaded anew
+	case severed:
+		s.participant.Strand(s)
 	default:
 		s.participant.Suspend(s)
 	}
@@ -261,9 +267,14 @@ func (s *socket) read(ctx context.Context) error {
 		buffer.Reset()
 		size, err := s.readMessage(&buffer, reader)
 		if err != nil {
+			s.gone = true
 			return err
 		}
 		s.watchdog.heard()
+		if kind == websocket.MessageBinary && s.tells && buffer.String() == podhttp.ClientGone {
+			s.gone = true
+			continue
+		}
 		repeated := kind == websocket.MessageBinary && s.resumption != nil
 		if kind != websocket.MessageText && !repeated {
 			continue // clients send none; the reference ignores them
@@ -273,6 +284,11 @@ func (s *socket) read(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// severs reports whether a connection has ended without a word.
+func severs(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // bark ends a socket that was silent for too long. One that has never asked for anything may stay,

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"mediarooms.dev/mediarooms/mediapod/media"
 )
@@ -126,6 +127,7 @@ type Publication struct {
 
 	closed     bool
 	transport  media.Transport
+	heard      time.Time
 	candidates []media.ICECandidate
 	reception  *media.Reception
 	measured   int
@@ -184,6 +186,20 @@ func (p *Publication) Route(transport media.Transport) {
 	p.Options.Rerouted()
 }
 
+// Heard implements media.Publication: it returns what Hear was given.
+func (p *Publication) Heard() time.Time {
+	p.engine.mu.Lock()
+	defer p.engine.mu.Unlock()
+	return p.heard
+}
+
+// Hear has the publisher be heard until a time.
+func (p *Publication) Hear(until time.Time) {
+	p.engine.mu.Lock()
+	defer p.engine.mu.Unlock()
+	p.heard = until
+}
+
 // Measured returns how often Reception was called.
 func (p *Publication) Measured() int {
 	p.engine.mu.Lock()
@@ -224,6 +240,7 @@ type Subscription struct {
 	Offer, Answered string
 
 	transport        media.Transport
+	heard            time.Time
 	pause            media.Pause
 	loss             float64
 	noAudio, noVideo bool
@@ -266,6 +283,20 @@ func (s *Subscription) Route(transport media.Transport) {
 	s.transport = transport
 	s.publication.engine.mu.Unlock()
 	s.Options.Rerouted()
+}
+
+// Heard implements media.Subscription: it returns what Hear was given.
+func (s *Subscription) Heard() time.Time {
+	s.publication.engine.mu.Lock()
+	defer s.publication.engine.mu.Unlock()
+	return s.heard
+}
+
+// Hear has the subscriber be heard until a time.
+func (s *Subscription) Hear(until time.Time) {
+	s.publication.engine.mu.Lock()
+	defer s.publication.engine.mu.Unlock()
+	s.heard = until
 }
 
 // VideoPause implements media.Subscription: it returns what Pause was given.

@@ -244,8 +244,12 @@ func (c *Conn) MediaHeard() time.Time {
 	return time.Time{}
 }
 
+// Heard is when something authentic came from the peer last: media, RTCP or an ICE check. Before it
+// is when the connection was made.
+func (c *Conn) Heard() time.Time { return time.Unix(0, c.heard.Load()) }
+
 func (c *Conn) silentFor(now time.Time) time.Duration {
-	return now.Sub(time.Unix(0, c.heard.Load()))
+	return now.Sub(c.Heard())
 }
 
 // routed tells the owner of another route.
