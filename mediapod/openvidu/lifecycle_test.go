@@ -84,8 +84,8 @@ func TestWhoseNetworkIsGoneIsLostInTime(t *testing.T) {
 	})
 }
 
-// A pod whose gateway is lost keeps a client whose media goes on, and no other one: that of a gateway
-// which says that the client has gone, or does not say so of any.
+// A pod whose gateway is lost keeps a client whose media goes on, and no other one: neither that of
+// a gateway which says that the client has gone, nor that of one which never says so.
 func TestWhoseGatewayIsLostStaysWhileItsMediaGoesOn(t *testing.T) {
 	window := room.DefaultReconnectWindow
 	for name, c := range map[string]struct {

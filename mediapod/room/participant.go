@@ -29,7 +29,8 @@ type Participant struct {
 	restored   bool
 	restoredAt time.Time
 	renewal    *time.Timer
-	// strandedUntil is until when a client may come back that has no socket, while its media is heard.
+	// strandedUntil is for how long a client without a socket may come back while its media is
+	// heard.
 	strandedUntil time.Time
 }
 

@@ -206,14 +206,11 @@ func newLastingCall(t *testing.T, open func(t *testing.T, n int) opener) *lastin
 	return c
 }
 
-// newLastingRoom makes a room that nobody is in yet, in a pool that changes have changed.
-func newLastingRoom(t *testing.T, changes ...func(*v1alpha1.MediaPoolSpec)) *lastingCall {
+// newLastingRoom makes a room that nobody is in yet.
+func newLastingRoom(t *testing.T) *lastingCall {
 	t.Helper()
 	pool := kube.NewPool(t, func(spec *v1alpha1.MediaPoolSpec) {
 		spec.MinPods, spec.MaxPods, spec.DrainSeconds, spec.Standby = new(int32(2)), 4, 60, v1alpha1.StandbyWarm
-		for _, change := range changes {
-			change(spec)
-		}
 	})
 	r := newRoomWith(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
 	r.isProtected(t)

@@ -11,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/network"
 	"mediarooms.dev/mediarooms/test/wait"
@@ -128,10 +127,10 @@ func tenGoOn(t *testing.T) {
 
 // noticesNothing has the operator, the gateways and the API server killed at once during a call,
 // which notices nothing; status is right as soon as they are back. A gateway that starts can't
-// route without the API server, so the pool gives users the time that one takes to come back on a
-// busy machine.
+// route without the API server, which may take longer to come back than users may be without a
+// gateway whose media does not go on.
 func noticesNothing(t *testing.T) {
-	c := newLastingRoom(t, func(spec *v1alpha1.MediaPoolSpec) { spec.ReconnectWindowSeconds = 120 })
+	c := newLastingRoom(t)
 	c.enters(t, chromium(t, 0), "alice", cutPublication)
 	c.enters(t, firefox(t, 0), "bob", cutPublication)
 	c.enters(t, chromium(t, 1), "carol", cutPublication)

@@ -70,18 +70,23 @@ func bits(flags ...bool) (n int8) {
 func (w *world) listening(k *key, age func(time.Time, time.Duration) int8) {
 	from := later(w.room.began, w.beats.read).Add(Patience)
 	if w.room.lapsing {
-		k[11] = age(w.room.looked, Lag)
-		from = later(from, w.room.awake.Add(2*Lag))
+		k[11] = age(w.room.looked, Stall)
+		k[21] = int8(w.room.stall / (10 * time.Millisecond))
+		from = later(from.Add(w.room.stall), w.room.awake.Add(2*(w.room.stall+Lag)))
 		k[12] = age(from, Watch)
 	}
-	k[13] = bits(w.heard.After(from), w.room.lapsing)
+	k[13] = bits(w.room.lapsing)
+	if ahead := w.heard.Sub(from); ahead > 0 { // as far as what is asked for may grow
+		k[23] = int8(min(ahead, 2*(Stall-w.room.stall)+1)/(10*time.Millisecond)) + 1
+	}
 	if w.looking {
 		k[14] = age(w.look, Patience+Watch)
 	}
 	if w.unread {
-		k[15] = age(epoch.Add(w.readBy), Lag)
+		k[15] = age(epoch.Add(w.since), Stall+Lag)
 	}
-	k[16] = age(epoch.Add(w.looked), Lag)
+	k[16] = age(epoch.Add(w.looked), Stall)
+	k[22] = int8(w.stall / (10 * time.Millisecond))
 	if w.looked == 0 {
 		k[16] = -1
 	}
@@ -150,7 +155,7 @@ func anything(broken string) (world, time.Duration) {
 // silence is a link that has gone, when the primary may be frozen at any time while it listens.
 func silence(broken string) (world, time.Duration) {
 	w := following(broken)
-	w.cut, w.beats.ended, w.acks.ended, w.settled = true, true, true, true
+	w.cut, w.beats.ended, w.acks.ended, w.settled, w.few = true, true, true, true, true
 	w.now += Term - BeatInterval
 	return w, 50 * time.Millisecond
 }
@@ -232,6 +237,7 @@ func TestTheModelFindsWhatEachRuleIsFor(t *testing.T) {
 		"link goes on":    anything, // the primary beats when a room has gone on alone
 		"no client":       anything, // the standby encrypts before a client has gone over
 		"frozen":          silence,  // packets count that waited while the primary was frozen
+		"stalled":         silence,  // and for longer than Lag, while it was slow
 	} {
 		t.Run(broken, func(t *testing.T) {
 			if trace := explore(first(start(broken))); trace == nil {

@@ -46,10 +46,12 @@ const (
 	// Patience is how long after it has read an Ack a primary begins to listen which clients are
 	// still here: Window, and what a packet is late that a client sent before it went over.
 	Patience = 1400 * time.Millisecond
-	// Lag is how long packets may have waited in the socket of a primary that is not frozen. When
-	// more time is between two looks it was, and listens anew after two Lags: in the first it reads
-	// what had waited, and the second shows that it was not frozen again before.
+	// Lag is how long packets may have waited in the socket of a primary that looks as often. When
+	// more time is between two looks they may have waited for that time more.
 	Lag = 50 * time.Millisecond
+	// Stall is the longest time between two looks of a primary that is only slow. Above it was
+	// frozen, and listens anew.
+	Stall = 300 * time.Millisecond
 	// Watch is for how long a primary listens until it holds that a client has gone over.
 	Watch = 600 * time.Millisecond
 	// Block is how many packet indices the primary may use beyond those that the standby has

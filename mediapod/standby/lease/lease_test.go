@@ -132,6 +132,24 @@ func TestAPrimaryGoesOnAloneByTheWordOfItsClients(t *testing.T) {
 	}
 }
 
+// A primary that is slow all the time decides nevertheless, and asks for later packets.
+func TestASlowPrimaryListensForLonger(t *testing.T) {
+	const from = 110 + 1400
+	for interval, later := range map[int]int{25: 0, 50: 0, 100: 100, 300: 300} {
+		beats, _ := acknowledged(t, 2)
+		var room Primary
+		room.Follow(beats, at(50))
+		beats.End()
+		now := 700
+		for room.Witness(at(now+1), at(now)); room.State(at(now)) == Lapsed; room.Witness(at(now+1), at(now)) {
+			now += interval
+		}
+		if first := from + later; room.State(at(now)) != Alone || now < first || now > first+interval {
+			t.Errorf("looking every %d ms, the room is %v after %d ms", interval, room.State(at(now)), now)
+		}
+	}
+}
+
 func TestARoomIsAloneOnceItsStandbyCannotTakeOver(t *testing.T) {
 	follow := func() (*Beats, *Primary) {
 		beats, _ := acknowledged(t, 2)

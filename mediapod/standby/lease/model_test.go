@@ -75,12 +75,13 @@ type world struct {
 	cameAt    time.Duration
 	taken     bool // the standby has read it
 
-	unread  bool // the client's packets wait in the socket of the primary
-	readBy  time.Duration
+	unread  bool          // the client's packets wait in the socket of the primary
+	since   time.Duration // as long as the primary is not frozen
 	heard   time.Time
 	looking bool // between reading the clock and looking at the client
 	look    time.Time
 	looked  time.Duration // 0: not since the lease ended
+	stall   time.Duration // the longest between two looks since it was frozen, if above Lag
 
 	next     int // index of the primary's next packet
 	released int // the first it may not use
@@ -90,6 +91,7 @@ type world struct {
 	broken  string // the rule that is broken on purpose
 	prompt  bool   // the primary is never frozen while it looks at the client
 	settled bool   // nothing happens any more but to clients
+	few     bool   // a primary that is slow is it by the least or the most that counts
 }
 
 type pod struct {
@@ -145,6 +147,22 @@ func (w *world) first() int {
 		return w.known
 	}
 	return w.known + Block
+}
+
+// stalled returns the longest time between two looks since the primary was frozen, that until the
+// next one included, if it is above Lag.
+func (w *world) stalled() time.Duration {
+	if passed := w.now - w.looked; passed > Lag {
+		return max(w.stall, passed)
+	}
+	return w.stall
+}
+
+// mayWait says whether packets can be unread that are: they have not waited for longer than the
+// primary is slow, or it is frozen.
+func (w *world) mayWait() bool {
+	frozen := w.looked == 0 || w.now-w.looked > Stall
+	return !w.unread || frozen || w.now-w.since <= w.stalled()+Lag
 }
 
 // ask has the primary decide by what it heard of the client. It is not possible that it does not
@@ -341,16 +359,18 @@ var podActions = []action{
 
 var clientActions = []action{
 	{name: "primary looks at the clock", do: func(w *world) bool {
-		again := w.looked != 0 && w.now-w.looked <= Lag
-		if w.primary.dead || w.looking || w.prompt || again && w.now == w.looked ||
-			w.room.State(w.at(w.primary)) != Lapsed {
+		passed := w.now - w.looked
+		again := w.looked != 0 && passed <= Stall
+		if w.primary.dead || w.looking || w.prompt || again && passed == 0 || w.room.State(w.at(w.primary)) != Lapsed {
 			return false
 		}
-		if again && w.unread && w.now > w.readBy {
-			return false // it would have been read before
-		}
-		if !again {
-			w.readBy = w.now + Lag
+		switch {
+		case !again:
+			w.stall, w.since = 0, w.now
+		case !w.mayWait() || w.few && passed > Lag && passed != 2*Lag && passed != Stall:
+			return false
+		default:
+			w.stall = w.stalled()
 		}
 		w.looking, w.look, w.looked = true, w.at(w.primary), w.now
 		return true
@@ -361,6 +381,9 @@ var clientActions = []action{
 		}
 		if w.broken == "frozen" {
 			w.room.lapsing, w.room.looked, w.room.awake = true, w.look, w.look.Add(-time.Hour)
+		}
+		if w.broken == "stalled" && w.room.lapsing && w.look.Sub(w.room.looked) <= Stall {
+			w.room.looked = w.look
 		}
 		if !w.ask(w.heard, w.look) {
 			return false
@@ -381,11 +404,8 @@ var clientActions = []action{
 		return w.ask(heard, now) && w.room.State(now) != Lapsed
 	}},
 	{name: "primary reads the client", do: func(w *world) bool {
-		if w.primary.dead || !w.unread {
+		if w.primary.dead || !w.unread || !w.mayWait() {
 			return false
-		}
-		if w.now > w.readBy && w.looked != 0 && w.now-w.looked <= Lag {
-			return false // it would have been read before
 		}
 		w.unread, w.heard = false, w.at(w.primary)
 		return true
@@ -428,7 +448,7 @@ var clientActions = []action{
 		if w.prompt || w.unread || w.came && w.now-w.cameAt > skew || w.room.State(w.at(w.primary)) != Lapsed {
 			return false
 		}
-		w.unread, w.readBy = true, w.now+Lag
+		w.unread, w.since = true, w.now
 		return true
 	}},
 }

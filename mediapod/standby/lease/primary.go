@@ -64,8 +64,9 @@ type Primary struct {
 	link    *Beats // nil when nobody follows
 	began   time.Time
 	lost    bool
-	looked  time.Time // when Witness was called last in this lapse
-	awake   time.Time // since when there were no longer times than Lag between two calls
+	looked  time.Time     // when Witness was called last in this lapse
+	awake   time.Time     // since when there were no longer times than Stall between two calls
+	stall   time.Duration // the longest between two calls since then, if above Lag
 	lapsing bool
 }
 
@@ -144,7 +145,9 @@ func (p *Primary) HandOver() bool {
 // was not for the longest time, of those that sent media when the pod last saw the lease run: it
 // may have been frozen since then. It is now if there are none; clients whose session has ended do
 // not count. Now is read before the clients are looked at, and both times are of the same monotonic
-// clock. Witness is called at intervals below Lag while the room is Lapsed.
+// clock. Witness is called at intervals below Lag while the room is Lapsed, as far as the machine
+// allows that: it takes longer by the longest of them that is above, and begins anew after one above
+// Stall.
 //
 // All clients that are heard after Patience have not gone over, and nobody can take the room over
 // any more: it is Alone, skip indices are left out, and the link is ended. When a client is not
@@ -154,11 +157,15 @@ func (p *Primary) Witness(heard, now time.Time) (state State, skip int) {
 		p.lapsing = false
 		return state, 0
 	}
-	if !p.lapsing || now.Sub(p.looked) > Lag {
-		p.awake = now // what is read next may have come long ago
+	switch passed := now.Sub(p.looked); {
+	case !p.lapsing || passed > Stall:
+		p.awake, p.stall = now, 0 // what is read next may have come long ago
+	case passed > Lag:
+		p.stall = max(p.stall, passed)
 	}
 	p.lapsing, p.looked = true, now
-	from := later(later(p.began, p.link.read).Add(Patience), p.awake.Add(2*Lag))
+	waited := p.stall + Lag // the longest that packets may have waited for being read
+	from := later(later(p.began, p.link.read).Add(Patience+p.stall), p.awake.Add(2*waited))
 	switch {
 	case now.Before(from):
 		return Lapsed, 0

@@ -14,6 +14,7 @@ type walk struct {
 	frozen       [2]time.Duration // until when the primary is, the standby is
 	held         [2]time.Duration // until when nothing comes to the primary, to the standby
 	unreachable  bool             // no nomination reaches the client
+	slow         bool             // the primary often looks late
 	beat, listen time.Duration
 	trace        []string
 }
@@ -24,6 +25,7 @@ func newWalk(seed uint64, broken string) *walk {
 	w.primary.rate = 1 + most*(2*w.random.Float64()-1)
 	w.standby.rate = 1 + most*(2*w.random.Float64()-1)
 	w.unreachable = w.random.IntN(10) == 0
+	w.slow = w.random.IntN(3) == 0
 	return w
 }
 
@@ -79,6 +81,9 @@ func (w *walk) primaryRuns() {
 	}
 	if w.now >= w.listen {
 		w.listen = w.now + Lag/4
+		if w.slow {
+			w.listen += time.Duration(w.random.Int64N(int64(Stall)))
+		}
 		w.take("primary looks at the clock")
 	}
 	if w.once(3) {
