@@ -68,6 +68,7 @@ var noLimits = map[string]string{
 	"objects.withdrawTimeout":     "bounds the gateway's own clearing up",
 	"objects.maxName":             "is the length of names that the gateway makes",
 	"route.actionWait":            "is a kind of action",
+	"lease.Stall":                 "is about the media pod's own delays",
 	"levels.maxSlots":             "is how many parts of a minute touch it",
 	"tap.batchBytes":              "is the size of a part of what the pod sends",
 	"tap.entryBytes":              "is about what the pod's own records take",

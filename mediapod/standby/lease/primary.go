@@ -146,8 +146,8 @@ func (p *Primary) HandOver() bool {
 // may have been frozen since then. It is now if there are none; clients whose session has ended do
 // not count. Now is read before the clients are looked at, and both times are of the same monotonic
 // clock. Witness is called at intervals below Lag while the room is Lapsed, as far as the machine
-// allows that: it takes longer by the longest of them that is above, and begins anew after one above
-// Stall.
+// allows that: it takes longer by the longest of them that is above, and begins anew after one that
+// is above Stall.
 //
 // All clients that are heard after Patience have not gone over, and nobody can take the room over
 // any more: it is Alone, skip indices are left out, and the link is ended. When a client is not
