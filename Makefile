@@ -104,7 +104,7 @@ recorder-image: ## Build the image RECORDER_IMAGE of recorders that compose, fro
 	DOCKERFILE=Dockerfile.recorder hack/image $(RECORDER_IMAGE)
 
 .PHONY: release
-release: ## Build a release of VERSION into dist/: image, chart, manifests, bills of materials, checksums.
+release: ## Build a release of VERSION into dist/: images, chart, manifests, tools, bills of materials, checksums.
 	hack/release $(VERSION)
 
 ## Install it (into the cluster of KUBECONFIG, else the local one)
