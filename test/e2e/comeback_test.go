@@ -27,13 +27,16 @@ import (
 func TestACallOutlivesItsMediaPod(t *testing.T) {
 	cases.Shows(t, 170, 172)
 	kill := func(t *testing.T, pod *corev1.Pod) error { return kube.KillPod(t.Context(), pod) }
-	for name, end := range map[string]func(*testing.T, *corev1.Pod) error{
-		"Chromium, when it is killed": kill,
-		"Firefox, when it is killed":  kill,
+	ends := map[string]func(*testing.T, *corev1.Pod) error{
+		"Firefox, when it is killed": kill,
 		"Chromium, when it is deleted": func(t *testing.T, pod *corev1.Pod) error {
 			return kube.Client.Delete(t.Context(), pod)
 		},
-	} {
+	}
+	if thorough() { // TestUsersComeBackWhenBothPodsAreLost is much the same
+		ends["Chromium, when it is killed"] = kill
+	}
+	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
 			in := func(number int) opener {
 				if strings.HasPrefix(name, "Firefox") {
@@ -204,6 +207,10 @@ func (g *guest) toldOnlyOfItsSocket(t *testing.T, since time.Time) {
 		case event.Name == "reconnecting", event.Name == "reconnected":
 		case event.Name == "exception" && event.Exception == "ICE_CONNECTION_DISCONNECTED":
 			t.Logf("%s: ICE of %s is disconnected after %v", g.Name, event.StreamID, event.Time().Sub(since))
+		case event.Name == "exception" && event.Exception == "ICE_CANDIDATE_ERROR":
+			// Firefox finds candidates anew when interfaces of the machine come and go, as those of
+			// pods do here, and has no answer to those that it sends while its socket is away.
+			t.Logf("%s: a candidate has no answer after %v", g.Name, event.Time().Sub(since))
 		case event.Name == "streamPlaying", event.Name == "videoElementCreated", event.Name == "subscribed", event.Name == "streamAudioVolumeChange":
 		case event.Name == "connectionCreated", event.Name == "streamCreated": // of who has joined meanwhile
 		default:

@@ -23,6 +23,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
+	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/network"
 	"mediarooms.dev/mediarooms/test/wait"
 )
@@ -122,7 +123,7 @@ func TestACallGoesOnWhereverItsPodGoes(t *testing.T) {
 		end    ending
 		rounds int
 	}{
-		"drained": {drained, takeovers()}, "rolled out": {rolledOut, takeovers()}, "cut off": {cutOff, takeovers()},
+		"drained": {drained, takeovers()}, "rolled out": {rolledOut, 1}, "cut off": {cutOff, takeovers()},
 		// A pod that wakes up may be the next standby, at an address that clients know already.
 		"frozen": {frozen, 1},
 	} {
@@ -139,6 +140,36 @@ func TestACallGoesOnWhereverItsPodGoes(t *testing.T) {
 			c.leaves(t)
 		})
 	}
+}
+
+// upgraded does what the upgrade of a release does: it replaces the operator and the gateways, and
+// the media pods are to be made from another template.
+func upgraded(t *testing.T, c *lastingCall, pod *corev1.Pod) error {
+	_, err := kube.Kubectl(t.Context(), "rollout", "restart", "deployment", "-n", cluster.Namespace)
+	return errors.Join(err, rolledOut(t, c, pod))
+}
+
+// A call goes on while everything is upgraded. The application hears that its socket was another
+// one's for a moment.
+func TestACallGoesOnWhileTheReleaseIsUpgraded(t *testing.T) {
+	c := newLastingCall(t, func(t *testing.T, n int) opener {
+		if n == 1 {
+			return firefox(t, n)
+		}
+		return chromium(t, n)
+	})
+	before := time.Now()
+	c.goesOn(t, upgraded)
+	for _, deployment := range []string{"mediarooms-manager", "mediarooms-gateway"} {
+		if _, err := kube.Kubectl(t.Context(), "rollout", "status", "deployment", deployment, "-n", cluster.Namespace, "--timeout", "2m"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, g := range c.guests {
+		g.toldOnlyOfItsSocket(t, before)
+		g.same(t)
+	}
+	c.hearEachOther(t, before)
 }
 
 // When the standby is lost together with the pod, everybody is back by itself, as without one.
