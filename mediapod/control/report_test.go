@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
+	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -199,11 +200,11 @@ func TestChangesAreTheWhole(t *testing.T) {
 	if err := b.Answer(t.Context(), "stream", "answer", false, func() {}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Deliver("stream", false, true); err != nil {
+	if err := b.Deliver("stream", media.Delivery{NoAudio: true}); err != nil {
 		t.Fatal(err)
 	}
 	wants("a wish", func() bool { return len(known["uid-B"].GetWithheld()) == 1 })
-	if err := b.Deliver("stream", true, true); err != nil {
+	if err := b.Deliver("stream", media.Delivery{}); err != nil {
 		t.Fatal(err)
 	}
 	wants("the end of it", func() bool { return len(known["uid-B"].GetWithheld()) == 0 })

@@ -10,6 +10,7 @@ import (
 	"mediarooms.dev/mediarooms/internal/events"
 	"mediarooms.dev/mediarooms/internal/reasons"
 	"mediarooms.dev/mediarooms/mediapod/levels"
+	"mediarooms.dev/mediarooms/mediapod/media"
 	"mediarooms.dev/mediarooms/mediapod/room"
 )
 
@@ -131,7 +132,7 @@ func givePresences(connections []room.Connection, messages []*controlv1.Connecti
 			}
 			reception := room.Reception{
 				SubscriptionID: room.LastingID(id, publisher[id]), StreamID: id, Lasting: true,
-				NoAudio: withheld[id].GetAudio(), NoVideo: withheld[id].GetVideo(),
+				Delivery: delivery(withheld[id]),
 			}
 			if began := before.GetSubscribedUnixMs(); n < len(began) && began[n] != 0 {
 				reception.Began = time.UnixMilli(began[n])
@@ -139,6 +140,22 @@ func givePresences(connections []room.Connection, messages []*controlv1.Connecti
 			presence.Received = append(presence.Received, reception)
 		}
 		connections[i].Presence = presence
+	}
+}
+
+// delivery translates what a participant wants of a stream.
+func delivery(withheld *controlv1.Withheld) media.Delivery {
+	return media.Delivery{
+		NoAudio: withheld.GetAudio(), NoVideo: withheld.GetVideo(), MaxFrameRate: int(withheld.GetMaxFrameRate()),
+		MaxSize: media.Dimensions{Width: int(withheld.GetMaxWidth()), Height: int(withheld.GetMaxHeight())},
+	}
+}
+
+// withheldOf translates back what a participant does not want of what it receives.
+func withheldOf(reception room.Reception) *controlv1.Withheld {
+	return &controlv1.Withheld{
+		StreamId: reception.StreamID, Audio: reception.NoAudio, Video: reception.NoVideo,
+		MaxWidth: int32(reception.MaxSize.Width), MaxHeight: int32(reception.MaxSize.Height), MaxFrameRate: int32(reception.MaxFrameRate),
 	}
 }
 
@@ -218,10 +235,8 @@ func connectionStatus(connection room.ConnectionSnapshot) *controlv1.ConnectionS
 	for _, reception := range connection.Received {
 		status.Subscribers = append(status.Subscribers, reception.StreamID)
 		status.SubscribedUnixMs = append(status.SubscribedUnixMs, events.UnixMilli(reception.Began))
-		if reception.Lasting && (reception.NoAudio || reception.NoVideo) {
-			status.Withheld = append(status.Withheld, &controlv1.Withheld{
-				StreamId: reception.StreamID, Audio: reception.NoAudio, Video: reception.NoVideo,
-			})
+		if reception.Lasting && reception.Delivery != (media.Delivery{}) {
+			status.Withheld = append(status.Withheld, withheldOf(reception))
 		}
 	}
 	for _, stream := range connection.Published {

@@ -76,12 +76,13 @@ func TestAPresenceIsWhatWasReported(t *testing.T) {
 		VideoDimensions: media.Dimensions{Width: 640, Height: 480}, Loopback: true, Name: "Anna", Initials: "A",
 	}, MuteForced: true}
 	microphone := room.Stream{ID: "str_B_con_b", Created: at, StreamOptions: room.StreamOptions{HasAudio: true, AudioActive: true}}
+	small := media.Delivery{NoAudio: true, MaxSize: media.Dimensions{Width: 320, Height: 180}, MaxFrameRate: 7}
 	before := []room.ConnectionSnapshot{
 		{
 			UID: "a", State: room.Active, ActiveTime: at, Client: room.Client{Metadata: "data", Platform: "browser", Address: "192.0.2.1"},
-			Published: []room.Stream{stream}, Received: []room.Reception{{SubscriptionID: "con_b", StreamID: "str_B_con_b", Lasting: true, Began: at.Add(time.Second), NoAudio: true}},
+			Published: []room.Stream{stream}, Received: []room.Reception{{SubscriptionID: "con_b", StreamID: "str_B_con_b", Lasting: true, Began: at.Add(time.Second), Delivery: small}},
 		},
-		{UID: "b", State: room.Active, ActiveTime: at, Published: []room.Stream{microphone}, Received: []room.Reception{{SubscriptionID: "con_a", StreamID: "str_A_con_a", Lasting: true, NoVideo: true}}},
+		{UID: "b", State: room.Active, ActiveTime: at, Published: []room.Stream{microphone}, Received: []room.Reception{{SubscriptionID: "con_a", StreamID: "str_A_con_a", Lasting: true, Delivery: media.Delivery{NoVideo: true}}}},
 		{UID: "c", State: room.Pending},
 	}
 	message := &controlv1.Room{Uid: "u", Key: "k"}
@@ -236,7 +237,7 @@ func TestARoomOfAnotherVersion(t *testing.T) {
 			t.Errorf("%s is restored with %+v", c.UID, c.Presence)
 		}
 		for _, reception := range c.Presence.Received {
-			if reception.NoAudio || reception.NoVideo {
+			if reception.Delivery != (media.Delivery{}) {
 				t.Errorf("%s does not get everything: %+v", c.UID, reception)
 			}
 		}

@@ -78,9 +78,9 @@ type Subscription interface {
 	// AddICECandidate adds a candidate of the subscriber, as in Publication.
 	AddICECandidate(candidate ICECandidate) error
 
-	// Deliver says which kinds of media are sent; at first both are. It may be called at any time,
-	// also before the answer. An engine that takes the subscription over sends what this one did.
-	Deliver(audio, video bool)
+	// Deliver says what is sent; at first everything is. It may be called at any time, also before
+	// the answer. An engine that takes the subscription over sends what this one did.
+	Deliver(delivery Delivery)
 
 	// Transport is what the media goes over now.
 	Transport() Transport
@@ -97,6 +97,17 @@ type Subscription interface {
 
 	// Close ends the subscription. It is idempotent and returns when nothing of it runs any more.
 	Close() error
+}
+
+// Delivery says what of a stream a subscriber is sent. Its zero value is everything.
+type Delivery struct {
+	NoAudio bool `json:",omitempty"`
+	NoVideo bool `json:",omitempty"`
+	// MaxSize and MaxFrameRate are the most that is of use of the video, 0 for no bound: it is sent
+	// in the best simulcast layer that has no more pixels, or else in the lowest, without those
+	// temporal layers that bring more pictures. Video without layers is sent as it is.
+	MaxSize      Dimensions `json:",omitzero"`
+	MaxFrameRate int        `json:",omitempty"`
 }
 
 // Transport is what the packets of a peer connection go over.

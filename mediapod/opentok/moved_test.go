@@ -17,6 +17,7 @@ import (
 
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 	"mediarooms.dev/mediarooms/mediapod/control"
+	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
 // members are who may be in the room of these tests, by the role.
@@ -268,7 +269,10 @@ func TestForceMuteOfAStreamOutlivesAPod(t *testing.T) {
 
 // What a client does not want of a stream is not sent to it by the next pod either.
 func TestWhatIsDeliveredOutlivesAPod(t *testing.T) {
-	wanted := map[string]struct{ audio, video bool }{"B": {true, false}, "C": {false, true}, "D": {false, false}, "S": {true, true}}
+	wanted := map[string]media.Delivery{
+		"B": {NoVideo: true}, "C": {NoAudio: true, MaxSize: media.Dimensions{Width: 320, Height: 180}, MaxFrameRate: 7},
+		"D": {NoAudio: true, NoVideo: true}, "S": {},
+	}
 	w := newPod(t, desiredMembers())
 	camera := w.join("A").publish(cameraParams)
 	for name, kinds := range wanted {
@@ -278,9 +282,11 @@ func TestWhatIsDeliveredOutlivesAPod(t *testing.T) {
 			c.call("answer", fmt.Sprintf(`{"subscriptionId":%q,"sdpAnswer":"answer"}`, id))
 		}
 		// A further subscription does not go over, and says nothing of the one that does.
-		receive("beside", !kinds.audio, !kinds.video)
+		receive("beside", kinds.NoAudio, kinds.NoVideo)
 		receive("con_A", true, true)
-		c.call("deliver", fmt.Sprintf(`{"subscriptionId":"con_A","audio":%t,"video":%t}`, kinds.audio, kinds.video))
+		c.call("deliver", fmt.Sprintf(
+			`{"subscriptionId":"con_A","audio":%t,"video":%t,"maxResolution":{"width":%d,"height":%d},"maxFrameRate":%d}`,
+			!kinds.NoAudio, !kinds.NoVideo, kinds.MaxSize.Width, kinds.MaxSize.Height, kinds.MaxFrameRate))
 	}
 	for range 2 {
 		w = w.move()
@@ -291,8 +297,8 @@ func TestWhatIsDeliveredOutlivesAPod(t *testing.T) {
 		for name, kinds := range wanted {
 			c := back[name]
 			c.await("subscriptionRenewed")
-			if audio, video := w.engine.Delivers("con_" + name); audio != kinds.audio || video != kinds.video {
-				t.Errorf("%s gets audio: %v, video: %v; it wants %+v", name, audio, video, kinds)
+			if got := w.engine.Delivers("con_" + name); got != kinds {
+				t.Errorf("%s gets %+v; it wants %+v", name, got, kinds)
 			}
 			c.call("answer", `{"subscriptionId":"con_A","sdpAnswer":"answer","renewed":true}`)
 		}
@@ -301,8 +307,8 @@ func TestWhatIsDeliveredOutlivesAPod(t *testing.T) {
 	w.comeBack("B").call("deliver", `{"subscriptionId":"con_A","audio":true,"video":true}`)
 	w = w.move()
 	w.comeBack("B").await("subscriptionRenewed")
-	if audio, video := w.engine.Delivers("con_B"); !audio || !video {
-		t.Errorf("B, who wants all by now, gets audio: %v, video: %v", audio, video)
+	if got := w.engine.Delivers("con_B"); got != (media.Delivery{}) {
+		t.Errorf("B, who wants all by now, gets %+v", got)
 	}
 }
 

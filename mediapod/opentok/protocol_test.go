@@ -80,9 +80,9 @@ func TestStreams(t *testing.T) {
 	}
 	b.call("deliver", `{"subscriptionId":"small","audio":true,"video":false}`)
 	b.call("unsubscribe", `{"subscriptionId":"large"}`)
-	b.call("subscribe", fmt.Sprintf(`{"subscriptionId":"small","streamId":%q,"audio":false}`, camera))
-	if audio, video := w.engine.Subscriptions()[0].Delivers(); audio || !video {
-		t.Errorf("delivers audio %t, video %t", audio, video)
+	b.call("subscribe", fmt.Sprintf(`{"subscriptionId":"small","streamId":%q,"audio":false,"maxResolution":{"width":320,"height":180}}`, camera))
+	if got := w.engine.Subscriptions()[0].Delivers(); got != (media.Delivery{NoAudio: true, MaxSize: media.Dimensions{Width: 320, Height: 180}}) {
+		t.Errorf("delivers %+v", got)
 	}
 
 	for _, why := range []media.Pause{media.PathPause, media.NoPause} {
@@ -234,7 +234,10 @@ func TestBadRequests(t *testing.T) {
 		},
 		"change":       {`{"streamId":"x"}`, `{"streamId":"x","audioActive":true,"videoActive":true}`, `{"streamId":"x","audioActive":1}`},
 		"candidate":    {`{}`, `{"streamId":"x","subscriptionId":"x"}`, `{"streamId":"x","sdpMLineIndex":-1}`},
-		"deliver":      {`{"subscriptionId":"x"}`, `{"subscriptionId":"x","audio":true}`},
+		"deliver":      {
+			`{"subscriptionId":"x"}`, `{"subscriptionId":"x","audio":true}`, `{"subscriptionId":"x","audio":true,"video":true,"maxResolution":7}`,
+			`{"subscriptionId":"x","audio":true,"video":true,"maxFrameRate":-1}`,
+		},
 		"forceMuteAll": {`{"excludedStreamIds":"x"}`, `{"excludedStreamIds":["` + strings.Repeat("x", maxName+1) + `"]}`},
 		"ping":         {`{"interval":-1}`, `{"interval":"5"}`},
 	} {

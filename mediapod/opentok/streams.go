@@ -69,7 +69,7 @@ func readOptions(p *params) room.StreamOptions {
 		options.VideoActive = p.optionalFlag("videoActive", true)
 		options.FrameRate = p.optionalInteger("frameRate", -1, maxFrameRate, -1)
 		options.TypeOfVideo = readVideoType(p)
-		if dimensions := readDimensions(p); dimensions != nil {
+		if dimensions := readDimensions(p, "videoDimensions"); dimensions != nil {
 			options.VideoDimensions = *dimensions
 		}
 	}
@@ -95,8 +95,7 @@ func readVideoType(p *params) room.VideoType {
 }
 
 // readDimensions returns the size of a video, nil when it is not told.
-func readDimensions(p *params) *media.Dimensions {
-	const name = "videoDimensions"
+func readDimensions(p *params, name string) *media.Dimensions {
 	if !p.has(name) {
 		return nil
 	}
@@ -212,7 +211,7 @@ func readChange(p *params) (changed room.StreamChange) {
 		changed.VideoActive = &active
 		count++
 	}
-	if changed.VideoDimensions = readDimensions(p); changed.VideoDimensions != nil {
+	if changed.VideoDimensions = readDimensions(p, "videoDimensions"); changed.VideoDimensions != nil {
 		changed.Reason = "trackReplaced"
 		count++
 	}
@@ -226,7 +225,7 @@ func readChange(p *params) (changed room.StreamChange) {
 func subscribe(ctx context.Context, c *call) error {
 	subscription := c.params.text("subscriptionId", maxName)
 	stream := c.params.text("streamId", maxName)
-	audio, video := c.params.optionalFlag("audio", true), c.params.optionalFlag("video", true)
+	delivery := readDelivery(&c.params)
 	if err := c.params.failure(); err != nil {
 		return err
 	}
@@ -234,8 +233,8 @@ func subscribe(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if !audio || !video {
-		if err := c.participant.Deliver(subscription, audio, video); err != nil {
+	if delivery != (media.Delivery{}) {
+		if err := c.participant.Deliver(subscription, delivery); err != nil {
 			return err
 		}
 	}
@@ -263,11 +262,26 @@ func answer(ctx context.Context, c *call) error {
 // deliver says what of a stream is sent to the client (opentok-rpc 2.10).
 func deliver(_ context.Context, c *call) error {
 	subscription := c.params.text("subscriptionId", maxName)
-	audio, video := c.params.flag("audio"), c.params.flag("video")
+	for _, kind := range []string{"audio", "video"} {
+		c.params.flag(kind)
+	}
+	delivery := readDelivery(&c.params)
 	if err := c.params.failure(); err != nil {
 		return err
 	}
-	return c.participant.Deliver(subscription, audio, video)
+	return c.participant.Deliver(subscription, delivery)
+}
+
+// readDelivery reads what of a stream is wanted; what is not said is.
+func readDelivery(p *params) media.Delivery {
+	delivery := media.Delivery{
+		NoAudio: !p.optionalFlag("audio", true), NoVideo: !p.optionalFlag("video", true),
+		MaxFrameRate: p.optionalInteger("maxFrameRate", 0, maxFrameRate, 0),
+	}
+	if size := readDimensions(p, "maxResolution"); size != nil {
+		delivery.MaxSize = *size
+	}
+	return delivery
 }
 
 func unsubscribe(_ context.Context, c *call) error {

@@ -204,8 +204,8 @@ func (l LineState) line() mediaLine {
 type SubscriptionState struct {
 	Connection transport.State
 	Streams    sfu.SubscriberState
-	// NoAudio and NoVideo say what the subscriber does not want.
-	NoAudio, NoVideo bool `json:",omitempty"`
+	// Delivery is what of them the subscriber wants.
+	media.Delivery
 }
 
 // Export returns the subscription as a value. Another engine needs it first before the peer gets
@@ -216,9 +216,7 @@ func (s *Subscription) Export() SubscriptionState {
 	s.publication.mu.Lock()
 	followed := s.followed
 	s.publication.mu.Unlock()
-	state := SubscriptionState{
-		Connection: connection, NoAudio: s.subscriber.IsWithheld(sfu.Audio), NoVideo: s.subscriber.IsWithheld(sfu.Video),
-	}
+	state := SubscriptionState{Connection: connection, Delivery: s.delivers()}
 	if followed != nil {
 		state.Streams = *followed
 	} else {
@@ -248,7 +246,7 @@ func (p *Publication) ImportSubscription(
 	if err != nil {
 		return nil, fmt.Errorf("importing subscription: %w", err)
 	}
-	s.Deliver(!state.NoAudio, !state.NoVideo)
+	s.Deliver(state.Delivery)
 	if err := s.conn.Listen(); err != nil {
 		s.life.close()
 		return nil, fmt.Errorf("importing subscription: %w", err)
@@ -264,7 +262,7 @@ func (s *Subscription) Follow(state SubscriptionState) error {
 	if err := s.conn.Follow(state.Connection); err != nil {
 		return err
 	}
-	s.Deliver(!state.NoAudio, !state.NoVideo)
+	s.Deliver(state.Delivery)
 	s.publication.mu.Lock()
 	defer s.publication.mu.Unlock()
 	s.note(state.Streams)

@@ -101,13 +101,13 @@ func TestWhatIsWithheldIsWithheldByAnotherEngine(t *testing.T) {
 	subscription, offer, err := first.Subscribe(t.Context(), p, media.SubscriptionOptions{})
 	viewer.must(err)
 	s := subscription.(*Subscription)
-	s.Deliver(false, false)
+	s.Deliver(media.Delivery{NoAudio: true, NoVideo: true})
 	standby, err := q.(*Publication).ImportSubscription(sent(t, s.Export()), media.SubscriptionOptions{}, nil)
 	viewer.must(err)
 	if state := standby.Export(); !state.NoAudio || !state.NoVideo {
 		t.Errorf("the standby is to send audio: %v, video: %v", !state.NoAudio, !state.NoVideo)
 	}
-	s.Deliver(true, false)
+	s.Deliver(media.Delivery{NoVideo: true})
 	viewer.must(s.Answer(t.Context(), viewer.answer(offer)))
 	viewer.waitConnected()
 	viewer.must(standby.Follow(sent(t, s.Export())))
@@ -124,7 +124,7 @@ func TestWhatIsWithheldIsWithheldByAnotherEngine(t *testing.T) {
 	if n := len(viewer.got(webrtc.RTPCodecTypeVideo)); n != 0 {
 		t.Errorf("%d packets of video came, which is not wanted", n)
 	}
-	standby.Deliver(true, true)
+	standby.Deliver(media.Delivery{})
 	next.sendUntil("video, which is wanted now", func() bool { return len(viewer.got(webrtc.RTPCodecTypeVideo)) > 20 })
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -25,6 +26,7 @@ type Subscription struct {
 	streams     []streams // in the order of the offer
 	options     media.SubscriptionOptions
 	cover       cover
+	delivery    atomic.Pointer[media.Delivery]
 
 	negotiating sync.Mutex // one answer at a time
 	outdating   sync.Once
@@ -161,10 +163,20 @@ func (s *Subscription) AddICECandidate(candidate media.ICECandidate) error {
 }
 
 // Deliver implements media.Subscription.
-func (s *Subscription) Deliver(audio, video bool) {
+func (s *Subscription) Deliver(delivery media.Delivery) {
 	now := time.Now()
-	s.subscriber.Withhold(sfu.Audio, !audio, now)
-	s.subscriber.Withhold(sfu.Video, !video, now)
+	s.delivery.Store(&delivery)
+	s.subscriber.Withhold(sfu.Audio, delivery.NoAudio, now)
+	s.subscriber.Bound(layers.Bound{Pixels: delivery.MaxSize.Width * delivery.MaxSize.Height, FPS: delivery.MaxFrameRate}, now)
+	s.subscriber.Withhold(sfu.Video, delivery.NoVideo, now)
+}
+
+// delivers returns what Deliver was told last.
+func (s *Subscription) delivers() media.Delivery {
+	if delivery := s.delivery.Load(); delivery != nil {
+		return *delivery
+	}
+	return media.Delivery{}
 }
 
 // Close implements media.Subscription.

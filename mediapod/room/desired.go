@@ -156,8 +156,8 @@ type Reception struct {
 	Lasting bool
 	// Began is when the client was first told to receive the stream.
 	Began time.Time
-	// NoAudio and NoVideo say what the client does not want of the stream.
-	NoAudio, NoVideo bool
+	// Delivery is what the client wants of the stream.
+	media.Delivery
 }
 
 // Client is what a joining client tells of itself.

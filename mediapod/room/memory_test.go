@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
 // loseAtOnce makes the scene that is on another pod once this one's is lost, before the operator
@@ -146,7 +148,7 @@ func TestWishesAreRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before := inCall(t)
 		before.must(before.users["B"].ForceMuteAll(nil, func() {}))
-		before.must(before.users["C"].Deliver("con_A", true, false))
+		before.must(before.users["C"].Deliver("con_A", media.Delivery{NoVideo: true}))
 		after := before.loseAtOnce(t)
 		if room, _ := after.registry.Lookup(after.desired.Key); !room.forceMute {
 			t.Error("nobody has to be muted any more")

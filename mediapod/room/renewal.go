@@ -78,7 +78,7 @@ func (p *Participant) completeRenewal(received, renewal *subscription, subscript
 		return
 	}
 	renewal.media, renewal.began = subscription, received.began
-	renewal.noAudio, renewal.noVideo = received.noAudio, received.noVideo
+	renewal.delivery = received.delivery
 	renewal.deliver()
 	p.pause(received, media.NoPause) // the new one begins with video
 	p.subscriptions.byID[renewal.id] = renewal

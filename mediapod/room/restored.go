@@ -117,7 +117,7 @@ func (p *Participant) restoreSubscriptions(receptions []Reception) {
 		}
 		received := &subscription{
 			id: reception.SubscriptionID, stream: s, order: p.room.next(), answered: true, outdated: true, began: reception.Began,
-			noAudio: reception.NoAudio, noVideo: reception.NoVideo,
+			delivery: reception.Delivery,
 		}
 		if received.began.IsZero() {
 			received.began = later(p.seat.activated, s.info.Created)

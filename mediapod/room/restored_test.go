@@ -107,6 +107,9 @@ func TestARoomIsRestoredAsItWas(t *testing.T) {
 	})
 }
 
+// small is what a client wants that shows a stream as a thumbnail.
+var small = media.Delivery{NoAudio: true, MaxSize: media.Dimensions{Width: 320, Height: 180}, MaxFrameRate: 7}
+
 // What users have asked for holds in a restored room as it did before: names, mute, and what is
 // delivered to them.
 func TestWhatUsersAskedForIsRestored(t *testing.T) {
@@ -117,8 +120,8 @@ func TestWhatUsersAskedForIsRestored(t *testing.T) {
 		before.must(before.users["A"].Participant.Publish(context.Background(), PublishRequest{
 			StreamID: "named", Options: named, SDPOffer: "offer", MaxStreams: 2,
 		}, func(Stream, string) {}))
-		before.must(before.users["A"].Deliver("con_B", false, true))
-		before.must(before.users["C"].Deliver("con_A", false, false))
+		before.must(before.users["A"].Deliver("con_B", small))
+		before.must(before.users["C"].Deliver("con_A", media.Delivery{NoAudio: true, NoVideo: true}))
 		before.must(before.users["B"].ForceMuteAll([]string{"named"}, func() {}))
 		after := before.lose(t)
 		for _, name := range []string{"A", "B", "C"} {
@@ -131,7 +134,7 @@ func TestWhatUsersAskedForIsRestored(t *testing.T) {
 		if got := after.state("A").Published[1]; got.StreamOptions != named || got.MuteForced {
 			t.Errorf("A sends %+v", got)
 		}
-		if got := after.state("A").Received[0]; !got.NoAudio || got.NoVideo || got.StreamID != streamOfB || !got.Lasting {
+		if got := after.state("A").Received[0]; got.Delivery != small || got.StreamID != streamOfB || !got.Lasting {
 			t.Errorf("A receives %+v", got)
 		}
 
@@ -148,8 +151,8 @@ func TestWhatUsersAskedForIsRestored(t *testing.T) {
 		}
 		time.Sleep(settlingTime)
 		synctest.Wait()
-		if audio, video := after.engine.Delivers("con_A"); audio || !video {
-			t.Errorf("A gets audio: %v, video: %v", audio, video)
+		if got := after.engine.Delivers("con_A"); got != small {
+			t.Errorf("A gets %+v", got)
 		}
 		after.must(a.Leave())
 		after.must(after.users["B"].DisableForceMute(func() {}))
@@ -174,13 +177,13 @@ func (e takenOver) ResumeSubscription(p media.Publication, options media.Subscri
 // Media that goes on is what the client wants of it.
 func TestWhatIsDeliveredWhereMediaGoesOn(t *testing.T) {
 	before := inCall(t)
-	before.must(before.users["A"].Deliver("con_B", false, true))
+	before.must(before.users["A"].Deliver("con_B", small))
 	engine := takenOver{&mediatest.Engine{}}
 	registry := NewRegistry(engine, logr.Discard())
 	registry.Apply(before.lose(t).desired)
-	for name, want := range map[string]struct{ audio, video bool }{"A": {false, true}, "B": {true, true}} {
-		if audio, video := engine.Delivers("con_" + name); audio != want.audio || video != want.video {
-			t.Errorf("%s gets audio: %v, video: %v", name, audio, video)
+	for name, want := range map[string]media.Delivery{"A": small, "B": {}} {
+		if got := engine.Delivers("con_" + name); got != want {
+			t.Errorf("%s gets %+v", name, got)
 		}
 	}
 	registry.Stop()

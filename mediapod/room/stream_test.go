@@ -366,30 +366,30 @@ func TestDelivery(t *testing.T) {
 		s := newScene(t, "A", "B")
 		a, b := s.join("A"), s.join("B")
 		s.must(a.Publish(ctx, camera, "offer", func(Stream, string) {}))
-		delivers := func(audio, video bool) {
+		delivers := func(want media.Delivery) {
 			t.Helper()
 			synctest.Wait()
 			all := s.engine.Subscriptions()
 			if len(all) != 1 {
 				t.Fatalf("%d subscriptions", len(all))
 			}
-			if gotAudio, gotVideo := all[0].Delivers(); gotAudio != audio || gotVideo != video {
-				t.Errorf("delivers audio %t, video %t", gotAudio, gotVideo)
+			if got := all[0].Delivers(); got != want {
+				t.Errorf("delivers %+v, want %+v", got, want)
 			}
 		}
-		wantRefusal(t, b.Deliver("one", true, false), noSubscription)
+		wantRefusal(t, b.Deliver("one", small), noSubscription)
 		_, err := b.Subscribe(ctx, "one", a.stream())
 		s.must(err)
-		delivers(true, true)
-		s.must(b.Deliver("one", true, false))
-		delivers(true, false)
+		delivers(media.Delivery{})
+		s.must(b.Deliver("one", small))
+		delivers(small)
 		s.must(b.Answer(ctx, "one", "answer", false, func() {}))
 		s.outdate()
-		delivers(true, false)
+		delivers(small)
 		_, err = b.Subscribe(ctx, "one", a.stream())
 		s.must(err)
-		delivers(true, true)
+		delivers(media.Delivery{})
 		s.must(b.Leave())
-		wantRefusal(t, b.Deliver("one", true, true), left)
+		wantRefusal(t, b.Deliver("one", media.Delivery{}), left)
 	})
 }

@@ -38,8 +38,8 @@ type subscription struct {
 	// outdated says that the client can't receive what the publisher sends now: it needs another
 	// offer. renewing says that one is being made.
 	outdated, renewing bool
-	// noAudio and noVideo say what the client does not want of the stream.
-	noAudio, noVideo bool
+	// delivery is what the client wants of the stream.
+	delivery media.Delivery
 	// paused is why the client gets no video, as it was told.
 	paused media.Pause
 	// renews says that the offer was sent by StreamRenewed, since the client received the stream
@@ -79,7 +79,7 @@ func (s *subscription) reception() Reception {
 	info := s.stream.info
 	return Reception{
 		SubscriptionID: s.id, StreamID: info.ID, Lasting: s.id == LastingID(info.ID, s.stream.owner.id),
-		Began: s.began, NoAudio: s.noAudio, NoVideo: s.noVideo,
+		Began: s.began, Delivery: s.delivery,
 	}
 }
 
@@ -245,13 +245,13 @@ func (p *Participant) completeSubscription(received *subscription, subscription 
 // deliver has that be sent of the stream which the client wants. The room is locked.
 func (s *subscription) deliver() {
 	if s.media != nil {
-		s.media.Deliver(!s.noAudio, !s.noVideo)
+		s.media.Deliver(s.delivery)
 	}
 }
 
 // Deliver says what of a stream is sent to the participant; at first all is. It holds until the
 // client subscribes anew.
-func (p *Participant) Deliver(subscriptionID string, audio, video bool) error {
+func (p *Participant) Deliver(subscriptionID string, delivery media.Delivery) error {
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
 	if err := p.alive(); err != nil {
@@ -261,7 +261,7 @@ func (p *Participant) Deliver(subscriptionID string, audio, video bool) error {
 	if received == nil {
 		return NotFoundError{KindSubscription, subscriptionID}
 	}
-	received.noAudio, received.noVideo = !audio, !video
+	received.delivery = delivery
 	received.deliver()
 	if received.answered {
 		p.rememberReception(received)

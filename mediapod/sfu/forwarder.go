@@ -70,6 +70,7 @@ type Forwarder struct {
 	paused    layers.Pause // why nothing is sent of what the subscriber wants
 	notify    func()       // told when that has changed; nil for nobody
 	withheld  bool         // the subscriber does not want it
+	bound     layers.Bound // the most that it wants
 	aimed     *Layer       // the target; nil while nobody publishes, and while the forwarder is paused
 	connected [2]*Layer    // the layers that know the forwarder as a receiver: source and target
 
@@ -108,6 +109,11 @@ func newForwarder(t *Track, p *path, config ForwarderConfig) *Forwarder {
 // what comes before the numbers begin anew can't know that they did, and decrypts nothing (RFC
 // 3711, section 3.3.1).
 func firstSequence() uint16 { return uint16(rand.Uint32N(1 << 15)) }
+
+// limits are the most that the subscriber is to get. The caller holds track.mu.
+func (f *Forwarder) limits() layers.Limits {
+	return layers.Limits{Kbps: f.config.MaxKbps, Bound: f.bound}
+}
 
 // aim sets the layer to change over to, and the highest temporal layer. With stop nothing is
 // forwarded until then. The caller holds track.mu.

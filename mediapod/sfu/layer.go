@@ -71,6 +71,7 @@ type Layer struct {
 	sound    level.Meter
 	still    *stillLayer // nil when the picture does not stand still
 	heardAt  time.Time   // when a packet came last that was new
+	pixels   int         // of the newest keyframe; 0 while that is not known
 
 	due []uint16 // owned by tick
 }
@@ -229,6 +230,8 @@ func (l *Layer) noteNew(p *packet, at time.Time) (ask bool) {
 	}
 	if p.keyframe {
 		l.requests.Arrived()
+		width, height := keyframe.Size(l.config.Codec.Name, p.Payload)
+		l.pixels = width * height
 	}
 	if l.heardAt = at; l.still != nil {
 		l.still.picture.Put(ring.Packet{
@@ -325,7 +328,9 @@ func (l *Layer) wanted() bool {
 func (l *Layer) flow(now time.Time) (frames uint64, measured layers.Layer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.meters.frames, l.meters.rates(now)
+	measured = l.meters.rates(now)
+	measured.Pixels = l.pixels
+	return l.meters.frames, measured
 }
 
 // reception returns what a receiver report says of the layer; false before its first packet.

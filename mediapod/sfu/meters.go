@@ -16,7 +16,8 @@ type meters struct {
 	// observedAt is the time of the last call of observe.
 	observedAt time.Time
 	frames     uint64
-	newest     uint32 // the timestamp of the newest packet
+	newest     uint32                   // the timestamp of the newest packet
+	pictures   [temporal.Max]rate.Meter // by temporal layer
 }
 
 // add counts a packet of so many bytes and of that temporal layer.
@@ -29,6 +30,7 @@ func (m *meters) add(bytes int, timestamp uint32, layer uint8, at time.Time) {
 	if m.frames == 0 || timestamp != m.newest {
 		m.frames++
 		m.newest = timestamp
+		m.pictures[layer].Add(1, at)
 	}
 }
 
@@ -41,7 +43,7 @@ func (m *meters) observe(now time.Time) (kbps int) {
 	return kbps
 }
 
-// rates returns the bitrates of now.
+// rates returns the bitrates and frame rates of now.
 func (m *meters) rates(now time.Time) (measured layers.Layer) {
 	measured.Kbps = m.all.Kbps(now)
 	up := measured.Kbps
@@ -50,5 +52,10 @@ func (m *meters) rates(now time.Time) (measured layers.Layer) {
 		up = max(up-m.upper[t-1].Kbps(now), 0)
 	}
 	measured.UpTo[0] = up
+	all := 0
+	for t := range layers.Temporal {
+		all += m.pictures[t].PerSecond(now)
+		measured.FPS[t] = all
+	}
 	return measured
 }

@@ -16,6 +16,7 @@ type simulcast struct {
 	feed   *Feed
 	layers []*Layer
 	kbps   []int // 0: paused
+	widths []int // of square pictures; of layers without one the size is not told
 	sent   []uint16
 	now    time.Time
 }
@@ -55,11 +56,11 @@ func (s *simulcast) play(duration time.Duration) {
 			}
 			body := delta(byte(i))
 			if s.sent[i] == 0 {
-				body = key(byte(i))
+				body = s.key(i)
 			}
 			for _, p := range control {
 				if pli, ok := p.(*rtcp.PictureLossIndication); ok && pli.MediaSSRC == uint32(i+1) {
-					body = key(byte(i))
+					body = s.key(i)
 				}
 			}
 			body = append(body, make([]byte, s.kbps[i]*5-rtpOverhead-len(body))...)
@@ -71,6 +72,16 @@ func (s *simulcast) play(duration time.Duration) {
 		s.publisher.Tick(s.now)
 		s.publisher.Tick(s.now.Add(frame / 2))
 	}
+}
+
+// key begins a keyframe of a layer.
+func (s *simulcast) key(i int) []byte {
+	body := key(byte(i))
+	if i >= len(s.widths) {
+		return body
+	}
+	low, high := byte(s.widths[i]), byte(s.widths[i]>>8)
+	return append(body, 0, 0x9d, 0x01, 0x2a, low, high, low, high)
 }
 
 // expect checks that a receiver has got one continuous stream that ends with the given layer, and

@@ -19,6 +19,7 @@ type Subscriber struct {
 	mu         sync.Mutex // guards the fields below
 	forwarders [kinds]*Forwarder
 	withheld   [kinds]bool // not to be sent
+	bound      layers.Bound
 	reported   [kinds]bool // a first sender report was sent
 	notify     func()      // told when VideoPause has changed; nil for nobody
 	closed     bool
@@ -66,7 +67,7 @@ func (s *Subscriber) forward(kind Kind, f *Forwarder, now time.Time) error {
 		return fmt.Errorf("forwarding kind %d twice to one subscriber", kind)
 	}
 	s.forwarders[kind] = f
-	f.withheld, f.notify = s.withheld[kind], s.notify
+	f.withheld, f.bound, f.notify = s.withheld[kind], s.bound, s.notify
 	s.mu.Unlock()
 	if err := f.track.add(f, now); err != nil {
 		return err
@@ -90,15 +91,23 @@ func (s *Subscriber) Withhold(kind Kind, withheld bool, now time.Time) {
 	closed := s.closed
 	s.mu.Unlock()
 	if f != nil && !closed {
-		f.track.withhold(f, withheld, now)
+		f.track.change(f, func(f *Forwarder) { f.withheld = withheld }, now)
 	}
 }
 
-// IsWithheld says whether a kind of media is not to be sent.
-func (s *Subscriber) IsWithheld(kind Kind) bool {
+// Bound has no more of the video sent than is wanted: the best simulcast layer that is not larger,
+// or else the lowest, and those of its temporal layers that bring no more pictures, or else the
+// lowest. It may be called before Forward.
+func (s *Subscriber) Bound(bound layers.Bound, now time.Time) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.withheld[kind]
+	before := s.bound
+	s.bound = bound
+	f := s.forwarders[Video]
+	closed := s.closed
+	s.mu.Unlock()
+	if f != nil && !closed && bound != before {
+		f.track.change(f, func(f *Forwarder) { f.bound = bound }, now)
+	}
 }
 
 // HandleFeedback takes a packet of transport-wide feedback

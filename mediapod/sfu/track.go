@@ -137,7 +137,7 @@ func (t *Track) aim(f *Forwarder, now time.Time) *Layer {
 	if t.kind == Video {
 		path = f.path.video(now)
 		pausable := path.Clogged && f.probeable() // on another path it is not paused
-		f.path.want(f.selection.Update(t.feed.measured, current, path, f.config.MaxKbps, pausable, now), now)
+		f.path.want(f.selection.Update(t.feed.measured, current, path, f.limits(), pausable, now), now)
 	}
 	s := f.selection
 	f.note(s.Pause())
@@ -171,10 +171,10 @@ func (t *Track) pause(f *Forwarder) {
 	}
 }
 
-// withhold has a forwarder send nothing, or what suits it again.
-func (t *Track) withhold(f *Forwarder, withheld bool, now time.Time) {
+// change changes what a subscriber wants, and has its forwarder send that.
+func (t *Track) change(f *Forwarder, wish func(*Forwarder), now time.Time) {
 	t.mu.Lock()
-	f.withheld = withheld
+	wish(f)
 	var layer *Layer
 	if slices.Contains(t.forwarders, f) { // else it is aimed when it is added
 		layer = t.aim(f, now)

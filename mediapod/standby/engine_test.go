@@ -309,8 +309,8 @@ func TestWhatIsWithheldIsKnownToTheStandby(t *testing.T) {
 		t.Fatal(err)
 	}
 	second.becomes("room", Ready)
-	for _, wanted := range []struct{ audio, video bool }{{true, false}, {false, true}, {true, true}} {
-		s.Deliver(wanted.audio, wanted.video)
+	for _, wanted := range []media.Delivery{{NoVideo: true}, {NoAudio: true, MaxSize: media.Dimensions{Width: 320, Height: 180}, MaxFrameRate: 7}, {}} {
+		s.Deliver(wanted)
 		wait.For(t, 20*time.Second, "the standby knows", func() error {
 			second.mu.Lock()
 			f := second.followed["room"]
@@ -321,8 +321,8 @@ func TestWhatIsWithheldIsKnownToTheStandby(t *testing.T) {
 			if known == nil {
 				return errUnknown
 			}
-			if state := known.Export(); state.NoAudio == wanted.audio || state.NoVideo == wanted.video {
-				return fmt.Errorf("it is to send audio: %v, video: %v", !state.NoAudio, !state.NoVideo)
+			if got := known.Export().Delivery; got != wanted {
+				return fmt.Errorf("it is to deliver %+v, want %+v", got, wanted)
 			}
 			return nil
 		})

@@ -303,6 +303,9 @@ declare namespace OT {
     audioFilter?: object;
   }
 
+  /** The most that is of use of a picture; auto is no bound. */
+  type Resolution = 'auto' | Dimensions;
+
   interface SubscriberProperties extends WidgetProperties {
     subscribeToAudio?: boolean;
     subscribeToVideo?: boolean;
@@ -310,9 +313,10 @@ declare namespace OT {
     audioVolume?: number;
     /** Allows a stream of the own. */
     testNetwork?: boolean;
-    /** Is not followed, as are the next ones. */
-    preferredResolution?: 'auto' | Dimensions;
-    preferredFrameRate?: number;
+    /** As setPreferredResolution and setPreferredFrameRate. */
+    preferredResolution?: Resolution;
+    preferredFrameRate?: number | 'auto';
+    /** Is not followed, as is the next one. */
     subscribeToCaptions?: boolean;
     captionsTranslationLanguage?: string;
   }
@@ -459,12 +463,15 @@ declare namespace OT {
     setAudioVolume(volume: number): this;
     getStats(callback: Callback<SubscriberStats>): void;
     getRtcStatsReport(): Promise<RTCStatsReport>;
-    isSubscribedToCaptions(): boolean;
-    /** Is rejected, as are the next ones: OT_NOT_SUPPORTED. */
-    subscribeToCaptions(on: boolean): Promise<void>;
-    setPreferredResolution(resolution: Dimensions): Promise<void>;
-    setPreferredFrameRate(frameRate: number): Promise<void>;
+    /** The size that is of use: of a stream with layers the best that is not larger comes. */
+    setPreferredResolution(resolution: Resolution): Promise<void>;
+    /** The frame rate that is of use: of a stream with layers no more pictures come, but for the least that there are. */
+    setPreferredFrameRate(frameRate: number | 'auto'): Promise<void>;
+    /** Has as few pictures come as there can. */
     restrictFrameRate(on: boolean): Promise<void>;
+    isSubscribedToCaptions(): boolean;
+    /** Is rejected: OT_NOT_SUPPORTED. */
+    subscribeToCaptions(on: boolean): Promise<void>;
   }
 
   // --- the namespace

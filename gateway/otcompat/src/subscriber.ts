@@ -2,7 +2,7 @@
 
 import { asError, notSupported, warnOf, OTError, settle, type Callback } from './errors.ts';
 import { OTEvent } from './events.ts';
-import type { Stream } from './model.ts';
+import type { Dimensions, Stream } from './model.ts';
 import { Party, summary, type Link } from './party.ts';
 import { twin } from './twin.ts';
 import { Widget, type Target, type WidgetOptions } from './widget.ts';
@@ -13,7 +13,17 @@ export interface SubscriberOptions extends WidgetOptions {
   subscribeToVideo?: boolean;
   audioVolume?: number;
   testNetwork?: boolean;
+  preferredResolution?: Resolution;
+  preferredFrameRate?: FrameRate;
 }
+
+/** The most that is of use of a picture; 'auto' is no bound. */
+type Resolution = 'auto' | Dimensions;
+/** In Hz; 'auto' is no bound. */
+type FrameRate = 'auto' | number;
+
+/** The frame rate while it is restricted, in Hz. */
+const restricted = 1;
 
 /** One reception of a stream. */
 export class Subscriber extends Party {
@@ -21,9 +31,13 @@ export class Subscriber extends Party {
   readonly session: any;
   protected widget: Widget;
   #link: Link;
+  #preferred: { resolution?: Resolution; frameRate?: FrameRate };
   #media = new MediaStream();
   #audio: boolean;
   #video: boolean;
+  #resolution?: Dimensions; // the most that is of use; any without it
+  #frameRate?: number;
+  #restricted = false;
   #muted = false; // by the button: only what is heard
   #connected = false;
   #ended = false;
@@ -37,10 +51,11 @@ export class Subscriber extends Party {
     this.stream = stream;
     this.#audio = options.subscribeToAudio ?? true;
     this.#video = options.subscribeToVideo ?? true;
+    this.#preferred = { resolution: options.preferredResolution, frameRate: options.preferredFrameRate };
     this.widget = new Widget('subscriber', target, { name: stream.name, ...options });
     this.widget.video.srcObject = this.#media;
     this.widget.onmute = () => { this.#muted = !this.#muted; this.widget.muted = this.#muted; this.#hear(); };
-    warnOf('a subscriber', options, ['preferredResolution', 'preferredFrameRate', 'subscribeToCaptions', 'captionsTranslationLanguage']);
+    warnOf('a subscriber', options, ['subscribeToCaptions', 'captionsTranslationLanguage']);
     this.setAudioVolume(options.audioVolume ?? 100);
     this.#hear();
     this.watchSize();
@@ -52,9 +67,9 @@ export class Subscriber extends Party {
 
   /** Begins to receive. The session calls it. It returns once the media has come. */
   async start(): Promise<void> {
-    const { sdpOffer } = await this.#link.request('subscribe', {
-      subscriptionId: this.subscriptionId, streamId: this.streamId, audio: this.#audio, video: this.#video,
-    }, { again: true });
+    this.#resolution = resolutionOf(this.#preferred.resolution);
+    this.#frameRate = frameRateOf(this.#preferred.frameRate);
+    const { sdpOffer } = await this.#link.request('subscribe', { streamId: this.streamId, ...this.#wanted() }, { again: true });
     const peer = await this.#answer(sdpOffer, false);
     await this.#established(peer);
     this.widget.ready(this.#showsVideo());
@@ -79,7 +94,7 @@ export class Subscriber extends Party {
 
   /** Says again what is wanted of the stream, which another media pod may not know. */
   deliverAgain(): void {
-    if (!this.#audio || !this.#video) {
+    if (!this.#audio || !this.#video || this.#resolution || this.#frameRate || this.#restricted) {
       this.#deliver().catch((failure) => console.warn('Mediarooms: what is delivered could not be changed', failure));
     }
   }
@@ -145,9 +160,7 @@ export class Subscriber extends Party {
   /** Receives anew, after the loss of the media. */
   async #begin(): Promise<void> {
     try {
-      const { sdpOffer } = await this.#link.request('subscribe', {
-        subscriptionId: this.subscriptionId, streamId: this.streamId, audio: this.#audio, video: this.#video,
-      }, { again: true });
+      const { sdpOffer } = await this.#link.request('subscribe', { streamId: this.streamId, ...this.#wanted() }, { again: true });
       await this.#answer(sdpOffer, false);
     } catch (failure) {
       console.warn('Mediarooms: a stream could not be received again', failure);
@@ -198,7 +211,34 @@ export class Subscriber extends Party {
   }
 
   async #deliver(): Promise<void> {
-    await this.#link.request('deliver', { subscriptionId: this.subscriptionId, audio: this.#audio, video: this.#video }, { again: true });
+    await this.#link.request('deliver', this.#wanted(), { again: true });
+  }
+
+  /** What is wanted of the stream (opentok-rpc 2.10). */
+  #wanted(): object {
+    const maxFrameRate = this.#restricted ? restricted : this.#frameRate;
+    return {
+      subscriptionId: this.subscriptionId, audio: this.#audio, video: this.#video,
+      ...(this.#resolution && { maxResolution: this.#resolution }), ...(maxFrameRate && { maxFrameRate }),
+    };
+  }
+
+  /** Says which size of the video is of use: of a stream with layers the best that is not larger comes. */
+  async setPreferredResolution(resolution: Resolution): Promise<void> {
+    this.#resolution = resolutionOf(resolution);
+    await this.#deliver();
+  }
+
+  /** Says which frame rate is of use: of a stream with layers no more pictures come. */
+  async setPreferredFrameRate(frameRate: FrameRate): Promise<void> {
+    this.#frameRate = frameRateOf(frameRate);
+    await this.#deliver();
+  }
+
+  /** Has as few pictures come as there can, or as many as are preferred again. */
+  async restrictFrameRate(on: boolean): Promise<void> {
+    this.#restricted = Boolean(on);
+    await this.#deliver();
   }
 
   #hear(): void {
@@ -246,9 +286,32 @@ export class Subscriber extends Party {
     this.dispatch(new OTEvent('destroyed', false, { reason }));
   }
 
-  async setPreferredResolution(): Promise<void> { throw notSupported('setPreferredResolution'); }
-  async setPreferredFrameRate(): Promise<void> { throw notSupported('setPreferredFrameRate'); }
-  async restrictFrameRate(): Promise<void> { throw notSupported('restrictFrameRate'); }
   async subscribeToCaptions(): Promise<void> { throw notSupported('subscribeToCaptions'); }
   isSubscribedToCaptions(): boolean { return false; }
+}
+
+/** Whether a value is a number that the server takes: it rounds. */
+const positive = (value: unknown, most: number) => typeof value === 'number' && value >= 1 && value <= most;
+
+/** Reads a preferred resolution. */
+function resolutionOf(resolution: Resolution | undefined): Dimensions | undefined {
+  if (resolution === undefined || resolution === null || resolution === 'auto') {
+    return undefined;
+  }
+  const { width, height } = resolution;
+  if (!positive(width, 65536) || !positive(height, 65536)) {
+    throw new OTError('OT_INVALID_PARAMETER', 'the resolution must be "auto", or have a width and a height in pixels');
+  }
+  return { width, height };
+}
+
+/** Reads a preferred frame rate. */
+function frameRateOf(frameRate: FrameRate | undefined): number | undefined {
+  if (frameRate === undefined || frameRate === null || frameRate === 'auto') {
+    return undefined;
+  }
+  if (!positive(frameRate, 1000)) {
+    throw new OTError('OT_INVALID_PARAMETER', 'the frame rate must be "auto", or a number of pictures per second');
+  }
+  return frameRate;
 }

@@ -1629,12 +1629,16 @@ func (x *Presence) GetWithheld() []*Withheld {
 	return nil
 }
 
-// Withheld says which kinds of media of a stream a participant does not want, and is not sent.
+// Withheld says what of a stream a participant does not want, and is not sent: kinds of media, and what of the video is beyond a
+// size in pixels or a frame rate; 0 is no bound.
 type Withheld struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	StreamId      string                 `protobuf:"bytes,1,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
 	Audio         bool                   `protobuf:"varint,2,opt,name=audio,proto3" json:"audio,omitempty"`
 	Video         bool                   `protobuf:"varint,3,opt,name=video,proto3" json:"video,omitempty"`
+	MaxWidth      int32                  `protobuf:"varint,4,opt,name=max_width,json=maxWidth,proto3" json:"max_width,omitempty"`
+	MaxHeight     int32                  `protobuf:"varint,5,opt,name=max_height,json=maxHeight,proto3" json:"max_height,omitempty"`
+	MaxFrameRate  int32                  `protobuf:"varint,6,opt,name=max_frame_rate,json=maxFrameRate,proto3" json:"max_frame_rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1688,6 +1692,27 @@ func (x *Withheld) GetVideo() bool {
 		return x.Video
 	}
 	return false
+}
+
+func (x *Withheld) GetMaxWidth() int32 {
+	if x != nil {
+		return x.MaxWidth
+	}
+	return 0
+}
+
+func (x *Withheld) GetMaxHeight() int32 {
+	if x != nil {
+		return x.MaxHeight
+	}
+	return 0
+}
+
+func (x *Withheld) GetMaxFrameRate() int32 {
+	if x != nil {
+		return x.MaxFrameRate
+	}
+	return 0
 }
 
 // Moderation says what a participant may not publish. A stream that is not allowed any more ends with forceUnpublishByServer.
@@ -3772,11 +3797,15 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"publishers\x12 \n" +
 	"\vsubscribers\x18\x06 \x03(\tR\vsubscribers\x12,\n" +
 	"\x12subscribed_unix_ms\x18\a \x03(\x03R\x10subscribedUnixMs\x12;\n" +
-	"\bwithheld\x18\b \x03(\v2\x1f.mediarooms.control.v1.WithheldR\bwithheld\"S\n" +
+	"\bwithheld\x18\b \x03(\v2\x1f.mediarooms.control.v1.WithheldR\bwithheld\"\xb5\x01\n" +
 	"\bWithheld\x12\x1b\n" +
 	"\tstream_id\x18\x01 \x01(\tR\bstreamId\x12\x14\n" +
 	"\x05audio\x18\x02 \x01(\bR\x05audio\x12\x14\n" +
-	"\x05video\x18\x03 \x01(\bR\x05video\"\x80\x01\n" +
+	"\x05video\x18\x03 \x01(\bR\x05video\x12\x1b\n" +
+	"\tmax_width\x18\x04 \x01(\x05R\bmaxWidth\x12\x1d\n" +
+	"\n" +
+	"max_height\x18\x05 \x01(\x05R\tmaxHeight\x12$\n" +
+	"\x0emax_frame_rate\x18\x06 \x01(\x05R\fmaxFrameRate\"\x80\x01\n" +
 	"\n" +
 	"Moderation\x12#\n" +
 	"\raudio_blocked\x18\x01 \x01(\bR\faudioBlocked\x12#\n" +

@@ -239,35 +239,36 @@ type Subscription struct {
 	// Offer is what the subscriber was offered, Answered the last answer that was taken.
 	Offer, Answered string
 
-	transport        media.Transport
-	heard            time.Time
-	pause            media.Pause
-	loss             float64
-	noAudio, noVideo bool
+	transport media.Transport
+	heard     time.Time
+	pause     media.Pause
+	loss      float64
+	delivery  media.Delivery
 }
 
 // Deliver implements media.Subscription.
-func (s *Subscription) Deliver(audio, video bool) {
+func (s *Subscription) Deliver(delivery media.Delivery) {
 	s.publication.engine.mu.Lock()
 	defer s.publication.engine.mu.Unlock()
-	s.noAudio, s.noVideo = !audio, !video
+	s.delivery = delivery
 }
 
 // Delivers returns what Deliver was told last.
-func (s *Subscription) Delivers() (audio, video bool) {
+func (s *Subscription) Delivers() media.Delivery {
 	s.publication.engine.mu.Lock()
 	defer s.publication.engine.mu.Unlock()
-	return !s.noAudio, !s.noVideo
+	return s.delivery
 }
 
-// Delivers returns what Deliver was told last for a participant that receives one stream.
-func (e *Engine) Delivers(participant string) (audio, video bool) {
+// Delivers returns what Deliver was told last for a participant that receives one stream; that
+// nothing is sent without one.
+func (e *Engine) Delivers(participant string) media.Delivery {
 	for _, s := range e.Subscriptions() {
 		if s.Options.Participant == participant {
 			return s.Delivers()
 		}
 	}
-	return false, false
+	return media.Delivery{NoAudio: true, NoVideo: true}
 }
 
 // Transport implements media.Subscription: it returns what Route was given.

@@ -90,26 +90,8 @@ const (
 // H264 reports whether the payload brings a sequence parameter set, without which no decoder can
 // start; encoders send it right before each keyframe (RFC 6184, sections 5.6 to 5.8).
 func H264(payload []byte) bool {
-	if len(payload) == 0 {
-		return false
+	if len(payload) > 1 && payload[0]&0x1f == h264FUA {
+		return payload[1]&0x80 != 0 && payload[1]&0x1f == h264SPS
 	}
-	switch payload[0] & 0x1f {
-	case h264SPS:
-		return true
-	case h264STAPA:
-		for rest := payload[1:]; len(rest) > 2; {
-			size := int(rest[0])<<8 | int(rest[1])
-			rest = rest[2:]
-			if size == 0 || size > len(rest) {
-				return false
-			}
-			if rest[0]&0x1f == h264SPS {
-				return true
-			}
-			rest = rest[size:]
-		}
-	case h264FUA:
-		return len(payload) > 1 && payload[1]&0x80 != 0 && payload[1]&0x1f == h264SPS
-	}
-	return false
+	return parameterSet(payload) != nil
 }

@@ -54,6 +54,9 @@ func FuzzDetectors(f *testing.F) {
 		VP8(payload)
 		VP9(payload)
 		H264(payload)
+		for _, codec := range []string{"VP8", "VP9", "H264"} {
+			Size(codec, payload)
+		}
 	})
 }
 

@@ -1,6 +1,5 @@
 // Package layers is the single authority on which simulcast layer a receiver gets, with which of
-// its temporal layers, and on which layers a publisher has
-// stopped. Layers are listed from low to high. Times are arguments: it has no clock.
+// its temporal layers, and on which layers a publisher has stopped. Layers are listed from low to high. Times are arguments: it has no clock.
 package layers
 
 import "time"
@@ -14,8 +13,11 @@ type Layer struct {
 	Kbps int
 	// Alive tells that the publisher sends it.
 	Alive bool
-	// UpTo is the bitrate of its temporal layers up to each; all the same when it has none.
-	UpTo [Temporal]int
+	// UpTo is the bitrate of its temporal layers up to each; all the same when it has none. FPS is
+	// how many pictures a second these are.
+	UpTo, FPS [Temporal]int
+	// Pixels is the size of its picture; 0 while it is not known.
+	Pixels int
 }
 
 // Path is what is known of the way to a receiver.

@@ -45,8 +45,9 @@ const (
 //	receiver gets  that layer             the lowest layer without paused: nothing, until a probe shows that
 //	                                      upper temporal layers    the path carries the lowest temporal layer
 //
-// A limit of the receiver's is kept in the same way, and when the lowest temporal layer takes more
-// than 150 % of it for 3 s, nothing is sent until it takes less than the limit.
+// What a receiver does not want is not there for it; see Bound. A limit of the receiver's is kept
+// in the same way, and when the lowest temporal layer takes more than 150 % of it for 3 s, nothing
+// is sent until it takes less than the limit.
 type Selection struct {
 	// Layer is the index of the layer.
 	Layer int
@@ -73,10 +74,14 @@ func (s *Selection) Pause() Pause {
 
 // Update chooses anew; see Choose for what it takes and returns. pausable tells that it can be
 // found out when a path carries something again.
-func (s *Selection) Update(all []Layer, current int, path Path, maxKbps int, pausable bool, now time.Time) (wanted int) {
+func (s *Selection) Update(all []Layer, current int, path Path, limits Limits, pausable bool, now time.Time) (wanted int) {
 	before := s.Temporal
-	wanted = s.follow(all, current, path, maxKbps, pausable, now)
-	if s.limit(all[s.Layer], before, maxKbps, now) {
+	var room [Max]Layer
+	seen := limits.within(all, before, &room)
+	wanted = s.follow(seen, current, path, limits.Kbps, pausable, now)
+	limited := s.limit(seen[s.Layer], before, limits.Kbps, now)
+	s.Temporal = min(s.Temporal, limits.temporal(all[s.Layer], before))
+	if limited {
 		return 0
 	}
 	return wanted

@@ -109,7 +109,7 @@ func TestASelectionFollowsThePath(t *testing.T) {
 		now, current := time.Unix(1_000_000, 0), -1
 		for i, step := range c.steps {
 			now = now.Add(step.wait)
-			wanted := s.Update(c.all, current, step.path, step.max, step.unpauseable == 0, now)
+			wanted := s.Update(c.all, current, step.path, Limits{Kbps: step.max}, step.unpauseable == 0, now)
 			temporal := s.Temporal
 			if c.all[s.Layer].UpTo[temporal] == c.all[s.Layer].UpTo[step.temporal] {
 				temporal = step.temporal // it makes no difference

@@ -52,7 +52,13 @@ func (m *Meter) sum() int {
 
 // Kbps returns the bitrate in kbps; 0 while the stream has not flowed for half a window yet, or
 // flows no more.
-func (m *Meter) Kbps(now time.Time) int {
+func (m *Meter) Kbps(now time.Time) int { return m.in(time.Millisecond, 8, now) }
+
+// PerSecond returns how much passed in a second, of whatever was counted; 0 as Kbps.
+func (m *Meter) PerSecond(now time.Time) int { return m.in(time.Second, 1, now) }
+
+// in returns how much passed in a time, each that was counted being so many.
+func (m *Meter) in(duration time.Duration, each int64, now time.Time) int {
 	m.advance(now)
 	passed := min(now.Sub(m.started), Window)
 	if passed < Window/2 {
@@ -60,5 +66,5 @@ func (m *Meter) Kbps(now time.Time) int {
 	}
 	// The bucket that is being filled is not full.
 	covered := min(passed, Window-bucket+time.Duration(now.UnixNano()%int64(bucket)))
-	return int(int64(m.sum()) * 8 * int64(time.Millisecond) / max(int64(covered), 1))
+	return int(int64(m.sum()) * each * int64(duration) / max(int64(covered), 1))
 }
