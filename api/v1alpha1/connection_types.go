@@ -11,7 +11,7 @@ import (
 type ConnectionType string
 
 // Role is what a participant may do.
-// +kubebuilder:validation:Enum=Subscriber;Publisher;Moderator
+// +kubebuilder:validation:Enum=Subscriber;Publisher;Moderator;PublisherOnly
 type Role string
 
 // MediaKind is one kind of media.
@@ -40,6 +40,8 @@ const (
 	RolePublisher Role = "Publisher"
 	// RoleModerator also evicts users and ends the streams of others.
 	RoleModerator Role = "Moderator"
+	// RolePublisherOnly sends streams, and receives none.
+	RolePublisherOnly Role = "PublisherOnly"
 
 	// MediaKindAudio is sound.
 	MediaKindAudio MediaKind = "Audio"
@@ -83,8 +85,8 @@ type ConnectionSpec struct {
 	Type ConnectionType `json:"type,omitempty"`
 
 	// role is what the participant may do: Subscriber (receive), Publisher (also
-	// send) or Moderator (also evict users and end the streams of others). A
-	// change is told to a client that is in the room.
+	// send), Moderator (also evict users and end the streams of others) or
+	// PublisherOnly (send only). A change is told to a client that is in the room.
 	// +kubebuilder:default=Publisher
 	// +optional
 	Role Role `json:"role,omitempty"`

@@ -173,7 +173,7 @@ var connectionValidation = kind{
 				want: "spec.type: Unsupported value: \"WEBRTC\": supported values: ",
 			},
 		},
-		enum("spec.role", nil, "Subscriber", "Publisher", "Moderator"),
+		enum("spec.role", nil, "Subscriber", "Publisher", "Moderator", "PublisherOnly"),
 		text("spec.data", nil, 10000, tooShort, nil),
 		boolean("spec.record", nil),
 		map[string]creation{

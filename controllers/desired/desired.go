@@ -97,14 +97,15 @@ func Room(in Input) *controlv1.Room {
 func connection(c *v1alpha1.Connection, in Input) *controlv1.Connection {
 	identity, state := in.Identity(c), in.State(c)
 	out := &controlv1.Connection{
-		Uid:          string(c.UID),
-		Generation:   c.Generation,
-		ConnectionId: identity.connectionID,
-		TokenSha256:  identity.tokenDigest[:],
-		RpcSessionId: identity.rpcSessionID,
-		Spent:        state != v1alpha1.ConnectionStatePending,
-		Role:         role(c.Spec.Role),
-		Record:       ptr.Deref(c.Spec.Record, true),
+		Uid:             string(c.UID),
+		Generation:      c.Generation,
+		ConnectionId:    identity.connectionID,
+		TokenSha256:     identity.tokenDigest[:],
+		RpcSessionId:    identity.rpcSessionID,
+		Spent:           state != v1alpha1.ConnectionStatePending,
+		Role:            role(c.Spec.Role),
+		Record:          ptr.Deref(c.Spec.Record, true),
+		ReceivesNothing: c.Spec.Role == v1alpha1.RolePublisherOnly,
 	}
 	if state == v1alpha1.ConnectionStateDisconnected {
 		return out // nobody is told anything of it any more

@@ -85,6 +85,15 @@ func TestConnectionInRoom(t *testing.T) {
 		got.MaxPublishKbps != 700 || got.MaxReceiveKbps != 900 || !slices.Equal(got.TokenSha256, digest[:]) {
 		t.Errorf("it is %v", got)
 	}
+	for role, want := range map[v1alpha1.Role]*controlv1.Connection{
+		v1alpha1.RolePublisher: {Role: controlv1.Role_ROLE_PUBLISHER}, v1alpha1.RoleSubscriber: {Role: controlv1.Role_ROLE_SUBSCRIBER},
+		v1alpha1.RolePublisherOnly: {Role: controlv1.Role_ROLE_PUBLISHER, ReceivesNothing: true},
+	} {
+		c.Spec.Role = role
+		if got := Room(input(c)).Connections[0]; got.Role != want.Role || got.ReceivesNothing != want.ReceivesNothing {
+			t.Errorf("%s is told as %v", role, got)
+		}
+	}
 }
 
 // Of whoever has left a pod needs to know no more than that.

@@ -37,12 +37,11 @@ type joinAnswer struct {
 	URL string `json:"url"`
 }
 
-// roles are what the roles of OpenTok are in the custom resources. A publisher that is not to
-// receive may receive: the library does not offer it.
+// roles are what the roles of OpenTok are in the custom resources.
 var roles = map[credential.Role]v1alpha1.Role{
 	credential.RoleSubscriber:    v1alpha1.RoleSubscriber,
 	credential.RolePublisher:     v1alpha1.RolePublisher,
-	credential.RolePublisherOnly: v1alpha1.RolePublisher,
+	credential.RolePublisherOnly: v1alpha1.RolePublisherOnly,
 	credential.RoleModerator:     v1alpha1.RoleModerator,
 }
 

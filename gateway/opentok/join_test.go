@@ -77,7 +77,7 @@ func TestRoles(t *testing.T) {
 	w := newWorld(t)
 	session := w.newSession()
 	for role, want := range map[string]v1alpha1.Role{
-		"subscriber": v1alpha1.RoleSubscriber, "publisher": v1alpha1.RolePublisher, "publisheronly": v1alpha1.RolePublisher, "moderator": v1alpha1.RoleModerator,
+		"subscriber": v1alpha1.RoleSubscriber, "publisher": v1alpha1.RolePublisher, "publisheronly": v1alpha1.RolePublisherOnly, "moderator": v1alpha1.RoleModerator,
 	} {
 		if got := w.enter(session, jwt.MapClaims{"role": role}).Spec.Role; got != want {
 			t.Errorf("%s: got %s", role, got)

@@ -74,7 +74,7 @@ func desiredConnection(message *controlv1.Connection) (room.Connection, error) {
 		ID:             message.GetConnectionId(),
 		PrivateID:      message.GetRpcSessionId(),
 		Spent:          message.GetSpent(),
-		Role:           role(message.GetRole()),
+		Role:           roleOf(message),
 		ServerData:     message.GetServerData(),
 		Record:         message.GetRecord(),
 		MaxPublishKbps: int(message.GetMaxPublishKbps()),
@@ -176,6 +176,14 @@ func publishedStream(message *controlv1.PublishedStream) room.Stream {
 	}
 	stream.VideoDimensions.Width, stream.VideoDimensions.Height = events.ParseVideoDimensions(message.GetVideoDimensions())
 	return stream
+}
+
+// roleOf translates the role of a connection.
+func roleOf(message *controlv1.Connection) room.Role {
+	if found := role(message.GetRole()); found != room.Publisher || !message.GetReceivesNothing() {
+		return found
+	}
+	return room.PublisherOnly
 }
 
 // role translates a role. One of a newer operator may do no more than a subscriber.

@@ -27,6 +27,8 @@ func TestTranslation(t *testing.T) {
 			Uid: "c", Generation: 4, ConnectionId: "con_A", TokenSha256: digest[:], RpcSessionId: "rpc", Spent: true, Role: 99, ServerData: "data", Record: true,
 			IceServers: []*controlv1.IceServer{{Url: "turn:h", Username: "u", Credential: "c"}}, MaxPublishKbps: 5, MaxReceiveKbps: 6,
 			Moderation: &controlv1.Moderation{AudioBlocked: true, VideoBlocked: true, EndedStreamIds: []string{"str_1", "str_2"}},
+		}, {
+			Uid: "d", ConnectionId: "con_D", TokenSha256: digest[:], RpcSessionId: "rpc d", Role: controlv1.Role_ROLE_PUBLISHER, ReceivesNothing: true,
 		}},
 	})
 	if err != nil {
@@ -40,6 +42,8 @@ func TestTranslation(t *testing.T) {
 			UID: "c", Generation: 4, ID: "con_A", Token: digest, PrivateID: "rpc", Spent: true, Role: room.Subscriber, ServerData: "data", Record: true,
 			ICEServers: []room.ICEServer{{URL: "turn:h", Username: "u", Credential: "c"}}, MaxPublishKbps: 5, MaxReceiveKbps: 6,
 			Moderation: room.Moderation{AudioBlocked: true, VideoBlocked: true, EndedStreamIDs: []string{"str_1", "str_2"}},
+		}, {
+			UID: "d", ID: "con_D", Token: digest, PrivateID: "rpc d", Role: room.PublisherOnly,
 		}},
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {

@@ -24,13 +24,15 @@ import (
 var members = []struct {
 	name string
 	role controlv1.Role
+	only bool // it receives nothing
 }{
-	{"A", controlv1.Role_ROLE_PUBLISHER},
-	{"B", controlv1.Role_ROLE_PUBLISHER},
-	{"C", controlv1.Role_ROLE_PUBLISHER},
-	{"D", controlv1.Role_ROLE_PUBLISHER},
-	{"M", controlv1.Role_ROLE_MODERATOR},
-	{"S", controlv1.Role_ROLE_SUBSCRIBER},
+	{"A", controlv1.Role_ROLE_PUBLISHER, false},
+	{"B", controlv1.Role_ROLE_PUBLISHER, false},
+	{"C", controlv1.Role_ROLE_PUBLISHER, false},
+	{"D", controlv1.Role_ROLE_PUBLISHER, false},
+	{"M", controlv1.Role_ROLE_MODERATOR, false},
+	{"P", controlv1.Role_ROLE_PUBLISHER, true},
+	{"S", controlv1.Role_ROLE_SUBSCRIBER, false},
 }
 
 // desiredMembers is the room with its members, of whom nobody has come.
@@ -40,7 +42,7 @@ func desiredMembers() *controlv1.Room {
 		digest := sha256.Sum256([]byte("tok_" + member.name))
 		room.Connections = append(room.Connections, &controlv1.Connection{
 			Uid: "uid-" + member.name, ConnectionId: "con_" + member.name, TokenSha256: digest[:], RpcSessionId: "private-" + member.name,
-			Role: member.role, ServerData: "data of " + member.name,
+			Role: member.role, ReceivesNothing: member.only, ServerData: "data of " + member.name,
 		})
 	}
 	return room
@@ -192,16 +194,18 @@ func connections(joined string) []string {
 	return all
 }
 
-// A client may do on the next pod what its token has granted, and no more. publisheronly is the
-// role of a publisher for media pods.
+// A client may do on the next pod what its token has granted, and no more.
 func TestRolesOutliveAPod(t *testing.T) {
 	w := newPod(t, desiredMembers())
 	camera := w.join("A").publish(cameraParams)
 	w.join("M")
+	w.join("P")
 	w.join("S")
 	for range 2 {
 		w = w.move()
-		a, m, s := w.comeBack("A"), w.comeBack("M"), w.comeBack("S")
+		a, m, p, s := w.comeBack("A"), w.comeBack("M"), w.comeBack("P"), w.comeBack("S")
+		p.call("unpublish", fmt.Sprintf(`{"streamId":%q}`, p.publish(screenParams)))
+		p.refused("subscribe", fmt.Sprintf(`{"subscriptionId":"x","streamId":%q}`, camera), codeSecurity, namePermission)
 		a.call("unpublish", fmt.Sprintf(`{"streamId":%q}`, a.publish(screenParams)))
 		s.refused("publish", screenParams, codePublish, namePermission)
 		for _, c := range []*client{a, s} {

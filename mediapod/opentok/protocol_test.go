@@ -232,9 +232,9 @@ func TestBadRequests(t *testing.T) {
 			`{"sdpOffer":"offer","hasAudio":true,"hasVideo":true,"videoDimensions":[1]}`,
 			`{"sdpOffer":"offer","hasAudio":true,"hasVideo":true,"frameRate":1e9}`,
 		},
-		"change":       {`{"streamId":"x"}`, `{"streamId":"x","audioActive":true,"videoActive":true}`, `{"streamId":"x","audioActive":1}`},
-		"candidate":    {`{}`, `{"streamId":"x","subscriptionId":"x"}`, `{"streamId":"x","sdpMLineIndex":-1}`},
-		"deliver":      {
+		"change":    {`{"streamId":"x"}`, `{"streamId":"x","audioActive":true,"videoActive":true}`, `{"streamId":"x","audioActive":1}`},
+		"candidate": {`{}`, `{"streamId":"x","subscriptionId":"x"}`, `{"streamId":"x","sdpMLineIndex":-1}`},
+		"deliver": {
 			`{"subscriptionId":"x"}`, `{"subscriptionId":"x","audio":true}`, `{"subscriptionId":"x","audio":true,"video":true,"maxResolution":7}`,
 			`{"subscriptionId":"x","audio":true,"video":true,"maxFrameRate":-1}`,
 		},

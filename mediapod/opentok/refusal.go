@@ -99,4 +99,5 @@ func mediaError(err error) *jsonrpc.Error {
 
 var forbiddenCodes = map[room.Operation]int{
 	room.Publish: codePublish, room.ForceUnpublish: codeForceUnpublish, room.ForceDisconnect: codeForceDisconnect, room.ForceMute: codeSecurity,
+	room.Receive: codeSecurity,
 }

@@ -64,7 +64,8 @@ type dimensions struct {
 }
 
 var roleNames = map[room.Role]string{
-	room.Subscriber: "subscriber", room.Publisher: "publisher", room.Moderator: "moderator",
+	room.Subscriber: "subscriber", room.Publisher: "publisher", room.PublisherOnly: "publisheronly",
+	room.Moderator: "moderator",
 }
 
 func wireJoined(j room.Joined) joined {

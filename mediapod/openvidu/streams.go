@@ -141,10 +141,12 @@ func prepareReceiveVideoFrom(ctx context.Context, c *call) error {
 	}
 	const doing = "Unable to create subscriber endpoint"
 	offer, err := p.Subscribe(ctx, room.LastingID(stream, publisher), stream)
-	if errors.Is(err, room.ErrSubscriptionEnded) {
+	switch {
+	case is[room.ForbiddenError](err):
+		return noValidToken(doing)
+	case errors.Is(err, room.ErrSubscriptionEnded):
 		return refuse(codeMediaEndpoint, "%s: %v", doing, err)
-	}
-	if err != nil {
+	case err != nil:
 		return mediaRefused(err, doing)
 	}
 	c.reply(map[string]string{"sdpOffer": offer})

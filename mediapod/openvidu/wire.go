@@ -142,7 +142,7 @@ func readDimensions(text string) (media.Dimensions, bool) {
 }
 
 var roleNames = map[room.Role]string{
-	room.Subscriber: "SUBSCRIBER", room.Publisher: "PUBLISHER", room.Moderator: "MODERATOR",
+	room.Subscriber: "SUBSCRIBER", room.Publisher: "PUBLISHER", room.PublisherOnly: "PUBLISHER", room.Moderator: "MODERATOR",
 }
 
 // streamPropertyChanged are the parameters of a notification.

@@ -17,9 +17,12 @@ const (
 	Subscriber Role = iota
 	Publisher
 	Moderator
+	// PublisherOnly is a Publisher who receives nothing.
+	PublisherOnly
 )
 
-func (r Role) mayPublish() bool  { return r == Publisher || r == Moderator }
+func (r Role) mayPublish() bool  { return r != Subscriber }
+func (r Role) mayReceive() bool  { return r != PublisherOnly }
 func (r Role) mayModerate() bool { return r == Moderator }
 
 // TokenDigest is the SHA-256 of a token's secret part. The zero value is the digest of no token.
@@ -241,6 +244,11 @@ func (s *seat) mayPublish(stream Stream) bool {
 		return !s.claims.Hidden
 	}
 	return s.desired.Role.mayPublish() && s.desired.Moderation.allows(stream)
+}
+
+// mayReceive reports whether the participant may receive streams.
+func (s *seat) mayReceive() bool {
+	return s.claims != nil && s.claims.Privileged || s.desired.Role.mayReceive()
 }
 
 // mayModerate reports whether the participant may throw others out and end their streams.

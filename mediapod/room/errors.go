@@ -76,11 +76,12 @@ const (
 	ForceUnpublish
 	ForceDisconnect
 	ForceMute
+	Receive
 )
 
 // String implements fmt.Stringer.
 func (o Operation) String() string {
-	return [...]string{"do that", "publish", "end a stream of another", "put somebody out", "mute others"}[o]
+	return [...]string{"do that", "publish", "end a stream of another", "put somebody out", "mute others", "receive"}[o]
 }
 
 // ForbiddenError means that the participant may not do that.

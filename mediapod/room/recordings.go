@@ -64,17 +64,26 @@ func (r *Room) applyRecordings(desired []Recording) {
 // notifyRoles notifies the participants with some roles. The room is locked.
 func (r *Room) notifyRoles(roles []Role, notification Notification) {
 	for _, p := range r.participants {
-		if !p.hidden() && slices.Contains(roles, p.seat.desired.Role) {
+		if p.among(roles) {
 			p.mailbox.notify(notification)
 		}
 	}
+}
+
+// among reports whether the participant has one of the roles, as others see it.
+func (p *Participant) among(roles []Role) bool {
+	role := p.seat.desired.Role
+	if role == PublisherOnly {
+		role = Publisher
+	}
+	return !p.hidden() && slices.Contains(roles, role)
 }
 
 // recordingFor returns the recording that runs, if a participant is told of it; nil otherwise. The
 // room is locked.
 func (r *Room) recordingFor(p *Participant) *Recording {
 	for _, recording := range r.recordings {
-		if !recording.Stopped && !p.hidden() && slices.Contains(recording.Roles, p.seat.desired.Role) {
+		if !recording.Stopped && p.among(recording.Roles) {
 			return &recording
 		}
 	}

@@ -194,10 +194,15 @@ func (r *Room) notify(notification Notification) {
 	}
 }
 
-// endForbiddenStreams ends what participants send and may not send any more. What is not announced
-// yet is looked at when it is (announceStream). The room is locked.
+// endForbiddenStreams ends what participants send or receive and may not any more. What is not
+// announced yet is looked at when it is (announceStream). The room is locked.
 func (r *Room) endForbiddenStreams() {
 	for _, p := range r.participants {
+		if !p.seat.mayReceive() {
+			for _, s := range p.subscriptions.sorted() {
+				p.dropSubscription(s)
+			}
+		}
 		for _, s := range p.publications.sorted() {
 			if s.live && !p.seat.mayPublish(s.info) {
 				r.unpublish(s, reasons.ForceUnpublishByServer)

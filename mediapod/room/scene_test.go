@@ -143,7 +143,7 @@ func desiredConnection(spec string) Connection {
 		ID:         "con_" + name,
 		Token:      digest("tok_" + name),
 		PrivateID:  "rpc-" + name,
-		Role:       map[string]Role{"": Publisher, "moderator": Moderator, "subscriber": Subscriber}[role],
+		Role:       map[string]Role{"": Publisher, "moderator": Moderator, "subscriber": Subscriber, "publisher only": PublisherOnly}[role],
 		ServerData: "server " + name,
 	}
 }
@@ -226,7 +226,7 @@ var (
 	asSpeechToText = Claims{ConnectionID: "SPEECH_TO_TEXT", Privileged: true, Hidden: true, Record: true}
 )
 
-var roleNames = map[Role]string{Subscriber: "SUBSCRIBER", Publisher: "PUBLISHER", Moderator: "MODERATOR"}
+var roleNames = map[Role]string{Subscriber: "SUBSCRIBER", Publisher: "PUBLISHER", Moderator: "MODERATOR", PublisherOnly: "PUBLISHER_ONLY"}
 
 func describe(a Announcement) string {
 	text := a.ConnectionID

@@ -79,8 +79,9 @@ func TestWhoLeavesWhilePublishingHasPublishedNothing(t *testing.T) {
 }
 
 func TestRoles(t *testing.T) {
-	for role, may := range map[string]struct{ publish, force bool }{
-		"subscriber": {}, "": {publish: true}, "moderator": {publish: true, force: true},
+	for role, may := range map[string]struct{ publish, receive, force bool }{
+		"subscriber": {receive: true}, "": {publish: true, receive: true}, "publisher only": {publish: true},
+		"moderator": {publish: true, receive: true, force: true},
 	} {
 		t.Run("role "+role, func(t *testing.T) {
 			s := newScene(t, "A:"+role, "B", "C")
@@ -88,7 +89,9 @@ func TestRoles(t *testing.T) {
 			s.join("B")
 			s.join("C")
 			stream := s.publish("B")
-			s.receive("A", stream)
+			if may.receive {
+				s.receive("A", stream)
+			}
 			s.must(a.Signal(nil, Signal{Type: text("t"), Data: text("d")}))
 
 			outcome := func(err error, allowed bool) {
@@ -100,10 +103,33 @@ func TestRoles(t *testing.T) {
 				}
 			}
 			outcome(s.tryPublish("A", "offer"), may.publish)
+			_, err := a.Subscribe(context.Background(), "again", stream)
+			outcome(err, may.receive)
 			outcome(a.ForceUnpublish(stream, func() {}), may.force)
 			outcome(a.ForceDisconnect("con_C", func() {}), may.force)
 		})
 	}
+}
+
+// Whoever may not receive any more does not.
+func TestARoleThatReceivesNothingEndsSubscriptions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, "A", "B")
+		s.join("A")
+		s.join("B")
+		s.receive("A", s.publish("B"))
+		s.desired.Connections[0].Role = PublisherOnly
+		s.apply()
+		synctest.Wait()
+		if all := s.engine.Subscriptions(); len(all) != 0 {
+			t.Errorf("%d subscriptions", len(all))
+		}
+		s.desired.Recordings = []Recording{{ID: "room", Roles: []Role{Publisher}}}
+		s.apply()
+		if !strings.Contains(s.text(), "A <- recordingStarted") {
+			t.Errorf("A is not told of the recording\n%s", s.text())
+		}
+	})
 }
 
 func TestModeration(t *testing.T) {

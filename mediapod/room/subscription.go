@@ -163,6 +163,9 @@ func (p *Participant) beginSubscription(id, streamID string) (*subscription, med
 // newSubscription has a subscription take its place among those of the participant. The room is
 // locked.
 func (p *Participant) newSubscription(id, streamID string) (*subscription, error) {
+	if !p.seat.mayReceive() {
+		return nil, ForbiddenError{Receive}
+	}
 	s, err := p.room.liveStream(streamID)
 	if err != nil {
 		return nil, err

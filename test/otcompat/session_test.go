@@ -107,6 +107,31 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
+// Whoever only publishes is seen by others, and may not receive, itself neither.
+func TestPublisherOnly(t *testing.T) {
+	w := newWorld(t)
+	a, p := w.connect("A"), w.connect("P")
+	if got := value[string](p, "JSON.stringify(session.capabilities)"); got != `{"publish":1,"subscribe":0,"forceDisconnect":0,"forceUnpublish":0,"forceMute":0}` {
+		t.Errorf("it may %s", got)
+	}
+	a.do("publish('board of A', {canvas: true})")
+	p.do("publish('board of P', {canvas: true})")
+	a.logs("streamCreated board of P of P")
+	a.do("subscribe('board of P')")
+	a.until("it sees it", "received('board of P').then(({frames}) => frames > 5)")
+	p.logs("streamCreated board of A of A")
+	for _, stream := range []string{"subscribe('board of A')", "subscribe('board of P', 'own', {testNetwork: true})"} {
+		if got := value[string](p, "refusal("+stream+")"); got != "OT_PERMISSION_DENIED 1009" {
+			t.Errorf("%s: %s", stream, got)
+		}
+	}
+	// The media pod refuses it, too.
+	p.do("void (session.capabilities = {...session.capabilities, subscribe: 1})")
+	if got := value[string](p, "refusal(subscribe('board of A'))"); got != "OT_PERMISSION_DENIED 1009" {
+		t.Errorf("the media pod says %s", got)
+	}
+}
+
 // A client that lost its socket comes back, and the others notice nothing.
 func TestReconnection(t *testing.T) {
 	w := newWorld(t)

@@ -38,7 +38,7 @@ var page []byte
 const patience = 20 * time.Second
 
 // world is a room with real media, and a site whose gateway lets in whoever asks: the token is the
-// user's name, and M is a moderator.
+// user's name, by which it has its role.
 type world struct {
 	t       *testing.T
 	browser *browser.Browser
@@ -200,6 +200,8 @@ func (w *world) admit(name string) string {
 	switch name[0] {
 	case 'M':
 		role = room.Moderator
+	case 'P':
+		role = room.PublisherOnly
 	case 'S':
 		role = room.Subscriber
 	}

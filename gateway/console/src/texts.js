@@ -29,7 +29,7 @@ const en = {
     started: 'Recording',
     stopped: 'Finishing',
   },
-  roles: { Subscriber: 'Subscriber', Publisher: 'Publisher', Moderator: 'Moderator' },
+  roles: { Subscriber: 'Subscriber', Publisher: 'Publisher', Moderator: 'Moderator', PublisherOnly: 'Publisher only' },
   ends: {
     disconnect: 'Left',
     networkDisconnect: 'Connection lost',
@@ -175,7 +175,7 @@ const de = {
     started: 'Nimmt auf',
     stopped: 'Wird fertig',
   },
-  roles: { Subscriber: 'Zuschauer', Publisher: 'Teilnehmer', Moderator: 'Moderator' },
+  roles: { Subscriber: 'Zuschauer', Publisher: 'Teilnehmer', Moderator: 'Moderator', PublisherOnly: 'Nur Sender' },
   ends: {
     disconnect: 'Gegangen',
     networkDisconnect: 'Verbindung verloren',

@@ -95,7 +95,8 @@ export interface Capabilities {
 export function capabilitiesOf(role: string): Capabilities {
   const moderates = role === 'moderator' ? 1 : 0;
   return {
-    publish: role === 'subscriber' ? 0 : 1, subscribe: 1, forceDisconnect: moderates, forceUnpublish: moderates, forceMute: moderates,
+    publish: role === 'subscriber' ? 0 : 1, subscribe: role === 'publisheronly' ? 0 : 1,
+    forceDisconnect: moderates, forceUnpublish: moderates, forceMute: moderates,
   };
 }
 

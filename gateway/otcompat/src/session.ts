@@ -369,8 +369,10 @@ export class Session extends Emitter {
     const options = rest.find((arg) => arg && typeof arg === 'object' && !(arg instanceof HTMLElement)) ?? {};
     const target = rest.find((arg) => typeof arg === 'string' || arg instanceof HTMLElement);
     const own = this.#publisherOf(stream?.streamId) !== undefined;
-    if (!(stream instanceof Stream) || (own && !options.testNetwork)) {
-      const refusal = new OTError('OT_INVALID_PARAMETER', own ? 'the own stream needs testNetwork' : 'a stream must be given');
+    const refusal = !(stream instanceof Stream) ? new OTError('OT_INVALID_PARAMETER', 'a stream must be given') :
+      own && !options.testNetwork ? new OTError('OT_INVALID_PARAMETER', 'the own stream needs testNetwork') :
+      this.capabilities?.subscribe === 0 ? new OTError('OT_PERMISSION_DENIED', 'the role of the token may not subscribe', 1009) : undefined;
+    if (refusal) {
       settle(Promise.reject(refusal), callback);
       return undefined as unknown as Subscriber;
     }

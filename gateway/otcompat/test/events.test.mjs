@@ -57,6 +57,7 @@ test('capabilities are numbers', () => {
   const all = (role) => Object.values(capabilitiesOf(role));
   assert.deepEqual(all('subscriber'), [0, 1, 0, 0, 0]);
   assert.deepEqual(all('publisher'), [1, 1, 0, 0, 0]);
+  assert.deepEqual(all('publisheronly'), [1, 0, 0, 0, 0]);
   assert.deepEqual(all('moderator'), [1, 1, 1, 1, 1]);
 });
 

@@ -1390,9 +1390,11 @@ type Connection struct {
 	Moderation     *Moderation `protobuf:"bytes,13,opt,name=moderation,proto3" json:"moderation,omitempty"`
 	// presence is the user who is in the room by this connection, as the pod had it that the room was on before. It is sent until the pod has told of the
 	// connection.
-	Presence      *Presence `protobuf:"bytes,14,opt,name=presence,proto3" json:"presence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Presence *Presence `protobuf:"bytes,14,opt,name=presence,proto3" json:"presence,omitempty"`
+	// receives_nothing says that a publisher may not receive streams. A pod that does not know this lets it.
+	ReceivesNothing bool `protobuf:"varint,15,opt,name=receives_nothing,json=receivesNothing,proto3" json:"receives_nothing,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Connection) Reset() {
@@ -1521,6 +1523,13 @@ func (x *Connection) GetPresence() *Presence {
 		return x.Presence
 	}
 	return nil
+}
+
+func (x *Connection) GetReceivesNothing() bool {
+	if x != nil {
+		return x.ReceivesNothing
+	}
+	return false
 }
 
 // Presence is a participant of a room that comes from another pod. A pod that does not know the connection yet takes the participant over: its client has no
@@ -3762,7 +3771,7 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x129\n" +
 	"\x05state\x18\x02 \x01(\x0e2#.mediarooms.control.v1.StandbyStateR\x05state\x12\x14\n" +
 	"\x05cause\x18\x03 \x01(\tR\x05cause\x12+\n" +
-	"\x12taken_over_unix_ms\x18\x04 \x01(\x03R\x0ftakenOverUnixMs\"\xc3\x04\n" +
+	"\x12taken_over_unix_ms\x18\x04 \x01(\x03R\x0ftakenOverUnixMs\"\xee\x04\n" +
 	"\n" +
 	"Connection\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x1e\n" +
@@ -3785,7 +3794,8 @@ const file_internal_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"moderation\x18\r \x01(\v2!.mediarooms.control.v1.ModerationR\n" +
 	"moderation\x12;\n" +
-	"\bpresence\x18\x0e \x01(\v2\x1f.mediarooms.control.v1.PresenceR\bpresence\"\xd2\x02\n" +
+	"\bpresence\x18\x0e \x01(\v2\x1f.mediarooms.control.v1.PresenceR\bpresence\x12)\n" +
+	"\x10receives_nothing\x18\x0f \x01(\bR\x0freceivesNothing\"\xd2\x02\n" +
 	"\bPresence\x12$\n" +
 	"\x0eactive_unix_ms\x18\x01 \x01(\x03R\factiveUnixMs\x12\x1f\n" +
 	"\vclient_data\x18\x02 \x01(\tR\n" +
