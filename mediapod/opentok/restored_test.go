@@ -81,6 +81,9 @@ func TestRequestsAreRepeated(t *testing.T) {
 	}
 	b.expect(`streamCreated {"connectionId":"con_A","stream":`+cameraOfA+`}`, `streamCreated {"connectionId":"con_A","stream":`+screenOfA+`}`)
 	again.binary = false
+	if repeated := again.publish(strings.Replace(cameraParams, `{`, `{"again":true,`, 1)); repeated != camera {
+		t.Errorf("the stream is %s, and when its client asks again it is %s", camera, repeated)
+	}
 	again.call("signal", `{"to":"con_B","data":"once"}`)
 	b.expect(`signal {"from":"con_A","data":"once"}`)
 }

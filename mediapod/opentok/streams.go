@@ -20,6 +20,7 @@ import (
 // publish starts a stream (opentok-rpc 2.4).
 func publish(ctx context.Context, c *call) error {
 	offer := c.params.text("sdpOffer", maxSDP)
+	again := c.params.optionalFlag("again", false)
 	options := readOptions(&c.params)
 	if err := c.params.failure(); err != nil {
 		return err
@@ -28,7 +29,7 @@ func publish(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if before, found := madeBy(offer, streams); found && c.repeated {
+	if before, found := madeBy(offer, streams); found && (again || c.repeated) {
 		return c.publishAgain(ctx, before, offer)
 	}
 	request := room.PublishRequest{
@@ -37,8 +38,8 @@ func publish(ctx context.Context, c *call) error {
 	return c.participant.Publish(ctx, request, c.replyPublished)
 }
 
-// publishAgain answers a client whose stream is there, but which does not know, since the pod
-// before was lost before it answered.
+// publishAgain answers a client whose stream is there, but which does not know, since its socket or
+// the pod before was lost before it was answered.
 func (c *call) publishAgain(ctx context.Context, stream, offer string) error {
 	again, sdpAnswer, err := c.participant.Reconnect(ctx, stream, offer)
 	if err != nil {

@@ -143,3 +143,40 @@ func TestReconnection(t *testing.T) {
 	a.logged("sessionReconnecting", "sessionReconnected", "signal:late x from A")
 	b.logged("sessionReconnecting", "sessionReconnected", "signal:late x from A")
 }
+
+// What is published while the socket is lost is published once the client is back, and what was
+// being published then is so once.
+func TestPublishingWaitsForTheWayBack(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.open("A"), w.connect("B")
+	a.do(`void (window.RealWebSocket = WebSocket)`)
+	// The socket takes a publish, and is lost before the answer comes.
+	a.do(`void (window.WebSocket = class extends RealWebSocket {
+		send(text) { super.send(text); if (JSON.parse(text).method === 'publish') { this.onmessage = null; window.lose = () => this.close(); } }
+	})`)
+	a.do("connect()")
+	a.until("it has connected", "connectionCount > 0")
+	a.do("void publish('first', {canvas: true})")
+	b.logs("streamCreated first of A")
+	// There is no way back for a while.
+	a.do(`void (window.WebSocket = class { constructor() { setTimeout(() => this.onclose()); } close() {} })`)
+	a.do("lose()")
+	a.logs("sessionReconnecting")
+	a.do("void publish('second', {canvas: true})")
+	a.until("it has captured", "publishers.second.accessAllowed")
+	if published := value[bool](a, "log.some((line) => line.endsWith('streamCreated'))"); published {
+		t.Error("it is published without a socket")
+	}
+	a.do("void (window.WebSocket = RealWebSocket)")
+	a.logs("sessionReconnected")
+	a.logs("publisher first: streamCreated")
+	b.logs("streamCreated second of A")
+	for _, name := range []string{"first", "second"} {
+		b.do("subscribe('" + name + "')")
+		b.until("it sees "+name, "received('"+name+"').then(({frames}) => frames > 5)")
+	}
+	a.until("it has published both", "session.isConnected() && publishers.first.stream && publishers.second.stream !== undefined")
+	if streams := value[int](b, "log.filter((line) => line.startsWith('streamCreated')).length"); streams != 2 {
+		t.Errorf("B was told of %d streams", streams)
+	}
+}

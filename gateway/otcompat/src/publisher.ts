@@ -130,7 +130,7 @@ export class Publisher extends Party {
     const peer = this.#connect();
     try {
       const sdpOffer = await offer(peer);
-      const answer = await link.request('publish', { ...described, sdpOffer, audioActive: this.#audio, videoActive: this.#video });
+      const answer = await link.request('publish', { ...described, sdpOffer, audioActive: this.#audio, videoActive: this.#video }, { again: true });
       await peer.setRemoteDescription({ type: 'answer', sdp: answer.sdpAnswer });
       this.stream = new Stream({
         ...described, id: answer.streamId, createdAt: answer.createdAt, hasAudio: described.hasAudio && this.#audio,

@@ -20,8 +20,10 @@ export interface WireOwner {
 }
 
 interface Request {
-  text: string;
+  method: string;
+  params: object;
   again: boolean; // it may be sent twice
+  sent?: boolean;
   resolve(result: any): void;
   reject(error: OTError): void;
 }
@@ -70,16 +72,23 @@ export class Wire {
       const id = this.#next++;
       const timer = setTimeout(() => this.#end(id)?.reject(new OTError('OT_TIMEOUT', `no answer to ${method}`)), requestTimeout);
       const request: Request = {
-        text: JSON.stringify({ jsonrpc: '2.0', method, params, id }),
+        method, params,
         again: options.again ?? false,
         resolve: (result) => { clearTimeout(timer); resolve(result); },
         reject: (error) => { clearTimeout(timer); reject(error); },
       };
       this.#requests.set(id, request);
       if (passes) {
-        this.#socket?.send(request.text);
+        this.#send(id, request);
       }
     });
+  }
+
+  /** Sends a request. What is sent again says so. */
+  #send(id: number, request: Request): void {
+    const { method, params, sent } = request;
+    request.sent = true;
+    this.#socket?.send(JSON.stringify({ jsonrpc: '2.0', method, params: sent ? { ...params, again: true } : params, id }));
   }
 
   /** Leaves the session, for good. */
@@ -134,7 +143,7 @@ export class Wire {
       }
       waits = true;
       const id = this.#next++;
-      this.#requests.set(id, { text: '', again: false, resolve: () => { waits = false; }, reject: () => {} });
+      this.#requests.set(id, { method: 'ping', params: {}, again: false, resolve: () => { waits = false; }, reject: () => {} });
       socket.send(JSON.stringify({ jsonrpc: '2.0', method: 'ping', params: { interval: pingEvery }, id }));
     };
     this.#pinging = setInterval(ping, pingEvery);
@@ -192,12 +201,12 @@ export class Wire {
       await new Promise((resolve) => setTimeout(resolve, returnPauses[Math.min(tries, returnPauses.length - 1)]));
       try {
         await this.#dial();
-        const waiting = [...this.#requests.values()].filter((request) => request.again);
+        const waiting = [...this.#requests].filter(([, request]) => request.again);
         this.#returning = true;
         const resumed = await this.request('resume', { reconnectionId: this.#reconnectionId });
         this.#open = true;
         this.#owner.reconnected(resumed.awaitsMedia);
-        waiting.forEach((request) => this.#socket?.send(request.text));
+        waiting.forEach(([id, request]) => this.#send(id, request));
         return;
       } catch (error) {
         const refused = this.#socket?.readyState === WebSocket.OPEN && error instanceof OTError && error.name === 'OT_NOT_CONNECTED';
