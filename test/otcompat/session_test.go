@@ -99,7 +99,8 @@ func TestWhatIsRefused(t *testing.T) {
 		"session.forceUnpublish.promise('none')":                 "OT_PERMISSION_DENIED 1530",
 		"session.setEncryptionSecret('secret')":                  "OT_NOT_SUPPORTED 2000",
 		"OT.initPublisher.promise({videoFilter: {}})":            "OT_NOT_SUPPORTED 2000",
-		"OT.initPublisher().setVideoMediaProcessorConnector({})": "OT_NOT_SUPPORTED 2000",
+		"OT.initPublisher().applyVideoFilter({})":                "OT_NOT_SUPPORTED 2000",
+		"OT.initPublisher().setVideoMediaProcessorConnector({})": "OT_INVALID_PARAMETER 1011",
 	} {
 		if got := value[string](s, "refusal("+expression+")"); got != want {
 			t.Errorf("%s: got %s, want %s", expression, got, want)

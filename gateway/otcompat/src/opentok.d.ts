@@ -402,6 +402,12 @@ declare namespace OT {
     track: MediaStreamTrack | null;
   }
 
+  /** What makes another track of a captured one. It is called again with each other captured track. */
+  interface MediaProcessorConnector {
+    setTrack(track: MediaStreamTrack): Promise<MediaStreamTrack>;
+    destroy(): unknown;
+  }
+
   interface Publisher extends Party<PublisherEvents> {
     readonly accessAllowed?: boolean;
     /** The session that it is published over. */
@@ -422,13 +428,14 @@ declare namespace OT {
     cycleVideo(): Promise<{ deviceId: string }>;
     getStats(callback: Callback<PublisherStatsContainer[]>): void;
     getRtcStatsReport(): Promise<PublisherRtcStatsReportContainer[]>;
+    /** Sends what the connector makes of the captured track; null ends that. */
+    setVideoMediaProcessorConnector(connector: MediaProcessorConnector | null): Promise<void>;
+    setAudioMediaProcessorConnector(connector: MediaProcessorConnector | null): Promise<void>;
     /** Is rejected, as are the next ones: OT_NOT_SUPPORTED. */
     applyVideoFilter(filter: object): Promise<void>;
     clearVideoFilter(): Promise<void>;
     applyAudioFilter(filter: object): Promise<void>;
     clearAudioFilter(): Promise<void>;
-    setVideoMediaProcessorConnector(connector: object | null): Promise<void>;
-    setAudioMediaProcessorConnector(connector: object | null): Promise<void>;
     setPreferredResolution(resolution: Dimensions): Promise<void>;
     setPreferredFrameRate(frameRate: number): Promise<void>;
     publishCaptions(on: boolean): Promise<void>;

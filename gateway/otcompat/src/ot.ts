@@ -105,7 +105,9 @@ export function checkScreenSharingCapability(callback?: (capability: OT.ScreenSh
 /** Screens are shared without an extension. */
 export function registerScreenSharingExtension(): void {}
 
-export const hasMediaProcessorSupport = Object.assign(() => false, { promise: async () => false });
+/** Whether the browser gives processors the frames of a track, and makes a track of what they return. */
+const processesMedia = () => 'MediaStreamTrackProcessor' in globalThis && 'MediaStreamTrackGenerator' in globalThis;
+export const hasMediaProcessorSupport = Object.assign(processesMedia, { promise: async () => processesMedia() });
 export const hasEndToEndEncryptionSupport = (): boolean => false;
 
 export async function getSupportedCodecs(): Promise<{ videoEncoders: string[]; videoDecoders: string[] }> {

@@ -16,6 +16,14 @@ export interface PublisherOptions extends CaptureOptions, WidgetOptions {
   videoContentHint?: string;
 }
 
+/** What makes another track of a captured one, such as one with a blurred background. The application has it. */
+export interface MediaProcessorConnector {
+  setTrack(track: MediaStreamTrack): Promise<MediaStreamTrack>;
+  destroy(): unknown;
+}
+
+type Kind = 'audio' | 'video';
+
 /** The layers of simulcast, from low to high. Small videos have one. */
 const layers = [{ rid: 'low', scaleResolutionDownBy: 4 }, { rid: 'middle', scaleResolutionDownBy: 2 }, { rid: 'high', scaleResolutionDownBy: 1 }];
 const layeredFrom = 1280; // pixels wide
@@ -33,7 +41,10 @@ export class Publisher extends Party {
   session?: any;
   protected widget: Widget;
   #options: PublisherOptions;
-  #media = new MediaStream();
+  #media = new MediaStream(); // what is shown and sent
+  #captured: Partial<Record<Kind, MediaStreamTrack>> = {};
+  #connectors: Partial<Record<Kind, MediaProcessorConnector>> = {};
+  #changing: Promise<unknown> = Promise.resolve(); // one change of tracks at a time
   #ready: Promise<void>;
   #link?: Link;
   #audio: boolean;
@@ -88,7 +99,7 @@ export class Publisher extends Party {
       throw new OTError('OT_INVALID_PARAMETER', 'the publisher was destroyed');
     }
     this.accessAllowed = true;
-    this.#media.getTracks().forEach((track) => this.#adopt(track));
+    this.#media.getTracks().forEach((track) => this.#adopt(track as MediaStreamTrack & { kind: Kind }));
     this.widget.video.srcObject = this.#media;
     this.widget.ready(this.#media.getVideoTracks().length > 0);
     this.meter(this.#media.getAudioTracks()[0]);
@@ -97,8 +108,9 @@ export class Publisher extends Party {
     this.dispatch(new OTEvent('videoElementCreated', false, { element: this.widget.video }));
   }
 
-  /** Makes a track one of the publisher's. */
-  #adopt(track: MediaStreamTrack): void {
+  /** Makes a captured track the publisher's. */
+  #adopt(track: MediaStreamTrack & { kind: Kind }): void {
+    this.#captured[track.kind] = track;
     track.enabled = track.kind === 'audio' ? this.#audio : this.#video;
     if (track.kind === 'video' && this.#options.videoContentHint) {
       track.contentHint = this.#options.videoContentHint;
@@ -191,7 +203,15 @@ export class Publisher extends Party {
   }
 
   #stop(): void {
-    this.#media.getTracks().forEach((track) => track.stop());
+    this.#tracks().forEach((track) => track.stop());
+    Object.values(this.#connectors).forEach((connector) => end(connector));
+    this.#connectors = {};
+  }
+
+  /** The tracks of a kind, or all: what was captured, and what was made of it. */
+  #tracks(kind?: Kind): MediaStreamTrack[] {
+    const all = [...Object.values(this.#captured), ...this.#media.getTracks()];
+    return [...new Set(all)].filter((track) => !kind || track.kind === kind);
   }
 
   #remove(): void {
@@ -218,14 +238,14 @@ export class Publisher extends Party {
   publishAudio(on: boolean): void {
     this.#audio = on;
     this.widget.muted = !on;
-    this.#media.getAudioTracks().forEach((track) => { track.enabled = on; });
+    this.#tracks('audio').forEach((track) => { track.enabled = on; });
     settle(this.#changed('hasAudio', { audioActive: on }, on && this.#media.getAudioTracks().length > 0), undefined);
   }
 
   get publishVideo() {
     return twin((on: boolean, callback?: Callback): void => {
       this.#video = on;
-      this.#media.getVideoTracks().forEach((track) => { track.enabled = on; });
+      this.#tracks('video').forEach((track) => { track.enabled = on; });
       this.widget.audioOnly = !on;
       settle(this.#changed('hasVideo', { videoActive: on }, on && this.#media.getVideoTracks().length > 0), callback);
     });
@@ -256,11 +276,11 @@ export class Publisher extends Party {
   }
 
   getAudioSource(): MediaStreamTrack | null {
-    return this.#media.getAudioTracks()[0] ?? null;
+    return this.#captured.audio ?? null;
   }
 
   getVideoSource(): { deviceId: string | null; type: string | null; track: MediaStreamTrack | null } {
-    const track = this.#media.getVideoTracks()[0] ?? null;
+    const track = this.#captured.video ?? null;
     const type = isScreen(this.#options.videoSource) ? 'screen' : this.#options.videoSource instanceof MediaStreamTrack ? 'custom' : 'camera';
     return { deviceId: track?.getSettings().deviceId ?? null, type: track && type, track };
   }
@@ -287,20 +307,73 @@ export class Publisher extends Party {
     return { deviceId: next.deviceId };
   }
 
-  async #replace(kind: 'audio' | 'video', track: MediaStreamTrack): Promise<void> {
+  /** Captures from another source. */
+  #replace(kind: Kind, source: MediaStreamTrack): Promise<void> {
+    return this.#change(async () => {
+      const before = this.#captured[kind];
+      if (!before) {
+        source.stop();
+        throw new OTError('OT_INVALID_PARAMETER', `the publisher has no ${kind}`);
+      }
+      const made = await processed(this.#connectors[kind], source);
+      this.#adopt(source as MediaStreamTrack & { kind: Kind });
+      await this.#send(kind, made);
+      before.stop();
+    });
+  }
+
+  /** Sends what a processor makes of what is captured, or that itself without one. */
+  #setConnector(kind: Kind, connector: MediaProcessorConnector | null): Promise<void> {
+    return this.#change(async () => {
+      await this.#ready;
+      const source = this.#captured[kind];
+      if (!source || (connector !== null && typeof connector?.setTrack !== 'function')) {
+        throw new OTError('OT_INVALID_PARAMETER', source ? 'a connector with setTrack and destroy, or null, must be given' : `the publisher has no ${kind}`);
+      }
+      const before = this.#connectors[kind];
+      await this.#send(kind, await processed(connector ?? undefined, source));
+      this.#connectors[kind] = connector ?? undefined;
+      if (before !== connector) {
+        end(before);
+      }
+    });
+  }
+
+  /** Does one change of tracks after the other. */
+  #change(change: () => Promise<void>): Promise<void> {
+    const changed = this.#changing.then(change);
+    this.#changing = changed.catch(() => {});
+    return changed;
+  }
+
+  /** Shows and sends a track in the place of the one before. */
+  async #send(kind: Kind, track: MediaStreamTrack): Promise<void> {
     const before = this.#media.getTracks().find((one) => one.kind === kind);
-    if (!before) {
+    if (this.#destroyed) {
       track.stop();
-      throw new OTError('OT_INVALID_PARAMETER', `the publisher has no ${kind}`);
+      throw new OTError('OT_INVALID_PARAMETER', 'the publisher was destroyed');
     }
+    if (!before || before === track) {
+      return;
+    }
+    track.enabled = kind === 'audio' ? this.#audio : this.#video;
     await this.peer?.getSenders().find((sender) => sender.track?.kind === kind)?.replaceTrack(track);
     this.#media.removeTrack(before);
     this.#media.addTrack(track);
-    before.stop();
-    this.#adopt(track);
+    if (!Object.values(this.#captured).includes(before)) {
+      before.stop(); // a processor has made it
+    }
     if (kind === 'audio') {
       this.meter(track);
     }
+  }
+
+  setVideoMediaProcessorConnector(connector: MediaProcessorConnector | null): Promise<void> {
+    return this.#setConnector('video', connector);
+  }
+
+  setAudioMediaProcessorConnector(connector: MediaProcessorConnector | null): Promise<void> {
+    return this.#setConnector('audio', connector);
   }
 
   /** Tells the statistics of what is sent: one entry, since the server forwards it. */
@@ -322,8 +395,6 @@ export class Publisher extends Party {
   async clearVideoFilter(): Promise<void> { throw notSupported('clearVideoFilter'); }
   async applyAudioFilter(): Promise<void> { throw notSupported('applyAudioFilter'); }
   async clearAudioFilter(): Promise<void> { throw notSupported('clearAudioFilter'); }
-  async setVideoMediaProcessorConnector(): Promise<void> { throw notSupported('setVideoMediaProcessorConnector'); }
-  async setAudioMediaProcessorConnector(): Promise<void> { throw notSupported('setAudioMediaProcessorConnector'); }
   async setPreferredResolution(): Promise<void> { throw notSupported('setPreferredResolution'); }
   async setPreferredFrameRate(): Promise<void> { throw notSupported('setPreferredFrameRate'); }
   async publishCaptions(): Promise<void> { throw notSupported('publishCaptions'); }
@@ -332,4 +403,18 @@ export class Publisher extends Party {
 async function offer(peer: RTCPeerConnection): Promise<string> {
   await peer.setLocalDescription();
   return peer.localDescription?.sdp ?? '';
+}
+
+/** Returns what a processor makes of a track, or the track itself without one. */
+async function processed(connector: MediaProcessorConnector | undefined, track: MediaStreamTrack): Promise<MediaStreamTrack> {
+  const made = await connector?.setTrack(track);
+  if (connector && !(made instanceof MediaStreamTrack)) {
+    throw new OTError('OT_INVALID_PARAMETER', 'setTrack of the connector must return a track');
+  }
+  return made ?? track;
+}
+
+/** Ends a processor. */
+function end(connector: MediaProcessorConnector | undefined): void {
+  Promise.resolve(connector?.destroy?.()).catch((failure) => console.warn('Mediarooms: a media processor could not be ended', failure));
 }
