@@ -183,6 +183,8 @@ declare namespace OT {
     /** Also after joining a session that is being archived. */
     archiveStarted: ArchiveEvent<'archiveStarted'>;
     archiveStopped: ArchiveEvent<'archiveStopped'>;
+    /** Where the browser has the Compute Pressure API. */
+    cpuPerformanceChanged: Event<'cpuPerformanceChanged', Session> & { readonly cpuPerformanceState: 'nominal' | 'fair' | 'serious' | 'critical' };
   }
 
   interface ArchiveEvent<Type extends string> extends Event<Type, Session> {
@@ -344,6 +346,11 @@ declare namespace OT {
     muteForced: Event<'muteForced', Publisher>;
     streamCreated: StreamEvent<'streamCreated', Publisher>;
     streamDestroyed: StreamEvent<'streamDestroyed', Publisher>;
+    /** What limits the quality of the video that is sent is another than before. */
+    videoQualityChanged: Event<'videoQualityChanged', Publisher> & {
+      readonly reason: 'none' | 'bandwidth' | 'cpu' | 'other';
+      readonly statsContainer: PublisherRtcStatsReportContainer;
+    };
   }
 
   interface SubscriberEvents extends PartyEvents<Subscriber> {
@@ -352,6 +359,13 @@ declare namespace OT {
     connected: Event<'connected', Subscriber>;
     disconnected: Event<'disconnected', Subscriber>;
     destroyed: Event<'destroyed', Subscriber> & { readonly reason: string };
+    /** Scores from 1 to 5; undefined without sound, or video. */
+    qualityScoreChanged: Event<'qualityScoreChanged', Subscriber> & {
+      readonly qualityScore: { readonly audioQualityScore?: number; readonly videoQualityScore?: number };
+    };
+    /** The video comes so badly that the server may pause it. */
+    videoDisableWarning: Event<'videoDisableWarning', Subscriber>;
+    videoDisableWarningLifted: Event<'videoDisableWarningLifted', Subscriber>;
     videoDisabled: Event<'videoDisabled', Subscriber> & { readonly reason: 'publishVideo' | 'subscribeToVideo' | 'quality' };
     videoEnabled: Event<'videoEnabled', Subscriber> & { readonly reason: 'publishVideo' | 'subscribeToVideo' | 'quality' };
   }

@@ -50,6 +50,8 @@ export class Publisher extends Party {
   #audio: boolean;
   #video: boolean;
   #destroyed = false;
+  #looking?: ReturnType<typeof setInterval>;
+  #limitation = 'none';
 
   constructor(target: Target, options: PublisherOptions, callback?: Callback<Publisher>) {
     super();
@@ -194,6 +196,27 @@ export class Publisher extends Party {
     }
   }
 
+  protected listenedTo(name: string): void {
+    super.listenedTo(name);
+    if (name === 'videoQualityChanged' && !this.#looking && !this.#destroyed) {
+      this.#looking = setInterval(() => void this.#lookAtQuality(), 1000);
+    }
+  }
+
+  /** Tells when something else limits the quality of what is sent. */
+  async #lookAtQuality(): Promise<void> {
+    const report = await this.peer?.getStats().catch(() => undefined);
+    const sent = [...report?.values() ?? []].filter((one) => one.type === 'outbound-rtp' && one.kind === 'video' && one.qualityLimitationReason);
+    if (!report || !sent.length) {
+      return;
+    }
+    const reason = sent.map((one) => one.qualityLimitationReason).find((one) => one !== 'none') ?? 'none';
+    if (reason !== this.#limitation) {
+      this.#limitation = reason;
+      this.dispatch(new OTEvent('videoQualityChanged', false, { reason, statsContainer: { rtcStatsReport: report } }));
+    }
+  }
+
   #disconnect(): void {
     this.peer?.close();
     this.peer = undefined;
@@ -219,6 +242,7 @@ export class Publisher extends Party {
       return;
     }
     this.#destroyed = true;
+    clearInterval(this.#looking);
     this.endMedia();
     this.#stop();
     this.widget.remove();

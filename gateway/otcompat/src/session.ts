@@ -33,6 +33,14 @@ type State = 'disconnected' | 'connecting' | 'connected' | 'reconnecting';
 const signalType = /^[A-Za-z0-9_~-]{0,128}$/;
 const maxSignalData = 8192; // bytes
 
+/** The Compute Pressure API (W3C), as far as it is used. */
+interface PressureObserver {
+  observe(source: 'cpu'): Promise<void>;
+}
+declare global {
+  var PressureObserver: (new (changed: (records: { state: 'nominal' | 'fair' | 'serious' | 'critical' }[]) => void) => PressureObserver) | undefined;
+}
+
 /** What the page has of all sessions. */
 export interface Registers {
   apiUrl(): string;
@@ -55,6 +63,7 @@ export class Session extends Emitter {
   #link: Link;
   #publishers = new Set<Publisher>();
   #subscribers = new Set<Subscriber>();
+  #pressure?: PressureObserver;
   #held?: (() => void)[]; // notifications while the first events are told
 
   constructor(registers: Registers, readonly apiKey: string, readonly sessionId: string, options: SessionOptions) {
@@ -67,6 +76,19 @@ export class Session extends Emitter {
 
   get id(): string {
     return this.sessionId;
+  }
+
+  /** The browser tells how busy the processor is, where it has the Compute Pressure API. */
+  protected listenedTo(name: string): void {
+    const Observer = globalThis.PressureObserver;
+    if (name !== 'cpuPerformanceChanged' || this.#pressure || !Observer) {
+      return;
+    }
+    this.#pressure = new Observer((records) => {
+      const cpuPerformanceState = records.at(-1)?.state;
+      this.dispatch(new OTEvent('cpuPerformanceChanged', false, { cpuPerformanceState }));
+    });
+    this.#pressure.observe('cpu').catch((failure) => console.warn('Mediarooms: the processor is not observed', failure));
   }
 
   isConnected(): boolean {

@@ -4,6 +4,7 @@ import { asError, notSupported, warnOf, OTError, settle, type Callback } from '.
 import { OTEvent } from './events.ts';
 import type { Dimensions, Stream } from './model.ts';
 import { Party, summary, type Link } from './party.ts';
+import { Watch, type QualityScore } from './quality.ts';
 import { twin } from './twin.ts';
 import { Widget, type Target, type WidgetOptions } from './widget.ts';
 
@@ -21,6 +22,9 @@ export interface SubscriberOptions extends WidgetOptions {
 type Resolution = 'auto' | Dimensions;
 /** In Hz; 'auto' is no bound. */
 type FrameRate = 'auto' | number;
+
+/** The events for which the figures are looked at. */
+const qualityEvents = ['qualityScoreChanged', 'videoDisableWarning', 'videoDisableWarningLifted'];
 
 /** The frame rate while it is restricted, in Hz. */
 const restricted = 1;
@@ -42,6 +46,10 @@ export class Subscriber extends Party {
   #connected = false;
   #ended = false;
   #blocked = false;
+  #watch?: Watch;
+  #score: QualityScore = {};
+  #paused = false; // by the server, for want of bandwidth
+  #warned = false; // that it may be
 
   constructor(session: any, link: Link, stream: Stream, target: Target, options: SubscriberOptions, subscriptionId: string) {
     super();
@@ -180,8 +188,35 @@ export class Subscriber extends Party {
 
   /** Takes note that the server sends no video for want of bandwidth, or does again. */
   videoPaused(paused: boolean): void {
+    this.#paused = paused;
+    this.#warned = false;
     if (this.#showsVideo()) {
       this.#videoChanged(!paused, 'quality');
+    }
+  }
+
+  protected listenedTo(name: string): void {
+    super.listenedTo(name);
+    if (qualityEvents.includes(name) && !this.#watch && !this.#ended) {
+      this.#watch = new Watch(() => this.report(), () => this.stream?.videoType !== 'camera', (score) => this.#measured(score));
+    }
+  }
+
+  /** Tells how well the stream comes, when that has changed. */
+  #measured({ audioQualityScore, videoQualityScore }: QualityScore): void {
+    const score = {
+      audioQualityScore: this.#audio && this.stream?.hasAudio ? audioQualityScore : undefined,
+      videoQualityScore: !this.#showsVideo() ? undefined : this.#paused ? 1 : videoQualityScore,
+    };
+    const before = this.#score;
+    this.#score = score;
+    if (score.audioQualityScore !== before.audioQualityScore || score.videoQualityScore !== before.videoQualityScore) {
+      this.dispatch(new OTEvent('qualityScoreChanged', false, { qualityScore: score }));
+    }
+    const poor = score.videoQualityScore !== undefined && score.videoQualityScore <= 2 && !this.#paused;
+    if (poor !== this.#warned && !this.#paused) {
+      this.#warned = poor;
+      this.dispatch(new OTEvent(poor ? 'videoDisableWarning' : 'videoDisableWarningLifted'));
     }
   }
 
@@ -281,6 +316,7 @@ export class Subscriber extends Party {
       return;
     }
     this.#ended = true;
+    this.#watch?.stop();
     this.endMedia();
     this.widget.remove();
     this.dispatch(new OTEvent('destroyed', false, { reason }));
