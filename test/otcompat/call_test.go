@@ -66,6 +66,10 @@ func TestCallWithFirefox(t *testing.T) {
 	b.until("it sees and hears", "received('of A').then(({frames, sound}) => frames > 10 && sound > 10)")
 	a.do("publishers['of A'].publishAudio(false)")
 	b.logs("streamPropertyChanged of A hasAudio true false")
+	a.do("session.signal.promise({type: 'chat', data: 'hello'})")
+	for _, u := range []*user{a, b} {
+		u.logs("signal:chat hello from A")
+	}
 	b.do("session.disconnect()")
 	a.logs("connectionDestroyed B clientDisconnected")
 	a.counts(1)
@@ -132,13 +136,19 @@ func TestSignalsAndModeration(t *testing.T) {
 func TestArchivesAreToldOf(t *testing.T) {
 	w := newWorld(t)
 	a, s := w.connect("A"), w.connect("S")
+	a.do("publish('board', {canvas: true})")
 	w.records(false)
 	a.logs("archiveStarted room~1 daily")
 	late := w.connect("B")
 	late.logs("archiveStarted room~1 daily")
+	late.do("publish('board', {canvas: true})")
+	for _, u := range []*user{a, late} {
+		u.until("its publisher shows it", "document.querySelector('.OT_publisher .OT_archiving-on.OT_mode-on') !== null")
+	}
 	w.records(true)
 	for _, u := range []*user{a, late} {
 		u.logs("archiveStopped room~1 daily")
+		u.until("its publisher shows it no more", "document.querySelector('.OT_publisher .OT_archiving-off.OT_mode-on') !== null")
 	}
 	a.do("session.signal.promise({type: 'chat', data: 'over'})")
 	s.logs("signal:chat over from A")

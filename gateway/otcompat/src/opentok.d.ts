@@ -288,6 +288,8 @@ declare namespace OT {
     mirror?: boolean;
     publishAudio?: boolean;
     publishVideo?: boolean;
+    /** A microphone that is unplugged is not replaced by another one. */
+    disableAudioInputDeviceManagement?: boolean;
     videoContentHint?: '' | 'motion' | 'detail' | 'text';
     /** Is not followed, as are the next ones. */
     audioBitrate?: number;
@@ -297,7 +299,6 @@ declare namespace OT {
     audioFallback?: { publisher?: boolean; subscriber?: boolean };
     audioFallbackEnabled?: boolean;
     preferredVideoCodecs?: 'automatic' | string[];
-    disableAudioInputDeviceManagement?: boolean;
     publishSenderStats?: boolean;
     /** Is rejected, as are the next ones. */
     publishCaptions?: boolean;
@@ -346,6 +347,8 @@ declare namespace OT {
     muteForced: Event<'muteForced', Publisher>;
     streamCreated: StreamEvent<'streamCreated', Publisher>;
     streamDestroyed: StreamEvent<'streamDestroyed', Publisher>;
+    /** The sound comes from another microphone, as asked for or since the one before has gone. */
+    audioInputDeviceChanged: Event<'audioInputDeviceChanged', Publisher> & { readonly device: Device };
     /** What limits the quality of the video that is sent is another than before. */
     videoQualityChanged: Event<'videoQualityChanged', Publisher> & {
       readonly reason: 'none' | 'bandwidth' | 'cpu' | 'other';

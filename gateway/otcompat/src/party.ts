@@ -79,16 +79,24 @@ export abstract class Party extends Emitter {
 
   protected sizeChanged(_size: { width: number; height: number }): void {}
 
-  /** Measures a track as long as somebody listens. */
+  /** Measures a track as long as somebody listens, or sees its level in the place of a video. */
   protected meter(track: MediaStreamTrack | undefined): void {
     this.#metered = track;
     this.#meter?.stop();
     this.#meter = undefined;
-    if (track && this.hasListeners('audioLevelUpdated')) {
+    if (track && (this.hasListeners('audioLevelUpdated') || this.widget.audioOnly)) {
       this.#meter = new Meter(track, (audioLevel) => {
         this.widget.level = audioLevel;
         this.dispatch(new OTEvent('audioLevelUpdated', false, { audioLevel }));
       });
+    }
+  }
+
+  /** Shows no video, but the level of the sound, or the video again. */
+  protected showAudioOnly(only: boolean): void {
+    this.widget.audioOnly = only;
+    if (only !== (this.#meter !== undefined)) {
+      this.meter(this.#metered);
     }
   }
 
@@ -109,6 +117,12 @@ export abstract class Party extends Emitter {
     this.peer?.close();
     this.peer = undefined;
   }
+}
+
+/** Returns a description whose side takes Opus in stereo (RFC 7587, section 6.1), which browsers do not say by themselves. */
+export function inStereo(sdp: string): string {
+  const opus = sdp.match(/^a=rtpmap:(\d+) opus\//im)?.[1];
+  return opus && !/^a=fmtp:.*\bstereo=/m.test(sdp) ? sdp.replace(new RegExp(`^(a=fmtp:${opus} [^\\r\\n]*)`, 'm'), '$1;stereo=1') : sdp;
 }
 
 /** Returns the sums of what a report has of one direction, in the form that applications know. */

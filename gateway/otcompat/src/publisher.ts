@@ -4,7 +4,7 @@ import { capture, isScreen, listDevices, type CaptureOptions, type Source } from
 import { asError, notSupported, warnOf, OTError, settle, type Callback } from './errors.ts';
 import { OTEvent, StreamEvent } from './events.ts';
 import { Stream, type Connection, type Dimensions } from './model.ts';
-import { Party, summary, type Link } from './party.ts';
+import { inStereo, Party, summary, type Link } from './party.ts';
 import { twin } from './twin.ts';
 import { Widget, type Target, type WidgetOptions } from './widget.ts';
 
@@ -14,6 +14,7 @@ export interface PublisherOptions extends CaptureOptions, WidgetOptions {
   publishVideo?: boolean;
   initials?: string;
   videoContentHint?: string;
+  disableAudioInputDeviceManagement?: boolean;
 }
 
 /** What makes another track of a captured one, such as one with a blurred background. The application has it. */
@@ -50,6 +51,7 @@ export class Publisher extends Party {
   #audio: boolean;
   #video: boolean;
   #destroyed = false;
+  #microphone: boolean; // the sound is one's: another one takes its place when it is unplugged
   #looking?: ReturnType<typeof setInterval>;
   #limitation = 'none';
 
@@ -59,6 +61,7 @@ export class Publisher extends Party {
     this.#audio = options.publishAudio ?? true;
     this.#video = options.publishVideo ?? true;
     const screen = isScreen(options.videoSource);
+    this.#microphone = !screen && !(options.audioSource instanceof MediaStreamTrack);
     let refused: unknown;
     warnOf('a publisher', options, hints);
     try {
@@ -122,6 +125,9 @@ export class Publisher extends Party {
       if (isScreen(this.#options.videoSource) && track.kind === 'video') {
         this.session?.endPublisher(this, 'mediaStopped');
       }
+      if (this.#captured.audio === track && this.#microphone && !this.#options.disableAudioInputDeviceManagement && !this.#destroyed) {
+        this.setAudioSource(true).catch((failure) => console.warn('Mediarooms: there is no other microphone', failure));
+      }
     });
   }
 
@@ -145,7 +151,7 @@ export class Publisher extends Party {
     try {
       const sdpOffer = await offer(peer);
       const answer = await link.request('publish', { ...described, sdpOffer, audioActive: this.#audio, videoActive: this.#video }, { again: true });
-      await peer.setRemoteDescription({ type: 'answer', sdp: answer.sdpAnswer });
+      await this.#answered(peer, answer.sdpAnswer);
       this.stream = new Stream({
         ...described, id: answer.streamId, createdAt: answer.createdAt, hasAudio: described.hasAudio && this.#audio,
         hasVideo: described.hasVideo && this.#video,
@@ -155,6 +161,16 @@ export class Publisher extends Party {
       throw asError(failure, 'OT_SET_REMOTE_DESCRIPTION_FAILED');
     }
     return this.stream;
+  }
+
+  /** Takes the server's answer. */
+  #answered(peer: RTCPeerConnection, sdp: string): Promise<void> {
+    return peer.setRemoteDescription({ type: 'answer', sdp: this.#options.enableStereo ? inStereo(sdp) : sdp });
+  }
+
+  /** Shows whether the session is archived. */
+  archived(on: boolean): void {
+    this.widget.archiving = on;
   }
 
   /** Makes a peer connection that sends the media, in the place of the one before. */
@@ -181,7 +197,7 @@ export class Publisher extends Party {
     const peer = this.#connect();
     try {
       const answer = await this.#link.request('renegotiate', { streamId: this.stream.streamId, sdpOffer: await offer(peer) }, { again: true });
-      await peer.setRemoteDescription({ type: 'answer', sdp: answer.sdpAnswer });
+      await this.#answered(peer, answer.sdpAnswer);
     } catch (failure) {
       console.warn('Mediarooms: the stream could not be sent again', failure);
     }
@@ -270,7 +286,7 @@ export class Publisher extends Party {
     return twin((on: boolean, callback?: Callback): void => {
       this.#video = on;
       this.#tracks('video').forEach((track) => { track.enabled = on; });
-      this.widget.audioOnly = !on;
+      this.showAudioOnly(!on);
       settle(this.#changed('hasVideo', { videoActive: on }, on && this.#media.getVideoTracks().length > 0), callback);
     });
   }
@@ -310,8 +326,17 @@ export class Publisher extends Party {
   }
 
   async setAudioSource(source: Source): Promise<void> {
-    await this.#replace('audio', source instanceof MediaStreamTrack ? source :
-      (await capture({ ...this.#options, audioSource: source, videoSource: null })).getAudioTracks()[0]);
+    if (source instanceof MediaStreamTrack) {
+      await this.#replace('audio', source);
+      this.#microphone = false;
+      return;
+    }
+    const track = (await capture({ ...this.#options, audioSource: source, videoSource: null })).getAudioTracks()[0];
+    await this.#replace('audio', track);
+    this.#microphone = true;
+    this.dispatch(new OTEvent('audioInputDeviceChanged', false, {
+      device: { deviceId: track.getSettings().deviceId, kind: 'audioInput', label: track.label },
+    }));
   }
 
   async setVideoSource(source: Source): Promise<void> {

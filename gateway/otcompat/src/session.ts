@@ -63,6 +63,7 @@ export class Session extends Emitter {
   #link: Link;
   #publishers = new Set<Publisher>();
   #subscribers = new Set<Subscriber>();
+  #archived = false; // now
   #pressure?: PressureObserver;
   #held?: (() => void)[]; // notifications while the first events are told
 
@@ -189,7 +190,7 @@ export class Session extends Emitter {
         streams.forEach((stream) => this.#addStream(id, stream));
       }
       if (joined.archive) {
-        this.dispatch(new OTEvent('archiveStarted', false, joined.archive));
+        this.#archive('archiveStarted', joined.archive);
       }
       const held = this.#held ?? [];
       this.#held = undefined;
@@ -217,6 +218,7 @@ export class Session extends Emitter {
     this.#publishers.clear();
     this.connections.clear();
     this.streams.clear();
+    this.#archived = false;
     if (connected) {
       this.dispatch(new SessionDisconnectEvent(reason), () => [...this.#subscribers].forEach((one) => this.#drop(one, reason)));
     }
@@ -250,13 +252,19 @@ export class Session extends Emitter {
       case 'muteForced': this.#publisherOf(params.streamId)?.mute(); break;
       case 'forceMuteChanged': this.dispatch(new OTEvent('muteForced', false, { active: params.active })); break;
       case 'archiveStarted':
-      case 'archiveStopped': this.dispatch(new OTEvent(method, false, { id: params.id, name: params.name })); break;
+      case 'archiveStopped': this.#archive(method, params); break;
       case 'videoPaused': this.#subscriber(params.subscriptionId)?.videoPaused(params.paused); break;
       case 'subscriptionRenewed': void this.#subscriber(params.subscriptionId)?.renew(params.sdpOffer); break;
       case 'iceCandidate': this.#candidate(params); break;
       case 'roleChanged': this.capabilities = capabilitiesOf(params.role); break;
       case 'disconnected': this.#ended(params.reason); break;
     }
+  }
+
+  #archive(type: 'archiveStarted' | 'archiveStopped', { id, name }: { id: string; name: string }): void {
+    this.#archived = type === 'archiveStarted';
+    this.#publishers.forEach((publisher) => publisher.archived(this.#archived));
+    this.dispatch(new OTEvent(type, false, { id, name }));
   }
 
   #candidate({ streamId, subscriptionId, ...candidate }: any): void {
@@ -365,6 +373,9 @@ export class Session extends Emitter {
     const stream = await publisher.start(this, this.#link, this.connection);
     this.#publishers.add(publisher);
     this.#registers.publishers.set(publisher.id, publisher);
+    if (this.#archived) {
+      publisher.archived(true);
+    }
     publisher.dispatch(new StreamEvent('streamCreated', stream));
   }
 

@@ -3,7 +3,7 @@
 import { asError, notSupported, warnOf, OTError, settle, type Callback } from './errors.ts';
 import { OTEvent } from './events.ts';
 import type { Dimensions, Stream } from './model.ts';
-import { Party, summary, type Link } from './party.ts';
+import { inStereo, Party, summary, type Link } from './party.ts';
 import { Watch, type QualityScore } from './quality.ts';
 import { twin } from './twin.ts';
 import { Widget, type Target, type WidgetOptions } from './widget.ts';
@@ -81,6 +81,7 @@ export class Subscriber extends Party {
     const peer = await this.#answer(sdpOffer, false);
     await this.#established(peer);
     this.widget.ready(this.#showsVideo());
+    this.showAudioOnly(!this.#showsVideo());
     this.#connected = true;
     this.dispatch(new OTEvent('connected'));
     this.dispatch(new OTEvent('videoElementCreated', false, { element: this.widget.video }));
@@ -115,7 +116,8 @@ export class Subscriber extends Party {
     peer.addEventListener('connectionstatechange', () => this.#stateChanged(peer));
     try {
       await peer.setRemoteDescription({ type: 'offer', sdp: sdpOffer });
-      await peer.setLocalDescription();
+      const { type, sdp } = await peer.createAnswer();
+      await peer.setLocalDescription({ type, sdp: inStereo(sdp ?? '') });
     } catch (failure) {
       throw asError(failure, 'OT_SET_REMOTE_DESCRIPTION_FAILED');
     }
@@ -221,7 +223,7 @@ export class Subscriber extends Party {
   }
 
   #videoChanged(on: boolean, reason: string): void {
-    this.dispatch(new OTEvent(on ? 'videoEnabled' : 'videoDisabled', true, { reason }), () => { this.widget.audioOnly = !on; });
+    this.dispatch(new OTEvent(on ? 'videoEnabled' : 'videoDisabled', true, { reason }), () => this.showAudioOnly(!on));
   }
 
   get subscribeToAudio() {

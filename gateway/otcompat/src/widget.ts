@@ -60,6 +60,7 @@ export class Widget {
 
   #mute = document.createElement('button');
   #level = document.createElement('div');
+  #archiving = document.createElement('div');
   #onplaying: (() => void)[] = [];
 
   constructor(kind: 'publisher' | 'subscriber', target: Target, readonly options: WidgetOptions) {
@@ -78,7 +79,7 @@ export class Widget {
     this.element = replaces ? place : document.createElement('div');
     this.id = (replaces && place.id) || generated;
     this.element.id = this.id;
-    this.element.replaceChildren(...this.#build());
+    this.element.replaceChildren(...this.#build(kind));
     this.element.classList.add('OT_root', `OT_${kind}`, 'OT_loading', `OT_fit-mode-${options.fitMode ?? 'cover'}`);
     this.element.classList.toggle('OT_mirrored', options.mirror ?? false);
     this.element.style.width = size(options.width ?? 264);
@@ -88,7 +89,7 @@ export class Widget {
     }
   }
 
-  #build(): HTMLElement[] {
+  #build(kind: 'publisher' | 'subscriber'): HTMLElement[] {
     const div = (name: string, ...children: (Node | string)[]) => {
       const one = document.createElement('div');
       one.className = name;
@@ -96,7 +97,11 @@ export class Widget {
       return one;
     };
     this.#level.className = 'OT_audio-level-meter__value';
+    this.#archiving.className = 'OT_archiving OT_archiving-off';
     const container = div('OT_widget-container', this.video, div('OT_video-loading'), div('OT_audio-level-meter', this.#level));
+    if (kind === 'publisher') {
+      container.append(this.#archiving);
+    }
     if (this.options.showControls === false) {
       return [container];
     }
@@ -138,6 +143,17 @@ export class Widget {
     this.element?.classList.toggle('OT_audio-only', only);
   }
 
+  /** Whether there is no video, and the level of the sound is shown in its place. */
+  get audioOnly(): boolean {
+    return this.element?.classList.contains('OT_audio-only') ?? false;
+  }
+
+  /** Shows that the session is archived, or is not any more. */
+  set archiving(on: boolean) {
+    this.#archiving.className = `OT_archiving OT_archiving-${on ? 'on' : 'off'} OT_mode-on`;
+    this.#archiving.textContent = on ? 'Recording' : '';
+  }
+
   set muted(muted: boolean) {
     this.#mute.textContent = muted ? 'Unmute' : 'Mute';
     this.#mute.classList.toggle('OT_active', muted);
@@ -146,7 +162,7 @@ export class Widget {
 
   /** Shows a level of sound from 0 to 1. */
   set level(level: number) {
-    this.#level.style.height = `${Math.round(Math.min(1, level) * 100)}%`;
+    this.#level.style.setProperty('--level', `${Math.round(Math.min(1, level) * 100)}%`);
   }
 
   /** Covers the container with a message. */
