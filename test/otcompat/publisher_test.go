@@ -19,8 +19,8 @@ const whitens = `(() => {
 	};
 })()`
 
-// Others see what a media processor makes of the picture, also of the next source, until it is taken
-// away.
+// Others see what a media processor makes of the picture, also of the next source, until it is
+// taken away.
 func TestMediaProcessors(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.connect("A"), w.connect("B")

@@ -4,7 +4,8 @@ package otcompat
 
 import "testing"
 
-// The quality of a stream is told from the figures of the browser: real ones, and ones of a bad path.
+// The quality of a stream is told from the figures of the browser: real ones, and ones of a bad
+// path.
 func TestQuality(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.connect("A"), w.connect("B")

@@ -1,5 +1,6 @@
 // Package layers is the single authority on which simulcast layer a receiver gets, with which of
-// its temporal layers, and on which layers a publisher has stopped. Layers are listed from low to high. Times are arguments: it has no clock.
+// its temporal layers, and on which layers a publisher has stopped. Layers are listed from low to
+// high. Times are arguments: it has no clock.
 package layers
 
 import "time"
