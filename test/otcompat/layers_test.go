@@ -26,6 +26,8 @@ func TestPreferredResolutionAndFrameRate(t *testing.T) {
 	b.do("subscribers.large.setPreferredFrameRate(30)")
 	b.do("subscribers.large.restrictFrameRate(false)")
 	b.until("it gets all pictures", "received('large').then(({rate}) => rate > 9)")
+	a.do("publishers.board.setPreferredResolution({width: 640, height: 360})")
+	b.until("the best has become smaller", "received('small').then(({width}) => width === 640)")
 	for _, wrong := range []string{"setPreferredResolution({width: 0, height: 1})", "setPreferredResolution(7)", "setPreferredFrameRate(-1)"} {
 		if got := value[string](b, "refusal(subscribers.large."+wrong+")"); got != "OT_INVALID_PARAMETER 1011" {
 			t.Errorf("%s: %s", wrong, got)

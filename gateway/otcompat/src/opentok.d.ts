@@ -445,6 +445,10 @@ declare namespace OT {
     cycleVideo(): Promise<{ deviceId: string }>;
     getStats(callback: Callback<PublisherStatsContainer[]>): void;
     getRtcStatsReport(): Promise<PublisherRtcStatsReportContainer[]>;
+    /** Sends the video in at most a size. */
+    setPreferredResolution(resolution: Resolution): Promise<void>;
+    /** Sends at most so many pictures a second. */
+    setPreferredFrameRate(frameRate: number | 'auto'): Promise<void>;
     /** Sends what the connector makes of the captured track; null ends that. */
     setVideoMediaProcessorConnector(connector: MediaProcessorConnector | null): Promise<void>;
     setAudioMediaProcessorConnector(connector: MediaProcessorConnector | null): Promise<void>;
@@ -453,8 +457,6 @@ declare namespace OT {
     clearVideoFilter(): Promise<void>;
     applyAudioFilter(filter: object): Promise<void>;
     clearAudioFilter(): Promise<void>;
-    setPreferredResolution(resolution: Dimensions): Promise<void>;
-    setPreferredFrameRate(frameRate: number): Promise<void>;
     publishCaptions(on: boolean): Promise<void>;
   }
 

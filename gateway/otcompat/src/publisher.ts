@@ -5,6 +5,7 @@ import { asError, notSupported, warnOf, OTError, settle, type Callback } from '.
 import { OTEvent, StreamEvent } from './events.ts';
 import { Stream, type Connection, type Dimensions } from './model.ts';
 import { inStereo, Party, summary, type Link } from './party.ts';
+import { frameRateOf, resolutionOf, type FrameRate, type Resolution } from './preference.ts';
 import { twin } from './twin.ts';
 import { Widget, type Target, type WidgetOptions } from './widget.ts';
 
@@ -51,6 +52,7 @@ export class Publisher extends Party {
   #audio: boolean;
   #video: boolean;
   #destroyed = false;
+  #preferred: { resolution?: Dimensions; frameRate?: number } = {};
   #microphone: boolean; // the sound is one's: another one takes its place when it is unplugged
   #looking?: ReturnType<typeof setInterval>;
   #limitation = 'none';
@@ -179,7 +181,9 @@ export class Publisher extends Party {
     const peer = this.peer = new RTCPeerConnection(this.#link?.configuration);
     for (const track of this.#media.getTracks()) {
       const layered = track.kind === 'video' && !isScreen(this.#options.videoSource) && (track.getSettings().width ?? 0) >= layeredFrom;
-      peer.addTransceiver(track, { direction: 'sendonly', streams: [this.#media], ...(layered && { sendEncodings: layers }) });
+      const prefers = track.kind === 'video' && (this.#preferred.resolution || this.#preferred.frameRate);
+      const sendEncodings = layered || prefers ? this.#bounded(layered ? layers : [{}], track) : undefined;
+      peer.addTransceiver(track, { direction: 'sendonly', streams: [this.#media], ...(sendEncodings && { sendEncodings }) });
     }
     peer.addEventListener('connectionstatechange', () => {
       if (peer === this.peer && peer.connectionState === 'failed') {
@@ -187,6 +191,40 @@ export class Publisher extends Party {
       }
     });
     return peer;
+  }
+
+  /** Returns encodings of a track in the size and at the frame rate that are preferred. */
+  #bounded(encodings: RTCRtpEncodingParameters[], track: MediaStreamTrack): RTCRtpEncodingParameters[] {
+    const { resolution, frameRate } = this.#preferred;
+    const { width = 0, height = 0 } = track.getSettings();
+    const down = resolution ? Math.max(1, width / resolution.width, height / resolution.height) : 1;
+    const all = encodings.length > 1 ? layers : [{ scaleResolutionDownBy: 1 }];
+    return encodings.map((encoding, i) => {
+      const { maxFramerate, ...others } = encoding;
+      return { ...others, scaleResolutionDownBy: (all[i]?.scaleResolutionDownBy ?? 1) * down, ...(frameRate && { maxFramerate: frameRate }) };
+    });
+  }
+
+  /** Has the browser send the video as it is preferred. */
+  #prefer(preferred: { resolution?: Dimensions; frameRate?: number }): Promise<void> {
+    this.#preferred = { ...this.#preferred, ...preferred };
+    return this.#change(async () => {
+      const sender = this.peer?.getSenders().find(({ track }) => track?.kind === 'video');
+      if (sender?.track) {
+        const parameters = sender.getParameters();
+        await sender.setParameters({ ...parameters, encodings: this.#bounded(parameters.encodings, sender.track) });
+      }
+    });
+  }
+
+  /** Sends the video in at most a size. */
+  async setPreferredResolution(resolution: Resolution): Promise<void> {
+    await this.#prefer({ resolution: resolutionOf(resolution) });
+  }
+
+  /** Sends at most so many pictures a second. */
+  async setPreferredFrameRate(frameRate: FrameRate): Promise<void> {
+    await this.#prefer({ frameRate: frameRateOf(frameRate) });
   }
 
   /** Sends the media over another peer connection. The session calls it when it is on another media pod. */
@@ -444,8 +482,6 @@ export class Publisher extends Party {
   async clearVideoFilter(): Promise<void> { throw notSupported('clearVideoFilter'); }
   async applyAudioFilter(): Promise<void> { throw notSupported('applyAudioFilter'); }
   async clearAudioFilter(): Promise<void> { throw notSupported('clearAudioFilter'); }
-  async setPreferredResolution(): Promise<void> { throw notSupported('setPreferredResolution'); }
-  async setPreferredFrameRate(): Promise<void> { throw notSupported('setPreferredFrameRate'); }
   async publishCaptions(): Promise<void> { throw notSupported('publishCaptions'); }
 }
 

@@ -4,6 +4,7 @@ import { asError, notSupported, warnOf, OTError, settle, type Callback } from '.
 import { OTEvent } from './events.ts';
 import type { Dimensions, Stream } from './model.ts';
 import { inStereo, Party, summary, type Link } from './party.ts';
+import { frameRateOf, resolutionOf, type FrameRate, type Resolution } from './preference.ts';
 import { Watch, type QualityScore } from './quality.ts';
 import { twin } from './twin.ts';
 import { Widget, type Target, type WidgetOptions } from './widget.ts';
@@ -17,11 +18,6 @@ export interface SubscriberOptions extends WidgetOptions {
   preferredResolution?: Resolution;
   preferredFrameRate?: FrameRate;
 }
-
-/** The most that is of use of a picture; 'auto' is no bound. */
-type Resolution = 'auto' | Dimensions;
-/** In Hz; 'auto' is no bound. */
-type FrameRate = 'auto' | number;
 
 /** The events for which the figures are looked at. */
 const qualityEvents = ['qualityScoreChanged', 'videoDisableWarning', 'videoDisableWarningLifted'];
@@ -326,30 +322,4 @@ export class Subscriber extends Party {
 
   async subscribeToCaptions(): Promise<void> { throw notSupported('subscribeToCaptions'); }
   isSubscribedToCaptions(): boolean { return false; }
-}
-
-/** Whether a value is a number that the server takes: it rounds. */
-const positive = (value: unknown, most: number) => typeof value === 'number' && value >= 1 && value <= most;
-
-/** Reads a preferred resolution. */
-function resolutionOf(resolution: Resolution | undefined): Dimensions | undefined {
-  if (resolution === undefined || resolution === null || resolution === 'auto') {
-    return undefined;
-  }
-  const { width, height } = resolution;
-  if (!positive(width, 65536) || !positive(height, 65536)) {
-    throw new OTError('OT_INVALID_PARAMETER', 'the resolution must be "auto", or have a width and a height in pixels');
-  }
-  return { width, height };
-}
-
-/** Reads a preferred frame rate. */
-function frameRateOf(frameRate: FrameRate | undefined): number | undefined {
-  if (frameRate === undefined || frameRate === null || frameRate === 'auto') {
-    return undefined;
-  }
-  if (!positive(frameRate, 1000)) {
-    throw new OTError('OT_INVALID_PARAMETER', 'the frame rate must be "auto", or a number of pictures per second');
-  }
-  return frameRate;
 }
