@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"io"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,8 @@ type pipe struct {
 	grpc.ServerStream
 	ctx  context.Context
 	told chan *controlv1.OperatorMessage
+
+	mu   sync.Mutex // guards what follows
 	said []*controlv1.RoomStatus
 }
 
@@ -35,10 +38,21 @@ func (p *pipe) Recv() (*controlv1.OperatorMessage, error) {
 }
 
 func (p *pipe) Send(message *controlv1.PodMessage) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if status := message.GetRoom(); status != nil {
 		p.said = append(p.said, status)
 	}
 	return nil
+}
+
+// take returns what was said since it was last called.
+func (p *pipe) take() []*controlv1.RoomStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	said := p.said
+	p.said = nil
+	return said
 }
 
 // Service levels are told once in 10 s at most, and go by themselves. A room without news is
@@ -57,9 +71,7 @@ func TestServiceLevelsAreTold(t *testing.T) {
 		}
 		said := func() []*controlv1.RoomStatus {
 			synctest.Wait()
-			said := p.said
-			p.said = nil
-			return said
+			return p.take()
 		}
 		if first := said(); len(first) != 1 || first[0].GetLevels() != nil {
 			t.Errorf("at first %v", first)
