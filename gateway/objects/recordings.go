@@ -170,14 +170,14 @@ func notStarted(recording *v1alpha1.Recording) *NotStartedError {
 	return failure
 }
 
-// StopRecording ends a Recording, and returns it when its files are finished, or after a while as
-// Stopped; nil when it is gone.
-func (o *Store) StopRecording(ctx context.Context, recording *v1alpha1.Recording) (*v1alpha1.Recording, error) {
+// StopRecording ends a Recording, and returns it in a state that is enough, or after a while as
+// Stopped; nil when it is gone. With RecordingOver its files are finished, if it is in time.
+func (o *Store) StopRecording(ctx context.Context, recording *v1alpha1.Recording, enough func(v1alpha1.RecordingState) bool) (*v1alpha1.Recording, error) {
 	stopped, err := o.patchRecording(ctx, recording, func(spec *v1alpha1.RecordingSpec) { spec.Stop = true })
 	if err != nil {
 		return nil, err
 	}
-	current, err := o.awaitRecording(ctx, stopped, recordingStopTimeout, func(r *v1alpha1.Recording) bool { return RecordingOver(r.Status.State) })
+	current, err := o.awaitRecording(ctx, stopped, recordingStopTimeout, func(r *v1alpha1.Recording) bool { return enough(r.Status.State) })
 	if err != nil || current == nil {
 		return nil, err
 	}

@@ -20,10 +20,12 @@ const archiveAnnotation = "mediarooms.dev/opentok-archive"
 // maxArchiveName bounds the name of an archive, in bytes.
 const maxArchiveName = 256
 
-// Modes of an archive that is a file for each stream, and of one that has all streams.
+// Modes of archives: one file with all streams or a file for each, and all streams or chosen ones.
 const (
+	composed   = "composed"
 	individual = "individual"
 	automatic  = "auto"
+	manual     = "manual"
 )
 
 // archiveJSON is an archive (opentok-rest 4.6).
@@ -44,8 +46,10 @@ type archiveJSON struct {
 	Streams    []string `json:"streams"`
 	HasAudio   bool     `json:"hasAudio"`
 	HasVideo   bool     `json:"hasVideo"`
-	Password   string   `json:"password"`
-	SHA256     string   `json:"sha256sum"`
+	// Resolution is that of a film.
+	Resolution string `json:"resolution,omitempty"`
+	Password   string `json:"password"`
+	SHA256     string `json:"sha256sum"`
 	// URL is there while the files are, and ends soon.
 	URL   *string `json:"url"`
 	Event string  `json:"event"`
@@ -72,6 +76,12 @@ func projectArchive(project *tenant.Project, recording *v1alpha1.Recording, now 
 		CreatedAt: created, UpdatedAt: created, OutputMode: individual, StreamMode: automatic, Streams: []string{},
 		HasAudio: ptr.Deref(spec.HasAudio, true), HasVideo: ptr.Deref(spec.HasVideo, true),
 	}
+	if isComposed(recording) {
+		a.OutputMode = composed
+		if a.HasVideo {
+			a.Resolution = spec.Resolution
+		}
+	}
 	for _, file := range status.Files {
 		if file.StreamID != "" {
 			a.Streams = append(a.Streams, file.StreamID)
@@ -85,6 +95,11 @@ func projectArchive(project *tenant.Project, recording *v1alpha1.Recording, now 
 		a.URL = &link
 	}
 	return a
+}
+
+// isComposed says whether one file is made of all streams, once the recording has stopped.
+func isComposed(recording *v1alpha1.Recording) bool {
+	return recording.Spec.OutputMode != v1alpha1.RecordingOutputModeIndividual
 }
 
 // archiveLink returns a link by which anybody can fetch the file with everything for a while; ""

@@ -42,6 +42,26 @@ func (w *world) recorded(sessionID string) *v1alpha1.MediaPool {
 	return pool
 }
 
+// composes has a pool compose what it records.
+func (w *world) composes(pool *v1alpha1.MediaPool) {
+	w.Helper()
+	before := pool.DeepCopy()
+	pool.Spec.Egress.Compositor = &v1alpha1.Compositor{Image: "composes"}
+	if err := w.Patch(w.Context(), pool, client.MergeFrom(before)); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// recordings returns the Recordings of the project.
+func (w *world) recordings() []v1alpha1.Recording {
+	w.Helper()
+	var list v1alpha1.RecordingList
+	if err := w.List(w.Context(), &list, client.InNamespace(w.project.Namespace)); err != nil {
+		w.Fatal(err)
+	}
+	return list.Items
+}
+
 // observed writes what the operator would of a session.
 func (w *world) observed(sessionID string, change func(*v1alpha1.SessionStatus)) {
 	w.Helper()
@@ -83,10 +103,11 @@ func TestArchives(t *testing.T) {
 	w.want(501, http.MethodPost, at, start(`,"outputMode":"individual"`)) // the pool does not record
 	w.recorded(session)
 	for body, want := range map[string]int{
-		`{}`: 501, `{"outputMode":"individual"}`: 400, `{"sessionId":"a.b","outputMode":"individual"}`: 400, start(`,"outputMode":"other"`): 400, start(`,"outputMode":5`): 400,
+		`{}`: 400, `{"outputMode":"individual"}`: 400, `{"sessionId":"a.b","outputMode":"individual"}`: 400, start(`,"outputMode":"other"`): 400, start(`,"outputMode":5`): 400,
 		start(`,"outputMode":"individual","hasAudio":false,"hasVideo":false`): 400, start(`,"outputMode":"individual","streamMode":"some"`): 400,
 		start(`,"outputMode":"individual","name":"` + strings.Repeat("n", maxArchiveName+1) + `"`): 400,
 		start(""): 501, start(`,"outputMode":"composed"`): 501, start(`,"outputMode":"individual","streamMode":"manual"`): 501,
+		start(`,"outputMode":"individual","resolution":"640x480"`): 400, start(`,"resolution":"1x1"`): 400,
 		start(`,"outputMode":"individual","multiArchiveTag":"a"`):                                   501,
 		`{"sessionId":"` + opentokid.NewSessionID(apiKey, w.now()) + `","outputMode":"individual"}`: 404,
 		`{"sessionId":"` + opentokid.NewSessionID("5", w.now()) + `","outputMode":"individual"}`:    400,
@@ -123,6 +144,7 @@ func TestArchives(t *testing.T) {
 		t.Errorf("stopped is %+v", stopped)
 	}
 	w.want(409, http.MethodPost, one+"/stop", `{}`)
+	w.want(400, http.MethodPut, one+"/layout", `{"type":"bestFit"}`)
 	if read := archiveOf(t, w.want(200, http.MethodGet, one, "")); read.ID != started.ID || read.URL == nil || read.Name != started.Name {
 		t.Errorf("read is %+v", read)
 	}
@@ -148,14 +170,98 @@ func TestArchives(t *testing.T) {
 	}
 	w.want(200, http.MethodPost, at+"/"+url.PathEscape(second.ID)+"/stop", "")
 	w.want(204, http.MethodDelete, at+"/"+url.PathEscape(second.ID), "")
-	for method, path := range map[string]string{http.MethodGet: "/none", http.MethodDelete: "/none", http.MethodPost: "/none/stop"} {
-		w.want(404, method, at+path, "")
+	for request, body := range map[string]string{
+		"GET /none": "", "DELETE /none": "", "POST /none/stop": "", "PUT /none/layout": `{"type":"pip"}`, "PATCH /none/streams": `{"removeStream":"a"}`,
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		w.want(404, method, at+path, body)
 	}
 
 	// One that can't start leaves nothing behind.
 	w.operator.Behave(operatortest.Behaviour{Refuses: "RecordingFailed"})
 	if got := w.want(500, http.MethodPost, at, start(`,"outputMode":"individual"`)); !strings.Contains(got.body, "The archive has not started: because") {
 		t.Errorf("got %s", got.body)
+	}
+}
+
+// A film is there some time after the stop.
+func TestComposedArchives(t *testing.T) {
+	w := newWorld(t)
+	session := w.newSession()
+	pool := w.recorded(session)
+	const at = below + "/archive"
+	start := func(more string) string { return `{"sessionId":"` + session + `"` + more + `}` }
+	eventually(t, "the pool to be known", func() bool {
+		return strings.Contains(w.want(501, http.MethodPost, at, start("")).body, "it has no compositor")
+	})
+	w.composes(pool)
+	w.operator.Behave(operatortest.Behaviour{Composing: true})
+	for layout, want := range map[string]int{
+		`{}`: 400, `{"type":"other"}`: 400, `{"type":5}`: 400, `{"type":"bestFit","stylesheet":"a"}`: 400, `{"type":"pip","screenshareType":"pip"}`: 400,
+		`{"type":"bestFit","screenshareType":"other"}`: 400, `{"type":"custom","stylesheet":"stream{}"}`: 501,
+	} {
+		w.want(want, http.MethodPost, at, start(`,"layout":`+layout))
+	}
+	var started archiveJSON
+	wait.For(t, bound, "the compositor to be known", func() error {
+		got := w.do(w.request(http.MethodPost, at, start(`,"name":"The film","layout":{"type":"bestFit","screenshareType":"verticalPresentation"}`)))
+		if got.status == http.StatusNotImplemented {
+			return errNotComposed
+		}
+		started = archiveOf(t, got)
+		return nil
+	})
+	if started.Status != "started" || started.OutputMode != "composed" || started.Resolution != "640x480" || started.URL != nil || started.Name != "The film" {
+		t.Errorf("started is %+v", started)
+	}
+	one := at + "/" + url.PathEscape(started.ID)
+	for body, want := range map[string]int{
+		`{"type":"horizontalPresentation"}`: 200, `{"type":"bestFit","screenshareType":"pip"}`: 200, `{"type":"custom","stylesheet":"stream{}"}`: 501, `{}`: 400, "": 400,
+	} {
+		w.want(want, http.MethodPut, one+"/layout", body)
+	}
+	for body, want := range map[string]int{
+		`{"addStream":"str_CAM_A","hasAudio":true}`: 405, `{"removeStream":"str_CAM_A"}`: 405, `{}`: 400, `{"addStream":"a","removeStream":"a"}`: 400, `{"addStream":1}`: 400,
+	} {
+		w.want(want, http.MethodPatch, one+"/streams", body)
+	}
+	stopped := archiveOf(t, w.want(200, http.MethodPost, one+"/stop", ""))
+	if stopped.Status != "stopped" || stopped.URL != nil || stopped.Size != 0 {
+		t.Errorf("stopped is %+v", stopped)
+	}
+	w.want(409, http.MethodPost, one+"/stop", "")
+	w.want(409, http.MethodPut, one+"/layout", `{"type":"pip"}`)
+
+	recording := w.recordings()[0]
+	if spec := recording.Spec; spec.Layout != v1alpha1.RecordingLayoutBestFit || spec.OutputMode != v1alpha1.RecordingOutputModeComposed {
+		t.Errorf("the Recording is %+v", spec)
+	}
+	w.operator.Behave(operatortest.Behaviour{})
+	if err := w.operator.Reconcile(t.Context(), &recording); err != nil {
+		t.Fatal(err)
+	}
+	made := archiveOf(t, w.want(200, http.MethodGet, one, ""))
+	if made.Status != "available" || made.Size != 16 || made.Duration != 3 || made.URL == nil || len(made.Streams) != 0 {
+		t.Fatalf("made is %+v", made)
+	}
+	link, err := url.Parse(*made.URL)
+	if err != nil || !strings.HasSuffix(link.Path, ".mp4") {
+		t.Errorf("the link is %s, %v", *made.URL, err)
+	}
+	if got := w.want(200, http.MethodGet, link.RequestURI(), ""); got.body != pool.Name+" /recordings/"+string(recording.UID)+"/"+lastSegment(link.Path) {
+		t.Errorf("the film is %s", got.body)
+	}
+	w.want(204, http.MethodDelete, one, "")
+	if left := w.recordings(); len(left) != 0 {
+		t.Errorf("there are %+v", left)
+	}
+
+	sound := archiveOf(t, w.want(200, http.MethodPost, at, start(`,"hasVideo":false,"resolution":"1920x1080","layout":{"type":"pip"}`)))
+	if sound.HasVideo || sound.Resolution != "" || sound.OutputMode != "composed" {
+		t.Errorf("sound alone is %+v", sound)
+	}
+	if spec := w.recordings()[0].Spec; spec.Layout != v1alpha1.RecordingLayoutPictureInPicture || spec.Resolution != "1920x1080" {
+		t.Errorf("the Recording is %+v", spec)
 	}
 }
 

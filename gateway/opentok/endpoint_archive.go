@@ -1,11 +1,13 @@
 package opentok
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,35 +23,65 @@ const (
 	maxArchives   = 1000
 )
 
+// archiveResolutions are those that a film may have, in pixels; the first is the usual one.
+var archiveResolutions = []string{"640x480", "480x640", "1280x720", "720x1280", "1920x1080", "1080x1920"}
+
 // startArchiveJSON is the body of startArchive.
 type startArchiveJSON struct {
-	SessionID  string `json:"sessionId"`
-	Name       string `json:"name"`
-	HasAudio   *bool  `json:"hasAudio"`
-	HasVideo   *bool  `json:"hasVideo"`
-	OutputMode string `json:"outputMode"`
-	StreamMode string `json:"streamMode"`
-	Tag        string `json:"multiArchiveTag"`
+	SessionID  string             `json:"sessionId"`
+	Name       string             `json:"name"`
+	HasAudio   *bool              `json:"hasAudio"`
+	HasVideo   *bool              `json:"hasVideo"`
+	OutputMode string             `json:"outputMode"`
+	StreamMode string             `json:"streamMode"`
+	Resolution string             `json:"resolution"`
+	Layout     *archiveLayoutJSON `json:"layout"`
+	Tag        string             `json:"multiArchiveTag"`
 }
 
 func (s startArchiveJSON) check() error {
 	switch {
-	case !slices.Contains([]string{"", "composed", individual}, s.OutputMode):
+	case !slices.Contains([]string{"", composed, individual}, s.OutputMode):
 		return badRequest("'outputMode' must be composed or individual")
-	case !slices.Contains([]string{"", automatic, "manual"}, s.StreamMode):
+	case !slices.Contains([]string{"", automatic, manual}, s.StreamMode):
 		return badRequest("'streamMode' must be auto or manual")
 	case len(s.Name) > maxArchiveName:
 		return badRequest("'name' may have at most %d bytes", maxArchiveName)
 	case s.HasAudio != nil && !*s.HasAudio && s.HasVideo != nil && !*s.HasVideo:
 		return badRequest("'hasAudio' and 'hasVideo' may not both be false")
-	case s.OutputMode != individual:
-		return missing("composed archives; ask for 'outputMode' individual")
-	case s.StreamMode == "manual":
+	case s.Resolution != "" && !slices.Contains(archiveResolutions, s.Resolution):
+		return badRequest("'resolution' must be one of %s", strings.Join(archiveResolutions, ", "))
+	case s.OutputMode == individual && s.Resolution != "":
+		return badRequest("'resolution' is for the 'outputMode' composed alone")
+	case s.StreamMode == manual:
 		return missing("archives of chosen streams; ask for 'streamMode' auto")
 	case s.Tag != "":
 		return missing("several archives of a session at the same time")
 	}
 	return nil
+}
+
+// recording returns the Recording that is asked for.
+func (s startArchiveJSON) recording(now time.Time) (*v1alpha1.Recording, error) {
+	annotations := creation.Stamp(now)
+	spec := v1alpha1.RecordingSpec{OutputMode: v1alpha1.RecordingOutputModeIndividual, HasAudio: s.HasAudio, HasVideo: s.HasVideo}
+	if s.OutputMode != individual {
+		spec.OutputMode, spec.Resolution = v1alpha1.RecordingOutputModeComposed, cmp.Or(s.Resolution, archiveResolutions[0])
+		if s.Layout != nil {
+			layout, err := s.Layout.layout()
+			if err != nil {
+				return nil, err
+			}
+			spec.Layout = layout
+		}
+	}
+	if s.Name != "" {
+		annotations[archiveAnnotation] = s.Name
+	}
+	if len(s.Name) <= objects.MaxRecordingName && objects.ValidRecordingName(s.Name) {
+		spec.Name = s.Name // clients are told by it
+	}
+	return &v1alpha1.Recording{ObjectMeta: metav1.ObjectMeta{Annotations: annotations}, Spec: spec}, nil
 }
 
 // startArchive serves POST PROJECT/archive (opentok-rest 4.6). It answers when there is media in a
@@ -62,36 +94,15 @@ func (a *API) startArchive(ctx context.Context, c *call) (reply, error) {
 	if err := body.check(); err != nil {
 		return reply{}, err
 	}
+	wanted, err := body.recording(time.Now())
+	if err != nil {
+		return reply{}, err
+	}
 	c.session = body.SessionID
-	connections, err := a.connected(ctx, c)
+	session, err := a.archivable(ctx, c, wanted)
 	if err != nil {
 		return reply{}, err
 	}
-	session, err := a.session(ctx, c)
-	switch {
-	case err != nil:
-		return reply{}, err
-	case session == nil || len(connections) == 0:
-		return reply{}, errNobodyThere
-	case session.Status.Recording:
-		return reply{}, errArchiving
-	}
-	pool, err := a.objects.Pool(ctx, session.Status.PoolName)
-	if err != nil {
-		return reply{}, err
-	}
-	if pool == nil || pool.Spec.Egress == nil {
-		return reply{}, errNoRecorder
-	}
-	annotations := creation.Stamp(time.Now())
-	spec := v1alpha1.RecordingSpec{OutputMode: v1alpha1.RecordingOutputModeIndividual, HasAudio: body.HasAudio, HasVideo: body.HasVideo}
-	if body.Name != "" {
-		annotations[archiveAnnotation] = body.Name
-	}
-	if len(body.Name) <= objects.MaxRecordingName && objects.ValidRecordingName(body.Name) {
-		spec.Name = body.Name // clients are told by it
-	}
-	wanted := &v1alpha1.Recording{ObjectMeta: metav1.ObjectMeta{Annotations: annotations}, Spec: spec}
 	recording, err := a.objects.StartRecording(ctx, session, wanted)
 	var not *objects.NotStartedError
 	switch {
@@ -105,6 +116,34 @@ func (a *API) startArchive(ctx context.Context, c *call) (reply, error) {
 	return reply{status: http.StatusOK, body: projectArchive(c.project, recording, time.Now())}, nil
 }
 
+// archivable returns the Session of a request. It fails when nobody is there, when it is archived
+// already, and when its pool does not make what is wanted.
+func (a *API) archivable(ctx context.Context, c *call, wanted *v1alpha1.Recording) (*v1alpha1.Session, error) {
+	connections, err := a.connected(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	session, err := a.session(ctx, c)
+	switch {
+	case err != nil:
+		return nil, err
+	case session == nil || len(connections) == 0:
+		return nil, errNobodyThere
+	case session.Status.Recording:
+		return nil, errArchiving
+	}
+	pool, err := a.objects.Pool(ctx, session.Status.PoolName)
+	switch {
+	case err != nil:
+		return nil, err
+	case pool == nil || pool.Spec.Egress == nil:
+		return nil, errNoRecorder
+	case isComposed(wanted) && pool.Spec.Egress.Compositor == nil:
+		return nil, errNotComposed
+	}
+	return session, nil
+}
+
 // archive returns the Recording that a request's path names, of a session of the project.
 func (a *API) archive(ctx context.Context, c *call) (*v1alpha1.Recording, error) {
 	recording, err := a.objects.Recording(ctx, c.project.Namespace, c.archive)
@@ -114,8 +153,13 @@ func (a *API) archive(ctx context.Context, c *call) (*v1alpha1.Recording, error)
 	return recording, err
 }
 
+// running says whether an archive has not been stopped.
+func running(recording *v1alpha1.Recording) bool {
+	return archiveStates[recording.Status.State] == "started" && !recording.Spec.Stop
+}
+
 // stopArchive serves POST PROJECT/archive/ARCHIVE/stop (opentok-rest 4.6). It answers when the
-// files are finished, or after a while.
+// files are finished, or after a while. Of a composed archive it does not wait for the film.
 func (a *API) stopArchive(ctx context.Context, c *call) (reply, error) {
 	if err := readJSON(c, &struct{}{}); err != nil {
 		return reply{}, err
@@ -124,10 +168,16 @@ func (a *API) stopArchive(ctx context.Context, c *call) (reply, error) {
 	switch {
 	case err != nil:
 		return reply{}, err
-	case archiveStates[recording.Status.State] != "started" || recording.Spec.Stop:
+	case !running(recording):
 		return reply{}, errArchiveStopped
 	}
-	stopped, err := a.objects.StopRecording(ctx, recording)
+	enough := objects.RecordingOver
+	if isComposed(recording) {
+		enough = func(state v1alpha1.RecordingState) bool {
+			return state == v1alpha1.RecordingStateStopped || objects.RecordingOver(state)
+		}
+	}
+	stopped, err := a.objects.StopRecording(ctx, recording, enough)
 	if err != nil {
 		return reply{}, err
 	}

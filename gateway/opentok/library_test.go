@@ -17,6 +17,7 @@ import (
 
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/test/browser"
+	"mediarooms.dev/mediarooms/test/operatortest"
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
@@ -116,6 +117,7 @@ func TestTheUnmodifiedLibrary(t *testing.T) {
 			l.rooms(w, session)
 			l.errors(session)
 			l.archives(w)
+			l.films(w)
 		})
 	}
 }
@@ -169,20 +171,53 @@ func (l *library) rooms(w *world, session string) {
 func (l *library) archives(w *world) {
 	l.Helper()
 	session := l.text(`does(ot, 'createSession', {mediaMode: 'routed'}).then((made) => made.sessionId)`)
-	w.recorded(session)
-	wait.For(l.T, bound, "the pool to be known", func() error {
-		if _, failure := l.evaluate(`does(ot, 'startArchive', %q, {name: 'daily', outputMode: 'individual'}).then((made) => { archive = made; })`, session); failure != "" {
-			return errors.New(failure)
-		}
-		return nil
-	})
+	w.composes(w.recorded(session))
+	l.starts(session, `{name: 'daily', outputMode: 'individual'}`)
 	l.gives(fmt.Sprintf(`["started","daily",%q]`, session), `[archive.status, archive.name, archive.sessionId]`)
 	l.fails("", `does(ot, 'startArchive', %q, {outputMode: 'individual'})`, session)
+	l.fails("", `does(ot, 'setArchiveLayout', archive.id, 'bestFit', null, null)`)
 	l.gives(`["available",16,3]`, `does(ot, 'stopArchive', archive.id).then(({status, size, duration}) => [status, size, duration])`)
 	l.gives(`"https://rooms.example.org"`, `does(ot, 'getArchive', archive.id).then(({url}) => new URL(url).origin)`)
 	l.gives(`1`, `does(ot, 'listArchives', {sessionId: %q}).then((list) => list.length)`, session)
 	l.gives(`null`, `does(ot, 'deleteArchive', archive.id)`)
 	l.gives(`0`, `does(ot, 'listArchives', {sessionId: %q}).then((list) => list.length)`, session)
+}
+
+// starts has the library start an archive, once its pool is known.
+func (l *library) starts(session, options string) {
+	l.Helper()
+	wait.For(l.T, bound, "the pool to be known", func() error {
+		if _, failure := l.evaluate(`does(ot, 'startArchive', %q, %s).then((made) => { archive = made; })`, session, options); failure != "" {
+			return errors.New(failure)
+		}
+		return nil
+	})
+}
+
+// films checks the same of an archive as the library makes it when it is told nothing: a composed
+// one.
+func (l *library) films(w *world) {
+	l.Helper()
+	session := l.text(`does(ot, 'createSession', {mediaMode: 'routed'}).then((made) => made.sessionId)`)
+	w.composes(w.recorded(session))
+	w.operator.Behave(operatortest.Behaviour{Composing: true})
+	defer w.operator.Behave(operatortest.Behaviour{})
+	l.fails("does not have this yet: the layout custom", `does(ot, 'startArchive', %q, {layout: {type: 'custom', stylesheet: 'stream {}'}})`, session)
+	l.starts(session, `{layout: {type: 'horizontalPresentation'}, resolution: '1280x720'}`)
+	l.gives(`["started","composed","1280x720"]`, `[archive.status, archive.outputMode, archive.resolution]`)
+	l.gives(`1`, `does(ot, 'setArchiveLayout', archive.id, 'verticalPresentation', null, null).then(() => 1)`)
+	l.gives(`1`, `does(ot, 'setArchiveLayout', archive.id, 'bestFit', null, 'pip').then(() => 1)`)
+	l.fails("Unsupported Stream Mode", `does(ot, 'addArchiveStream', archive.id, 'str_A', {hasAudio: true})`)
+	l.fails("Unsupported Stream Mode", `does(ot, 'removeArchiveStream', archive.id, 'str_A')`)
+	l.gives(`"stopped"`, `does(ot, 'stopArchive', archive.id).then(({status}) => status)`)
+	w.operator.Behave(operatortest.Behaviour{})
+	recordings := w.recordings()
+	if err := w.operator.Reconcile(w.Context(), &recordings[0]); err != nil {
+		l.Fatal(err)
+	}
+	l.gives(`["available",true]`, `does(ot, 'getArchive', archive.id).then(({status, url}) => [status, new URL(url).pathname.endsWith('.mp4')])`)
+	l.gives(`null`, `does(ot, 'deleteArchive', archive.id)`)
+	l.fails("rchive not found", `does(ot, 'getArchive', archive.id)`)
 }
 
 // errors checks that errors reach the application, and do not end its process.

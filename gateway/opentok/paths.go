@@ -53,9 +53,9 @@ var endpoints = []endpoint{
 	{http.MethodGet, archivePath, (*API).readArchive},
 	{http.MethodPost, archivePath + "/stop", (*API).stopArchive},
 	{http.MethodDelete, archivePath, (*API).deleteArchive},
+	{http.MethodPut, archivePath + "/layout", (*API).setArchiveLayout},
+	{http.MethodPatch, archivePath + "/streams", (*API).chooseStreams},
 
-	{http.MethodPut, archivePath + "/layout", unavailable("Composed archives")},
-	{http.MethodPatch, archivePath + "/streams", unavailable("Archives of chosen streams")},
 	{http.MethodPost, roomPath + "/play-dtmf", unavailable("DTMF")},
 	{http.MethodPost, memberPath + "/play-dtmf", unavailable("DTMF")},
 	{http.MethodPost, projectPrefix + "{project}/dial", unavailable("SIP")},

@@ -69,6 +69,9 @@ var (
 	errLink           = &problem{status: http.StatusForbidden, message: "The link is not valid, or has ended. Ask for the archive again"}
 	errFiles          = &problem{status: http.StatusServiceUnavailable, message: "The recorder that has the files can't be reached at the moment"}
 	errNoRecorder     = &problem{status: http.StatusNotImplemented, message: "The pool of the session does not record"}
+	errNotComposed    = &problem{status: http.StatusNotImplemented, message: "The pool of the session does not compose: it has no compositor. Ask for 'outputMode' individual"}
+	errNoLayout       = badRequest("The archive is not composed, and has no layout")
+	errAllStreams     = &problem{status: http.StatusMethodNotAllowed, message: "The archive has all streams: its 'streamMode' is auto"}
 	errDisconnecting  = &problem{status: http.StatusInternalServerError, message: "The connection is still being ended. Ask again"}
 	errChanging       = &problem{status: http.StatusInternalServerError, message: "Others change the connection at the same time. Ask again"}
 

@@ -143,7 +143,7 @@ func (a *API) stopRecording(ctx context.Context, c *call) (reply, error) {
 	case recording.Status.State != v1alpha1.RecordingStateStarted || recording.Spec.Stop:
 		return reply{}, errRecordingUnknown
 	}
-	stopped, err := a.objects.StopRecording(ctx, recording)
+	stopped, err := a.objects.StopRecording(ctx, recording, objects.RecordingOver)
 	if err != nil {
 		return reply{}, err
 	}

@@ -42,6 +42,8 @@ type Behaviour struct {
 	Stubborn bool
 	// Refuses is why there is no place, a condition's reason; "" when there is one.
 	Refuses string
+	// Composing has it compose recordings that were stopped without an end.
+	Composing bool
 }
 
 // Start starts one for a namespace, until the test ends.

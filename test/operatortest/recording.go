@@ -14,7 +14,8 @@ import (
 )
 
 // record does with a Recording what the operator and a recorder do: it starts at once, and has a
-// file of one stream and a zip when it is stopped. The operator is locked.
+// file of one stream and a zip, or a film and a picture, when it is stopped. The operator is
+// locked.
 func (o *Operator) record(ctx context.Context, recording *v1alpha1.Recording) error {
 	before := recording.DeepCopy()
 	status := &recording.Status
@@ -48,6 +49,11 @@ func (o *Operator) record(ctx context.Context, recording *v1alpha1.Recording) er
 		}
 		status.RecordingID, status.SessionID, status.SessionUID = id, naming.SessionID(&session), string(session.UID)
 		status.PoolName, status.State = session.Status.PoolName, v1alpha1.RecordingStateStarted
+	case recording.Spec.Stop && o.behaves.Composing && recording.Spec.OutputMode != v1alpha1.RecordingOutputModeIndividual:
+		if status.State == v1alpha1.RecordingStateStopped {
+			return nil
+		}
+		status.State, status.Reason = v1alpha1.RecordingStateStopped, "recordingStoppedByServer"
 	case recording.Spec.Stop:
 		status.State, status.Reason, status.SizeBytes, status.DurationSeconds = v1alpha1.RecordingStateReady, "recordingStoppedByServer", 16, 3
 		name := recording.Spec.Name
@@ -58,7 +64,15 @@ func (o *Operator) record(ctx context.Context, recording *v1alpha1.Recording) er
 			{Name: "str_CAM_A.webm", SizeBytes: 16, ContentType: "video/webm", StreamID: "str_CAM_A", StartOffsetMilliseconds: 100, DurationMilliseconds: 2500},
 			{Name: name + ".zip", SizeBytes: 16, ContentType: "application/zip"},
 		}
-		status.URL = "https://rooms.example.org/openvidu/recordings/" + status.RecordingID + "/" + name + ".zip"
+		file := name + ".zip"
+		if recording.Spec.OutputMode != v1alpha1.RecordingOutputModeIndividual {
+			file = name + ".mp4"
+			status.Files = []v1alpha1.RecordingFile{
+				{Name: file, SizeBytes: 16, ContentType: "video/mp4", HasAudio: true, HasVideo: true},
+				{Name: status.RecordingID + ".jpg", SizeBytes: 4, ContentType: "image/jpeg"},
+			}
+		}
+		status.URL = "https://rooms.example.org/openvidu/recordings/" + status.RecordingID + "/" + file
 	default:
 		return nil
 	}
