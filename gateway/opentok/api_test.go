@@ -46,7 +46,7 @@ func TestCreateSession(t *testing.T) {
 	}
 	for form, want := range map[string]int{
 		"": 200, "p2p.preference=enabled&location=192.0.2.1&archiveName=x": 200, "e2ee=false": 200,
-		"archiveMode=always&p2p.preference=disabled": 501, "e2ee=true": 501, "archiveMode=never": 400, "p2p.preference=maybe": 400, "a=%zz": 400,
+		"archiveMode=always&p2p.preference=disabled": 501, "archiveMode=always&archiveResolution=1x1": 400, "e2ee=true": 501, "archiveMode=never": 400, "p2p.preference=maybe": 400, "a=%zz": 400,
 	} {
 		if got := w.create(form); got.status != want {
 			t.Errorf("%q: got %d %s, want %d", form, got.status, got.body, want)

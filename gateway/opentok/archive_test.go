@@ -22,8 +22,17 @@ import (
 // recorded has a session of the project, in which somebody is, be hosted by a pool that records.
 func (w *world) recorded(sessionID string) *v1alpha1.MediaPool {
 	w.Helper()
+	pool := w.recordingPool()
+	w.enter(sessionID, nil)
+	w.observed(sessionID, func(status *v1alpha1.SessionStatus) { status.PoolName = pool.Name })
+	return pool
+}
+
+// recordingPool makes a pool that records. While the test runs it is the default pool, too.
+func (w *world) recordingPool() *v1alpha1.MediaPool {
+	w.Helper()
 	pool := &v1alpha1.MediaPool{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "recording-"},
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "recording-", Annotations: map[string]string{v1alpha1.DefaultPoolAnnotation: "true"}},
 		Spec: v1alpha1.MediaPoolSpec{
 			PublicURL: "https://rooms.example.org", Egress: &v1alpha1.Egress{},
 			AllowedNamespaces: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": w.project.Namespace}},
@@ -37,8 +46,6 @@ func (w *world) recorded(sessionID string) *v1alpha1.MediaPool {
 			w.Error(err)
 		}
 	})
-	w.enter(sessionID, nil)
-	w.observed(sessionID, func(status *v1alpha1.SessionStatus) { status.PoolName = pool.Name })
 	return pool
 }
 
@@ -262,6 +269,69 @@ func TestComposedArchives(t *testing.T) {
 	}
 	if spec := w.recordings()[0].Spec; spec.Layout != v1alpha1.RecordingLayoutPictureInPicture || spec.Resolution != "1920x1080" {
 		t.Errorf("the Recording is %+v", spec)
+	}
+}
+
+// The id of a session says that it is archived, and each Session of the id is.
+func TestSessionsThatAreAlwaysArchived(t *testing.T) {
+	w := newWorld(t)
+	pool := w.recordingPool()
+	const form = "archiveMode=always&p2p.preference=disabled"
+	created := func(more string) string {
+		t.Helper()
+		var sessions []sessionJSON
+		wait.For(t, bound, "the pool to be known", func() error {
+			got := w.create(form + more)
+			if got.status != http.StatusOK {
+				return errNoRecorder
+			}
+			return json.Unmarshal([]byte(got.body), &sessions)
+		})
+		return sessions[0].SessionID
+	}
+	joined := func(sessionID string) v1alpha1.SessionSpec {
+		t.Helper()
+		connection := w.enter(sessionID, nil)
+		var session v1alpha1.Session
+		if err := w.Get(t.Context(), client.ObjectKey{Namespace: connection.Namespace, Name: connection.Spec.SessionName}, &session); err != nil {
+			t.Fatal(err)
+		}
+		return session.Spec
+	}
+	first := created("")
+	spec := joined(first)
+	if p := spec.DefaultRecordingProperties; spec.RecordingMode != v1alpha1.RecordingModeAlways || p == nil || p.OutputMode != v1alpha1.RecordingOutputModeIndividual {
+		t.Errorf("without a compositor: %+v", spec)
+	}
+	for more, want := range map[string]int{"&archiveName=daily": 501, "&archiveResolution=1x1": 400} {
+		if got := w.create(form + more); got.status != want {
+			t.Errorf("%s: got %d %s", more, got.status, got.body)
+		}
+	}
+
+	w.composes(pool)
+	eventually(t, "the compositor to be known", func() bool {
+		known, err := w.gateway.Config.Handler.(*API).objects.DefaultPool(t.Context())
+		return err == nil && known.Spec.Egress != nil && known.Spec.Egress.Compositor != nil
+	})
+	for more, want := range map[string]string{"": "640x480", "&archiveResolution=1280x720": "1280x720"} {
+		spec := joined(created(more))
+		p := spec.DefaultRecordingProperties
+		if spec.RecordingMode != v1alpha1.RecordingModeAlways || p == nil || p.OutputMode != v1alpha1.RecordingOutputModeComposed || p.Resolution != want {
+			t.Errorf("%q: %+v", more, spec)
+		}
+	}
+	if spec := joined(w.newSession()); spec.RecordingMode != v1alpha1.RecordingModeManual || spec.DefaultRecordingProperties != nil {
+		t.Errorf("another session: %+v", spec)
+	}
+	// The Session goes when nobody is there, and the next one is archived, too.
+	for _, session := range w.sessions() {
+		if err := w.Delete(t.Context(), &session); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if spec := joined(first); spec.RecordingMode != v1alpha1.RecordingModeAlways {
+		t.Errorf("the next Session of an id: %+v", spec)
 	}
 }
 

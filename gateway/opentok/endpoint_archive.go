@@ -15,6 +15,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/internal/creation"
+	"mediarooms.dev/mediarooms/internal/opentokid"
 )
 
 // A list of archives has usualArchives, or as many as are asked for, up to maxArchives.
@@ -22,9 +23,6 @@ const (
 	usualArchives = 50
 	maxArchives   = 1000
 )
-
-// archiveResolutions are those that a film may have, in pixels; the first is the usual one.
-var archiveResolutions = []string{"640x480", "480x640", "1280x720", "720x1280", "1920x1080", "1080x1920"}
 
 // startArchiveJSON is the body of startArchive.
 type startArchiveJSON struct {
@@ -49,8 +47,8 @@ func (s startArchiveJSON) check() error {
 		return badRequest("'name' may have at most %d bytes", maxArchiveName)
 	case s.HasAudio != nil && !*s.HasAudio && s.HasVideo != nil && !*s.HasVideo:
 		return badRequest("'hasAudio' and 'hasVideo' may not both be false")
-	case s.Resolution != "" && !slices.Contains(archiveResolutions, s.Resolution):
-		return badRequest("'resolution' must be one of %s", strings.Join(archiveResolutions, ", "))
+	case s.Resolution != "" && !slices.Contains(opentokid.Resolutions, s.Resolution):
+		return badRequest("'resolution' must be one of %s", strings.Join(opentokid.Resolutions, ", "))
 	case s.OutputMode == individual && s.Resolution != "":
 		return badRequest("'resolution' is for the 'outputMode' composed alone")
 	case s.StreamMode == manual:
@@ -66,7 +64,7 @@ func (s startArchiveJSON) recording(now time.Time) (*v1alpha1.Recording, error) 
 	annotations := creation.Stamp(now)
 	spec := v1alpha1.RecordingSpec{OutputMode: v1alpha1.RecordingOutputModeIndividual, HasAudio: s.HasAudio, HasVideo: s.HasVideo}
 	if s.OutputMode != individual {
-		spec.OutputMode, spec.Resolution = v1alpha1.RecordingOutputModeComposed, cmp.Or(s.Resolution, archiveResolutions[0])
+		spec.OutputMode, spec.Resolution = v1alpha1.RecordingOutputModeComposed, cmp.Or(s.Resolution, opentokid.Resolutions[0])
 		if s.Layout != nil {
 			layout, err := s.Layout.layout()
 			if err != nil {

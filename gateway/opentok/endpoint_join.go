@@ -142,6 +142,9 @@ func (a *API) openSession(ctx context.Context, namespace, id string) (*v1alpha1.
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Annotations: creation.Stamp(time.Now())},
 		Spec:       v1alpha1.SessionSpec{SessionID: id, WhenEmpty: v1alpha1.WhenEmptyDelete},
 	}
+	if err := a.archiving(ctx, &wanted.Spec); err != nil {
+		return nil, err
+	}
 	for deadline := time.Now().Add(reuseTimeout); ; {
 		session, err := a.objects.Session(ctx, namespace, id)
 		switch {

@@ -1,13 +1,16 @@
 package opentok
 
 import (
+	"cmp"
 	"context"
 	"encoding/xml"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
+	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/internal/opentokid"
 )
 
@@ -27,7 +30,7 @@ type sessionsXML struct {
 }
 
 // createSession serves POST /session/create (opentok-rest 4.1). It makes an id and no object.
-func (a *API) createSession(_ context.Context, c *call) (reply, error) {
+func (a *API) createSession(ctx context.Context, c *call) (reply, error) {
 	form, err := readForm(c)
 	if err != nil {
 		return reply{}, err
@@ -36,8 +39,16 @@ func (a *API) createSession(_ context.Context, c *call) (reply, error) {
 		return reply{}, err
 	}
 	now := time.Now()
+	id := opentokid.NewSessionID(c.project.APIKey, now)
+	if form.Get("archiveMode") == archiveAlways {
+		resolution, err := a.alwaysArchived(ctx, form)
+		if err != nil {
+			return reply{}, err
+		}
+		id = opentokid.NewArchivedSessionID(c.project.APIKey, resolution, now)
+	}
 	session := sessionJSON{
-		SessionID: opentokid.NewSessionID(c.project.APIKey, now),
+		SessionID: id,
 		ProjectID: c.project.APIKey,
 		PartnerID: c.project.APIKey,
 		CreatedAt: now.UTC().Format("Mon Jan 02 15:04:05 MST 2006"),
@@ -52,13 +63,50 @@ func (a *API) createSession(_ context.Context, c *call) (reply, error) {
 	return reply{status: http.StatusOK, body: xml.Header + string(text), media: "application/xml; charset=utf-8"}, nil
 }
 
+// archiveAlways has a session archived whenever somebody publishes in it.
+const archiveAlways = "always"
+
+// alwaysArchived returns the resolution of the archives of a session that is always archived. It
+// fails where nobody would record it.
+func (a *API) alwaysArchived(ctx context.Context, form url.Values) (resolution string, err error) {
+	resolution = cmp.Or(form.Get("archiveResolution"), opentokid.Resolutions[0])
+	switch {
+	case !slices.Contains(opentokid.Resolutions, resolution):
+		return "", badRequest("'archiveResolution' must be one of %s", strings.Join(opentokid.Resolutions, ", "))
+	case form.Get("archiveName") != "":
+		return "", missing("'archiveName' beside 'archiveMode' always")
+	}
+	pool, err := a.objects.DefaultPool(ctx)
+	if err == nil && pool.Spec.Egress == nil {
+		err = errNoRecorder
+	}
+	return resolution, err
+}
+
+// archiving has a new Session recorded as its id says: composed where its pool does that.
+func (a *API) archiving(ctx context.Context, spec *v1alpha1.SessionSpec) error {
+	resolution, always := opentokid.ArchivedOf(spec.SessionID)
+	if !always {
+		return nil
+	}
+	pool, err := a.objects.DefaultPool(ctx)
+	if err != nil {
+		return err
+	}
+	spec.RecordingMode = v1alpha1.RecordingModeAlways
+	spec.DefaultRecordingProperties = &v1alpha1.RecordingProperties{OutputMode: v1alpha1.RecordingOutputModeIndividual}
+	if pool.Spec.Egress != nil && pool.Spec.Egress.Compositor != nil {
+		spec.DefaultRecordingProperties.OutputMode = v1alpha1.RecordingOutputModeComposed
+		spec.DefaultRecordingProperties.Resolution = resolution
+	}
+	return nil
+}
+
 // checkSession fails for a session that can't be had. Media is always routed, so that
 // p2p.preference is a wish that needs nothing; an option that is not known asks for nothing.
 func checkSession(form url.Values) error {
 	switch mode := form.Get("archiveMode"); mode {
-	case "", "manual":
-	case "always":
-		return missing("'archiveMode' always")
+	case "", manual, archiveAlways:
 	default:
 		return badRequest("'archiveMode' must be manual or always")
 	}

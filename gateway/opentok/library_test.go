@@ -12,9 +12,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/operatortest"
@@ -118,6 +120,7 @@ func TestTheUnmodifiedLibrary(t *testing.T) {
 			l.errors(session)
 			l.archives(w)
 			l.films(w)
+			l.always(w)
 		})
 	}
 }
@@ -220,6 +223,25 @@ func (l *library) films(w *world) {
 	l.fails("rchive not found", `does(ot, 'getArchive', archive.id)`)
 }
 
+// always checks that a session is archived that the library makes to be.
+func (l *library) always(w *world) {
+	l.Helper()
+	const options = `{mediaMode: 'routed', archiveMode: 'always', archiveResolution: '1280x720'}`
+	session := l.text(`does(ot, 'createSession', ` + options + `).then((made) => made.sessionId)`)
+	if got := w.ask(session, l.text(`ot.generateToken(%q, {})`, session)); got.status != http.StatusOK {
+		l.Fatalf("joining: got %d %s", got.status, got.body)
+	}
+	made := w.sessions()
+	i := slices.IndexFunc(made, func(s v1alpha1.Session) bool { return s.Spec.SessionID == session })
+	if i < 0 {
+		l.Fatalf("there is no Session among %d", len(made))
+	}
+	if p := made[i].Spec.DefaultRecordingProperties; made[i].Spec.RecordingMode != v1alpha1.RecordingModeAlways || p == nil || p.Resolution != "1280x720" {
+		l.Errorf("the Session is %+v", made[i].Spec)
+	}
+	l.fails("beside 'archiveMode' always", `does(ot, 'createSession', {mediaMode: 'routed', archiveMode: 'always', archiveName: 'daily'})`)
+}
+
 // errors checks that errors reach the application, and do not end its process.
 func (l *library) errors(session string) {
 	l.Helper()
@@ -230,7 +252,6 @@ func (l *library) errors(session string) {
 	l.fails(stranger, `does(stranger, 'listStreams', %q)`, session)
 	l.fails(stranger, `does(stranger, 'createSession', {})`)
 	l.fails("not found", `does(ot, 'signal', %q, 'con_Other00000', {type: 'chat', data: ''})`, session)
-	l.fails(missing, `does(ot, 'createSession', {mediaMode: 'routed', archiveMode: 'always'})`)
 	l.fails("ession not found", `does(ot, 'startArchive', %q, {outputMode: 'individual'})`, session)
 	l.fails("rchive not found", `does(ot, 'getArchive', 'none')`)
 	l.fails(missing, `does(ot, 'dial', %q, 'token', 'sip:a@example.org', {})`, session)

@@ -43,3 +43,22 @@ func TestSessionIDsHaveTheFormOfOpenTok(t *testing.T) {
 		t.Error("an API key is 1 to 11 letters and digits")
 	}
 }
+
+func TestSessionIDsSayWhetherTheyAreArchived(t *testing.T) {
+	for _, want := range Resolutions {
+		id := NewArchivedSessionID("12345678901", want, made)
+		if got, always := ArchivedOf(id); got != want || !always || APIKeyOf(id) != "12345678901" || NewArchivedSessionID("12345678901", want, made) == id {
+			t.Errorf("%s: got %q, %v of %s", want, got, always, id)
+		}
+	}
+	encoded := func(text string) string { return "2_" + base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	for name, id := range map[string]string{
+		"nothing": "", "a name": "demo", "the vector": vectorSession, "a session by hand": NewSessionID("1", made),
+		"no resolution": encoded("1~1~~5~6~a"), "an unknown one": encoded("1~1~~5~6~a9"), "a sign": encoded("1~1~~5~6~a+0"), "two digits": encoded("1~1~~5~6~a00"),
+		"another field": encoded("1~1~~5~6~~a0"), "one more": encoded("1~1~~5~6~a0~"), "no key": encoded("1~~~5~6~a0"),
+	} {
+		if got, always := ArchivedOf(id); always || got != "" {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
