@@ -62,6 +62,19 @@ func TestTenantsComeAndGoWithTheirSecrets(t *testing.T) {
 	}
 }
 
+// Whose Sessions a pool hosts, the labels of the tenant's namespace say.
+func TestAPoolForOneTenantRecordsItsSessions(t *testing.T) {
+	r := start(t, account, mtlstest.NewAuthority(t), nil)
+	r.untilReady()
+	if got := r.ask(http.MethodGet, "/recordings", ""); got != http.StatusNotImplemented {
+		t.Errorf("without a pool: got %d", got)
+	}
+	create(t, &v1alpha1.MediaPool{ObjectMeta: metav1.ObjectMeta{GenerateName: "restricted-"}, Spec: v1alpha1.MediaPoolSpec{
+		PublicURL: "https://rooms.example.org", Egress: &v1alpha1.Egress{}, AllowedNamespaces: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "default"}},
+	}})
+	eventually(t, "the pool", func() bool { return r.ask(http.MethodGet, "/recordings", "") == http.StatusOK })
+}
+
 func TestTwoTenantsWithOnePassword(t *testing.T) {
 	authority := mtlstest.NewAuthority(t)
 	const shared = "SHARED-BY-TWO"
