@@ -64,6 +64,7 @@ func newCluster(ctx context.Context, kubernetes *rest.Config, config Config) (*c
 		{v1alpha1.GroupVersion.WithKind("Connection"), meta.RESTScopeNamespace},
 		{v1alpha1.GroupVersion.WithKind("MediaPool"), meta.RESTScopeRoot},
 		{v1alpha1.GroupVersion.WithKind("Recording"), meta.RESTScopeNamespace},
+		{v1alpha1.GroupVersion.WithKind("Webhook"), meta.RESTScopeNamespace},
 		{corev1.SchemeGroupVersion.WithKind("Namespace"), meta.RESTScopeRoot},
 		{corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace},
 		{corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace},

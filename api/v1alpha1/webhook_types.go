@@ -51,6 +51,10 @@ const (
 	WebhookFormatOpenTok WebhookFormat = "OpenTok"
 )
 
+// MaxWebhooks is how many Webhooks of a namespace are served, the oldest first:
+// each event costs a request to each.
+const MaxWebhooks = 8
+
 // WebhookSpec is where the events of a namespace's Sessions go.
 // +kubebuilder:validation:XValidation:rule="!has(self.caBundle) || !has(self.tlsVerification) || self.tlsVerification != 'None'",fieldPath=".caBundle",message="`caBundle` may not be set when `tlsVerification` is None"
 // +kubebuilder:validation:XValidation:rule="has(self.className) == has(oldSelf.className) && (!has(self.className) || self.className == oldSelf.className)",fieldPath=".className",message="`className` may not be changed, set or unset after creation"

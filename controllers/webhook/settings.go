@@ -18,10 +18,6 @@ import (
 	controlv1 "mediarooms.dev/mediarooms/internal/control/v1"
 )
 
-// maxWebhooks is how many Webhooks of a namespace are served, the oldest first: each event costs a
-// request to each.
-const maxWebhooks = 8
-
 // refusal is why a Webhook is not served. Its reason is one of Accepted.
 type refusal struct {
 	reason, message string
@@ -42,9 +38,9 @@ func prepare(hook *v1alpha1.Webhook, peers []v1alpha1.Webhook, secret map[string
 	}
 	header, missing := headers(hook.Spec.Headers, secret)
 	s.fingerprint = fingerprint(hook, header, missing)
-	if older(hook, peers) >= maxWebhooks {
+	if older(hook, peers) >= v1alpha1.MaxWebhooks {
 		return settings{closed: true, fingerprint: sha256.Sum256([]byte("closed"))}, &refusal{
-			v1alpha1.ReasonTooManyWebhooks, fmt.Sprintf("the namespace has %d older Webhooks; nothing is sent to this one", maxWebhooks),
+			v1alpha1.ReasonTooManyWebhooks, fmt.Sprintf("the namespace has %d older Webhooks; nothing is sent to this one", v1alpha1.MaxWebhooks),
 		}
 	}
 	if missing != nil {

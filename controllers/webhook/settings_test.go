@@ -126,21 +126,21 @@ func TestLoopbackIsNotCalled(t *testing.T) {
 
 func TestOnlyTheOldestWebhooksAreServed(t *testing.T) {
 	var hooks []v1alpha1.Webhook
-	for i := range maxWebhooks + 2 {
+	for i := range v1alpha1.MaxWebhooks + 2 {
 		hook := v1alpha1.Webhook{Spec: v1alpha1.WebhookSpec{URL: "http://app"}}
 		hook.Name, hook.CreationTimestamp = fmt.Sprint("hook-", i), metav1.Unix(int64(1700000000+i/2), 0)
 		hooks = append(hooks, hook)
 	}
 	for i := range hooks {
 		s, refused := prepare(&hooks[i], hooks, nil, Guard{})
-		if served := i < maxWebhooks; served != (refused == nil) || served == s.closed {
+		if served := i < v1alpha1.MaxWebhooks; served != (refused == nil) || served == s.closed {
 			t.Errorf("%s: %v", hooks[i].Name, refused)
 		} else if !served && refused.reason != v1alpha1.ReasonTooManyWebhooks {
 			t.Errorf("%s: %v", hooks[i].Name, refused)
 		}
 	}
 	hooks[0].DeletionTimestamp = &metav1.Time{Time: time.Unix(1700000009, 0)}
-	if _, refused := prepare(&hooks[maxWebhooks], hooks, nil, Guard{}); refused != nil {
+	if _, refused := prepare(&hooks[v1alpha1.MaxWebhooks], hooks, nil, Guard{}); refused != nil {
 		t.Error(refused)
 	}
 }

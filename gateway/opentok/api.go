@@ -83,8 +83,8 @@ type call struct {
 	r *http.Request
 	// project is whose REST token it has; nil for a request to join.
 	project *tenant.Project
-	// session, connection, stream and archive are the ids in the path.
-	session, connection, stream, archive string
+	// session, connection, stream, archive and callback are the ids in the path.
+	session, connection, stream, archive, callback string
 }
 
 // reply is an answer; its body is nil for none.
@@ -134,7 +134,7 @@ func (a *API) answer(ctx context.Context, w http.ResponseWriter, r *http.Request
 		return reply{}, err
 	}
 	*label = endpoint.label()
-	c := &call{w: w, r: r, session: ids["session"], connection: ids["connection"], stream: ids["stream"], archive: ids["archive"]}
+	c := &call{w: w, r: r, session: ids["session"], connection: ids["connection"], stream: ids["stream"], archive: ids["archive"], callback: ids["callback"]}
 	if r.URL.Path != JoinPath {
 		if c.project, err = a.authenticate(ctx, r, ids["project"]); err != nil {
 			return reply{}, err

@@ -227,7 +227,7 @@ func TestWhatIsNotThereSaysSo(t *testing.T) {
 	session := "/session/" + w.newSession()
 	for request, want := range map[string]int{
 		"PATCH /archive/a/streams": 400, "PUT /archive/a/layout": 404, "PUT /archive/a": 405, "GET /archive/a/other": 404,
-		"POST /broadcast": 501, "PUT /broadcast/b/layout": 501, "POST /captions": 501, "POST /render": 501, "POST /callback": 501, "POST /dial": 501,
+		"POST /broadcast": 501, "PUT /broadcast/b/layout": 501, "POST /captions": 501, "POST /render": 501, "PUT /callback": 405, "GET /callback/a": 405, "DELETE /callback/a": 404, "POST /dial": 501,
 		"POST /connect": 501, "POST " + session + "/play-dtmf": 501, "POST " + session + "/connection/c/play-dtmf": 501,
 		"GET /other": 404, "GET /": 404, "GET " + session: 404, "DELETE " + session + "/stream": 405, "GET " + session + "/signal": 405,
 		"GET " + session + "//stream": 404, "GET /session//stream": 404, "GET /session/a.b/stream": 400, "GET /session/%2e%2e/stream": 400,

@@ -121,6 +121,7 @@ func TestTheUnmodifiedLibrary(t *testing.T) {
 			l.archives(w)
 			l.films(w)
 			l.always(w)
+			l.callbacks(w)
 		})
 	}
 }
@@ -240,6 +241,22 @@ func (l *library) always(w *world) {
 		l.Errorf("the Session is %+v", made[i].Spec)
 	}
 	l.fails("beside 'archiveMode' always", `does(ot, 'createSession', {mediaMode: 'routed', archiveMode: 'always', archiveName: 'daily'})`)
+}
+
+// callbacks checks that an application can register for events, and end that.
+func (l *library) callbacks(w *world) {
+	l.Helper()
+	const url = "https://app.example.org/events"
+	l.gives(fmt.Sprintf(`["connection","created",%q]`, url),
+		`does(ot, 'registerCallback', {group: 'connection', event: 'created', url: %q}).then((made) => { hook = made; return [made.group, made.event, made.url]; })`, url)
+	l.gives(`[true]`, `does(ot, 'listCallbacks', {}).then((list) => list.map(({id}) => id === hook.id))`)
+	l.gives(`null`, `does(ot, 'unregisterCallback', hook.id)`)
+	l.fails("", `does(ot, 'unregisterCallback', hook.id)`)
+	l.fails("", `does(ot, 'registerCallback', {group: 'connection', event: 'created', url: 'ftp://app.example.org'})`)
+	l.gives(`[]`, `does(ot, 'listCallbacks', {})`)
+	if left := w.webhooks(); len(left) != 0 {
+		l.Errorf("there are left %v", left)
+	}
 }
 
 // errors checks that errors reach the application, and do not end its process.

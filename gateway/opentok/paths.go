@@ -18,6 +18,9 @@ const (
 
 	archivesPath = projectPrefix + "{project}/archive"
 	archivePath  = archivesPath + "/{archive}"
+	// callbacksPath and callbackPath are of session monitoring.
+	callbacksPath = projectPrefix + "{project}/callback"
+	callbackPath  = callbacksPath + "/{callback}"
 	// filesPrefix is where files of archives are, by links that have an end.
 	filesPrefix = "/opentok/archive/"
 )
@@ -55,6 +58,9 @@ var endpoints = []endpoint{
 	{http.MethodDelete, archivePath, (*API).deleteArchive},
 	{http.MethodPut, archivePath + "/layout", (*API).setArchiveLayout},
 	{http.MethodPatch, archivePath + "/streams", (*API).chooseStreams},
+	{http.MethodPost, callbacksPath, (*API).registerCallback},
+	{http.MethodGet, callbacksPath, (*API).listCallbacks},
+	{http.MethodDelete, callbackPath, (*API).unregisterCallback},
 
 	{http.MethodPost, roomPath + "/play-dtmf", unavailable("DTMF")},
 	{http.MethodPost, memberPath + "/play-dtmf", unavailable("DTMF")},
@@ -67,7 +73,6 @@ var tables = map[string]string{
 	"broadcast": "Broadcasts",
 	"captions":  "Captions",
 	"render":    "Experience Composer",
-	"callback":  "Callbacks",
 }
 
 // find returns the endpoint for a request, and the ids in its path. Without one it fails with

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 
+	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/gateway/opentok/credential"
 	"mediarooms.dev/mediarooms/gateway/route"
@@ -72,8 +73,13 @@ var (
 	errNotComposed    = &problem{status: http.StatusNotImplemented, message: "The pool of the session does not compose: it has no compositor. Ask for 'outputMode' individual"}
 	errNoLayout       = badRequest("The archive is not composed, and has no layout")
 	errAllStreams     = &problem{status: http.StatusMethodNotAllowed, message: "The archive has all streams: its 'streamMode' is auto"}
+	errCallback       = &problem{status: http.StatusNotFound, message: "There is no such callback"}
+	errManyCallbacks  = &problem{status: http.StatusConflict, message: fmt.Sprintf("The project has %d Webhooks already, and may have no more", v1alpha1.MaxWebhooks)}
+	errCallbackURL    = badRequest("'url' must start with http:// or https://, and have a host and no user name, fragment or space, of 2048 characters at most")
 	errDisconnecting  = &problem{status: http.StatusInternalServerError, message: "The connection is still being ended. Ask again"}
 	errChanging       = &problem{status: http.StatusInternalServerError, message: "Others change the connection at the same time. Ask again"}
+
+	errCallbacksUnbound = &problem{status: http.StatusNotImplemented, message: "Callbacks are off: the role mediarooms-callbacks is not bound in the project's namespace"}
 
 	errSignalTooLarge = &problem{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("'type' may have at most %d bytes, 'data' %d", maxServerSignalType, maxServerSignalData)}
 	errSignalType     = badRequest("'type' may contain only letters, digits, -, _ and ~")
@@ -118,7 +124,7 @@ func asProblem(err error) (*problem, bool) {
 		return errTooManySignals, false
 	case apierrors.IsInvalid(err):
 		return badRequest("The token's data is not valid: it may have at most 10,000 characters"), false
-	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
+	case overQuota(err):
 		return errQuota, false
 	case utilnet.IsConnectionRefused(err), utilnet.IsTimeout(err), apierrors.IsServiceUnavailable(err), apierrors.IsTooManyRequests(err), apierrors.IsServerTimeout(err):
 		return errKubernetes, true
@@ -129,6 +135,11 @@ func asProblem(err error) (*problem, bool) {
 		}
 	}
 	return errInternal, true
+}
+
+// overQuota says whether an error of the API server is about a quota of the namespace.
+func overQuota(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota")
 }
 
 // notAdmitted is what the caller is told when a Connection has got no token.
