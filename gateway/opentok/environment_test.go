@@ -2,6 +2,8 @@ package opentok
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -123,8 +125,7 @@ func (w *world) startGateway() {
 		w.Fatal(err)
 	}
 	w.Cleanup(store.Close)
-	from := func(*http.Request) netip.Prefix { return netip.MustParsePrefix("192.0.2.1/32") }
-	api, err := New(Config{Projects: w, Address: from, Objects: store, Rooms: w.rooms, Files: w, Registry: prometheus.NewRegistry()})
+	api, err := New(Config{Projects: w, Address: addressOf, Objects: store, Rooms: w.rooms, Files: w, Registry: prometheus.NewRegistry()})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -134,6 +135,17 @@ func (w *world) startGateway() {
 	}
 	w.gateway = httptest.NewServer(api)
 	w.Cleanup(w.gateway.Close)
+}
+
+// addressHeader has a request come from an address that belongs to its value, and to no other.
+const addressHeader = "Test-Address"
+
+func addressOf(r *http.Request) netip.Prefix {
+	if value := r.Header.Get(addressHeader); value != "" {
+		sum := sha256.Sum256([]byte(value))
+		return netip.PrefixFrom(netip.AddrFrom16([16]byte(sum[:16])), 128)
+	}
+	return netip.MustParsePrefix("192.0.2.1/32")
 }
 
 // rooms is the media pods as the API sees them: it notes what was sent.
@@ -271,6 +283,12 @@ func (w *world) want(status int, method, path, body string) answer {
 // ask asks to join, as the client library does.
 func (w *world) ask(sessionID, token string) answer {
 	w.Helper()
+	return w.askFrom("", sessionID, token)
+}
+
+// askFrom does so from an address that belongs to a text; that of all others for "".
+func (w *world) askFrom(from, sessionID, token string) answer {
+	w.Helper()
 	body, err := json.Marshal(joinRequest{APIKey: apiKey, SessionID: sessionID, Token: token})
 	if err != nil {
 		w.Fatal(err)
@@ -278,6 +296,7 @@ func (w *world) ask(sessionID, token string) answer {
 	request := w.request(http.MethodPost, JoinPath, string(body))
 	request.Header.Del(authHeader)
 	request.Header.Set("Origin", "https://app.example.org")
+	request.Header.Set(addressHeader, hex.EncodeToString([]byte(from)))
 	return w.do(request)
 }
 

@@ -4,7 +4,10 @@ package opentok
 
 import (
 	"bufio"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -118,6 +121,9 @@ func TestTheUnmodifiedLibrary(t *testing.T) {
 			l.tokens(w, session)
 			l.rooms(w, session)
 			l.errors(session)
+			if version == "2.23.2" { // the other one knows API keys only
+				l.application(w)
+			}
 			l.archives(w)
 			l.films(w)
 			l.always(w)
@@ -141,7 +147,37 @@ func (l *library) tokens(w *world, session string) {
 			}
 		}
 	}
+	own := l.text(`does(ot, 'createSession', {}).then((made) => { own = made; return made.sessionId; })`)
+	if got := w.ask(own, l.text(`own.generateToken({role: 'subscriber'})`)); got.status != http.StatusOK {
+		l.Errorf("a token of the session's own method: got %d %s", got.status, got.body)
+	}
 	l.fails("session belongs to the API Key", `ot.generateToken('2_MX41fn41fjZ-')`)
+}
+
+// application checks that the library works with the key of an application instead of a secret.
+func (l *library) application(w *world) {
+	l.Helper()
+	key := newKey(l.T)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		l.Fatal(err)
+	}
+	w.project.ApplicationID, w.project.PublicKeys = applicationID, []*rsa.PublicKey{&key.PublicKey}
+	private := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	l.text(`application = new OpenTok['2.23.2'](%q, %q, %q), ''`, applicationID, private, w.gateway.URL)
+	session := l.text(`does(application, 'createSession', {mediaMode: 'routed'}).then((made) => made.sessionId)`)
+	l.gives(`[]`, `does(application, 'listStreams', %q)`, session)
+	token := l.text(`application.generateToken(%q, {role: 'moderator', data: 'of the application'})`, session)
+	got := w.ask(session, token)
+	if got.status != http.StatusOK {
+		l.Errorf("joining: got %d %s", got.status, got.body)
+	}
+	l.fails("not found", `does(application, 'forceDisconnect', %q, 'con_Other00000')`, session)
+	w.project.PublicKeys = []*rsa.PublicKey{&newKey(l.T).PublicKey}
+	if got := w.ask(session, token); got.status != http.StatusUnauthorized {
+		l.Errorf("joining after a change of the key: got %d %s", got.status, got.body)
+	}
+	l.fails("Invalid API key or secret", `does(application, 'listStreams', %q)`, session)
 }
 
 // rooms checks what the library does with a room that somebody is in.
@@ -213,14 +249,14 @@ func (l *library) films(w *world) {
 	l.gives(`1`, `does(ot, 'setArchiveLayout', archive.id, 'bestFit', null, 'pip').then(() => 1)`)
 	l.fails("Unsupported Stream Mode", `does(ot, 'addArchiveStream', archive.id, 'str_A', {hasAudio: true})`)
 	l.fails("Unsupported Stream Mode", `does(ot, 'removeArchiveStream', archive.id, 'str_A')`)
-	l.gives(`"stopped"`, `does(ot, 'stopArchive', archive.id).then(({status}) => status)`)
+	l.gives(`"stopped"`, `does(archive, 'stop').then(({status}) => status)`)
 	w.operator.Behave(operatortest.Behaviour{})
 	recordings := w.recordings()
 	if err := w.operator.Reconcile(w.Context(), &recordings[0]); err != nil {
 		l.Fatal(err)
 	}
 	l.gives(`["available",true]`, `does(ot, 'getArchive', archive.id).then(({status, url}) => [status, new URL(url).pathname.endsWith('.mp4')])`)
-	l.gives(`null`, `does(ot, 'deleteArchive', archive.id)`)
+	l.gives(`null`, `does(archive, 'delete')`)
 	l.fails("rchive not found", `does(ot, 'getArchive', archive.id)`)
 }
 
@@ -253,6 +289,7 @@ func (l *library) callbacks(w *world) {
 	l.gives(`null`, `does(ot, 'unregisterCallback', hook.id)`)
 	l.fails("", `does(ot, 'unregisterCallback', hook.id)`)
 	l.fails("", `does(ot, 'registerCallback', {group: 'connection', event: 'created', url: 'ftp://app.example.org'})`)
+	l.gives(`null`, `does(ot, 'registerCallback', {group: 'archive', event: 'status', url: %q}).then(({id}) => does(ot, 'unregisterCallback', id))`, url)
 	l.gives(`[]`, `does(ot, 'listCallbacks', {})`)
 	if left := w.webhooks(); len(left) != 0 {
 		l.Errorf("there are left %v", left)
