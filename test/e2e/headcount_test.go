@@ -6,11 +6,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +23,7 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
 	"mediarooms.dev/mediarooms/test/cluster"
+	"mediarooms.dev/mediarooms/test/network"
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
@@ -74,6 +77,7 @@ func openTokREST(t *testing.T, method, path string, want int, into any) {
 type headCount struct {
 	t         *testing.T
 	sessionID string
+	page      []byte
 	url       string
 	opened    int
 }
@@ -96,12 +100,17 @@ func newHeadCount(t *testing.T) *headCount {
 	token := openTokJWT(t, jwt.MapClaims{"session_id": id, "role": "moderator", "scope": "session.connect", "initial_layout_class_list": ""})
 	page := strings.NewReplacer("https://rooms.example.org/", kube.GatewayURL+"/", `apiKey = ""`, fmt.Sprintf("apiKey = %q", sampleKey),
 		`sessionID = ""`, fmt.Sprintf("sessionID = %q", id), `token = ""`, fmt.Sprintf("token = %q", token)).Replace(string(content))
-	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write([]byte(page))
-	}))
+	h := &headCount{t: t, sessionID: id, page: []byte(page)}
+	site := httptest.NewServer(h)
 	t.Cleanup(site.Close)
-	return &headCount{t: t, sessionID: id, url: site.URL}
+	h.url = site.URL
+	return h
+}
+
+// ServeHTTP implements http.Handler: it serves the page.
+func (h *headCount) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write(h.page)
 }
 
 // counter is one open page.
@@ -115,8 +124,37 @@ type counter struct {
 // open opens the page in the browser with a number, and waits until it has connected.
 func (h *headCount) open(number int) *counter {
 	h.t.Helper()
+	return h.openIn(chromium(h.t, number), h.url)
+}
+
+// on starts a browser on a machine, with nothing in between that would keep its connections alive,
+// and returns what opens the page there.
+func (h *headCount) on(machine *network.Machine) (open func() *counter) {
+	h.t.Helper()
+	listener, err := machine.Listen(h.t.Context(), "127.0.0.1:0")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	site := httptest.NewUnstartedServer(h)
+	_ = site.Listener.Close()
+	site.Listener = listener
+	site.Start()
+	h.t.Cleanup(site.Close)
+	gateway := net.JoinHostPort(kube.Nodes[0].IP, strconv.Itoa(gatewayNodePort(h.t)))
+	b, err := browser.StartAt(browser.Place{
+		NetworkNamespace: machine.Namespace(), Addresses: map[string]string{strings.TrimPrefix(kube.GatewayURL, "http://"): gateway},
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(b.Close)
+	return func() *counter { return h.openIn(b, site.URL) }
+}
+
+func (h *headCount) openIn(b *browser.Browser, url string) *counter {
+	h.t.Helper()
 	h.opened++
-	c := &counter{t: h.t, roomPage: &roomPage{chromium(h.t, number).Open(h.t, fmt.Sprintf("count %d", h.opened), h.url, browser.Viewport{})}}
+	c := &counter{t: h.t, roomPage: &roomPage{b.Open(h.t, fmt.Sprintf("count %d", h.opened), url, browser.Viewport{})}}
 	c.is(h.t, 30*time.Second, "that it has connected", "session.isConnected()")
 	for expression, into := range map[string]any{
 		"session.connection.connectionId": &c.id,
@@ -130,10 +168,11 @@ func (h *headCount) open(number int) *counter {
 	return c
 }
 
-// counts waits until the page shows a number of connections.
+// counts waits until the page shows a number of connections. Whose network is cut is there for 25
+// seconds.
 func (c *counter) counts(want int) {
 	c.t.Helper()
-	c.is(c.t, 30*time.Second, fmt.Sprintf("%d connections", want), fmt.Sprintf(`document.getElementById('connectionCountField').value === "%d"`, want))
+	c.is(c.t, time.Minute, fmt.Sprintf("%d connections", want), fmt.Sprintf(`document.getElementById('connectionCountField').value === "%d"`, want))
 }
 
 // saw waits until the page was told that another one has left, and why.
@@ -193,8 +232,16 @@ func (h *headCount) has(pages ...*counter) (last *v1alpha1.Connection) {
 // OpenTok's example of ConnectionEvent, as it is, with an installed gateway: it counts three
 // clients, and two after each way to go, which is told by its reason. Kubernetes shows the same.
 func TestTheHeadCountOfAnOpenTokSession(t *testing.T) {
+	segment, err := network.SegmentOf(kube.Nodes[0].IP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := segment.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	machine := segment.NewMachine(t, 0)
 	h := newHeadCount(t)
-	a, b := h.open(0), h.open(1)
+	a, b, open := h.open(0), h.open(1), h.on(machine)
 	for _, way := range []struct {
 		reason string
 		leave  func(*counter, *v1alpha1.Connection)
@@ -206,6 +253,12 @@ func TestTheHeadCountOfAnOpenTokSession(t *testing.T) {
 		}},
 		{"clientDisconnected", func(c *counter, _ *v1alpha1.Connection) { c.Close() }},
 		{"forceDisconnected", func(c *counter, _ *v1alpha1.Connection) {
+			if err := a.Evaluate(fmt.Sprintf("session.forceDisconnect.promise(session.connections.find({connectionId: %q}))", c.id), nil); err != nil {
+				t.Fatal(err)
+			}
+			c.is(t, 10*time.Second, "that it was put out", "window.ended === 'forceDisconnected'")
+		}},
+		{"forceDisconnected", func(c *counter, _ *v1alpha1.Connection) {
 			openTokREST(t, http.MethodDelete, "/v2/project/"+sampleKey+"/session/"+h.sessionID+"/connection/"+c.id, http.StatusNoContent, nil)
 			c.is(t, 10*time.Second, "that it was put out", "window.ended === 'forceDisconnected'")
 		}},
@@ -215,8 +268,13 @@ func TestTheHeadCountOfAnOpenTokSession(t *testing.T) {
 			}
 			c.is(t, 10*time.Second, "that it was put out", "window.ended === 'forceDisconnected'")
 		}},
+		{"networkDisconnected", func(*counter, *v1alpha1.Connection) {
+			if err := machine.Cut(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}},
 	} {
-		third := h.open(2)
+		third := open()
 		for _, page := range []*counter{a, b, third} {
 			page.counts(3)
 		}

@@ -51,13 +51,7 @@ func TestAnOpenViduClientInTheSameSession(t *testing.T) {
 	a.do("subscribe('')")
 	a.until("it sees and hears V", "received('').then(({frames, sound}) => frames > 10 && sound > 10)")
 	own := value[string](a, "session.connection.connectionId")
-	wait.For(t, patience, "V sees and hears A", func() error {
-		got, err := v.Received(own)
-		if err == nil && (got.Video.FramesDecoded < 10 || got.Audio.Packets < 10) {
-			err = fmt.Errorf("got %+v", got)
-		}
-		return err
-	})
+	hears(t, v, own)
 
 	must(v.MuteVideo(true))
 	a.logs("streamPropertyChanged  hasVideo true false")
@@ -119,6 +113,104 @@ func TestAnOpenViduClientSeesEachStreamOfAConnection(t *testing.T) {
 	}
 }
 
+// Two clients of OpenVidu and two of this library, a moderator among each: every one sees and hears
+// every other one, and what one side does the other is told of in its own words.
+func TestTwoOfEachSide(t *testing.T) {
+	w := newWorld(t)
+	users := map[string]*user{"A": w.connect("A"), "M": w.connect("M")}
+	guests := map[string]*browser.Participant{"V": w.joinOpenVidu("V"), "MV": w.joinOpenVidu("MV")}
+	a, m, v, mv := users["A"], users["M"], guests["V"], guests["MV"]
+	ids := map[string]string{}
+	for name, u := range users {
+		u.do(fmt.Sprintf("publish(%q)", name))
+		ids[name] = value[string](u, "session.connection.connectionId")
+	}
+	for name, g := range guests {
+		if _, err := g.Publish("160x120"); err != nil {
+			t.Fatal(err)
+		}
+		joined, err := g.Joined()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[name] = joined.ConnectionID
+	}
+	for name, u := range users {
+		u.until("it knows all streams", "others().length === 3")
+		u.do("subscribeAll()")
+		for other := range ids {
+			if other != name {
+				u.until("it sees and hears "+other, fmt.Sprintf("received(%q).then(({frames, sound}) => frames > 10 && sound > 10)", other))
+			}
+		}
+	}
+	for name, g := range guests {
+		for other, id := range ids {
+			if other != name {
+				hears(t, g, id)
+			}
+		}
+	}
+
+	must := func(errs ...error) {
+		t.Helper()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(v.MuteAudio(true))
+	a.logs("streamPropertyChanged  hasAudio true false")
+	a.do("publishers.A.publishVideo(false)")
+	has(t, v, "that A shows nothing", func(e browser.Event) bool {
+		return e.Name == "streamPropertyChanged" && e.Property == "videoActive" && e.NewValue == "false" && strings.HasSuffix(e.StreamID, ids["A"])
+	})
+
+	must(mv.ForceUnpublish(ids["A"]))
+	a.logs("publisher A: streamDestroyed forceUnpublished")
+	m.logs("streamDestroyed A forceUnpublished")
+	told(t, v, "streamDestroyed", ids["A"], "forceUnpublishByUser")
+	m.do(fmt.Sprintf("session.forceUnpublish.promise(session.streams.where(({connection}) => connection.connectionId === %q)[0])", ids["V"]))
+	a.logs("streamDestroyed  forceUnpublished")
+	told(t, mv, "streamDestroyed", ids["V"], "forceUnpublishByUser")
+
+	must(mv.ForceDisconnect(ids["A"]))
+	a.logs("sessionDisconnected forceDisconnected")
+	m.logs("connectionDestroyed A forceDisconnected")
+	told(t, v, "connectionDestroyed", ids["A"], "forceDisconnectByUser")
+	m.do("session.forceDisconnect.promise(session.connections.find({data: 'V'}))")
+	has(t, v, "that it was put out", func(e browser.Event) bool {
+		return e.Name == "sessionDisconnected" && e.Reason == "forceDisconnectByUser"
+	})
+	m.logs("connectionDestroyed V forceDisconnected")
+	told(t, mv, "connectionDestroyed", ids["V"], "forceDisconnectByUser")
+	must(mv.Leave())
+	m.logs("connectionDestroyed MV clientDisconnected")
+}
+
+// hears waits until somebody has seen and heard a connection.
+func hears(t *testing.T, p *browser.Participant, connectionID string) {
+	t.Helper()
+	wait.For(t, patience, p.Name+" sees and hears "+connectionID, func() error {
+		got, err := p.Received(connectionID)
+		if err == nil && (got.Video.FramesDecoded < 10 || got.Audio.Packets < 10) {
+			err = fmt.Errorf("got %+v", got)
+		}
+		return err
+	})
+}
+
+// has waits until somebody has had an event.
+func has(t *testing.T, p *browser.Participant, what string, is func(browser.Event) bool) {
+	t.Helper()
+	wait.For(t, patience, p.Name+" is told "+what, func() error {
+		events, err := p.Events()
+		if err == nil && !slices.ContainsFunc(events, is) {
+			err = fmt.Errorf("got %+v", events)
+		}
+		return err
+	})
+}
+
 // moves waits until somebody sees some more frames of a connection.
 func moves(t *testing.T, p *browser.Participant, connectionID string) {
 	t.Helper()
@@ -141,13 +233,7 @@ func moves(t *testing.T, p *browser.Participant, connectionID string) {
 // told waits until somebody has had an event of a connection.
 func told(t *testing.T, p *browser.Participant, kind, connectionID, reason string) {
 	t.Helper()
-	wait.For(t, patience, fmt.Sprintf("%s is told %s of %s", p.Name, kind, connectionID), func() error {
-		events, err := p.Events()
-		if err == nil && !slices.ContainsFunc(events, func(e browser.Event) bool {
-			return e.Name == kind && e.ConnectionID == connectionID && e.Reason == reason
-		}) {
-			err = fmt.Errorf("got %+v", events)
-		}
-		return err
+	has(t, p, kind+" of "+connectionID, func(e browser.Event) bool {
+		return e.Name == kind && e.ConnectionID == connectionID && e.Reason == reason
 	})
 }
