@@ -71,6 +71,8 @@ func TestASubscriberGoesOverToAnotherEngine(t *testing.T) {
 	viewer.must(s.Answer(t.Context(), viewer.answer(offer)))
 	viewer.must(standby.Follow(sent(t, s.Export())))
 	viewer.waitConnected()
+	// A viewer that is connected checks no more ways. The standby is told again of the one that is.
+	viewer.must(standby.Follow(sent(t, s.Export())))
 	source.sendUntil("media", func() bool { return len(viewer.got(webrtc.RTPCodecTypeVideo)) > 20 })
 	source.sendUntil("the way to the standby", func() bool { return standby.Transport() == media.UDP })
 	if second.Stats().ForwardedPackets != 0 {
