@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mediarooms.dev/mediarooms/internal/reasons"
+	"mediarooms.dev/mediarooms/mediapod/media"
 )
 
 // Participant acts in a room for one client. Its methods are safe for concurrent use; once the
@@ -143,15 +144,8 @@ func (p *Participant) expire(loss int) {
 
 // heard is when the client's media was heard last. The room is locked.
 func (p *Participant) heard() (last time.Time) {
-	for _, s := range p.publications.byID {
-		if s.publication != nil {
-			last = later(last, s.publication.Heard())
-		}
-	}
-	for _, s := range p.subscriptions.byID {
-		if s.media != nil {
-			last = later(last, s.media.Heard())
-		}
+	for _, connection := range p.peerConnections() {
+		last = later(last, connection.Heard())
 	}
 	return last
 }
@@ -177,9 +171,16 @@ func (p *Participant) ForceDisconnect(connectionID string, reply func()) error {
 	return nil
 }
 
+// peerConnection is what is the same of a publication and a subscription.
+type peerConnection interface {
+	io.Closer
+	Transport() media.Transport
+	Heard() time.Time
+}
+
 // peerConnections are what the participant sends and receives by. The room is locked.
-func (p *Participant) peerConnections() []io.Closer {
-	var all []io.Closer
+func (p *Participant) peerConnections() []peerConnection {
+	var all []peerConnection
 	for _, s := range p.publications.sorted() {
 		if s.publication != nil {
 			all = append(all, s.publication)

@@ -393,7 +393,9 @@ func (r *Room) letGo() {
 		p.stopSettling()
 		p.gone = true
 		p.mailbox.move()
-		closers = append(closers, p.peerConnections()...)
+		for _, connection := range p.peerConnections() {
+			closers = append(closers, connection)
+		}
 	}
 	r.registry.release(closers...)
 }
@@ -532,15 +534,8 @@ func (r *Room) snapshot() Snapshot {
 func (r *Room) transports() []media.Transport {
 	var all []media.Transport
 	for _, p := range r.participants {
-		for _, s := range p.publications.byID {
-			if s.publication != nil {
-				all = append(all, s.publication.Transport())
-			}
-		}
-		for _, s := range p.subscriptions.byID {
-			if s.media != nil {
-				all = append(all, s.media.Transport())
-			}
+		for _, connection := range p.peerConnections() {
+			all = append(all, connection.Transport())
 		}
 	}
 	return all
