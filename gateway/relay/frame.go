@@ -95,8 +95,9 @@ func (f frame) unmasked(whole []byte) []byte {
 	return payload
 }
 
-// shortFrame makes a control frame. A client's has a mask; that of zeros leaves the payload as it
-// is, and there is nobody to hide it from on the way to a media pod.
+// shortFrame makes a frame whose payload has at most maxControl bytes. A client's has a mask; that
+// of zeros leaves the payload as it is, and there is nobody to hide it from on the way to a media
+// pod.
 func shortFrame(opcode byte, payload []byte, masked bool) []byte {
 	made := make([]byte, 0, headerSpace+len(payload))
 	length := byte(len(payload))

@@ -56,9 +56,6 @@ const watch = () => { gap = 0; last = performance.now(); return true; };
 // A call of the OpenTok library goes on at the standby as one of OpenVidu's does, and its
 // application hears nothing.
 func TestAnOpenTokCallGoesOnAtItsStandby(t *testing.T) {
-	if !thorough() {
-		return // a pod's end is the same for both kinds of clients, but for the words
-	}
 	h := newHeadCount(t)
 	token := openTokJWT(t, jwt.MapClaims{"session_id": h.sessionID, "role": "publisher", "scope": "session.connect", "initial_layout_class_list": ""})
 	h.page = []byte(fmt.Sprintf(openTokCall, kube.GatewayURL, sampleKey, h.sessionID, token))
