@@ -163,6 +163,22 @@ func TestAClientThatIsHeldIsResumed(t *testing.T) {
 	})
 }
 
+// Who has to receive something anew keeps the socket, is answered what was asked, and is made
+// another offer.
+func TestWhoReceivesAnewIsResumed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newRestoredPod(t, "")
+		b := p.dial(podhttp.HeaderHolds, "true", podhttp.HeaderResume, resumption("B"))
+		b.repeat(`{"jsonrpc":"2.0","method":"receiveVideoFrom","params":{"sender":"` + streamOfA + `","sdpAnswer":"answer"},"id":7}`)
+		if answer := b.message(); string(answer["id"]) != "7" || answer["error"] != nil {
+			t.Errorf("the answer to an offer of the pod before, repeated: %s", show(answer))
+		}
+		if told := b.notification(); !strings.Contains(told, "forciblyReconnectSubscriber") || !strings.Contains(told, streamOfA) {
+			t.Errorf("B is told %s", told)
+		}
+	})
+}
+
 func (c *client) repeat(request string) {
 	c.t.Helper()
 	if err := c.ws.Write(c.t.Context(), websocket.MessageBinary, []byte(request)); err != nil {
@@ -177,12 +193,11 @@ func TestWhoIsNotResumed(t *testing.T) {
 		key, resumption string
 		want            int
 	}{
-		"a stream to send anew":    {"team.room", resumption("A"), http.StatusConflict},
-		"a stream to receive anew": {"team.room", resumption("B"), http.StatusConflict},
-		"somebody unknown":         {"team.room", resumption("X"), http.StatusConflict},
-		"somebody who is not in":   {"team.room", resumption("C"), http.StatusConflict},
-		"nonsense":                 {"team.room", "nonsense", http.StatusConflict},
-		"a room that is not here":  {"team.other", resumption("A"), http.StatusServiceUnavailable},
+		"a stream to send anew":   {"team.room", resumption("A"), http.StatusConflict},
+		"somebody unknown":        {"team.room", resumption("X"), http.StatusConflict},
+		"somebody who is not in":  {"team.room", resumption("C"), http.StatusConflict},
+		"nonsense":                {"team.room", "nonsense", http.StatusConflict},
+		"a room that is not here": {"team.other", resumption("A"), http.StatusServiceUnavailable},
 	} {
 		if c := p.dialRoom(test.key, podhttp.HeaderResume, test.resumption); c != nil || p.refused != test.want {
 			t.Errorf("%s: refused with %d, want %d", name, p.refused, test.want)

@@ -377,12 +377,14 @@ func (p *Participant) Resubscribe(subscriptionID, streamID string, reply func())
 		r.recorder.receives(p, received)
 		p.rememberReception(received)
 	}
-	if !received.answered {
+	if !received.answered && !received.renews {
 		return ErrNoOffer
 	}
 	reply()
-	received.outdated = true
-	p.renew(received)
+	if received.answered {
+		received.outdated = true
+		p.renew(received)
+	} // else it was made another offer already
 	r.registry.mark(r.uid)
 	return nil
 }

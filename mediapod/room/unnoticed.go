@@ -2,8 +2,8 @@ package room
 
 // A client notices nothing of the loss of its pod, or of the way to it, where the gateway keeps its
 // socket and what the client sends and receives goes on. Its participant is then resumed without a
-// word from the client, unless the client has to do something: it must lose its socket, and come
-// back by itself.
+// word from the client, unless the client has to send something anew: it must lose its socket, and
+// come back by itself. What it has to receive anew it is offered.
 
 // Unnoticed reports whether ResumeUnnoticed would go well. ErrNotResumed means that the client must
 // notice, ErrNotYet that it may go well later: the room is not on this pod, or the client has
@@ -54,18 +54,8 @@ func (r *Room) unnoticed(id string) (*Participant, error) {
 	switch {
 	case p.mailbox.sink != nil:
 		return nil, ErrNotYet
-	case p.mailbox.missed.tooMuch, p.restored && (p.publications.awaited() || p.subscriptions.outdated()):
+	case p.mailbox.missed.tooMuch, p.restored && p.publications.awaited():
 		return nil, ErrNotResumed
 	}
 	return p, nil
-}
-
-// outdated reports whether the client must take another offer for one of them.
-func (s *subscriptions) outdated() bool {
-	for _, one := range s.byID {
-		if one.outdated {
-			return true
-		}
-	}
-	return false
 }
