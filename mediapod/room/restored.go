@@ -149,8 +149,8 @@ func (p *Participant) settle() {
 	p.renewal = time.AfterFunc(settlingTime, func() {
 		p.room.mu.Lock()
 		defer p.room.mu.Unlock()
-		if !p.gone && p.mailbox.sink != nil {
-			p.renewAll()
+		for _, received := range p.subscriptions.sorted() {
+			p.renew(received)
 		}
 	})
 	p.room.registry.mark(p.room.uid)

@@ -258,8 +258,10 @@ func TestAnOfferOfThePodBeforeIsMadeAnew(t *testing.T) {
 			}
 			after.must(c.Resubscribe(publisherOf(id), id, after.answered("C")))
 			synctest.Wait()
-			// The gateway repeats the answer after that other offer was made.
+			// The gateway repeats the answer after that other offer was made, and the client takes its
+			// time for that.
 			after.must(c.Resubscribe(publisherOf(id), id, after.answered("C")))
+			time.Sleep(settlingTime)
 			synctest.Wait()
 			after.must(c.Answer(context.Background(), publisherOf(id), "answer", true, after.answered("C")))
 		}
