@@ -258,7 +258,7 @@ func TestAnOfferOfThePodBeforeIsMadeAnew(t *testing.T) {
 			}
 			after.must(c.Resubscribe(publisherOf(id), id, after.answered("C")))
 			synctest.Wait()
-			// The gateway repeats the answer after that other offer was made, and the client takes its
+			// The gateway repeats the answer after that other offer was made. The client takes its
 			// time for that.
 			after.must(c.Resubscribe(publisherOf(id), id, after.answered("C")))
 			time.Sleep(settlingTime)

@@ -21,7 +21,7 @@ import (
 const (
 	// firewallRounds is how often each kind of firewall is tried, without a failure, unless
 	// MEDIAROOMS_ROUNDS says more.
-	firewallRounds = 2
+	firewallRounds = 1
 	// takeover is how long media may take to find the transport that is open.
 	takeover = 3 * time.Second
 )
