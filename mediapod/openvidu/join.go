@@ -220,7 +220,8 @@ const (
 )
 
 // answerAfter is how long the answer to connect waits whose client comes from a pod that is lost:
-// at least for as long as the gateway has held the client, and before the room came here.
+// at least for as long as the gateway has held the client, and since it lost the pod or, when it has
+// not told, since the room came here.
 //
 // The client looks at the ICE state of its own stream when it is answered, and sends the stream
 // anew when ICE is broken. If it is not yet, the client does so only 4 s after it is (openvidu-rpc

@@ -2,6 +2,7 @@ package openvidu
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -46,17 +47,25 @@ func TestConnectToARestoredRoom(t *testing.T) {
 	for _, test := range []struct {
 		platform, held string
 		after, want    time.Duration
+		sought         string // for how long the gateway had looked for the pod, before the client knew
 	}{
-		{"Chrome 156.0 on Linux", "", 0, iceNotice - settling},
-		{"Firefox 153.0 on Linux", "1500", 0, iceNoticeFirefox - 1500*time.Millisecond},
-		{"Chrome 156.0 on Linux", "2500", 0, iceNotice - 2500*time.Millisecond},
-		{"Chrome 156.0 on Linux", "9500", 0, 0},
-		{"Firefox 153.0 on Linux", "600", 0, latestAnswer},
-		{"Chrome 156.0 on Linux", "1000", 3 * time.Second, iceNotice - 3*time.Second - settling},
+		{"Chrome 156.0 on Linux", "", 0, iceNotice - settling, ""},
+		{"Firefox 153.0 on Linux", "1500", 0, iceNoticeFirefox - 1500*time.Millisecond, ""},
+		{"Chrome 156.0 on Linux", "2500", 0, iceNotice - 2500*time.Millisecond, ""},
+		{"Chrome 156.0 on Linux", "9500", 0, 0, ""},
+		{"Firefox 153.0 on Linux", "600", 0, latestAnswer, ""},
+		{"Chrome 156.0 on Linux", "1000", 3 * time.Second, iceNotice - 3*time.Second - settling, ""},
+		{"Chrome 156.0 on Linux", "", 0, iceNotice - 2500*time.Millisecond - settling, "2500"},
+		{"Chrome 156.0 on Linux", "3500", 0, iceNotice - 3500*time.Millisecond, "1000"},
 	} {
 		held, want := test.held, test.want
 		synctest.Test(t, func(t *testing.T) {
 			p := newRestoredPod(t, test.platform)
+			if test.sought != "" {
+				if c := p.dial(podhttp.HeaderResume, resumption("A"), podhttp.HeaderHeld, test.sought); c != nil || p.refused != http.StatusConflict {
+					t.Errorf("A, who has to send anew, is resumed: %d", p.refused)
+				}
+			}
 			time.Sleep(test.after)
 			b := p.dial(podhttp.HeaderHeld, held)
 			begun := time.Now()

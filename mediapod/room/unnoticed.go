@@ -1,5 +1,7 @@
 package room
 
+import "time"
+
 // A client notices nothing of the loss of its pod, or of the way to it, where the gateway keeps its
 // socket and what the client sends and receives goes on. Its participant is then resumed without a
 // word from the client, unless the client has to send something anew: it must lose its socket, and
@@ -7,15 +9,19 @@ package room
 
 // Unnoticed reports whether ResumeUnnoticed would go well. ErrNotResumed means that the client must
 // notice, ErrNotYet that it may go well later: the room is not on this pod, or the client has
-// another socket.
-func (g *Registry) Unnoticed(key, privateID string) error {
+// another socket. lost is when the gateway lost the client's pod, which counts for the answer to a
+// client that comes back by itself (Resumed).
+func (g *Registry) Unnoticed(key, privateID string, lost time.Time) error {
 	room, found := g.Lookup(key)
 	if !found {
 		return ErrNotYet
 	}
 	room.mu.Lock()
 	defer room.mu.Unlock()
-	_, err := room.unnoticed(privateID)
+	p, err := room.unnoticed(privateID)
+	if p != nil && p.restored && lost.Before(p.restoredAt) {
+		p.restoredAt = lost
+	}
 	return err
 }
 
@@ -40,8 +46,8 @@ func (g *Registry) ResumeUnnoticed(key, privateID string, sink Sink, joined func
 	return nil
 }
 
-// unnoticed returns the participant with a private id if its client needs not notice that it has
-// another sink. The room is locked.
+// unnoticed returns the participant with a private id, if there is one, and an error unless its
+// client needs not notice that it has another sink. The room is locked.
 func (r *Room) unnoticed(id string) (*Participant, error) {
 	if r.closed {
 		return nil, ErrNotYet
@@ -53,9 +59,9 @@ func (r *Room) unnoticed(id string) (*Participant, error) {
 	p := s.participant
 	switch {
 	case p.mailbox.sink != nil:
-		return nil, ErrNotYet
+		return p, ErrNotYet
 	case p.mailbox.missed.tooMuch, p.restored && p.publications.awaited():
-		return nil, ErrNotResumed
+		return p, ErrNotResumed
 	}
 	return p, nil
 }

@@ -3,6 +3,7 @@ package signalling
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"mediarooms.dev/mediarooms/internal/podhttp"
 	"mediarooms.dev/mediarooms/mediapod/room"
@@ -30,11 +31,11 @@ func (s *Server) RoomHandler(rooms *room.Registry, protocol Protocol) http.Handl
 // OK. Of a conflict the client must know, so it has to lose its socket; an unavailable room may
 // come here.
 func resumable(rooms *room.Registry, r *http.Request) int {
-	text := podhttp.ReadClient(r).Resume
-	if text == "" {
+	told := podhttp.ReadClient(r)
+	if told.Resume == "" {
 		return http.StatusOK
 	}
-	resumption, valid := podhttp.ParseResumption(text)
+	resumption, valid := podhttp.ParseResumption(told.Resume)
 	if !valid {
 		return http.StatusConflict
 	}
@@ -45,7 +46,7 @@ func resumable(rooms *room.Registry, r *http.Request) int {
 		}
 		return http.StatusOK
 	}
-	switch err := rooms.Unnoticed(key, resumption.PrivateID); {
+	switch err := rooms.Unnoticed(key, resumption.PrivateID, time.Now().Add(-told.Held)); {
 	case errors.Is(err, room.ErrNotYet):
 		return http.StatusServiceUnavailable
 	case err != nil:
