@@ -211,17 +211,17 @@ func sessionStatus(_ context.Context, c *call) error {
 }
 
 // How long browsers take to notice that nothing comes of ICE any more, and a little: Chromium 7.6 s
-// to 7.9 s, Firefox 5.5 s to 8.8 s (docs/adr/0053).
+// to 7.9 s, Firefox 5.1 s to 9.4 s (docs/adr/0053, 0090).
 const (
 	iceNotice        = 8 * time.Second
-	iceNoticeFirefox = 9 * time.Second
+	iceNoticeFirefox = 9500 * time.Millisecond
 	// latestAnswer is far below the 10 s after which the client takes connect for refused.
 	latestAnswer = 8 * time.Second
 )
 
 // answerAfter is how long the answer to connect waits whose client comes from a pod that is lost:
-// at least for as long as the gateway has held the client, and since it lost the pod or, when it has
-// not told, since the room came here.
+// at least for as long as the gateway has held the client, and since it lost the pod or, when it
+// has not told, since the room came here.
 //
 // The client looks at the ICE state of its own stream when it is answered, and sends the stream
 // anew when ICE is broken. If it is not yet, the client does so only 4 s after it is (openvidu-rpc

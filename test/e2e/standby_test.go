@@ -401,27 +401,32 @@ func isSignal(event browser.Event) bool { return event.Name == "signal" }
 // A call goes on also when its pod is killed while somebody joins and publishes, or mutes.
 func TestACallGoesOnWhileItChanges(t *testing.T) {
 	open := func(t *testing.T, n int) opener { return chromium(t, n) }
-	t.Run("join", func(t *testing.T) {
-		c := newLastingCall(t, open)
-		c.admit(t, "dave", v1alpha1.RolePublisher)
-		token := kube.WaitConnection(t, 20*time.Second, c.namespace, "dave").Status.Token
-		dave := &guest{
-			Participant: open(t, len(c.guests)).OpenParticipant(t, site, "dave"), namespace: c.namespace, connection: "dave",
-		}
-		entered := make(chan error, 1)
-		c.goesOn(t, func(t *testing.T, c *lastingCall, pod *corev1.Pod) error {
-			go func() {
-				var err error
-				if dave.joined, err = dave.Join(token, ""); err == nil {
-					dave.streamID, err = dave.Publish(resolution)
-				}
-				entered <- err
-			}()
-			err := killed(t, c, pod)
-			c.guests = append(slices.Clone(c.guests), dave)
-			return errors.Join(err, <-entered)
+	// Each round the pod is killed a little later: the client joins, receives, and publishes.
+	for round := range roundsOr(1) {
+		later := time.Duration(round) * 80 * time.Millisecond
+		t.Run(fmt.Sprintf("join, %v later", later), func(t *testing.T) {
+			c := newLastingCall(t, open)
+			c.admit(t, "dave", v1alpha1.RolePublisher)
+			token := kube.WaitConnection(t, 20*time.Second, c.namespace, "dave").Status.Token
+			dave := &guest{
+				Participant: open(t, len(c.guests)).OpenParticipant(t, site, "dave"), namespace: c.namespace, connection: "dave",
+			}
+			entered := make(chan error, 1)
+			c.goesOn(t, func(t *testing.T, c *lastingCall, pod *corev1.Pod) error {
+				go func() {
+					var err error
+					if dave.joined, err = dave.Join(token, ""); err == nil {
+						dave.streamID, err = dave.Publish(resolution)
+					}
+					entered <- err
+				}()
+				<-time.After(later)
+				err := killed(t, c, pod)
+				c.guests = append(slices.Clone(c.guests), dave)
+				return errors.Join(err, <-entered)
+			})
 		})
-	})
+	}
 	t.Run("mute", func(t *testing.T) {
 		c := newLastingCall(t, open)
 		muted := make(chan error, 1)
