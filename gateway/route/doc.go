@@ -39,5 +39,5 @@
 //	takes it (101)       goes on there
 //	503, not reached     is held, and tried again for up to 8 s in all; then it is ended
 //	refuses (409)        is ended without a close frame: the client reconnects by itself, since it
-//	                     has to send or receive anew
+//	                     has to send anew (docs/adr/0089)
 package route
