@@ -120,7 +120,7 @@ func TestNetworkQualityIsToldWhenThePoolAsksForIt(t *testing.T) {
 }
 
 // Who is in a room whose media pod dies may come back to the next one, as the same participant; who
-// does not has left when the window is over.
+// does not has left when the window is over. Who only receives keeps the socket.
 func TestAMediaPodThatDiesIsFollowedByAnother(t *testing.T) {
 	t.Parallel()
 	covers(t, "5.1-nodeCrashed", "6-40007", "1.11-life", "2.22-sessionStatus")
@@ -147,17 +147,20 @@ func TestAMediaPodThatDiesIsFollowedByAnother(t *testing.T) {
 	if err := kube.KillPod(t.Context(), before); err != nil {
 		t.Fatal(err)
 	}
+	publisher.Ends(ready)
+	absent.Ends(ready)
+	r.moves(t, before)
+	subscriber.Gets("forciblyReconnectSubscriber", map[string]any{"connectionId": publisher.ID(), "streamId": stream})
 	for _, m := range all {
-		m.Ends(ready)
 		for _, n := range m.Notifications() {
 			if n.Method == "participantLeft" || n.Method == "participantEvicted" {
 				t.Errorf("%s was told %s %s", m.Name, n.Method, n.Params)
 			}
 		}
 	}
-	r.moves(t, before)
-	subscriber = subscriber.back()
-	subscriber.Gets("forciblyReconnectSubscriber", map[string]any{"connectionId": publisher.ID(), "streamId": stream})
+	if err := subscriber.KeepAlive(t.Context()); err != nil {
+		t.Errorf("who only receives does not go on: %v", err)
+	}
 	publisher.back() // which is answered when a browser has noticed
 	subscriber.GetsWithin(window+patience, "participantLeft", map[string]any{"connectionId": absent.ID(), "reason": "networkDisconnect"})
 	for _, m := range all[:2] {
