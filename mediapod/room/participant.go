@@ -26,7 +26,8 @@ type Participant struct {
 	heardLevels   map[string]int // connection id of a publisher -> the network quality level told
 	gone          bool
 	// restored says that it comes from another pod, and its client is not back yet; restoredAt is
-	// since when it is here. renewal makes the offers for what the client received there.
+	// since when it is here or, when the gateway has told, its client without a pod. renewal makes
+	// the offers for what the client received there.
 	restored   bool
 	restoredAt time.Time
 	renewal    *time.Timer
