@@ -2,6 +2,8 @@ module mediarooms.dev/mediarooms
 
 go 1.26.0
 
+toolchain go1.26.11
+
 // The load tool is in this repository; tests use its client.
 replace mediarooms.dev/mediarooms/loadtest => ./loadtest
 

@@ -4,6 +4,8 @@ module mediarooms.dev/mediarooms/loadtest
 
 go 1.26.0
 
+toolchain go1.26.11
+
 require (
 	github.com/coder/websocket v1.8.15
 	github.com/pion/ice/v4 v4.4.2

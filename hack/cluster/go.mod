@@ -4,4 +4,6 @@ module mediarooms.dev/mediarooms/hack/cluster
 
 go 1.26.0
 
+toolchain go1.26.11
+
 require golang.org/x/sys v0.49.0

@@ -5,6 +5,8 @@ module mediarooms.dev/mediarooms/hack/vulnerabilities
 
 go 1.26.0
 
+toolchain go1.26.11
+
 tool (
 	golang.org/x/vuln/cmd/govulncheck
 	golang.org/x/vulndb/cmd/indexdb
