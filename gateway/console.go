@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -19,7 +20,11 @@ import (
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway/console"
 	"mediarooms.dev/mediarooms/gateway/failures"
+	"mediarooms.dev/mediarooms/internal/mtls"
 )
+
+// linkPurpose is what the key of the console's links is derived for.
+const linkPurpose = "links to files of recordings"
 
 // peopleTimeout bounds the wait for the Connections of a tenant whom nobody has asked for before.
 const peopleTimeout = 3 * time.Second
@@ -65,9 +70,18 @@ func (w *watched) Recordings() bool { return w.recordings.HasSynced() }
 func (w *watched) Events() bool { return w.events.HasSynced() }
 
 // newConsole returns the console over what a gateway knows of the cluster.
-func newConsole(c *cluster, config Config, wrong *failures.Counter, address func(*http.Request) netip.Prefix, registry prometheus.Registerer) (*console.Console, error) {
+func newConsole(c *cluster, config Config, wrong *failures.Counter, address func(*http.Request) netip.Prefix, files *recorders, identity *tls.Config,
+	registry prometheus.Registerer,
+) (*console.Console, error) {
 	return console.New(console.Config{
 		Tenants: c.tenants, Failures: wrong, Address: address, Live: c.live, Reader: c.cache, Watched: c.watched, People: c.people,
+		Files: files, LinkKey: func() ([]byte, error) {
+			certificate, err := identity.GetClientCertificate(nil)
+			if err != nil {
+				return nil, err
+			}
+			return mtls.DeriveKey(certificate, linkPurpose)
+		},
 		Namespace: config.Namespace, Class: config.Class, Registry: registry,
 	})
 }

@@ -162,7 +162,7 @@ func New(ctx context.Context, kubernetes *kuberest.Config, config Config) (*Gate
 	}
 	var shown http.Handler // nil without a console
 	if config.Console {
-		if shown, err = newConsole(cluster, config, wrong, address, registry); err != nil {
+		if shown, err = newConsole(cluster, config, wrong, address, files, worker, registry); err != nil {
 			return nil, err
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
@@ -36,8 +37,26 @@ func (c cacheOfTests) session(namespace string) v1alpha1.Session {
 	return v1alpha1.Session{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "room"}, Status: v1alpha1.SessionStatus{PodName: "pod", ActiveConnections: 3}}
 }
 
+// recording is one of a film and of what somebody sent, who is there, and somebody who is not.
+func (c cacheOfTests) recording(namespace string) v1alpha1.Recording {
+	return v1alpha1.Recording{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "of-" + namespace, UID: types.UID("uid-of-" + namespace)},
+		Spec:       v1alpha1.RecordingSpec{SessionName: "room"},
+		Status: v1alpha1.RecordingStatus{PoolName: "pool", Files: []v1alpha1.RecordingFile{
+			{Name: "film of all.mp4", ContentType: "video/mp4", SizeBytes: 12, HasAudio: true, HasVideo: true},
+			{Name: "ada.webm", ContentType: "audio/webm", ConnectionID: "con_ada", StartOffsetMilliseconds: 1500, DurationMilliseconds: 2500, HasAudio: true},
+			{Name: "gone.webm", ContentType: "video/webm", ConnectionID: "con_gone", HasVideo: true},
+			{Name: "all.zip", ContentType: "application/zip"},
+		}},
+	}
+}
+
 // Get implements client.Reader.
 func (c cacheOfTests) Get(_ context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+	if recording, ok := object.(*v1alpha1.Recording); ok && key.Name == "of-"+key.Namespace && slices.Contains(c.namespaces, key.Namespace) {
+		*recording = c.recording(key.Namespace)
+		return nil
+	}
 	session, ok := object.(*v1alpha1.Session)
 	if !ok || key.Name != "room" || !slices.Contains(c.namespaces, key.Namespace) {
 		return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
@@ -58,7 +77,7 @@ func (c cacheOfTests) List(_ context.Context, list client.ObjectList, options ..
 		case *v1alpha1.SessionList:
 			list.Items = append(list.Items, c.session(namespace))
 		case *v1alpha1.RecordingList:
-			list.Items = append(list.Items, v1alpha1.Recording{ObjectMeta: of, Spec: v1alpha1.RecordingSpec{SessionName: "room"}})
+			list.Items = append(list.Items, c.recording(namespace))
 		case *corev1.EventList:
 			list.Items = append(list.Items, corev1.Event{ObjectMeta: of, InvolvedObject: corev1.ObjectReference{Kind: kindSession, Namespace: namespace, Name: "room"}},
 				corev1.Event{ObjectMeta: of, InvolvedObject: corev1.ObjectReference{Kind: kindPool, Name: "pool"}})
@@ -96,7 +115,8 @@ func (s *serverOfTests) Create(_ context.Context, object client.Object, _ ...cli
 		review.Status.User.Username, review.Status.Authenticated = strings.CutPrefix(review.Spec.Token, "token-of-")
 	case *authorizationv1.SubjectAccessReview:
 		attributes := review.Spec.ResourceAttributes
-		right := fmt.Sprintf("%s %s %s/%s %s", review.Spec.User, attributes.Verb, attributes.Group, attributes.Resource, attributes.Namespace)
+		resource := strings.TrimSuffix(attributes.Resource+"/"+attributes.Subresource, "/")
+		right := fmt.Sprintf("%s %s %s/%s %s", review.Spec.User, attributes.Verb, attributes.Group, resource, attributes.Namespace)
 		review.Status.Allowed = slices.Contains(s.rights, strings.TrimSpace(right))
 	}
 	return nil
@@ -115,6 +135,7 @@ func consoleOfTests(t *testing.T, namespaces []string, rights ...string) (*Conso
 	t.Helper()
 	known, server := cacheOfTests{namespaces}, &serverOfTests{rights: rights}
 	c, err := New(Config{
+		Files: recordersOfTests{}, LinkKey: func() ([]byte, error) { return []byte("the key of the gateways"), nil },
 		Tenants: known, Failures: &failures.Counter{}, Live: server, Reader: known, Watched: known, Namespace: "system", Registry: prometheus.NewRegistry(),
 		Address: func(*http.Request) netip.Prefix { return netip.MustParsePrefix("192.0.2.1/32") },
 		People: func(_ context.Context, namespace string) ([]v1alpha1.Connection, error) {
@@ -122,7 +143,7 @@ func consoleOfTests(t *testing.T, namespaces []string, rights ...string) (*Conso
 				return nil, ErrPeopleUnseen
 			}
 			return []v1alpha1.Connection{
-				{ObjectMeta: metav1.ObjectMeta{Name: "ada"}, Spec: v1alpha1.ConnectionSpec{SessionName: "room"}, Status: v1alpha1.ConnectionStatus{Token: "tok_SECRET", ClientData: "Ada"}},
+				{ObjectMeta: metav1.ObjectMeta{Name: "ada"}, Spec: v1alpha1.ConnectionSpec{SessionName: "room"}, Status: v1alpha1.ConnectionStatus{Token: "tok_SECRET", ClientData: "Ada", ConnectionID: "con_ada"}},
 				{ObjectMeta: metav1.ObjectMeta{Name: "mallory"}, Spec: v1alpha1.ConnectionSpec{SessionName: "elsewhere"}},
 			}, nil
 		},

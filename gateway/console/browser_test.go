@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,6 +42,8 @@ type gatewayOfTests struct {
 	mu       sync.Mutex // guards what follows
 	overview overview
 	details  map[string]*detail // by name
+	playback *playback          // of the recording weekly-1
+	away     bool               // the recorder
 	problem  *problem           // what every request gets, if any
 	broken   bool               // requests have no answer
 	asked    []string           // paths with their queries
@@ -58,10 +61,11 @@ func serveTests(t *testing.T) *gatewayOfTests {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gatewayOfTests{overview: exampleOverview(), details: map[string]*detail{"weekly": exampleDetail()}}
+	g := &gatewayOfTests{overview: exampleOverview(), details: map[string]*detail{"weekly": exampleDetail()}, playback: examplePlayback()}
 	mux := http.NewServeMux()
 	mux.Handle("/console/", c)
 	mux.HandleFunc(apiPrefix, g.answer)
+	mux.HandleFunc(filesPrefix, g.file)
 	g.server = httptest.NewServer(mux)
 	t.Cleanup(g.server.Close)
 	answer, err := http.Get(g.url())
@@ -107,11 +111,30 @@ func (g *gatewayOfTests) answer(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		send(w, r, encode(shown))
-	case g.details[r.URL.Query().Get("name")] != nil:
+	case r.URL.Path == apiPrefix+"recording" && r.URL.Query().Get("name") == g.playback.Recording.Object:
+		send(w, r, encode(g.playback))
+	case r.URL.Path == apiPrefix+"room" && g.details[r.URL.Query().Get("name")] != nil:
 		send(w, r, encode(g.details[r.URL.Query().Get("name")]))
 	default:
 		refuse(w, errUnknown)
 	}
+}
+
+// file answers with a film of a second, whichever file is asked for, in the way in which the console
+// does.
+func (g *gatewayOfTests) file(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	g.asked = append(g.asked, r.URL.String())
+	away := g.away
+	g.mu.Unlock()
+	policies.Set(w, r)
+	w.Header().Set("Content-Security-Policy", filePolicy)
+	if away || r.URL.Query().Get("link") == "" {
+		refuse(w, errFiles)
+		return
+	}
+	w.Header().Set("Content-Type", "video/webm")
+	http.ServeFile(w, r, "testdata/second.webm")
 }
 
 func openAt(t *testing.T, url string, viewport browser.Viewport) *browser.Page {
@@ -330,6 +353,65 @@ func TestTheViews(t *testing.T) {
 	eventually(t, page, says("room", "list connections in acme"))
 }
 
+func TestARecordingIsPlayed(t *testing.T) {
+	t.Parallel()
+	g := serveTests(t)
+	page := signedIn(t, g, browser.Viewport{})
+	click(t, page, `[data-testid="to-recordings"]`)
+	eventually(t, page, says("view-recordings", "weekly~1"))
+	click(t, page, `#recordings-content a[href$="weekly-1"]`)
+	eventually(t, page, says("recording", "1:02:05")+" && "+says("recording", "What Grace Hopper sent")+" && "+says("recording", "starts at 0:12"))
+	const player = `document.querySelector('[data-testid="player"]')`
+	loaded := func(file string) string {
+		return fmt.Sprintf("%s.readyState >= 3 && new URL(%s.currentSrc).pathname.endsWith(%q)", player, player, file)
+	}
+	eventually(t, page, loaded("weekly~1.mp4"))
+	evaluate(t, page, player+".muted = true, "+player+".play()", nil)
+	eventually(t, page, player+".currentTime > 0.3")
+
+	// Another link to the same file does not disturb who looks at it, and serves who comes then.
+	g.set(func(g *gatewayOfTests) {
+		p := *g.playback
+		p.Files = slices.Clone(p.Files)
+		for i := range p.Files {
+			p.Files[i].URL += "-later"
+		}
+		p.Recording.Bytes = 3 << 20
+		g.playback = &p
+	})
+	eventually(t, page, says("recording", "3.0 MiB")+" && "+player+".currentTime > 0.3 && "+loaded("weekly~1.mp4"))
+	click(t, page, `#recording-content a[href$="grace.webm"]`)
+	eventually(t, page, loaded("grace.webm")+` && document.querySelector('[aria-current="true"]').href.endsWith('grace.webm')`)
+	var link string
+	evaluate(t, page, player+".currentSrc", &link)
+	if !strings.HasSuffix(link, "-later") {
+		t.Errorf("a file that was chosen later is played from %s", link)
+	}
+	// What is no film is there to be kept.
+	eventually(t, page, `document.querySelector('#recording-content a[download="weekly~1.zip"]').pathname.startsWith('/console/files/acme/weekly-1/')`)
+	eventually(t, page, `!document.querySelector('#recording-content a[href$="weekly~1.zip"]')`)
+
+	g.set(func(g *gatewayOfTests) { g.away = true })
+	click(t, page, `#recording-content a[href$="alan.webm"]`)
+	eventually(t, page, says("recording", "can’t be played"))
+
+	g.set(func(g *gatewayOfTests) { g.playback.Files = nil })
+	eventually(t, page, says("recording", "get recordings/files in acme")+" && !"+player)
+	g.set(func(g *gatewayOfTests) { g.playback.Files = []recordedFile{} })
+	eventually(t, page, says("recording", "no files yet"))
+	evaluate(t, page, `location.hash = '#/recording/acme/gone'`, nil)
+	eventually(t, page, says("recording", "no such recording"))
+	click(t, page, `[data-testid="back-to-recordings"]`)
+	eventually(t, page, says("view-recordings", "weekly~1"))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, asked := range g.asked {
+		if strings.Contains(asked, secretOfTests) {
+			t.Errorf("the password is in %s", asked)
+		}
+	}
+}
+
 // goTo presses Tab until an element has the focus, and checks that one sees where it is on the way.
 func goTo(t *testing.T, page *browser.Page, selector string) {
 	t.Helper()
@@ -478,6 +560,9 @@ func TestTheViewsFitAndAreAccessible(t *testing.T) {
 			evaluate(t, page, `location.hash = '#/room/acme/weekly'`, nil)
 			eventually(t, page, says("room", "Grace Hopper"))
 			inspect(t, page, device+"-room")
+			evaluate(t, page, `location.hash = '#/recording/acme/weekly-1'`, nil)
+			eventually(t, page, says("recording", "Grace Hopper")+` && document.querySelector('[data-testid="player"]').readyState >= 2`)
+			inspect(t, page, device+"-recording")
 		})
 	}
 }
@@ -524,9 +609,9 @@ func exampleOverview() overview {
 		{Name: "default-recorder-0", Pool: "default", Node: "node-a", Recorder: true, State: stateReady, Created: now - 86400},
 	}
 	o.Recordings = []recording{
-		{Namespace: "acme", Name: "weekly", Room: "weekly", State: "started", Started: now - 340},
-		{Namespace: "acme", Name: "weekly~1", Room: "weekly", State: "ready", Reason: "recordingStoppedByServer", Started: now - 604800, Seconds: 3725, Bytes: 412_000_000, Files: 9},
-		{Namespace: "clinic", Name: "room_4700", Room: "room-4700", State: "failed", Reason: "nodeCrashed", Started: now - 90000},
+		{Namespace: "acme", Name: "weekly", Object: "weekly", Room: "weekly", State: "started", Started: now - 340},
+		{Namespace: "acme", Name: "weekly~1", Object: "weekly-1", Room: "weekly", State: "ready", Reason: "recordingStoppedByServer", Started: now - 604800, Seconds: 3725, Bytes: 412_000_000, Files: 9},
+		{Namespace: "clinic", Name: "room_4700", Object: "room-4700", Room: "room-4700", State: "failed", Reason: "nodeCrashed", Started: now - 90000},
 	}
 	o.Events = []event{
 		{Namespace: "acme", Kind: kindSession, Name: "late", Warning: true, Reason: "NoCapacity", Message: `MediaPool "music" has all 2 media pods that it may have, and none has room now`, Last: now - 20, Count: 3},
@@ -558,6 +643,21 @@ func exampleDetail() *detail {
 	return d
 }
 
+// examplePlayback is of a recording with a film and with what each has sent.
+func examplePlayback() *playback {
+	o := exampleOverview()
+	p := &playback{Viewer: o.Viewer, Recording: o.Recordings[1], Files: []recordedFile{
+		{Name: "weekly~1.mp4", Type: "video/mp4", Bytes: 214_000_000, Duration: 3_725_000, Audio: true, Video: true},
+		{Name: "grace.webm", Type: "video/webm", Who: "Grace Hopper", Bytes: 98_000_000, Offset: 12_400, Duration: 3_710_000, Audio: true, Video: true},
+		{Name: "alan.webm", Type: "audio/webm", Who: "Alan Turing", Bytes: 14_000_000, Offset: 61_000, Duration: 3_600_000, Audio: true},
+		{Name: "weekly~1.zip", Type: "application/zip", Bytes: 86_000_000},
+	}}
+	for i := range p.Files {
+		p.Files[i].URL = filesPrefix + "acme/weekly-1/" + p.Files[i].Name + "?link=a.signed.token"
+	}
+	return p
+}
+
 func TestThePagesPolicy(t *testing.T) {
 	g := serveTests(t)
 	answer, err := http.Get(g.url())
@@ -566,7 +666,7 @@ func TestThePagesPolicy(t *testing.T) {
 	}
 	defer answer.Body.Close()
 	policy := answer.Header.Get("Content-Security-Policy")
-	for _, directive := range []string{"default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'", "require-trusted-types-for 'script'"} {
+	for _, directive := range []string{"default-src 'none'", "script-src 'self'", "media-src 'self'", "connect-src 'self'", "frame-ancestors 'none'", "require-trusted-types-for 'script'"} {
 		if !strings.Contains(policy, directive) {
 			t.Errorf("the policy lacks %q: %s", directive, policy)
 		}

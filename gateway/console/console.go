@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
+	"mediarooms.dev/mediarooms/gateway/download"
 	"mediarooms.dev/mediarooms/gateway/failures"
 	"mediarooms.dev/mediarooms/gateway/page"
 	"mediarooms.dev/mediarooms/internal/class"
@@ -41,7 +42,7 @@ const (
 	// maxSearch bounds a text that is searched for, in bytes.
 	maxSearch = 100
 	// maxQuery bounds the query of a request.
-	maxQuery = 1024
+	maxQuery = 2048
 	// maxAnswering is how many answers are built at the same time.
 	maxAnswering = 4
 	// leastGzipped is the length of an answer that is worth to be compressed.
@@ -59,7 +60,7 @@ const unbuilt = `<!doctype html>
 // policies lets the page load what its own gateway serves, and nothing else. No text becomes markup
 // or a script.
 var policies = page.Policies{
-	Content: "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; " +
+	Content: "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; " +
 		"frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
 	Permissions: "camera=(), microphone=(), display-capture=(), geolocation=(), payment=(), usb=(), serial=(), hid=(), midi=()",
 	Unbuilt:     unbuilt,
@@ -98,6 +99,11 @@ type Config struct {
 	// People returns the Connections of a namespace, which are not to be changed. It fails with
 	// ErrPeopleUnseen where the gateway has no rights on them.
 	People func(ctx context.Context, namespace string) ([]v1alpha1.Connection, error)
+	// Files fetches files of recordings.
+	Files download.Recorders
+	// LinkKey returns what links to such files are signed with: the same at every gateway of an
+	// installation.
+	LinkKey func() ([]byte, error)
 	// Namespace is where the media pods run.
 	Namespace string
 	// Class of this installation.
@@ -146,7 +152,10 @@ func Serves(path string) bool {
 // ServeHTTP answers one request.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	endpoint, asked := strings.CutPrefix(r.URL.Path, apiPrefix)
+	file, linked := strings.CutPrefix(r.URL.Path, filesPrefix)
 	switch {
+	case linked:
+		c.requests.WithLabelValues(fileLabel, fmt.Sprint(c.serveFile(w, r, file))).Inc()
 	case !asked && r.URL.Path+"/" == prefix:
 		policies.Set(w, r)
 		http.Redirect(w, r, prefix, http.StatusPermanentRedirect)
@@ -164,8 +173,9 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *Console) serve(w http.ResponseWriter, r *http.Request, endpoint string) (label string, status int) {
 	label = "unknown"
 	build := map[string]func(context.Context, viewer, asked) (any, error){
-		"overview": c.answerOverview,
-		"room":     c.answerRoom,
+		"overview":  c.answerOverview,
+		"room":      c.answerRoom,
+		"recording": c.answerRecording,
 	}[endpoint]
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return label, refuse(w, errMethod)
@@ -214,7 +224,7 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) int {
 
 // asked is what a request is about.
 type asked struct {
-	// namespace, "" for all; name of a room; text to search for.
+	// namespace, "" for all; name of a room or recording; text to search for.
 	namespace, name, search string
 }
 
@@ -225,10 +235,9 @@ func read(r *http.Request) (asked, error) {
 	}
 	query := r.URL.Query()
 	a := asked{namespace: query.Get("namespace"), name: query.Get("name"), search: query.Get("search")}
-	for _, name := range []string{a.namespace, a.name} {
-		if name != "" && len(validation.IsDNS1123Label(name)) > 0 {
-			return asked{}, errMalformed
-		}
+	if a.namespace != "" && len(validation.IsDNS1123Label(a.namespace)) > 0 ||
+		a.name != "" && len(validation.IsDNS1123Subdomain(a.name)) > 0 {
+		return asked{}, errMalformed
 	}
 	if len(a.search) > maxSearch {
 		return asked{}, errMalformed

@@ -66,7 +66,7 @@ func (c *Console) detail(ctx context.Context, who viewer, namespace, name string
 		case kindConnection:
 			return members[e.InvolvedObject.Name]
 		case kindRecording:
-			return slices.ContainsFunc(d.Recordings, func(r recording) bool { return r.object == e.InvolvedObject.Name })
+			return slices.ContainsFunc(d.Recordings, func(r recording) bool { return r.Object == e.InvolvedObject.Name })
 		}
 		return false
 	})

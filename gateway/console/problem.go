@@ -28,6 +28,10 @@ var (
 	errNamespace       = &problem{http.StatusForbidden, "namespace", "You may not list Sessions in this namespace"}
 	errManyNamespaces  = &problem{http.StatusForbidden, "many-namespaces", "You may not list the Sessions of all namespaces, and there are many: name one"}
 	errUnknown         = &problem{http.StatusNotFound, "unknown", "There is no such room, or you may not see it"}
+	errNoRecording     = &problem{http.StatusNotFound, "unknown", "There is no such recording, or you may not see it"}
+	errNoFile          = &problem{http.StatusNotFound, "unknown", "There is no such file"}
+	errLink            = &problem{http.StatusForbidden, "link", "The link is not valid, or has ended"}
+	errFiles           = &problem{http.StatusServiceUnavailable, "files", "The recorder that has the files can't be reached at the moment"}
 	errMalformed       = &problem{http.StatusBadRequest, "malformed", "The request is malformed"}
 	errMethod          = &problem{http.StatusMethodNotAllowed, "method", "The console can only be read"}
 	errBusy            = &problem{http.StatusServiceUnavailable, "unavailable", "The gateway or the API server is too busy. Try again in a moment"}

@@ -13,14 +13,17 @@ const username = "OPENVIDUAPP"
 // maxCredential bounds a password or token, in bytes. Tokens with many audiences have 2 KiB.
 const maxCredential = 8 << 10
 
-// The resources that a viewer may or may not list. Those of the core group begin with a slash.
+// The resources that a viewer may or may not list. Those of the core group begin with a slash. A part
+// of a resource can't be listed: the viewer may or may not get it.
 const (
 	sessions    = "sessions"
 	connections = "connections"
 	recordings  = "recordings"
 	mediaPools  = "mediapools"
-	coreEvents  = "/events"
-	corePods    = "/pods"
+	// recordingFiles is no part that the API server has: roles name it for the console.
+	recordingFiles = "recordings/files"
+	coreEvents     = "/events"
+	corePods       = "/pods"
 )
 
 // viewer is who looks.
@@ -29,7 +32,8 @@ type viewer interface {
 	name() string
 	// tenant is the viewer's own namespace; "" for who has none.
 	tenant() string
-	// may says whether the viewer may list a resource in a namespace; "" is in all of them.
+	// may says whether the viewer may list a resource in a namespace, or get a part of one; "" is in
+	// all of them.
 	may(ctx context.Context, resource, namespace string) (bool, error)
 }
 
@@ -42,7 +46,7 @@ func (t tenantViewer) tenant() string { return string(t) }
 // may implements viewer: a tenant has its namespace. Pools and pods would tell it of others.
 func (t tenantViewer) may(_ context.Context, resource, namespace string) (bool, error) {
 	switch resource {
-	case sessions, connections, recordings, coreEvents:
+	case sessions, connections, recordings, recordingFiles, coreEvents:
 		return namespace == string(t), nil
 	}
 	return false, nil

@@ -248,8 +248,9 @@ type recording struct {
 	Seconds   int64  `json:"seconds,omitempty"`
 	Bytes     int64  `json:"bytes,omitempty"`
 	Files     int    `json:"files,omitempty"`
+	// Object is the name of the Recording.
+	Object string `json:"object"`
 
-	object  string
 	created int64
 }
 
@@ -257,7 +258,7 @@ func recordingOf(r *v1alpha1.Recording) recording {
 	status := &r.Status
 	shown := recording{
 		Namespace: r.Namespace, Name: cmp.Or(r.Spec.Name, r.Name), Room: r.Spec.SessionName, State: strings.ToLower(string(status.State)), Reason: status.Reason,
-		Seconds: status.DurationSeconds, Bytes: status.SizeBytes, Files: len(status.Files), object: r.Name, created: seconds(r.CreationTimestamp.Time),
+		Seconds: status.DurationSeconds, Bytes: status.SizeBytes, Files: len(status.Files), Object: r.Name, created: seconds(r.CreationTimestamp.Time),
 	}
 	if shown.State == "" {
 		shown.State = stateWaiting

@@ -123,8 +123,11 @@ func (v *visitor) allowed(ctx context.Context, to right) (bool, error) {
 		return allowed, nil
 	}
 	attributes := authorizationv1.ResourceAttributes{Namespace: to.namespace, Verb: "list", Group: v1alpha1.GroupVersion.Group, Resource: to.resource}
-	if core, found := strings.CutPrefix(to.resource, "/"); found {
-		attributes.Group, attributes.Resource = "", core
+	switch resource, part, found := strings.Cut(to.resource, "/"); {
+	case found && resource == "":
+		attributes.Group, attributes.Resource = "", part
+	case found:
+		attributes.Verb, attributes.Resource, attributes.Subresource = "get", resource, part
 	}
 	extra := make(map[string]authorizationv1.ExtraValue, len(v.user.Extra))
 	for key, values := range v.user.Extra {

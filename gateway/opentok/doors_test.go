@@ -17,6 +17,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"mediarooms.dev/mediarooms/gateway/download"
 	"mediarooms.dev/mediarooms/gateway/objects"
 	"mediarooms.dev/mediarooms/internal/opentokid"
 )
@@ -86,6 +87,10 @@ func (d *doors) wrong(claims jwt.MapClaims) map[string]string {
 	ofApplication := with(jwt.MapClaims{"application_id": applicationID, "iss": applicationID})
 	right := d.signedBy(jwt.SigningMethodHS256, []byte(apiSecret), claims)
 	parts := strings.Split(right, ".")
+	link, err := download.Link{Recording: "uid", File: "a.zip"}.Sign(apiKey, []byte(apiSecret), time.Now().Add(time.Hour))
+	if err != nil {
+		d.Fatal(err)
+	}
 	return map[string]string{
 		"any text":                       "token",
 		"expired":                        d.signedBy(jwt.SigningMethodHS256, []byte(apiSecret), with(jwt.MapClaims{"exp": 1})),
@@ -102,7 +107,7 @@ func (d *doors) wrong(claims jwt.MapClaims) map[string]string {
 		"of another project":             d.signedBy(jwt.SigningMethodHS256, []byte(apiSecret), with(jwt.MapClaims{"iss": "5"})),
 		"of another application":         d.signedBy(jwt.SigningMethodRS256, d.key, with(jwt.MapClaims{"application_id": "other", "iss": "other"})),
 		"of an account":                  d.signedBy(jwt.SigningMethodHS256, []byte("account"), with(jwt.MapClaims{"ist": "account"})),
-		"of a link to an archive":        d.signedBy(jwt.SigningMethodHS256, []byte(apiSecret), jwt.MapClaims{"aud": linkAudience, "ist": "", "file": "a.zip"}),
+		"of a link to an archive":        link,
 		"two in one":                     right + "." + right,
 		"a password of the other API":    "OPENVIDUAPP:MY_SECRET",
 		"T1 without anything in it":      "T1==",

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/gateway/download"
 	"mediarooms.dev/mediarooms/gateway/tenant"
@@ -18,25 +16,13 @@ import (
 const (
 	// linkTimeout is for how long a link to a file of an archive is good.
 	linkTimeout = 10 * time.Minute
-	// linkAudience makes a token one of a link, and of nothing else.
-	linkAudience = "mediarooms-archive"
 	// linkEndpoint is what metrics and the log call the download of a file.
 	linkEndpoint = "GET archive file"
 )
 
-// linkClaims say which file a link is to.
-type linkClaims struct {
-	jwt.RegisteredClaims
-
-	File string `json:"file"`
-}
-
 // signLink returns the token of a link to a file. Whoever has it may fetch the file for a while.
 func signLink(project *tenant.Project, recording *v1alpha1.Recording, file string, now time.Time) (string, error) {
-	claims := linkClaims{File: file, RegisteredClaims: jwt.RegisteredClaims{
-		Issuer: project.APIKey, Audience: jwt.ClaimStrings{linkAudience}, Subject: string(recording.UID), ExpiresAt: jwt.NewNumericDate(now.Add(linkTimeout)),
-	}}
-	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(project.Secrets[0])
+	return download.Link{Recording: recording.UID, File: file}.Sign(project.APIKey, project.Secrets[0], now.Add(linkTimeout))
 }
 
 // archiveFile returns the archive and the file that a path names; false for another path.
@@ -80,32 +66,18 @@ func (a *API) linked(ctx context.Context, r *http.Request, archive, file string)
 	if project == nil {
 		return nil, errLink
 	}
-	claims := readLink(project, query.Get("token"))
-	if claims == nil || claims.File != file {
+	link, valid := download.ReadLink(query.Get("token"), project.APIKey, project.Secrets...)
+	if !valid || link.File != file {
 		return nil, errLink
 	}
 	recording, err := a.objects.Recording(ctx, project.Namespace, archive)
 	switch {
 	case err != nil:
 		return nil, err
-	case recording == nil || string(recording.UID) != claims.Subject:
+	case recording == nil || recording.UID != link.Recording:
 		return nil, errLink
 	case !slices.ContainsFunc(recording.Status.Files, func(f v1alpha1.RecordingFile) bool { return f.Name == file }):
 		return nil, errArchive
 	}
 	return recording, nil
-}
-
-// readLink returns what the token of a link says; nil when no secret of the project has signed it,
-// or it has ended.
-func readLink(project *tenant.Project, token string) *linkClaims {
-	parser := jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithExpirationRequired(),
-		jwt.WithAudience(linkAudience), jwt.WithIssuer(project.APIKey))
-	for _, secret := range project.Secrets {
-		claims := &linkClaims{}
-		if _, err := parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return secret, nil }); err == nil {
-			return claims
-		}
-	}
-	return nil
 }

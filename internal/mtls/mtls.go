@@ -7,6 +7,8 @@
 package mtls
 
 import (
+	"crypto/hkdf"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -108,6 +110,17 @@ func ClientFrom(source Source, server string) *tls.Config {
 			return verify(state, roots, server)
 		},
 	}
+}
+
+// DeriveKey returns a secret of 32 bytes that every pod of a part derives alike, for one purpose,
+// from the private key that they have in common (HKDF, RFC 5869). It changes when that is renewed.
+// It fails for a key that can't be encoded.
+func DeriveKey(certificate *tls.Certificate, purpose string) ([]byte, error) {
+	private, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		return nil, fmt.Errorf("deriving a key: %w", err)
+	}
+	return hkdf.Key(sha256.New, private, nil, purpose, sha256.Size)
 }
 
 func verify(state tls.ConnectionState, roots *x509.CertPool, name string) error {

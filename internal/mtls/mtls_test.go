@@ -259,3 +259,34 @@ func TestMemory(t *testing.T) {
 		t.Error("no roots were taken")
 	}
 }
+
+// All pods of a part derive the same key from what they have in common, and nobody else does.
+func TestDeriveKey(t *testing.T) {
+	ours := newAuthority(t)
+	derive := func(directory, purpose string) string {
+		t.Helper()
+		certificate, err := tls.LoadX509KeyPair(filepath.Join(directory, mtls.CertificateFile), filepath.Join(directory, mtls.PrivateKeyFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := mtls.DeriveKey(&certificate, purpose)
+		if err != nil || len(key) != 32 {
+			t.Fatalf("got a key of %d bytes, %v", len(key), err)
+		}
+		return string(key)
+	}
+	one, two := ours.directory(mtls.Gateway, time.Now().Add(time.Hour)), ours.directory(mtls.Gateway, time.Now().Add(time.Hour))
+	key := derive(one, "links")
+	if derive(one, "links") != key {
+		t.Error("two pods derive two keys")
+	}
+	if derive(one, "others") == key {
+		t.Error("the key of two purposes is the same")
+	}
+	if derive(two, "links") == key {
+		t.Error("the key of two certificates is the same")
+	}
+	if _, err := mtls.DeriveKey(&tls.Certificate{}, "links"); err == nil {
+		t.Error("a key was derived from nothing")
+	}
+}

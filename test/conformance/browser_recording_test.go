@@ -59,6 +59,47 @@ func compositor(t *testing.T) *v1alpha1.Compositor {
 	return &v1alpha1.Compositor{Image: strings.Replace(operator.Spec.Template.Spec.Containers[0].Image, ":", "-recorder:", 1)}
 }
 
+// playBound is how long a browser may take to show what the console gives it.
+const playBound = 30 * time.Second
+
+// isPlayed plays a file of a Recording in the console, as somebody who has the role for that.
+func isPlayed(t *testing.T, recording *v1alpha1.Recording, file string) {
+	t.Helper()
+	const signIn = `document.querySelector('#by-token').click();
+document.querySelector('#secret').value = %q;
+document.querySelector('#namespace').value = %q;
+document.querySelector('[data-testid="submit"]').click()`
+	shared, _ := sharedChromium(t)
+	address := fmt.Sprintf("%s/console/#/recording/%s/%s/%s", kube.GatewayURL, recording.Namespace, recording.Name, file)
+	page := shared.Open(t, "who looks at "+recording.Name, address, browser.Viewport{Width: 1280, Height: 800})
+	page.Await(t, playBound, browser.Shown("secret"))
+	if err := page.Evaluate(fmt.Sprintf(signIn, playerToken(t, recording), recording.Namespace), nil); err != nil {
+		t.Fatal(err)
+	}
+	const player = `document.querySelector('[data-testid="player"]')`
+	page.Await(t, playBound, player+"?.readyState >= 2 && "+player+".videoWidth > 0 && decodeURI("+player+".currentSrc).includes("+fmt.Sprintf("%q", "/"+file+"?")+")")
+	if err := page.Evaluate(player+".muted = true, "+player+".play()", nil); err != nil {
+		t.Fatal(err)
+	}
+	page.Await(t, playBound, player+".currentTime > 0.5")
+}
+
+// playerToken returns the token of an account that may see and play the recordings of a namespace.
+func playerToken(t *testing.T, recording *v1alpha1.Recording) string {
+	t.Helper()
+	account := "player-" + recording.Name
+	kubectl(t, "create", "serviceaccount", account)
+	t.Cleanup(func() {
+		if _, err := kube.Kubectl(context.Background(), "-n", recording.Namespace, "delete", "serviceaccount/"+account, "rolebinding/"+account+"-view", "rolebinding/"+account+"-files"); err != nil {
+			t.Error(err)
+		}
+	})
+	for binding, role := range map[string]string{"-view": "view", "-files": "mediarooms-recording-player"} {
+		kubectl(t, "create", "rolebinding", account+binding, "--clusterrole="+role, "--serviceaccount="+recording.Namespace+":"+account)
+	}
+	return strings.TrimSpace(kubectl(t, "create", "token", account))
+}
+
 // A composed recording is one file of all streams, for players that know none of their codecs.
 func TestAComposedRecordingIsOneFile(t *testing.T) {
 	t.Parallel()
@@ -89,6 +130,7 @@ func TestAComposedRecordingIsOneFile(t *testing.T) {
 	if err != nil || string(out) != "h264,640,360\naac\n" {
 		t.Errorf("its file has %q, %v", out, err)
 	}
+	isPlayed(t, recording, "grid.mp4")
 }
 
 // A Recording that is applied records, its participants are told, and its files are there after its
@@ -132,6 +174,7 @@ func TestARecordingIsToldOfAndHasItsFiles(t *testing.T) {
 		return f.StreamID == publisher.stream.StreamID && f.ConnectionID == publisher.id() && f.SizeBytes > 10_000
 	}
 	if s.Reason != "recordingStoppedByServer" || s.DurationSeconds == 0 || s.SizeBytes < 10_000 || !slices.ContainsFunc(s.Files, ofStream) {
-		t.Errorf("the Recording is %+v", s)
+		t.Fatalf("the Recording is %+v", s)
 	}
+	isPlayed(t, recording, s.Files[slices.IndexFunc(s.Files, ofStream)].Name)
 }

@@ -97,7 +97,9 @@ function patch(known, next) {
     }
   }
   for (const { name, value } of next.attributes) {
-    if (known.getAttribute(name) !== value) {
+    // A player would begin anew with another link to the same file: it keeps one that works.
+    const plays = name === 'src' && known instanceof HTMLMediaElement && !known.error;
+    if (known.getAttribute(name) !== value && !plays) {
       known.setAttribute(name, value);
     }
   }

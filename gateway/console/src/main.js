@@ -9,6 +9,8 @@ import * as views from './views.js';
 
 const byId = (id) => document.getElementById(id);
 const VIEWS = ['rooms', 'fleet', 'recordings', 'events'];
+/** The lists in which the views of one thing are. */
+const PARENTS = { room: 'rooms', recording: 'recordings' };
 
 document.documentElement.lang = language;
 translate(document);
@@ -23,7 +25,10 @@ let lastAt = 0;
 let history = new History();
 let roomHistory = new History();
 
-/** What is looked at, by the address: {view} or {view: 'room', namespace, name}. */
+/** The file that its player could not play; '' for none. */
+let broken = '';
+
+/** What is looked at, by the address: {view} or {view: 'room' or 'recording', namespace, name}. */
 function place() {
   const parts = location.hash.slice(2).split('/').map((part) => {
     try {
@@ -34,6 +39,9 @@ function place() {
   });
   if (parts[0] === 'room' && parts[1] && parts[2]) {
     return { view: 'room', namespace: parts[1], name: parts[2] };
+  }
+  if (parts[0] === 'recording' && parts[1] && parts[2]) {
+    return { view: 'recording', namespace: parts[1], name: parts[2], file: parts[3] ?? '' };
   }
   return { view: VIEWS.includes(parts[0]) ? parts[0] : 'rooms' };
 }
@@ -95,7 +103,7 @@ function signOut(code) {
   last = null;
   credential = null;
   forget(sessionStorage);
-  for (const id of ['summary', 'rooms-list', 'rooms-events', 'fleet-content', 'recordings-content', 'events-content', 'room-content']) {
+  for (const id of ['summary', 'rooms-list', 'rooms-events', 'fleet-content', 'recordings-content', 'events-content', 'room-content', 'recording-content']) {
     byId(id).replaceChildren();
   }
   byId('search').value = '';
@@ -123,11 +131,11 @@ function look() {
   }
   const at = place();
   last = null;
-  for (const view of [...VIEWS, 'room']) {
+  for (const view of [...VIEWS, 'room', 'recording']) {
     byId(`view-${view}`).hidden = view !== at.view;
   }
   for (const link of document.querySelectorAll('#views a')) {
-    const current = link.dataset.view === at.view || (at.view === 'room' && link.dataset.view === 'rooms');
+    const current = link.dataset.view === (PARENTS[at.view] ?? at.view);
     if (current) {
       link.setAttribute('aria-current', 'page');
     } else {
@@ -139,6 +147,10 @@ function look() {
     roomHistory = new History();
     byId('room-content').replaceChildren();
     feed.follow('room', { namespace: at.namespace, name: at.name }, tellRoom, failed);
+  } else if (at.view === 'recording') {
+    broken = '';
+    byId('recording-content').replaceChildren();
+    feed.follow('recording', { namespace: at.namespace, name: at.name }, tellRecording, failed);
   } else {
     feed.follow('overview', { namespace: credential.namespace, search: byId('search').value.trim() }, tell, failed);
   }
@@ -176,11 +188,23 @@ function tellRoom(body) {
   draw();
 }
 
+function tellRecording(body) {
+  if (arrived(body)) {
+    draw();
+  }
+}
+
 function draw() {
   if (!last) {
     return;
   }
   const at = place();
+  if (at.view === 'recording') {
+    if (last.recording) {
+      show(byId('recording-content'), views.recording(last, { now: feed.now() }, { file: at.file, broken }));
+    }
+    return;
+  }
   const moment = { now: feed.now(), history: at.view === 'room' ? roomHistory : history };
   if (at.view === 'room') {
     if (last.room) {
@@ -211,10 +235,11 @@ function failed(refusal) {
     signOut('expired');
     return;
   }
-  if (place().view === 'room' && refusal.status === 404) {
+  const { view } = place();
+  if (PARENTS[view] && refusal.status === 404) {
     setLive(true);
-    byId('room-content').replaceChildren();
-    show(byId('room-content'), texts.problems.unknown);
+    byId(`${view}-content`).replaceChildren();
+    show(byId(`${view}-content`), view === 'room' ? texts.problems.unknown : texts.problems.unknownRecording);
     return;
   }
   if (refusal.status === 403) {
@@ -233,6 +258,12 @@ function setLive(live) {
     byId('stale').hidden = true;
   }
 }
+
+// Such events do not bubble.
+byId('recording-content').addEventListener('error', ({ target }) => {
+  broken = target.closest('.player')?.dataset.key ?? '';
+  draw();
+}, true);
 
 let typing = 0;
 byId('search').addEventListener('input', () => {

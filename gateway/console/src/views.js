@@ -17,6 +17,7 @@ function field(label, ...content) {
 }
 
 const empty = (text) => h('p.empty', null, text);
+const recordingLink = (recording, ...file) => `#/${['recording', recording.namespace, recording.object, ...file].map(encodeURIComponent).join('/')}`;
 const roomLink = (room) => `#/room/${encodeURIComponent(room.namespace)}/${encodeURIComponent(room.name)}`;
 
 /** The figures of an overview that have a history. */
@@ -91,13 +92,60 @@ export function recordings({ recordings: all, unseen }, { now }) {
     return [empty(t.noRecordings)];
   }
   return [h('ul.cards', null, all.map((r) => h('li.item', { 'data-key': `${r.namespace}/${r.name}/${r.started}` },
-    h('p.item-head', null, h('span.name', null, r.name), badge(r.state)),
-    h('p.item-note', null, `${r.namespace}/${r.room}`, r.reason && ` · ${r.reason}`),
+    h('p.item-head', null, h('a.name', { href: recordingLink(r) }, r.name), badge(r.state)),
+    h('p.item-note', null, `${r.namespace}/${r.room}`, r.reason && ` · ${texts.stops[r.reason] ?? r.reason}`),
     h('p.item-facts', null,
       r.started && h('span', null, fill(t.ago, { age: duration(now - r.started) })),
       r.seconds && h('span', null, length(r.seconds)),
       r.bytes && h('span', null, bytes(r.bytes)),
       r.files && h('span', null, fill(t.files, { n: r.files }))))))];
+}
+
+const playable = (file) => file.audio || file.video;
+const mediaOf = (file) => [file.video && t.video, file.audio && t.audio].filter(Boolean).join(', ');
+const titleOf = (file) => (file.who ? fill(t.streamOf, { who: file.who }) : file.name);
+
+function player(file, broken) {
+  return h('figure.player', { 'data-key': file.name },
+    h('video', { 'data-key': 'media', 'data-testid': 'player', src: file.url, controls: true, playsinline: true, preload: 'metadata', 'aria-label': titleOf(file) }),
+    h('figcaption', { 'data-key': 'caption' }, titleOf(file)),
+    broken && h('p.item-problem', { 'data-key': 'problem', role: 'alert' }, t.notPlayed));
+}
+
+function fileItem(recording, file, chosen) {
+  return h('li.item', { 'data-key': file.name },
+    h('p.item-head', null, h('span.name', null, titleOf(file))),
+    file.who && h('p.item-note', null, file.name),
+    h('p.item-facts', null,
+      mediaOf(file) && h('span', null, mediaOf(file)),
+      file.duration && h('span', null, length(file.duration / 1000)),
+      file.offset && h('span', null, fill(t.startsAt, { at: length(file.offset / 1000) })),
+      h('span', null, bytes(file.bytes))),
+    h('p.actions', null,
+      playable(file) && h('a', { href: recordingLink(recording, file.name), 'aria-current': file === chosen && 'true', 'aria-label': `${t.play}: ${titleOf(file)}` }, icon('play'), t.play),
+      h('a', { href: file.url, download: file.name, 'aria-label': `${t.download}: ${file.name}` }, icon('download'), t.download)));
+}
+
+/**
+ * One recording. The file that is played is the one with a name, else the first that can be.
+ *
+ * @param {{file: string, broken: string}} shown the file that was chosen, and the one that can't be played; '' for none
+ */
+export function recording({ recording: r, files }, { now }, { file: name, broken }) {
+  const all = files ?? [];
+  const chosen = all.find((file) => file.name === name && playable(file)) ?? all.find(playable);
+  const fact = (label, value) => h('div', null, h('dt', null, label), h('dd', null, value));
+  return [
+    h('header.room-head', { 'data-key': 'head' }, h('h1', { tabindex: -1 }, r.name), badge(r.state)),
+    h('dl.facts', { 'data-key': 'facts', 'aria-label': t.facts },
+      fact(t.namespace, r.namespace), fact(t.room, r.room), fact(t.length, r.seconds ? length(r.seconds) : '–'), fact(t.size, r.bytes ? bytes(r.bytes) : '–'),
+      fact(t.begun, r.started ? fill(t.ago, { age: duration(now - r.started) }) : '–'), fact(t.ended, texts.stops[r.reason] ?? (r.reason || '–'))),
+    chosen && player(chosen, broken === chosen.name),
+    !files && h('p.empty', { 'data-key': 'hidden' }, fill(t.hiddenFiles, { namespace: r.namespace })),
+    files && !files.length && h('p.empty', { 'data-key': 'none' }, t.noFiles),
+    all.length > 0 && h('h2', { 'data-key': 'files' }, t.filesTitle),
+    all.length > 0 && h('ul.cards', { 'data-key': 'list' }, all.map((file) => fileItem(r, file, chosen))),
+  ];
 }
 
 function poolCard(pool) {
