@@ -120,8 +120,8 @@ func (g *gatewayOfTests) answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// file answers with a film of a second, whichever file is asked for, in the way in which the console
-// does.
+// file answers with a film of a second, whichever file is asked for, with the headers that the
+// console sets.
 func (g *gatewayOfTests) file(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	g.asked = append(g.asked, r.URL.String())

@@ -18,15 +18,15 @@ import (
 )
 
 const (
-	// filesPrefix is the path below which files of recordings are, by links: NAMESPACE/RECORDING/FILE.
+	// filesPrefix is the path below which files of recordings are: NAMESPACE/RECORDING/FILE.
 	filesPrefix = prefix + "files/"
 	// fileLabel is what metrics call the download of a file.
 	fileLabel = "file"
 
 	// linkIssuer says in a link's token that a gateway has signed it for the console.
 	linkIssuer = "mediarooms-console"
-	// A link is good for linkLeast to linkLeast and linkStep. Those of one step are the same, so that
-	// what the page plays does not change under it.
+	// A link is good for linkLeast and up to linkStep more. Those of one step are the same, so that
+	// what the page plays does not change.
 	linkLeast = 6 * time.Hour
 	linkStep  = time.Hour
 )

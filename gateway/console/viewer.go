@@ -13,8 +13,8 @@ const username = "OPENVIDUAPP"
 // maxCredential bounds a password or token, in bytes. Tokens with many audiences have 2 KiB.
 const maxCredential = 8 << 10
 
-// The resources that a viewer may or may not list. Those of the core group begin with a slash. A part
-// of a resource can't be listed: the viewer may or may not get it.
+// The resources that a viewer may or may not list. Those of the core group begin with a slash. A
+// part of a resource can't be listed: the viewer may or may not get it.
 const (
 	sessions    = "sessions"
 	connections = "connections"
@@ -32,8 +32,8 @@ type viewer interface {
 	name() string
 	// tenant is the viewer's own namespace; "" for who has none.
 	tenant() string
-	// may says whether the viewer may list a resource in a namespace, or get a part of one; "" is in
-	// all of them.
+	// may says whether the viewer may list a resource in a namespace, or get a part of one; "" is
+	// all namespaces.
 	may(ctx context.Context, resource, namespace string) (bool, error)
 }
 
