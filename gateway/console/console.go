@@ -42,7 +42,7 @@ const (
 	// maxSearch bounds a text that is searched for, in bytes.
 	maxSearch = 100
 	// maxQuery bounds the query of a request.
-	maxQuery = 2048
+	maxQuery = 1024
 	// maxAnswering is how many answers are built at the same time.
 	maxAnswering = 4
 	// leastGzipped is the length of an answer that is worth to be compressed.

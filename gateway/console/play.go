@@ -23,6 +23,8 @@ const (
 	// fileLabel is what metrics call the download of a file.
 	fileLabel = "file"
 
+	// maxLink bounds the query of a link, whose token has the name of its file.
+	maxLink = 2048
 	// linkIssuer says in a link's token that a gateway has signed it for the console.
 	linkIssuer = "mediarooms-console"
 	// A link is good for linkLeast and up to linkStep more. Those of one step are the same, so that
@@ -173,7 +175,7 @@ func disposition(file *v1alpha1.RecordingFile) string {
 func (c *Console) linked(r *http.Request, path string) (*v1alpha1.Recording, *v1alpha1.RecordingFile, error) {
 	namespace, path, _ := strings.Cut(path, "/")
 	object, name, _ := strings.Cut(path, "/")
-	if len(r.URL.RawQuery) > maxQuery {
+	if len(r.URL.RawQuery) > maxLink {
 		return nil, nil, errMalformed
 	}
 	key, err := c.config.LinkKey()

@@ -179,7 +179,7 @@ func TestWhoHasALinkFetchesTheFile(t *testing.T) {
 		"of an OpenTok project":        {http.MethodGet, at + "ada.webm" + signed("uid-of-one", "ada.webm", "4711", key, time.Hour), 403},
 		"a path that goes up":          {http.MethodGet, filesPrefix + "one/of-one/../../secret" + token, 403},
 		"nothing":                      {http.MethodGet, filesPrefix, 403},
-		"a link that is much too long": {http.MethodGet, at + "ada.webm?link=" + strings.Repeat("a", 2*maxQuery), 400},
+		"a link that is much too long": {http.MethodGet, at + "ada.webm?link=" + strings.Repeat("a", maxLink), 400},
 		"to be written":                {http.MethodPost, film, 405},
 	} {
 		if got := fetch(c, test.method, test.link, ""); got.Code != test.want {

@@ -162,7 +162,7 @@ func (r room) settled(t *testing.T, guests []*guest) *corev1.Pod {
 		t.Fatal(err)
 	}
 	pod := &corev1.Pod{}
-	if err := kube.Client.Get(t.Context(), client.ObjectKey{Namespace: cluster.Namespace, Name: session.Status.PodName}, pod); err != nil {
+	if err := kube.Client.Get(t.Context(), client.ObjectKey{Namespace: r.system, Name: session.Status.PodName}, pod); err != nil {
 		t.Fatalf("reading the pod that the Session names: %v", err)
 	}
 	if pod.Spec.NodeName != session.Status.NodeName {

@@ -9,6 +9,7 @@ import (
 
 	"mediarooms.dev/mediarooms/api/v1alpha1"
 	"mediarooms.dev/mediarooms/test/browser"
+	"mediarooms.dev/mediarooms/test/cluster"
 	"mediarooms.dev/mediarooms/test/wait"
 )
 
@@ -202,6 +203,8 @@ func (g *guest) undisturbedSince(t *testing.T, since time.Time) {
 // room is a Session in a namespace of its own.
 type room struct {
 	namespace string
+	// system is the namespace of the operator, the gateways and the media pods.
+	system string
 }
 
 // roomName is the name of a room's Session.
@@ -216,7 +219,7 @@ func newRoom(t *testing.T) room {
 // newRoomWith is newRoom with a spec that change has changed.
 func newRoomWith(t *testing.T, change func(*v1alpha1.SessionSpec)) room {
 	t.Helper()
-	r := room{namespace: kube.NewNamespace(t)}
+	r := room{namespace: kube.NewNamespace(t), system: cluster.Namespace}
 	kube.CreateSession(t, r.namespace, roomName, change)
 	return r
 }

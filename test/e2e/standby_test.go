@@ -234,11 +234,17 @@ type lastingCall struct {
 func newLastingCall(t *testing.T, open func(t *testing.T, n int) opener) *lastingCall {
 	t.Helper()
 	c := newLastingRoom(t)
+	c.fills(t, open)
+	return c
+}
+
+// fills lets three people in, who see each other.
+func (c *lastingCall) fills(t *testing.T, open func(t *testing.T, n int) opener) {
+	t.Helper()
 	for n, name := range []string{"alice", "bob", "carol"} {
 		c.enters(t, open(t, n), name, cutPublication)
 	}
 	c.begins(t)
-	return c
 }
 
 // newLastingRoom makes a room that nobody is in yet.
@@ -247,9 +253,16 @@ func newLastingRoom(t *testing.T) *lastingCall {
 	pool := kube.NewPool(t, func(spec *v1alpha1.MediaPoolSpec) {
 		spec.MinPods, spec.MaxPods, spec.DrainSeconds, spec.Standby = new(int32(2)), 4, 60, v1alpha1.StandbyWarm
 	})
-	r := newRoomWith(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool.Name })
+	return newLastingRoomIn(t, pool.Name, cluster.Namespace)
+}
+
+// newLastingRoomIn is newLastingRoom in a pool whose pods are in a namespace.
+func newLastingRoomIn(t *testing.T, pool, system string) *lastingCall {
+	t.Helper()
+	r := newRoomWith(t, func(spec *v1alpha1.SessionSpec) { spec.PoolName = pool })
+	r.system = system
 	r.isProtected(t)
-	return &lastingCall{room: r, pool: pool.Name, known: map[string]bool{}}
+	return &lastingCall{room: r, pool: pool, known: map[string]bool{}}
 }
 
 // enters lets somebody join, and publish.
