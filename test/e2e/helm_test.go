@@ -37,7 +37,7 @@ const (
 	releasePort = 30444
 )
 
-// A release that Helm installs carries a call, upgrades it without a gap, and leaves nothing behind:
+// A release that Helm installs carries a call, is upgraded under it, and leaves nothing behind:
 // docs/install.md and docs/uninstall.md, line by line.
 func TestACallGoesOnWhileHelmUpgradesItsRelease(t *testing.T) {
 	r := newRelease(t)
