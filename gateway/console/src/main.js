@@ -143,13 +143,14 @@ function look() {
     }
   }
   setLive(false);
+  // What is not seen is not heard either.
+  byId('recording-content').replaceChildren();
   if (at.view === 'room') {
     roomHistory = new History();
     byId('room-content').replaceChildren();
     feed.follow('room', { namespace: at.namespace, name: at.name }, tellRoom, failed);
   } else if (at.view === 'recording') {
     broken = '';
-    byId('recording-content').replaceChildren();
     feed.follow('recording', { namespace: at.namespace, name: at.name }, tellRecording, failed);
   } else {
     feed.follow('overview', { namespace: credential.namespace, search: byId('search').value.trim() }, tell, failed);
