@@ -83,6 +83,7 @@ const everySession types.UID = ""
 type session struct {
 	entries []*eventlog.Entry // never empty
 	onWay   bool              // the first of them
+	probes  bool              // what is on its way is the one try of an unreachable endpoint
 	pausing bool
 }
 
@@ -250,7 +251,7 @@ func (e *endpoint) take(uid types.UID) (*target, *eventlog.Entry) {
 		return nil, nil
 	}
 	e.probing = e.unreachable
-	s.pausing, s.onWay = false, true
+	s.pausing, s.onWay, s.probes = false, true, e.probing
 	return e.settings.target, s.entries[0]
 }
 
@@ -310,24 +311,29 @@ func (e *endpoint) settle(entry *eventlog.Entry, result outcome) bool {
 		e.log.Info("Giving up an event for the endpoint of a Webhook", "reason", result.problem, "event", entry.Name, "id", entry.ID)
 		e.finish(uid, outcomeExpired)
 	}
-	e.reached(result.kind != unreachable)
+	e.reached(result.kind != unreachable, s.probes)
 	if before.problem != e.state.problem || before.retrying != e.state.retrying || before.lastDelivery.IsZero() != e.state.lastDelivery.IsZero() {
 		e.wake(e.name)
 	}
 	return !again
 }
 
-// reached notes whether a call had an answer. The endpoint is locked.
-func (e *endpoint) reached(answered bool) {
+// reached notes whether a call had an answer, and whether it was the one try of an unreachable
+// endpoint. Calls that are older than that try change nothing by having no answer. The endpoint is
+// locked.
+func (e *endpoint) reached(answered, probed bool) {
+	if answered || probed {
+		e.probing = false
+	}
 	switch {
-	case !answered && !e.pausing:
+	case !answered && !e.pausing && !e.probing:
 		e.queue.AddAfter(everySession, e.failures.When(everySession))
 		e.pausing = true
 	case answered && e.unreachable:
 		e.failures.Forget(everySession)
 		e.resume()
 	}
-	e.unreachable, e.probing = !answered, false
+	e.unreachable = !answered
 }
 
 // finish takes the first event of a Session out, and queues the next. The endpoint is locked.
