@@ -177,6 +177,12 @@ func TestOrderPerSession(t *testing.T) {
 	for i := range 50 {
 		last = b.happen("x", fmt.Sprint(i+1))
 	}
+	b.eventually("the first of x has come", func() error {
+		if got := r.of("x"); got == "" {
+			return fmt.Errorf("of x came %q", got)
+		}
+		return nil
+	})
 	y := b.happen("y", "1")
 	b.isAcked("y", y) // x holds nobody else up
 	if got := r.of("x"); got != "1" {
