@@ -72,8 +72,9 @@ type endpoint struct {
 	sessions map[types.UID]*session
 	// A call had no answer: nothing is tried until the pause is over, and then one Session only,
 	// until a call has one.
-	unreachable, pausing, probing bool
-	state                         state
+	unreachable, pausing bool
+	probe                *session // the one that is tried; nil for none
+	state                state
 }
 
 // everySession is no Session's UID.
@@ -83,7 +84,6 @@ const everySession types.UID = ""
 type session struct {
 	entries []*eventlog.Entry // never empty
 	onWay   bool              // the first of them
-	probes  bool              // what is on its way is the one try of an unreachable endpoint
 	pausing bool
 }
 
@@ -247,11 +247,13 @@ func (e *endpoint) take(uid types.UID) (*target, *eventlog.Entry) {
 		return nil, nil
 	}
 	s, known := e.sessions[uid]
-	if !known || e.settings.target == nil || e.pausing || e.probing {
+	if !known || e.settings.target == nil || e.pausing || e.probe != nil {
 		return nil, nil
 	}
-	e.probing = e.unreachable
-	s.pausing, s.onWay, s.probes = false, true, e.probing
+	if e.unreachable {
+		e.probe = s
+	}
+	s.pausing, s.onWay = false, true
 	return e.settings.target, s.entries[0]
 }
 
@@ -311,22 +313,21 @@ func (e *endpoint) settle(entry *eventlog.Entry, result outcome) bool {
 		e.log.Info("Giving up an event for the endpoint of a Webhook", "reason", result.problem, "event", entry.Name, "id", entry.ID)
 		e.finish(uid, outcomeExpired)
 	}
-	e.reached(result.kind != unreachable, s.probes)
+	e.reached(result.kind != unreachable, s)
 	if before.problem != e.state.problem || before.retrying != e.state.retrying || before.lastDelivery.IsZero() != e.state.lastDelivery.IsZero() {
 		e.wake(e.name)
 	}
 	return !again
 }
 
-// reached notes whether a call had an answer, and whether it was the one try of an unreachable
-// endpoint. Calls that are older than that try change nothing by having no answer. The endpoint is
-// locked.
-func (e *endpoint) reached(answered, probed bool) {
-	if answered || probed {
-		e.probing = false
+// reached notes whether a call of a Session had an answer. While one is tried, others that began
+// before change nothing by having none. The endpoint is locked.
+func (e *endpoint) reached(answered bool, of *session) {
+	if answered || e.probe == of {
+		e.probe = nil
 	}
 	switch {
-	case !answered && !e.pausing && !e.probing:
+	case !answered && !e.pausing && e.probe == nil:
 		e.queue.AddAfter(everySession, e.failures.When(everySession))
 		e.pausing = true
 	case answered && e.unreachable:
