@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"mime"
@@ -48,7 +49,8 @@ type recordedFile struct {
 	Name  string `json:"name"`
 	Type  string `json:"type,omitempty"`
 	Bytes int64  `json:"bytes"`
-	// Who is the user whose stream it is; "" for a file that is not of one stream.
+	// Who is the user whose stream it is, else the id of the connection; "" for a file that is not
+	// of one stream.
 	Who      string `json:"who,omitempty"`
 	Offset   int64  `json:"offset,omitempty"`
 	Duration int64  `json:"duration,omitempty"`
@@ -75,7 +77,7 @@ func (c *Console) answerRecording(ctx context.Context, who viewer, wish asked) (
 	}
 	p := &playback{Viewer: viewerOf(who, scope{namespaces: []string{wish.namespace}}), Recording: recordingOf(found)}
 	if allowed, err = who.may(ctx, recordingFiles, wish.namespace); err == nil && allowed {
-		p.Files, err = c.files(ctx, found)
+		p.Files, err = c.files(ctx, who, found)
 	}
 	return p, err
 }
@@ -83,7 +85,7 @@ func (c *Console) answerRecording(ctx context.Context, who viewer, wish asked) (
 // recording returns a Recording from the cache.
 func (c *Console) recording(ctx context.Context, namespace, name string) (*v1alpha1.Recording, error) {
 	if !c.config.Watched.Recordings() {
-		return nil, errBusy
+		return nil, errUnseen
 	}
 	var found v1alpha1.Recording
 	err := c.config.Watched.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &found)
@@ -96,12 +98,16 @@ func (c *Console) recording(ctx context.Context, namespace, name string) (*v1alp
 }
 
 // files returns the files of a Recording with links to them.
-func (c *Console) files(ctx context.Context, of *v1alpha1.Recording) ([]recordedFile, error) {
+func (c *Console) files(ctx context.Context, who viewer, of *v1alpha1.Recording) ([]recordedFile, error) {
 	key, err := c.config.LinkKey()
 	if err != nil {
 		return nil, err
 	}
-	names, until := c.namesOf(ctx, of.Namespace), linkEnd(time.Now())
+	names, err := c.namesIn(ctx, who, of)
+	if err != nil {
+		return nil, err
+	}
+	until := linkEnd(time.Now())
 	shown := []recordedFile{}
 	for i := range of.Status.Files {
 		file := &of.Status.Files[i]
@@ -109,14 +115,9 @@ func (c *Console) files(ctx context.Context, of *v1alpha1.Recording) ([]recorded
 		if err != nil {
 			return nil, err
 		}
-		// Of somebody whose Connection is gone only the id is known.
-		who := names[file.ConnectionID]
-		if who == "" {
-			who = file.ConnectionID
-		}
 		link := url.URL{Path: filesPrefix + of.Namespace + "/" + of.Name + "/" + file.Name, RawQuery: url.Values{"link": {token}}.Encode()}
 		shown = append(shown, recordedFile{
-			Name: file.Name, Type: file.ContentType, Bytes: file.SizeBytes, Who: who, Offset: file.StartOffsetMilliseconds, Duration: file.DurationMilliseconds,
+			Name: file.Name, Type: file.ContentType, Bytes: file.SizeBytes, Who: cmp.Or(names[file.ConnectionID], file.ConnectionID), Offset: file.StartOffsetMilliseconds, Duration: file.DurationMilliseconds,
 			Audio: file.HasAudio, Video: file.HasVideo, URL: link.String(),
 		})
 	}
@@ -126,20 +127,31 @@ func (c *Console) files(ctx context.Context, of *v1alpha1.Recording) ([]recorded
 // linkEnd is until when links are good that are made now.
 func linkEnd(now time.Time) time.Time { return now.Truncate(linkStep).Add(linkLeast + linkStep) }
 
-// namesOf returns how the users of a namespace are called, by connection id; those that it can't
-// learn are missing.
-func (c *Console) namesOf(ctx context.Context, namespace string) map[string]string {
-	people, err := c.config.People(ctx, namespace)
-	if err != nil {
-		return nil
-	}
+// namesIn returns how those are called whose streams are in a Recording, by connection id. Those
+// whose Connection is gone, or that the viewer may not see, are missing.
+func (c *Console) namesIn(ctx context.Context, who viewer, of *v1alpha1.Recording) (map[string]string, error) {
 	names := map[string]string{}
-	for i := range people {
-		if label := labelOf(&people[i].Status); label != "" {
-			names[people[i].Status.ConnectionID] = label
+	for i := range of.Status.Files {
+		if id := of.Status.Files[i].ConnectionID; id != "" {
+			names[id] = ""
 		}
 	}
-	return names
+	if len(names) == 0 {
+		return nil, nil
+	}
+	if allowed, err := who.may(ctx, connections, of.Namespace); err != nil || !allowed {
+		return nil, err
+	}
+	people, err := c.config.People(ctx, of.Namespace)
+	if err != nil {
+		return nil, ctx.Err() // links are of use without names
+	}
+	for i := range people {
+		if _, sends := names[people[i].Status.ConnectionID]; sends {
+			names[people[i].Status.ConnectionID] = labelOf(&people[i].Status)
+		}
+	}
+	return names, nil
 }
 
 // serveFile serves a file of a recording to who has a link, with ranges, and returns the status.

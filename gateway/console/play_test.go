@@ -110,6 +110,37 @@ func TestFilesOfARecordingAreToldWithWhoseTheyAre(t *testing.T) {
 	}
 }
 
+// Who may play may not therefore see who was there.
+func TestNamesOfThoseWhoWereRecordedAreForWhoMaySeeThem(t *testing.T) {
+	const group = "mediarooms.dev/"
+	rights := []string{"player list " + group + "recordings one", "player get " + group + "recordings/files one"}
+	for _, test := range []struct {
+		more, want string
+	}{{"", "con_ada"}, {"player list " + group + "connections one", "Ada"}} {
+		c, _ := consoleOfTests(t, []string{"one"}, append(rights, test.more)...)
+		if got := filesOf(t, c, "token-of-player", "one")[1].Who; got != test.want {
+			t.Errorf("with the right %q the stream is of %q, want %q", test.more, got, test.want)
+		}
+	}
+}
+
+func TestRecordingsThatTheGatewayDoesNotSee(t *testing.T) {
+	c, _ := consoleOfTests(t, []string{"one"})
+	link := filesOf(t, c, "password-of-one", "one")[0].URL
+	c.config.Watched = blindCache{cacheOfTests{[]string{"one"}}}
+	if status, body := ask(c, "recording?namespace=one&name=of-one", "password-of-one"); status != 503 || !strings.Contains(body, "mediarooms-console") {
+		t.Errorf("got %d %s", status, body)
+	}
+	if got := fetch(c, http.MethodGet, link, ""); got.Code != 503 {
+		t.Errorf("a link: got %d %s", got.Code, got.Body)
+	}
+}
+
+// blindCache sees no Recordings.
+type blindCache struct{ cacheOfTests }
+
+func (blindCache) Recordings() bool { return false }
+
 // A player asks for its file again and again, and starts anew when the link becomes another.
 func TestLinksStayTheSameForAWhile(t *testing.T) {
 	hour := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)

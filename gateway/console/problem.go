@@ -29,6 +29,7 @@ var (
 	errManyNamespaces  = &problem{http.StatusForbidden, "many-namespaces", "You may not list the Sessions of all namespaces, and there are many: name one"}
 	errUnknown         = &problem{http.StatusNotFound, "unknown", "There is no such room, or you may not see it"}
 	errNoRecording     = &problem{http.StatusNotFound, "unknown", "There is no such recording, or you may not see it"}
+	errUnseen          = &problem{http.StatusServiceUnavailable, "unseen", "The gateway can't see recordings: it lacks the role mediarooms-console, or has just started"}
 	errNoFile          = &problem{http.StatusNotFound, "unknown", "There is no such file"}
 	errLink            = &problem{http.StatusForbidden, "link", "The link is not valid, or has ended"}
 	errFiles           = &problem{http.StatusServiceUnavailable, "files", "The recorder that has the files can't be reached at the moment"}

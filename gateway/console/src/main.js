@@ -230,6 +230,14 @@ function draw() {
   }
 }
 
+/** Why a view of one thing has nothing to show; null for other problems. */
+function absence(view, refusal) {
+  if (PARENTS[view] && refusal.status === 404) {
+    return view === 'room' ? texts.problems.unknown : texts.problems.unknownRecording;
+  }
+  return refusal.code === 'unseen' ? texts.page.unseenRecordings : null;
+}
+
 /** @param {Refusal} refusal */
 function failed(refusal) {
   if (refusal.status === 401) {
@@ -237,10 +245,11 @@ function failed(refusal) {
     return;
   }
   const { view } = place();
-  if (PARENTS[view] && refusal.status === 404) {
+  const why = absence(view, refusal);
+  if (why) {
     setLive(true);
     byId(`${view}-content`).replaceChildren();
-    show(byId(`${view}-content`), view === 'room' ? texts.problems.unknown : texts.problems.unknownRecording);
+    show(byId(`${view}-content`), why);
     return;
   }
   if (refusal.status === 403) {
