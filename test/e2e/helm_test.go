@@ -31,7 +31,7 @@ type release struct {
 }
 
 const (
-	// releaseName ends in nothing that another object has in its name.
+	// releaseName is in the name of no other object.
 	releaseName = "mediarooms-by-helm"
 	// releasePort is the port of its gateways on each node.
 	releasePort = 30444
@@ -135,6 +135,9 @@ func (r *release) do(ctx context.Context, arguments ...string) (string, error) {
 // uninstall removes the release in the order of docs/uninstall.md, and checks that nothing is left.
 func (r *release) uninstall(t *testing.T, namespace string) {
 	t.Helper()
+	if len(r.named(t)) < 5 {
+		t.Fatalf("the release has only %s", r.named(t))
+	}
 	for _, line := range []string{
 		"delete sessions,connections,recordings --all -n " + namespace,
 		"delete mediapool " + r.name,
@@ -149,17 +152,22 @@ func (r *release) uninstall(t *testing.T, namespace string) {
 	if _, err := kube.Kubectl(t.Context(), "delete", "namespace", r.name); err != nil {
 		t.Fatal(err)
 	}
-	left, err := kube.Kubectl(t.Context(), "get", "clusterroles,clusterrolebindings,rolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,"+
-		"priorityclasses,mediapools,pods,services,secrets,configmaps,leases,serviceaccounts", "--all-namespaces", "--output", "name")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := strings.Fields(left)
-	if len(names) == 0 || slices.ContainsFunc(names, func(name string) bool { return strings.Contains(name, r.name) }) {
+	if left := r.named(t); len(left) > 0 {
 		t.Errorf("there are %s", left)
 	}
 	// The other installation works as before.
 	wait.For(t, time.Minute, "the default pool to be ready", kube.Warm)
+}
+
+// named returns the objects of all namespaces that have the release in their name.
+func (r *release) named(t *testing.T) []string {
+	t.Helper()
+	all, err := kube.Kubectl(t.Context(), "get", "clusterroles,clusterrolebindings,rolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,"+
+		"priorityclasses,mediapools,namespaces,pods,services,secrets,configmaps,leases,serviceaccounts", "--all-namespaces", "--output", "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(strings.Fields(all), func(name string) bool { return !strings.Contains(name, r.name) })
 }
 
 // remove removes what a test that failed has left of the release.
